@@ -1,0 +1,429 @@
+//! Addresses as the SMTP envelope writes them (RFC 5321 section 4.1.2, RFC 6531 section 3.3).
+//!
+//! Takes text, hands on values that are legal by construction. Domains are kept in one canonical form (lower case,
+//! A-labels), so that comparing two of them is comparing text. Never resolves, never decides.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Longest local part, in bytes (RFC 5321 section 4.5.3.1.1 says 64; Exchange takes 315, and so do we).
+pub const LOCAL_PART_BYTES_MAX: usize = 315;
+/// Longest domain, in bytes (RFC 5321 section 4.5.3.1.2).
+pub const DOMAIN_BYTES_MAX: usize = 255;
+
+/// Why a text is no address. The `Display` form is a half sentence for the person who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Nothing there.
+    #[error("it is empty")]
+    Empty,
+    /// No `@` outside quotes.
+    #[error("it has no domain: write local-part@domain")]
+    NoDomain,
+    /// The part before the `@` breaks the grammar.
+    #[error("the part before the @ is not well-formed")]
+    LocalPart,
+    /// The part after the `@` breaks the grammar.
+    #[error("the domain is not well-formed")]
+    Domain,
+    /// Longer than [`LOCAL_PART_BYTES_MAX`] or [`DOMAIN_BYTES_MAX`].
+    #[error("it is too long")]
+    TooLong,
+    /// A path without its angle brackets, or with something behind them.
+    #[error("write it between angle brackets: <local-part@domain>")]
+    Brackets,
+}
+
+/// A domain name in canonical form, or an address literal such as `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(Box<str>);
+
+impl Domain {
+    /// Parses a domain name (ASCII or internationalised) or an address literal. One trailing dot is not allowed.
+    pub fn parse(text: &str) -> Result<Domain, AddressError> {
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        if text.len() > DOMAIN_BYTES_MAX {
+            return Err(AddressError::TooLong);
+        }
+        if text.starts_with('[') {
+            return parse_literal(text);
+        }
+        if text.is_ascii() {
+            if !is_host_name(text) {
+                return Err(AddressError::Domain);
+            }
+            return Ok(Domain(text.to_ascii_lowercase().into_boxed_str()));
+        }
+        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| AddressError::Domain)?;
+        if ascii.len() > DOMAIN_BYTES_MAX {
+            return Err(AddressError::TooLong);
+        }
+        if is_host_name(&ascii) { Ok(Domain(ascii.into_boxed_str())) } else { Err(AddressError::Domain) }
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is an address literal.
+    pub fn is_literal(&self) -> bool {
+        self.0.starts_with('[')
+    }
+
+    /// The address of an address literal.
+    pub fn literal_address(&self) -> Option<std::net::IpAddr> {
+        let inner = self.0.strip_prefix('[')?.strip_suffix(']')?;
+        match inner.strip_prefix("ipv6:") {
+            Some(v6) => v6.parse::<Ipv6Addr>().ok().map(Into::into),
+            None => inner.parse::<Ipv4Addr>().ok().map(Into::into),
+        }
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Domain {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Letters, digits, hyphens and underscores in labels of 1 to 63 bytes; underscores and single labels occur in the
+/// field (`user@localhost`, `user@print_server`) and harm nobody.
+fn is_host_name(text: &str) -> bool {
+    text.split('.').all(|label| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    })
+}
+
+fn parse_literal(text: &str) -> Result<Domain, AddressError> {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(AddressError::Domain)?;
+    if let Ok(v4) = inner.parse::<Ipv4Addr>() {
+        return Ok(Domain(format!("[{v4}]").into_boxed_str()));
+    }
+    match inner.get(..5) {
+        Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => {
+            let v6 = inner[5..].parse::<Ipv6Addr>().map_err(|_| AddressError::Domain)?;
+            // Lower case like every canonical domain, so that equal literals are equal text.
+            Ok(Domain(format!("[ipv6:{v6}]").into_boxed_str()))
+        }
+        _ => Err(AddressError::Domain),
+    }
+}
+
+/// `local-part@domain`. The local part stays as it was written, quotes included.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mailbox {
+    local_part: Box<str>,
+    domain: Domain,
+}
+
+impl Mailbox {
+    /// Parses `local-part@domain`, without angle brackets.
+    pub fn parse(text: &str) -> Result<Mailbox, AddressError> {
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        let end = local_part_end(text)?;
+        let (local_part, rest) = text.split_at(end);
+        let Some(domain) = rest.strip_prefix('@') else {
+            return Err(if rest.is_empty() { AddressError::NoDomain } else { AddressError::LocalPart });
+        };
+        if local_part.is_empty() {
+            return Err(AddressError::LocalPart);
+        }
+        if local_part.len() > LOCAL_PART_BYTES_MAX {
+            return Err(AddressError::TooLong);
+        }
+        Ok(Mailbox { local_part: local_part.into(), domain: Domain::parse(domain)? })
+    }
+
+    /// A mailbox of two parts, for addresses that we make ourselves.
+    pub fn new(local_part: &str, domain: Domain) -> Result<Mailbox, AddressError> {
+        if local_part.len() > LOCAL_PART_BYTES_MAX {
+            return Err(AddressError::TooLong);
+        }
+        if local_part.is_empty() || local_part_end(local_part)? != local_part.len() {
+            return Err(AddressError::LocalPart);
+        }
+        Ok(Mailbox { local_part: local_part.into(), domain })
+    }
+
+    /// The part before the `@`, as it was written.
+    pub fn local_part(&self) -> &str {
+        &self.local_part
+    }
+
+    /// The part after the `@`, canonical.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Whether the address needs SMTPUTF8 to travel (RFC 6531). The domain never does: it is in A-labels.
+    pub fn needs_smtputf8(&self) -> bool {
+        !self.local_part.is_ascii()
+    }
+
+    /// The local part as mailboxes are compared: without quotes that nothing requires, in lower case. RFC 5321 leaves
+    /// this to the receiving host; Exchange ignores case, and so do we.
+    pub fn local_part_key(&self) -> String {
+        let mut key = String::with_capacity(self.local_part.len());
+        match self.local_part.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+            Some(quoted) => {
+                let mut escaped = false;
+                for c in quoted.chars() {
+                    if c == '\\' && !escaped {
+                        escaped = true;
+                        continue;
+                    }
+                    escaped = false;
+                    key.extend(c.to_lowercase());
+                }
+            }
+            None => key.extend(self.local_part.chars().flat_map(char::to_lowercase)),
+        }
+        key
+    }
+
+    /// Whether both name the same mailbox here: same domain, local parts equal by [`Mailbox::local_part_key`].
+    pub fn is_same_mailbox(&self, other: &Mailbox) -> bool {
+        self.domain == other.domain && self.local_part_key() == other.local_part_key()
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local_part, self.domain)
+    }
+}
+
+/// Where the local part ends: the first byte that cannot belong to it.
+fn local_part_end(text: &str) -> Result<usize, AddressError> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let mut escaped = false;
+        for (i, c) in quoted.char_indices() {
+            match c {
+                // qtextSMTP and quoted-pairSMTP are printable ASCII and space; RFC 6531 adds everything above ASCII.
+                _ if c.is_ascii_control() => return Err(AddressError::LocalPart),
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => return Ok(i + 2),
+                _ => {}
+            }
+        }
+        return Err(AddressError::LocalPart);
+    }
+    let end = text.find(|c: char| !(is_atext(c) || c == '.')).unwrap_or(text.len());
+    let local_part = &text[..end];
+    if local_part.starts_with('.') || local_part.ends_with('.') || local_part.contains("..") {
+        return Err(AddressError::LocalPart);
+    }
+    Ok(end)
+}
+
+fn is_atext(c: char) -> bool {
+    match c {
+        '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{' | '|' | '}'
+        | '~' => true,
+        _ if c.is_ascii() => c.is_ascii_alphanumeric(),
+        _ => !c.is_control(),
+    }
+}
+
+/// The argument of MAIL FROM.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// `<>`: nobody is to be told (reports).
+    Null,
+    /// Whom to tell.
+    Mailbox(Mailbox),
+}
+
+impl ReversePath {
+    /// Parses a path at the start of `text`; hands back what follows it. Source routes (`<@a,@b:c@d>`) are read and
+    /// dropped (RFC 5321 appendix C). A path without brackets is taken, as Exchange takes it.
+    pub fn parse_prefix(text: &str) -> Result<(ReversePath, &str), AddressError> {
+        if let Some(rest) = text.strip_prefix("<>") {
+            return Ok((ReversePath::Null, rest));
+        }
+        let (inner, rest) = path_parts(text)?;
+        Ok((ReversePath::Mailbox(Mailbox::parse(inner)?), rest))
+    }
+
+    /// The mailbox, unless this is the null reverse-path.
+    pub fn mailbox(&self) -> Option<&Mailbox> {
+        match self {
+            ReversePath::Null => None,
+            ReversePath::Mailbox(mailbox) => Some(mailbox),
+        }
+    }
+}
+
+/// With its angle brackets: `<>` or `<bob@contoso.com>`.
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReversePath::Null => f.write_str("<>"),
+            ReversePath::Mailbox(mailbox) => write!(f, "<{mailbox}>"),
+        }
+    }
+}
+
+/// The argument of RCPT TO.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ForwardPath {
+    /// `<Postmaster>` without a domain, which every server must take (RFC 5321 section 4.5.1).
+    Postmaster,
+    /// A full address.
+    Mailbox(Mailbox),
+}
+
+impl ForwardPath {
+    /// Parses a path at the start of `text`; hands back what follows it. Source routes are read and dropped.
+    pub fn parse_prefix(text: &str) -> Result<(ForwardPath, &str), AddressError> {
+        let (inner, rest) = path_parts(text)?;
+        if inner.eq_ignore_ascii_case("postmaster") {
+            return Ok((ForwardPath::Postmaster, rest));
+        }
+        Ok((ForwardPath::Mailbox(Mailbox::parse(inner)?), rest))
+    }
+}
+
+impl fmt::Display for ForwardPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ForwardPath::Postmaster => f.write_str("<Postmaster>"),
+            ForwardPath::Mailbox(mailbox) => write!(f, "<{mailbox}>"),
+        }
+    }
+}
+
+/// Splits `<inner>rest`, or `inner rest` where the brackets were left out.
+fn path_parts(text: &str) -> Result<(&str, &str), AddressError> {
+    let Some(bracketed) = text.strip_prefix('<') else {
+        let end = text.find(' ').unwrap_or(text.len());
+        let (inner, rest) = text.split_at(end);
+        if inner.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        return if inner.contains(['<', '>']) { Err(AddressError::Brackets) } else { Ok((inner, rest)) };
+    };
+    let mut quoted = false;
+    let mut escaped = false;
+    for (i, c) in bracketed.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '>' if !quoted => return Ok((without_source_route(&bracketed[..i])?, &bracketed[i + 1..])),
+            _ => {}
+        }
+    }
+    Err(AddressError::Brackets)
+}
+
+fn without_source_route(inner: &str) -> Result<&str, AddressError> {
+    let Some(route) = inner.strip_prefix('@') else {
+        return Ok(inner);
+    };
+    // An address literal in a route may hold colons of its own.
+    let mut in_literal = false;
+    let colon = route.char_indices().find_map(|(i, c)| match c {
+        '[' => {
+            in_literal = true;
+            None
+        }
+        ']' => {
+            in_literal = false;
+            None
+        }
+        ':' if !in_literal => Some(i),
+        _ => None,
+    });
+    let colon = colon.ok_or(AddressError::LocalPart)?;
+    for (i, hop) in route[..colon].split(',').enumerate() {
+        let hop = if i == 0 { hop } else { hop.strip_prefix('@').ok_or(AddressError::LocalPart)? };
+        Domain::parse(hop)?;
+    }
+    Ok(&route[colon + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forward_paths_are_read_as_rfc_5321_writes_them() {
+        for (text, expected) in [
+            ("<bob@contoso.com>", Ok("<bob@contoso.com>")),
+            ("<bob@CONTOSO.com>", Ok("<bob@contoso.com>")),
+            ("bob@contoso.com", Ok("<bob@contoso.com>")),
+            ("<\"a b\"@x.net>", Ok("<\"a b\"@x.net>")),
+            ("<\"a>b\"@x.net>", Ok("<\"a>b\"@x.net>")),
+            ("<\"a\\\"b\"@x.net>", Ok("<\"a\\\"b\"@x.net>")),
+            ("<@a.net,@b.net:c@d.net>", Ok("<c@d.net>")),
+            ("<@[IPv6:::1]:c@d.net>", Ok("<c@d.net>")),
+            ("<bob@[127.0.0.1]>", Ok("<bob@[127.0.0.1]>")),
+            ("<bob@[IPv6:::1]>", Ok("<bob@[ipv6:::1]>")),
+            ("<Postmaster>", Ok("<Postmaster>")),
+            ("<postmaster@contoso.com>", Ok("<postmaster@contoso.com>")),
+            ("<bob@bücher.example>", Ok("<bob@xn--bcher-kva.example>")),
+            ("<用户@contoso.com>", Ok("<用户@contoso.com>")),
+            ("<bob>", Err(AddressError::NoDomain)),
+            ("<>", Err(AddressError::Empty)),
+            ("<bob@contoso.com", Err(AddressError::Brackets)),
+            ("<bob@@contoso.com>", Err(AddressError::Domain)),
+            ("<.bob@contoso.com>", Err(AddressError::LocalPart)),
+            ("<bob.@contoso.com>", Err(AddressError::LocalPart)),
+            ("<b..b@contoso.com>", Err(AddressError::LocalPart)),
+            ("<bob smith@contoso.com>", Err(AddressError::LocalPart)),
+            ("<bob@con toso.com>", Err(AddressError::Domain)),
+            ("<bob@-contoso.com>", Err(AddressError::Domain)),
+            ("<bob@contoso..com>", Err(AddressError::Domain)),
+            ("<bob@contoso.com.>", Err(AddressError::Domain)),
+            ("<bob@[127.0.0.256]>", Err(AddressError::Domain)),
+            ("<bob@[127.0.0.1>", Err(AddressError::Domain)),
+            ("<\"bob@contoso.com>", Err(AddressError::Brackets)),
+            ("<@a.net>", Err(AddressError::LocalPart)),
+        ] {
+            let read = ForwardPath::parse_prefix(text).map(|(path, rest)| {
+                assert_eq!(rest, "");
+                path.to_string()
+            });
+            assert_eq!(read.as_deref(), expected.as_ref().map(|t| *t), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_path_is_handed_back() {
+        let (path, rest) = ReversePath::parse_prefix("<> SIZE=1").expect("a null reverse-path");
+        assert_eq!((path, rest), (ReversePath::Null, " SIZE=1"));
+        let (_, rest) = ReversePath::parse_prefix("<a@b.c>X").expect("a path");
+        assert_eq!(rest, "X");
+    }
+
+    #[test]
+    fn quotes_and_case_do_not_make_another_mailbox() {
+        let a = Mailbox::parse("\"Bob\"@contoso.com").expect("quoted");
+        let b = Mailbox::parse("bob@Contoso.COM").expect("plain");
+        assert!(a.is_same_mailbox(&b));
+        assert!(!a.is_same_mailbox(&Mailbox::parse("rob@contoso.com").expect("another")));
+    }
+
+    #[test]
+    fn a_literal_knows_its_address() {
+        let domain = Domain::parse("[IPv6:2001:db8::1]").expect("a literal");
+        assert_eq!(domain.literal_address(), Some("2001:db8::1".parse().expect("an address")));
+        assert_eq!(Domain::parse("contoso.com").expect("a name").literal_address(), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! The envelope: who a message is for and where reports go (RFC 5321 section 2.3.1), with the DSN parameters of
+//! RFC 3461 and what we noted on arrival.
+//!
+//! Plain values; the spool writes them to disk in its own form and the SMTP crates put them on the wire.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::address::{Mailbox, ReversePath};
+
+/// The number of a message on this server, unique for the life of its data folder: the queue id that the `250` names
+/// as `InternalId`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the BODY parameter declared (RFC 6152, RFC 3030).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyType {
+    /// `BODY=7BIT`, or none given.
+    #[default]
+    SevenBit,
+    /// `BODY=8BITMIME`.
+    EightBitMime,
+    /// `BODY=BINARYMIME`.
+    BinaryMime,
+}
+
+/// How much of the message a failure report returns: the RET parameter (RFC 3461 section 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// `RET=FULL`.
+    Full,
+    /// `RET=HDRS`.
+    Headers,
+}
+
+/// When the sender of a recipient wants to hear: the NOTIFY parameter (RFC 3461 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// Report a delivery.
+    pub success: bool,
+    /// Report a failure.
+    pub failure: bool,
+    /// Report a delay.
+    pub delay: bool,
+    /// Whether the peer gave the parameter at all; what was not given is not passed on.
+    pub given: bool,
+}
+
+impl Notify {
+    /// `NOTIFY=NEVER`.
+    pub const NEVER: Notify = Notify { success: false, failure: false, delay: false, given: true };
+}
+
+/// Without a NOTIFY parameter failures and delays are reported, deliveries are not (RFC 3461 section 4.1).
+impl Default for Notify {
+    fn default() -> Self {
+        Notify { success: false, failure: true, delay: true, given: false }
+    }
+}
+
+/// One recipient of an accepted message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Where to; `<Postmaster>` has been given its domain by the time it stands here.
+    pub mailbox: Mailbox,
+    /// When to report.
+    pub notify: Notify,
+    /// The ORCPT parameter as received, `type;xtext` (RFC 3461 section 4.2), at most 500 bytes.
+    pub original_recipient: Option<Box<str>>,
+}
+
+impl Recipient {
+    /// A recipient without DSN parameters.
+    pub fn new(mailbox: Mailbox) -> Recipient {
+        Recipient { mailbox, notify: Notify::default(), original_recipient: None }
+    }
+}
+
+/// What we noted when the message came in; for logs, reports, queue listings and the Received field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Unix time in milliseconds.
+    pub time_ms: u64,
+    /// The peer's address; `None` for messages we made ourselves (reports).
+    pub peer: Option<SocketAddr>,
+    /// Name of the receive connector; empty for messages we made ourselves.
+    pub connector: Box<str>,
+    /// The principal's name as logs show it, for example `NT AUTHORITY\ANONYMOUS LOGON` or `alice`.
+    pub principal: Box<str>,
+}
+
+/// Everything about a message that is not its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Where reports go.
+    pub reverse_path: ReversePath,
+    /// At least one; the order is that of the RCPT commands and never changes.
+    pub recipients: Vec<Recipient>,
+    /// The declared body type.
+    pub body: BodyType,
+    /// Whether an address of the envelope or the header section of the content is not ASCII, so that the next hop must
+    /// offer SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// The RET parameter.
+    pub ret: Option<Return>,
+    /// The ENVID parameter as received, xtext, at most 100 bytes (RFC 3461 section 4.4).
+    pub envid: Option<Box<str>>,
+    /// What we noted on arrival.
+    pub arrival: Arrival,
+}
+
+impl Envelope {
+    /// The peer's IP address, with IPv4-mapped addresses as IPv4.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        self.arrival.peer.map(|peer| peer.ip().to_canonical())
+    }
+}

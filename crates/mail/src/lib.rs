@@ -1,0 +1,15 @@
+//! The words of mail: address, envelope, header, status, trace and report.
+//!
+//! Takes bytes and values, hands on values and bytes. Does no I/O and reads no clock (invariant I1): whatever needs a
+//! time is given one. Modules stand in reading order; each uses only modules listed below it.
+
+pub mod report;
+pub mod trace;
+pub mod header;
+pub mod envelope;
+pub mod status;
+pub mod address;
+
+pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
+pub use envelope::{Arrival, BodyType, Envelope, MessageId, Notify, Recipient, Return};
+pub use status::{Class, Reply, Status};
