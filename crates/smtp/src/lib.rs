@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The SMTP dialogue, both sides: bytes and answers in, bytes and questions out.
+//!
+//! No sockets, no clock and no decisions: time is an argument, and whatever the engine may not decide is a
+//! [`Question`] that waits for the caller's [`Answer`]. Content is handed on in slices of the caller's buffer. Modules
+//! stand in reading order; each uses only modules listed below it.
+
+pub mod server;
+pub mod client;
+pub mod extension;
+
+pub use client::{Client, ClientError, ClientOutput, Options, RecipientResult, Stage, Timeouts, TlsWish, Transaction};
+pub use extension::{Extensions, Mechanism, SizeOffer};
+pub use server::{
+    Answer, BareLinefeed, Credentials, Hello, MailCommand, Output, Profile, Question, RcptCommand, Session,
+};
