@@ -8,6 +8,7 @@ pub mod trace;
 pub mod header;
 pub mod envelope;
 pub mod status;
+pub mod xtext;
 pub mod address;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
