@@ -1,0 +1,106 @@
+//! A message as the spool hands it out, and what can become of its recipients.
+//!
+//! Plain values. Nothing here touches a file except [`Content::read`], which reads a large body where it lies.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gatepost_mail::{Envelope, MessageId};
+
+/// What one attempt, or an administrator, made of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next hop took responsibility.
+    Delivered {
+        /// What the next hop said, on one line.
+        reply: Box<str>,
+        /// Unix time in milliseconds.
+        time_ms: u64,
+    },
+    /// Not now; the recipient stays pending.
+    Deferred {
+        /// What the next hop said, or why it could not be asked.
+        reply: Box<str>,
+        /// Unix time in milliseconds.
+        time_ms: u64,
+        /// Unix time in milliseconds of the next attempt.
+        next_attempt_ms: u64,
+    },
+    /// Given up; the sender is told by a report where one is due.
+    Failed {
+        /// The reply that ended it.
+        reply: Box<str>,
+        /// Unix time in milliseconds.
+        time_ms: u64,
+    },
+    /// Taken out of the queue by an administrator.
+    Removed {
+        /// Unix time in milliseconds.
+        time_ms: u64,
+    },
+}
+
+/// Where a recipient stands. Only `Pending` is not an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Still to be delivered.
+    Pending,
+    /// A next hop has it.
+    Delivered,
+    /// Given up.
+    Failed,
+    /// Taken out by an administrator.
+    Removed,
+}
+
+/// What the spool remembers of one recipient, in the order of the envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientState {
+    /// Where it stands.
+    pub state: State,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last reply, if there was an attempt.
+    pub last_reply: Option<Box<str>>,
+    /// Unix time in milliseconds of the last attempt; 0 if there was none.
+    pub last_attempt_ms: u64,
+    /// Unix time in milliseconds before which no attempt is due; 0 means at once.
+    pub next_attempt_ms: u64,
+}
+
+/// A message of the queue.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its number.
+    pub id: MessageId,
+    /// Who it is for.
+    pub envelope: Arc<Envelope>,
+    /// One for each recipient of the envelope, in the same order.
+    pub recipients: Vec<RecipientState>,
+    /// Trace fields and content.
+    pub content: Content,
+}
+
+/// The bytes of a message: the trace fields that we put before it, then the content as it was received.
+/// Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Content {}
+
+impl Content {
+    /// Length in bytes, trace fields included.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> u64 {
+        unimplemented!()
+    }
+
+    /// Up to `bytes_max` bytes from `offset` on; empty at the end.
+    pub fn read(&self, _offset: u64, _bytes_max: usize) -> io::Result<Bytes> {
+        unimplemented!()
+    }
+
+    /// The whole content, unless it is large and lies in a file of its own.
+    pub fn inline(&self) -> Option<&Bytes> {
+        unimplemented!()
+    }
+}
