@@ -1,64 +1,581 @@
 //! The header section of a message, read as far as a relay must know it (RFC 5322 section 2.2).
+//!
+//! Takes content in slices of any size, hands on one [`Header`]: sizes, counts and the few values that limits, loop
+//! detection and logs need. Never changes content, never keeps more of it than [`LINE_KEPT_BYTES_MAX`] and
+//! [`VALUE_KEPT_BYTES_MAX`], never judges.
+//!
+//! Where a header section ends is one rule, shared by all of this module: at the first empty line. Content whose first
+//! line is no header field has an empty header section. Lines within the section that are no field and no
+//! continuation are counted as part of it and otherwise passed over, because some readers of mail look for fields
+//! beyond them.
 
-/// One header field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
-    /// The name, as written.
-    pub name: &'a str,
-    /// What follows the colon, folds included, without the line end.
-    pub value: &'a [u8],
-}
+/// Longest Message-ID that is reported, in bytes: the line limit of RFC 5322 section 2.1.1.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
+/// How much of one line the scanner looks at. A field name must end within it.
+pub const LINE_KEPT_BYTES_MAX: usize = 2048;
+/// How much of one field's unfolded value the scanner keeps while it reads that field.
+pub const VALUE_KEPT_BYTES_MAX: usize = 4096;
 
-/// What a scan of the content found out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a scan of the content found out about its header section.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Size of the header section in bytes.
+    /// Size of the header section in bytes, the empty line that ends it included. Zero if the content has none; whoever
+    /// puts fields in front of such content must put an empty line behind them.
     pub size_bytes: u64,
-    /// Whether the header section exceeds the limit.
+    /// Whether `size_bytes` exceeds the limit that the scanner was given.
     pub too_large: bool,
-    /// Number of Received fields.
+    /// Number of Received fields: the hops so far (MaxHopCount, RFC 5321 section 6.3).
     pub received_count: u32,
-    /// Number of Received fields that name the local server after `by`.
+    /// Number of Received fields that name the local server after `by` (MaxLocalHopCount).
     pub received_local_count: u32,
-    /// Whether there is a Message-ID field.
+    /// Whether there is a Message-ID field, whatever its value.
     pub has_message_id: bool,
-    /// The first Message-ID.
+    /// Value of the first Message-ID field, trimmed, angle brackets included. `None` if there is none, or if it is
+    /// empty, longer than [`MESSAGE_ID_BYTES_MAX`] or not printable ASCII.
     pub message_id: Option<String>,
     /// Whether there is a Date field.
     pub has_date: bool,
     /// Whether there is a From field.
     pub has_from: bool,
-    /// Whether the header section is ASCII.
+    /// Whether all of the header section is ASCII; if not, the message needs SMTPUTF8 (RFC 6531).
     pub is_ascii: bool,
 }
 
-/// Watches content as it streams by.
+/// Watches content as it streams by; any division into slices gives the same [`Header`].
 #[derive(Debug)]
-pub struct Scanner {}
+pub struct Scanner {
+    size_max: u64,
+    local_fqdn: Box<str>,
+    place: Place,
+    /// Start of the line that the last slice broke off in, at most [`LINE_KEPT_BYTES_MAX`].
+    line: Vec<u8>,
+    /// The field that is being read, if its value is of interest.
+    watched: Option<Watched>,
+    header: Header,
+}
+
+/// How far the scanner has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On the first line: not known yet whether there is a header section.
+    FirstLine,
+    /// On a later line of the header section.
+    Section,
+    /// Behind the header section.
+    Body,
+}
+
+#[derive(Debug)]
+struct Watched {
+    what: WatchedField,
+    /// The unfolded value so far.
+    value: Vec<u8>,
+    /// Whether the field was longer than what was kept of it.
+    truncated: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WatchedField {
+    MessageId,
+    Received,
+}
 
 impl Scanner {
-    /// `size_max`: MaxHeaderSize in bytes; `local_fqdn`: the name that our own Received fields carry after `by`.
-    pub fn new(_size_max: u64, _local_fqdn: &str) -> Scanner {
-        Scanner {}
+    /// `size_max` is the limit (MaxHeaderSize) in bytes; `local_fqdn` the name that this server's own Received fields
+    /// carry after `by`.
+    pub fn new(size_max: u64, local_fqdn: &str) -> Scanner {
+        Scanner {
+            size_max,
+            local_fqdn: local_fqdn.into(),
+            place: Place::FirstLine,
+            line: Vec::new(),
+            watched: None,
+            header: Header {
+                size_bytes: 0,
+                too_large: false,
+                received_count: 0,
+                received_local_count: 0,
+                has_message_id: false,
+                message_id: None,
+                has_date: false,
+                has_from: false,
+                is_ascii: true,
+            },
+        }
     }
-    /// The next slice of the content.
-    pub fn push(&mut self, _bytes: &[u8]) {}
-    /// Whether the header section exceeds the limit already.
+
+    /// Takes the next slice of the content. Costs nothing once the header section has ended.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while self.place != Place::Body && !rest.is_empty() {
+            let line_end = memchr::memchr(b'\n', rest);
+            let (piece, after) = rest.split_at(line_end.map_or(rest.len(), |i| i + 1));
+            rest = after;
+            self.header.size_bytes += piece.len() as u64;
+            self.header.is_ascii &= piece.is_ascii();
+            if line_end.is_some() && self.line.is_empty() {
+                self.end_line(&piece[..piece.len().min(LINE_KEPT_BYTES_MAX)], piece.len() > LINE_KEPT_BYTES_MAX);
+                continue;
+            }
+            let room = LINE_KEPT_BYTES_MAX - self.line.len();
+            self.line.extend_from_slice(&piece[..piece.len().min(room)]);
+            if line_end.is_some() {
+                let mut line = std::mem::take(&mut self.line);
+                self.end_line(&line, piece.len() > room);
+                // The buffer serves the next broken line.
+                line.clear();
+                self.line = line;
+            } else if self.place == Place::FirstLine && is_no_field_start(&self.line) {
+                self.end_without_section();
+            }
+        }
+    }
+
+    /// Whether the header section is known to exceed the limit already, so that the caller need not wait for its end.
     pub fn is_too_large(&self) -> bool {
-        false
+        // What is on the first line may yet turn out to be no header section at all.
+        self.place != Place::FirstLine && self.header.size_bytes > self.size_max
     }
-    /// The content has ended.
-    pub fn finish(self) -> Header {
-        Header::default()
+
+    /// The content has ended: hands on what was found.
+    pub fn finish(mut self) -> Header {
+        if self.place != Place::Body && !self.line.is_empty() {
+            let line = std::mem::take(&mut self.line);
+            let truncated = line.len() == LINE_KEPT_BYTES_MAX;
+            self.end_line(&line, truncated);
+        }
+        self.end_field();
+        self.header.too_large = self.header.size_bytes > self.size_max;
+        self.header
+    }
+
+    /// One line is complete. `line` is its start with what there is of its line end; `truncated` says that the line was
+    /// longer.
+    fn end_line(&mut self, line: &[u8], truncated: bool) {
+        let text = without_line_end(line);
+        let first = std::mem::replace(&mut self.place, Place::Section) == Place::FirstLine;
+        if text.is_empty() && !truncated {
+            self.end_field();
+            self.place = Place::Body;
+            return;
+        }
+        if !first && is_continuation(text) {
+            self.keep(text, truncated);
+            return;
+        }
+        self.end_field();
+        match split_field(text) {
+            Some((name, value)) => self.start_field(name, value, truncated),
+            None if first => self.end_without_section(),
+            None => {}
+        }
+    }
+
+    fn start_field(&mut self, name: &[u8], value: &[u8], truncated: bool) {
+        let watch = |what| Some(Watched { what, value: Vec::new(), truncated: false });
+        if name.eq_ignore_ascii_case(b"Received") {
+            self.header.received_count = self.header.received_count.saturating_add(1);
+            self.watched = watch(WatchedField::Received);
+        } else if name.eq_ignore_ascii_case(b"Message-ID") {
+            if !self.header.has_message_id {
+                self.watched = watch(WatchedField::MessageId);
+            }
+            self.header.has_message_id = true;
+        } else if name.eq_ignore_ascii_case(b"Date") {
+            self.header.has_date = true;
+        } else if name.eq_ignore_ascii_case(b"From") {
+            self.header.has_from = true;
+        }
+        self.keep(value, truncated);
+    }
+
+    /// Adds one line's share to the value of the watched field.
+    fn keep(&mut self, text: &[u8], truncated: bool) {
+        let Some(watched) = &mut self.watched else { return };
+        let room = VALUE_KEPT_BYTES_MAX - watched.value.len();
+        watched.truncated |= truncated || text.len() > room;
+        watched.value.extend_from_slice(&text[..text.len().min(room)]);
+    }
+
+    fn end_field(&mut self) {
+        let Some(watched) = self.watched.take() else { return };
+        match watched.what {
+            WatchedField::Received => {
+                if received_by(&watched.value).is_some_and(|host| is_same_host(host, self.local_fqdn.as_bytes())) {
+                    self.header.received_local_count = self.header.received_local_count.saturating_add(1);
+                }
+            }
+            WatchedField::MessageId => {
+                self.header.message_id = (!watched.truncated).then(|| printable_message_id(&watched.value)).flatten();
+            }
+        }
+    }
+
+    /// The first line is no header field: all of the content is body.
+    fn end_without_section(&mut self) {
+        self.header.size_bytes = 0;
+        self.header.is_ascii = true;
+        self.place = Place::Body;
     }
 }
 
-/// The fields of a header section.
-pub fn fields(_section: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    std::iter::empty()
+/// One header field of a complete header section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name as it was written, without the colon.
+    pub name: &'a str,
+    /// What follows the colon, folds included, without the final line end.
+    pub value: &'a [u8],
 }
 
-/// Length of the header section.
-pub fn section_len(_content: &[u8]) -> Option<usize> {
+impl Field<'_> {
+    /// Whether this is the field `name`; case does not matter.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The value on one line: line ends removed, the white space of the folds kept, trimmed (RFC 5322 section 2.2.3).
+    pub fn unfolded(&self) -> Vec<u8> {
+        let mut value: Vec<u8> = self.value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+        value.truncate(value.trim_ascii_end().len());
+        value.drain(..value.len() - value.trim_ascii_start().len());
+        value
+    }
+}
+
+/// The fields of a complete header section, in order. Ends with the section or with the slice; lines that are no field
+/// are passed over.
+pub fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = match section_len(section) {
+        Some(end) => &section[..end],
+        None => section,
+    };
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (name_and_value, after) = split_after_field(rest);
+            rest = after;
+            if let Some((name, value)) = split_field(without_line_end(name_and_value)) {
+                // `split_field` lets only ASCII names through.
+                return Some(Field { name: std::str::from_utf8(name).ok()?, value });
+            }
+        }
+        None
+    })
+}
+
+/// Length in bytes of the header section at the start of `content`, the empty line that ends it included. `Some(0)` if
+/// the first line is no header field; `None` if `content` ends before the header section does.
+pub fn section_len(content: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    while let Some(length) = memchr::memchr(b'\n', &content[start..]) {
+        let line = &content[start..start + length];
+        if start == 0 && !without_line_end(line).is_empty() && split_field(kept(line)).is_none() {
+            return Some(0);
+        }
+        start += length + 1;
+        if without_line_end(line).is_empty() {
+            return Some(start);
+        }
+    }
+    (start == 0 && is_no_field_start(kept(content))).then_some(0)
+}
+
+/// As much of a line as the scanner looks at, so that both find the same section.
+fn kept(line: &[u8]) -> &[u8] {
+    &line[..line.len().min(LINE_KEPT_BYTES_MAX)]
+}
+
+/// The first line of `text` with all its continuation lines, and what follows them.
+fn split_after_field(text: &[u8]) -> (&[u8], &[u8]) {
+    for end in memchr::memchr_iter(b'\n', text) {
+        if !is_continuation(&text[end + 1..]) {
+            return text.split_at(end + 1);
+        }
+    }
+    (text, &[])
+}
+
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn is_continuation(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t'))
+}
+
+/// Splits `name: value`. Names are printable ASCII (RFC 5322 section 2.2); white space before the colon is obsolete
+/// but read (section 4.5).
+fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    let name = line[..colon].trim_ascii_end();
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then(|| (name, &line[colon + 1..]))
+}
+
+/// Whether no continuation of `start` could make it a header field.
+fn is_no_field_start(start: &[u8]) -> bool {
+    if memchr::memchr(b':', start).is_some() {
+        return split_field(start).is_none();
+    }
+    let name = start.trim_ascii_end();
+    // White space without a name before it; a CR may yet prove to be the empty line's.
+    let blank = name.is_empty() && !start.is_empty() && start != b"\r";
+    blank || !name.iter().all(u8::is_ascii_graphic) || start.len() >= LINE_KEPT_BYTES_MAX
+}
+
+/// The name after `by` in the unfolded value of a Received field, comments passed over.
+fn received_by(value: &[u8]) -> Option<&[u8]> {
+    let mut clause = Clause::None;
+    let mut rest = value;
+    loop {
+        rest = rest.trim_ascii_start();
+        match rest.first()? {
+            b'(' => {
+                rest = after_comment(rest)?;
+                continue;
+            }
+            b';' => return None,
+            _ => {}
+        }
+        let end = rest.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'(' | b';')).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        clause = match clause {
+            Clause::By => return Some(word),
+            // A peer may call itself `by`.
+            Clause::From => Clause::None,
+            Clause::None if word.eq_ignore_ascii_case(b"from") => Clause::From,
+            Clause::None if word.eq_ignore_ascii_case(b"by") => Clause::By,
+            Clause::None => Clause::None,
+        };
+    }
+}
+
+/// The clause of a Received field whose argument comes next.
+enum Clause {
+    None,
+    From,
+    By,
+}
+
+/// What follows the comment that `text` starts with; comments nest (RFC 5322 section 3.2.2). `None` if it never ends.
+fn after_comment(text: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    let mut escaped = false;
+    for (i, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&text[i + 1..]);
+        }
+    }
     None
+}
+
+fn is_same_host(a: &[u8], b: &[u8]) -> bool {
+    let [a, b] = [a, b].map(|host| host.strip_suffix(b".").unwrap_or(host));
+    !a.is_empty() && a.eq_ignore_ascii_case(b)
+}
+
+fn printable_message_id(value: &[u8]) -> Option<String> {
+    let value = value.trim_ascii();
+    let is_printable = value.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+    if value.is_empty() || value.len() > MESSAGE_ID_BYTES_MAX || !is_printable {
+        return None;
+    }
+    String::from_utf8(value.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FQDN: &str = "mail.contoso.com";
+
+    fn scan(content: &[u8], size_max: u64) -> Header {
+        let mut scanner = Scanner::new(size_max, FQDN);
+        scanner.push(content);
+        scanner.finish()
+    }
+
+    fn scan_in_slices(content: &[u8], size_max: u64, slices: &[usize]) -> Header {
+        let mut scanner = Scanner::new(size_max, FQDN);
+        let mut rest = content;
+        let mut was_too_large = false;
+        for size in slices.iter().cycle() {
+            let (slice, after) = rest.split_at((*size).min(rest.len()));
+            scanner.push(slice);
+            assert!(!was_too_large || scanner.is_too_large(), "a section does not become smaller");
+            was_too_large = scanner.is_too_large();
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let header = scanner.finish();
+        assert!(!was_too_large || header.too_large, "no false alarm");
+        header
+    }
+
+    #[test]
+    fn the_section_ends_at_the_first_empty_line() {
+        for (content, expected) in [
+            ("Subject: x\r\n\r\nbody", Some(14)),
+            ("Subject: x\n\nbody", Some(12)),
+            ("Subject: x\r\n\r\n\r\n", Some(14)),
+            ("Subject : x\r\n\r\n", Some(15)),
+            ("Subject: x\r\n \r\n\r\n", Some(17)),
+            ("Subject: x\r\nno field\r\nDate: y\r\n\r\nbody", Some(33)),
+            ("\r\nbody", Some(2)),
+            ("\nbody", Some(1)),
+            ("just text\r\n\r\n", Some(0)),
+            ("just text", Some(0)),
+            (" Subject: x\r\n\r\n", Some(0)),
+            ("From alice Fri Nov 20\r\nFrom: a\r\n\r\n", Some(0)),
+            (": x\r\n\r\n", Some(0)),
+            ("gr\u{fc}n: x\r\n\r\n", Some(0)),
+            ("Subject: x\r\n", None),
+            ("Subject: x", None),
+            ("Sub", None),
+            ("\r", None),
+            ("", None),
+        ] {
+            assert_eq!(section_len(content.as_bytes()), expected, "{content:?}");
+            if let Some(length) = expected {
+                assert_eq!(scan(content.as_bytes(), 1000).size_bytes, length as u64, "{content:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn content_that_ends_within_its_header_section_is_all_header_section() {
+        for (content, expected) in [("Subject: x\r\n", 12), ("Subject: x", 10), ("Subject:", 8), ("Sub", 0), ("", 0)] {
+            assert_eq!(scan(content.as_bytes(), 1000).size_bytes, expected, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn fields_that_count_are_counted() {
+        let content = b"Received: from a (b [192.0.2.1]) by other.example with SMTP; now\r\n\
+            RECEIVED: from x\r\n\t(by mail.contoso.com) by\r\n MAIL.contoso.com (10.0.0.1)\r\n with SMTP; now\r\n\
+            received:by mail.contoso.com.;now\r\n\
+            X-Received: by mail.contoso.com; now\r\n\
+            Received: from by.example by (comment \\) (nested)) mail.contoso.com(10.0.0.1) id 7; now\r\n\
+            Received: from by by mail.contoso.com; now\r\n\
+            Received: from x by mail.contoso.com.evil.example; now\r\n\
+            Received: from x; by mail.contoso.com\r\n\
+            Received: (never closed by mail.contoso.com\r\n\
+            Date: now\r\nfrom: a@b.c\r\nMessage-Id: \r\n <1@contoso.com> \r\nMessage-ID: <2@contoso.com>\r\n\r\n\
+            Received: in the body\r\n";
+        let header = scan(content, 10_000);
+        assert_eq!((header.received_count, header.received_local_count), (8, 4));
+        assert_eq!(header.message_id.as_deref(), Some("<1@contoso.com>"));
+        assert!(header.has_date && header.has_from && header.has_message_id && header.is_ascii && !header.too_large);
+    }
+
+    #[test]
+    fn a_message_id_that_logs_could_not_print_is_not_reported() {
+        let long = format!("<{}@x>", "a".repeat(MESSAGE_ID_BYTES_MAX));
+        let spaced = format!("{}<1@x>", " ".repeat(LINE_KEPT_BYTES_MAX));
+        for (value, expected) in [
+            (" <1@x>", Some("<1@x>")),
+            ("<1@x>", Some("<1@x>")),
+            (" two words", Some("two words")),
+            ("", None),
+            (" <1\u{7}@x>", None),
+            (" <\u{fc}@x>", None),
+            (long.as_str(), None),
+            (spaced.as_str(), None),
+        ] {
+            let header = scan(format!("Message-ID:{value}\r\n\r\n").as_bytes(), 10_000);
+            assert_eq!(header.message_id.as_deref(), expected, "{value:?}");
+            assert!(header.has_message_id);
+        }
+    }
+
+    #[test]
+    fn a_header_section_over_the_limit_is_known_before_it_ends() {
+        let mut scanner = Scanner::new(20, FQDN);
+        scanner.push(b"Subject: 12345678\r\n");
+        assert!(!scanner.is_too_large());
+        scanner.push(b"To");
+        assert!(scanner.is_too_large());
+        assert!(scanner.finish().too_large);
+    }
+
+    #[test]
+    fn a_body_counts_for_nothing() {
+        let mut scanner = Scanner::new(20, FQDN);
+        scanner.push(b"A: b\r\n\r\n");
+        scanner.push(&[0xff; 100]);
+        assert!(!scanner.is_too_large());
+        let header = scanner.finish();
+        assert_eq!((header.size_bytes, header.is_ascii), (8, true));
+        // One line without end and without a colon is no header field, and so no header section.
+        let header = scan(&[b'x'; 10 * LINE_KEPT_BYTES_MAX], 20);
+        assert_eq!((header.size_bytes, header.too_large), (0, false));
+    }
+
+    #[test]
+    fn a_header_section_beyond_ascii_is_noticed() {
+        assert!(!scan("Subject: gr\u{fc}n\r\n\r\n".as_bytes(), 1000).is_ascii);
+        assert!(scan("Subject: x\r\n\r\ngr\u{fc}n".as_bytes(), 1000).is_ascii);
+    }
+
+    #[test]
+    fn fields_are_handed_out_whole() {
+        let section = b"A: 1\r\nno field\r\nB : 2\r\n\t3 \r\nC:\r\n\r\nD: body";
+        let read: Vec<_> = fields(section).map(|f| (f.name, f.unfolded())).collect();
+        assert_eq!(read, [("A", b"1".to_vec()), ("B", b"2\t3".to_vec()), ("C", Vec::new())]);
+        assert!(fields(b"no section: here\r\n").next().is_none());
+        assert_eq!(fields(b"Last: field").next().map(|f| f.value), Some(&b" field"[..]));
+    }
+
+    /// Content made of the pieces that matter to the scanner, in any order.
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => prop::sample::select(vec![
+                "\r\n", "\n", "\r", " ", "\t", ":", "(", ")", ";", "by ", "from x by mail.contoso.com", "Received: ",
+                "received:by mail.contoso.com", "Message-ID: <1@x>", "Message-Id:", "Date: x", "From:a", "Subject: ",
+                "text", "\u{fc}",
+            ]).prop_map(|s| s.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..8),
+            1 => (1000_usize..3000).prop_map(|n| vec![b'a'; n]),
+        ];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_slicing_gives_the_same_header(
+            content in content(),
+            slices in prop::collection::vec(1_usize..40, 1..8),
+            size_max in 0_u64..200,
+        ) {
+            prop_assert_eq!(scan_in_slices(&content, size_max, &slices), scan(&content, size_max));
+        }
+
+        #[test]
+        fn scanner_and_reader_agree(content in content()) {
+            let header = scan(&content, 1000);
+            if let Some(length) = section_len(&content) {
+                prop_assert_eq!(header.size_bytes, length as u64);
+            }
+            if content.split(|b| *b == b'\n').all(|line| line.len() < LINE_KEPT_BYTES_MAX) && header.size_bytes > 0 {
+                let count = |name| fields(&content).filter(|f| f.is(name)).count();
+                prop_assert_eq!(header.received_count as usize, count("Received"));
+                prop_assert_eq!(header.has_message_id, count("Message-ID") > 0);
+                prop_assert_eq!(header.has_date, count("Date") > 0);
+                prop_assert_eq!(header.has_from, count("From") > 0);
+            }
+        }
+    }
 }

@@ -1,49 +1,308 @@
-//! The Received field (RFC 5321 section 4.4).
-use crate::{MessageId, Mailbox};
+//! Trace information: the Received field that each accepted message gets (RFC 5321 section 4.4), and dates.
+//!
+//! Takes what the session knows about the peer, hands on a folded header field. Whatever the peer chose itself (the
+//! name it greeted with) is cleaned, so that it can neither end the field nor look like another part of it.
+
+use std::fmt::Write;
 use std::net::IpAddr;
 
-/// The TLS session.
+use crate::address::Mailbox;
+use crate::envelope::MessageId;
+
+/// Longest greeting name that is written, in bytes; what is longer is cut.
+pub const HELO_BYTES_MAX: usize = 255;
+/// Where lines are folded if they can be (RFC 5322 section 2.1.1).
+const LINE_BYTES_PREFERRED: usize = 78;
+
+/// How a session is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tls<'a> {
-    /// For example `TLS1.3`.
+    /// The protocol version, for example `TLS1.3`.
     pub version: &'a str,
-    /// For example `TLS_AES_256_GCM_SHA384`.
+    /// The cipher suite, for example `TLS_AES_256_GCM_SHA384`.
     pub cipher: &'a str,
 }
 
 /// What a Received field says.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
-    /// The argument of EHLO or HELO.
+    /// The argument of EHLO or HELO, as received.
     pub helo: &'a str,
-    /// Whether the peer said EHLO.
+    /// Whether the peer said EHLO rather than HELO.
     pub esmtp: bool,
     /// The peer's address.
     pub peer: IpAddr,
-    /// The connector's name.
+    /// The name of the receive connector that took the message.
     pub fqdn: &'a str,
     /// Our address of the connection.
     pub local: IpAddr,
-    /// The TLS session, if any.
+    /// How the session was encrypted, if it was.
     pub tls: Option<Tls<'a>>,
     /// Whether the peer authenticated.
     pub authenticated: bool,
     /// Whether the transaction used SMTPUTF8.
     pub smtputf8: bool,
-    /// The queue id.
+    /// The message's number here.
     pub id: MessageId,
-    /// The recipient, if the message has exactly one.
+    /// The recipient, to be given only if the message has exactly one: more would tell them of each other
+    /// (RFC 5321 section 7.2).
     pub recipient: Option<&'a Mailbox>,
-    /// Unix time in milliseconds.
+    /// When the message was accepted: Unix time in milliseconds.
     pub time_ms: u64,
 }
 
 impl Received<'_> {
-    /// Appends the field with its final CRLF.
-    pub fn write(&self, _out: &mut Vec<u8>) {}
+    /// Appends the whole field with the CRLF that ends it. Lines are folded at 78 bytes where white space allows.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut field = Folded { line_start: out.len(), out };
+        field.out.extend_from_slice(b"Received: from ");
+        field.out.extend_from_slice(token(self.helo).as_bytes());
+        field.word(format_args!("({})", self.peer.to_canonical()));
+        field.word(format_args!("by {}", token(self.fqdn)));
+        field.word(format_args!("({})", self.local.to_canonical()));
+        field.word(format_args!("with {}", self.protocol()));
+        match self.tls {
+            None => field.word(format_args!("(Gatepost)")),
+            Some(tls) => {
+                field.word(format_args!("(Gatepost, version={},", token(tls.version)));
+                field.word(format_args!("cipher={})", token(tls.cipher)));
+            }
+        }
+        field.word(format_args!("id {}", self.id));
+        // Without SMTPUTF8 a header field is ASCII.
+        if let Some(recipient) = self.recipient.filter(|mailbox| self.smtputf8 || !mailbox.needs_smtputf8()) {
+            field.word(format_args!("for <{recipient}>"));
+        }
+        field.out.push(b';');
+        field.word(format_args!("{}", Date(self.time_ms)));
+        field.out.extend_from_slice(b"\r\n");
+    }
+
+    /// The protocol's registered name (RFC 3848, RFC 6531 section 4.3). HELO is SMTP, whatever else was agreed on.
+    fn protocol(&self) -> &'static str {
+        match (self.esmtp, self.smtputf8, self.tls.is_some(), self.authenticated) {
+            (false, ..) => "SMTP",
+            (true, false, false, false) => "ESMTP",
+            (true, false, true, false) => "ESMTPS",
+            (true, false, false, true) => "ESMTPA",
+            (true, false, true, true) => "ESMTPSA",
+            (true, true, false, false) => "UTF8SMTP",
+            (true, true, true, false) => "UTF8SMTPS",
+            (true, true, false, true) => "UTF8SMTPA",
+            (true, true, true, true) => "UTF8SMTPSA",
+        }
+    }
 }
 
-/// An RFC 5322 date-time in UTC.
-pub fn date(_time_ms: u64) -> String {
-    String::new()
+/// A header field in the making.
+struct Folded<'a> {
+    out: &'a mut Vec<u8>,
+    line_start: usize,
+}
+
+impl Folded<'_> {
+    /// Appends a space and one unbreakable piece, on a new line if it does not fit on this one.
+    fn word(&mut self, word: std::fmt::Arguments<'_>) {
+        use std::io::Write;
+        let word_start = self.out.len();
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.out, " {word}");
+        // The semicolon after the last piece counts as well.
+        if self.out.len() + 1 - self.line_start > LINE_BYTES_PREFERRED {
+            self.out.splice(word_start..word_start, *b"\r\n");
+            self.line_start = word_start + 2;
+        }
+    }
+}
+
+/// `text` as one word: what is not printable ASCII, or would end a word or begin a comment, quote or path, becomes `?`.
+fn token(text: &str) -> String {
+    let mut token: String =
+        text.chars()
+            .map(|c| {
+                if c.is_ascii_graphic() && !matches!(c, '(' | ')' | '<' | '>' | ';' | ',' | '\\' | '"') {
+                    c
+                } else {
+                    '?'
+                }
+            })
+            .take(HELO_BYTES_MAX)
+            .collect();
+    if token.is_empty() {
+        token.push_str("unknown");
+    }
+    token
+}
+
+/// An RFC 5322 date-time in UTC, for example `Fri, 20 Nov 2026 14:01:02 +0000`, of a Unix time in milliseconds. Times
+/// beyond the year 9999 are written as its end.
+pub fn date(time_ms: u64) -> String {
+    let mut text = String::with_capacity("Fri, 20 Nov 2026 14:01:02 +0000".len());
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{}", Date(time_ms));
+    text
+}
+
+/// The last second of the year 9999: RFC 5322 would take more digits, readers do not.
+const TIME_S_MAX: u64 = 253_402_300_799;
+
+/// [`date`] without a String of its own.
+struct Date(u64);
+
+impl std::fmt::Display for Date {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let seconds = (self.0 / 1000).min(TIME_S_MAX);
+        let days = seconds / 86_400;
+        let (year, month, day) = civil_from_days(days);
+        write!(
+            f,
+            "{}, {day} {} {year:04} {:02}:{:02}:{:02} +0000",
+            // 1 January 1970 was a Thursday.
+            WEEKDAYS[(days % 7) as usize],
+            MONTHS[month],
+            seconds / 3600 % 24,
+            seconds / 60 % 60,
+            seconds % 60
+        )
+    }
+}
+
+/// Year, month from zero and day from one, of a number of days since 1 January 1970 in the Gregorian calendar.
+fn civil_from_days(days: u64) -> (u64, usize, u64) {
+    const DAYS_IN_400_YEARS: u64 = 146_097;
+    // Years are counted from 1 March, so that the leap day is the last of its year; day 0 is 1 March of the year 0.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March have lengths 31 30 31 30 31, again and again: 153 days for five of them.
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12;
+    let year = era * 400 + year_of_era + u64::from(month < 2);
+    (year, month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{Timestamp, tz::TimeZone};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::header::{Scanner, fields};
+
+    fn received() -> Received<'static> {
+        Received {
+            helo: "scanner",
+            esmtp: true,
+            peer: "192.168.2.55".parse().expect("an address"),
+            fqdn: "mail.contoso.com",
+            local: "192.168.2.1".parse().expect("an address"),
+            tls: None,
+            authenticated: false,
+            smtputf8: false,
+            id: MessageId(42),
+            recipient: None,
+            time_ms: 1_795_183_262_000,
+        }
+    }
+
+    fn written(received: &Received<'_>) -> String {
+        let mut out = Vec::new();
+        received.write(&mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_received_field_says_who_where_how_and_when() {
+        let bob = Mailbox::parse("bob@fabrikam.com").expect("an address");
+        assert_eq!(
+            written(&received()),
+            "Received: from scanner (192.168.2.55) by mail.contoso.com (192.168.2.1)\r\n \
+             with ESMTP (Gatepost) id 42; Fri, 20 Nov 2026 14:01:02 +0000\r\n"
+        );
+        assert_eq!(
+            written(&Received {
+                helo: "[IPv6:2001:db8::7]",
+                peer: "2001:db8::7".parse().expect("an address"),
+                local: "::ffff:10.0.0.1".parse().expect("an address"),
+                tls: Some(Tls { version: "TLS1.3", cipher: "TLS_AES_256_GCM_SHA384" }),
+                recipient: Some(&bob),
+                ..received()
+            }),
+            "Received: from [IPv6:2001:db8::7] (2001:db8::7) by mail.contoso.com\r\n \
+             (10.0.0.1) with ESMTPS (Gatepost, version=TLS1.3,\r\n \
+             cipher=TLS_AES_256_GCM_SHA384) id 42 for <bob@fabrikam.com>;\r\n \
+             Fri, 20 Nov 2026 14:01:02 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn the_protocol_has_its_registered_name() {
+        let tls = Some(Tls { version: "TLS1.2", cipher: "x" });
+        for (esmtp, smtputf8, tls, authenticated, expected) in [
+            (false, false, None, false, "SMTP"),
+            (false, false, tls, true, "SMTP"),
+            (true, false, None, false, "ESMTP"),
+            (true, false, tls, false, "ESMTPS"),
+            (true, false, None, true, "ESMTPA"),
+            (true, false, tls, true, "ESMTPSA"),
+            (true, true, None, false, "UTF8SMTP"),
+            (true, true, tls, false, "UTF8SMTPS"),
+            (true, true, None, true, "UTF8SMTPA"),
+            (true, true, tls, true, "UTF8SMTPSA"),
+        ] {
+            let text = written(&Received { esmtp, smtputf8, tls, authenticated, ..received() });
+            assert!(text.contains(&format!("with {expected} (Gatepost")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_beyond_ascii_is_named_only_where_the_message_may_hold_it() {
+        let recipient = Mailbox::parse("\u{7528}@contoso.com").expect("an address");
+        let received = Received { recipient: Some(&recipient), ..received() };
+        assert!(written(&received).is_ascii());
+        assert!(written(&Received { smtputf8: true, ..received }).contains("for <\u{7528}@contoso.com>;"));
+    }
+
+    #[test]
+    fn a_date_is_written_as_rfc_5322_writes_it() {
+        for (time_ms, expected) in [
+            (0, "Thu, 1 Jan 1970 00:00:00 +0000"),
+            (951_782_400_000, "Tue, 29 Feb 2000 00:00:00 +0000"),
+            (951_868_799_999, "Tue, 29 Feb 2000 23:59:59 +0000"),
+            (1_795_183_262_000, "Fri, 20 Nov 2026 14:01:02 +0000"),
+            (4_107_542_400_000, "Mon, 1 Mar 2100 00:00:00 +0000"),
+            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 +0000"),
+        ] {
+            assert_eq!(date(time_ms), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn dates_agree_with_a_calendar_library(time_ms in 0..TIME_S_MAX * 1000) {
+            let zoned = Timestamp::from_millisecond(time_ms as i64).expect("in range").to_zoned(TimeZone::UTC);
+            prop_assert_eq!(date(time_ms), zoned.strftime("%a, %-d %b %Y %H:%M:%S +0000").to_string());
+        }
+
+        #[test]
+        fn a_greeting_cannot_write_another_field_or_clause(helo in any::<String>(), injected in "[\r\n ();<>,\"\\\\a-z:]{0,40}") {
+            for helo in [helo, injected] {
+                let mut out = Vec::new();
+                Received { helo: &helo, ..received() }.write(&mut out);
+                out.extend_from_slice(b"\r\n");
+                let read: Vec<_> = fields(&out).collect();
+                prop_assert_eq!(read.len(), 1);
+                prop_assert_eq!(read[0].value.iter().filter(|b| **b == b';').count(), 1);
+                prop_assert!(out.split(|b| *b == b'\n').all(|line| line.len() <= 300));
+                let mut scanner = Scanner::new(10_000, "mail.contoso.com");
+                scanner.push(&out);
+                let header = scanner.finish();
+                prop_assert_eq!((header.received_count, header.received_local_count), (1, 1));
+            }
+        }
+    }
 }
