@@ -1,1 +1,34 @@
-//! Placeholder.
+//! What the integration tests drive the real binary with; never part of a release.
+//!
+//! Everything runs on loopback, on ports found at run time, and waits for conditions with a deadline instead of sleeping.
+//! A helper that cannot do its part panics and says why: there is no caller who could do better than fail the test.
+//!
+//! The modules, each using only those below it:
+//!
+//! - [`script`]: dialogues as data files (`C:` and `S:` lines), played against a server;
+//! - [`installation`]: a folder with a settings file, and the server and the commands run on it;
+//! - [`programs`]: the foreign programs: swaks, smtp-sink, smtp-source, Python's mailbox and email modules;
+//! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
+//! - [`client`]: an SMTP client that says exactly what it is told;
+//! - [`dns`]: a name server with a few records;
+//! - [`wire`]: lines and bytes over TCP, with or without TLS;
+//! - [`port`]: free ports;
+//! - [`wait`]: waiting with a deadline.
+
+pub mod script;
+
+pub mod installation;
+
+pub mod programs;
+
+pub mod sink;
+
+pub mod client;
+
+pub mod dns;
+
+pub mod wire;
+
+pub mod port;
+
+pub mod wait;
