@@ -1,1 +1,24 @@
-//! Placeholder.
+//! What the administrator declared, and every decision that follows from it, as pure functions.
+//!
+//! Takes the text of the settings document, addresses and counts; hands on values, and verdicts with their reasons.
+//! Does no I/O and reads no clock (invariant I1). Modules stand in reading order, decisions first; each uses only
+//! modules listed below it.
+
+pub mod relay;
+pub mod sender;
+pub mod route;
+pub mod notify;
+pub mod settings;
+pub mod authentication;
+pub mod limits;
+pub mod permission;
+pub mod send_connector;
+pub mod receive_connector;
+pub mod retry;
+pub mod directory;
+pub mod accepted_domain;
+pub mod refusal;
+pub mod access_entry;
+
+pub use refusal::Refusal;
+pub use settings::Settings;

@@ -1,0 +1,560 @@
+//! The words of the permission model: rights, permission groups, principals and the entries that join them
+//! (fact sheet sections 2.1 to 2.4).
+//!
+//! Takes names as Exchange writes them, hands on values and sets. Decides nothing: `permission::granted` does.
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Range};
+use std::sync::Arc;
+
+/// One extended right on a receive connector (fact sheet section 2.1). The order is that of the session permissions in
+/// Exchange's protocol log (section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Right {
+    /// Use the connector at all.
+    Submit,
+    /// Recipients outside the accepted domains: this is what makes a session a relay.
+    AcceptAnyRecipient,
+    /// Treat the message as authenticated and internal; honour `AUTH=`.
+    AcceptAuthenticationFlag,
+    /// Skip the check that the sender may use the address.
+    AcceptAnySender,
+    /// Senders inside our own authoritative domains.
+    AcceptAuthoritativeDomainSender,
+    /// Skip the anti-spam filters.
+    BypassAntiSpam,
+    /// Exceed the connector's message size limit.
+    BypassMessageSizeLimit,
+    /// Send the legacy property blob.
+    AcceptExch50,
+    /// Keep Received and Resent fields.
+    AcceptHeadersRouting,
+    /// Keep `X-MS-Exchange-Forest-*` fields.
+    AcceptHeadersForest,
+    /// Keep `X-MS-Exchange-Organization-*` fields.
+    AcceptHeadersOrganization,
+    /// Shadow redundancy.
+    AcceptXShadow,
+    /// Tenant and directionality attributes.
+    AcceptXAttr,
+    /// A front end tells the true client.
+    AcceptXProxyFrom,
+    /// Session hints between servers.
+    AcceptXSessionParams,
+    /// Monitoring probes.
+    AcceptXSysProbe,
+    /// Internal transfer of the recipient cache.
+    SendXMessageContextAdRecipientCache,
+    /// Internal transfer of extended properties.
+    SendXMessageContextExtendedProperties,
+    /// Internal transfer of the search index.
+    SendXMessageContextFastIndex,
+}
+
+impl Right {
+    /// Every right, in log order.
+    pub const ALL: [Right; 19] = [
+        Right::Submit,
+        Right::AcceptAnyRecipient,
+        Right::AcceptAuthenticationFlag,
+        Right::AcceptAnySender,
+        Right::AcceptAuthoritativeDomainSender,
+        Right::BypassAntiSpam,
+        Right::BypassMessageSizeLimit,
+        Right::AcceptExch50,
+        Right::AcceptHeadersRouting,
+        Right::AcceptHeadersForest,
+        Right::AcceptHeadersOrganization,
+        Right::AcceptXShadow,
+        Right::AcceptXAttr,
+        Right::AcceptXProxyFrom,
+        Right::AcceptXSessionParams,
+        Right::AcceptXSysProbe,
+        Right::SendXMessageContextAdRecipientCache,
+        Right::SendXMessageContextExtendedProperties,
+        Right::SendXMessageContextFastIndex,
+    ];
+
+    /// The right's name in the directory, as it is written in settings and in the shell.
+    pub const fn exchange_name(self) -> &'static str {
+        match self {
+            Right::Submit => "ms-Exch-SMTP-Submit",
+            Right::AcceptAnyRecipient => "ms-Exch-SMTP-Accept-Any-Recipient",
+            Right::AcceptAuthenticationFlag => "ms-Exch-SMTP-Accept-Authentication-Flag",
+            Right::AcceptAnySender => "ms-Exch-SMTP-Accept-Any-Sender",
+            Right::AcceptAuthoritativeDomainSender => "ms-Exch-SMTP-Accept-Authoritative-Domain-Sender",
+            Right::BypassAntiSpam => "ms-Exch-Bypass-Anti-Spam",
+            Right::BypassMessageSizeLimit => "ms-Exch-Bypass-Message-Size-Limit",
+            Right::AcceptExch50 => "ms-Exch-SMTP-Accept-Exch50",
+            Right::AcceptHeadersRouting => "ms-Exch-Accept-Headers-Routing",
+            Right::AcceptHeadersForest => "ms-Exch-Accept-Headers-Forest",
+            Right::AcceptHeadersOrganization => "ms-Exch-Accept-Headers-Organization",
+            Right::AcceptXShadow => "ms-Exch-SMTP-Accept-XShadow",
+            Right::AcceptXAttr => "ms-Exch-SMTP-Accept-XAttr",
+            Right::AcceptXProxyFrom => "ms-Exch-SMTP-Accept-XProxyFrom",
+            Right::AcceptXSessionParams => "ms-Exch-SMTP-Accept-XSessionParams",
+            Right::AcceptXSysProbe => "ms-Exch-SMTP-Accept-XSysProbe",
+            Right::SendXMessageContextAdRecipientCache => "ms-Exch-SMTP-Send-XMessageContext-ADRecipientCache",
+            Right::SendXMessageContextExtendedProperties => "ms-Exch-SMTP-Send-XMessageContext-ExtendedProperties",
+            Right::SendXMessageContextFastIndex => "ms-Exch-SMTP-Send-XMessageContext-FastIndex",
+        }
+    }
+
+    /// The right's name in the protocol log (fact sheet section 2.3; those from `AcceptXShadow` on are our own).
+    pub const fn log_token(self) -> &'static str {
+        match self {
+            Right::Submit => "SMTPSubmit",
+            Right::AcceptAnyRecipient => "SMTPAcceptAnyRecipient",
+            Right::AcceptAuthenticationFlag => "SMTPAcceptAuthenticationFlag",
+            Right::AcceptAnySender => "SMTPAcceptAnySender",
+            Right::AcceptAuthoritativeDomainSender => "SMTPAcceptAuthoritativeDomainSender",
+            Right::BypassAntiSpam => "BypassAntiSpam",
+            Right::BypassMessageSizeLimit => "BypassMessageSizeLimit",
+            Right::AcceptExch50 => "SMTPAcceptEXCH50",
+            Right::AcceptHeadersRouting => "AcceptRoutingHeaders",
+            Right::AcceptHeadersForest => "AcceptForestHeaders",
+            Right::AcceptHeadersOrganization => "AcceptOrganizationHeaders",
+            Right::AcceptXShadow => "SMTPAcceptXShadow",
+            Right::AcceptXAttr => "SMTPAcceptXAttr",
+            Right::AcceptXProxyFrom => "SMTPAcceptXProxyFrom",
+            Right::AcceptXSessionParams => "SMTPAcceptXSessionParams",
+            Right::AcceptXSysProbe => "SMTPAcceptXSysProbe",
+            Right::SendXMessageContextAdRecipientCache => "SMTPSendXMessageContextADRecipientCache",
+            Right::SendXMessageContextExtendedProperties => "SMTPSendXMessageContextExtendedProperties",
+            Right::SendXMessageContextFastIndex => "SMTPSendXMessageContextFastIndex",
+        }
+    }
+
+    /// Reads a right by its Exchange name in any case. `ms-Exch-SMTP-Accept-Authoritative-Domain`, as one of the
+    /// articles shortens it, is the same right as `...-Domain-Sender`.
+    pub fn parse(name: &str) -> Option<Right> {
+        if name.eq_ignore_ascii_case("ms-Exch-SMTP-Accept-Authoritative-Domain") {
+            return Some(Right::AcceptAuthoritativeDomainSender);
+        }
+        Right::ALL.into_iter().find(|right| right.exchange_name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// The Exchange name.
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.exchange_name())
+    }
+}
+
+/// A set of rights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rights(u32);
+
+impl Rights {
+    /// No right.
+    pub const NONE: Rights = Rights(0);
+    /// Every right.
+    pub const ALL: Rights = Rights((1 << Right::ALL.len()) - 1);
+
+    /// The set of `rights`.
+    pub const fn of(rights: &[Right]) -> Rights {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < rights.len() {
+            bits |= 1 << rights[i] as u32;
+            i += 1;
+        }
+        Rights(bits)
+    }
+
+    /// Whether `right` is in the set.
+    pub const fn contains(self, right: Right) -> bool {
+        self.0 & (1 << right as u32) != 0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How many rights the set holds.
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Adds a right.
+    pub fn insert(&mut self, right: Right) {
+        self.0 |= 1 << right as u32;
+    }
+
+    /// The rights of the set, in log order.
+    pub fn iter(self) -> impl Iterator<Item = Right> {
+        Right::ALL.into_iter().filter(move |right| self.contains(*right))
+    }
+}
+
+impl From<Right> for Rights {
+    fn from(right: Right) -> Rights {
+        Rights(1 << right as u32)
+    }
+}
+
+impl FromIterator<Right> for Rights {
+    fn from_iter<I: IntoIterator<Item = Right>>(rights: I) -> Rights {
+        rights.into_iter().fold(Rights::NONE, |set, right| set | right.into())
+    }
+}
+
+impl BitOr for Rights {
+    type Output = Rights;
+    fn bitor(self, other: Rights) -> Rights {
+        Rights(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Rights {
+    fn bitor_assign(&mut self, other: Rights) {
+        self.0 |= other.0;
+    }
+}
+
+impl BitAnd for Rights {
+    type Output = Rights;
+    fn bitand(self, other: Rights) -> Rights {
+        Rights(self.0 & other.0)
+    }
+}
+
+impl Not for Rights {
+    type Output = Rights;
+    fn not(self) -> Rights {
+        Rights(!self.0 & Rights::ALL.0)
+    }
+}
+
+/// As the protocol log shows session permissions: log tokens with a space between, `None` when there are none.
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("None");
+        }
+        for (i, right) in self.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { " " })?;
+            f.write_str(right.log_token())?;
+        }
+        Ok(())
+    }
+}
+
+/// A named set of rights for named trustees (fact sheet section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PermissionGroup {
+    /// Whoever did not authenticate.
+    AnonymousUsers,
+    /// Whoever authenticated as a user.
+    ExchangeUsers,
+    /// Exchange servers, and hosts on an externally secured connector.
+    ExchangeServers,
+    /// Exchange 2003 servers.
+    ExchangeLegacyServers,
+    /// Partners that mutual TLS identified.
+    Partners,
+}
+
+/// What the groups AnonymousUsers, ExchangeUsers, and so on, give (fact sheet section 2.2, one constant per column).
+mod columns {
+    use super::{Right, Rights};
+
+    pub const ANONYMOUS: Rights = Rights::of(&[
+        Right::Submit,
+        Right::AcceptAnySender,
+        Right::AcceptAuthoritativeDomainSender,
+        Right::AcceptHeadersRouting,
+    ]);
+    pub const USERS: Rights =
+        Rights::of(&[Right::Submit, Right::AcceptAnyRecipient, Right::AcceptHeadersRouting, Right::BypassAntiSpam]);
+    pub const SERVERS: Rights = Rights::ALL;
+    pub const EXTERNALLY_SECURED: Rights = Rights::of(&[
+        Right::Submit,
+        Right::AcceptAnyRecipient,
+        Right::AcceptAnySender,
+        Right::AcceptAuthoritativeDomainSender,
+        Right::AcceptAuthenticationFlag,
+        Right::AcceptHeadersRouting,
+        Right::BypassAntiSpam,
+        Right::BypassMessageSizeLimit,
+        Right::AcceptExch50,
+    ]);
+    pub const LEGACY: Rights = EXTERNALLY_SECURED;
+    pub const LEGACY_DENIED: Rights = Rights::of(&[Right::AcceptHeadersOrganization, Right::AcceptHeadersForest]);
+    pub const PARTNERS: Rights = Rights::of(&[Right::Submit, Right::AcceptHeadersRouting]);
+}
+
+impl PermissionGroup {
+    /// Every group, in Exchange's order.
+    pub const ALL: [PermissionGroup; 5] = [
+        PermissionGroup::AnonymousUsers,
+        PermissionGroup::ExchangeUsers,
+        PermissionGroup::ExchangeServers,
+        PermissionGroup::ExchangeLegacyServers,
+        PermissionGroup::Partners,
+    ];
+
+    /// The name as Exchange spells it.
+    pub const fn exchange_name(self) -> &'static str {
+        match self {
+            PermissionGroup::AnonymousUsers => "AnonymousUsers",
+            PermissionGroup::ExchangeUsers => "ExchangeUsers",
+            PermissionGroup::ExchangeServers => "ExchangeServers",
+            PermissionGroup::ExchangeLegacyServers => "ExchangeLegacyServers",
+            PermissionGroup::Partners => "Partners",
+        }
+    }
+
+    /// The entries that ticking this group writes.
+    pub fn entries(self) -> Vec<AccessEntry> {
+        let entry =
+            |trustee, access, rights| AccessEntry { trustee, access, rights, source: Source::Group(self), span: 0..0 };
+        match self {
+            PermissionGroup::AnonymousUsers => vec![entry(Trustee::AnonymousLogon, Access::Allow, columns::ANONYMOUS)],
+            PermissionGroup::ExchangeUsers => vec![entry(Trustee::AuthenticatedUsers, Access::Allow, columns::USERS)],
+            PermissionGroup::ExchangeServers => vec![
+                entry(Trustee::ExchangeServers, Access::Allow, columns::SERVERS),
+                entry(Trustee::EdgeTransportServers, Access::Allow, columns::SERVERS),
+                entry(Trustee::HubTransportServers, Access::Allow, columns::SERVERS),
+                entry(Trustee::ExternallySecuredServers, Access::Allow, columns::EXTERNALLY_SECURED),
+            ],
+            PermissionGroup::ExchangeLegacyServers => vec![
+                entry(Trustee::LegacyExchangeServers, Access::Deny, columns::LEGACY_DENIED),
+                entry(Trustee::LegacyExchangeServers, Access::Allow, columns::LEGACY),
+            ],
+            PermissionGroup::Partners => vec![entry(Trustee::PartnerServers, Access::Allow, columns::PARTNERS)],
+        }
+    }
+}
+
+/// The groups ticked on a connector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PermissionGroups(u8);
+
+impl PermissionGroups {
+    /// No group: the connector accepts no mail until an entry is added.
+    pub const NONE: PermissionGroups = PermissionGroups(0);
+
+    /// Whether `group` is ticked.
+    pub const fn contains(self, group: PermissionGroup) -> bool {
+        self.0 & (1 << group as u8) != 0
+    }
+
+    /// Ticks a group.
+    pub fn insert(&mut self, group: PermissionGroup) {
+        self.0 |= 1 << group as u8;
+    }
+
+    /// The ticked groups, in Exchange's order.
+    pub fn iter(self) -> impl Iterator<Item = PermissionGroup> {
+        PermissionGroup::ALL.into_iter().filter(move |group| self.contains(*group))
+    }
+}
+
+/// As Exchange lists flags: `AnonymousUsers, ExchangeUsers`, or `None`.
+impl fmt::Display for PermissionGroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == PermissionGroups::NONE {
+            return f.write_str("None");
+        }
+        for (i, group) in self.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            f.write_str(group.exchange_name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whom an entry speaks of: one of the well-known names of fact sheet section 2.2, or one user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Trustee {
+    /// `NT AUTHORITY\ANONYMOUS LOGON`.
+    AnonymousLogon,
+    /// `NT AUTHORITY\Authenticated Users`.
+    AuthenticatedUsers,
+    /// `Everyone`: every principal.
+    Everyone,
+    /// `<Domain>\Exchange Servers`.
+    ExchangeServers,
+    /// `MS Exchange\Edge Transport Servers`.
+    EdgeTransportServers,
+    /// `MS Exchange\Hub Transport Servers`.
+    HubTransportServers,
+    /// `MS Exchange\Externally Secured Servers`.
+    ExternallySecuredServers,
+    /// `<Domain>\ExchangeLegacyInterop`, also `MS Exchange\Legacy Exchange Servers`.
+    LegacyExchangeServers,
+    /// `MS Exchange\Partner Servers`.
+    PartnerServers,
+    /// A user, by the name declared in the settings.
+    User(Arc<str>),
+}
+
+impl Trustee {
+    /// The well-known trustees.
+    pub const WELL_KNOWN: [Trustee; 9] = [
+        Trustee::AnonymousLogon,
+        Trustee::AuthenticatedUsers,
+        Trustee::Everyone,
+        Trustee::ExchangeServers,
+        Trustee::EdgeTransportServers,
+        Trustee::HubTransportServers,
+        Trustee::ExternallySecuredServers,
+        Trustee::LegacyExchangeServers,
+        Trustee::PartnerServers,
+    ];
+
+    /// Reads a well-known name, in any case. The authority before the backslash may be left out; where it differs by
+    /// site (`CONTOSO\Exchange Servers`) any is taken. `None` for everything else, which is then a user.
+    pub fn parse_well_known(name: &str) -> Option<Trustee> {
+        let (authority, account) = match name.split_once('\\') {
+            Some((authority, account)) => (Some(authority), account),
+            None => (None, name),
+        };
+        let is = |expected_authority: Option<&str>, names: &[&str]| {
+            names.iter().any(|n| n.eq_ignore_ascii_case(account))
+                && match (authority, expected_authority) {
+                    (None, _) | (_, None) => true,
+                    (Some(given), Some(expected)) => given.eq_ignore_ascii_case(expected),
+                }
+        };
+        if is(Some("NT AUTHORITY"), &["ANONYMOUS LOGON"]) {
+            Some(Trustee::AnonymousLogon)
+        } else if is(Some("NT AUTHORITY"), &["Authenticated Users"]) {
+            Some(Trustee::AuthenticatedUsers)
+        } else if authority.is_none() && account.eq_ignore_ascii_case("Everyone") {
+            Some(Trustee::Everyone)
+        } else if is(Some("MS Exchange"), &["Edge Transport Servers"]) {
+            Some(Trustee::EdgeTransportServers)
+        } else if is(Some("MS Exchange"), &["Hub Transport Servers"]) {
+            Some(Trustee::HubTransportServers)
+        } else if is(Some("MS Exchange"), &["Externally Secured Servers"]) {
+            Some(Trustee::ExternallySecuredServers)
+        } else if is(Some("MS Exchange"), &["Partner Servers"]) {
+            Some(Trustee::PartnerServers)
+        } else if is(Some("MS Exchange"), &["Legacy Exchange Servers"]) || is(None, &["ExchangeLegacyInterop"]) {
+            Some(Trustee::LegacyExchangeServers)
+        } else if is(None, &["Exchange Servers"]) {
+            Some(Trustee::ExchangeServers)
+        } else {
+            None
+        }
+    }
+
+    /// Whether `principal` carries this trustee in its token (fact sheet section 2.4). `Everyone` is everyone: we do
+    /// not follow Windows into leaving anybody out of it.
+    pub fn covers(&self, principal: &Principal) -> bool {
+        match (self, principal) {
+            (Trustee::Everyone, _) => true,
+            (Trustee::AnonymousLogon, Principal::Anonymous) => true,
+            (Trustee::AuthenticatedUsers, Principal::User(_)) => true,
+            (Trustee::User(entry), Principal::User(name)) => is_same_name(entry, name),
+            (
+                Trustee::ExchangeServers | Trustee::EdgeTransportServers | Trustee::HubTransportServers,
+                Principal::Server,
+            ) => true,
+            (Trustee::ExternallySecuredServers, Principal::ExternallySecured) => true,
+            (Trustee::LegacyExchangeServers, Principal::LegacyServer) => true,
+            (Trustee::PartnerServers, Principal::Partner) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Whether two names of users or connectors are the same: case makes no difference, in any script.
+pub fn is_same_name(one: &str, other: &str) -> bool {
+    one == other || one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
+}
+
+/// With its authority, as settings and logs show it.
+impl fmt::Display for Trustee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trustee::AnonymousLogon => r"NT AUTHORITY\ANONYMOUS LOGON",
+            Trustee::AuthenticatedUsers => r"NT AUTHORITY\Authenticated Users",
+            Trustee::Everyone => "Everyone",
+            Trustee::ExchangeServers => "Exchange Servers",
+            Trustee::EdgeTransportServers => r"MS Exchange\Edge Transport Servers",
+            Trustee::HubTransportServers => r"MS Exchange\Hub Transport Servers",
+            Trustee::ExternallySecuredServers => r"MS Exchange\Externally Secured Servers",
+            Trustee::LegacyExchangeServers => r"MS Exchange\Legacy Exchange Servers",
+            Trustee::PartnerServers => r"MS Exchange\Partner Servers",
+            Trustee::User(name) => name,
+        })
+    }
+}
+
+/// Who the peer is now (fact sheet section 2.4). Authenticating replaces the principal: anonymous rights do not survive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// Whoever did not authenticate.
+    Anonymous,
+    /// An authenticated user, by the name declared in the settings.
+    User(Arc<str>),
+    /// An Exchange server.
+    Server,
+    /// A partner that mutual TLS identified.
+    Partner,
+    /// A host that an externally secured connector trusts from the first moment.
+    ExternallySecured,
+    /// An Exchange 2003 server.
+    LegacyServer,
+}
+
+impl Principal {
+    /// Whether the peer is anonymous.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Principal::Anonymous)
+    }
+}
+
+/// As logs show it: `NT AUTHORITY\ANONYMOUS LOGON`, `alice`.
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Principal::Anonymous => r"NT AUTHORITY\ANONYMOUS LOGON",
+            Principal::User(name) => name,
+            Principal::Server => "Exchange Servers",
+            Principal::Partner => r"MS Exchange\Partner Servers",
+            Principal::ExternallySecured => r"MS Exchange\Externally Secured Servers",
+            Principal::LegacyServer => r"MS Exchange\Legacy Exchange Servers",
+        })
+    }
+}
+
+/// What an entry does with its rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Grants them.
+    Allow,
+    /// Takes them away, whoever else grants them.
+    Deny,
+}
+
+/// Where an entry comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Written by a ticked permission group.
+    Group(PermissionGroup),
+    /// Declared by itself (`[[receive_connector.permission]]`, Add-ADPermission).
+    Extra,
+}
+
+/// One access-control entry of a receive connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessEntry {
+    /// Whom it speaks of.
+    pub trustee: Trustee,
+    /// Grant or take away.
+    pub access: Access,
+    /// What.
+    pub rights: Rights,
+    /// Where it comes from.
+    pub source: Source,
+    /// Where it stands in the settings document, in bytes; the `permission_groups` value for entries of a group.
+    pub span: Range<usize>,
+}

@@ -1,0 +1,78 @@
+//! Step 4 of 9 - permit: the limits of a receive connector (fact sheet sections 5.1 and 5.2).
+//!
+//! Takes a connector and counts, hands on yes or the refusal. Counts nothing itself.
+
+use crate::access_entry::{Right, Rights};
+use crate::receive_connector::ReceiveConnector;
+use crate::refusal::Refusal;
+
+/// What even the right to bypass the message size limit does not lift: 2 GiB less one byte, the upper bound of every
+/// size setting.
+pub const MESSAGE_BYTES_MAX: u64 = 2_147_483_647;
+
+/// Whether one more connection is let in while `open_total` are open on the connector, `open_from_source` of them from
+/// the same address. The percentage is one of what is left of the connector's maximum, rounded up (fact sheet section
+/// 5.2); a connector without a maximum has no percentage.
+pub fn connections(connector: &ReceiveConnector, open_total: u32, open_from_source: u32) -> Result<(), Refusal> {
+    if let Some(max) = connector.max_inbound_connection {
+        let Some(left) = max.checked_sub(open_total).filter(|left| *left > 0) else {
+            return Err(Refusal::TooManyConnections);
+        };
+        let percentage = u64::from(connector.max_inbound_connection_percentage_per_source);
+        let share = (u64::from(left) * percentage).div_ceil(100);
+        if u64::from(open_from_source) >= share {
+            return Err(Refusal::TooManyConnections);
+        }
+    }
+    match connector.max_inbound_connection_per_source {
+        Some(max) if open_from_source >= max => Err(Refusal::TooManyConnectionsFromSource),
+        _ => Ok(()),
+    }
+}
+
+/// The largest message that `rights` allow on the connector, in bytes.
+pub fn message_bytes_max(connector: &ReceiveConnector, rights: Rights) -> u64 {
+    if rights.contains(Right::BypassMessageSizeLimit) { MESSAGE_BYTES_MAX } else { connector.max_message_size }
+}
+
+/// Whether a message of `bytes` is taken; asked for the SIZE parameter and while content comes in.
+pub fn message_size(connector: &ReceiveConnector, rights: Rights, bytes: u64) -> Result<(), Refusal> {
+    if bytes > message_bytes_max(connector, rights) { Err(Refusal::MessageTooLarge) } else { Ok(()) }
+}
+
+/// Whether a header section of `bytes` is taken.
+pub fn header_size(connector: &ReceiveConnector, bytes: u64) -> Result<(), Refusal> {
+    if bytes > connector.max_header_size { Err(Refusal::HeaderTooLarge) } else { Ok(()) }
+}
+
+/// Whether one more recipient is taken when `already` were.
+pub fn recipients(connector: &ReceiveConnector, already: usize) -> Result<(), Refusal> {
+    if already >= connector.max_recipients_per_message as usize { Err(Refusal::TooManyRecipients) } else { Ok(()) }
+}
+
+/// Whether a message with that many Received fields, `received_local_count` of them written by this server, may go on.
+/// A local maximum of 0 switches the local count off.
+pub fn hops(connector: &ReceiveConnector, received_count: usize, received_local_count: usize) -> Result<(), Refusal> {
+    let local_max = connector.max_local_hop_count as usize;
+    if received_count > connector.max_hop_count as usize || (local_max > 0 && received_local_count > local_max) {
+        return Err(Refusal::TooManyHops);
+    }
+    Ok(())
+}
+
+/// Whether a session with that many protocol errors may go on.
+pub fn protocol_errors(connector: &ReceiveConnector, errors: u32) -> Result<(), Refusal> {
+    match connector.max_protocol_errors {
+        Some(max) if errors > max => Err(Refusal::TooManyProtocolErrors),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a session with that many failed logons may go on. A maximum of 0 switches the count off.
+pub fn logon_failures(connector: &ReceiveConnector, failures: u32) -> Result<(), Refusal> {
+    match connector.max_logon_failures {
+        0 => Ok(()),
+        max if failures >= max => Err(Refusal::TooManyLogonFailures),
+        _ => Ok(()),
+    }
+}

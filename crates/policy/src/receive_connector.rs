@@ -1,0 +1,253 @@
+//! Receive connectors: who is heard, where, under which rules (fact sheet section 1), and step 2 of 9, selecting one.
+//!
+//! Hands on the connector of a connection by its two addresses; HELO name, sender, recipient, TLS and credentials never
+//! select another.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_mail::Domain;
+
+use crate::access_entry::{AccessEntry, PermissionGroups};
+
+pub mod selector;
+pub mod remote_range;
+
+pub use remote_range::{RangeError, RemoteRange};
+pub use selector::{Selector, select};
+
+/// One flag of `auth_mechanism` (fact sheet section 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Mechanism {
+    /// Offer STARTTLS.
+    Tls,
+    /// Integrated Windows authentication; read, not offered.
+    Integrated,
+    /// AUTH LOGIN and PLAIN.
+    BasicAuth,
+    /// Those only inside TLS.
+    BasicAuthRequireTls,
+    /// Exchange server authentication; read, not offered.
+    ExchangeServer,
+    /// Externally secured: the network is trusted, nobody authenticates.
+    ExternalAuthoritative,
+}
+
+impl Mechanism {
+    /// Every flag, in Exchange's order.
+    pub const ALL: [Mechanism; 6] = [
+        Mechanism::Tls,
+        Mechanism::Integrated,
+        Mechanism::BasicAuth,
+        Mechanism::BasicAuthRequireTls,
+        Mechanism::ExchangeServer,
+        Mechanism::ExternalAuthoritative,
+    ];
+
+    /// The name as Exchange spells it.
+    pub const fn exchange_name(self) -> &'static str {
+        match self {
+            Mechanism::Tls => "Tls",
+            Mechanism::Integrated => "Integrated",
+            Mechanism::BasicAuth => "BasicAuth",
+            Mechanism::BasicAuthRequireTls => "BasicAuthRequireTLS",
+            Mechanism::ExchangeServer => "ExchangeServer",
+            Mechanism::ExternalAuthoritative => "ExternalAuthoritative",
+        }
+    }
+}
+
+/// A set of mechanisms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthMechanism(u8);
+
+impl AuthMechanism {
+    /// No mechanism: neither STARTTLS nor AUTH.
+    pub const NONE: AuthMechanism = AuthMechanism(0);
+
+    /// The set of `mechanisms`.
+    pub const fn of(mechanisms: &[Mechanism]) -> AuthMechanism {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < mechanisms.len() {
+            bits |= 1 << mechanisms[i] as u8;
+            i += 1;
+        }
+        AuthMechanism(bits)
+    }
+
+    /// Whether `mechanism` is in the set.
+    pub const fn contains(self, mechanism: Mechanism) -> bool {
+        self.0 & (1 << mechanism as u8) != 0
+    }
+
+    /// Adds a mechanism.
+    pub fn insert(&mut self, mechanism: Mechanism) {
+        self.0 |= 1 << mechanism as u8;
+    }
+
+    /// The mechanisms of the set, in Exchange's order.
+    pub fn iter(self) -> impl Iterator<Item = Mechanism> {
+        Mechanism::ALL.into_iter().filter(move |mechanism| self.contains(*mechanism))
+    }
+}
+
+/// As Exchange lists flags: `Tls, BasicAuth`, or `None`.
+impl fmt::Display for AuthMechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == AuthMechanism::NONE {
+            return f.write_str("None");
+        }
+        for (i, mechanism) in self.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            f.write_str(mechanism.exchange_name())?;
+        }
+        Ok(())
+    }
+}
+
+/// How EHLO shows SIZE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SizeEnabled {
+    /// `SIZE n`.
+    #[default]
+    Enabled,
+    /// Not at all.
+    Disabled,
+    /// `SIZE`.
+    EnabledWithoutValue,
+}
+
+/// Whether the dialogue is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProtocolLoggingLevel {
+    /// No.
+    #[default]
+    None,
+    /// Yes, without credentials and content.
+    Verbose,
+}
+
+/// A local address and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The unspecified address stands for all of its family.
+    pub address: SocketAddr,
+    /// Where it stands in the settings document, in bytes.
+    pub span: Range<usize>,
+}
+
+/// One `[[receive_connector]]`. Sizes are in bytes; `None` is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are Exchange's properties, described in fact sheet section 1.2")]
+pub struct ReceiveConnector {
+    /// Unique among receive connectors, case ignored; 1 to 64 characters.
+    pub name: Arc<str>,
+    pub comment: String,
+    /// A disabled connector is not a candidate.
+    pub enabled: bool,
+    /// Banner, EHLO reply, Received field.
+    pub fqdn: Domain,
+    /// The whole greeting, starting with `220`, instead of ours.
+    pub banner: Option<String>,
+    /// At least one.
+    pub bindings: Vec<Binding>,
+    /// TLS from the first byte (port 465).
+    pub implicit_tls: bool,
+    /// At least one.
+    pub remote_ip_ranges: Vec<RemoteRange>,
+    pub auth_mechanism: AuthMechanism,
+    pub permission_groups: PermissionGroups,
+    /// The entries of the groups, then the extra ones.
+    pub entries: Vec<AccessEntry>,
+    pub max_message_size: u64,
+    pub size_enabled: SizeEnabled,
+    pub max_header_size: u64,
+    pub max_hop_count: u32,
+    /// 0 switches it off.
+    pub max_local_hop_count: u32,
+    pub max_recipients_per_message: u32,
+    pub max_inbound_connection: Option<u32>,
+    pub max_inbound_connection_per_source: Option<u32>,
+    /// 1 to 100, of the connections that are left.
+    pub max_inbound_connection_percentage_per_source: u32,
+    pub max_protocol_errors: Option<u32>,
+    /// 0 switches it off.
+    pub max_logon_failures: u32,
+    /// From accept to the end, whatever happens.
+    pub connection_timeout: Duration,
+    pub connection_inactivity_timeout: Duration,
+    pub protocol_logging_level: ProtocolLoggingLevel,
+    pub pipelining_enabled: bool,
+    pub eight_bit_mime_enabled: bool,
+    pub binary_mime_enabled: bool,
+    pub chunking_enabled: bool,
+    pub delivery_status_notification_enabled: bool,
+    pub enhanced_status_codes_enabled: bool,
+    pub smtp_utf8_enabled: bool,
+    pub bare_linefeed_rejection_enabled: bool,
+    pub require_tls: bool,
+    pub require_ehlo_domain: bool,
+    /// Given to addresses without a domain.
+    pub default_domain: Option<Domain>,
+    /// Where its name stands in the settings document, in bytes.
+    pub span: Range<usize>,
+}
+
+/// A socket to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// IPv6 sockets are to be V6ONLY.
+    pub address: SocketAddr,
+    /// TLS from the first byte.
+    pub implicit_tls: bool,
+}
+
+/// The sockets that the enabled ones among `connectors` need, each once, in order. A specific address needs none where
+/// the wildcard of its family and port has one: both cannot be bound, and selection goes by the accepted socket's
+/// local address anyway.
+pub fn listeners(connectors: &[Arc<ReceiveConnector>]) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = connectors
+        .iter()
+        .filter(|connector| connector.enabled)
+        .flat_map(|connector| {
+            connector.bindings.iter().map(|binding| Listener {
+                address: SocketAddr::new(binding.address.ip().to_canonical(), binding.address.port()),
+                implicit_tls: connector.implicit_tls,
+            })
+        })
+        .collect();
+    // Wildcards stand first within their port and family.
+    let order = |listener: &Listener| {
+        let ip = listener.address.ip();
+        (listener.address.port(), ip.is_ipv6(), !ip.is_unspecified(), ip)
+    };
+    listeners.sort_by_key(order);
+    let mut needed: Vec<Listener> = Vec::new();
+    let mut wildcard: Option<SocketAddr> = None;
+    for listener in listeners {
+        let address = listener.address;
+        let covered = wildcard
+            .is_some_and(|wildcard| wildcard.port() == address.port() && wildcard.is_ipv4() == address.is_ipv4());
+        if covered || needed.last().is_some_and(|last| last.address == address) {
+            continue;
+        }
+        if address.ip().is_unspecified() {
+            wildcard = Some(address);
+        }
+        needed.push(listener);
+    }
+    needed
+}
+
+/// The wildcard address of the family of `address`.
+pub(crate) fn wildcard_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

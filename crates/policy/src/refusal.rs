@@ -1,0 +1,124 @@
+//! Every refusal that a decision of this crate can hand back, and the one place where refusals become words
+//! (fact sheet section 3.5).
+
+use gatepost_mail::Reply;
+
+/// Why a peer is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// The connector, or one source's share of what is left of it, is full.
+    #[error("too many connections on the receive connector")]
+    TooManyConnections,
+    /// This source has too many connections.
+    #[error("too many connections from this source")]
+    TooManyConnectionsFromSource,
+    /// TLS is required and was not started.
+    #[error("TLS is required")]
+    TlsRequired,
+    /// An anonymous peer without the right to submit.
+    #[error("anonymous peer lacks the right to submit")]
+    NotAuthenticated,
+    /// An authenticated peer without the right to submit.
+    #[error("principal lacks the right to submit")]
+    SubmitDenied,
+    /// Wrong credentials, or right ones of somebody who may not submit; the peer is not told which.
+    #[error("authentication failed")]
+    AuthenticationFailed,
+    /// An anonymous peer may not use this sender address.
+    #[error("anonymous peer may not send as this sender")]
+    AnonymousSendAsDenied,
+    /// An authenticated peer may not use this sender address.
+    #[error("principal may not send as this sender")]
+    SendAsDenied,
+    /// The recipient's domain is not accepted and the principal may not relay.
+    #[error("recipient domain is not accepted and the principal lacks the right to relay")]
+    UnableToRelay,
+    /// The recipient's domain is ours and the recipient is not in it.
+    #[error("no such recipient in an authoritative domain")]
+    RecipientNotFound,
+    /// More recipients than the connector takes for one message.
+    #[error("too many recipients")]
+    TooManyRecipients,
+    /// The message is too large for the connector.
+    #[error("message too large for the receive connector")]
+    MessageTooLarge,
+    /// The header section is too large for the connector.
+    #[error("message header too large")]
+    HeaderTooLarge,
+    /// The message has been through too many servers, or through this one too often.
+    #[error("mail loop")]
+    TooManyHops,
+    /// Too many commands that were errors.
+    #[error("too many protocol errors")]
+    TooManyProtocolErrors,
+    /// Too many failed logons.
+    #[error("too many failed logons")]
+    TooManyLogonFailures,
+    /// The message is too large for every send connector that leads to the recipient.
+    #[error("message too large for every route")]
+    MessageTooLargeForRoute,
+    /// The message stayed undelivered for too long.
+    #[error("message expired")]
+    Expired,
+}
+
+impl Refusal {
+    /// The words for the peer, or for the report to the sender.
+    pub const fn reply(self) -> Reply {
+        match self {
+            Refusal::TooManyConnections => Reply::new(
+                421,
+                (4, 3, 2),
+                "The maximum number of concurrent connections has exceeded a limit, closing transmission channel",
+            ),
+            Refusal::TooManyConnectionsFromSource => Reply::new(
+                421,
+                (4, 3, 2),
+                "The maximum number of concurrent server connections has exceeded a per-source limit, closing transmission channel",
+            ),
+            Refusal::TlsRequired => Reply::new(451, (5, 7, 3), "Must issue a STARTTLS command first"),
+            Refusal::NotAuthenticated => Reply::new(530, (5, 7, 1), "Client was not authenticated"),
+            Refusal::SubmitDenied => {
+                Reply::new(550, (5, 7, 1), "Client does not have permissions to submit to this server")
+            }
+            Refusal::AuthenticationFailed => Reply::new(535, (5, 7, 3), "Authentication unsuccessful"),
+            Refusal::AnonymousSendAsDenied => {
+                Reply::new(550, (5, 7, 1), "Anonymous client does not have permissions to send as this sender")
+            }
+            Refusal::SendAsDenied => {
+                Reply::new(550, (5, 7, 1), "Client does not have permissions to send as this sender")
+            }
+            Refusal::UnableToRelay => Reply::new(550, (5, 7, 1), "Unable to relay"),
+            Refusal::RecipientNotFound => Reply::new(
+                550,
+                (5, 1, 10),
+                "RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+            ),
+            Refusal::TooManyRecipients => Reply::new(452, (4, 5, 3), "Too many recipients"),
+            Refusal::MessageTooLarge => Reply::new(552, (5, 3, 4), "Message size exceeds fixed maximum message size"),
+            Refusal::HeaderTooLarge => Reply::new(552, (5, 3, 4), "Message header size exceeds fixed maximum size"),
+            Refusal::TooManyHops => Reply::new(554, (5, 4, 6), "Hop count exceeded - possible mail loop"),
+            Refusal::TooManyProtocolErrors => {
+                Reply::new(421, (4, 7, 0), "Too many errors on this connection, closing transmission channel")
+            }
+            Refusal::TooManyLogonFailures => {
+                Reply::new(421, (4, 7, 0), "Too many authentication failures, closing transmission channel")
+            }
+            Refusal::MessageTooLargeForRoute => {
+                Reply::new(550, (5, 3, 4), "ROUTING.SizeLimit; message size exceeds fixed maximum size for route")
+            }
+            Refusal::Expired => Reply::new(550, (4, 4, 7), "QUEUE.Expired; message expired"),
+        }
+    }
+
+    /// Whether the reply is the last thing the peer hears: the connection closes after it.
+    pub const fn closes(self) -> bool {
+        matches!(
+            self,
+            Refusal::TooManyConnections
+                | Refusal::TooManyConnectionsFromSource
+                | Refusal::TooManyProtocolErrors
+                | Refusal::TooManyLogonFailures
+        )
+    }
+}

@@ -1,0 +1,213 @@
+//! The settings document: everything that the administrator declared, as one value.
+//!
+//! Takes the text of `gatepost.toml`, hands on [`Settings`] or every problem of the document at once, each with its
+//! place and its remedy. Reads no file and resolves no path.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gatepost_mail::{Domain, ForwardPath, Mailbox};
+
+use crate::accepted_domain::{AcceptedDomain, AcceptedDomains};
+use crate::directory::{Directory, LocalMailbox};
+use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
+use crate::retry::Schedule;
+use crate::send_connector::{AddressSpaces, SendConnector};
+
+mod document;
+mod check;
+mod reader;
+mod values;
+mod default_document;
+mod problem;
+
+pub use document::parse;
+pub use problem::{Problem, Related, Severity, render};
+
+/// Longest settings document, in bytes: room for some million ranges.
+pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What the document may leave to its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The machine's name, for a document without `server.name`; one that is no domain name becomes `localhost`.
+    pub host_name: String,
+    /// The data folder, for a document without `server.data_dir`.
+    pub data_dir: PathBuf,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Our name; the default `fqdn` of connectors.
+    pub name: Domain,
+    /// Where everything that we keep is kept; as written, so a relative one is relative to the document's folder.
+    pub data_dir: PathBuf,
+}
+
+/// `[tls]`: paths as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub private_key: PathBuf,
+}
+
+/// The keys of `[transport]` that are about the whole server (Exchange: Set-TransportService, Set-TransportConfig).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportSettings {
+    /// Outbound connections at a time, in all; `None` is unlimited.
+    pub max_outbound_connections: Option<u32>,
+    /// Outbound connections at a time to one next hop; `None` is unlimited.
+    pub max_per_domain_outbound_connections: Option<u32>,
+    /// Sender of reports; `None` is postmaster at the default domain ([`Settings::postmaster`]).
+    pub external_postmaster_address: Option<Mailbox>,
+}
+
+/// Where names are looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Asked in this order; empty: those of the operating system.
+    pub external_dns_servers: Vec<SocketAddr>,
+}
+
+/// An argon2 hash in PHC form. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(Box<str>);
+
+impl PasswordHash {
+    /// Takes a hash that begins as one (`$argon2id$`, also `$argon2i$` and `$argon2d$`); whether it is whole, the
+    /// verifier finds out.
+    pub fn new(text: &str) -> Option<PasswordHash> {
+        let argon2 = ["$argon2id$", "$argon2i$", "$argon2d$"].iter().any(|prefix| text.starts_with(prefix));
+        (argon2 && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic())).then(|| PasswordHash(text.into()))
+    }
+
+    /// The hash, for the verifier alone.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `(set)`.
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(set)")
+    }
+}
+
+/// One `[[user]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Unique, case ignored; 1 to 64 characters.
+    pub name: Arc<str>,
+    /// The addresses that the user may send as.
+    pub addresses: Vec<Mailbox>,
+    /// Where it stands in the document; other passwords are in the data folder.
+    pub password: Option<PasswordHash>,
+    /// Where its name stands in the settings document, in bytes.
+    pub span: Range<usize>,
+}
+
+impl User {
+    /// Whether `address` is one of the user's.
+    pub fn owns(&self, address: &Mailbox) -> bool {
+        self.addresses.iter().any(|own| own.is_same_mailbox(address))
+    }
+}
+
+/// Everything that is declared, with what follows from it ready to be looked up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[server]`.
+    pub server: ServerSettings,
+    /// `[tls]`; without it the server makes its own certificate.
+    pub tls: Option<TlsFiles>,
+    /// `[transport]`, but for [`Settings::retry`] and [`Settings::dns`].
+    pub transport: TransportSettings,
+    /// Retry intervals and expiry.
+    pub retry: Schedule,
+    /// Name servers.
+    pub dns: DnsSettings,
+    /// `[[accepted_domain]]`, as declared; [`Settings::domains`] looks them up.
+    pub accepted_domains: Vec<AcceptedDomain>,
+    /// `[[mailbox]]`, as declared; [`Settings::directory`] looks them up.
+    pub mailboxes: Vec<LocalMailbox>,
+    /// `[[user]]`; [`Settings::find_user`] looks them up.
+    pub users: Vec<Arc<User>>,
+    /// `[[receive_connector]]`, enabled or not; [`Settings::select`] selects one.
+    pub receive_connectors: Vec<Arc<ReceiveConnector>>,
+    /// `[[send_connector]]`, enabled or not; `route::select` selects one.
+    pub send_connectors: Vec<Arc<SendConnector>>,
+    /// Accepted domains by name.
+    pub domains: AcceptedDomains,
+    /// Local mailboxes by address.
+    pub directory: Directory,
+    /// Receive connectors by local and remote address.
+    pub selector: Selector,
+    /// Send connectors by address space.
+    pub address_spaces: AddressSpaces,
+    /// What is no error but worth a look.
+    pub warnings: Vec<Problem>,
+    user_names: HashMap<Box<str>, usize>,
+    user_addresses: HashMap<Box<str>, Option<usize>>,
+}
+
+impl Settings {
+    /// The connector of a connection; see [`receive_connector::select`].
+    pub fn select(&self, local: SocketAddr, peer: std::net::IpAddr) -> Option<&Arc<ReceiveConnector>> {
+        receive_connector::select(&self.selector, local, peer)
+    }
+
+    /// The sockets to listen on; see [`receive_connector::listeners`].
+    pub fn listeners(&self) -> Vec<Listener> {
+        receive_connector::listeners(&self.receive_connectors)
+    }
+
+    /// The user of a name as it is given to AUTH: the declared name in any case, with or without a Windows domain before
+    /// it (`CONTOSO\alice`), or an address that belongs to exactly one user.
+    pub fn find_user(&self, name: &str) -> Option<&Arc<User>> {
+        let place = self.user_names.get(name.to_lowercase().as_str()).copied();
+        let account =
+            || name.rsplit_once('\\').and_then(|(_, account)| self.user_names.get(account.to_lowercase().as_str()));
+        let place = place.or_else(|| account().copied()).or_else(|| {
+            let address = Mailbox::parse(name).ok()?;
+            *self.user_addresses.get(address_key(&address).as_str())?
+        });
+        place.map(|place| &self.users[place])
+    }
+
+    /// The recipient that a forward-path names: `<Postmaster>` gets the default domain, or the server's name where
+    /// there is none.
+    pub fn recipient(&self, forward_path: &ForwardPath) -> Mailbox {
+        match forward_path {
+            ForwardPath::Mailbox(mailbox) => mailbox.clone(),
+            ForwardPath::Postmaster => self.default_postmaster(),
+        }
+    }
+
+    /// The sender that reports name in their From field.
+    pub fn postmaster(&self) -> Mailbox {
+        self.transport.external_postmaster_address.clone().unwrap_or_else(|| self.default_postmaster())
+    }
+
+    /// Whether mail to this address is delivered into a mailbox here.
+    pub fn is_local_mailbox(&self, address: &Mailbox) -> bool {
+        self.directory.resolve(address, &self.domains).is_some()
+    }
+
+    fn default_postmaster(&self) -> Mailbox {
+        let domain = self.domains.default_domain().unwrap_or(&self.server.name).clone();
+        Mailbox::new("postmaster", domain).expect("postmaster is a legal local part")
+    }
+}
+
+/// Two addresses are the same mailbox where these texts are equal.
+fn address_key(address: &Mailbox) -> String {
+    format!("{}@{}", address.local_part_key(), address.domain())
+}
