@@ -5,6 +5,7 @@
 
 pub mod report;
 pub mod trace;
+mod field;
 pub mod header;
 pub mod envelope;
 pub mod status;

@@ -8,11 +8,7 @@ use std::net::IpAddr;
 
 use crate::address::Mailbox;
 use crate::envelope::MessageId;
-
-/// Longest greeting name that is written, in bytes; what is longer is cut.
-pub const HELO_BYTES_MAX: usize = 255;
-/// Where lines are folded if they can be (RFC 5322 section 2.1.1).
-const LINE_BYTES_PREFERRED: usize = 78;
+use crate::field::{FieldWriter, token};
 
 /// How a session is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +22,7 @@ pub struct Tls<'a> {
 /// What a Received field says.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
-    /// The argument of EHLO or HELO, as received.
+    /// The argument of EHLO or HELO, as received; at most 255 bytes of it are written.
     pub helo: &'a str,
     /// Whether the peer said EHLO rather than HELO.
     pub esmtp: bool,
@@ -54,28 +50,27 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// Appends the whole field with the CRLF that ends it. Lines are folded at 78 bytes where white space allows.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut field = Folded { line_start: out.len(), out };
-        field.out.extend_from_slice(b"Received: from ");
-        field.out.extend_from_slice(token(self.helo).as_bytes());
-        field.word(format_args!("({})", self.peer.to_canonical()));
-        field.word(format_args!("by {}", token(self.fqdn)));
-        field.word(format_args!("({})", self.local.to_canonical()));
-        field.word(format_args!("with {}", self.protocol()));
+        let mut field = FieldWriter::start(out, "Received: from ");
+        field.append(&token(self.helo));
+        field.piece(format_args!("({})", self.peer.to_canonical()));
+        field.piece(format_args!("by {}", token(self.fqdn)));
+        field.piece(format_args!("({})", self.local.to_canonical()));
+        field.piece(format_args!("with {}", self.protocol()));
         match self.tls {
-            None => field.word(format_args!("(Gatepost)")),
+            None => field.piece(format_args!("(Gatepost)")),
             Some(tls) => {
-                field.word(format_args!("(Gatepost, version={},", token(tls.version)));
-                field.word(format_args!("cipher={})", token(tls.cipher)));
+                field.piece(format_args!("(Gatepost, version={},", token(tls.version)));
+                field.piece(format_args!("cipher={})", token(tls.cipher)));
             }
         }
-        field.word(format_args!("id {}", self.id));
+        field.piece(format_args!("id {}", self.id));
         // Without SMTPUTF8 a header field is ASCII.
         if let Some(recipient) = self.recipient.filter(|mailbox| self.smtputf8 || !mailbox.needs_smtputf8()) {
-            field.word(format_args!("for <{recipient}>"));
+            field.piece(format_args!("for <{recipient}>"));
         }
-        field.out.push(b';');
-        field.word(format_args!("{}", Date(self.time_ms)));
-        field.out.extend_from_slice(b"\r\n");
+        field.append(";");
+        field.piece(format_args!("{}", Date(self.time_ms)));
+        field.end();
     }
 
     /// The protocol's registered name (RFC 3848, RFC 6531 section 4.3). HELO is SMTP, whatever else was agreed on.
@@ -92,46 +87,6 @@ impl Received<'_> {
             (true, true, true, true) => "UTF8SMTPSA",
         }
     }
-}
-
-/// A header field in the making.
-struct Folded<'a> {
-    out: &'a mut Vec<u8>,
-    line_start: usize,
-}
-
-impl Folded<'_> {
-    /// Appends a space and one unbreakable piece, on a new line if it does not fit on this one.
-    fn word(&mut self, word: std::fmt::Arguments<'_>) {
-        use std::io::Write;
-        let word_start = self.out.len();
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.out, " {word}");
-        // The semicolon after the last piece counts as well.
-        if self.out.len() + 1 - self.line_start > LINE_BYTES_PREFERRED {
-            self.out.splice(word_start..word_start, *b"\r\n");
-            self.line_start = word_start + 2;
-        }
-    }
-}
-
-/// `text` as one word: what is not printable ASCII, or would end a word or begin a comment, quote or path, becomes `?`.
-fn token(text: &str) -> String {
-    let mut token: String =
-        text.chars()
-            .map(|c| {
-                if c.is_ascii_graphic() && !matches!(c, '(' | ')' | '<' | '>' | ';' | ',' | '\\' | '"') {
-                    c
-                } else {
-                    '?'
-                }
-            })
-            .take(HELO_BYTES_MAX)
-            .collect();
-    if token.is_empty() {
-        token.push_str("unknown");
-    }
-    token
 }
 
 /// An RFC 5322 date-time in UTC, for example `Fri, 20 Nov 2026 14:01:02 +0000`, of a Unix time in milliseconds. Times
