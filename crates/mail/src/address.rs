@@ -360,6 +360,8 @@ fn without_source_route(inner: &str) -> Result<&str, AddressError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -425,5 +427,75 @@ mod tests {
         let domain = Domain::parse("[IPv6:2001:db8::1]").expect("a literal");
         assert_eq!(domain.literal_address(), Some("2001:db8::1".parse().expect("an address")));
         assert_eq!(Domain::parse("contoso.com").expect("a name").literal_address(), None);
+    }
+    /// Text made of the pieces that matter to the grammar, in any order, and now and then well-formed.
+    fn path_text() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "<",
+            ">",
+            "@",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            ".",
+            " ",
+            "[",
+            "]",
+            "IPv6:",
+            "::1",
+            "127.0.0.1",
+            "a",
+            "B",
+            "-",
+            "_",
+            "contoso.com",
+            "b\u{fc}cher.example",
+            "\u{7528}",
+            "\r\n",
+            "postmaster",
+            "xn--",
+        ];
+        prop_oneof![
+            prop::collection::vec(prop::sample::select(pieces), 0..10).prop_map(|pieces| pieces.concat()),
+            "<[a-zA-Z0-9.!#\"\\\\ \u{fc}]{1,6}@[a-z0-9.\u{fc}\u{df}-]{1,12}>[ A-Z]{0,3}",
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_path_writes_it_reads_back(text in path_text()) {
+            if let Ok((path, rest)) = ForwardPath::parse_prefix(&text) {
+                prop_assert!(text.ends_with(rest));
+                let written = path.to_string();
+                prop_assert_eq!(ForwardPath::parse_prefix(&written), Ok((path, "")));
+            }
+            if let Ok((path, rest)) = ReversePath::parse_prefix(&text) {
+                prop_assert!(text.ends_with(rest));
+                let written = path.to_string();
+                prop_assert_eq!(ReversePath::parse_prefix(&written), Ok((path, "")));
+            }
+        }
+
+        #[test]
+        fn no_path_can_break_a_line_or_leave_its_brackets(text in path_text()) {
+            let Ok((path, _)) = ForwardPath::parse_prefix(&text) else { return Ok(()) };
+            let written = path.to_string();
+            prop_assert!(!written.contains(|c: char| c.is_ascii_control()));
+            prop_assert!(written.len() <= LOCAL_PART_BYTES_MAX + DOMAIN_BYTES_MAX + 3);
+            if let ForwardPath::Mailbox(mailbox) = path {
+                prop_assert!(mailbox.domain().as_str().is_ascii());
+                prop_assert!(mailbox.is_same_mailbox(&mailbox));
+            }
+        }
+
+        #[test]
+        fn a_domain_is_its_own_canonical_form(text in "[a-zA-Z0-9.\u{fc}\u{df}\u{7528}_-]{1,20}|\\[(IPv6:|ipv6:)?[0-9a-fA-F:.]{2,12}\\]") {
+            if let Ok(domain) = Domain::parse(&text) {
+                prop_assert_eq!(Domain::parse(domain.as_str()), Ok(domain.clone()));
+                prop_assert_eq!(Domain::parse(&text.to_uppercase()).ok().filter(|_| text.is_ascii()), Some(domain).filter(|_| text.is_ascii()));
+            }
+        }
     }
 }

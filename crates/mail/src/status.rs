@@ -141,6 +141,8 @@ impl fmt::Display for Reply {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -173,6 +175,28 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Status::parse_prefix(text), expected, "{text}");
+        }
+    }
+    proptest! {
+        #[test]
+        fn a_status_code_is_read_as_it_was_written(
+            class in prop::sample::select(vec![2_u8, 4, 5]),
+            subject in 0_u16..1000,
+            detail in 0_u16..1000,
+            text in "[ -~]{0,20}",
+        ) {
+            let status = Status::new(class, subject, detail);
+            let line = format!("{status} {text}");
+            prop_assert_eq!(Status::parse_prefix(&line), Some((status, text.trim_start_matches(' '))));
+        }
+
+        #[test]
+        fn any_text_is_taken_without_a_panic(text in any::<String>(), digits in "[0-9. ]{0,12}") {
+            for text in [text, digits] {
+                if let Some((status, rest)) = Status::parse_prefix(&text) {
+                    prop_assert!(text.ends_with(rest) && status.subject < 1000 && status.detail < 1000);
+                }
+            }
         }
     }
 }
