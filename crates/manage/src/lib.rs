@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The administrator's doors to a running server, and the files that administrators own.
+//!
+//! Takes questions and changes over a Unix socket, hands them to `transport` and brings the answers back as JSON; reads
+//! and edits the settings file and the secrets; makes a safe first configuration. Decides nothing about mail. Modules
+//! stand in reading order; each uses only modules listed below it.
+
+pub mod api;
+pub mod client;
+pub mod door;
+pub mod reload;
+pub mod resource;
+pub mod users;
+pub mod first_run;
+pub mod document;
+pub mod credentials;
+mod replace;
+
+pub use client::{Client, ClientError};
+pub use document::{LoadError, Loaded};
+pub use door::Door;
+pub use reload::Reloader;
+
+/// Permission bits of a data folder that we make: nothing for others, and the group may reach the socket.
+pub const DATA_DIR_MODE: u32 = 0o750;

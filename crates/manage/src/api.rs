@@ -1,0 +1,231 @@
+//! The management API: `/api/v1` over the door.
+//!
+//! Takes requests, hands on what the running server says, as JSON of `resource`. Every refusal has the same body and
+//! says what to do. What changes something is logged with the user who asked, and runs to its end even if that user
+//! hangs up. Never decides anything about mail.
+//!
+//! | call | answer | refusals |
+//! |---|---|---|
+//! | `GET /status` | `Status` | |
+//! | `GET /queue?next_hop=&sender=&recipient=&limit=` | `QueueListing` | 400 |
+//! | `GET /queue/{id}` | `MessageDetail` | 400, 404 |
+//! | `POST /queue/{id}/retry` | `Retried` | 400, 404 |
+//! | `POST /queue/retry` with `RetryRequest` | `Retried` | 400 |
+//! | `DELETE /queue/{id}?report=true` | `Removed` | 400, 404, 409, 500 |
+//! | `POST /reload` | `Reloaded` | 409, 422 |
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use gatepost_mail::MessageId;
+use gatepost_transport::Control;
+use gatepost_transport::control::{self, RemoveError, Which};
+
+use crate::client::API_ROOT;
+use crate::document::LoadError;
+use crate::door::Visitor;
+use crate::reload::{ReloadError, Reloader};
+use crate::resource::{
+    Connections, Listener, Message, MessageDetail, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue, QueueListing,
+    QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+};
+
+/// Largest request body, in bytes.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// What stands behind the door.
+#[derive(Clone)]
+pub struct Management {
+    /// The running server.
+    pub control: Control,
+    /// How its settings are read again.
+    pub reloader: Arc<Reloader>,
+    /// Its data folder.
+    pub data_dir: PathBuf,
+}
+
+/// Every route of the API.
+pub fn routes(management: Management) -> Router {
+    let calls = Router::new()
+        .route("/status", get(status))
+        .route("/queue", get(queue))
+        .route("/queue/retry", post(retry))
+        .route("/queue/{id}", get(message).delete(remove))
+        .route("/queue/{id}/retry", post(retry_message))
+        .route("/reload", post(reload))
+        .method_not_allowed_fallback(method_not_allowed);
+    Router::new()
+        .nest(API_ROOT, calls)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(management)
+}
+
+/// A refusal with its HTTP status.
+struct Refusal(StatusCode, Refused);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+async fn status(State(management): State<Management>) -> Json<Status> {
+    let status = management.control.status();
+    Json(Status {
+        version: status.version.to_owned(),
+        server_name: status.server_name,
+        config: management.reloader.config().display().to_string(),
+        data_dir: management.data_dir.display().to_string(),
+        process_id: std::process::id(),
+        started_ms: status.started_ms,
+        now_ms: now_ms(),
+        revision: status.revision,
+        revision_since_ms: status.revision_since_ms,
+        recovering: status.recovering,
+        listeners: status
+            .listeners
+            .into_iter()
+            .map(|listener| Listener { address: listener.address, implicit_tls: listener.implicit_tls })
+            .collect(),
+        connections: Connections { inbound: status.inbound_connections, outbound: status.outbound_connections },
+        counters: status.counters.into(),
+        queues: status.queues.into_iter().map(Queue::from).collect(),
+        spool: status.spool.into(),
+    })
+}
+
+async fn queue(
+    State(management): State<Management>,
+    query: Result<Query<QueueQuery>, QueryRejection>,
+) -> Answer<QueueListing> {
+    let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
+    let limit = query.limit.unwrap_or(QUEUE_LIMIT_DEFAULT);
+    if limit > QUEUE_LIMIT_MAX {
+        let error =
+            format!("limit is at most {QUEUE_LIMIT_MAX}: narrow the listing with next_hop, sender or recipient");
+        return Err(refuse(StatusCode::BAD_REQUEST, error));
+    }
+    let filter =
+        control::QueueFilter { next_hop: query.next_hop, sender: query.sender, recipient: query.recipient, limit };
+    let listing = management.control.queue(filter).await;
+    Ok(Json(QueueListing { total: listing.total, messages: listing.messages.into_iter().map(Message::from).collect() }))
+}
+
+async fn message(State(management): State<Management>, id: Result<Path<u64>, PathRejection>) -> Answer<MessageDetail> {
+    let id = message_id(id)?;
+    let Some(detail) = management.control.message(id).await else {
+        return Err(unknown(id));
+    };
+    Ok(Json(MessageDetail { message: detail.message.into(), header: detail.header }))
+}
+
+async fn retry_message(
+    State(management): State<Management>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    id: Result<Path<u64>, PathRejection>,
+) -> Answer<Retried> {
+    let id = message_id(id)?;
+    // Nothing to retry and no such message are different answers: one is fine, the other is a typing error.
+    if management.control.message(id).await.is_none() {
+        return Err(unknown(id));
+    }
+    let entries = management.control.retry(Which::Message(id)).await as u64;
+    tracing::info!(queue_id = %id, entries, uid = visitor.uid, "retry asked for");
+    Ok(Json(Retried { entries }))
+}
+
+async fn retry(
+    State(management): State<Management>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    request: Result<Json<RetryRequest>, JsonRejection>,
+) -> Answer<Retried> {
+    let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let which = match &request {
+        RetryRequest::All => Which::All,
+        RetryRequest::NextHop(next_hop) => Which::NextHop(next_hop.clone()),
+    };
+    let entries = management.control.retry(which).await as u64;
+    tracing::info!(which = ?request, entries, uid = visitor.uid, "retry asked for");
+    Ok(Json(Retried { entries }))
+}
+
+async fn remove(
+    State(management): State<Management>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    id: Result<Path<u64>, PathRejection>,
+    query: Result<Query<RemoveQuery>, QueryRejection>,
+) -> Answer<Removed> {
+    let id = message_id(id)?;
+    let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
+    let removed = to_the_end(async move { management.control.remove(id, query.report).await }).await?;
+    removed.map_err(|error| {
+        let status = match error {
+            RemoveError::Unknown(_) => StatusCode::NOT_FOUND,
+            RemoveError::InFlight(_) => StatusCode::CONFLICT,
+            RemoveError::Report(..) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        refuse(status, error.to_string())
+    })?;
+    tracing::info!(queue_id = %id, report = query.report, uid = visitor.uid, "message removed from the queue");
+    Ok(Json(Removed { id: id.0, report: query.report }))
+}
+
+async fn reload(State(management): State<Management>, ConnectInfo(visitor): ConnectInfo<Visitor>) -> Answer<Reloaded> {
+    tracing::info!(uid = visitor.uid, "reload asked for");
+    let reloaded = to_the_end(async move { management.reloader.reload().await }).await?;
+    reloaded.map(Json).map_err(|error| {
+        let status = match &error {
+            ReloadError::Load(LoadError::Problems(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            ReloadError::Load(_) | ReloadError::Apply(_) => StatusCode::CONFLICT,
+            ReloadError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal(status, error.to_refused())
+    })
+}
+
+async fn not_found() -> Refusal {
+    refuse(StatusCode::NOT_FOUND, "there is no such call: the API is under /api/v1".to_owned())
+}
+
+async fn method_not_allowed() -> Refusal {
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "this call has another method".to_owned())
+}
+
+/// Runs what must not stop half-way in a task of its own: a handler is dropped when its caller hangs up.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Refusal> {
+    tokio::spawn(work).await.map_err(|_| {
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause".to_owned())
+    })
+}
+
+fn message_id(id: Result<Path<u64>, PathRejection>) -> Result<MessageId, Refusal> {
+    match id {
+        Ok(Path(id)) => Ok(MessageId(id)),
+        Err(_) => {
+            Err(refuse(StatusCode::BAD_REQUEST, "a queue id is a number, as `gatepost queue list` shows it".into()))
+        }
+    }
+}
+
+fn unknown(id: MessageId) -> Refusal {
+    // The same words that removing it would bring.
+    refuse(StatusCode::NOT_FOUND, RemoveError::Unknown(id).to_string())
+}
+
+fn refuse(status: StatusCode, error: String) -> Refusal {
+    Refusal(status, Refused::new(error))
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

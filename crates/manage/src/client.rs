@@ -1,0 +1,338 @@
+//! The other end of the door: typed calls for the command line.
+//!
+//! Takes questions, hands on the server's answers or a refusal that says what to do. One connection for each call.
+//! Never opens a file of the running server (invariant I11).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::door::socket_path;
+use crate::resource::{
+    MessageDetail, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+};
+
+/// Where every call begins.
+pub const API_ROOT: &str = "/api/v1";
+/// Largest answer that is read, in bytes; a thousand messages with many recipients stay far below.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long a call may take.
+const CALL_LIMIT: Duration = Duration::from_secs(120);
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error(
+        "the server is not running on {data_dir} (no answer at {socket}): start it with `gatepost serve` or `systemctl start gatepost`",
+        data_dir = .data_dir.display(), socket = .socket.display()
+    )]
+    NotRunning {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// Where the socket would be.
+        socket: PathBuf,
+    },
+    /// The system does not let this user in.
+    #[error("you may not use {socket}: run this as root, as the server's user or as a member of its group", socket = .0.display())]
+    Denied(PathBuf),
+    /// The connection broke.
+    #[error("no answer from {socket}: {reason}", socket = .socket.display())]
+    Broken {
+        /// The socket.
+        socket: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The server says no.
+    #[error("{}", .refused.error)]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Why.
+        refused: Box<Refused>,
+    },
+}
+
+/// Calls to the server of one data folder.
+#[derive(Clone, Debug)]
+pub struct Client {
+    data_dir: PathBuf,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client for the server that runs on `data_dir`. Does not connect yet.
+    pub fn new(data_dir: &Path) -> Client {
+        Client { data_dir: data_dir.to_path_buf(), socket: socket_path(data_dir) }
+    }
+
+    /// How the server is doing.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every call.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/status").await
+    }
+
+    /// Messages that are not at their end.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn queue(&self, query: &QueueQuery) -> Result<QueueListing, ClientError> {
+        let mut path = String::from("/queue");
+        let limit = query.limit.map(|limit| limit.to_string());
+        let pairs = [
+            ("next_hop", query.next_hop.as_deref()),
+            ("sender", query.sender.as_deref()),
+            ("recipient", query.recipient.as_deref()),
+            ("limit", limit.as_deref()),
+        ];
+        for (i, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
+            path.push(if i == 0 { '?' } else { '&' });
+            path.push_str(key);
+            path.push('=');
+            percent_encode(value, &mut path);
+        }
+        self.get(&path).await
+    }
+
+    /// One message with its header section.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn message(&self, id: u64) -> Result<MessageDetail, ClientError> {
+        self.get(&format!("/queue/{id}")).await
+    }
+
+    /// Makes one message due now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn retry_message(&self, id: u64) -> Result<Retried, ClientError> {
+        self.call(Method::POST, &format!("/queue/{id}/retry"), None::<&()>).await
+    }
+
+    /// Makes many messages due now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn retry(&self, request: &RetryRequest) -> Result<Retried, ClientError> {
+        self.call(Method::POST, "/queue/retry", Some(request)).await
+    }
+
+    /// Takes a message out of the queue.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove(&self, id: u64, query: RemoveQuery) -> Result<Removed, ClientError> {
+        self.call(Method::DELETE, &format!("/queue/{id}?report={}", query.report), None::<&()>).await
+    }
+
+    /// Makes the server read its settings file again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with the problems of the file if it has some.
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.call(Method::POST, "/reload", None::<&()>).await
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let body = match body {
+            Some(body) => serde_json::to_vec(body).expect("our own types have string keys only"),
+            None => Vec::new(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{API_ROOT}{path}"))
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .expect("the path is percent-encoded");
+        match tokio::time::timeout(CALL_LIMIT, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.broken(format!("nothing came within {} seconds", CALL_LIMIT.as_secs()))),
+        }
+    }
+
+    async fn exchange<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        self.read_answer(response).await
+    }
+
+    async fn read_answer<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ClientError> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.broken(error))?.to_bytes();
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.not_ours(status, error));
+        }
+        let refused: Refused = serde_json::from_slice(&body).map_err(|error| self.not_ours(status, error))?;
+        Err(ClientError::Refused { status: status.as_u16(), refused: Box::new(refused) })
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ClientError {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { data_dir: self.data_dir.clone(), socket: self.socket.clone() }
+            }
+            io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
+            _ => self.broken(error),
+        }
+    }
+
+    fn broken(&self, reason: impl ToString) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), reason: reason.to_string() }
+    }
+
+    fn not_ours(&self, status: StatusCode, error: serde_json::Error) -> ClientError {
+        self.broken(format!(
+            "the answer (HTTP {status}) is not understood: {error}; do the server and this command have the same version?"
+        ))
+    }
+}
+
+/// Everything but unreserved characters as `%XX` (RFC 3986 section 2).
+fn percent_encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => into.push(byte as char),
+            _ => into.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use axum::extract::Query;
+    use axum::routing::get;
+    use axum::{Json, Router};
+
+    use super::*;
+    use crate::door::{CONNECTIONS_MAX, Door, SOCKET_MODE, private_folder};
+
+    #[tokio::test]
+    async fn what_a_filter_says_arrives_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let routes = Router::new().route(
+            "/api/v1/queue",
+            get(|Query(query): Query<QueueQuery>| async move {
+                let next_hop = query.next_hop.unwrap_or_default();
+                let error = format!("{next_hop}|{:?}|{:?}|{:?}", query.sender, query.recipient, query.limit);
+                (StatusCode::NOT_FOUND, Json(Refused::new(error)))
+            }),
+        );
+        let door = Door::open(folder.path(), routes).expect("open");
+        let query = QueueQuery {
+            next_hop: Some("[::1]:25 & ümlaut=100%+".into()),
+            sender: None,
+            recipient: Some("<bob@contoso.com>".into()),
+            limit: Some(7),
+        };
+        let error = Client::new(folder.path()).queue(&query).await.expect_err("refused");
+        assert_eq!(error.to_string(), "[::1]:25 & ümlaut=100%+|None|Some(\"<bob@contoso.com>\")|Some(7)");
+        assert!(matches!(error, ClientError::Refused { status: 404, .. }));
+        door.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_kind_is_an_error_and_no_panic() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let routes = Router::new().route("/api/v1/status", get(|| async { "not JSON" }));
+        let door = Door::open(folder.path(), routes).expect("open");
+        let error = Client::new(folder.path()).status().await.expect_err("not understood");
+        assert!(error.to_string().contains("same version"), "{error}");
+        let error = Client::new(folder.path()).reload().await.expect_err("no such route");
+        assert!(matches!(error, ClientError::Broken { .. }), "{error}");
+        door.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_comes_with_what_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = Client::new(folder.path()).status().await.expect_err("nobody there");
+        assert!(error.to_string().contains("gatepost serve"), "{error}");
+    }
+
+    async fn ask(data_dir: &Path) -> Result<String, ClientError> {
+        Client::new(data_dir).get::<String>("/hello").await
+    }
+
+    fn hello() -> Router {
+        Router::new().route("/api/v1/hello", get(|| async { axum::Json("hello") }))
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_for_owner_and_group_alone_and_goes_when_the_door_closes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = Door::open(folder.path(), hello()).expect("open");
+        let mode = fs::metadata(socket_path(folder.path())).expect("there").permissions().mode();
+        assert_eq!(mode & 0o7777, SOCKET_MODE);
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "only the socket is left");
+        assert_eq!(ask(folder.path()).await.expect("answered"), "hello");
+        door.close().await;
+        assert!(!socket_path(folder.path()).exists());
+        assert!(matches!(ask(folder.path()).await, Err(ClientError::NotRunning { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_dead_server_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(std::os::unix::net::UnixListener::bind(socket_path(folder.path())).expect("bound"));
+        assert!(matches!(ask(folder.path()).await, Err(ClientError::NotRunning { .. })));
+        fs::create_dir(private_folder(folder.path())).expect("left by a crash");
+        let door = Door::open(folder.path(), hello()).expect("open");
+        assert_eq!(ask(folder.path()).await.expect("answered"), "hello");
+        door.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_path_that_the_kernel_would_cut_is_refused_with_the_remedy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let deep = folder.path().join("x".repeat(100));
+        let error = Door::open(&deep, hello()).err().expect("too long");
+        assert!(error.to_string().contains("shorter data_dir"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn more_visitors_than_places_wait_and_are_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = Door::open(folder.path(), hello()).expect("open");
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            idle.push(UnixStream::connect(socket_path(folder.path())).await.expect("connected"));
+        }
+        let waiting = tokio::spawn({
+            let folder = folder.path().to_path_buf();
+            async move { ask(&folder).await }
+        });
+        drop(idle);
+        assert_eq!(waiting.await.expect("no panic").expect("answered"), "hello");
+        door.close().await;
+    }
+}

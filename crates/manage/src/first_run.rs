@@ -1,0 +1,67 @@
+//! The first run: a safe settings file and a data folder where there is none.
+//!
+//! Takes the path that the settings file will have, hands on what was made. Never overwrites anything. Blocking.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use gatepost_policy::settings::Settings;
+
+use crate::document::{Document, LoadError, host_name};
+
+/// What a first run made.
+#[derive(Debug)]
+pub struct Created {
+    /// The settings file, read back.
+    pub document: Document,
+    /// The data folder.
+    pub data_dir: PathBuf,
+}
+
+/// Why there is no first configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The file system refused.
+    #[error("cannot create {path}: {source}", path = .path.display())]
+    Io {
+        /// What was to be made.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was made cannot be read back.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Creates a settings file at `config` that listens on loopback only and relays for nobody, and its data folder.
+///
+/// # Errors
+/// [`CreateError`]; also when the file exists by now.
+pub fn create(config: &Path) -> Result<Created, CreateError> {
+    let text = Settings::default_document(&host_name());
+    let failed = |source| CreateError::Io { path: config.to_path_buf(), source };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(config).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let document = Document::read(config)?;
+    let data_dir = document.settings.server.data_dir.clone();
+    ensure_data_dir(&data_dir)?;
+    Ok(Created { document, data_dir })
+}
+
+/// Makes the data folder if it is missing, closed to everyone but the server's user and group.
+///
+/// # Errors
+/// [`CreateError::Io`].
+pub fn ensure_data_dir(data_dir: &Path) -> Result<(), CreateError> {
+    if fs::metadata(data_dir).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(crate::DATA_DIR_MODE)
+        .create(data_dir)
+        .map_err(|source| CreateError::Io { path: data_dir.to_path_buf(), source })
+}

@@ -1,0 +1,127 @@
+//! Putting a changed settings file in force, whole or not at all (invariant I7).
+//!
+//! Takes the word to reload, from SIGHUP or from the API; hands on what changed, or every reason why nothing did.
+//! One reload at a time. Logs the outcome itself, so that both ways leave the same lines.
+
+use std::path::{Path, PathBuf};
+
+use gatepost_policy::settings::Problem;
+use gatepost_transport::Control;
+use gatepost_transport::control::ApplyError;
+use tokio::sync::Mutex;
+
+use crate::document::{LoadError, Loaded};
+use crate::resource::{Refused, Reloaded, SettingsProblem};
+
+/// Knows which file the server was started with and whom to hand its settings to.
+pub struct Reloader {
+    config: PathBuf,
+    control: Control,
+    turn: Mutex<()>,
+}
+
+/// Why the old settings stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file or the secrets cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The server cannot put them in force.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A panic while reading; our bug.
+    #[error("reading the settings file failed unexpectedly; the log has the cause")]
+    Panicked,
+}
+
+impl Reloader {
+    /// A reloader for the settings file at `config`, which is absolute.
+    pub fn new(config: PathBuf, control: Control) -> Reloader {
+        Reloader { config, control, turn: Mutex::new(()) }
+    }
+
+    /// The settings file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Reads the file again and puts it in force. Not to be cancelled half-way: run it in a task of its own where the
+    /// caller may go away.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; the old settings stay in force then, whole.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().await;
+        let outcome = self.read_and_apply().await;
+        match &outcome {
+            Ok(reloaded) => {
+                for warning in &reloaded.warnings {
+                    log_warning(&self.config, warning);
+                }
+                tracing::info!(
+                    revision = reloaded.revision,
+                    opened = ?reloaded.opened,
+                    closed = ?reloaded.closed,
+                    "settings reloaded"
+                );
+            }
+            Err(error) => {
+                if let ReloadError::Load(LoadError::Problems(faulty)) = error {
+                    log_problems(&self.config, &faulty.problems);
+                }
+                tracing::error!(%error, "settings not reloaded: the old ones stay in force");
+            }
+        }
+        outcome
+    }
+
+    async fn read_and_apply(&self) -> Result<Reloaded, ReloadError> {
+        let config = self.config.clone();
+        let loaded = tokio::task::spawn_blocking(move || Loaded::read(&config)).await;
+        let loaded = loaded.map_err(|_| ReloadError::Panicked)??;
+        let applied = self.control.apply(loaded.document.settings.clone(), loaded.secrets.to_credentials()).await?;
+        Ok(Reloaded {
+            config: self.config.display().to_string(),
+            revision: applied.revision,
+            opened: applied.opened,
+            closed: applied.closed,
+            warnings: loaded.document.settings.warnings.iter().map(SettingsProblem::from).collect(),
+        })
+    }
+}
+
+impl ReloadError {
+    /// The same for the API's caller.
+    pub fn to_refused(&self) -> Refused {
+        let mut refused = Refused::new(self.to_string());
+        if let ReloadError::Load(LoadError::Problems(faulty)) = self {
+            refused.problems = faulty.problems.iter().map(SettingsProblem::from).collect();
+            refused.rendered = Some(faulty.render(false));
+        }
+        refused
+    }
+}
+
+/// Logs each problem of the settings file as one line.
+pub fn log_problems(config: &Path, problems: &[Problem]) {
+    for problem in problems {
+        tracing::error!(
+            file = %config.display(),
+            line = problem.line,
+            column = problem.column,
+            remedy = %problem.remedy,
+            "{}", problem.message
+        );
+    }
+}
+
+/// Logs one warning about the settings file.
+pub fn log_warning(config: &Path, warning: &SettingsProblem) {
+    tracing::warn!(
+        file = %config.display(),
+        line = warning.line,
+        column = warning.column,
+        remedy = %warning.remedy,
+        "{}", warning.message
+    );
+}

@@ -1,0 +1,433 @@
+//! What the management API shows and takes, as JSON: its own types, apart from those of the running server, so that a
+//! change inside does not change what scripts read.
+//!
+//! Takes snapshots of the running server, hands on values that serialize. Times are Unix milliseconds (`*_ms`), sizes
+//! are bytes (`*_bytes`). Later versions may add fields; readers ignore what they do not know. Never decides anything.
+
+use std::net::SocketAddr;
+
+use gatepost_policy::settings::Problem;
+use gatepost_spool::State;
+use gatepost_transport::control;
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the running program.
+    pub version: String,
+    /// `[server] name`.
+    pub server_name: String,
+    /// The settings file that the server was started with.
+    pub config: String,
+    /// The server's data folder.
+    pub data_dir: String,
+    /// Process id.
+    pub process_id: u32,
+    /// When it started.
+    pub started_ms: u64,
+    /// The server's clock now.
+    pub now_ms: u64,
+    /// Number of the settings revision in force.
+    pub revision: u64,
+    /// Since when it is in force.
+    pub revision_since_ms: u64,
+    /// Whether messages of a former run are still being put into their queues.
+    pub recovering: bool,
+    /// Sockets that accept SMTP.
+    pub listeners: Vec<Listener>,
+    /// Open connections.
+    pub connections: Connections,
+    /// Counts since start.
+    pub counters: Counters,
+    /// Every delivery queue that exists.
+    pub queues: Vec<Queue>,
+    /// What the spool holds.
+    pub spool: SpoolUsage,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether TLS starts with the first byte.
+    pub implicit_tls: bool,
+}
+
+/// Open connections.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Connections {
+    /// From peers.
+    pub inbound: u64,
+    /// To next hops.
+    pub outbound: u64,
+}
+
+/// Counts since start.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections refused: limits, or no connector for the peer.
+    pub connections_refused: u64,
+    /// Messages accepted.
+    pub messages_accepted: u64,
+    /// Commands or contents refused by a decision.
+    pub refusals: u64,
+    /// Recipients delivered.
+    pub delivered: u64,
+    /// Attempts that ended with "try again later".
+    pub deferred: u64,
+    /// Recipients given up.
+    pub failed: u64,
+    /// Reports made.
+    pub reports: u64,
+}
+
+/// One delivery queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Queue {
+    /// Where it leads.
+    pub next_hop: String,
+    /// Its send connector; empty for local delivery and for unreachable.
+    pub connector: String,
+    /// What it is doing.
+    pub state: QueueState,
+    /// Messages that wait in it.
+    pub messages: u64,
+    /// Open connections to the next hop.
+    pub connections: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// When the next connection is tried.
+    pub next_retry_ms: Option<u64>,
+}
+
+/// What a delivery queue is doing (fact sheet section 4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueState {
+    /// Sending.
+    Active,
+    /// Opening its first connection.
+    Connecting,
+    /// Nothing due.
+    Ready,
+    /// The last connection attempt failed; waits.
+    Retry,
+}
+
+/// What the spool holds and has done.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SpoolUsage {
+    /// Messages that are not at their end.
+    pub messages: u64,
+    /// Bytes of these messages.
+    pub live_bytes: u64,
+    /// Bytes on the disk.
+    pub disk_bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Messages made durable since start.
+    pub commits: u64,
+    /// Flushes since start.
+    pub flushes: u64,
+    /// Writes and flushes that failed since start.
+    pub failures: u64,
+    /// Damaged records set aside, for a person to look at.
+    pub set_aside: u64,
+}
+
+/// What `GET /api/v1/queue` takes in its query string.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueQuery {
+    /// Part of the next hop's name, any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<String>,
+    /// Part of the reverse-path, any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Part of a recipient's address, any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+    /// At most so many messages, up to [`QUEUE_LIMIT_MAX`]; [`QUEUE_LIMIT_DEFAULT`] if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// How many messages a listing shows when nobody says.
+pub const QUEUE_LIMIT_DEFAULT: usize = 100;
+/// How many messages one answer holds at most.
+pub const QUEUE_LIMIT_MAX: usize = 1000;
+
+/// `GET /api/v1/queue`: messages that match, oldest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueListing {
+    /// How many match.
+    pub total: u64,
+    /// The first of them.
+    pub messages: Vec<Message>,
+}
+
+/// One message that is not at its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// Queue id, as the `250` named it.
+    pub id: u64,
+    /// When it came in.
+    pub arrival_ms: u64,
+    /// Bytes of the content with our trace fields.
+    pub size_bytes: u64,
+    /// With angle brackets; `<>` for reports.
+    pub reverse_path: String,
+    /// Receive connector that it came by; empty for reports.
+    pub connector: String,
+    /// Who sent it; none for reports.
+    pub peer: Option<SocketAddr>,
+    /// Principal under which it was accepted.
+    pub principal: String,
+    /// In the order of the RCPT commands, ended ones included.
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient of a queued message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The address.
+    pub address: String,
+    /// Where it stands.
+    pub state: RecipientState,
+    /// The queue that it waits in.
+    pub next_hop: Option<String>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last answer that it got.
+    pub last_reply: Option<String>,
+    /// When it is tried next; none when due now, in flight or ended.
+    pub next_attempt_ms: Option<u64>,
+}
+
+/// Where a recipient stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecipientState {
+    /// Waiting.
+    Pending,
+    /// Arrived.
+    Delivered,
+    /// Given up.
+    Failed,
+    /// Taken out of the queue by an administrator.
+    Removed,
+}
+
+/// `GET /api/v1/queue/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MessageDetail {
+    /// As in the listing.
+    #[serde(flatten)]
+    pub message: Message,
+    /// The header section, at most 64 KiB, lossily as text.
+    pub header: String,
+}
+
+/// What `POST /api/v1/queue/retry` takes: `"all"`, or `{"next_hop": "smtp.example"}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryRequest {
+    /// Everything that waits.
+    All,
+    /// Every queue whose next hop has this text in its name, any case.
+    NextHop(String),
+}
+
+/// What both retry calls answer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Retried {
+    /// Entries made due now.
+    pub entries: u64,
+}
+
+/// What `DELETE /api/v1/queue/{id}` takes in its query string.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveQuery {
+    /// Whether the sender gets a non-delivery report; true if not given, because silence loses mail.
+    #[serde(default = "yes")]
+    pub report: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What `DELETE /api/v1/queue/{id}` answers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Removed {
+    /// Queue id.
+    pub id: u64,
+    /// Whether a report was asked for.
+    pub report: bool,
+}
+
+/// `POST /api/v1/reload`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file that was read.
+    pub config: String,
+    /// The revision now in force.
+    pub revision: u64,
+    /// Listeners opened.
+    pub opened: Vec<SocketAddr>,
+    /// Listeners closed.
+    pub closed: Vec<SocketAddr>,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<SettingsProblem>,
+}
+
+/// One mistake in the settings file, or one warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsProblem {
+    /// Counts from 1.
+    pub line: usize,
+    /// In characters, counts from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub remedy: String,
+    /// The other place that is part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related: Option<RelatedPlace>,
+}
+
+/// The other place of a problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelatedPlace {
+    /// Counts from 1.
+    pub line: usize,
+    /// In characters, counts from 1.
+    pub column: usize,
+    /// What it has to do with the problem.
+    pub message: String,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// What went wrong, a sentence for a person.
+    pub error: String,
+    /// The mistakes of the settings file, where that is the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<SettingsProblem>,
+    /// The same mistakes drawn as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<String>,
+}
+
+impl Refused {
+    /// A refusal of one sentence.
+    pub fn new(error: impl Into<String>) -> Refused {
+        Refused { error: error.into(), problems: Vec::new(), rendered: None }
+    }
+}
+
+impl From<&Problem> for SettingsProblem {
+    fn from(problem: &Problem) -> Self {
+        SettingsProblem {
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            remedy: problem.remedy.clone(),
+            related: problem.related.as_ref().map(|related| RelatedPlace {
+                line: related.line,
+                column: related.column,
+                message: related.message.clone(),
+            }),
+        }
+    }
+}
+
+impl From<control::Counters> for Counters {
+    fn from(counters: control::Counters) -> Self {
+        Counters {
+            connections: counters.connections,
+            connections_refused: counters.connections_refused,
+            messages_accepted: counters.messages_accepted,
+            refusals: counters.refusals,
+            delivered: counters.delivered,
+            deferred: counters.deferred,
+            failed: counters.failed,
+            reports: counters.reports,
+        }
+    }
+}
+
+impl From<control::QueueStatus> for Queue {
+    fn from(queue: control::QueueStatus) -> Self {
+        Queue {
+            next_hop: queue.next_hop,
+            connector: queue.connector,
+            state: match queue.state {
+                control::QueueState::Active => QueueState::Active,
+                control::QueueState::Connecting => QueueState::Connecting,
+                control::QueueState::Ready => QueueState::Ready,
+                control::QueueState::Retry => QueueState::Retry,
+            },
+            messages: queue.messages,
+            connections: queue.connections,
+            last_error: queue.last_error,
+            next_retry_ms: queue.next_retry_ms,
+        }
+    }
+}
+
+impl From<gatepost_spool::Usage> for SpoolUsage {
+    fn from(usage: gatepost_spool::Usage) -> Self {
+        SpoolUsage {
+            messages: usage.messages,
+            live_bytes: usage.live_bytes,
+            disk_bytes: usage.disk_bytes,
+            segments: usage.segments,
+            commits: usage.commits,
+            flushes: usage.flushes,
+            failures: usage.failures,
+            set_aside: usage.set_aside,
+        }
+    }
+}
+
+impl From<control::QueuedMessage> for Message {
+    fn from(message: control::QueuedMessage) -> Self {
+        Message {
+            id: message.id.0,
+            arrival_ms: message.arrival_ms,
+            size_bytes: message.size_bytes,
+            reverse_path: message.reverse_path,
+            connector: message.connector,
+            peer: message.peer,
+            principal: message.principal,
+            recipients: message.recipients.into_iter().map(Recipient::from).collect(),
+        }
+    }
+}
+
+impl From<control::QueuedRecipient> for Recipient {
+    fn from(recipient: control::QueuedRecipient) -> Self {
+        Recipient {
+            address: recipient.address,
+            state: match recipient.state {
+                State::Pending => RecipientState::Pending,
+                State::Delivered => RecipientState::Delivered,
+                State::Failed => RecipientState::Failed,
+                State::Removed => RecipientState::Removed,
+            },
+            next_hop: recipient.next_hop,
+            attempts: recipient.attempts,
+            last_reply: recipient.last_reply,
+            next_attempt_ms: recipient.next_attempt_ms,
+        }
+    }
+}
