@@ -1,10 +1,31 @@
-//! The client's side of the dialogue: [`Client`], one connection to a next hop.
+//! The client's side of the dialogue: [`Client`], one connection to a next hop. Takes bytes and transactions, hands on
+//! bytes and what became of each recipient. Never decides what to do about a failure.
+
+mod transaction;
+mod content;
+mod reply;
 
 use std::time::{Duration, Instant};
 
-use gatepost_mail::{BodyType, Recipient, Reply, Return, ReversePath};
+use gatepost_mail::{Class, Reply};
+
+use content::DotStuffer;
+use reply::ReplyReader;
+use transaction::{Carrier, Exchange, Meaning, Next};
+pub use transaction::{RecipientResult, Transaction};
 
 use crate::extension::Extensions;
+
+/// How long to wait for the reply to QUIT, which changes nothing any more.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Buffers larger than this are given back once they are empty, so that an idle connection is small.
+const KEPT_CAPACITY_BYTES: usize = 512;
+
+const NONSENSE: Reply = Reply::new(421, (4, 4, 0), "Remote server response was not RFC conformant");
+const TIMED_OUT: Reply = Reply::new(421, (4, 4, 2), "Connection timed out");
+const DROPPED: Reply = Reply::new(421, (4, 4, 2), "Connection dropped");
+const WRONG_SIZE: Reply = Reply::new(451, (4, 3, 0), "Local error: the content is not as long as announced");
+const NOT_READY: Reply = Reply::new(451, (4, 3, 0), "Local error: the connection was not ready");
 
 /// Whether to use STARTTLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,34 +76,6 @@ pub struct Options {
     pub timeouts: Timeouts,
 }
 
-/// What to send in one transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Transaction<'a> {
-    /// Where reports go.
-    pub reverse_path: &'a ReversePath,
-    /// At least one, each with the caller's number for it.
-    pub recipients: &'a [(usize, &'a Recipient)],
-    /// What the content is.
-    pub body: BodyType,
-    /// The exact number of bytes that will be given to [`Client::content`].
-    pub size: u64,
-    /// Whether the next hop must offer SMTPUTF8.
-    pub smtputf8: bool,
-    /// The RET parameter.
-    pub ret: Option<Return>,
-    /// The ENVID parameter, xtext.
-    pub envid: Option<&'a str>,
-}
-
-/// What became of one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecipientResult {
-    /// The caller's number for it.
-    pub index: usize,
-    /// The last word: the refusal at MAIL, RCPT or DATA, or the reply to the end of the content.
-    pub reply: Reply,
-}
-
 /// Where in the dialogue something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -109,13 +102,16 @@ pub struct ClientError {
 /// What the caller is to do next.
 #[derive(Debug)]
 pub enum ClientOutput<'b> {
-    /// Bytes for the peer; may be gathered until NeedInput, StartTls, Content or Close.
+    /// Bytes for the peer. May be gathered until [`ClientOutput::NeedInput`], [`ClientOutput::StartTls`],
+    /// [`ClientOutput::Content`] or [`ClientOutput::Close`].
     Send(&'b [u8]),
-    /// Do the TLS handshake, then call `tls_started` or `tls_failed`.
+    /// Send what was gathered, do the TLS handshake, then call [`Client::tls_started`] or [`Client::tls_failed`]. What
+    /// the peer sent behind its 220 has been dropped.
     StartTls,
-    /// Give the next transaction by `begin`, or `quit`.
+    /// Give the next transaction by [`Client::begin`], or [`Client::quit`]. Said once for each transaction.
     Ready,
-    /// Stream the content through `content` and `content_end`.
+    /// Give the content by [`Client::content`] and [`Client::content_end`], within
+    /// [`Timeouts::block`] for each write. Said once.
     Content,
     /// The reply to one RCPT.
     Recipient {
@@ -124,58 +120,478 @@ pub enum ClientOutput<'b> {
         /// What was said.
         reply: Reply,
     },
-    /// The transaction is over: one result for each recipient.
+    /// The transaction is over: one result for each recipient, in the order given.
     Finished(Vec<RecipientResult>),
-    /// Read more.
+    /// Everything is consumed: read more, or call [`Client::timeout`] at the deadline.
     NeedInput,
-    /// The connection cannot be used; close it.
+    /// The connection cannot be used, and no transaction was open; close it.
     Failed(ClientError),
-    /// Close the connection.
+    /// Send what was gathered and close the connection.
     Close,
 }
 
 /// One connection to a next hop, the client's side.
+///
+/// The caller's loop is that of [`Session`](crate::Session): [`Client::receive`] until it says
+/// [`ClientOutput::NeedInput`], then read.
 #[derive(Debug)]
-pub struct Client {}
+pub struct Client {
+    options: Options,
+    state: State,
+    replies: ReplyReader,
+    extensions: Extensions,
+    is_in_tls: bool,
+    /// Whether the peer still holds what is left of a transaction that failed before its content.
+    needs_rset: bool,
+    out: Vec<u8>,
+    /// Whether `out` has been handed out and is to be emptied at the next call.
+    out_is_handed_out: bool,
+    deadline: Option<Instant>,
+}
 
-#[allow(clippy::unimplemented, unused_variables, missing_docs)]
+/// Where the dialogue stands: named after what the peer has to say next, where it is the peer's turn.
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    /// The caller does the handshake.
+    Handshake,
+    /// Between transactions.
+    Idle {
+        is_told: bool,
+    },
+    /// Replies to the commands of a transaction.
+    Exchange(Exchange),
+    /// The caller gives the content.
+    Content {
+        exchange: Exchange,
+        writer: Writer,
+        is_told: bool,
+    },
+    /// The reply to the end of the content.
+    End(Exchange),
+    /// The reply to the end of content that no recipient gets.
+    EmptyEnd(Exchange),
+    /// Results wait to be handed out; then the connection goes on or not.
+    Finished {
+        results: Vec<RecipientResult>,
+        is_usable: bool,
+    },
+    /// An error waits to be handed out.
+    Failed(ClientError),
+    Quit,
+    Closed,
+}
+
+/// How the content is being written.
+#[derive(Debug)]
+enum Writer {
+    Dots(DotStuffer),
+    Counted { left: u64, is_overrun: bool },
+}
+
+/// A [`ClientOutput`] that borrows nothing yet.
+#[derive(Debug)]
+enum Step {
+    Send,
+    StartTls,
+    Ready,
+    Content,
+    Recipient { index: usize, reply: Reply },
+    Finished(Vec<RecipientResult>),
+    NeedInput,
+    Failed(ClientError),
+    Close,
+}
+
 impl Client {
+    /// A client whose connection has just been made.
     pub fn new(now: Instant, options: Options) -> Client {
-        unimplemented!()
+        let deadline = now.checked_add(options.timeouts.greeting);
+        Client {
+            options,
+            state: State::Greeting,
+            replies: ReplyReader::default(),
+            extensions: Extensions::default(),
+            is_in_tls: false,
+            needs_rset: false,
+            out: Vec::new(),
+            out_is_handed_out: false,
+            deadline,
+        }
     }
+
+    /// Consumes a part of `bytes`: how many, and what to do. To be called again with the rest, even if it is empty,
+    /// until it says [`ClientOutput::NeedInput`].
     pub fn receive<'b>(&'b mut self, now: Instant, bytes: &'b [u8]) -> (usize, ClientOutput<'b>) {
-        unimplemented!()
+        let (used, step) = self.step(now, bytes);
+        let output = match step {
+            Step::Send => ClientOutput::Send(&self.out),
+            Step::StartTls => ClientOutput::StartTls,
+            Step::Ready => ClientOutput::Ready,
+            Step::Content => ClientOutput::Content,
+            Step::Recipient { index, reply } => ClientOutput::Recipient { index, reply },
+            Step::Finished(results) => ClientOutput::Finished(results),
+            Step::NeedInput => ClientOutput::NeedInput,
+            Step::Failed(error) => ClientOutput::Failed(error),
+            Step::Close => ClientOutput::Close,
+        };
+        (used, output)
     }
-    /// Only after Ready.
+
+    /// Starts a transaction. To be called after [`ClientOutput::Ready`]; otherwise every recipient is deferred and the
+    /// connection closed.
     pub fn begin(&mut self, now: Instant, transaction: Transaction<'_>) {
-        unimplemented!()
+        let refuse_all = |reply: &Reply, is_usable| State::Finished {
+            results: transaction
+                .recipients
+                .iter()
+                .map(|(index, _)| RecipientResult { index: *index, reply: reply.clone() })
+                .collect(),
+            is_usable,
+        };
+        if !matches!(self.state, State::Idle { .. }) {
+            self.state = refuse_all(&NOT_READY, false);
+            return;
+        }
+        match Exchange::new(transaction, &self.extensions, self.needs_rset) {
+            Ok(exchange) => {
+                self.needs_rset = false;
+                self.send_commands(now, exchange);
+            }
+            Err(reply) => self.state = refuse_all(&reply, true),
+        }
     }
+
+    /// Appends a slice of the content to `out` as it goes on the wire. Does nothing unless content is due.
     pub fn content(&mut self, slice: &[u8], out: &mut Vec<u8>) {
-        unimplemented!()
+        match &mut self.state {
+            State::Content { writer: Writer::Dots(stuffer), .. } => stuffer.write(slice, out),
+            State::Content { writer: Writer::Counted { left, is_overrun }, .. } => {
+                match left.checked_sub(slice.len() as u64) {
+                    Some(after) => {
+                        *left = after;
+                        out.extend_from_slice(slice);
+                    }
+                    // What is beyond the announced size would be taken for commands.
+                    None => *is_overrun = true,
+                }
+            }
+            _ => {}
+        }
     }
+
+    /// Appends the end of the content to `out`. If a counted content was not as long as announced, the transaction ends
+    /// here and the connection with it. Does nothing unless content is due.
     pub fn content_end(&mut self, now: Instant, out: &mut Vec<u8>) {
-        unimplemented!()
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Content { exchange, writer: Writer::Dots(mut stuffer), .. } => {
+                stuffer.finish(out);
+                self.await_end(now, State::End(exchange));
+            }
+            State::Content { exchange, writer: Writer::Counted { left: 0, is_overrun: false }, .. } => {
+                self.await_end(now, State::End(exchange));
+            }
+            State::Content { exchange, writer: Writer::Counted { .. }, .. } => {
+                self.state = State::Finished { results: exchange.into_results(&WRONG_SIZE), is_usable: false };
+            }
+            other => self.state = other,
+        }
     }
+
+    /// Says QUIT. Only between transactions; otherwise it does nothing.
     pub fn quit(&mut self, now: Instant) {
-        unimplemented!()
+        if matches!(self.state, State::Idle { .. }) {
+            self.say("QUIT");
+            self.state = State::Quit;
+            self.wait(now, QUIT_TIMEOUT);
+        }
     }
-    pub fn timeout(&mut self, now: Instant) {
-        unimplemented!()
+
+    /// The deadline has passed: the next outputs say what became of the transaction or connection.
+    pub fn timeout(&mut self, _now: Instant) {
+        self.give_up(&TIMED_OUT);
     }
-    /// The peer closed the connection or it broke: the next `receive` says what became of the transaction.
+
+    /// The peer closed the connection, or it broke: the next outputs say what became of the transaction or connection.
     pub fn disconnected(&mut self) {
-        unimplemented!()
+        self.give_up(&DROPPED);
     }
+
+    /// When to call [`Client::timeout`]; `None` while it is not the peer that we wait for.
     pub fn deadline(&self) -> Option<Instant> {
-        unimplemented!()
+        self.deadline
     }
+
+    /// The handshake that [`ClientOutput::StartTls`] asked for is done.
     pub fn tls_started(&mut self, now: Instant) {
-        unimplemented!()
+        if matches!(self.state, State::Handshake) {
+            self.is_in_tls = true;
+            self.hello(now, State::Ehlo);
+        }
     }
+
+    /// The handshake failed. The connection is lost whatever [`TlsWish`] says; the caller may make another one and ask
+    /// for no TLS there.
     pub fn tls_failed(&mut self) {
-        unimplemented!()
+        if matches!(self.state, State::Handshake) {
+            self.give_up(&Reply::new(421, (4, 7, 5), "TLS handshake failed"));
+        }
     }
+
+    /// What the peer offers.
     pub fn supports(&self) -> &Extensions {
-        unimplemented!()
+        &self.extensions
+    }
+
+    fn step(&mut self, now: Instant, bytes: &[u8]) -> (usize, Step) {
+        if std::mem::take(&mut self.out_is_handed_out) {
+            if self.out.capacity() > KEPT_CAPACITY_BYTES {
+                self.out = Vec::new();
+            } else {
+                self.out.clear();
+            }
+        }
+        let mut used = 0;
+        loop {
+            if !self.out.is_empty() {
+                self.out_is_handed_out = true;
+                return (used, Step::Send);
+            }
+            match std::mem::replace(&mut self.state, State::Closed) {
+                State::Handshake => {
+                    self.state = State::Handshake;
+                    return (bytes.len(), Step::NeedInput);
+                }
+                State::Closed => return (bytes.len(), Step::Close),
+                State::Failed(error) => return (used, Step::Failed(error)),
+                State::Finished { results, is_usable } => {
+                    if is_usable {
+                        self.state = State::Idle { is_told: false };
+                    }
+                    return (used, Step::Finished(results));
+                }
+                State::Idle { is_told: false } => {
+                    self.state = State::Idle { is_told: true };
+                    return (used, Step::Ready);
+                }
+                State::Content { exchange, writer, is_told: false } => {
+                    self.state = State::Content { exchange, writer, is_told: true };
+                    return (used, Step::Content);
+                }
+                other => self.state = other,
+            }
+            let rest = &bytes[used..];
+            let extensions = matches!(self.state, State::Ehlo).then_some(&mut self.extensions);
+            let mut noted = extensions;
+            let (n, read) = self.replies.read(rest, |line| {
+                if let Some(extensions) = &mut noted {
+                    extensions.note(line);
+                }
+            });
+            used += n;
+            match read {
+                None => return (used, Step::NeedInput),
+                Some(Err(_)) => self.give_up(&NONSENSE),
+                Some(Ok(reply)) => {
+                    if let Some(step) = self.take_reply(now, reply) {
+                        // What follows the 220 to STARTTLS did not come through TLS and counts for nothing.
+                        let used = if matches!(step, Step::StartTls) { bytes.len() } else { used };
+                        return (used, step);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_reply(&mut self, now: Instant, reply: Reply) -> Option<Step> {
+        // RFC 5321 section 3.8: 421 to anything means that the peer closes.
+        if reply.code == 421 {
+            self.give_up(&reply);
+            return None;
+        }
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Greeting => match reply.code {
+                220 => self.hello(now, State::Ehlo),
+                _ => self.fail(Stage::Greeting, reply),
+            },
+            State::Ehlo => match reply.class() {
+                Class::Success => return self.greeted(now),
+                Class::Permanent => self.hello(now, State::Helo),
+                _ => self.fail(Stage::Hello, reply),
+            },
+            State::Helo => match reply.class() {
+                Class::Success => return self.greeted(now),
+                _ => self.fail(Stage::Hello, reply),
+            },
+            State::StartTls => match (reply.code, self.options.tls) {
+                (220, _) => {
+                    self.replies = ReplyReader::default();
+                    self.state = State::Handshake;
+                    self.deadline = None;
+                    return Some(Step::StartTls);
+                }
+                (_, TlsWish::Required) => self.fail(Stage::StartTls, reply),
+                _ => self.become_idle(),
+            },
+            State::Exchange(exchange) => return self.take_exchange_reply(now, exchange, reply),
+            State::End(exchange) => {
+                self.deadline = None;
+                self.state = match reply.class() {
+                    Class::Intermediate => {
+                        State::Finished { results: exchange.into_results(&NONSENSE), is_usable: false }
+                    }
+                    _ => State::Finished { results: exchange.into_results(&reply), is_usable: true },
+                };
+            }
+            State::EmptyEnd(exchange) => {
+                self.deadline = None;
+                self.state = State::Finished { results: exchange.into_results(&reply), is_usable: true };
+            }
+            // A reply before the end of the content: what is still to be sent would answer to nothing.
+            State::Content { exchange, .. } => {
+                let last_word = if reply.is_positive() { NONSENSE } else { reply };
+                self.state = State::Finished { results: exchange.into_results(&last_word), is_usable: false };
+            }
+            State::Idle { .. } => self.fail(Stage::Idle, NONSENSE),
+            State::Quit | State::Closed | State::Handshake | State::Finished { .. } | State::Failed(_) => {}
+        }
+        None
+    }
+
+    fn take_exchange_reply(&mut self, now: Instant, mut exchange: Exchange, reply: Reply) -> Option<Step> {
+        let step = match exchange.take_reply(reply) {
+            Meaning::Noted => None,
+            Meaning::Recipient { index, reply } => Some(Step::Recipient { index, reply }),
+            Meaning::Nonsense => {
+                self.state = State::Finished { results: exchange.into_results(&NONSENSE), is_usable: false };
+                return None;
+            }
+        };
+        match exchange.next() {
+            Next::Wait => {
+                self.wait_for_reply(now, &exchange);
+                self.state = State::Exchange(exchange);
+            }
+            Next::Send => self.send_commands(now, exchange),
+            Next::Content => {
+                let writer = match exchange.carrier() {
+                    Carrier::Data => Writer::Dots(DotStuffer::new()),
+                    Carrier::Bdat(size) => {
+                        self.say(&format!("BDAT {size} LAST"));
+                        Writer::Counted { left: size, is_overrun: false }
+                    }
+                };
+                self.deadline = None;
+                self.state = State::Content { exchange, writer, is_told: false };
+            }
+            Next::EmptyContent => {
+                self.say(".");
+                self.await_end(now, State::EmptyEnd(exchange));
+            }
+            Next::Refused => {
+                self.deadline = None;
+                self.needs_rset = exchange.is_open();
+                // Nobody is left who would get this word.
+                self.state = State::Finished { results: exchange.into_results(&NONSENSE), is_usable: true };
+            }
+        }
+        step
+    }
+
+    /// EHLO or HELO was accepted.
+    fn greeted(&mut self, now: Instant) -> Option<Step> {
+        match (self.options.tls, self.extensions.starttls) {
+            _ if self.is_in_tls => self.become_idle(),
+            (TlsWish::Opportunistic | TlsWish::Required, true) => {
+                self.say("STARTTLS");
+                self.state = State::StartTls;
+                self.wait(now, self.options.timeouts.command);
+            }
+            (TlsWish::Required, false) => {
+                let reply = Reply::new(451, (4, 7, 4), "TLS is required, but the next hop does not offer STARTTLS");
+                self.fail(Stage::StartTls, reply);
+            }
+            (TlsWish::Opportunistic, false) | (TlsWish::Never, _) => self.become_idle(),
+        }
+        None
+    }
+
+    /// Says EHLO or HELO, forgetting what was learned before.
+    fn hello(&mut self, now: Instant, state: State) {
+        let verb = if matches!(state, State::Helo) { "HELO" } else { "EHLO" };
+        self.extensions = Extensions::default();
+        self.say(&format!("{verb} {}", self.options.hello_name));
+        self.state = state;
+        self.wait(now, self.options.timeouts.command);
+    }
+
+    fn become_idle(&mut self) {
+        self.deadline = None;
+        self.state = State::Idle { is_told: false };
+    }
+
+    fn send_commands(&mut self, now: Instant, mut exchange: Exchange) {
+        exchange.send(self.extensions.pipelining, &mut self.out);
+        self.wait_for_reply(now, &exchange);
+        self.state = State::Exchange(exchange);
+    }
+
+    fn wait_for_reply(&mut self, now: Instant, exchange: &Exchange) {
+        let timeouts = &self.options.timeouts;
+        self.wait(now, if exchange.awaits_data() { timeouts.data } else { timeouts.command });
+    }
+
+    fn await_end(&mut self, now: Instant, state: State) {
+        self.state = state;
+        self.wait(now, self.options.timeouts.end);
+    }
+
+    fn wait(&mut self, now: Instant, timeout: Duration) {
+        self.deadline = now.checked_add(timeout);
+    }
+
+    fn say(&mut self, line: &str) {
+        self.out.extend_from_slice(line.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn fail(&mut self, stage: Stage, reply: Reply) {
+        self.deadline = None;
+        self.state = State::Failed(ClientError { stage, reply });
+    }
+
+    /// The connection is of no more use, for this reason.
+    fn give_up(&mut self, reply: &Reply) {
+        self.deadline = None;
+        // What has not been sent will not be.
+        self.out.clear();
+        self.out_is_handed_out = false;
+        let stage = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Greeting => Stage::Greeting,
+            State::Ehlo | State::Helo => Stage::Hello,
+            State::StartTls | State::Handshake => Stage::StartTls,
+            State::Idle { .. } => Stage::Idle,
+            State::Exchange(exchange)
+            | State::Content { exchange, .. }
+            | State::End(exchange)
+            | State::EmptyEnd(exchange) => {
+                self.state = State::Finished { results: exchange.into_results(reply), is_usable: false };
+                return;
+            }
+            // What is known stands; only the connection is gone.
+            State::Finished { results, .. } => {
+                self.state = State::Finished { results, is_usable: false };
+                return;
+            }
+            State::Failed(error) => {
+                self.state = State::Failed(error);
+                return;
+            }
+            State::Quit | State::Closed => return,
+        };
+        self.fail(stage, reply.clone());
     }
 }

@@ -60,6 +60,42 @@ pub struct Profile {
     pub transcribe: bool,
 }
 
+impl Profile {
+    /// A profile that offers nothing beyond RFC 5321 and has Exchange's defaults: 5 protocol errors, 3 failed logons,
+    /// 5 minutes of silence, 10 minutes in all.
+    pub fn new(fqdn: String, peer_ip: IpAddr) -> Profile {
+        Profile {
+            fqdn,
+            banner: None,
+            greeting_date: String::new(),
+            peer_ip,
+            size: SizeOffer::Absent,
+            pipelining: false,
+            dsn: false,
+            enhanced_status_codes: true,
+            starttls: false,
+            eight_bit_mime: false,
+            binary_mime: false,
+            chunking: false,
+            smtputf8: false,
+            auth: Vec::new(),
+            auth_after_tls: false,
+            require_hello_domain: false,
+            protocol_errors_max: Some(5),
+            logon_failures_max: 3,
+            bare_linefeed: BareLinefeed::Reject,
+            inactivity: Duration::from_secs(5 * 60),
+            total: Duration::from_secs(10 * 60),
+            transcribe: false,
+        }
+    }
+
+    /// BINARYMIME is of no use without BDAT (RFC 3030 section 3).
+    pub(super) fn offers_binary_mime(&self) -> bool {
+        self.binary_mime && self.chunking
+    }
+}
+
 /// What to do about a CR without LF or an LF without CR in content that is not BINARYMIME. Neither ever ends a line of
 /// the dialogue, let alone the content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
