@@ -24,7 +24,7 @@ pub use explain::{advise, explain};
 /// How much of a reply's text a report repeats, in bytes.
 pub const REPLY_BYTES_MAX: usize = 1000;
 /// How much of the original's subject a report repeats, in bytes.
-pub const SUBJECT_BYTES_MAX: usize = 200;
+pub const SUBJECT_BYTES_MAX: usize = 500;
 /// Longest line of a message, in bytes without CRLF (RFC 5322 section 2.1.1).
 const LINE_BYTES_MAX: usize = 998;
 /// Where the lines of the text for a person are broken, in bytes.
@@ -98,10 +98,11 @@ pub struct Report<'a> {
 }
 
 /// One part of the multipart message.
-struct Part {
+struct Part<'a> {
     content_type: &'static str,
     description: &'static str,
-    body: Vec<u8>,
+    /// Borrowed where it is the original, which may be large.
+    body: Cow<'a, [u8]>,
 }
 
 impl Report<'_> {
@@ -177,7 +178,7 @@ impl Report<'_> {
 
     /// A delimiter that occurs in none of the parts. Only someone who knows `report_id` beforehand can make this look
     /// further than its first try.
-    fn boundary(&self, parts: &[Part]) -> String {
+    fn boundary(&self, parts: &[Part<'_>]) -> String {
         let name = self.name();
         let mut boundary = format!("gatepost-{name}");
         let mut tries = 0_u32;
@@ -189,7 +190,7 @@ impl Report<'_> {
     }
 
     /// Part one: for a person.
-    fn text_part(&self) -> Part {
+    fn text_part(&self) -> Part<'static> {
         let mut text = Text::default();
         text.paragraph("", &self.kind.opening(self.recipients.len()));
         for failed in self.recipients {
@@ -210,7 +211,11 @@ impl Report<'_> {
                 Returned::Full(_) => "Your message is attached.",
             },
         );
-        Part { content_type: "text/plain; charset=utf-8", description: "What happened", body: text.0.into_bytes() }
+        Part {
+            content_type: "text/plain; charset=utf-8",
+            description: "What happened",
+            body: text.0.into_bytes().into(),
+        }
     }
 
     /// What happened with one recipient, in words.
@@ -236,7 +241,7 @@ impl Report<'_> {
     }
 
     /// Part two: for a program (RFC 3464 section 2).
-    fn status_part(&self) -> Part {
+    fn status_part(&self) -> Part<'static> {
         let mut body = Vec::new();
         let mut field = |name: &str, value: &str| {
             let mut field = FieldWriter::start(&mut body, name);
@@ -259,7 +264,7 @@ impl Report<'_> {
                 "message/delivery-status"
             },
             description: "What happened, for programs",
-            body,
+            body: body.into(),
         }
     }
 
@@ -309,7 +314,7 @@ impl Report<'_> {
     }
 
     /// Part three: what the report is about.
-    fn original_part(&self) -> Part {
+    fn original_part(&self) -> Part<'_> {
         let returned = self.returned();
         // Only what is UTF-8 may call itself so; older 8-bit header sections go back under the older names.
         let is_global = self.envelope.smtputf8
@@ -318,12 +323,12 @@ impl Report<'_> {
             Returned::Full(content) => Part {
                 content_type: if is_global { "message/global" } else { "message/rfc822" },
                 description: "Your message",
-                body: content.to_vec(),
+                body: content.into(),
             },
             Returned::Headers(section) => Part {
                 content_type: if is_global { "message/global-headers" } else { "text/rfc822-headers" },
                 description: "The header section of your message",
-                body: clean_section(section),
+                body: clean_section(section).into(),
             },
         }
     }
@@ -346,7 +351,8 @@ impl Report<'_> {
         };
         OriginalFields {
             message_id: value("Message-ID").and_then(|value| String::from_utf8(value).ok()).filter(is_message_id),
-            subject: value("Subject").map(|value| cut(&printable(&String::from_utf8_lossy(&value)), SUBJECT_BYTES_MAX)),
+            subject: value("Subject")
+                .map(|value| cut_between_words(&printable(&String::from_utf8_lossy(&value)), SUBJECT_BYTES_MAX)),
         }
     }
 }
@@ -454,6 +460,15 @@ fn cut(text: &str, bytes_max: usize) -> String {
         return text.to_owned();
     }
     format!("{}...", &text[..text.floor_char_boundary(bytes_max - 3)])
+}
+
+/// At most `bytes_max` of a text, cut at a space if there is one: encoded words (RFC 2047) must stay whole.
+fn cut_between_words(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let kept = &text[..text.floor_char_boundary(bytes_max - 4)];
+    format!("{} ...", &kept[..kept.rfind(' ').unwrap_or(kept.len())])
 }
 
 fn ascii(text: &str) -> String {

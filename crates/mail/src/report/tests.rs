@@ -215,6 +215,17 @@ fn a_subject_beyond_ascii_becomes_encoded_words() {
     assert!(words.iter().all(|word| word.len() <= 75 && (word.len() - 12) % 9 == 0), "{words:?}");
 }
 
+#[test]
+fn a_long_subject_is_cut_between_its_words() {
+    let mut case = Case::new(vec![unknown_user()]);
+    let word = "=?utf-8?B?R3LDvMOfZQ==?=";
+    case.original = format!("Subject: {}\r\n\r\n", vec![word; 30].join("\r\n ")).into_bytes();
+    let report = case.written();
+    let subject = fields(report.as_bytes()).find(|field| field.is("Subject")).expect("a subject").unfolded();
+    let words = String::from_utf8(subject).expect("text");
+    assert_eq!(words, format!("Undeliverable:{} ...", format!(" {word}").repeat(19)));
+}
+
 /// The lines of a report's own header section and of its delivery status that begin a field.
 fn field_names(report: &str) -> Vec<String> {
     let status = report.split("Content-Type: message/").nth(1).expect("a delivery status");
@@ -228,7 +239,7 @@ proptest! {
     #[test]
     fn nothing_from_outside_begins_a_line_of_its_own(
         text in prop_oneof![any::<String>(), "[\r\n:a \u{85}\u{2028}=?+;-]{0,60}", "[a-z ]{900,1200}"],
-        subject in prop_oneof![prop::collection::vec(any::<u8>(), 0..60), "[a-z\u{fc} ]{0,400}".prop_map(String::into_bytes)],
+        subject in prop_oneof![prop::collection::vec(any::<u8>(), 0..60), "[a-z\u{fc} ]{0,800}".prop_map(String::into_bytes)],
         remote_named in any::<bool>(),
         is_full in any::<bool>(),
     ) {
