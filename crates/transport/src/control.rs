@@ -7,15 +7,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gatepost_mail::MessageId;
-use gatepost_policy::settings::Settings;
+use gatepost_policy::Settings;
+use tokio::sync::Mutex;
 
 use crate::authenticate::Credentials;
-use crate::running::Running;
+use crate::listen::Listeners;
+use crate::state::Running;
 
 /// A handle on the running server; cheap to clone.
 #[derive(Clone)]
 pub struct Control {
     pub(crate) running: Arc<Running>,
+    pub(crate) listeners: Arc<Mutex<Listeners>>,
 }
 
 /// How the server is doing.
@@ -236,7 +239,7 @@ pub enum ApplyError {
 impl Control {
     /// How the server is doing.
     pub fn status(&self) -> Status {
-        self.running.status()
+        crate::inspect::status(&self.running)
     }
 
     /// Messages that match `filter`, oldest first. Reads envelopes from the disk: not for a hot path.
@@ -251,7 +254,7 @@ impl Control {
 
     /// Makes waiting recipients due now; says how many entries that were.
     pub async fn retry(&self, which: Which) -> usize {
-        self.running.queues.retry(&self.running, &which)
+        crate::inspect::retry(&self.running, &which)
     }
 
     /// Ends every pending recipient of a message; with a report to its sender if asked.
@@ -267,6 +270,6 @@ impl Control {
     /// # Errors
     /// [`ApplyError`]; the old revision stays in force then.
     pub async fn apply(&self, settings: Arc<Settings>, credentials: Credentials) -> Result<Applied, ApplyError> {
-        crate::running::apply(&self.running, settings, credentials).await
+        crate::server::apply(self, settings, credentials).await
     }
 }

@@ -1,0 +1,420 @@
+//! One connection to a next hop: drives the client engine over a socket.
+//!
+//! Takes a target and messages, hands on replies. Decides nothing: whether to try again is the conclusion's business.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::send_connector::SendConnector;
+use gatepost_smtp::{
+    Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish, Transaction,
+};
+use gatepost_spool::Message;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::dns::Target;
+use crate::state::Running;
+use crate::transcript::{Direction, Transcript};
+
+/// Limit for opening a TCP connection; other addresses are tried after it.
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+/// Limit for a TLS handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
+/// Replies are short; one read takes several.
+const INPUT_BYTES: usize = 4 << 10;
+/// Content goes out in writes of about this many bytes.
+const OUTPUT_BYTES: usize = 64 << 10;
+/// How long a polite farewell may take.
+const QUIT_MAX: Duration = Duration::from_secs(5);
+
+const NO_CONNECTION: Reply = Reply::new(451, (4, 4, 1), "Connection could not be opened");
+const CANNOT_READ: Reply = Reply::new(451, (4, 3, 0), "The message could not be read from the spool");
+
+/// Why there is no connection to a target.
+#[derive(Debug)]
+pub struct ConnectError {
+    /// What the peer said, or what we say in its place.
+    pub reply: Reply,
+}
+
+/// What became of a transaction.
+pub enum Delivered {
+    /// Every recipient has its reply.
+    Replies(Vec<RecipientResult>),
+    /// The connection, which had served before, was gone before the peer said anything: nothing was attempted.
+    Stale,
+}
+
+/// An open connection, ready for a transaction unless `broken`.
+pub struct Connection {
+    stream: Stream,
+    client: Client,
+    input: Vec<u8>,
+    start: usize,
+    output: Vec<u8>,
+    transcript: Option<Transcript>,
+    /// Who is at the other end.
+    pub target: Target,
+    /// Transactions so far.
+    pub transactions: u32,
+    /// Nothing more can be sent.
+    pub broken: bool,
+    /// Bytes read since the transaction began.
+    heard: usize,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Between the two, and after a failed handshake.
+    None,
+}
+
+enum Event {
+    Ready,
+    StartTls,
+    Content,
+    Finished(Vec<RecipientResult>),
+    Failed(ClientError),
+    Closed,
+}
+
+/// Opens a connection to `target`. With opportunistic TLS a failed handshake is followed by one attempt in clear.
+///
+/// # Errors
+/// [`ConnectError`] with a reply for queue listings and reports.
+pub async fn open(running: &Arc<Running>, connector: &SendConnector, target: &Target) -> Result<Connection, ConnectError> {
+    let wish = match (connector.require_tls, connector.ignore_starttls) {
+        (true, _) => TlsWish::Required,
+        (false, true) => TlsWish::Never,
+        (false, false) => TlsWish::Opportunistic,
+    };
+    match Connection::open(running, connector, target, wish).await {
+        Err(OpenError::Handshake(error)) if wish == TlsWish::Opportunistic => {
+            tracing::info!(next_hop = %target.address, host = target.name, %error, "TLS failed; trying in clear");
+            Connection::open(running, connector, target, TlsWish::Never).await.map_err(OpenError::into_connect_error)
+        }
+        other => other.map_err(OpenError::into_connect_error),
+    }
+}
+
+enum OpenError {
+    Reply(Reply),
+    Handshake(io::Error),
+}
+
+impl OpenError {
+    fn into_connect_error(self) -> ConnectError {
+        match self {
+            OpenError::Reply(reply) => ConnectError { reply },
+            OpenError::Handshake(error) => {
+                let text = format!("TLS could not be negotiated: {error}");
+                ConnectError { reply: Reply::new(451, (4, 7, 5), "").with_text(text) }
+            }
+        }
+    }
+}
+
+impl Connection {
+    async fn open(
+        running: &Arc<Running>,
+        connector: &SendConnector,
+        target: &Target,
+        wish: TlsWish,
+    ) -> Result<Connection, OpenError> {
+        let failed = |error: io::Error| {
+            let text = format!("{} {}: {error}", NO_CONNECTION.text, target.address);
+            OpenError::Reply(NO_CONNECTION.with_text(text))
+        };
+        let socket = within(CONNECT_MAX, TcpStream::connect(target.address)).await.map_err(failed)?;
+        let _ = socket.set_nodelay(true);
+        let transcript = match (connector.protocol_logging_level.is_verbose(), socket.local_addr()) {
+            (true, Ok(local)) => {
+                let name = format!("{}\\{}", running.revision().settings.server.name, connector.name);
+                Some(running.transcripts.begin(Direction::Send, name, local, target.address))
+            }
+            _ => None,
+        };
+        let options = Options {
+            hello_name: connector.fqdn.to_string(),
+            tls: wish,
+            timeouts: timeouts(connector),
+        };
+        let mut connection = Connection {
+            stream: Stream::Plain(socket),
+            client: Client::new(Instant::now(), options),
+            input: Vec::new(),
+            start: 0,
+            output: Vec::new(),
+            transcript,
+            target: target.clone(),
+            transactions: 0,
+            broken: false,
+            heard: 0,
+        };
+        loop {
+            match connection.event().await {
+                Event::Ready => return Ok(connection),
+                Event::StartTls => connection.start_tls(running).await.map_err(OpenError::Handshake)?,
+                Event::Failed(error) => return Err(OpenError::Reply(error.reply)),
+                Event::Content | Event::Finished(_) | Event::Closed => {
+                    return Err(OpenError::Reply(NO_CONNECTION));
+                }
+            }
+        }
+    }
+
+    async fn start_tls(&mut self, running: &Arc<Running>) -> io::Result<()> {
+        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::None) else {
+            return Err(io::Error::other("TLS is active already"));
+        };
+        let name = ServerName::try_from(self.target.name.clone())
+            .unwrap_or_else(|_| ServerName::IpAddress(self.target.address.ip().into()));
+        let stream = within(HANDSHAKE_MAX, running.client_tls.connect(name, socket)).await?;
+        let (version, cipher) = crate::tls::parameters(stream.get_ref().1);
+        if let Some(transcript) = &mut self.transcript {
+            transcript.information(&format!("{version} {cipher}"), "TLS negotiated");
+        }
+        self.stream = Stream::Tls(Box::new(stream));
+        // Whatever came behind the reply to STARTTLS came in clear and counts for nothing (RFC 3207 section 6).
+        self.input.clear();
+        self.start = 0;
+        self.client.tls_started(Instant::now());
+        Ok(())
+    }
+
+    /// Sends one message to some of its recipients.
+    pub async fn deliver(&mut self, message: &Message, recipients: &[(usize, &Recipient)]) -> Delivered {
+        let envelope = &message.envelope;
+        let was_used = self.transactions > 0;
+        self.transactions += 1;
+        self.heard = 0;
+        self.client.begin(
+            Instant::now(),
+            Transaction {
+                reverse_path: &envelope.reverse_path,
+                recipients,
+                body: envelope.body,
+                size: message.content.len(),
+                smtputf8: envelope.smtputf8,
+                ret: envelope.ret,
+                envid: envelope.envid.as_deref(),
+            },
+        );
+        let mut replies: Option<Vec<RecipientResult>> = None;
+        loop {
+            match self.event().await {
+                Event::Content => {
+                    if let Err(error) = self.send_content(message).await {
+                        tracing::debug!(queue_id = message.id.0, %error, "sending content failed");
+                        self.broken = true;
+                        self.client.disconnected();
+                    }
+                }
+                Event::Finished(results) => {
+                    if self.broken && was_used && self.heard == 0 {
+                        return Delivered::Stale;
+                    }
+                    replies = Some(results);
+                    if self.broken {
+                        break;
+                    }
+                }
+                Event::Ready => break,
+                Event::Failed(_) | Event::Closed | Event::StartTls => {
+                    self.broken = true;
+                    break;
+                }
+            }
+        }
+        let missing = || recipients.iter().map(|(index, _)| RecipientResult { index: *index, reply: NO_CONNECTION });
+        Delivered::Replies(replies.unwrap_or_else(|| missing().collect()))
+    }
+
+    async fn send_content(&mut self, message: &Message) -> io::Result<()> {
+        let mut offset = 0;
+        loop {
+            let piece = match message.content.read(offset, OUTPUT_BYTES) {
+                Ok(piece) => piece,
+                Err(error) => {
+                    // Half a message must not look like a whole one: the connection ends without the final dot.
+                    tracing::error!(queue_id = message.id.0, %error, reply = %CANNOT_READ, "content cannot be read");
+                    return Err(error);
+                }
+            };
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            self.client.content(&piece, &mut self.output);
+            if self.output.len() >= OUTPUT_BYTES {
+                self.flush(Timeouts::default().block).await?;
+            }
+        }
+        self.client.content_end(Instant::now(), &mut self.output);
+        self.flush(Timeouts::default().block).await
+    }
+
+    /// Says goodbye and closes; a peer that does not answer is not waited for.
+    pub async fn quit(mut self) {
+        if self.broken {
+            return;
+        }
+        self.client.quit(Instant::now());
+        let farewell = async {
+            loop {
+                if matches!(self.event().await, Event::Closed | Event::Failed(_)) {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(QUIT_MAX, farewell).await;
+    }
+
+    /// Whether the peer makes its own reports on success: it offers DSN.
+    pub fn reports_on_success(&self) -> bool {
+        self.client.supports().dsn
+    }
+
+    /// Drives the engine until it wants something from us.
+    async fn event(&mut self) -> Event {
+        loop {
+            let now = Instant::now();
+            let (used, output) = self.client.receive(now, &self.input[self.start..]);
+            let mut wants_input = false;
+            let event = match output {
+                ClientOutput::Send(bytes) => {
+                    if let Some(transcript) = &mut self.transcript {
+                        transcript.sent(bytes);
+                    }
+                    self.output.extend_from_slice(bytes);
+                    None
+                }
+                // The final results repeat it.
+                ClientOutput::Recipient { .. } => None,
+                ClientOutput::NeedInput => {
+                    wants_input = true;
+                    None
+                }
+                ClientOutput::StartTls => Some(Event::StartTls),
+                ClientOutput::Ready => Some(Event::Ready),
+                ClientOutput::Content => Some(Event::Content),
+                ClientOutput::Finished(results) => Some(Event::Finished(results)),
+                ClientOutput::Failed(error) => Some(Event::Failed(error)),
+                ClientOutput::Close => Some(Event::Closed),
+            };
+            if used > 0
+                && let Some(transcript) = &mut self.transcript
+            {
+                transcript.received_lines(&self.input[self.start..self.start + used]);
+            }
+            self.start += used;
+            if let Some(event) = event {
+                return event;
+            }
+            if wants_input && let Err(error) = self.exchange().await {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    self.client.timeout(Instant::now());
+                } else {
+                    self.client.disconnected();
+                }
+                self.broken = true;
+            }
+        }
+    }
+
+    /// Writes what is gathered, then reads what the peer says to it.
+    async fn exchange(&mut self) -> io::Result<()> {
+        let deadline = self.client.deadline();
+        let patience = deadline.map_or(HANDSHAKE_MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if self.broken {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.flush(patience).await?;
+        self.input.resize(INPUT_BYTES, 0);
+        self.start = 0;
+        let read = within(patience, self.stream.read(&mut self.input)).await;
+        let length = *read.as_ref().unwrap_or(&0);
+        self.input.truncate(length);
+        self.heard += length;
+        match read {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn flush(&mut self, patience: Duration) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        within(patience, write).await?;
+        self.output.clear();
+        Ok(())
+    }
+}
+
+/// The patience of RFC 5321, cut to what the connector allows a silent peer.
+fn timeouts(connector: &SendConnector) -> Timeouts {
+    let rfc = Timeouts::default();
+    let most = connector.connection_inactivity_timeout;
+    Timeouts {
+        greeting: rfc.greeting.min(most),
+        command: rfc.command.min(most),
+        data: rfc.data.min(most),
+        block: rfc.block.min(most),
+        end: rfc.end.min(most),
+    }
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Stream::None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::None => Poll::Ready(Ok(())),
+        }
+    }
+}

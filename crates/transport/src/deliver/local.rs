@@ -1,0 +1,166 @@
+//! Delivery into mailboxes of this server: Maildir folders under `data_dir/mailboxes`.
+//!
+//! Takes a message and a mailbox, hands on a reply as a next hop would. A message is in the mailbox only when its file
+//! and its folder entry are flushed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use gatepost_mail::{Mailbox, Reply};
+use gatepost_policy::route::{self, Route};
+use gatepost_spool::Message;
+
+use super::{Next, Worker};
+use crate::report::Attempt;
+
+/// How much of a message is read at once, in bytes.
+const PIECE_BYTES: usize = 256 << 10;
+
+const DELIVERED: Reply = Reply::new(250, (2, 1, 5), "Delivered to the mailbox");
+const DISK_FULL: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
+const DISK_FAILED: Reply = Reply::new(451, (4, 3, 0), "The mailbox cannot be written");
+
+/// Works on local recipients until there is nothing to do.
+pub async fn work(worker: &Worker) {
+    while let Next::Lease(lease) = worker.next() {
+        let settings = worker.running.revision().settings.clone();
+        let mut jobs = Vec::new();
+        let pending = lease.pending();
+        for index in &pending {
+            let Some(recipient) = lease.message.envelope.recipients.get(*index as usize) else { continue };
+            if let Route::Local { mailbox } = route::select(&settings, &recipient.mailbox, 0) {
+                let folder = settings.server.data_dir.join("mailboxes").join(&*mailbox.folder);
+                jobs.push((*index, folder, recipient.mailbox.clone()));
+            }
+        }
+        if jobs.len() != pending.len() {
+            lease.route_again();
+            continue;
+        }
+        let message = lease.message.clone();
+        let host = settings.server.name.to_string();
+        let deliver_all = move || -> Vec<Attempt> {
+            jobs.into_iter()
+                .map(|(index, folder, recipient)| {
+                    let reply = match deliver(&folder, &message, index, &recipient, &host) {
+                        Ok(()) => DELIVERED,
+                        Err(error) => {
+                            tracing::error!(folder = %folder.display(), %error, "cannot write into a mailbox");
+                            if error.kind() == io::ErrorKind::StorageFull { DISK_FULL } else { DISK_FAILED }
+                        }
+                    };
+                    Attempt { index, reply, remote: None, remote_reports: false }
+                })
+                .collect()
+        };
+        match tokio::task::spawn_blocking(deliver_all).await {
+            Ok(attempts) => lease.conclude(attempts).await,
+            // The lease puts its entry to rest.
+            Err(error) => tracing::error!(%error, "local delivery failed by a fault of ours"),
+        }
+    }
+}
+
+/// Writes one message into a Maildir: tmp, flush, rename to new, flush the folder.
+///
+/// The name is made of the queue id and the recipient's number, so that an attempt repeated after a crash replaces its
+/// own file instead of adding another.
+fn deliver(maildir: &Path, message: &Message, index: u32, recipient: &Mailbox, host: &str) -> io::Result<()> {
+    let mut folders = fs::DirBuilder::new();
+    folders.recursive(true).mode(0o700);
+    for folder in ["tmp", "new", "cur"] {
+        folders.create(maildir.join(folder))?;
+    }
+    let seconds = message.envelope.arrival.time_ms / 1000;
+    let milliseconds = message.envelope.arrival.time_ms % 1000;
+    let host = host.replace(['/', ':'], "_");
+    let name = format!("{seconds}.M{milliseconds}Q{}R{index}.{host}", message.id);
+    let temporary: PathBuf = maildir.join("tmp").join(&name);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let written = write_message(file, message, recipient);
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, maildir.join("new").join(&name))) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    File::open(maildir.join("new"))?.sync_all()
+}
+
+fn write_message(file: File, message: &Message, recipient: &Mailbox) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 << 10, file);
+    // RFC 5321 section 4.4: the last server writes the reverse-path into the message.
+    write!(out, "Return-Path: {}\nDelivered-To: {recipient}\n", message.envelope.reverse_path)?;
+    let mut offset = 0;
+    let mut after_cr = false;
+    loop {
+        let piece = message.content.read(offset, PIECE_BYTES)?;
+        if piece.is_empty() {
+            break;
+        }
+        offset += piece.len() as u64;
+        write_with_lf(&mut out, &piece, &mut after_cr)?;
+    }
+    if after_cr {
+        out.write_all(b"\r")?;
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Maildir holds lines as the system writes them: CRLF becomes LF. A CR at the end of a piece waits for the next.
+fn write_with_lf(out: &mut impl Write, piece: &[u8], after_cr: &mut bool) -> io::Result<()> {
+    let mut rest = piece;
+    if *after_cr && !rest.is_empty() {
+        *after_cr = false;
+        if rest[0] != b'\n' {
+            out.write_all(b"\r")?;
+        }
+    }
+    while let Some(cr) = memchr::memchr(b'\r', rest) {
+        out.write_all(&rest[..cr])?;
+        match rest.get(cr + 1) {
+            None => {
+                *after_cr = true;
+                return Ok(());
+            }
+            Some(b'\n') => {}
+            Some(_) => out.write_all(b"\r")?,
+        }
+        rest = &rest[cr + 1..];
+    }
+    out.write_all(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::write_with_lf;
+
+    fn in_pieces(content: &[u8], sizes: &[usize]) -> Vec<u8> {
+        let (mut out, mut after_cr, mut rest) = (Vec::new(), false, content);
+        for size in sizes.iter().cycle() {
+            let (piece, after) = rest.split_at((*size).min(rest.len()));
+            write_with_lf(&mut out, piece, &mut after_cr).expect("a Vec takes everything");
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        if after_cr {
+            out.push(b'\r');
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn crlf_becomes_lf_however_the_content_is_cut(
+            content in prop::collection::vec(prop::sample::select(vec![b'\r', b'\n', b'a', b'.']), 0..40),
+            sizes in prop::collection::vec(1usize..5, 1..4),
+        ) {
+            let text = String::from_utf8(content.clone()).expect("ASCII");
+            prop_assert_eq!(in_pieces(&content, &sizes), text.replace("\r\n", "\n").into_bytes());
+        }
+    }
+}

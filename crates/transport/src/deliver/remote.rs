@@ -1,0 +1,234 @@
+//! Delivery over SMTP: one worker keeps one connection to a next hop and sends entry after entry through it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::retry::{self, Failure, Next as NextAttempt};
+use gatepost_policy::send_connector::SendConnector;
+
+use super::connection::{self, Connection, Delivered};
+use super::{Lease, Next, Worker};
+use crate::clock::now_ms;
+use crate::queue::QueueKey;
+use crate::report::{self, Attempt};
+use crate::state::read;
+
+/// How long an open connection waits for the next message.
+const IDLE: Duration = Duration::from_secs(5);
+/// How soon to look again when all outbound connections are taken.
+const ALL_TAKEN_MS: u64 = 1_000;
+/// Of messages that expired while the next hop was down, so many are concluded at a time.
+const EXPIRED_AT_ONCE: usize = 64;
+
+/// Works on one next hop until there is nothing to do or the next hop cannot be reached.
+pub async fn work(worker: &Worker) {
+    let QueueKey::Send { .. } = &worker.queue.key else { return };
+    let Some(connector) = worker.queue.connector.clone() else { return };
+    let mut open: Option<Open<'_>> = None;
+    let mut stop = worker.running.stop.subscribe();
+    loop {
+        match worker.next() {
+            Next::Stop => break,
+            Next::Nothing if open.is_none() => break,
+            Next::Nothing => {
+                let more = tokio::select! {
+                    waited = tokio::time::timeout(IDLE, worker.queue.wait_for_work()) => waited.is_ok(),
+                    _ = stop.changed() => false,
+                };
+                if !more {
+                    break;
+                }
+            }
+            Next::Lease(lease) => {
+                let connection = match open.take() {
+                    Some(connection) => connection,
+                    None => match connect(worker, &connector, lease).await {
+                        Some((connection, lease)) => {
+                            open = deliver(connection, lease, &connector).await;
+                            continue;
+                        }
+                        None => break,
+                    },
+                };
+                open = deliver(connection, lease, &connector).await;
+            }
+        }
+    }
+    if let Some(open) = open {
+        open.quit().await;
+    }
+}
+
+/// An open connection, counted by its queue and by the server until it is dropped.
+struct Open<'a> {
+    worker: &'a Worker,
+    connection: Option<Connection>,
+}
+
+impl<'a> Open<'a> {
+    fn new(worker: &'a Worker, connection: Connection) -> Open<'a> {
+        worker.running.counters.outbound_connections.fetch_add(1, Ordering::Relaxed);
+        worker.queue.connected();
+        Open { worker, connection: Some(connection) }
+    }
+
+    async fn quit(mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.quit().await;
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.worker.running.counters.outbound_connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.queue.disconnected();
+    }
+}
+
+/// Connects for `lease`. `None` when there is no connection; the lease has been taken care of then.
+async fn connect<'a>(
+    worker: &'a Worker,
+    connector: &Arc<SendConnector>,
+    lease: Lease<'a>,
+) -> Option<(Open<'a>, Lease<'a>)> {
+    let QueueKey::Send { next_hop, .. } = &worker.queue.key else { return None };
+    let running = &worker.running;
+    let revision = running.revision();
+    let most = revision.settings.transport.max_outbound_connections.map_or(u64::MAX, u64::from);
+    if read(&running.counters.outbound_connections) >= most {
+        worker.queue.note_error("all outbound connections are taken (max_outbound_connections)");
+        lease.put_back();
+        running.queues.block(&worker.queue, now_ms() + ALL_TAKEN_MS);
+        return None;
+    }
+    let own_name = revision.settings.server.name.as_str();
+    let targets = match revision.dns.targets(next_hop, connector.port, own_name).await {
+        Ok(targets) => targets,
+        Err(error) if error.reply.code >= 500 => {
+            // There is no such next hop: every message for it fails, one after the other.
+            let attempts = attempts_with(&lease, &error.reply, None);
+            lease.conclude(attempts).await;
+            return None;
+        }
+        Err(error) => {
+            unreachable(worker, lease, &error.reply).await;
+            return None;
+        }
+    };
+    let mut last_reply = Reply::new(451, (4, 4, 1), "The next hop has no address");
+    for target in &targets {
+        match connection::open(running, connector, target).await {
+            Ok(connection) => {
+                tracing::debug!(next_hop = %next_hop, target = %target.address, host = target.name, "connected");
+                return Some((Open::new(worker, connection), lease));
+            }
+            Err(error) => {
+                tracing::info!(
+                    next_hop = %next_hop, target = %target.address, host = target.name, reply = %error.reply,
+                    verdict = "unreachable", "no connection"
+                );
+                last_reply = error.reply;
+            }
+        }
+    }
+    if targets.len() > 1 {
+        let text = format!(
+            "Primary target IP address responded with: \"{last_reply}\". Attempted failover to alternate host, but \
+             that did not succeed. Either there are no alternate hosts, or delivery failed to all alternate hosts."
+        );
+        last_reply = Reply::new(451, (4, 4, 0), "").with_text(text);
+    }
+    unreachable(worker, lease, &last_reply).await;
+    None
+}
+
+/// The next hop cannot be reached: the whole queue waits, and messages that have waited too long are given up.
+async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
+    let schedule = worker.running.revision().settings.retry;
+    let now = now_ms();
+    let failures = worker.queue.connection_failed(&reply.to_string());
+    let next = retry::next(&schedule, Failure::ConnectionFailed, failures, lease.arrival_ms(), now);
+    let next_ms = match next {
+        NextAttempt::At(next_ms) => {
+            lease.put_back();
+            next_ms
+        }
+        NextAttempt::Expired => {
+            give_up(lease, reply).await;
+            match retry::next(&schedule, Failure::ConnectionFailed, failures, now, now) {
+                NextAttempt::At(next_ms) => next_ms,
+                NextAttempt::Expired => now,
+            }
+        }
+    };
+    worker.running.queues.block(&worker.queue, next_ms);
+    let lifetime_ms = u64::try_from(schedule.message_expiration_timeout.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let old = worker.queue.take_older(now.saturating_sub(lifetime_ms), EXPIRED_AT_ONCE);
+        if old.is_empty() {
+            break;
+        }
+        for entry in old {
+            if let Some(lease) = worker.lease(entry) {
+                give_up(lease, reply).await;
+            }
+        }
+    }
+}
+
+async fn give_up(lease: Lease<'_>, reply: &Reply) {
+    let attempts = attempts_with(&lease, reply, None).iter().map(report::expired).collect();
+    lease.conclude(attempts).await;
+}
+
+/// Sends one message. Hands the connection back if it can be used again.
+async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConnector) -> Option<Open<'a>> {
+    let mut connection = open.connection.take()?;
+    let pending = lease.pending();
+    if pending.is_empty() {
+        lease.conclude(Vec::new()).await;
+        open.connection = Some(connection);
+        return Some(open);
+    }
+    let recipients: Vec<(usize, &Recipient)> = pending
+        .iter()
+        .filter_map(|index| Some((*index as usize, lease.message.envelope.recipients.get(*index as usize)?)))
+        .collect();
+    let delivered = connection.deliver(&lease.message, &recipients).await;
+    let results = match delivered {
+        Delivered::Replies(results) => results,
+        Delivered::Stale => {
+            lease.put_back();
+            return None;
+        }
+    };
+    let remote_reports = connection.reports_on_success();
+    let remote = connection.target.name.clone();
+    let attempts = results
+        .into_iter()
+        .filter_map(|result| {
+            let index = u32::try_from(result.index).ok()?;
+            Some(Attempt { index, reply: result.reply, remote: Some(remote.clone()), remote_reports })
+        })
+        .collect();
+    lease.conclude(attempts).await;
+    if connection.broken {
+        return None;
+    }
+    if connection.transactions >= connector.smtp_max_messages_per_connection {
+        connection.quit().await;
+        return None;
+    }
+    open.connection = Some(connection);
+    Some(open)
+}
+
+/// The same reply for every pending recipient of a lease.
+fn attempts_with(lease: &Lease<'_>, reply: &Reply, remote: Option<&str>) -> Vec<Attempt> {
+    let remote = remote.map(str::to_owned);
+    let attempt = |index| Attempt { index, reply: reply.clone(), remote: remote.clone(), remote_reports: false };
+    lease.pending().into_iter().map(attempt).collect()
+}

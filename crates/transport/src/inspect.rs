@@ -1,0 +1,234 @@
+//! Looks into the running server for the administrator: status, queue listings, one message, removal.
+//!
+//! Reads envelopes from the spool in a blocking task, so that a long listing holds up nobody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gatepost_mail::{MessageId, Reply, header};
+use gatepost_spool::{Message, Outcome, State};
+
+use crate::categorize;
+use crate::clock::now_ms;
+use crate::control::{
+    Counters, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
+    QueuedRecipient, RemoveError, Status, Which,
+};
+use crate::queue::{Entry, Snapshot};
+use crate::report::{self, Attempt};
+use crate::state::{Running, read};
+
+/// Of the header section, at most this much is shown, in bytes.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// What the sender is told when an administrator removes a message.
+const REMOVED: Reply = Reply::new(550, (5, 0, 0), "The message was removed from the queue by an administrator");
+
+/// How the server is doing.
+pub fn status(running: &Running) -> Status {
+    let revision = running.revision();
+    let counters = &running.counters;
+    let mut queues: Vec<QueueStatus> = running
+        .queues
+        .all()
+        .iter()
+        .map(|queue| {
+            let snapshot = queue.snapshot();
+            QueueStatus {
+                next_hop: queue.key.to_string(),
+                connector: queue.connector.as_ref().map(|connector| connector.name.to_string()).unwrap_or_default(),
+                state: state_of(&snapshot),
+                messages: snapshot.entries,
+                connections: u64::from(snapshot.connections),
+                last_error: snapshot.last_error.as_deref().map(str::to_owned),
+                next_retry_ms: snapshot.blocked_until_ms,
+            }
+        })
+        .collect();
+    queues.sort_by(|a, b| (&a.next_hop, &a.connector).cmp(&(&b.next_hop, &b.connector)));
+    let listening = running.listening().into_iter();
+    Status {
+        version: running.version,
+        server_name: revision.settings.server.name.to_string(),
+        started_ms: running.started_ms,
+        revision: revision.number,
+        revision_since_ms: revision.since_ms,
+        listeners: listening.map(|(address, implicit_tls)| ListenerStatus { address, implicit_tls }).collect(),
+        inbound_connections: running.connections.total(),
+        outbound_connections: read(&counters.outbound_connections),
+        counters: Counters {
+            connections: read(&counters.connections),
+            connections_refused: read(&counters.connections_refused),
+            messages_accepted: read(&counters.messages_accepted),
+            refusals: read(&counters.refusals),
+            delivered: read(&counters.delivered),
+            deferred: read(&counters.deferred),
+            failed: read(&counters.failed),
+            reports: read(&counters.reports),
+        },
+        queues,
+        spool: running.spool.usage(),
+        recovering: running.recovering.load(std::sync::atomic::Ordering::Relaxed),
+    }
+}
+
+fn state_of(snapshot: &Snapshot) -> QueueState {
+    if snapshot.blocked_until_ms.is_some() {
+        QueueState::Retry
+    } else if snapshot.connections > 0 || (snapshot.in_flight > 0 && snapshot.workers > 0) {
+        if snapshot.connections == 0 && snapshot.workers > 0 { QueueState::Connecting } else { QueueState::Active }
+    } else {
+        QueueState::Ready
+    }
+}
+
+/// Messages that match a filter, oldest first.
+pub async fn queue(running: &Arc<Running>, filter: QueueFilter) -> QueueListing {
+    let running = running.clone();
+    let list = move || {
+        let places = Places::look(&running);
+        let mut listing = QueueListing { total: 0, messages: Vec::new() };
+        let filtered = filter.next_hop.is_some() || filter.sender.is_some() || filter.recipient.is_some();
+        for id in running.spool.live() {
+            if !filtered && listing.messages.len() >= filter.limit {
+                listing.total += 1;
+                continue;
+            }
+            let Ok(message) = running.spool.message(id) else { continue };
+            let message = places.describe(&message);
+            if !matches(&message, &filter) {
+                continue;
+            }
+            listing.total += 1;
+            if listing.messages.len() < filter.limit {
+                listing.messages.push(message);
+            }
+        }
+        listing
+    };
+    let listed = tokio::task::spawn_blocking(list).await;
+    listed.unwrap_or_else(|_| QueueListing { total: 0, messages: Vec::new() })
+}
+
+fn matches(message: &QueuedMessage, filter: &QueueFilter) -> bool {
+    let holds = |text: &str, part: &Option<String>| {
+        part.as_ref().is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
+    };
+    holds(&message.reverse_path, &filter.sender)
+        && (filter.recipient.is_none() || message.recipients.iter().any(|r| holds(&r.address, &filter.recipient)))
+        && (filter.next_hop.is_none()
+            || message.recipients.iter().any(|r| r.next_hop.as_ref().is_some_and(|hop| holds(hop, &filter.next_hop))))
+}
+
+/// One message with its header section.
+pub async fn message(running: &Arc<Running>, id: MessageId) -> Option<MessageDetail> {
+    let running = running.clone();
+    let look = move || {
+        let message = running.spool.message(id).ok()?;
+        let bytes = message.content.read(0, HEADER_BYTES_MAX).unwrap_or_default();
+        let length = header::section_len(&bytes).unwrap_or(bytes.len());
+        let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        Some(MessageDetail { message: Places::look_for(&running, id).describe(&message), header })
+    };
+    tokio::task::spawn_blocking(look).await.ok().flatten()
+}
+
+/// Where the recipients of messages wait.
+#[derive(Default)]
+struct Places(HashMap<(MessageId, u32), (String, Option<u64>)>);
+
+impl Places {
+    fn look(running: &Running) -> Places {
+        Places::gather(running, |_| true)
+    }
+
+    fn look_for(running: &Running, id: MessageId) -> Places {
+        Places::gather(running, |entry| entry.id == id)
+    }
+
+    fn gather(running: &Running, wanted: impl Fn(&Entry) -> bool) -> Places {
+        let mut places = HashMap::new();
+        for queue in running.queues.all() {
+            let next_hop = queue.key.to_string();
+            queue.for_each(|entry, due_ms| {
+                if wanted(entry) {
+                    for index in entry.recipients.as_slice() {
+                        places.insert((entry.id, *index), (next_hop.clone(), due_ms));
+                    }
+                }
+            });
+        }
+        Places(places)
+    }
+
+    fn describe(&self, message: &Message) -> QueuedMessage {
+        let envelope = &message.envelope;
+        let recipients = envelope.recipients.iter().zip(&message.recipients).zip(0u32..);
+        QueuedMessage {
+            id: message.id,
+            arrival_ms: envelope.arrival.time_ms,
+            size_bytes: message.content.len(),
+            reverse_path: envelope.reverse_path.to_string(),
+            connector: envelope.arrival.connector.to_string(),
+            peer: envelope.arrival.peer,
+            principal: envelope.arrival.principal.to_string(),
+            recipients: recipients
+                .map(|((recipient, state), index)| {
+                    let place = self.0.get(&(message.id, index)).filter(|_| state.state == State::Pending);
+                    QueuedRecipient {
+                        address: recipient.mailbox.to_string(),
+                        state: state.state,
+                        next_hop: place.map(|(next_hop, _)| next_hop.clone()),
+                        attempts: state.attempts,
+                        last_reply: state.last_reply.as_deref().map(str::to_owned),
+                        next_attempt_ms: place.and_then(|(_, due_ms)| *due_ms),
+                    }
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Makes waiting entries due now.
+pub fn retry(running: &Running, which: &Which) -> usize {
+    let part = match which {
+        Which::NextHop(part) => part.to_lowercase(),
+        _ => String::new(),
+    };
+    running.queues.hurry(|queue, entry| match which {
+        Which::All => true,
+        Which::Message(id) => entry.id == *id,
+        Which::NextHop(_) => queue.key.to_string().to_lowercase().contains(&part),
+    })
+}
+
+/// Ends every pending recipient of a message.
+pub async fn remove(running: &Arc<Running>, id: MessageId, with_report: bool) -> Result<(), RemoveError> {
+    let Ok(message) = running.spool.message(id) else { return Err(RemoveError::Unknown(id)) };
+    let is_pending = |index: &u32| message.recipients.get(*index as usize).is_some_and(|s| s.state == State::Pending);
+    let taken = running.queues.take_message(id);
+    let waiting: Vec<u32> =
+        taken.iter().flat_map(|entry| entry.recipients.as_slice()).copied().filter(is_pending).collect();
+    let pending = (0u32..).take(message.recipients.len()).filter(is_pending).count();
+    let put_back = || {
+        for entry in &taken {
+            categorize::enqueue_from_spool(running, id, Some(entry.recipients.as_slice()), None);
+        }
+    };
+    if waiting.len() < pending {
+        put_back();
+        return Err(RemoveError::InFlight(id));
+    }
+    if with_report {
+        let attempt = |index| Attempt { index, reply: REMOVED, remote: None, remote_reports: false };
+        let attempts: Vec<Attempt> = waiting.iter().copied().map(attempt).collect();
+        if let Err(error) = report::give_up(running, &message, &attempts).await {
+            put_back();
+            return Err(RemoveError::Report(id, error.to_string()));
+        }
+    }
+    let time_ms = now_ms();
+    running.spool.settle(id, waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect());
+    tracing::info!(queue_id = id.0, with_report, verdict = "removed", "removed by an administrator");
+    Ok(())
+}

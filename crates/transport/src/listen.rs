@@ -1,0 +1,119 @@
+//! Step 1 of 9 - listen: sockets that accept connections.
+//!
+//! Takes the listeners that the settings ask for, hands each accepted socket to [`crate::receive`] as a task of its own,
+//! so that a panic in one session ends that session only (invariant I9).
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_policy::receive_connector::Listener;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::receive;
+use crate::state::Running;
+
+/// Connections that may wait to be accepted: devices like to come all at once.
+const BACKLOG: i32 = 4_096;
+/// Rest after a failed accept: most likely all file descriptors are taken.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A listener that could not be opened.
+#[derive(Debug)]
+pub struct ListenError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Opens one listening socket. IPv6 sockets are V6ONLY: `[::]:25` and `0.0.0.0:25` are two bindings.
+pub fn open(listener: Listener) -> Result<TcpListener, ListenError> {
+    let address = listener.address;
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // A restart must not wait for connections of the former run to time out.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| ListenError { address, source })
+}
+
+/// The tasks that accept, by listener.
+#[derive(Default)]
+pub struct Listeners {
+    tasks: HashMap<Listener, JoinHandle<()>>,
+}
+
+/// Sockets that are open and not accepting yet.
+pub struct Opened(Vec<(Listener, TcpListener)>);
+
+impl Listeners {
+    /// Opens what `wanted` asks for and is not open yet; all or none.
+    ///
+    /// # Errors
+    /// [`ListenError`] for the first that cannot be opened; what was opened before it is closed again.
+    pub fn open_missing(&self, wanted: &[Listener]) -> Result<Opened, ListenError> {
+        let missing = wanted.iter().filter(|listener| !self.tasks.contains_key(*listener));
+        missing.map(|listener| Ok((*listener, open(*listener)?))).collect::<Result<_, _>>().map(Opened)
+    }
+
+    /// Accepts on what was opened, and stops accepting where `wanted` does not ask for it any more. Open connections go
+    /// on. Says which were opened and closed.
+    pub fn switch(
+        &mut self,
+        running: &Arc<Running>,
+        opened: Opened,
+        wanted: &[Listener],
+    ) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        let mut new = Vec::new();
+        for (listener, socket) in opened.0 {
+            new.push(listener.address);
+            let task = tokio::spawn(accept(running.clone(), socket, listener.implicit_tls));
+            self.tasks.insert(listener, task);
+        }
+        let gone: Vec<Listener> = self.tasks.keys().filter(|listener| !wanted.contains(listener)).copied().collect();
+        for listener in &gone {
+            if let Some(task) = self.tasks.remove(listener) {
+                task.abort();
+            }
+        }
+        *running.listening.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = {
+            let mut listening: Vec<_> = self.tasks.keys().map(|l| (l.address, l.implicit_tls)).collect();
+            listening.sort();
+            listening
+        };
+        (new, gone.into_iter().map(|listener| listener.address).collect())
+    }
+
+    /// Stops accepting everywhere.
+    pub fn close(&mut self) {
+        for (_, task) in self.tasks.drain() {
+            task.abort();
+        }
+    }
+}
+
+async fn accept(running: Arc<Running>, listener: TcpListener, implicit_tls: bool) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                tokio::spawn(receive::serve(running.clone(), socket, peer, implicit_tls));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}

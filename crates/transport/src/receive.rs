@@ -1,0 +1,193 @@
+//! Steps 2 and 3 of 9 - select connector and session: one peer's connection from the first byte to the last.
+//!
+//! Takes an accepted socket, asks `policy::receive_connector::select` which connector it met, and drives the dialogue
+//! engine: bytes in, replies out, each question to [`answer`]. Decides nothing itself. A read buffer is borrowed only
+//! while there is something to read, so that an idle connection costs little.
+
+mod accept;
+mod answer;
+mod buffers;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use gatepost_mail::Reply;
+use gatepost_policy::{limits, receive_connector};
+use gatepost_smtp::{Output, Session};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::state::{Running, count};
+use crate::transcript::Direction;
+use answer::Visit;
+
+/// Limit for a TLS handshake and for one write to a peer that does not read.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
+/// Gathered replies are written out at the latest when they have grown to this many bytes.
+const REPLIES_BYTES_MAX: usize = 64 << 10;
+
+const SHUTTING_DOWN: Reply = Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel");
+
+/// How a stretch of dialogue ended.
+enum End {
+    /// The connection is over.
+    Closed,
+    /// The peer wants TLS now.
+    StartTls,
+}
+
+/// Serves one connection. Errors of the network end it; they are the peer's business and only worth a debug line.
+pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, implicit_tls: bool) {
+    count(&running.counters.connections);
+    let Ok(local) = socket.local_addr() else { return };
+    let (peer, local) = (canonical(peer), canonical(local));
+    let revision = running.revision();
+    let Some(connector) = receive_connector::select(&revision.settings.selector, local, peer.ip()).cloned() else {
+        // Fact sheet section 1.8: nobody answers for this peer, so nothing is said.
+        count(&running.counters.connections_refused);
+        tracing::info!(%peer, %local, verdict = "refused", "no receive connector for this peer");
+        return;
+    };
+    let place = running.connections.enter(&connector.name, peer.ip(), |total, from_source| {
+        limits::connections(&connector, total, from_source)
+    });
+    let refusal = place.as_ref().err().copied();
+    let _place = place.ok();
+    let _ = socket.set_nodelay(true);
+
+    let mut stop = running.stop.subscribe();
+    let transcript = connector.protocol_logging_level.is_verbose().then(|| {
+        let name = format!("{}\\{}", revision.settings.server.name, connector.name);
+        running.transcripts.begin(Direction::Receive, name, local, peer)
+    });
+    let mut session = Session::new(Instant::now());
+    let mut visit = Visit::new(running.clone(), revision.clone(), connector, peer, local, refusal, transcript);
+    let result = async {
+        let mut socket = socket;
+        if !implicit_tls {
+            match converse(&mut socket, &mut session, &mut visit, &mut stop).await? {
+                End::Closed => return Ok(()),
+                End::StartTls => {}
+            }
+        }
+        let handshake = tokio::time::timeout(HANDSHAKE_MAX, revision.tls.accept(socket));
+        let mut stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        visit.tls_started(crate::tls::parameters(stream.get_ref().1));
+        if !implicit_tls {
+            session.tls_started(Instant::now(), visit.profile());
+        }
+        converse(&mut stream, &mut session, &mut visit, &mut stop).await?;
+        stream.shutdown().await
+    };
+    if let Err(error) = result.await {
+        visit.ended_by(&error);
+    }
+}
+
+/// IPv4-mapped addresses are IPv4 addresses (fact sheet section 1.8).
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Drives the engine over one stream until it closes or asks for TLS.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    session: &mut Session,
+    visit: &mut Visit,
+    stop: &mut watch::Receiver<bool>,
+) -> io::Result<End> {
+    let mut replies: Vec<u8> = Vec::new();
+    let mut input = buffers::Filled::empty();
+    loop {
+        let now = Instant::now();
+        let (used, output) = session.receive(now, input.rest());
+        let mut wants_input = false;
+        let mut end = None;
+        match output {
+            Output::Send(bytes) => {
+                visit.said(bytes);
+                replies.extend_from_slice(bytes);
+            }
+            Output::Ask(question) => {
+                let answer = visit.answer(question).await;
+                session.answer(Instant::now(), answer);
+            }
+            Output::Content(bytes) => visit.content(bytes),
+            Output::Line(line) => visit.heard(line),
+            Output::Reset => visit.reset(),
+            Output::StartTls => end = Some(End::StartTls),
+            Output::NeedInput => wants_input = true,
+            Output::Close => end = Some(End::Closed),
+        }
+        input.advance(used);
+        if wants_input || end.is_some() || replies.len() >= REPLIES_BYTES_MAX {
+            write(stream, &mut replies).await?;
+        }
+        if let Some(end) = end {
+            return Ok(end);
+        }
+        if !wants_input {
+            continue;
+        }
+        // Nothing is kept while we wait: buffers go back to the pool, so an idle connection has none.
+        input = buffers::Filled::empty();
+        if replies.capacity() > 0 && !session.in_transaction() {
+            replies = Vec::new();
+        }
+        if *stop.borrow() && !session.in_transaction() {
+            session.close(Instant::now(), SHUTTING_DOWN);
+            continue;
+        }
+        let deadline = session.deadline().unwrap_or_else(|| Instant::now() + HANDSHAKE_MAX);
+        tokio::select! {
+            biased;
+            read = read(stream) => match read? {
+                Some(filled) => input = filled,
+                None => return Ok(End::Closed),
+            },
+            () = tokio::time::sleep_until(deadline.into()) => session.timeout(Instant::now()),
+            // A stop that comes in the middle of a transaction is looked at again when that has ended.
+            changed = stop.changed(), if !session.in_transaction() => if changed.is_err() { return Ok(End::Closed) },
+        }
+    }
+}
+
+/// Reads what is there, into a pooled buffer that is held only once bytes have come. `None` at the end of the stream.
+async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<buffers::Filled>> {
+    poll_fn(|context| {
+        let mut buffer = buffers::take();
+        let mut space = ReadBuf::new(&mut buffer);
+        match Pin::new(&mut *stream).poll_read(context, &mut space) {
+            Poll::Pending => {
+                buffers::give_back(buffer);
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let length = space.filled().len();
+                let filled = buffers::Filled::new(buffer, length);
+                Poll::Ready(Ok((length > 0).then_some(filled)))
+            }
+        }
+    })
+    .await
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, replies: &mut Vec<u8>) -> io::Result<()> {
+    if replies.is_empty() {
+        return Ok(());
+    }
+    let write = async {
+        stream.write_all(replies).await?;
+        stream.flush().await
+    };
+    tokio::time::timeout(HANDSHAKE_MAX, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    replies.clear();
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Step 6 of 9 - spool: takes the content in, and says 250 only when it is on disk (invariant I2).
+//!
+//! Takes slices of content, stages them, looks at the header section on the way; at the end asks `policy::limits` a
+//! last time, commits, and only then answers. A fault found on the way is told at the end, when the peer listens.
+
+use gatepost_mail::header::Scanner;
+use gatepost_mail::trace::{Received, Tls};
+use gatepost_mail::{Arrival, Envelope, MessageId, Reply};
+use gatepost_policy::access_entry::Principal;
+use gatepost_policy::{Refusal, limits};
+use gatepost_smtp::Answer;
+use gatepost_spool::{CommitError, StageError, Staged};
+
+use super::answer::{OUT_OF_STEP, Transaction, Visit};
+use crate::categorize;
+use crate::clock::now_ms;
+use crate::state::count;
+
+const DISK_FULL: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
+const DISK_FAILED: Reply = Reply::new(451, (4, 3, 0), "Temporary server error. Please try again later");
+const STOPPING: Reply = Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel");
+
+/// Content that is arriving.
+pub struct Incoming {
+    staged: Option<Staged>,
+    scanner: Scanner,
+    bytes: u64,
+    fault: Option<Fault>,
+}
+
+/// Why the content will not be taken.
+#[derive(Clone, Copy)]
+enum Fault {
+    Refused(Refusal),
+    Disk(StageError),
+}
+
+impl Visit {
+    /// DATA or the first BDAT.
+    pub(super) fn begin_content(&mut self) -> Answer {
+        let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
+        transaction.incoming = Some(Incoming {
+            staged: Some(self.running.spool.stage()),
+            scanner: Scanner::new(self.connector.max_header_size, self.connector.fqdn.as_str()),
+            bytes: 0,
+            fault: None,
+        });
+        Answer::Accept
+    }
+
+    /// The next piece of the content.
+    pub fn content(&mut self, bytes: &[u8]) {
+        let Some(incoming) = self.transaction.as_mut().and_then(|transaction| transaction.incoming.as_mut()) else {
+            return;
+        };
+        if incoming.fault.is_some() {
+            return;
+        }
+        incoming.bytes += bytes.len() as u64;
+        incoming.scanner.push(bytes);
+        let fault = match limits::message_size(&self.connector, self.rights, incoming.bytes) {
+            Err(refusal) => Some(Fault::Refused(refusal)),
+            Ok(()) if incoming.scanner.is_too_large() => Some(Fault::Refused(Refusal::HeaderTooLarge)),
+            Ok(()) => {
+                let written = incoming.staged.as_mut().map_or(Ok(()), |staged| staged.write(bytes));
+                written.err().map(Fault::Disk)
+            }
+        };
+        if fault.is_some() {
+            // What was staged is of no use any more: its room is given back at once.
+            incoming.staged = None;
+            incoming.fault = fault;
+        }
+    }
+
+    /// The content is complete.
+    pub(super) async fn end_content(&mut self) -> Answer {
+        let Some(Transaction { mail, recipients, incoming: Some(incoming) }) = self.transaction.take() else {
+            return Answer::Refuse(OUT_OF_STEP);
+        };
+        let Incoming { staged, scanner, bytes, fault } = incoming;
+        let header = scanner.finish();
+        let sender = mail.reverse_path.to_string();
+        let refusal = match fault {
+            Some(Fault::Refused(refusal)) => Some(refusal),
+            Some(Fault::Disk(error)) => {
+                tracing::error!(%error, peer = %self.peer, "content could not be staged");
+                return Answer::Refuse(match error {
+                    StageError::Full => DISK_FULL,
+                    StageError::Io(_) => DISK_FAILED,
+                });
+            }
+            None if header.too_large => Some(Refusal::HeaderTooLarge),
+            None => {
+                let [received, received_local] = [header.received_count, header.received_local_count].map(|n| n as usize);
+                limits::hops(&self.connector, received, received_local).err()
+            },
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse("DATA", &sender, refusal);
+        }
+        let Some(staged) = staged else { return Answer::Refuse(OUT_OF_STEP) };
+
+        let id = staged.id();
+        let time_ms = now_ms();
+        let addresses_need_utf8 = mail.reverse_path.mailbox().is_some_and(|m| m.needs_smtputf8())
+            || recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
+        let envelope = Envelope {
+            // A peer that sends raw 8-bit header fields without saying SMTPUTF8 is passed on as it came.
+            smtputf8: mail.smtputf8 && (addresses_need_utf8 || !header.is_ascii),
+            reverse_path: mail.reverse_path,
+            recipients,
+            body: mail.body,
+            ret: mail.ret,
+            envid: mail.envid,
+            arrival: Arrival {
+                time_ms,
+                peer: Some(self.peer),
+                connector: (&*self.connector.name).into(),
+                principal: self.principal.to_string().into(),
+            },
+        };
+        let message_id = header.message_id.unwrap_or_else(|| format!("<{id}.{time_ms}@{}>", self.connector.fqdn));
+        let mut trace = Vec::with_capacity(384);
+        self.write_received(id, &envelope, &mut trace);
+        if !header.has_message_id {
+            trace.extend_from_slice(format!("Message-ID: {message_id}\r\n").as_bytes());
+        }
+        if header.size_bytes == 0 {
+            // Content without a header section: ours ends here, or the first body line would become a field.
+            trace.extend_from_slice(b"\r\n");
+        }
+        let size_bytes = bytes + trace.len() as u64;
+        let indices = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
+        let plan = categorize::plan(&self.revision.settings, &envelope, indices, size_bytes);
+        let recipient_count = envelope.recipients.len();
+        let first_recipient = envelope.recipients.first().map(|recipient| recipient.mailbox.to_string());
+
+        if let Err(error) = staged.commit(envelope, trace).await {
+            tracing::error!(queue_id = id.0, peer = %self.peer, %error, "message could not be written to disk");
+            return match error {
+                CommitError::Full => Answer::Refuse(DISK_FULL),
+                CommitError::Io(_) => Answer::Refuse(DISK_FAILED),
+                CommitError::Closed => Answer::Close(STOPPING),
+            };
+        }
+        categorize::enqueue(&self.running, id, time_ms, plan, None);
+        count(&self.running.counters.messages_accepted);
+        tracing::info!(
+            connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
+            sender, recipient = first_recipient, recipients = recipient_count, size = size_bytes, message_id,
+            tls = self.tls.map(|(version, _)| version), verdict = "accepted", "accepted"
+        );
+        let text = format!(
+            "{message_id} [InternalId={id}, Hostname={}] Queued mail for delivery",
+            self.revision.settings.server.name
+        );
+        Answer::Accepted(Reply::new(250, (2, 6, 0), "").with_text(text))
+    }
+
+    fn write_received(&self, id: MessageId, envelope: &Envelope, trace: &mut Vec<u8>) {
+        let (esmtp, hello) = self.hello.as_ref().map_or((false, ""), |(esmtp, domain)| (*esmtp, &**domain));
+        Received {
+            helo: hello,
+            esmtp,
+            peer: self.peer.ip(),
+            fqdn: self.connector.fqdn.as_str(),
+            local: self.local.ip(),
+            tls: self.tls.map(|(version, cipher)| Tls { version, cipher }),
+            authenticated: matches!(self.principal, Principal::User(_)),
+            smtputf8: envelope.smtputf8,
+            id,
+            recipient: match envelope.recipients.as_slice() {
+                [only] => Some(&only.mailbox),
+                _ => None,
+            },
+            time_ms: envelope.arrival.time_ms,
+        }
+        .write(trace);
+    }
+}

@@ -1,0 +1,288 @@
+//! Step 4 of 9 - permit: answers the engine's questions by asking `policy`, and says why in the log.
+//!
+//! Takes what the peer said, hands on the engine's [`Answer`]. Every yes and no comes from one function of `policy`;
+//! this file only carries facts there and verdicts back.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gatepost_mail::{Recipient, Reply, trace};
+use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_policy::receive_connector::ReceiveConnector;
+use gatepost_policy::{Refusal, authentication, limits, permission, relay, sender};
+use gatepost_smtp::{
+    Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer,
+};
+
+use super::accept::Incoming;
+use crate::authenticate::Checked;
+use crate::clock::now_ms;
+use crate::state::{Revision, Running, count};
+use crate::transcript::Transcript;
+
+const AUTHENTICATION_BUSY: Reply = Reply::new(454, (4, 7, 0), "Temporary authentication failure");
+
+/// One peer's visit: what is known of it, and the transaction that it has open.
+pub struct Visit {
+    pub(super) running: Arc<Running>,
+    pub(super) revision: Arc<Revision>,
+    pub(super) connector: Arc<ReceiveConnector>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) tls: Option<(&'static str, &'static str)>,
+    pub(super) hello: Option<(bool, Box<str>)>,
+    pub(super) principal: Principal,
+    pub(super) rights: Rights,
+    pub(super) transaction: Option<Transaction>,
+    /// Set when the peer may not even be greeted.
+    refusal: Option<Refusal>,
+    transcript: Option<Transcript>,
+}
+
+/// MAIL to end of content.
+pub struct Transaction {
+    /// What MAIL said.
+    pub mail: MailCommand,
+    /// Whom RCPT was accepted for.
+    pub recipients: Vec<Recipient>,
+    /// The content, once it has begun.
+    pub incoming: Option<Incoming>,
+}
+
+impl Visit {
+    /// A peer that has just connected; `refusal` if it is one too many.
+    pub fn new(
+        running: Arc<Running>,
+        revision: Arc<Revision>,
+        connector: Arc<ReceiveConnector>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        refusal: Option<Refusal>,
+        transcript: Option<Transcript>,
+    ) -> Visit {
+        let principal = permission::initial_principal(&connector);
+        let rights = permission::granted(&connector, &principal);
+        let mut visit = Visit {
+            running,
+            revision,
+            connector,
+            peer,
+            local,
+            tls: None,
+            hello: None,
+            principal,
+            rights,
+            transaction: None,
+            refusal,
+            transcript,
+        };
+        visit.transcribe_rights();
+        visit
+    }
+
+    /// Answers one question of the engine.
+    pub async fn answer(&mut self, question: Question<'_>) -> Answer {
+        match question {
+            Question::Connect => self.connect(),
+            Question::Hello(hello) => self.hello(hello),
+            Question::Authenticate(credentials) => self.authenticate(credentials).await,
+            Question::Mail(mail) => self.mail(mail),
+            Question::Rcpt(rcpt) => self.rcpt(rcpt),
+            Question::BeginContent => self.begin_content(),
+            Question::EndContent => self.end_content().await,
+        }
+    }
+
+    /// What the connector offers this peer now.
+    pub fn profile(&self) -> Profile {
+        let connector = &self.connector;
+        let tls_active = self.tls.is_some();
+        let authenticated = matches!(self.principal, Principal::User(_));
+        let auth = if authenticated { &[][..] } else { authentication::auth_offered(connector, tls_active) };
+        Profile {
+            fqdn: connector.fqdn.to_string(),
+            banner: connector.banner.clone(),
+            greeting_date: trace::date(now_ms()),
+            peer_ip: self.peer.ip(),
+            size: size_offer(connector),
+            pipelining: connector.pipelining_enabled,
+            dsn: connector.delivery_status_notification_enabled,
+            enhanced_status_codes: connector.enhanced_status_codes_enabled,
+            starttls: authentication::starttls_offered(connector, tls_active),
+            eight_bit_mime: connector.eight_bit_mime_enabled,
+            binary_mime: connector.binary_mime_enabled,
+            chunking: connector.chunking_enabled,
+            smtputf8: connector.smtp_utf8_enabled,
+            auth_after_tls: !authenticated && !authentication::auth_offered(connector, true).is_empty(),
+            auth: auth.iter().copied().map(mechanism).collect(),
+            require_hello_domain: connector.require_ehlo_domain,
+            protocol_errors_max: connector.max_protocol_errors,
+            logon_failures_max: connector.max_logon_failures,
+            bare_linefeed: if connector.bare_linefeed_rejection_enabled {
+                BareLinefeed::Reject
+            } else {
+                BareLinefeed::Normalize
+            },
+            inactivity: connector.connection_inactivity_timeout,
+            total: connector.connection_timeout,
+            transcribe: self.transcript.is_some(),
+        }
+    }
+
+    fn connect(&mut self) -> Answer {
+        match self.refusal {
+            None => Answer::Greet(self.profile()),
+            Some(refusal) => {
+                count(&self.running.counters.connections_refused);
+                self.refuse("CONNECT", "", refusal)
+            }
+        }
+    }
+
+    fn hello(&mut self, hello: Hello<'_>) -> Answer {
+        self.hello = Some((hello.esmtp, hello.domain.into()));
+        Answer::Accept
+    }
+
+    async fn authenticate(&mut self, credentials: Credentials<'_>) -> Answer {
+        let user = credentials.user.to_owned();
+        // Acting for somebody else than oneself is nothing that the model knows (RFC 4616 section 2).
+        let for_oneself =
+            credentials.authorization_id.is_empty() || credentials.authorization_id.eq_ignore_ascii_case(&user);
+        let (settings, stored) = (&self.revision.settings, &self.revision.credentials);
+        let checked = self.running.authenticator.check(settings, stored, &user, credentials.password).await;
+        let name = match checked {
+            Checked::Right(name) if for_oneself => name,
+            Checked::Right(_) | Checked::Wrong => return self.refuse("AUTH", &user, Refusal::AuthenticationFailed),
+            Checked::Busy => {
+                tracing::warn!(peer = %self.peer, "too many passwords wait to be checked: temporary failure");
+                return Answer::Refuse(AUTHENTICATION_BUSY);
+            }
+        };
+        let principal = Principal::User(name);
+        let rights = permission::granted(&self.connector, &principal);
+        // Right credentials without the right to submit fail here already (fact sheet section 2.1, event 1018).
+        if permission::may_authenticate(rights).is_err() {
+            return self.refuse("AUTH", &user, Refusal::AuthenticationFailed);
+        }
+        self.principal = principal;
+        self.rights = rights;
+        self.transcribe_rights();
+        tracing::info!(
+            connector = &*self.connector.name, peer = %self.peer, principal = %self.principal,
+            tls = self.tls.map(|(version, _)| version), verdict = "authenticated", "authenticated"
+        );
+        Answer::Authenticated { profile: self.profile() }
+    }
+
+    fn mail(&mut self, mail: MailCommand) -> Answer {
+        let decided = authentication::tls_required(&self.connector, self.tls.is_some())
+            .and_then(|()| permission::may_submit(self.rights, &self.principal))
+            .and_then(|()| {
+                sender::decide(&sender::Question {
+                    rights: self.rights,
+                    principal: &self.principal,
+                    reverse_path: &mail.reverse_path,
+                    settings: &self.revision.settings,
+                })
+                .map(|_reason| ())
+            })
+            .and_then(|()| limits::message_size(&self.connector, self.rights, mail.size.unwrap_or(0)));
+        if let Err(refusal) = decided {
+            return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal);
+        }
+        self.transaction = Some(Transaction { mail, recipients: Vec::new(), incoming: None });
+        Answer::Accept
+    }
+
+    fn rcpt(&mut self, rcpt: RcptCommand) -> Answer {
+        let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
+        let settings = &self.revision.settings;
+        let mailbox = settings.recipient(&rcpt.forward_path);
+        let decided = limits::recipients(&self.connector, transaction.recipients.len()).and_then(|()| {
+            relay::decide(&relay::Question { rights: self.rights, forward_path: &mailbox, settings }).map(|_reason| ())
+        });
+        if let Err(refusal) = decided {
+            return self.refuse("RCPT", &mailbox.to_string(), refusal);
+        }
+        transaction.recipients.push(Recipient {
+            mailbox,
+            notify: rcpt.notify,
+            original_recipient: rcpt.original_recipient,
+        });
+        Answer::Accept
+    }
+
+    /// Logs a refusal, counts it, and hands on the words for the peer.
+    pub(super) fn refuse(&mut self, command: &'static str, argument: &str, refusal: Refusal) -> Answer {
+        count(&self.running.counters.refusals);
+        let reply = refusal.reply();
+        let sender = self.transaction.as_ref().map(|transaction| transaction.mail.reverse_path.to_string());
+        tracing::info!(
+            connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, command, argument,
+            sender, reply = %reply, reason = %refusal, verdict = "refused", "refused"
+        );
+        if refusal.closes() { Answer::Close(reply) } else { Answer::Refuse(reply) }
+    }
+
+    /// TLS is active now.
+    pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
+        self.tls = Some(parameters);
+        self.hello = None;
+        self.transaction = None;
+        if let Some(transcript) = &mut self.transcript {
+            transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
+        }
+    }
+
+    /// The transaction is over without a message.
+    pub fn reset(&mut self) {
+        self.transaction = None;
+    }
+
+    /// The peer's line, as the transcript may show it.
+    pub fn heard(&mut self, line: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.received(line);
+        }
+    }
+
+    /// Our reply.
+    pub fn said(&mut self, bytes: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.sent(bytes);
+        }
+    }
+
+    /// The network ended the connection.
+    pub fn ended_by(&self, error: &io::Error) {
+        tracing::debug!(connector = &*self.connector.name, peer = %self.peer, %error, "connection broke");
+    }
+
+    /// The row that Exchange writes when the session's permissions are set (fact sheet section 2.3).
+    fn transcribe_rights(&mut self) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.information(&self.rights.to_string(), "Set Session Permissions");
+        }
+    }
+}
+
+/// The engine keeps commands in order; this is what a peer would hear if it did not.
+pub(super) const OUT_OF_STEP: Reply = Reply::new(503, (5, 5, 1), "Bad sequence of commands");
+
+fn size_offer(connector: &ReceiveConnector) -> SizeOffer {
+    use gatepost_policy::receive_connector::SizeEnabled;
+    match connector.size_enabled {
+        SizeEnabled::Enabled => SizeOffer::Limit(connector.max_message_size),
+        SizeEnabled::EnabledWithoutValue => SizeOffer::Bare,
+        SizeEnabled::Disabled => SizeOffer::Absent,
+    }
+}
+
+fn mechanism(mechanism: authentication::SaslMechanism) -> gatepost_smtp::Mechanism {
+    match mechanism {
+        authentication::SaslMechanism::Login => gatepost_smtp::Mechanism::Login,
+        authentication::SaslMechanism::Plain => gatepost_smtp::Mechanism::Plain,
+    }
+}

@@ -1,0 +1,240 @@
+//! Step 9 of 9 - report: draws the conclusion of an attempt, and tells the sender what cannot be delivered.
+//!
+//! Takes the replies of one attempt, asks `policy::retry` whether there is another and `policy::notify` whether somebody
+//! is to be told; a report goes into the spool (back to step 6) *before* the failure that it tells of is settled, so
+//! that no crash can lose both (invariant I4).
+
+use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
+use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, Notify, Recipient, Reply, Return, ReversePath, header};
+use gatepost_policy::retry::{self, Failure, Next};
+use gatepost_policy::{Refusal, notify};
+use gatepost_spool::{CommitError, Message, Outcome};
+
+use crate::categorize;
+use crate::clock::now_ms;
+use crate::state::{Running, count};
+
+/// The whole original goes back with a report up to this size, in bytes; of larger ones the header section.
+const ORIGINAL_BYTES_MAX: u64 = 1 << 20;
+/// Of the header section of the original, at most this much goes back, in bytes.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+/// How long recipients wait whose report could not be written.
+const REPORT_OWED_MS: u64 = 60_000;
+
+/// What one attempt brought for one recipient.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Index into the envelope.
+    pub index: u32,
+    /// The last word.
+    pub reply: Reply,
+    /// Who said it; `None` if we did.
+    pub remote: Option<String>,
+    /// Whether the next hop itself makes reports on success (RFC 3461 section 6.2.7.1); then we do not.
+    pub remote_reports: bool,
+}
+
+/// A recipient that is still pending, and when it is due again (Unix time in milliseconds).
+pub type StillPending = (u32, u64);
+
+/// Records what became of an attempt. Hands on the recipients that are to be tried again.
+pub async fn conclude(running: &Running, message: &Message, attempts: Vec<Attempt>, next_hop: &str) -> Vec<StillPending> {
+    let now = now_ms();
+    let schedule = running.revision().settings.retry;
+    let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(attempts.len());
+    let mut still_pending = Vec::new();
+    let mut failed: Vec<Attempt> = Vec::new();
+    let mut delivered: Vec<&Attempt> = Vec::new();
+    for attempt in &attempts {
+        let reply: Box<str> = attempt.reply.to_string().into();
+        let made = message.recipients.get(attempt.index as usize).map_or(0, |state| state.attempts) + 1;
+        let verdict = match attempt.reply.code / 100 {
+            2 => {
+                delivered.push(attempt);
+                outcomes.push((attempt.index, Outcome::Delivered { reply, time_ms: now }));
+                count(&running.counters.delivered);
+                "delivered"
+            }
+            4 => match retry::next(&schedule, Failure::Transient, made, message.envelope.arrival.time_ms, now) {
+                Next::At(next_attempt_ms) => {
+                    still_pending.push((attempt.index, next_attempt_ms));
+                    outcomes.push((attempt.index, Outcome::Deferred { reply, time_ms: now, next_attempt_ms }));
+                    count(&running.counters.deferred);
+                    "deferred"
+                }
+                Next::Expired => {
+                    failed.push(expired(attempt));
+                    "expired"
+                }
+            },
+            _ => {
+                failed.push(attempt.clone());
+                "failed"
+            }
+        };
+        tracing::info!(
+            queue_id = message.id.0, recipient = %recipient_text(message, attempt.index), next_hop,
+            remote = attempt.remote, reply = %attempt.reply, verdict, "{verdict}"
+        );
+    }
+    if !failed.is_empty() {
+        match report(running, message, Kind::Failed, notify::Kind::Failed, &failed).await {
+            Ok(()) => {
+                for attempt in &failed {
+                    let reply = attempt.reply.to_string().into();
+                    outcomes.push((attempt.index, Outcome::Failed { reply, time_ms: now }));
+                    count(&running.counters.failed);
+                }
+            }
+            Err(error) => {
+                // The sender has not been told, so the recipients are not at their end: they come back to this point.
+                tracing::error!(queue_id = message.id.0, %error, "a report could not be written; it is tried again");
+                still_pending.extend(failed.iter().map(|attempt| (attempt.index, now + REPORT_OWED_MS)));
+            }
+        }
+    }
+    if !delivered.is_empty() {
+        tell_of_success(running, message, &delivered).await;
+    }
+    running.spool.settle(message.id, outcomes);
+    still_pending
+}
+
+/// Gives up recipients whose message has been in the queue for too long.
+pub fn expired(attempt: &Attempt) -> Attempt {
+    let Reply { code, status, text } = Refusal::Expired.reply();
+    let text = format!("{text}; the last answer was: {}", attempt.reply);
+    Attempt { reply: Reply { code, status, text: text.into() }, ..attempt.clone() }
+}
+
+/// Takes pending recipients out of the queue at an administrator's wish, with a report to the sender.
+///
+/// # Errors
+/// When the report could not be written; nothing is settled then.
+pub async fn give_up(running: &Running, message: &Message, attempts: &[Attempt]) -> Result<(), CommitError> {
+    report(running, message, Kind::Failed, notify::Kind::Failed, attempts).await
+}
+
+/// Success is reported only where the sender asked for it; one that is lost to a full disk is no harm to anybody.
+async fn tell_of_success(running: &Running, message: &Message, delivered: &[&Attempt]) {
+    for (kind, is_local) in [(Kind::Delivered, true), (Kind::Relayed, false)] {
+        let told: Vec<Attempt> = delivered
+            .iter()
+            .filter(|attempt| attempt.remote.is_none() == is_local && !attempt.remote_reports)
+            .map(|attempt| (*attempt).clone())
+            .collect();
+        if let Err(error) = report(running, message, kind, notify::Kind::Delivered, &told).await {
+            tracing::warn!(queue_id = message.id.0, %error, "a report of success could not be written");
+        }
+    }
+}
+
+/// Writes one report about those of `attempts` that a report is due for.
+async fn report(
+    running: &Running,
+    message: &Message,
+    kind: Kind,
+    due_kind: notify::Kind,
+    attempts: &[Attempt],
+) -> Result<(), CommitError> {
+    let envelope = &message.envelope;
+    let ReversePath::Mailbox(to) = &envelope.reverse_path else { return Ok(()) };
+    let now = now_ms();
+    let told: Vec<FailedRecipient<'_>> = attempts
+        .iter()
+        .filter_map(|attempt| {
+            let recipient = envelope.recipients.get(attempt.index as usize)?;
+            notify::due(due_kind, &envelope.reverse_path, recipient.notify).then_some(FailedRecipient {
+                recipient,
+                remote_mta: attempt.remote.as_deref(),
+                reply: &attempt.reply,
+                is_remote: attempt.remote.is_some(),
+                last_attempt_ms: now,
+                retry_until_ms: None,
+            })
+        })
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let revision = running.revision();
+    let settings = &revision.settings;
+    let original = original(message);
+    let staged = running.spool.stage();
+    let report_id = format!("{}.{now}.{:08x}", staged.id(), getrandom::u32().unwrap_or(0));
+    let report = Report {
+        kind,
+        reporting_mta: settings.server.name.as_str(),
+        postmaster: &settings.postmaster(),
+        to,
+        envelope,
+        id: message.id,
+        report_id: &report_id,
+        time_ms: now,
+        recipients: &told,
+        original: match &original {
+            (true, bytes) => Original::Full(bytes),
+            (false, bytes) => Original::Headers(bytes),
+        },
+    };
+    commit(running, staged, &report, to, now).await
+}
+
+async fn commit(
+    running: &Running,
+    mut staged: gatepost_spool::Staged,
+    report: &Report<'_>,
+    to: &Mailbox,
+    now: u64,
+) -> Result<(), CommitError> {
+    let content = report.write();
+    staged.write(&content).map_err(|error| match error {
+        gatepost_spool::StageError::Full => CommitError::Full,
+        gatepost_spool::StageError::Io(kind) => CommitError::Io(kind),
+    })?;
+    let envelope = Envelope {
+        reverse_path: ReversePath::Null,
+        recipients: vec![Recipient { notify: Notify::NEVER, ..Recipient::new(to.clone()) }],
+        body: if report.is_8bit() { BodyType::EightBitMime } else { BodyType::SevenBit },
+        smtputf8: report.needs_smtputf8(),
+        ret: None,
+        envid: None,
+        arrival: Arrival { time_ms: now, peer: None, connector: "".into(), principal: "".into() },
+    };
+    let id = staged.id();
+    let plan =
+        categorize::plan(&running.revision().settings, &envelope, std::iter::once(0), content.len() as u64);
+    staged.commit(envelope, Vec::new()).await?;
+    categorize::enqueue(running, id, now, plan, None);
+    count(&running.counters.reports);
+    tracing::info!(queue_id = id.0, about = report.id.0, recipient = %to, kind = ?report.kind, verdict = "reported", "reported");
+    Ok(())
+}
+
+/// What goes back of the original: all of it (true) or its header section.
+fn original(message: &Message) -> (bool, Vec<u8>) {
+    let wanted = message.envelope.ret != Some(Return::Headers) && message.content.len() <= ORIGINAL_BYTES_MAX;
+    let mut bytes = Vec::new();
+    let bytes_max = if wanted { message.content.len() } else { HEADER_BYTES_MAX as u64 };
+    while (bytes.len() as u64) < bytes_max {
+        let missing = usize::try_from(bytes_max - bytes.len() as u64).unwrap_or(HEADER_BYTES_MAX);
+        match message.content.read(bytes.len() as u64, missing) {
+            Ok(piece) if piece.is_empty() => break,
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(error) => {
+                // A report without its original is better than none.
+                tracing::warn!(queue_id = message.id.0, %error, "the original of a report cannot be read");
+                break;
+            }
+        }
+    }
+    if !wanted {
+        let length = header::section_len(&bytes).unwrap_or(bytes.len());
+        bytes.truncate(length);
+    }
+    (wanted, bytes)
+}
+
+fn recipient_text(message: &Message, index: u32) -> String {
+    message.envelope.recipients.get(index as usize).map(|r| r.mailbox.to_string()).unwrap_or_default()
+}

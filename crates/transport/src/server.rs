@@ -1,0 +1,247 @@
+//! The server as a whole: start, change of settings, stop.
+//!
+//! Takes checked settings, opens the spool, the listeners and the queues, and sets the tasks going. Stopping lets open
+//! transactions and attempts end within a limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gatepost_mail::MessageId;
+use gatepost_policy::Settings;
+use gatepost_spool::{OpenError, Options, Recovery, Spool};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::authenticate::{Authenticator, Credentials};
+use crate::clock::now_ms;
+use crate::control::{Applied, ApplyError, Control};
+use crate::listen::{ListenError, Listeners};
+use crate::queue::Queues;
+use crate::state::{Parts, Revision, Running};
+use crate::tls::{self, TlsError};
+use crate::transcript::Transcripts;
+use crate::{categorize, deliver};
+
+/// What the server is started with.
+pub struct Start {
+    /// The checked settings; `server.data_dir` is absolute by now.
+    pub settings: Arc<Settings>,
+    /// Password hashes from data_dir/credentials.
+    pub credentials: Credentials,
+    /// Version of the program, for status.
+    pub version: &'static str,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder {path}: {source}", path = path.display())]
+    DataDir {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The spool did not open; another server may be using it.
+    #[error(transparent)]
+    Spool(#[from] OpenError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A listener could not be opened.
+    #[error("cannot listen on {address}: {source}{}", hint(*address, source))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gives no thread, no randomness or the like.
+    #[error("the system refuses what the server needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// The next step for an administrator whose listener does not open.
+fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another program listens there: `ss -ltnp` shows which)",
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
+        }
+        io::ErrorKind::AddrNotAvailable => " (this machine does not have that address: `ip address` lists those it has)",
+        _ => "",
+    }
+}
+
+impl From<ListenError> for StartError {
+    fn from(ListenError { address, source }: ListenError) -> Self {
+        StartError::Listen { address, source }
+    }
+}
+
+impl From<ListenError> for ApplyError {
+    fn from(ListenError { address, source }: ListenError) -> Self {
+        ApplyError::Listen { address, source }
+    }
+}
+
+/// A running server.
+pub struct Transport {
+    control: Control,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Transport {
+    /// Opens everything and sets the tasks going. When it returns, every listener accepts.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(start: Start) -> Result<Transport, StartError> {
+        let Start { settings, credentials, version } = start;
+        let data_dir = settings.server.data_dir.clone();
+        make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
+        let spool_dir = data_dir.join("spool");
+        let opened = tokio::task::spawn_blocking(move || Spool::open(&spool_dir, Options::default())).await;
+        let (spool, recovery) = opened.map_err(io::Error::other)??;
+        tell_of_recovery(&recovery);
+
+        let listeners = Listeners::default();
+        let wanted = settings.listeners();
+        let sockets = listeners.open_missing(&wanted)?;
+        let tls = tls::server_config(&settings)?;
+        let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
+        let (queues, worker_requests) = Queues::new(connections_max);
+        let now = now_ms();
+        let running = Arc::new(Running::new(Parts {
+            version,
+            started_ms: now,
+            revision: Revision::new(1, now, settings, credentials, tls),
+            spool,
+            queues,
+            authenticator: Authenticator::new().map_err(io::Error::other)?,
+            transcripts: Transcripts::start(data_dir.join("logs").join("protocol"))?,
+        }));
+        let tasks = vec![
+            tokio::spawn(deliver::run(running.clone(), worker_requests)),
+            tokio::spawn(alarms(running.clone())),
+            tokio::spawn(requeue(running.clone(), recovery.live)),
+        ];
+        let control = Control { running: running.clone(), listeners: Arc::new(Mutex::new(listeners)) };
+        control.listeners.lock().await.switch(&running, sockets, &wanted);
+        Ok(Transport { control, tasks })
+    }
+
+    /// A handle for the administrator's doors.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Stops: accepts nothing more, lets open transactions and attempts end for at most `limit`, flushes the spool.
+    pub async fn shut_down(self, limit: Duration) {
+        let running = &self.control.running;
+        self.control.listeners.lock().await.close();
+        running.stop.send_replace(true);
+        if tokio::time::timeout(limit, running.stop.closed()).await.is_err() {
+            tracing::warn!(limit_s = limit.as_secs(), "some connections did not end in time and are cut off");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+        let spool = running.spool.clone();
+        if tokio::task::spawn_blocking(move || spool.close()).await.is_err() {
+            tracing::error!("closing the spool failed by a fault of ours");
+        }
+    }
+}
+
+/// The data folder is nobody's business but ours and our group's: the group may reach the API's socket.
+fn make_data_dir(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
+}
+
+fn tell_of_recovery(recovery: &Recovery) {
+    for damage in &recovery.set_aside {
+        tracing::error!(
+            file = %damage.file.display(), offset = damage.offset, length = damage.length, reason = damage.reason,
+            copy = damage.moved_to.as_ref().map(|path| path.display().to_string()),
+            "a damaged part of the spool was set aside"
+        );
+    }
+    if recovery.segments > 0 {
+        let duration_ms = u64::try_from(recovery.duration.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            messages = recovery.live.len(), segments = recovery.segments, torn_bytes = recovery.torn_bytes,
+            duration_ms, "recovered the spool"
+        );
+    }
+}
+
+async fn alarms(running: Arc<Running>) {
+    running.queues.run_alarms(now_ms).await;
+}
+
+/// Puts messages of a former run into their queues, while new ones are accepted already.
+async fn requeue(running: Arc<Running>, live: Vec<MessageId>) {
+    let work = running.clone();
+    let requeued = tokio::task::spawn_blocking(move || {
+        for id in live {
+            if work.is_stopping() {
+                break;
+            }
+            categorize::enqueue_from_spool(&work, id, None, None);
+        }
+    });
+    if let Err(error) = requeued.await {
+        tracing::error!(%error, "putting recovered messages into their queues failed by a fault of ours");
+    }
+    running.recovering.store(false, Ordering::Relaxed);
+}
+
+/// Puts new settings in force, whole or not at all.
+pub(crate) async fn apply(
+    control: &Control,
+    settings: Arc<Settings>,
+    credentials: Credentials,
+) -> Result<Applied, ApplyError> {
+    let running = &control.running;
+    // One change at a time; the lock is held to the end.
+    let mut listeners = control.listeners.lock().await;
+    let old = running.revision();
+    if settings.server.data_dir != old.settings.server.data_dir {
+        return Err(ApplyError::DataDir);
+    }
+    // Everything that can fail comes first.
+    let tls = tls::server_config(&settings)?;
+    let wanted = settings.listeners();
+    let sockets = listeners.open_missing(&wanted)?;
+
+    let reroute = !routes_alike(&old.settings, &settings);
+    let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
+    running.queues.set_connections_max(connections_max);
+    let number = old.number + 1;
+    running.replace_revision(Revision::new(number, now_ms(), settings, credentials, tls));
+    let (opened, closed) = listeners.switch(running, sockets, &wanted);
+    if reroute {
+        let running = running.clone();
+        tokio::task::spawn_blocking(move || {
+            for (entry, due_ms) in running.queues.take_all() {
+                categorize::enqueue_from_spool(&running, entry.id, Some(entry.recipients.as_slice()), due_ms);
+            }
+        });
+    }
+    tracing::info!(revision = number, "new settings are in force");
+    Ok(Applied { revision: number, opened, closed })
+}
+
+/// Whether both settings send every recipient the same way.
+fn routes_alike(old: &Settings, new: &Settings) -> bool {
+    old.send_connectors == new.send_connectors
+        && old.accepted_domains == new.accepted_domains
+        && old.mailboxes == new.mailboxes
+        && old.server == new.server
+}

@@ -1,0 +1,173 @@
+//! What all tasks of one running server share: the revision in force, the spool, the queues, the counters.
+//!
+//! Holds, and hands out; does nothing by itself. A connection takes the [`Revision`] in force when it begins and keeps
+//! it to its end (invariant I7).
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use gatepost_policy::Settings;
+use gatepost_spool::Spool;
+use rustls::ServerConfig;
+use tokio::sync::watch;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::authenticate::{Authenticator, Credentials};
+use crate::connections::Connections;
+use crate::dns::Dns;
+use crate::queue::Queues;
+use crate::transcript::Transcripts;
+
+/// One state of the settings and everything made from it. Replaced as a whole, never changed.
+pub struct Revision {
+    /// 1 at start, one more with each reload.
+    pub number: u64,
+    /// Unix time in milliseconds since which it is in force.
+    pub since_ms: u64,
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Password hashes.
+    pub credentials: Credentials,
+    /// The server's side of TLS.
+    pub tls: TlsAcceptor,
+    /// The resolver that the settings ask for.
+    pub dns: Arc<Dns>,
+}
+
+impl Revision {
+    /// Puts the parts together.
+    pub fn new(
+        number: u64,
+        since_ms: u64,
+        settings: Arc<Settings>,
+        credentials: Credentials,
+        tls: Arc<ServerConfig>,
+    ) -> Revision {
+        let dns = Arc::new(Dns::new(&settings.dns.external_dns_servers));
+        Revision { number, since_ms, settings, credentials, tls: TlsAcceptor::from(tls), dns }
+    }
+}
+
+/// Counters since start; read by `status`.
+#[derive(Default)]
+pub struct Counting {
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections refused: limits, or no connector for the peer.
+    pub connections_refused: AtomicU64,
+    /// Messages accepted.
+    pub messages_accepted: AtomicU64,
+    /// Commands and contents refused by a decision.
+    pub refusals: AtomicU64,
+    /// Recipients delivered.
+    pub delivered: AtomicU64,
+    /// Attempts that are to be repeated.
+    pub deferred: AtomicU64,
+    /// Recipients given up.
+    pub failed: AtomicU64,
+    /// Reports made.
+    pub reports: AtomicU64,
+    /// Connections to next hops that are open now.
+    pub outbound_connections: AtomicU64,
+}
+
+/// Adds one.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Reads a counter.
+pub fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// The running server.
+pub struct Running {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Unix time in milliseconds of its start.
+    pub started_ms: u64,
+    /// The revision in force.
+    revision: ArcSwap<Revision>,
+    /// Messages on disk.
+    pub spool: Spool,
+    /// What waits for which next hop.
+    pub queues: Queues,
+    /// Open connections of peers.
+    pub connections: Arc<Connections>,
+    /// Password checks.
+    pub authenticator: Authenticator,
+    /// The client's side of TLS.
+    pub client_tls: TlsConnector,
+    /// Protocol transcripts.
+    pub transcripts: Transcripts,
+    /// Counters.
+    pub counters: Counting,
+    /// Whether messages of a former run are still being put into their queues.
+    pub recovering: AtomicBool,
+    /// Becomes true when the server is to stop. Whoever holds a receiver is waited for.
+    pub stop: watch::Sender<bool>,
+    /// Where it listens now, and whether TLS starts at once there.
+    pub listening: Mutex<Vec<(SocketAddr, bool)>>,
+}
+
+/// What [`Running::new`] is made of.
+pub struct Parts {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Unix time in milliseconds of the start.
+    pub started_ms: u64,
+    /// The first revision.
+    pub revision: Revision,
+    /// The open spool.
+    pub spool: Spool,
+    /// The queues, empty.
+    pub queues: Queues,
+    /// Password checks.
+    pub authenticator: Authenticator,
+    /// Protocol transcripts.
+    pub transcripts: Transcripts,
+}
+
+impl Running {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Running {
+        Running {
+            version: parts.version,
+            started_ms: parts.started_ms,
+            revision: ArcSwap::from_pointee(parts.revision),
+            spool: parts.spool,
+            queues: parts.queues,
+            connections: Arc::default(),
+            authenticator: parts.authenticator,
+            client_tls: TlsConnector::from(crate::tls::client_config()),
+            transcripts: parts.transcripts,
+            counters: Counting::default(),
+            recovering: AtomicBool::new(true),
+            stop: watch::Sender::new(false),
+            listening: Mutex::default(),
+        }
+    }
+
+    /// The revision in force.
+    pub fn revision(&self) -> Arc<Revision> {
+        self.revision.load_full()
+    }
+
+    /// Puts another revision in force.
+    pub fn replace_revision(&self, revision: Revision) {
+        self.revision.store(Arc::new(revision));
+    }
+
+    /// Whether the server is to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Where it listens, and whether TLS starts at once there.
+    pub fn listening(&self) -> Vec<(SocketAddr, bool)> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
