@@ -111,16 +111,21 @@ impl Report<'_> {
         let parts = [self.text_part(), self.status_part(), self.original_part()];
         let boundary = self.boundary(&parts);
         let mut out = Vec::with_capacity(2048 + parts.iter().map(|part| part.body.len()).sum::<usize>());
-        self.write_header(&boundary, &mut out);
+        let encoding = |bytes: &[u8]| if bytes.is_ascii() { "7bit" } else { "8bit" };
+        // A multipart says 8bit if one of its parts does (RFC 2045 section 6.4).
+        let widest = parts.iter().map(|part| encoding(&part.body)).max().expect("there are three parts");
+        self.write_header(&boundary, widest, &mut out);
         out.extend_from_slice(b"This is a report about a message, in several parts (MIME).\r\n");
         for part in &parts {
-            let encoding = if part.body.is_ascii() { "7bit" } else { "8bit" };
-            let head = format!(
-                "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Description: {}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n",
-                part.content_type, part.description
-            );
-            out.extend_from_slice(head.as_bytes());
-            out.extend_from_slice(&part.body);
+            let Part { content_type, description, body } = part;
+            let head = [
+                format!("\r\n--{boundary}\r\n"),
+                format!("Content-Type: {content_type}\r\n"),
+                format!("Content-Description: {description}\r\n"),
+                format!("Content-Transfer-Encoding: {}\r\n\r\n", encoding(body)),
+            ];
+            out.extend_from_slice(head.concat().as_bytes());
+            out.extend_from_slice(body);
         }
         out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         out
@@ -139,7 +144,7 @@ impl Report<'_> {
         self.to.needs_smtputf8() || self.postmaster.needs_smtputf8()
     }
 
-    fn write_header(&self, boundary: &str, out: &mut Vec<u8>) {
+    fn write_header(&self, boundary: &str, encoding: &str, out: &mut Vec<u8>) {
         let mut field = |start: &str, value: std::fmt::Arguments<'_>| {
             let mut field = FieldWriter::start(out, start);
             field.piece(value);
@@ -163,6 +168,7 @@ impl Report<'_> {
         subject.end();
         // RFC 3834 section 5 and RFC 3464 section 2: nobody should answer this by machine.
         out.extend_from_slice(b"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
+        out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\r\n").as_bytes());
         out.extend_from_slice(b"Content-Type: multipart/report; report-type=delivery-status;\r\n");
         out.extend_from_slice(format!(" boundary=\"{boundary}\"\r\n\r\n").as_bytes());
     }
