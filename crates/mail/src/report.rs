@@ -25,6 +25,8 @@ pub use explain::{advise, explain};
 pub const REPLY_BYTES_MAX: usize = 1000;
 /// How much of the original's subject a report repeats, in bytes.
 pub const SUBJECT_BYTES_MAX: usize = 500;
+/// How much of a report's id its names use, in bytes: a boundary has at most 70 (RFC 2046 section 5.1.1).
+const NAME_BYTES_MAX: usize = 48;
 /// Longest line of a message, in bytes without CRLF (RFC 5322 section 2.1.1).
 const LINE_BYTES_MAX: usize = 998;
 /// Where the lines of the text for a person are broken, in bytes.
@@ -176,7 +178,7 @@ impl Report<'_> {
     /// `report_id`, as far as it can stand in a Message-ID and a boundary.
     fn name(&self) -> String {
         let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let name: String = self.report_id.chars().filter(is_plain).take(40).collect();
+        let name: String = self.report_id.chars().filter(is_plain).take(NAME_BYTES_MAX).collect();
         // A dot-atom has no dots at its ends nor two in a row (RFC 5322 section 3.2.3).
         let name = name.split('.').filter(|atom| !atom.is_empty()).collect::<Vec<_>>().join(".");
         if name.is_empty() { format!("report-{}", self.id) } else { name }
