@@ -20,6 +20,8 @@ use crate::send_connector::{AddressSpaces, SendConnector};
 
 mod document;
 mod check;
+mod receive_connectors;
+mod send_connectors;
 mod reader;
 mod values;
 mod default_document;

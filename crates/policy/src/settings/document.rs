@@ -1,7 +1,339 @@
-//! Placeholder.
-use super::{Defaults, Problem, Settings};
+//! Reads the document as a whole: its tables in turn, then what they say about each other.
 
-/// Reads a settings document.
-pub fn parse(_text: &str, _defaults: &Defaults) -> Result<Settings, Vec<Problem>> {
-    unimplemented!()
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use gatepost_mail::{Domain, Mailbox};
+use toml::de::DeTable;
+
+use super::check;
+use super::problem::{Problem, Severity};
+use super::reader::{Collector, Fields, Wrong};
+use super::receive_connectors::Surroundings;
+use super::{
+    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
+    User, address_key, receive_connectors, send_connectors, values,
+};
+use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
+use crate::access_entry::Trustee;
+use crate::directory::{Directory, FOLDER_BYTES_MAX, LocalMailbox};
+use crate::receive_connector::Selector;
+use crate::retry::Schedule;
+use crate::send_connector::AddressSpaces;
+
+const DOMAIN_KINDS: &[(&str, DomainKind)] = &[
+    ("Authoritative", DomainKind::Authoritative),
+    ("InternalRelay", DomainKind::InternalRelay),
+    ("ExternalRelay", DomainKind::ExternalRelay),
+];
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+
+/// Reads a settings document. On failure every problem is handed back, warnings included, in document order; at least
+/// one is an error. A document of more than [`DOCUMENT_BYTES_MAX`] bytes is not read.
+pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> {
+    if text.len() > DOCUMENT_BYTES_MAX {
+        return Err(vec![Problem {
+            severity: Severity::Error,
+            span: 0..0,
+            line: 1,
+            column: 1,
+            message: format!("the document has {} bytes", text.len()),
+            remedy: format!("keep it below {DOCUMENT_BYTES_MAX} bytes"),
+            related: None,
+        }]);
+    }
+    let mut collector = Collector::new(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        collector.syntax(error.span().unwrap_or(0..0), error.message());
+    }
+    let mut settings = read(&mut collector, root.get_ref(), defaults);
+    let (problems, failed) = collector.finish();
+    if failed {
+        return Err(problems);
+    }
+    settings.warnings = problems;
+    Ok(settings)
+}
+
+fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, defaults: &Defaults) -> Settings {
+    let mut fields = Fields::new(collector, "", root, 0..0);
+    let server_table = fields.table("server");
+    let tls_table = fields.table("tls");
+    let transport_table = fields.table("transport");
+    let domain_tables = fields.tables("accepted_domain");
+    let mailbox_tables = fields.tables("mailbox");
+    let user_tables = fields.tables("user");
+    let receive_tables = fields.tables("receive_connector");
+    let send_tables = fields.tables("send_connector");
+    let sound = !["accepted_domain", "mailbox", "user"].map(|key| fields.is_bad(key)).contains(&true);
+    fields.finish(&[]);
+
+    let (server, postmaster) = read_server(collector, server_table, defaults);
+    let tls = tls_table.and_then(|(table, span)| read_tls(collector, table, span));
+    let (transport, retry, dns) = read_transport(collector, transport_table);
+
+    let declared = domain_tables.len();
+    let accepted_domains: Vec<AcceptedDomain> =
+        domain_tables.into_iter().filter_map(|(table, span)| read_accepted_domain(collector, table, span)).collect();
+    let domains_sound = sound && accepted_domains.len() == declared;
+    let domains = AcceptedDomains::new(accepted_domains.clone());
+    check::accepted_domains(collector, &accepted_domains);
+
+    let mailboxes: Vec<LocalMailbox> =
+        mailbox_tables.into_iter().filter_map(|(table, span)| read_mailbox(collector, table, span)).collect();
+    check::mailboxes(collector, &mailboxes, domains_sound.then_some(&domains));
+
+    let declared = user_tables.len();
+    let users: Vec<Arc<User>> =
+        user_tables.into_iter().filter_map(|(table, span)| read_user(collector, table, span)).map(Arc::new).collect();
+    let users_sound = sound && users.len() == declared;
+    check::users(collector, &users, domains_sound.then_some(&domains));
+    let names: HashMap<String, Arc<str>> =
+        users.iter().map(|user| (user.name.to_lowercase(), user.name.clone())).collect();
+
+    let surroundings = Surroundings {
+        server_name: &server.name,
+        domains: domains_sound.then_some(&domains),
+        users: users_sound.then_some(&names),
+    };
+    let receive_connectors: Vec<_> = receive_tables
+        .into_iter()
+        .map(|(table, span)| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
+        .collect();
+    check::receive_connectors(collector, &receive_connectors);
+    let send_connectors: Vec<_> = send_tables
+        .into_iter()
+        .map(|(table, span)| Arc::new(send_connectors::read(collector, table, span, &server.name)))
+        .collect();
+    check::send_connectors(collector, &send_connectors);
+    let address_spaces = AddressSpaces::new(&send_connectors);
+    check::relay_domains(collector, &accepted_domains, &address_spaces);
+
+    let directory = Directory::new(
+        mailboxes.iter().cloned(),
+        server.name.clone(),
+        postmaster.as_ref().map(|(postmaster, _)| postmaster),
+    );
+    if let Some((postmaster, span)) = postmaster
+        && sound
+        && directory.find(&postmaster).is_none()
+    {
+        collector.error(
+            span,
+            format!("`postmaster`: {postmaster} is no mailbox here"),
+            "write an address of [[mailbox]], or leave it out: postmaster then has a mailbox of its own",
+        );
+    }
+    let (user_names, user_addresses) = user_tables_of(&users);
+    Settings {
+        server,
+        tls,
+        transport,
+        retry,
+        dns,
+        accepted_domains,
+        mailboxes,
+        users,
+        selector: Selector::new(&receive_connectors),
+        receive_connectors,
+        send_connectors,
+        domains,
+        directory,
+        address_spaces,
+        warnings: Vec::new(),
+        user_names,
+        user_addresses,
+    }
+}
+
+type ByText<T> = HashMap<Box<str>, T>;
+
+/// Users by lower-case name and by address; an address that several users share names none of them.
+fn user_tables_of(users: &[Arc<User>]) -> (ByText<usize>, ByText<Option<usize>>) {
+    let names = users.iter().enumerate().map(|(place, user)| (user.name.to_lowercase().into(), place)).collect();
+    let mut addresses: ByText<Option<usize>> = HashMap::new();
+    for (place, user) in users.iter().enumerate() {
+        for address in &user.addresses {
+            let owner = addresses.entry(address_key(address).into()).or_insert(Some(place));
+            *owner = owner.filter(|owner| *owner == place);
+        }
+    }
+    (names, addresses)
+}
+
+type Table<'d, 't> = (&'d DeTable<'t>, Range<usize>);
+
+/// `[server]`, and the address that mail to postmaster goes to.
+fn read_server<'t>(
+    collector: &mut Collector<'t>,
+    table: Option<Table<'_, 't>>,
+    defaults: &Defaults,
+) -> (ServerSettings, Option<(Mailbox, Range<usize>)>) {
+    let host_name = Domain::parse(&defaults.host_name).ok().filter(|name| !name.is_literal());
+    let mut server = ServerSettings {
+        name: host_name.unwrap_or_else(|| Domain::parse("localhost").expect("localhost is a domain name")),
+        data_dir: defaults.data_dir.clone(),
+    };
+    let Some((table, span)) = table else { return (server, None) };
+    let mut fields = Fields::new(collector, "[server]", table, span);
+    if let Some(name) = fields.optional("name", values::domain) {
+        server.name = name;
+    }
+    if let Some(data_dir) = fields.optional("data_dir", values::path) {
+        server.data_dir = data_dir;
+    }
+    let postmaster = fields.optional("postmaster", values::mailbox);
+    let span = fields.span_of("postmaster");
+    fields.finish(&[]);
+    (server, postmaster.map(|postmaster| (postmaster, span)))
+}
+
+fn read_tls<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<TlsFiles> {
+    let mut fields = Fields::new(collector, "[tls]", table, span);
+    let without = "or remove [tls] to use a self-signed certificate";
+    let certificate = fields.required(
+        "certificate",
+        &format!("write the path of a PEM file with the chain, {without}"),
+        values::path,
+    );
+    let private_key =
+        fields.required("private_key", &format!("write the path of a PEM file with the key, {without}"), values::path);
+    fields.finish(&[]);
+    Some(TlsFiles { certificate: certificate?, private_key: private_key? })
+}
+
+/// `[transport]` (fact sheet sections 4.6 and 4.7).
+fn read_transport<'t>(
+    collector: &mut Collector<'t>,
+    table: Option<Table<'_, 't>>,
+) -> (TransportSettings, Schedule, DnsSettings) {
+    let mut transport = TransportSettings {
+        max_outbound_connections: Some(1000),
+        max_per_domain_outbound_connections: Some(20),
+        external_postmaster_address: None,
+    };
+    let (mut retry, mut dns) = (Schedule::default(), DnsSettings::default());
+    let Some((table, span)) = table else { return (transport, retry, dns) };
+    let mut fields = Fields::new(collector, "[transport]", table, span);
+    for (key, place, min, max) in [
+        ("message_expiration_timeout", &mut retry.message_expiration_timeout, 5, 90 * DAY),
+        ("transient_failure_retry_interval", &mut retry.transient_failure_retry_interval, 1, 12 * HOUR),
+        (
+            "outbound_connection_failure_retry_interval",
+            &mut retry.outbound_connection_failure_retry_interval,
+            1,
+            20 * DAY,
+        ),
+        ("message_retry_interval", &mut retry.message_retry_interval, 1, DAY),
+        ("queue_glitch_retry_interval", &mut retry.queue_glitch_retry_interval, 1, DAY),
+    ] {
+        if let Some(interval) = fields.optional(key, values::time_span(min, max)) {
+            *place = interval;
+        }
+    }
+    for (key, place) in [
+        ("transient_failure_retry_count", &mut retry.transient_failure_retry_count),
+        ("queue_glitch_retry_count", &mut retry.queue_glitch_retry_count),
+    ] {
+        if let Some(count) = fields.optional(key, values::number(0, 15)) {
+            *place = count;
+        }
+    }
+    for (key, place) in [
+        ("max_outbound_connections", &mut transport.max_outbound_connections),
+        ("max_per_domain_outbound_connections", &mut transport.max_per_domain_outbound_connections),
+    ] {
+        if let Some(count) = fields.optional(key, values::number_or_unlimited(1, i32::MAX as u32)) {
+            *place = count;
+        }
+    }
+    if let Some(servers) = fields.list("external_dns_servers", |value, _| values::name_server(value)) {
+        dns.external_dns_servers = servers.into_iter().map(|(server, _)| server).collect();
+    }
+    transport.external_postmaster_address = fields.optional("external_postmaster_address", values::mailbox);
+    fields.finish(&[
+        "delay_notification_timeout",
+        "external_dns_adapter_enabled",
+        "external_dns_protocol_option",
+        "internal_dns_servers",
+        "mailbox_delivery_queue_retry_interval",
+        "max_connection_rate_per_minute",
+        "max_idle_time_before_resubmit",
+        "poison_threshold",
+        "queue_max_idle_time",
+    ]);
+    (transport, retry, dns)
+}
+
+fn read_accepted_domain<'t>(
+    collector: &mut Collector<'t>,
+    table: &DeTable<'t>,
+    span: Range<usize>,
+) -> Option<AcceptedDomain> {
+    let mut fields = Fields::new(collector, "[[accepted_domain]]", table, span);
+    let name = fields.required("name", "write name = \"contoso.com\"", values::domain_with_subdomains);
+    let kind = fields.optional("domain_type", values::choice(DOMAIN_KINDS)).unwrap_or_default();
+    let kind = (!fields.is_bad("domain_type")).then_some(kind);
+    let span = fields.span_of("name");
+    fields.finish(&[
+        "address_book_enabled",
+        "catch_all_recipient",
+        "default",
+        "domain_name",
+        "make_default",
+        "match_sub_domains",
+        "outbound_only",
+        "recipient_verification",
+    ]);
+    let (domain, with_subdomains) = name?;
+    Some(AcceptedDomain { domain, with_subdomains, kind: kind?, span })
+}
+
+fn read_mailbox<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<LocalMailbox> {
+    let mut fields = Fields::new(collector, "[[mailbox]]", table, span);
+    let span = fields.span_of("address");
+    let mailbox = fields.required("address", "write address = \"bob@contoso.com\"", |value| {
+        let address = values::mailbox(value)?;
+        LocalMailbox::new(address, span.clone()).ok_or_else(|| {
+            Wrong::new(
+                "the address is too long for the name of a folder",
+                format!("keep it below {FOLDER_BYTES_MAX} bytes"),
+            )
+        })
+    });
+    fields.finish(&["display_name", "name", "aliases", "catch_all"]);
+    mailbox
+}
+
+fn read_user<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<User> {
+    let mut fields = Fields::new(collector, "[[user]]", table, span);
+    let name =
+        fields.required("name", "write name = \"alice\": what is given as user name when authenticating", |value| {
+            let name = values::name(value)?;
+            if name.contains('\\') {
+                return Err(Wrong::new(
+                    "a user's name holds no backslash",
+                    "write the name without the Windows domain",
+                ));
+            }
+            if Trustee::parse_well_known(name).is_some() {
+                return Err(Wrong::new(format!("`{name}` is a well-known name"), "write another name"));
+            }
+            Ok(Arc::<str>::from(name))
+        });
+    let addresses = fields.list("addresses", |value, _| values::mailbox(value)).unwrap_or_default();
+    let password = fields.optional("password", |value| {
+        // The value is a secret, and it is not shown when it is wrong either.
+        PasswordHash::new(values::string(value).map_err(|_| not_a_hash())?).ok_or_else(not_a_hash)
+    });
+    let span = fields.span_of("name");
+    fields.finish(&["display_name", "groups"]);
+    Some(User { name: name?, addresses: addresses.into_iter().map(|(address, _)| address).collect(), password, span })
+}
+
+fn not_a_hash() -> Wrong {
+    Wrong::new("this is no argon2 hash", "remove it and set the password with `gatepost user add`")
 }

@@ -1,0 +1,410 @@
+//! Reads `[[receive_connector]]` and checks what its properties say about each other (fact sheet sections 1.2, 1.9, 2.2
+//! and 2.5). What several connectors say about each other is checked by `check`.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use gatepost_mail::Domain;
+use toml::de::DeTable;
+
+use super::reader::{Collector, Fields, Wrong, nearest, shown};
+use super::values;
+use crate::accepted_domain::AcceptedDomains;
+use crate::access_entry::{Access, AccessEntry, PermissionGroup, PermissionGroups, Right, Rights, Source, Trustee};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::receive_connector::{
+    AuthMechanism, Binding, Mechanism, ProtocolLoggingLevel, RangeError, ReceiveConnector, RemoteRange, SizeEnabled,
+};
+
+const HEADER: &str = "[[receive_connector]]";
+const COUNT_MAX: u32 = i32::MAX as u32;
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// Exchange's properties that have no effect here yet.
+const PLANNED: &[&str] = &[
+    "accept_consumer_mail",
+    "advertise_client_settings",
+    "auth_tarpit_interval",
+    "domain_secure_enabled",
+    "enable_auth_gssapi",
+    "extended_protection_policy",
+    "live_credential_enabled",
+    "long_addresses_enabled",
+    "max_acknowledgement_delay",
+    "message_rate_limit",
+    "message_rate_source",
+    "orar_enabled",
+    "proxy_enabled",
+    "reject_reserved_second_level_recipient_domains",
+    "reject_reserved_top_level_recipient_domains",
+    "reject_single_label_recipient_domains",
+    "server",
+    "service_discovery_fqdn",
+    "suppress_x_anonymous_tls",
+    "tarpit_interval",
+    "tls_certificate_name",
+    "tls_domain_capabilities",
+    "transport_role",
+    "usage",
+];
+
+/// The groups that may be written. `Custom` is what Exchange reports, not what it takes.
+const GROUPS: [(&str, Option<PermissionGroup>); 6] = [
+    ("AnonymousUsers", Some(PermissionGroup::AnonymousUsers)),
+    ("ExchangeUsers", Some(PermissionGroup::ExchangeUsers)),
+    ("ExchangeServers", Some(PermissionGroup::ExchangeServers)),
+    ("ExchangeLegacyServers", Some(PermissionGroup::ExchangeLegacyServers)),
+    ("Partners", Some(PermissionGroup::Partners)),
+    ("Custom", None),
+];
+
+const MECHANISMS: [(&str, Mechanism); 6] = [
+    ("Tls", Mechanism::Tls),
+    ("Integrated", Mechanism::Integrated),
+    ("BasicAuth", Mechanism::BasicAuth),
+    ("BasicAuthRequireTLS", Mechanism::BasicAuthRequireTls),
+    ("ExchangeServer", Mechanism::ExchangeServer),
+    ("ExternalAuthoritative", Mechanism::ExternalAuthoritative),
+];
+
+pub(super) const LOGGING_LEVELS: &[(&str, ProtocolLoggingLevel)] =
+    &[("None", ProtocolLoggingLevel::None), ("Verbose", ProtocolLoggingLevel::Verbose)];
+
+const SIZES: &[(&str, SizeEnabled)] = &[
+    ("Enabled", SizeEnabled::Enabled),
+    ("Disabled", SizeEnabled::Disabled),
+    ("EnabledWithoutValue", SizeEnabled::EnabledWithoutValue),
+];
+
+/// What the rest of the document says that connectors refer to. `None` where that part is wrong itself: what refers to
+/// it is not checked then.
+pub(super) struct Surroundings<'a> {
+    pub server_name: &'a Domain,
+    pub domains: Option<&'a AcceptedDomains>,
+    /// Lower-case name to name.
+    pub users: Option<&'a HashMap<String, Arc<str>>>,
+}
+
+/// Reads one connector. Where a value is wrong, that is noted and the default stands in for it.
+pub(super) fn read<'t>(
+    collector: &mut Collector<'t>,
+    table: &DeTable<'t>,
+    span: Range<usize>,
+    surroundings: &Surroundings<'_>,
+) -> ReceiveConnector {
+    let mut fields = Fields::new(collector, HEADER, table, span);
+    let name = fields.required("name", "write name = \"...\": it tells this connector from the others", |value| {
+        values::name(value).map(str::to_owned)
+    });
+    let bindings = fields.required_list(
+        "bindings",
+        "write where to listen, for example bindings = [\"0.0.0.0:25\", \"[::]:25\"]",
+        |value, _| values::binding(value),
+    );
+    let ranges = fields.required_list(
+        "remote_ip_ranges",
+        "write whom it is for, for example remote_ip_ranges = [\"192.168.2.55\", \"10.1.0.0/16\"]",
+        |value, span| range(values::string(value)?, span),
+    );
+    let mechanisms = flags(&mut fields, "auth_mechanism", &MECHANISMS).unwrap_or_else(|| vec![Mechanism::Tls]);
+    let groups = flags(&mut fields, "permission_groups", &GROUPS).unwrap_or_default();
+    if groups.contains(&None) {
+        fields.warning_at(
+            "permission_groups",
+            "`Custom` is ignored: it only reports that there are entries besides those of the groups",
+            "leave it out; entries are declared in [[receive_connector.permission]]",
+        );
+    }
+    let mut permission_groups = PermissionGroups::NONE;
+    groups.into_iter().flatten().for_each(|group| permission_groups.insert(group));
+    let groups_span = fields.span_of("permission_groups");
+    let mut entries: Vec<AccessEntry> = permission_groups
+        .iter()
+        .flat_map(PermissionGroup::entries)
+        .map(|entry| AccessEntry { span: groups_span.clone(), ..entry })
+        .collect();
+    for (table, span) in fields.tables("permission") {
+        entries.extend(permission(fields.collector, table, span, surroundings));
+    }
+
+    let count = |max| values::number_or_unlimited(1, max);
+    let flag = |fields: &mut Fields<'_, '_, 't>, key, default| fields.optional(key, values::boolean).unwrap_or(default);
+    let connector = ReceiveConnector {
+        name: name.unwrap_or_default().into(),
+        comment: fields.optional("comment", values::comment).unwrap_or_default(),
+        enabled: flag(&mut fields, "enabled", true),
+        fqdn: fields.optional("fqdn", values::domain).unwrap_or_else(|| surroundings.server_name.clone()),
+        banner: fields.optional("banner", values::banner),
+        bindings: bindings.into_iter().map(|(address, span)| Binding { address, span }).collect(),
+        implicit_tls: flag(&mut fields, "implicit_tls", false),
+        remote_ip_ranges: ranges.into_iter().map(|(range, _)| range).collect(),
+        auth_mechanism: AuthMechanism::of(&mechanisms),
+        permission_groups,
+        entries,
+        max_message_size: fields
+            .optional("max_message_size", values::size(65_536, MESSAGE_BYTES_MAX))
+            .unwrap_or(36 << 20),
+        size_enabled: fields.optional("size_enabled", values::choice(SIZES)).unwrap_or_default(),
+        max_header_size: fields.optional("max_header_size", values::size(1, MESSAGE_BYTES_MAX)).unwrap_or(256 << 10),
+        max_hop_count: fields.optional("max_hop_count", values::number(1, 500)).unwrap_or(60),
+        max_local_hop_count: fields.optional("max_local_hop_count", values::number(0, 50)).unwrap_or(5),
+        max_recipients_per_message: fields
+            .optional("max_recipients_per_message", values::number(1, 512_000))
+            .unwrap_or(200),
+        max_inbound_connection: fields.optional("max_inbound_connection", count(COUNT_MAX)).unwrap_or(Some(5000)),
+        max_inbound_connection_per_source: fields
+            .optional("max_inbound_connection_per_source", count(10_000))
+            .unwrap_or(Some(20)),
+        max_inbound_connection_percentage_per_source: fields
+            .optional("max_inbound_connection_percentage_per_source", values::number(1, 100))
+            .unwrap_or(2),
+        max_protocol_errors: fields
+            .optional("max_protocol_errors", values::number_or_unlimited(0, COUNT_MAX))
+            .unwrap_or(Some(5)),
+        max_logon_failures: fields.optional("max_logon_failures", values::number(0, 10)).unwrap_or(3),
+        connection_timeout: fields
+            .optional("connection_timeout", values::time_span(1, DAY))
+            .unwrap_or(std::time::Duration::from_secs(10 * MINUTE)),
+        connection_inactivity_timeout: fields
+            .optional("connection_inactivity_timeout", values::time_span(1, DAY))
+            .unwrap_or(std::time::Duration::from_secs(5 * MINUTE)),
+        protocol_logging_level: fields
+            .optional("protocol_logging_level", values::choice(LOGGING_LEVELS))
+            .unwrap_or_default(),
+        pipelining_enabled: flag(&mut fields, "pipelining_enabled", true),
+        eight_bit_mime_enabled: flag(&mut fields, "eight_bit_mime_enabled", true),
+        binary_mime_enabled: flag(&mut fields, "binary_mime_enabled", true),
+        chunking_enabled: flag(&mut fields, "chunking_enabled", true),
+        delivery_status_notification_enabled: flag(&mut fields, "delivery_status_notification_enabled", true),
+        enhanced_status_codes_enabled: flag(&mut fields, "enhanced_status_codes_enabled", true),
+        smtp_utf8_enabled: flag(&mut fields, "smtp_utf8_enabled", true),
+        bare_linefeed_rejection_enabled: flag(&mut fields, "bare_linefeed_rejection_enabled", false),
+        require_tls: flag(&mut fields, "require_tls", false),
+        require_ehlo_domain: flag(&mut fields, "require_ehlo_domain", false),
+        default_domain: fields.optional("default_domain", values::domain),
+        span: fields.span_of("name"),
+    };
+    check_authentication(&mut fields, &connector);
+    check_the_rest(&mut fields, &connector, surroundings);
+    fields.finish(PLANNED);
+    connector
+}
+
+/// Fact sheet section 2.5.
+fn check_authentication(fields: &mut Fields<'_, '_, '_>, connector: &ReceiveConnector) {
+    const KEY: &str = "auth_mechanism";
+    if fields.is_bad(KEY) {
+        return;
+    }
+    let has = |mechanism| connector.auth_mechanism.contains(mechanism);
+    if has(Mechanism::ExternalAuthoritative) {
+        let others: Vec<_> = connector
+            .auth_mechanism
+            .iter()
+            .filter(|mechanism| !matches!(mechanism, Mechanism::Tls | Mechanism::ExternalAuthoritative))
+            .map(Mechanism::exchange_name)
+            .collect();
+        if !others.is_empty() {
+            fields.error_at(
+                KEY,
+                format!("`ExternalAuthoritative` cannot stand beside {}", others.join(", ")),
+                "only Tls may accompany ExternalAuthoritative: write [\"Tls\", \"ExternalAuthoritative\"]",
+            );
+        }
+        if !fields.is_bad("permission_groups")
+            && !connector.permission_groups.contains(PermissionGroup::ExchangeServers)
+        {
+            fields.error_at(
+                KEY,
+                "`ExternalAuthoritative` needs the permission group ExchangeServers",
+                "add \"ExchangeServers\" to permission_groups: its hosts are then trusted like Exchange servers",
+            );
+        }
+        return;
+    }
+    if has(Mechanism::BasicAuthRequireTls) && !(has(Mechanism::BasicAuth) && has(Mechanism::Tls)) {
+        fields.error_at(
+            KEY,
+            "`BasicAuthRequireTLS` needs BasicAuth and Tls",
+            "write [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"]",
+        );
+    } else if has(Mechanism::BasicAuth) && !has(Mechanism::BasicAuthRequireTls) {
+        fields.warning_at(
+            KEY,
+            "passwords are taken without TLS: `BasicAuth` stands without BasicAuthRequireTLS",
+            "write [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"] unless a device cannot do TLS",
+        );
+    }
+    for mechanism in [Mechanism::Integrated, Mechanism::ExchangeServer].into_iter().filter(|mechanism| has(*mechanism))
+    {
+        fields.warning_at(
+            KEY,
+            format!("`{}` is not offered to peers yet", mechanism.exchange_name()),
+            "leave it out, or keep it for later: it changes nothing",
+        );
+    }
+    let needs_tls = [("require_tls", connector.require_tls), ("implicit_tls", connector.implicit_tls)];
+    for (key, set) in needs_tls {
+        if set && !has(Mechanism::Tls) {
+            fields.error_at(key, format!("`{key}` needs Tls in auth_mechanism"), "add \"Tls\" to auth_mechanism");
+        }
+    }
+}
+
+/// Fact sheet section 1.9.
+fn check_the_rest(fields: &mut Fields<'_, '_, '_>, connector: &ReceiveConnector, surroundings: &Surroundings<'_>) {
+    let timeouts_read = !fields.is_bad("connection_timeout") && !fields.is_bad("connection_inactivity_timeout");
+    if timeouts_read && connector.connection_timeout <= connector.connection_inactivity_timeout {
+        let key =
+            if fields.is_given("connection_timeout") { "connection_timeout" } else { "connection_inactivity_timeout" };
+        fields.error_at(
+            key,
+            format!(
+                "`connection_timeout` ({} s) must be longer than connection_inactivity_timeout ({} s)",
+                connector.connection_timeout.as_secs(),
+                connector.connection_inactivity_timeout.as_secs()
+            ),
+            "raise connection_timeout or lower connection_inactivity_timeout",
+        );
+    }
+    if connector.binary_mime_enabled && !connector.chunking_enabled {
+        let key = if fields.is_given("binary_mime_enabled") { "binary_mime_enabled" } else { "chunking_enabled" };
+        fields.error_at(
+            key,
+            "`binary_mime_enabled` needs chunking_enabled: BINARYMIME content comes by BDAT alone",
+            "write binary_mime_enabled = false too",
+        );
+    }
+    if let (Some(domain), Some(domains)) = (&connector.default_domain, surroundings.domains)
+        && domains.find(domain).is_none()
+    {
+        fields.error_at(
+            "default_domain",
+            format!("`default_domain`: {domain} is no accepted domain"),
+            "write one of the names in [[accepted_domain]]",
+        );
+    }
+    let mut seen = HashMap::new();
+    for binding in &connector.bindings {
+        if let Some(first) = seen.insert(binding.address, binding.span.clone()) {
+            repeated(fields, "bindings", binding.span.clone(), first);
+        }
+    }
+    let mut seen = HashMap::new();
+    for range in &connector.remote_ip_ranges {
+        if let Some(first) = seen.insert((range.first, range.last), range.span.clone()) {
+            repeated(fields, "remote_ip_ranges", range.span.clone(), first);
+        }
+    }
+}
+
+fn repeated(fields: &mut Fields<'_, '_, '_>, key: &str, span: Range<usize>, first: Range<usize>) {
+    let message = format!("`{key}` already holds this");
+    fields.collector.error_between(span, message, "remove one of the two", (first, "it is already here"));
+}
+
+fn range(text: &str, span: Range<usize>) -> Result<RemoteRange, Wrong> {
+    RemoteRange::parse(text, span).map_err(|error| {
+        let remedy = match error {
+            RangeError::Address => {
+                "write \"192.168.2.55\", \"10.9.0.1-10.9.0.20\", \"10.1.0.0/16\", \"10.1.0.0(255.255.0.0)\" or \"2001:db8::/64\""
+            }
+            RangeError::Order => "write the lower address first",
+            RangeError::Family => "write two ranges, one of IPv4 and one of IPv6",
+            RangeError::Bits => "write 0 to 32 behind an IPv4 address, 0 to 128 behind an IPv6 address",
+            RangeError::Mask => "write a mask such as 255.255.255.0, or a number of network bits: /24",
+            RangeError::Unspecified => "for all addresses write \"0.0.0.0-255.255.255.255\" and \"::/0\"",
+        };
+        Wrong::new(format!("`{}` is no range: {error}", shown(text)), remedy)
+    })
+}
+
+/// The flags of a value, an array or one text with commas between. `None` stands alone.
+fn flags<T: Copy>(fields: &mut Fields<'_, '_, '_>, key: &'static str, known: &[(&'static str, T)]) -> Option<Vec<T>> {
+    let mut flags = Vec::new();
+    let mut none = None;
+    for (names, span) in fields.list(key, |value, _| values::flag_names(value))? {
+        for name in names {
+            if name.eq_ignore_ascii_case("None") {
+                none = Some(span.clone());
+                continue;
+            }
+            match known.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                Some((_, flag)) => flags.push(*flag),
+                None => {
+                    let names = known.iter().map(|(name, _)| *name).chain(["None"]);
+                    fields.wrong(key, span.clone(), values::unknown_name(&name, names));
+                }
+            }
+        }
+    }
+    if let Some(span) = none.filter(|_| !flags.is_empty()) {
+        fields.wrong(
+            key,
+            span,
+            Wrong::new("`None` cannot stand beside others", "write \"None\" alone, or leave it out"),
+        );
+    }
+    Some(flags)
+}
+
+/// One `[[receive_connector.permission]]`.
+fn permission<'t>(
+    collector: &mut Collector<'t>,
+    table: &DeTable<'t>,
+    span: Range<usize>,
+    surroundings: &Surroundings<'_>,
+) -> Option<AccessEntry> {
+    let mut fields = Fields::new(collector, "[[receive_connector.permission]]", table, span.clone());
+    let trustee = fields.required(
+        "user",
+        "write whom the rights are for: user = \"NT AUTHORITY\\\\ANONYMOUS LOGON\", or a user's name",
+        |value| trustee(values::string(value)?, surroundings),
+    );
+    let names = fields.required_list(
+        "extended_rights",
+        "write what is granted: extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]",
+        |value, _| {
+            let names = values::flag_names(value)?;
+            names.iter().map(|name| right(name)).collect::<Result<Rights, Wrong>>()
+        },
+    );
+    let deny = fields.optional("deny", values::boolean).unwrap_or(false);
+    fields.finish(&["conditions", "senders", "recipients", "hours", "expires", "owner", "ticket", "comment"]);
+    let rights = names.into_iter().fold(Rights::NONE, |all, (rights, _)| all | rights);
+    let access = if deny { Access::Deny } else { Access::Allow };
+    Some(AccessEntry { trustee: trustee?, access, rights, source: Source::Extra, span })
+}
+
+fn trustee(name: &str, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {
+    if let Some(trustee) = Trustee::parse_well_known(name) {
+        return Ok(trustee);
+    }
+    let account = name.rsplit_once('\\').map_or(name, |(_, account)| account);
+    let Some(users) = surroundings.users else { return Ok(Trustee::User(account.into())) };
+    if let Some(user) = users.get(&account.to_lowercase()) {
+        return Ok(Trustee::User(user.clone()));
+    }
+    let well_known: Vec<String> = Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect();
+    let known = well_known.iter().map(String::as_str).chain(users.values().map(|user| &**user));
+    let remedy = match nearest(name, known) {
+        Some(meant) => format!("did you mean `{}`?", shown(meant)),
+        None => format!("declare the user in [[user]], or write one of {}", well_known.join(", ").escape_debug()),
+    };
+    Err(Wrong::new(format!("there is no user `{}`", shown(name)), remedy))
+}
+
+fn right(name: &str) -> Result<Right, Wrong> {
+    Right::parse(name).ok_or_else(|| {
+        let on_send_connectors = name.to_ascii_lowercase().starts_with("ms-exch-send-");
+        if on_send_connectors {
+            return Wrong::new(
+                format!("`{}` is a right on send connectors", shown(name)),
+                "remove it: receive connectors have no use for it",
+            );
+        }
+        values::unknown_name(name, Right::ALL.into_iter().map(Right::exchange_name))
+    })
+}

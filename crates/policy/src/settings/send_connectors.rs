@@ -1,0 +1,117 @@
+//! Reads `[[send_connector]]` (fact sheet section 4.4).
+
+use std::ops::Range;
+use std::time::Duration;
+
+use gatepost_mail::Domain;
+use toml::de::DeTable;
+
+use super::reader::{Collector, Fields};
+use super::receive_connectors::LOGGING_LEVELS;
+use super::values;
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::send_connector::SendConnector;
+
+const HEADER: &str = "[[send_connector]]";
+const DAY: u64 = 24 * 60 * 60;
+
+/// Exchange's properties that have no effect here yet.
+const PLANNED: &[&str] = &[
+    "authentication_credential",
+    "cloud_services_mail_enabled",
+    "connector_type",
+    "domain_secure_enabled",
+    "error_policies",
+    "force_helo",
+    "frontend_proxy_enabled",
+    "is_coexistence_connector",
+    "is_scoped_connector",
+    "linked_receive_connector",
+    "require_oorg",
+    "smart_host_auth_mechanism",
+    "source_ip_address",
+    "source_transport_servers",
+    "tls_auth_level",
+    "tls_certificate_name",
+    "tls_domain",
+    "usage",
+    "use_external_dns_servers_enabled",
+];
+
+/// Reads one connector. Where a value is wrong, that is noted and the default stands in for it.
+pub(super) fn read<'t>(
+    collector: &mut Collector<'t>,
+    table: &DeTable<'t>,
+    span: Range<usize>,
+    server_name: &Domain,
+) -> SendConnector {
+    let mut fields = Fields::new(collector, HEADER, table, span);
+    let name = fields.required("name", "write name = \"...\": it tells this connector from the others", |value| {
+        values::name(value).map(str::to_owned)
+    });
+    let address_spaces = fields.required_list(
+        "address_spaces",
+        "write which domains it leads to: address_spaces = [\"SMTP:*;1\"] for all",
+        |value, _| values::address_space(value),
+    );
+    let port = fields.optional("port", values::number(1, 65_535)).unwrap_or(25);
+    let port = u16::try_from(port).expect("it is at most 65535");
+    let smart_hosts = fields.list("smart_hosts", |value, _| values::smart_host(value)).unwrap_or_default();
+    let has_smart_hosts = !smart_hosts.is_empty() || fields.is_bad("smart_hosts");
+    let dns_routing = fields.optional("dns_routing_enabled", values::boolean);
+    let flag = |fields: &mut Fields<'_, '_, 't>, key| fields.optional(key, values::boolean);
+    let connector = SendConnector {
+        name: name.unwrap_or_default().into(),
+        comment: fields.optional("comment", values::comment).unwrap_or_default(),
+        enabled: flag(&mut fields, "enabled").unwrap_or(true),
+        address_spaces: address_spaces.into_iter().map(|(space, _)| space).collect(),
+        smart_hosts: smart_hosts.into_iter().map(|(host, _)| values::with_port(host, port)).collect(),
+        dns_routing_enabled: dns_routing.unwrap_or(!has_smart_hosts),
+        port,
+        fqdn: fields.optional("fqdn", values::domain).unwrap_or_else(|| server_name.clone()),
+        require_tls: flag(&mut fields, "require_tls").unwrap_or(false),
+        ignore_starttls: flag(&mut fields, "ignore_starttls").unwrap_or(false),
+        max_message_size: fields
+            .optional("max_message_size", values::size_or_unlimited(MESSAGE_BYTES_MAX))
+            .unwrap_or(Some(35 << 20)),
+        smtp_max_messages_per_connection: fields
+            .optional("smtp_max_messages_per_connection", values::number(1, i32::MAX as u32))
+            .unwrap_or(20),
+        connection_inactivity_timeout: fields
+            .optional("connection_inactivity_timeout", values::time_span(1, DAY))
+            .unwrap_or(Duration::from_secs(10 * 60)),
+        protocol_logging_level: fields
+            .optional("protocol_logging_level", values::choice(LOGGING_LEVELS))
+            .unwrap_or_default(),
+        span: fields.span_of("name"),
+    };
+    if has_smart_hosts && dns_routing == Some(true) {
+        fields.error_at(
+            "dns_routing_enabled",
+            "`dns_routing_enabled` cannot be true where smart_hosts are given",
+            "write dns_routing_enabled = false to use the smart hosts, or remove smart_hosts to use MX records",
+        );
+    }
+    if !has_smart_hosts && dns_routing == Some(false) {
+        fields.error_at(
+            "dns_routing_enabled",
+            "this connector leads nowhere: it has no smart_hosts and does not use MX records",
+            "write smart_hosts = [\"relay.example.net\"] or dns_routing_enabled = true",
+        );
+    }
+    if connector.require_tls && connector.ignore_starttls {
+        fields.error_at(
+            "ignore_starttls",
+            "`ignore_starttls` cannot be true where require_tls is",
+            "write ignore_starttls = false, or require_tls = false",
+        );
+    }
+    for key in ["max_per_domain_outbound_connections", "max_outbound_connections"] {
+        if fields.value(key).is_some() {
+            let remedy = format!("write it in [transport]: {key} = 20");
+            fields.error_at(key, format!("`{key}` is a limit of the whole server"), remedy);
+        }
+    }
+    fields.finish(PLANNED);
+    connector
+}
