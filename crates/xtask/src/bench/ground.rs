@@ -1,0 +1,154 @@
+//! The ground a benchmark stands on: a folder on a disk, free ports, processes that are waited for and stopped.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use super::keeper::Keeper;
+use super::meter::{self, Meter};
+
+/// How often a condition is looked at again while we wait for it.
+const LOOK: Duration = Duration::from_millis(2);
+
+pub(super) struct Ground {
+    // Dropped before the folder: a keeper that gets no farewell removes it.
+    pub keeper: Rc<Keeper>,
+    folder: TempDir,
+    /// Where control groups can be made, when they can.
+    control_groups: Option<PathBuf>,
+}
+
+impl Ground {
+    pub fn lay(below: &Path) -> io::Result<Ground> {
+        let folder = tempfile::Builder::new().prefix("gatepost-bench-").tempdir_in(below)?;
+        // Postfix's processes run as another user and must get through.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        let control_groups = meter::control_groups();
+        let keeper = Rc::new(Keeper::start(folder.path(), control_groups.as_deref())?);
+        Ok(Ground { keeper, folder, control_groups })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder of its own for one relay in one round.
+    pub fn subfolder(&self, name: &str) -> io::Result<TempDir> {
+        let folder = tempfile::Builder::new().prefix(name).tempdir_in(self.folder())?;
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        Ok(folder)
+    }
+
+    pub fn meter(&self, name: &str) -> Meter {
+        Meter::new(self.control_groups.as_deref(), name)
+    }
+
+    /// How CPU time is measured here, for the report.
+    pub fn method(&self) -> &'static str {
+        match self.control_groups {
+            Some(_) => "control group of all the relay's processes (cpu.stat)",
+            None => "sum over /proc/PID/stat of the relay's living processes with their reaped children",
+        }
+    }
+
+    /// Starts a process in a group of its own, known to the keeper.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Process> {
+        let child = command.process_group(0).spawn().map_err(|error| {
+            io::Error::new(error.kind(), format!("{} does not start: {error}", command.get_program().display()))
+        })?;
+        self.keeper.hold(child.id());
+        Ok(Process { child, keeper: Rc::clone(&self.keeper) })
+    }
+}
+
+/// A process that does not outlive this value.
+pub(super) struct Process {
+    child: Child,
+    keeper: Rc<Keeper>,
+}
+
+impl Process {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end; an error when it takes longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
+        let mut status = None;
+        wait_until(limit, "the process to end", || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        })?;
+        Ok(status.expect("the wait ended because there is a status"))
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        for signal in [Signal::TERM, Signal::KILL] {
+            if self.runs() {
+                stop_group(self.id(), signal);
+                let _ = self.wait(PATIENCE);
+            }
+        }
+        self.keeper.release(self.id());
+    }
+}
+
+/// Sends a signal to a process group; one that is gone already needs none.
+pub(super) fn stop_group(leader: u32, signal: Signal) {
+    if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(leader, signal);
+    }
+}
+
+/// A loopback address whose port was free a moment ago.
+pub(super) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// Waits until somebody accepts connections at `address`.
+pub(super) fn wait_until_open(address: SocketAddr, limit: Duration, mut alive: impl FnMut() -> bool) -> io::Result<()> {
+    wait_until(limit, &format!("a listener at {address}"), || {
+        if !alive() {
+            return Err(io::Error::other(format!("the process that should listen at {address} has ended")));
+        }
+        Ok(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok())
+    })
+    .map(|_| ())
+}
+
+/// Waits until a condition holds; returns when that was.
+pub(super) fn wait_until(
+    limit: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> io::Result<bool>,
+) -> io::Result<Instant> {
+    let start = Instant::now();
+    loop {
+        if holds()? {
+            return Ok(Instant::now());
+        }
+        if start.elapsed() > limit {
+            let message = format!("waited {} s for {what}, in vain", limit.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        thread::sleep(LOOK);
+    }
+}

@@ -1,0 +1,167 @@
+//! The load: Postfix's smtp-source makes it, Postfix's smtp-sink takes it. Both are part of what a round costs.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::ground::{Ground, Process, free_address, wait_until, wait_until_open};
+use super::meter::Meter;
+use super::options::Options;
+
+const SOURCE: &str = "smtp-source";
+const SINK: &str = "smtp-sink";
+const SINK_BACKLOG: &str = "1024";
+/// smtp-sink leaves further connections in the backlog.
+const SINK_CONNECTIONS_MAX: &str = "4000";
+/// smtp-sink refuses to run as root.
+const UNPRIVILEGED: &str = "nobody";
+const START: Duration = Duration::from_secs(20);
+
+/// An error that says what to install when the tools are missing.
+pub(super) fn installed() -> io::Result<()> {
+    for tool in [SOURCE, SINK] {
+        find(tool).ok_or_else(|| {
+            io::Error::other(format!(
+                "{tool} is not installed; on Debian: apt-get install --no-install-recommends postfix"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// A program in PATH or in the folders that a user's PATH often lacks.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// smtp-sink on a free port, with its running counter.
+pub(super) struct Sink {
+    address: SocketAddr,
+    counter: PathBuf,
+    // Dropped in this order: first the process, then what measured it and the folder that it writes to.
+    _process: Process,
+    meter: Meter,
+    _folder: TempDir,
+}
+
+impl Sink {
+    pub fn start(ground: &Ground) -> io::Result<Sink> {
+        let address = free_address()?;
+        // The counter is written for each message: in memory, not on the disk that is measured.
+        let memory = Path::new("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => tempfile::Builder::new().prefix("gatepost-bench-").tempdir_in(memory)?,
+            false => ground.subfolder("sink-")?,
+        };
+        let counter = folder.path().join("counter");
+        let meter = ground.meter("sink");
+        let mut command = meter.command(find(SINK).unwrap_or_else(|| SINK.into()));
+        if rustix::process::geteuid().is_root() {
+            command.args(["-u", UNPRIVILEGED]);
+        }
+        command.args(["-c", "-m", SINK_CONNECTIONS_MAX, &address.to_string(), SINK_BACKLOG]);
+        let mut process = ground.spawn(command.stdin(Stdio::null()).stdout(File::create(&counter)?))?;
+        meter.watch(process.id());
+        wait_until_open(address, START, || process.runs())?;
+        Ok(Sink { address, meter, counter, _process: process, _folder: folder })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Messages taken so far.
+    pub fn count(&self) -> io::Result<u64> {
+        const TAIL_BYTES: u64 = 400;
+        let mut file = File::open(&self.counter)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut tail = String::new();
+        file.read_to_string(&mut tail)?;
+        Ok(last_count(&tail).unwrap_or(0))
+    }
+
+    /// Waits until it has taken `count` messages; returns when that was.
+    pub fn wait_for(&self, count: u64, limit: Duration) -> io::Result<Instant> {
+        wait_until(limit, &format!("message {count} at the sink"), || Ok(self.count()? >= count)).map_err(|error| {
+            let arrived = self.count().unwrap_or(0);
+            io::Error::new(error.kind(), format!("{error}: {arrived} have arrived"))
+        })
+    }
+}
+
+/// The last whole one of the counters that smtp-sink writes, such as `sess=5 quit=0 mesg=123`, each ended by a carriage
+/// return.
+fn last_count(tail: &str) -> Option<u64> {
+    tail.rsplit('\r').skip(1).find_map(|line| line.rsplit_once("mesg=")?.1.trim().parse().ok())
+}
+
+/// smtp-source at work.
+pub(super) struct Source {
+    process: Process,
+    messages_path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Source {
+    /// Begins to send `messages` to `to`.
+    pub fn start(ground: &Ground, options: &Options, messages: u64, to: SocketAddr) -> io::Result<Source> {
+        let folder = ground.subfolder("source-")?;
+        let messages_path = folder.path().join("messages");
+        let mut command = Command::new(find(SOURCE).unwrap_or_else(|| SOURCE.into()));
+        // -d: the next message over the same connection.
+        if !options.single {
+            command.arg("-d");
+        }
+        command
+            .args(["-s", &options.sessions.min(messages).to_string()])
+            .args(["-l", &options.size_bytes.to_string()])
+            .args(["-m", &messages.to_string()])
+            .args(["-M", "source.bench.test", "-f", "sender@source.bench.test", "-t", "recipient@sink.bench.test"])
+            .arg(to.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&messages_path)?);
+        Ok(Source { process: ground.spawn(&mut command)?, messages_path, _folder: folder })
+    }
+
+    /// Waits until every message has its 250; returns when that was.
+    pub fn finish(mut self, limit: Duration) -> io::Result<Instant> {
+        let status = self.process.wait(limit)?;
+        let end = Instant::now();
+        if status.success() {
+            return Ok(end);
+        }
+        let words = fs::read_to_string(&self.messages_path).unwrap_or_default();
+        Err(io::Error::other(format!("smtp-source gave up ({status}): {}", words.trim())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_complete_count_is_read() {
+        for (tail, expected) in [
+            ("", None),
+            ("sess=1 quit=0 mesg=0", None),
+            ("sess=1 quit=0 mesg=0\r", Some(0)),
+            ("mesg=41\rsess=1 quit=0 mesg=42\r", Some(42)),
+            ("sess=1 quit=0 mesg=42\rsess=1 quit=0 mesg=4", Some(42)),
+        ] {
+            assert_eq!(last_count(tail), expected, "{tail:?}");
+        }
+    }
+}
