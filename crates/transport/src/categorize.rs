@@ -83,9 +83,8 @@ pub fn enqueue_from_spool(running: &Running, id: MessageId, recipients: Option<&
         }
     };
     let revision = running.revision();
-    let is_pending = |index: &u32| {
-        states.get(*index as usize).is_some_and(|state| state.state == gatepost_spool::State::Pending)
-    };
+    let is_pending =
+        |index: &u32| states.get(*index as usize).is_some_and(|state| state.state == gatepost_spool::State::Pending);
     let all: Vec<u32> = match recipients {
         Some(recipients) => recipients.iter().copied().filter(is_pending).collect(),
         None => (0..u32::try_from(states.len()).unwrap_or(u32::MAX)).filter(is_pending).collect(),

@@ -303,8 +303,18 @@ impl DeliveryQueue {
     pub fn take_message(&self, id: MessageId) -> Vec<Entry> {
         let mut waiting = self.lock();
         let mut taken = Vec::new();
-        waiting.ready.retain(|entry| entry.id != id || { taken.push(entry.clone()); false });
-        waiting.later.retain(|Reverse(later)| later.entry.id != id || { taken.push(later.entry.clone()); false });
+        waiting.ready.retain(|entry| {
+            entry.id != id || {
+                taken.push(entry.clone());
+                false
+            }
+        });
+        waiting.later.retain(|Reverse(later)| {
+            later.entry.id != id || {
+                taken.push(later.entry.clone());
+                false
+            }
+        });
         taken
     }
 
@@ -432,11 +442,8 @@ impl Queues {
             queue.lock().retired = true;
             queue.wake.notify_waiters();
         }
-        let queue = Arc::new(DeliveryQueue::new(
-            key.clone(),
-            connector.cloned(),
-            self.connections_max.load(Ordering::Relaxed),
-        ));
+        let queue =
+            Arc::new(DeliveryQueue::new(key.clone(), connector.cloned(), self.connections_max.load(Ordering::Relaxed)));
         table.insert(key.clone(), queue.clone());
         queue
     }

@@ -17,7 +17,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gatepost_mail::Reply;
-use gatepost_policy::{limits, receive_connector};
+use gatepost_policy::limits;
+use gatepost_policy::receive_connector::{self, ProtocolLoggingLevel};
 use gatepost_smtp::{Output, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -54,15 +55,15 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
         tracing::info!(%peer, %local, verdict = "refused", "no receive connector for this peer");
         return;
     };
-    let place = running.connections.enter(&connector.name, peer.ip(), |total, from_source| {
-        limits::connections(&connector, total, from_source)
-    });
+    let place = running
+        .connections
+        .enter(&connector.name, peer.ip(), |total, from_source| limits::connections(&connector, total, from_source));
     let refusal = place.as_ref().err().copied();
     let _place = place.ok();
     let _ = socket.set_nodelay(true);
 
     let mut stop = running.stop.subscribe();
-    let transcript = connector.protocol_logging_level.is_verbose().then(|| {
+    let transcript = (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose).then(|| {
         let name = format!("{}\\{}", revision.settings.server.name, connector.name);
         running.transcripts.begin(Direction::Receive, name, local, peer)
     });

@@ -38,7 +38,12 @@ pub struct Attempt {
 pub type StillPending = (u32, u64);
 
 /// Records what became of an attempt. Hands on the recipients that are to be tried again.
-pub async fn conclude(running: &Running, message: &Message, attempts: Vec<Attempt>, next_hop: &str) -> Vec<StillPending> {
+pub async fn conclude(
+    running: &Running,
+    message: &Message,
+    attempts: Vec<Attempt>,
+    next_hop: &str,
+) -> Vec<StillPending> {
     let now = now_ms();
     let schedule = running.revision().settings.retry;
     let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(attempts.len());
@@ -202,8 +207,7 @@ async fn commit(
         arrival: Arrival { time_ms: now, peer: None, connector: "".into(), principal: "".into() },
     };
     let id = staged.id();
-    let plan =
-        categorize::plan(&running.revision().settings, &envelope, std::iter::once(0), content.len() as u64);
+    let plan = categorize::plan(&running.revision().settings, &envelope, std::iter::once(0), content.len() as u64);
     staged.commit(envelope, Vec::new()).await?;
     categorize::enqueue(running, id, now, plan, None);
     count(&running.counters.reports);

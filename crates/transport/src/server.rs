@@ -72,7 +72,9 @@ fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied if address.port() < 1024 => {
             " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
         }
-        io::ErrorKind::AddrNotAvailable => " (this machine does not have that address: `ip address` lists those it has)",
+        io::ErrorKind::AddrNotAvailable => {
+            " (this machine does not have that address: `ip address` lists those it has)"
+        }
         _ => "",
     }
 }
@@ -175,8 +177,11 @@ fn tell_of_recovery(recovery: &Recovery) {
     if recovery.segments > 0 {
         let duration_ms = u64::try_from(recovery.duration.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            messages = recovery.live.len(), segments = recovery.segments, torn_bytes = recovery.torn_bytes,
-            duration_ms, "recovered the spool"
+            messages = recovery.live.len(),
+            segments = recovery.segments,
+            torn_bytes = recovery.torn_bytes,
+            duration_ms,
+            "recovered the spool"
         );
     }
 }

@@ -10,10 +10,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use gatepost_mail::{Recipient, Reply};
-use gatepost_policy::send_connector::SendConnector;
-use gatepost_smtp::{
-    Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish, Transaction,
-};
+use gatepost_policy::send_connector::{ProtocolLoggingLevel, SendConnector};
+use gatepost_smtp::{Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish, Transaction};
 use gatepost_spool::Message;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -91,7 +89,11 @@ enum Event {
 ///
 /// # Errors
 /// [`ConnectError`] with a reply for queue listings and reports.
-pub async fn open(running: &Arc<Running>, connector: &SendConnector, target: &Target) -> Result<Connection, ConnectError> {
+pub async fn open(
+    running: &Arc<Running>,
+    connector: &SendConnector,
+    target: &Target,
+) -> Result<Connection, ConnectError> {
     let wish = match (connector.require_tls, connector.ignore_starttls) {
         (true, _) => TlsWish::Required,
         (false, true) => TlsWish::Never,
@@ -136,18 +138,15 @@ impl Connection {
         };
         let socket = within(CONNECT_MAX, TcpStream::connect(target.address)).await.map_err(failed)?;
         let _ = socket.set_nodelay(true);
-        let transcript = match (connector.protocol_logging_level.is_verbose(), socket.local_addr()) {
+        let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
+        {
             (true, Ok(local)) => {
                 let name = format!("{}\\{}", running.revision().settings.server.name, connector.name);
                 Some(running.transcripts.begin(Direction::Send, name, local, target.address))
             }
             _ => None,
         };
-        let options = Options {
-            hello_name: connector.fqdn.to_string(),
-            tls: wish,
-            timeouts: timeouts(connector),
-        };
+        let options = Options { hello_name: connector.fqdn.to_string(), tls: wish, timeouts: timeouts(connector) };
         let mut connection = Connection {
             stream: Stream::Plain(socket),
             client: Client::new(Instant::now(), options),

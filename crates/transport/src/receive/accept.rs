@@ -92,9 +92,10 @@ impl Visit {
             }
             None if header.too_large => Some(Refusal::HeaderTooLarge),
             None => {
-                let [received, received_local] = [header.received_count, header.received_local_count].map(|n| n as usize);
+                let [received, received_local] =
+                    [header.received_count, header.received_local_count].map(|n| n as usize);
                 limits::hops(&self.connector, received, received_local).err()
-            },
+            }
         };
         if let Some(refusal) = refusal {
             return self.refuse("DATA", &sender, refusal);

@@ -11,9 +11,7 @@ use gatepost_mail::{Recipient, Reply, trace};
 use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, authentication, limits, permission, relay, sender};
-use gatepost_smtp::{
-    Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer,
-};
+use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::accept::Incoming;
 use crate::authenticate::Checked;
