@@ -92,11 +92,13 @@ impl ReplyReader {
             _ => (None, &*text),
         };
         let mut gathered = match self.before.take() {
-            None => Gathered { code, status, text: String::new(), lines: 0 },
+            None => Gathered { code, status: None, text: String::new(), lines: 0 },
             // RFC 5321 section 4.2.1: the code is the same on every line.
             Some(before) if before.code != code || before.lines == LINES_MAX => return Err(Nonsense),
             Some(before) => before,
         };
+        // Some peers open with a line of their own and bring the status code on the second.
+        gathered.status = gathered.status.or(status);
         if gathered.lines > 0 {
             push_text(&mut gathered.text, "\n");
         }
