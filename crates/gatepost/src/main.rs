@@ -1,2 +1,35 @@
-//! Placeholder.
-fn main() {}
+//! The `gatepost` program: reads the command line, wires the parts and owns nothing else.
+//!
+//! Modules stand in reading order; each uses only modules listed below it.
+
+mod serve;
+mod commands;
+mod first_steps;
+mod cli;
+mod log;
+mod terminal;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = cli.config_file();
+    let out = &mut std::io::stdout().lock();
+    let outcome = match cli.command {
+        Command::Serve(arguments) => serve::run(out, &config, &arguments),
+        Command::Check(arguments) => commands::check(out, &config.path, &arguments),
+        Command::User(command) => commands::user(out, &config.path, command),
+        Command::Queue(command) => commands::queue(out, &config.path, command),
+        Command::Status(arguments) => commands::status(out, &config.path, arguments.json),
+        Command::Reload(arguments) => commands::reload(out, &config.path, arguments.json),
+        Command::Completion { shell } => commands::completion(out, shell),
+        Command::Version => commands::version(out),
+    };
+    outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}

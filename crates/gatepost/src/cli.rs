@@ -1,0 +1,333 @@
+//! The command line: what can be asked, and the help that teaches it.
+//!
+//! Takes the arguments, hands on values. Never does anything.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// The variable that names the settings file.
+pub const CONFIG_VARIABLE: &str = "GATEPOST_CONFIG";
+const CONFIG_NAME: &str = "gatepost.toml";
+const CONFIG_SYSTEM: &str = "/etc/gatepost/gatepost.toml";
+
+const EXAMPLES: &str = "\
+Examples:
+  gatepost serve                       run the server; creates a safe gatepost.toml if there is none
+  gatepost check                       report every problem of the settings, each with its remedy
+  gatepost reload                      put a changed settings file in force, whole or not at all
+  gatepost user add alice --address alice@contoso.com
+  gatepost queue list --next-hop example.com
+  gatepost queue retry --all
+  gatepost status --json | jq .queues
+
+Settings file: --config FILE, else $GATEPOST_CONFIG, else ./gatepost.toml, else /etc/gatepost/gatepost.toml.
+
+Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running.";
+
+/// An SMTP transport server for controlled relay.
+///
+/// Printers, backup software and applications send mail through it without logging in, each through a gate that is
+/// exactly as wide as it needs. Every accepted message is on disk before it is acknowledged.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// The settings file
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(ServeArguments),
+    /// Report every problem of the settings file
+    Check(CheckArguments),
+    /// Add, list and remove the users who may authenticate
+    #[command(subcommand)]
+    User(UserCommand),
+    /// See and steer the messages that are waiting
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Show how the running server is doing
+    Status(JsonArguments),
+    /// Put a changed settings file in force, whole or not at all
+    Reload(JsonArguments),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  gatepost completion bash > /etc/bash_completion.d/gatepost")]
+    Completion {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+const SERVE_HELP: &str = "\
+Without a settings file a safe one is created: it listens on loopback only and relays for nobody.
+
+Signals: SIGTERM and SIGINT finish open transactions, for at most 30 seconds; SIGHUP reloads the settings.
+Log lines go to standard error. GATEPOST_LOG says which: info (the default), debug, or info,gatepost_transport=debug.
+
+Examples:
+  gatepost serve
+  gatepost serve --config /etc/gatepost/gatepost.toml --log-format json";
+
+/// `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_HELP)]
+pub struct ServeArguments {
+    /// How log lines look; by default human on a terminal and json otherwise
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text
+    Human,
+    /// One JSON object on each line
+    Json,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code 3 if there are problems.
+
+Examples:
+  gatepost check
+  gatepost check /tmp/proposed.toml
+  gatepost check --json | jq '.problems[].message'")]
+pub struct CheckArguments {
+    /// The file to check instead of the settings file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// For commands that take nothing else.
+#[derive(Debug, Args)]
+pub struct JsonArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `user`.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user, or set the password of one who is there
+    #[command(after_help = "\
+The password is asked for twice, or read from the first line of standard input. Its hash is kept in the data folder
+(file credentials, mode 0600), never in the settings file. A running server takes the user at once.
+
+Examples:
+  gatepost user add alice --address alice@contoso.com
+  gatepost user add alice                                 set a new password
+  pwgen -s 20 1 | gatepost user add scanner --password-stdin")]
+    Add {
+        /// The name to authenticate with
+        name: String,
+        /// An address that the user may send as; can be given several times
+        #[arg(long = "address", value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the users
+    List(JsonArguments),
+    /// Remove a user with the password
+    Remove {
+        /// The name to authenticate with
+        name: String,
+    },
+}
+
+/// `queue`.
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List the messages that are waiting, oldest first
+    #[command(after_help = "\
+Examples:
+  gatepost queue list
+  gatepost queue list --next-hop example.com --limit 20
+  gatepost queue list --sender scanner@contoso.com --json")]
+    List(QueueListArguments),
+    /// Show one message: recipients, attempts, header
+    #[command(after_help = "Example:\n  gatepost queue show 4711")]
+    Show {
+        /// The queue id, as the server's 250 named it
+        id: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try again now
+    #[command(after_help = "\
+Examples:
+  gatepost queue retry 4711
+  gatepost queue retry --next-hop relay.example.net
+  gatepost queue retry --all")]
+    Retry(RetryArguments),
+    /// Take a message out of the queue
+    #[command(after_help = "\
+The sender gets a non-delivery report unless --no-report is given.
+
+Examples:
+  gatepost queue remove 4711
+  gatepost queue remove 4711 --no-report")]
+    Remove {
+        /// The queue id, as the server's 250 named it
+        id: u64,
+        /// Tell the sender nothing
+        #[arg(long)]
+        no_report: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `queue list`.
+#[derive(Debug, Args)]
+pub struct QueueListArguments {
+    /// Only messages that wait for a next hop with this in its name
+    #[arg(long, value_name = "TEXT")]
+    pub next_hop: Option<String>,
+    /// Only messages with this in the sender's address
+    #[arg(long, value_name = "TEXT")]
+    pub sender: Option<String>,
+    /// Only messages with this in a recipient's address
+    #[arg(long, value_name = "TEXT")]
+    pub recipient: Option<String>,
+    /// At most so many messages, up to 1000
+    #[arg(long, value_name = "COUNT", default_value_t = gatepost_manage::resource::QUEUE_LIMIT_DEFAULT)]
+    pub limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `queue retry`.
+#[derive(Debug, Args)]
+pub struct RetryArguments {
+    #[command(flatten)]
+    which: RetryWhich,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct RetryWhich {
+    /// The queue id of one message
+    id: Option<u64>,
+    /// Everything that waits
+    #[arg(long)]
+    all: bool,
+    /// Whatever waits for a next hop with this in its name
+    #[arg(long, value_name = "TEXT")]
+    next_hop: Option<String>,
+}
+
+/// What to try again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Everything.
+    All,
+    /// One message.
+    Message(u64),
+    /// What waits for these next hops.
+    NextHop(String),
+}
+
+impl RetryArguments {
+    /// What was chosen; the parser holds that it is exactly one.
+    pub fn which(&self) -> Retry {
+        match (&self.which.id, &self.which.next_hop) {
+            (Some(id), _) => Retry::Message(*id),
+            (None, Some(next_hop)) => Retry::NextHop(next_hop.clone()),
+            (None, None) => Retry::All,
+        }
+    }
+}
+
+/// Which settings file is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it was named, so that other commands have to name it too.
+    pub is_named: bool,
+}
+
+impl Cli {
+    /// The settings file that this command is about.
+    pub fn config_file(&self) -> ConfigFile {
+        let variable = std::env::var_os(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        choose_config(self.config.clone().or(variable), |path| path.exists())
+    }
+}
+
+fn choose_config(named: Option<PathBuf>, exists: impl Fn(&Path) -> bool) -> ConfigFile {
+    if let Some(path) = named {
+        return ConfigFile { path, is_named: true };
+    }
+    let here = Path::new(CONFIG_NAME);
+    let system = Path::new(CONFIG_SYSTEM);
+    let path = if !exists(here) && exists(system) { system } else { here };
+    ConfigFile { path: path.to_path_buf(), is_named: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_settings_file_is_the_named_one_else_here_else_the_systems() {
+        let named = Some(PathBuf::from("x.toml"));
+        for (named, existing, expected) in [
+            (named, &["gatepost.toml", CONFIG_SYSTEM][..], ("x.toml", true)),
+            (None, &["gatepost.toml", CONFIG_SYSTEM][..], ("gatepost.toml", false)),
+            (None, &[CONFIG_SYSTEM][..], (CONFIG_SYSTEM, false)),
+            (None, &[][..], ("gatepost.toml", false)),
+        ] {
+            let chosen = choose_config(named, |path| existing.iter().any(|known| Path::new(known) == path));
+            assert_eq!((chosen.path.to_str(), chosen.is_named), (Some(expected.0), expected.1));
+        }
+    }
+
+    #[test]
+    fn what_to_retry_is_exactly_one_thing() {
+        let parse = |arguments: &[&str]| {
+            let all = ["gatepost", "queue", "retry"].iter().chain(arguments);
+            Cli::try_parse_from(all).map(|cli| match cli.command {
+                Command::Queue(QueueCommand::Retry(retry)) => retry.which(),
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(parse(&["7"]).ok(), Some(Retry::Message(7)));
+        assert_eq!(parse(&["--all"]).ok(), Some(Retry::All));
+        assert_eq!(parse(&["--next-hop", "x"]).ok(), Some(Retry::NextHop("x".into())));
+        for wrong in [&[][..], &["7", "--all"], &["--all", "--next-hop", "x"], &["seven"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

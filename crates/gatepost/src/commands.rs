@@ -1,0 +1,55 @@
+//! The commands besides `serve`: short-lived, each a few questions to files or to the running server.
+//!
+//! Takes parsed arguments, writes text or JSON to `out`, hands back a failure with its exit code. Never opens a spool
+//! file of a running server (invariant I11).
+
+mod queue;
+mod user;
+mod reload;
+mod status;
+mod check;
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::CommandFactory;
+use gatepost_manage::Client;
+use serde::Serialize;
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+
+pub use check::check;
+pub use queue::queue;
+pub use reload::reload;
+pub use status::status;
+pub use user::user;
+
+/// `completion`: the script that makes a shell complete our commands.
+pub fn completion(out: &mut dyn Write, shell: clap_complete::Shell) -> Result<(), Failure> {
+    // Into memory first: the generator panics when its output cannot be written.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gatepost", &mut script);
+    Ok(out.write_all(&script)?)
+}
+
+/// `version`.
+pub fn version(out: &mut dyn Write) -> Result<(), Failure> {
+    Ok(writeln!(out, "gatepost {}", env!("CARGO_PKG_VERSION"))?)
+}
+
+/// The running server of the settings file at `config`, which may have problems: only its data folder is asked for.
+fn client(config: &Path) -> Result<Client, Failure> {
+    Ok(Client::new(&gatepost_manage::document::data_dir(config)?))
+}
+
+/// Runs one call to the server to its end.
+fn wait_for<T>(call: impl Future<Output = Result<T, gatepost_manage::ClientError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(call)?)
+}
+
+fn write_json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::of)?;
+    Ok(writeln!(out, "{text}")?)
+}

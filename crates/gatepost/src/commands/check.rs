@@ -1,0 +1,109 @@
+//! `gatepost check`: every problem of the settings file at once, and of the files that it names.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use gatepost_manage::LoadError;
+use gatepost_manage::credentials::{Secrets, SecretsError};
+use gatepost_manage::document::Document;
+use gatepost_manage::resource::SettingsProblem;
+use gatepost_transport::tls::{self, TlsError};
+use serde::Serialize;
+
+use super::write_json;
+use crate::cli::CheckArguments;
+use crate::failure::Failure;
+use crate::terminal::{count, stderr_has_colour, stdout_has_colour};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    problems: Vec<SettingsProblem>,
+    warnings: Vec<SettingsProblem>,
+    /// Problems of the files that the settings name; they have no line.
+    files: Vec<String>,
+    /// Files that this user may not read, so that nothing can be said about them.
+    unchecked: Vec<String>,
+}
+
+/// Checks the settings file, or the one that was named instead.
+pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> Result<(), Failure> {
+    let path = arguments.file.as_deref().unwrap_or(config);
+    let mut report = Report {
+        file: path.display().to_string(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        files: Vec::new(),
+        unchecked: Vec::new(),
+    };
+    let document = match Document::read(path) {
+        Ok(document) => document,
+        Err(LoadError::Problems(faulty)) if arguments.json => {
+            report.problems = faulty.problems.iter().map(SettingsProblem::from).collect();
+            write_json(out, &report)?;
+            return Err(Failure::Settings(String::new()));
+        }
+        Err(LoadError::Problems(faulty)) => {
+            writeln!(out, "{}\n", faulty.render(stdout_has_colour()).trim_end())?;
+            out.flush()?;
+            return Err(Failure::Settings(format!("{faulty}")));
+        }
+        Err(other) => return Err(other.into()),
+    };
+    report.warnings = document.settings.warnings.iter().map(SettingsProblem::from).collect();
+    check_files(&document, &mut report);
+    if arguments.json {
+        write_json(out, &report)?;
+        return if report.files.is_empty() { Ok(()) } else { Err(Failure::Settings(String::new())) };
+    }
+    write_report(out, &document, &report)
+}
+
+fn write_report(out: &mut dyn Write, document: &Document, report: &Report) -> Result<(), Failure> {
+    if !report.warnings.is_empty() {
+        writeln!(out, "{}\n", document.render_warnings(stdout_has_colour()).trim_end())?;
+    }
+    for unchecked in &report.unchecked {
+        writeln!(out, "not checked: {unchecked}")?;
+    }
+    out.flush()?;
+    if !report.files.is_empty() {
+        let (bold, plain) = if stderr_has_colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let lines: Vec<_> = report.files.iter().map(|fault| format!("{bold}error{plain}: {fault}")).collect();
+        return Err(Failure::Settings(lines.join("\n")));
+    }
+    let settings = &document.settings;
+    writeln!(
+        out,
+        "{}: no problems{} ({}, {}, {})",
+        report.file,
+        match report.warnings.len() as u64 {
+            0 => String::new(),
+            warnings => format!(", {}", count(warnings, "warning", "warnings")),
+        },
+        count(settings.receive_connectors.len() as u64, "receive connector", "receive connectors"),
+        count(settings.send_connectors.len() as u64, "send connector", "send connectors"),
+        count(settings.accepted_domains.len() as u64, "accepted domain", "accepted domains"),
+    )?;
+    Ok(())
+}
+
+/// The files that the settings name: what would keep the server from starting is a problem of the settings as well.
+/// Without `[tls]` nothing is looked at, because looking would make the certificate.
+fn check_files(document: &Document, report: &mut Report) {
+    if document.settings.tls.is_some()
+        && let Err(error) = tls::server_config(&document.settings)
+    {
+        let is_denied = matches!(&error, TlsError::Read { source, .. } if is_denied(source));
+        if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
+    }
+    if let Err(error) = Secrets::read(&document.settings.server.data_dir) {
+        let is_denied = matches!(&error, SecretsError::Io { source, .. } if is_denied(source));
+        if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}

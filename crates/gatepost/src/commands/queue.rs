@@ -1,0 +1,223 @@
+//! `gatepost queue`: the messages that wait, seen and steered through the running server.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gatepost_manage::resource::{
+    Message, MessageDetail, QueueListing, QueueQuery, Recipient, RecipientState, RemoveQuery, Retried, RetryRequest,
+};
+
+use super::{client, wait_for, write_json};
+use crate::cli::{QueueCommand, QueueListArguments, Retry, RetryArguments};
+use crate::failure::Failure;
+use crate::terminal::{Table, ago, ahead, count, harmless, moment, size};
+
+/// Lists, shows, retries or removes.
+pub fn queue(out: &mut dyn Write, config: &Path, command: QueueCommand) -> Result<(), Failure> {
+    match command {
+        QueueCommand::List(arguments) => list(out, config, arguments),
+        QueueCommand::Show { id, json } => show(out, config, id, json),
+        QueueCommand::Retry(arguments) => retry(out, config, &arguments),
+        QueueCommand::Remove { id, no_report, json } => {
+            let removed = wait_for(client(config)?.remove(id, RemoveQuery { report: !no_report }))?;
+            if json {
+                return write_json(out, &removed);
+            }
+            let report = if no_report { "without a report" } else { "with a report to its sender" };
+            Ok(writeln!(out, "Removed message {id}, {report}.")?)
+        }
+    }
+}
+
+fn list(out: &mut dyn Write, config: &Path, arguments: QueueListArguments) -> Result<(), Failure> {
+    let query = QueueQuery {
+        next_hop: arguments.next_hop,
+        sender: arguments.sender,
+        recipient: arguments.recipient,
+        limit: Some(arguments.limit),
+    };
+    let listing = wait_for(client(config)?.queue(&query))?;
+    if arguments.json {
+        return write_json(out, &listing);
+    }
+    Ok(write_listing(out, &listing, now_ms())?)
+}
+
+fn write_listing(out: &mut dyn Write, listing: &QueueListing, now: u64) -> io::Result<()> {
+    if listing.total == 0 {
+        return writeln!(out, "No message waits.");
+    }
+    let mut table = Table::new(&["ID", "ARRIVED", "SIZE", "SENDER", "RECIPIENT", "NEXT HOP", "NEXT TRY", "LAST REPLY"]);
+    for message in &listing.messages {
+        write_row(&mut table, message, now);
+    }
+    table.write(out)?;
+    let shown = listing.messages.len() as u64;
+    if shown < listing.total {
+        writeln!(out, "{shown} of {} shown.", count(listing.total, "message", "messages"))
+    } else {
+        writeln!(out, "{}.", count(listing.total, "message", "messages"))
+    }
+}
+
+/// One line for each message, with the recipient that is tried next.
+fn write_row(table: &mut Table, message: &Message, now: u64) {
+    let mut pending: Vec<_> = message.recipients.iter().filter(|r| r.state == RecipientState::Pending).collect();
+    pending.sort_by_key(|recipient| recipient.next_attempt_ms.unwrap_or(0));
+    let first: Option<&Recipient> = pending.first().copied().or(message.recipients.first());
+    let recipient = match (first, pending.len()) {
+        (None, _) => "-".to_owned(),
+        (Some(first), 0 | 1) => first.address.clone(),
+        (Some(first), waiting) => format!("{} +{}", first.address, waiting - 1),
+    };
+    table.row(&[
+        &message.id.to_string(),
+        &ago(message.arrival_ms, now),
+        &size(message.size_bytes),
+        &message.reverse_path,
+        &recipient,
+        first.and_then(|first| first.next_hop.as_deref()).unwrap_or("-"),
+        &first.map_or("-".to_owned(), |first| next_try(first, now)),
+        first.and_then(|first| first.last_reply.as_deref()).unwrap_or("-"),
+    ]);
+}
+
+fn show(out: &mut dyn Write, config: &Path, id: u64, json: bool) -> Result<(), Failure> {
+    let detail = wait_for(client(config)?.message(id))?;
+    if json {
+        return write_json(out, &detail);
+    }
+    Ok(write_detail(out, &detail, now_ms())?)
+}
+
+fn write_detail(out: &mut dyn Write, detail: &MessageDetail, now: u64) -> io::Result<()> {
+    let message = &detail.message;
+    writeln!(out, "message {}", message.id)?;
+    let mut facts = Table::plain();
+    facts.row(&["  arrived", &format!("{} ({})", moment(message.arrival_ms), ago(message.arrival_ms, now))]);
+    facts.row(&["  sender", &message.reverse_path]);
+    facts.row(&["  size", &format!("{} ({} bytes)", size(message.size_bytes), message.size_bytes)]);
+    match message.peer {
+        Some(peer) => {
+            facts.row(&["  came from", &format!("{peer} through {}, as {}", message.connector, message.principal)]);
+        }
+        None => facts.row(&["  came from", "this server"]),
+    }
+    facts.write(out)?;
+    writeln!(out)?;
+    let mut table = Table::new(&["RECIPIENT", "STATE", "NEXT HOP", "ATTEMPTS", "NEXT TRY", "LAST REPLY"]);
+    for recipient in &message.recipients {
+        table.row(&[
+            &recipient.address,
+            state(recipient.state),
+            recipient.next_hop.as_deref().unwrap_or("-"),
+            &recipient.attempts.to_string(),
+            &next_try(recipient, now),
+            recipient.last_reply.as_deref().unwrap_or("-"),
+        ]);
+    }
+    table.write(out)?;
+    writeln!(out)?;
+    for line in detail.header.lines() {
+        // A header field may be folded by tabs; every other control character is made visible.
+        writeln!(out, "{}", line.split('\t').map(harmless).collect::<Vec<_>>().join("\t"))?;
+    }
+    Ok(())
+}
+
+fn retry(out: &mut dyn Write, config: &Path, arguments: &RetryArguments) -> Result<(), Failure> {
+    let client = client(config)?;
+    let retried: Retried = match arguments.which() {
+        Retry::Message(id) => wait_for(client.retry_message(id))?,
+        Retry::All => wait_for(client.retry(&RetryRequest::All))?,
+        Retry::NextHop(next_hop) => wait_for(client.retry(&RetryRequest::NextHop(next_hop)))?,
+    };
+    if arguments.json {
+        return write_json(out, &retried);
+    }
+    match retried.entries {
+        0 => writeln!(out, "Nothing waits for a later try.")?,
+        entries => writeln!(out, "Trying again now: {}.", count(entries, "delivery", "deliveries"))?,
+    }
+    Ok(())
+}
+
+fn next_try(recipient: &Recipient, now: u64) -> String {
+    match (recipient.state, recipient.next_attempt_ms) {
+        (RecipientState::Pending, Some(next)) => ahead(next, now),
+        (RecipientState::Pending, None) => "now".to_owned(),
+        _ => "-".to_owned(),
+    }
+}
+
+fn state(state: RecipientState) -> &'static str {
+    match state {
+        RecipientState::Pending => "waiting",
+        RecipientState::Delivered => "delivered",
+        RecipientState::Failed => "failed",
+        RecipientState::Removed => "removed",
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        let recipient = |address: &str, state, next_attempt_ms| Recipient {
+            address: address.into(),
+            state,
+            next_hop: Some("[127.0.0.1]:2600".into()),
+            attempts: 1,
+            last_reply: Some("451 4.7.1 later\x1b[2J".into()),
+            next_attempt_ms,
+        };
+        Message {
+            id: 4711,
+            arrival_ms: 1_000,
+            size_bytes: 4096,
+            reverse_path: "<scanner@contoso.com>".into(),
+            connector: "Relay".into(),
+            peer: None,
+            principal: String::new(),
+            recipients: vec![
+                recipient("done@x.net", RecipientState::Delivered, None),
+                recipient("late@x.net", RecipientState::Pending, Some(600_000)),
+                recipient("soon@x.net", RecipientState::Pending, Some(300_000)),
+            ],
+        }
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).expect("a Vec takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_listing_shows_the_recipient_that_is_tried_next() {
+        let listing = QueueListing { total: 2, messages: vec![message()] };
+        assert_eq!(
+            written(|out| write_listing(out, &listing, 61_000)),
+            "ID    ARRIVED  SIZE  SENDER                 RECIPIENT      NEXT HOP          NEXT TRY   LAST REPLY\n\
+             4711  1m ago   4 KB  <scanner@contoso.com>  soon@x.net +1  [127.0.0.1]:2600  in 3m 59s  451 4.7.1 later\\u{1b}[2J\n\
+             1 of 2 messages shown.\n"
+        );
+        let nothing = QueueListing { total: 0, messages: Vec::new() };
+        assert_eq!(written(|out| write_listing(out, &nothing, 0)), "No message waits.\n");
+    }
+
+    #[test]
+    fn a_message_is_shown_with_its_recipients_and_a_harmless_header() {
+        let header = "Subject: a\x1b]0;b\x07\r\n\tfolded\r\n".to_owned();
+        let shown = written(|out| write_detail(out, &MessageDetail { message: message(), header }, 61_000));
+        assert!(shown.contains("came from"), "{shown}");
+        assert!(shown.contains("done@x.net  delivered  [127.0.0.1]:2600  1         -          451"), "{shown}");
+        assert!(shown.ends_with("\nSubject: a\\u{1b}]0;b\\u{7}\n\tfolded\n"), "{shown}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `gatepost status`: how the running server is doing, on one screen.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use gatepost_manage::resource::{Queue, QueueState, Status};
+
+use super::{client, wait_for, write_json};
+use crate::failure::Failure;
+use crate::terminal::{Table, ago, ahead, count, harmless, moment, size};
+
+/// Asks the server and shows its answer.
+pub fn status(out: &mut dyn Write, config: &Path, json: bool) -> Result<(), Failure> {
+    let status = wait_for(client(config)?.status())?;
+    if json {
+        return write_json(out, &status);
+    }
+    Ok(write_status(out, &status)?)
+}
+
+fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+    let now = status.now_ms;
+    writeln!(out, "gatepost {} on {}", status.version, harmless(&status.server_name))?;
+    let mut facts = Table::plain();
+    let counters = &status.counters;
+    let spool = &status.spool;
+    let listeners: Vec<_> = status
+        .listeners
+        .iter()
+        .map(|listener| format!("{}{}", listener.address, if listener.implicit_tls { " (TLS)" } else { "" }))
+        .collect();
+    let recovering = if status.recovering { "; messages of the last run are still being queued" } else { "" };
+    facts.row(&[
+        "  started",
+        &format!("{} ({}), process {}", moment(status.started_ms), ago(status.started_ms, now), status.process_id),
+    ]);
+    facts.row(&[
+        "  settings",
+        &format!(
+            "{}, revision {}, in force since {}",
+            status.config,
+            status.revision,
+            ago(status.revision_since_ms, now)
+        ),
+    ]);
+    facts.row(&["  data folder", &status.data_dir]);
+    facts.row(&["  listening on", &if listeners.is_empty() { "nothing".to_owned() } else { listeners.join(", ") }]);
+    facts.row(&["  connections", &format!("{} in, {} out", status.connections.inbound, status.connections.outbound)]);
+    facts.row(&[
+        "  received",
+        &format!(
+            "{} accepted, {} refused, {} ({} refused)",
+            count(counters.messages_accepted, "message", "messages"),
+            count(counters.refusals, "command", "commands"),
+            count(counters.connections, "connection", "connections"),
+            counters.connections_refused,
+        ),
+    ]);
+    facts.row(&[
+        "  recipients",
+        &format!(
+            "{} delivered, {} deferred, {} failed; {}",
+            counters.delivered,
+            counters.deferred,
+            counters.failed,
+            count(counters.reports, "report", "reports"),
+        ),
+    ]);
+    facts.row(&[
+        "  spool",
+        &format!(
+            "{} waiting ({}), {} on disk{recovering}",
+            count(spool.messages, "message", "messages"),
+            size(spool.live_bytes),
+            size(spool.disk_bytes),
+        ),
+    ]);
+    if spool.set_aside > 0 {
+        facts.row(&[
+            "  damaged",
+            &format!(
+                "{} set aside: see the folder set-aside in the spool",
+                count(spool.set_aside, "record", "records")
+            ),
+        ]);
+    }
+    if spool.failures > 0 {
+        facts.row(&[
+            "  disk",
+            &format!("{} failed since the start: see the log", count(spool.failures, "write", "writes")),
+        ]);
+    }
+    facts.write(out)?;
+    write_queues(out, &status.queues, now)
+}
+
+fn write_queues(out: &mut dyn Write, queues: &[Queue], now: u64) -> io::Result<()> {
+    if queues.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table =
+        Table::new(&["NEXT HOP", "CONNECTOR", "STATE", "MESSAGES", "CONNECTIONS", "NEXT TRY", "LAST ERROR"]);
+    for queue in queues {
+        let state = match queue.state {
+            QueueState::Active => "Active",
+            QueueState::Connecting => "Connecting",
+            QueueState::Ready => "Ready",
+            QueueState::Retry => "Retry",
+        };
+        table.row(&[
+            &queue.next_hop,
+            if queue.connector.is_empty() { "-" } else { &queue.connector },
+            state,
+            &queue.messages.to_string(),
+            &queue.connections.to_string(),
+            &queue.next_retry_ms.map_or("-".to_owned(), |next| ahead(next, now)),
+            queue.last_error.as_deref().unwrap_or("-"),
+        ]);
+    }
+    table.write(out)
+}

@@ -1,0 +1,187 @@
+//! `gatepost serve`: starts the parts in their order, keeps them running, ends them in reverse order.
+//!
+//! Takes the settings file and signals, hands back a failure with its exit code. SIGTERM and SIGINT end the server in
+//! order, a second one at once; SIGHUP reloads. Tells systemd what is going on (sd_notify(3)).
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_manage::api::{self, Management};
+use gatepost_manage::document::Document;
+use gatepost_manage::resource::SettingsProblem;
+use gatepost_manage::{Door, LoadError, Loaded, Reloader, first_run, reload};
+use gatepost_transport::{Start, Transport};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{ConfigFile, LogFormat, ServeArguments};
+use crate::failure::Failure;
+use crate::{first_steps, log};
+
+/// How long open transactions may take to end.
+const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(30);
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs the server until it is told to end.
+pub fn run(out: &mut dyn Write, config: &ConfigFile, arguments: &ServeArguments) -> Result<(), Failure> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| Failure::of("a TLS provider is installed already, which is a bug of ours"))?;
+    if !config.path.exists() {
+        let created = first_run::create(&config.path).map_err(Failure::of)?;
+        // A reader who has gone does not keep the server from running.
+        let _ = first_steps::write(out, config, &created);
+    }
+    let format = log::start(arguments.log_format);
+    load_and_serve(&config.path, format).map_err(|failure| match format {
+        LogFormat::Human => failure,
+        LogFormat::Json => failure.logged(),
+    })
+}
+
+fn load_and_serve(config: &Path, format: LogFormat) -> Result<(), Failure> {
+    let loaded = match (Loaded::read(config), format) {
+        (Ok(loaded), _) => loaded,
+        // A person gets them drawn, a program one by one.
+        (Err(LoadError::Problems(faulty)), LogFormat::Json) => {
+            reload::log_problems(&faulty.path, &faulty.problems);
+            return Err(Failure::Settings(faulty.to_string()));
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    log_warnings(&loaded.document);
+    first_run::ensure_data_dir(&loaded.document.settings.server.data_dir).map_err(Failure::of)?;
+    raise_open_files_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(loaded));
+    // Whatever still runs has had its time.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(loaded: Loaded) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let settings = loaded.document.settings.clone();
+    let data_dir = settings.server.data_dir.clone();
+    let start = Start { settings, credentials: loaded.secrets.to_credentials(), version: VERSION };
+    let transport = tokio::select! {
+        started = Transport::start(start) => started.map_err(Failure::of)?,
+        () = signals.end() => return Err(Failure::of("told to end before the start was complete")),
+    };
+    let reloader = Arc::new(Reloader::new(loaded.document.path.clone(), transport.control()));
+    let management =
+        Management { control: transport.control(), reloader: reloader.clone(), data_dir: data_dir.clone() };
+    let door = match Door::open(&data_dir, api::routes(management)) {
+        Ok(door) => door,
+        Err(error) => {
+            // Without its door nobody could manage the server: better not to run at all.
+            transport.shut_down(SHUT_DOWN_LIMIT).await;
+            return Err(Failure::of(error));
+        }
+    };
+    let listeners: Vec<_> =
+        transport.control().status().listeners.iter().map(|listener| listener.address.to_string()).collect();
+    let listening = format!("listening on {}", listeners.join(", "));
+    notify(&[NotifyState::Ready, NotifyState::Status(&listening)]);
+    tracing::info!(
+        version = VERSION,
+        settings = %loaded.document.path.display(),
+        data_dir = %data_dir.display(),
+        listeners = listeners.join(","),
+        "ready"
+    );
+    loop {
+        match signals.next().await {
+            Told::End => break,
+            Told::Reload => reload_settings(&reloader).await,
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    tracing::info!(limit_seconds = SHUT_DOWN_LIMIT.as_secs(), "ending: open transactions may finish");
+    let ending = async {
+        door.close().await;
+        transport.shut_down(SHUT_DOWN_LIMIT).await;
+    };
+    tokio::select! {
+        () = ending => tracing::info!("ended"),
+        // Whatever was acknowledged is on the disk, so an impatient administrator loses nothing.
+        () = signals.end() => tracing::warn!("told to end again: ended at once"),
+    }
+    Ok(())
+}
+
+async fn reload_settings(reloader: &Reloader) {
+    let mut states = vec![NotifyState::Reloading];
+    // systemd 253 and later match the end of a reload to its beginning by this clock.
+    states.extend(NotifyState::monotonic_usec_now().ok());
+    notify(&states);
+    tracing::info!("reload asked for by SIGHUP");
+    match reloader.reload().await {
+        Ok(_) => notify(&[NotifyState::Ready, NotifyState::Status("settings reloaded")]),
+        Err(error) => {
+            let status = format!("settings not reloaded: {error}");
+            notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// What the server is told next.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
+    /// Waits until the server is told to end. What else it is told meanwhile comes too early or too late.
+    async fn end(&mut self) {
+        while let Told::Reload = self.next().await {}
+    }
+}
+
+enum Told {
+    End,
+    Reload,
+}
+
+fn log_warnings(document: &Document) {
+    for warning in &document.settings.warnings {
+        reload::log_warning(&document.path, &SettingsProblem::from(warning));
+    }
+}
+
+/// Every connection is an open file; the usual soft limit of 1,024 is below the connections that settings allow.
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// Outside systemd this does nothing; inside, a lost notification is worth a line, no more.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot tell systemd how it goes");
+    }
+}
