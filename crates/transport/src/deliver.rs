@@ -3,9 +3,9 @@
 //! Takes requests for workers from the queues, runs each as a task of its own, hands every attempt to [`crate::report`]
 //! for its conclusion. Whatever happens in a worker, an entry that it held goes back into a queue.
 
-mod connection;
 mod local;
 mod remote;
+mod connection;
 
 use std::sync::Arc;
 

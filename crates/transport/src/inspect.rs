@@ -10,7 +10,7 @@ use gatepost_spool::{Message, Outcome, State};
 
 use crate::categorize;
 use crate::clock::now_ms;
-use crate::control::{
+use crate::listing::{
     Counters, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
     QueuedRecipient, RemoveError, Status, Which,
 };

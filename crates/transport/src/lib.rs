@@ -6,7 +6,9 @@
 
 pub mod server;
 pub mod control;
+pub mod reload;
 mod inspect;
+pub mod listing;
 mod listen;
 mod receive;
 mod deliver;

@@ -4,8 +4,9 @@
 //! engine: bytes in, replies out, each question to [`answer`]. Decides nothing itself. A read buffer is borrowed only
 //! while there is something to read, so that an idle connection costs little.
 
-mod accept;
 mod answer;
+mod accept;
+mod visit;
 mod buffers;
 
 use std::future::poll_fn;
@@ -26,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::state::{Running, count};
 use crate::transcript::Direction;
-use answer::Visit;
+use visit::Visit;
 
 /// Limit for a TLS handshake and for one write to a peer that does not read.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The server as a whole: start, change of settings, stop.
+//! The server as a whole: start and stop.
 //!
 //! Takes checked settings, opens the spool, the listeners and the queues, and sets the tasks going. Stopping lets open
 //! transactions and attempts end within a limit.
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::authenticate::{Authenticator, Credentials};
 use crate::clock::now_ms;
-use crate::control::{Applied, ApplyError, Control};
+use crate::control::Control;
 use crate::listen::{ListenError, Listeners};
 use crate::queue::Queues;
 use crate::state::{Parts, Revision, Running};
@@ -82,12 +82,6 @@ fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
 impl From<ListenError> for StartError {
     fn from(ListenError { address, source }: ListenError) -> Self {
         StartError::Listen { address, source }
-    }
-}
-
-impl From<ListenError> for ApplyError {
-    fn from(ListenError { address, source }: ListenError) -> Self {
-        ApplyError::Listen { address, source }
     }
 }
 
@@ -205,48 +199,4 @@ async fn requeue(running: Arc<Running>, live: Vec<MessageId>) {
         tracing::error!(%error, "putting recovered messages into their queues failed by a fault of ours");
     }
     running.recovering.store(false, Ordering::Relaxed);
-}
-
-/// Puts new settings in force, whole or not at all.
-pub(crate) async fn apply(
-    control: &Control,
-    settings: Arc<Settings>,
-    credentials: Credentials,
-) -> Result<Applied, ApplyError> {
-    let running = &control.running;
-    // One change at a time; the lock is held to the end.
-    let mut listeners = control.listeners.lock().await;
-    let old = running.revision();
-    if settings.server.data_dir != old.settings.server.data_dir {
-        return Err(ApplyError::DataDir);
-    }
-    // Everything that can fail comes first.
-    let tls = tls::server_config(&settings)?;
-    let wanted = settings.listeners();
-    let sockets = listeners.open_missing(&wanted)?;
-
-    let reroute = !routes_alike(&old.settings, &settings);
-    let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
-    running.queues.set_connections_max(connections_max);
-    let number = old.number + 1;
-    running.replace_revision(Revision::new(number, now_ms(), settings, credentials, tls));
-    let (opened, closed) = listeners.switch(running, sockets, &wanted);
-    if reroute {
-        let running = running.clone();
-        tokio::task::spawn_blocking(move || {
-            for (entry, due_ms) in running.queues.take_all() {
-                categorize::enqueue_from_spool(&running, entry.id, Some(entry.recipients.as_slice()), due_ms);
-            }
-        });
-    }
-    tracing::info!(revision = number, "new settings are in force");
-    Ok(Applied { revision: number, opened, closed })
-}
-
-/// Whether both settings send every recipient the same way.
-fn routes_alike(old: &Settings, new: &Settings) -> bool {
-    old.send_connectors == new.send_connectors
-        && old.accepted_domains == new.accepted_domains
-        && old.mailboxes == new.mailboxes
-        && old.server == new.server
 }

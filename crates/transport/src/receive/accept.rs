@@ -9,9 +9,9 @@ use gatepost_mail::{Arrival, Envelope, MessageId, Reply};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::{Refusal, limits};
 use gatepost_smtp::Answer;
-use gatepost_spool::{CommitError, StageError, Staged};
+use gatepost_spool::{CommitError, StageError};
 
-use super::answer::{OUT_OF_STEP, Transaction, Visit};
+use super::visit::{Fault, Incoming, OUT_OF_STEP, Transaction, Visit};
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::state::count;
@@ -19,21 +19,6 @@ use crate::state::count;
 const DISK_FULL: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
 const DISK_FAILED: Reply = Reply::new(451, (4, 3, 0), "Temporary server error. Please try again later");
 const STOPPING: Reply = Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel");
-
-/// Content that is arriving.
-pub struct Incoming {
-    staged: Option<Staged>,
-    scanner: Scanner,
-    bytes: u64,
-    fault: Option<Fault>,
-}
-
-/// Why the content will not be taken.
-#[derive(Clone, Copy)]
-enum Fault {
-    Refused(Refusal),
-    Disk(StageError),
-}
 
 impl Visit {
     /// DATA or the first BDAT.

@@ -3,82 +3,20 @@
 //! Takes what the peer said, hands on the engine's [`Answer`]. Every yes and no comes from one function of `policy`;
 //! this file only carries facts there and verdicts back.
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use gatepost_mail::{Recipient, Reply, trace};
-use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_policy::access_entry::Principal;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, authentication, limits, permission, relay, sender};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
-use super::accept::Incoming;
+use super::visit::{OUT_OF_STEP, Transaction, Visit};
 use crate::authenticate::Checked;
 use crate::clock::now_ms;
-use crate::state::{Revision, Running, count};
-use crate::transcript::Transcript;
+use crate::state::count;
 
 const AUTHENTICATION_BUSY: Reply = Reply::new(454, (4, 7, 0), "Temporary authentication failure");
 
-/// One peer's visit: what is known of it, and the transaction that it has open.
-pub struct Visit {
-    pub(super) running: Arc<Running>,
-    pub(super) revision: Arc<Revision>,
-    pub(super) connector: Arc<ReceiveConnector>,
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
-    pub(super) tls: Option<(&'static str, &'static str)>,
-    pub(super) hello: Option<(bool, Box<str>)>,
-    pub(super) principal: Principal,
-    pub(super) rights: Rights,
-    pub(super) transaction: Option<Transaction>,
-    /// Set when the peer may not even be greeted.
-    refusal: Option<Refusal>,
-    transcript: Option<Transcript>,
-}
-
-/// MAIL to end of content.
-pub struct Transaction {
-    /// What MAIL said.
-    pub mail: MailCommand,
-    /// Whom RCPT was accepted for.
-    pub recipients: Vec<Recipient>,
-    /// The content, once it has begun.
-    pub incoming: Option<Incoming>,
-}
-
 impl Visit {
-    /// A peer that has just connected; `refusal` if it is one too many.
-    pub fn new(
-        running: Arc<Running>,
-        revision: Arc<Revision>,
-        connector: Arc<ReceiveConnector>,
-        peer: SocketAddr,
-        local: SocketAddr,
-        refusal: Option<Refusal>,
-        transcript: Option<Transcript>,
-    ) -> Visit {
-        let principal = permission::initial_principal(&connector);
-        let rights = permission::granted(&connector, &principal);
-        let mut visit = Visit {
-            running,
-            revision,
-            connector,
-            peer,
-            local,
-            tls: None,
-            hello: None,
-            principal,
-            rights,
-            transaction: None,
-            refusal,
-            transcript,
-        };
-        visit.transcribe_rights();
-        visit
-    }
-
     /// Answers one question of the engine.
     pub async fn answer(&mut self, question: Question<'_>) -> Answer {
         match question {
@@ -223,51 +161,7 @@ impl Visit {
         );
         if refusal.closes() { Answer::Close(reply) } else { Answer::Refuse(reply) }
     }
-
-    /// TLS is active now.
-    pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
-        self.tls = Some(parameters);
-        self.hello = None;
-        self.transaction = None;
-        if let Some(transcript) = &mut self.transcript {
-            transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
-        }
-    }
-
-    /// The transaction is over without a message.
-    pub fn reset(&mut self) {
-        self.transaction = None;
-    }
-
-    /// The peer's line, as the transcript may show it.
-    pub fn heard(&mut self, line: &[u8]) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.received(line);
-        }
-    }
-
-    /// Our reply.
-    pub fn said(&mut self, bytes: &[u8]) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.sent(bytes);
-        }
-    }
-
-    /// The network ended the connection.
-    pub fn ended_by(&self, error: &io::Error) {
-        tracing::debug!(connector = &*self.connector.name, peer = %self.peer, %error, "connection broke");
-    }
-
-    /// The row that Exchange writes when the session's permissions are set (fact sheet section 2.3).
-    fn transcribe_rights(&mut self) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.information(&self.rights.to_string(), "Set Session Permissions");
-        }
-    }
 }
-
-/// The engine keeps commands in order; this is what a peer would hear if it did not.
-pub(super) const OUT_OF_STEP: Reply = Reply::new(503, (5, 5, 1), "Bad sequence of commands");
 
 fn size_offer(connector: &ReceiveConnector) -> SizeOffer {
     use gatepost_policy::receive_connector::SizeEnabled;

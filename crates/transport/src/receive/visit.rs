@@ -1,0 +1,134 @@
+//! What is known of one connection while it lasts: who the peer is, what it may, and the transaction it has open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gatepost_mail::header::Scanner;
+use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_policy::receive_connector::ReceiveConnector;
+use gatepost_policy::{Refusal, permission};
+use gatepost_smtp::MailCommand;
+use gatepost_spool::{StageError, Staged};
+
+use crate::state::{Revision, Running};
+use crate::transcript::Transcript;
+
+/// The engine keeps commands in order; this is what a peer would hear if it did not.
+pub const OUT_OF_STEP: Reply = Reply::new(503, (5, 5, 1), "Bad sequence of commands");
+
+/// One peer's visit: what is known of it, and the transaction that it has open.
+pub struct Visit {
+    pub running: Arc<Running>,
+    pub revision: Arc<Revision>,
+    pub connector: Arc<ReceiveConnector>,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: Option<(&'static str, &'static str)>,
+    pub hello: Option<(bool, Box<str>)>,
+    pub principal: Principal,
+    pub rights: Rights,
+    pub transaction: Option<Transaction>,
+    /// Set when the peer may not even be greeted.
+    pub refusal: Option<Refusal>,
+    pub transcript: Option<Transcript>,
+}
+
+/// MAIL to end of content.
+pub struct Transaction {
+    /// What MAIL said.
+    pub mail: MailCommand,
+    /// Whom RCPT was accepted for.
+    pub recipients: Vec<Recipient>,
+    /// The content, once it has begun.
+    pub incoming: Option<Incoming>,
+}
+
+impl Visit {
+    /// A peer that has just connected; `refusal` if it is one too many.
+    pub fn new(
+        running: Arc<Running>,
+        revision: Arc<Revision>,
+        connector: Arc<ReceiveConnector>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        refusal: Option<Refusal>,
+        transcript: Option<Transcript>,
+    ) -> Visit {
+        let principal = permission::initial_principal(&connector);
+        let rights = permission::granted(&connector, &principal);
+        let mut visit = Visit {
+            running,
+            revision,
+            connector,
+            peer,
+            local,
+            tls: None,
+            hello: None,
+            principal,
+            rights,
+            transaction: None,
+            refusal,
+            transcript,
+        };
+        visit.transcribe_rights();
+        visit
+    }
+
+    /// TLS is active now.
+    pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
+        self.tls = Some(parameters);
+        self.hello = None;
+        self.transaction = None;
+        if let Some(transcript) = &mut self.transcript {
+            transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
+        }
+    }
+
+    /// The transaction is over without a message.
+    pub fn reset(&mut self) {
+        self.transaction = None;
+    }
+
+    /// The peer's line, as the transcript may show it.
+    pub fn heard(&mut self, line: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.received(line);
+        }
+    }
+
+    /// Our reply.
+    pub fn said(&mut self, bytes: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.sent(bytes);
+        }
+    }
+
+    /// The network ended the connection.
+    pub fn ended_by(&self, error: &io::Error) {
+        tracing::debug!(connector = &*self.connector.name, peer = %self.peer, %error, "connection broke");
+    }
+
+    /// The row that Exchange writes when the session's permissions are set (fact sheet section 2.3).
+    pub fn transcribe_rights(&mut self) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.information(&self.rights.to_string(), "Set Session Permissions");
+        }
+    }
+}
+
+/// Content that is arriving.
+pub struct Incoming {
+    pub staged: Option<Staged>,
+    pub scanner: Scanner,
+    pub bytes: u64,
+    pub fault: Option<Fault>,
+}
+
+/// Why the content will not be taken.
+#[derive(Clone, Copy)]
+pub enum Fault {
+    Refused(Refusal),
+    Disk(StageError),
+}

@@ -1,0 +1,99 @@
+//! Puts new settings in force while the server runs: whole or not at all (invariant I7).
+//!
+//! Takes checked settings, opens what they need first and swaps then; connections that are open keep the revision that
+//! they started with. What waits in the queues is routed anew where the routes changed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gatepost_policy::Settings;
+use tokio::sync::Mutex;
+
+use crate::authenticate::Credentials;
+use crate::categorize;
+use crate::clock::now_ms;
+use crate::listen::{ListenError, Listeners};
+use crate::state::{Revision, Running};
+use crate::tls;
+
+/// What a reload changed.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The revision now in force.
+    pub revision: u64,
+    /// Listeners opened.
+    pub opened: Vec<SocketAddr>,
+    /// Listeners closed.
+    pub closed: Vec<SocketAddr>,
+}
+
+/// Why new settings could not be put in force; the old ones stay, whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A listener could not be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+    /// The data folder cannot change while the server runs.
+    #[error("data_dir cannot change while the server runs: restart it")]
+    DataDir,
+}
+
+impl From<ListenError> for ApplyError {
+    fn from(ListenError { address, source }: ListenError) -> Self {
+        ApplyError::Listen { address, source }
+    }
+}
+
+/// Puts new settings in force, whole or not at all.
+/// # Errors
+/// [`ApplyError`]; the old revision stays in force then.
+pub async fn apply(
+    running: &Arc<Running>,
+    listeners: &Mutex<Listeners>,
+    settings: Arc<Settings>,
+    credentials: Credentials,
+) -> Result<Applied, ApplyError> {
+    // One change at a time; the lock is held to the end.
+    let mut listeners = listeners.lock().await;
+    let old = running.revision();
+    if settings.server.data_dir != old.settings.server.data_dir {
+        return Err(ApplyError::DataDir);
+    }
+    // Everything that can fail comes first.
+    let tls = tls::server_config(&settings)?;
+    let wanted = settings.listeners();
+    let sockets = listeners.open_missing(&wanted)?;
+
+    let reroute = !routes_alike(&old.settings, &settings);
+    let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
+    running.queues.set_connections_max(connections_max);
+    let number = old.number + 1;
+    running.replace_revision(Revision::new(number, now_ms(), settings, credentials, tls));
+    let (opened, closed) = listeners.switch(running, sockets, &wanted);
+    if reroute {
+        let running = running.clone();
+        tokio::task::spawn_blocking(move || {
+            for (entry, due_ms) in running.queues.take_all() {
+                categorize::enqueue_from_spool(&running, entry.id, Some(entry.recipients.as_slice()), due_ms);
+            }
+        });
+    }
+    tracing::info!(revision = number, "new settings are in force");
+    Ok(Applied { revision: number, opened, closed })
+}
+
+/// Whether both settings send every recipient the same way.
+fn routes_alike(old: &Settings, new: &Settings) -> bool {
+    old.send_connectors == new.send_connectors
+        && old.accepted_domains == new.accepted_domains
+        && old.mailboxes == new.mailboxes
+        && old.server == new.server
+}
