@@ -253,11 +253,19 @@ impl ReversePath {
     /// Parses a path at the start of `text`; hands back what follows it. Source routes (`<@a,@b:c@d>`) are read and
     /// dropped (RFC 5321 appendix C). A path without brackets is taken, as Exchange takes it.
     pub fn parse_prefix(text: &str) -> Result<(ReversePath, &str), AddressError> {
+        ReversePath::parse_prefix_in(text, None)
+    }
+
+    /// The same, where an address without a domain gets `default_domain`.
+    pub fn parse_prefix_in<'a>(
+        text: &'a str,
+        default_domain: Option<&Domain>,
+    ) -> Result<(ReversePath, &'a str), AddressError> {
         if let Some(rest) = text.strip_prefix("<>") {
             return Ok((ReversePath::Null, rest));
         }
         let (inner, rest) = path_parts(text)?;
-        Ok((ReversePath::Mailbox(Mailbox::parse(inner)?), rest))
+        Ok((ReversePath::Mailbox(parse_in(inner, default_domain)?), rest))
     }
 
     /// The mailbox, unless this is the null reverse-path.
@@ -291,11 +299,19 @@ pub enum ForwardPath {
 impl ForwardPath {
     /// Parses a path at the start of `text`; hands back what follows it. Source routes are read and dropped.
     pub fn parse_prefix(text: &str) -> Result<(ForwardPath, &str), AddressError> {
+        ForwardPath::parse_prefix_in(text, None)
+    }
+
+    /// The same, where an address without a domain gets `default_domain`.
+    pub fn parse_prefix_in<'a>(
+        text: &'a str,
+        default_domain: Option<&Domain>,
+    ) -> Result<(ForwardPath, &'a str), AddressError> {
         let (inner, rest) = path_parts(text)?;
         if inner.eq_ignore_ascii_case("postmaster") {
             return Ok((ForwardPath::Postmaster, rest));
         }
-        Ok((ForwardPath::Mailbox(Mailbox::parse(inner)?), rest))
+        Ok((ForwardPath::Mailbox(parse_in(inner, default_domain)?), rest))
     }
 }
 
@@ -305,6 +321,14 @@ impl fmt::Display for ForwardPath {
             ForwardPath::Postmaster => f.write_str("<Postmaster>"),
             ForwardPath::Mailbox(mailbox) => write!(f, "<{mailbox}>"),
         }
+    }
+}
+
+/// A mailbox, completed by `default_domain` where it has no domain of its own.
+fn parse_in(text: &str, default_domain: Option<&Domain>) -> Result<Mailbox, AddressError> {
+    match (Mailbox::parse(text), default_domain) {
+        (Err(AddressError::NoDomain), Some(domain)) => Mailbox::new(text, domain.clone()),
+        (parsed, _) => parsed,
     }
 }
 
@@ -404,6 +428,17 @@ mod tests {
             });
             assert_eq!(read.as_deref(), expected.as_ref().map(|t| *t), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_without_a_domain_gets_the_default_one() {
+        let domain = Domain::parse("contoso.com").expect("a domain");
+        let read = |text| ForwardPath::parse_prefix_in(text, Some(&domain)).map(|(path, _)| path.to_string());
+        assert_eq!(read("<bob>").as_deref(), Ok("<bob@contoso.com>"));
+        assert_eq!(read("<\"a b\">").as_deref(), Ok("<\"a b\"@contoso.com>"));
+        assert_eq!(read("<bob@x.net>").as_deref(), Ok("<bob@x.net>"));
+        assert_eq!(read("<b b>"), Err(AddressError::LocalPart));
+        assert_eq!(read("<Postmaster>").as_deref(), Ok("<Postmaster>"));
     }
 
     #[test]
