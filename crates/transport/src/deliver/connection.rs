@@ -47,7 +47,7 @@ pub struct ConnectError {
 pub enum Delivered {
     /// Every recipient has its reply.
     Replies(Vec<RecipientResult>),
-    /// The connection, which had served before, was gone before the peer said anything: nothing was attempted.
+    /// The connection, which had served before, was gone: nothing was delivered, and a new one may do better at once.
     Stale,
 }
 
@@ -65,8 +65,6 @@ pub struct Connection {
     pub transactions: u32,
     /// Nothing more can be sent.
     pub broken: bool,
-    /// Bytes read since the transaction began.
-    heard: usize,
 }
 
 enum Stream {
@@ -157,7 +155,6 @@ impl Connection {
             target: target.clone(),
             transactions: 0,
             broken: false,
-            heard: 0,
         };
         loop {
             match connection.event().await {
@@ -195,7 +192,6 @@ impl Connection {
         let envelope = &message.envelope;
         let was_used = self.transactions > 0;
         self.transactions += 1;
-        self.heard = 0;
         self.client.begin(
             Instant::now(),
             Transaction {
@@ -219,7 +215,10 @@ impl Connection {
                     }
                 }
                 Event::Finished(results) => {
-                    if self.broken && was_used && self.heard == 0 {
+                    // Peers close connections that they find idle or used enough, silently or with a 421 that we
+                    // only see now. A connection that was never used before counts as an attempt.
+                    if was_used && results.iter().all(|result| result.reply.code == 421) {
+                        self.broken = true;
                         return Delivered::Stale;
                     }
                     replies = Some(results);
@@ -343,7 +342,6 @@ impl Connection {
         let read = within(patience, self.stream.read(&mut self.input)).await;
         let length = *read.as_ref().unwrap_or(&0);
         self.input.truncate(length);
-        self.heard += length;
         match read {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => Ok(()),
