@@ -20,22 +20,29 @@ use super::meter::{self, Meter};
 /// How often a condition is looked at again while we wait for it.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How our folders' names begin.
+const PREFIX: &str = "gatepost-bench-";
+
 pub(super) struct Ground {
-    // Dropped before the folder: a keeper that gets no farewell removes it.
+    // Dropped before the folders: a keeper that gets no farewell removes them.
     pub keeper: Rc<Keeper>,
     folder: TempDir,
+    /// A folder in memory, for what is written while the clock runs and is not measured.
+    memory: Option<TempDir>,
     /// Where control groups can be made, when they can.
     control_groups: Option<PathBuf>,
 }
 
 impl Ground {
     pub fn lay(below: &Path) -> io::Result<Ground> {
-        let folder = tempfile::Builder::new().prefix("gatepost-bench-").tempdir_in(below)?;
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(below)?;
         // Postfix's processes run as another user and must get through.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let control_groups = meter::control_groups();
-        let keeper = Rc::new(Keeper::start(folder.path(), control_groups.as_deref())?);
-        Ok(Ground { keeper, folder, control_groups })
+        let memory = tempfile::Builder::new().prefix(PREFIX).tempdir_in("/dev/shm").ok();
+        let folders: Vec<&Path> = std::iter::once(&folder).chain(&memory).map(TempDir::path).collect();
+        let keeper = Rc::new(Keeper::start(control_groups.as_deref(), &folders)?);
+        Ok(Ground { keeper, folder, memory, control_groups })
     }
 
     pub fn folder(&self) -> &Path {
@@ -47,6 +54,11 @@ impl Ground {
         let folder = tempfile::Builder::new().prefix(name).tempdir_in(self.folder())?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         Ok(folder)
+    }
+
+    /// A file that costs no disk, where the machine has such; each name is used by one process at a time.
+    pub fn file_in_memory(&self, name: &str) -> PathBuf {
+        self.memory.as_ref().unwrap_or(&self.folder).path().join(name)
     }
 
     pub fn meter(&self, name: &str) -> Meter {

@@ -2,7 +2,7 @@
 //!
 //! The keeper is a shell in a process group of its own, so that Ctrl-C at the terminal does not reach it. It is told of each
 //! process group on a pipe. When the pipe ends without a farewell, because this process was interrupted or killed, it stops
-//! the groups and removes the folders.
+//! the groups, and what else lives in our control groups, and removes the folders.
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 
-/// `$1`: the folder to remove; `$2`: the prefix of the control groups to remove, or nothing.
+/// `$1`: the prefix of the control groups to remove, or nothing; then the folders to remove.
 const SCRIPT: &str = r#"
 groups=" "
 while read -r verb group; do
@@ -20,12 +20,16 @@ while read -r verb group; do
         farewell) exit 0 ;;
     esac
 done
-for group in $groups; do kill -TERM -- "-$group"; done 2>/dev/null
+for group in $groups; do kill -s TERM -- "-$group"; done 2>/dev/null
 sleep 1
-for group in $groups; do kill -KILL -- "-$group"; done 2>/dev/null
+for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
+[ -z "$1" ] || for controls in "$1"*; do
+    while read -r process; do kill -s KILL "$process"; done < "$controls/cgroup.procs"
+done 2>/dev/null
 sleep 1
-rm -rf -- "$1"
-[ -z "$2" ] || for group in "$2"*; do rmdir -- "$group"; done 2>/dev/null
+[ -z "$1" ] || rmdir -- "$1"* 2>/dev/null
+shift
+rm -rf -- "$@"
 "#;
 
 pub(super) struct Keeper {
@@ -34,11 +38,11 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub fn start(folder: &Path, control_groups: Option<&Path>) -> io::Result<Keeper> {
+    pub fn start(control_groups: Option<&Path>, folders: &[&Path]) -> io::Result<Keeper> {
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "keeper"])
-            .arg(folder)
             .arg(control_groups.unwrap_or(Path::new("")))
+            .args(folders)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

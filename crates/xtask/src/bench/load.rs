@@ -3,11 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use tempfile::TempDir;
 
 use super::ground::{Ground, Process, free_address, wait_until, wait_until_open};
 use super::meter::Meter;
@@ -45,22 +43,16 @@ fn find(program: &str) -> Option<PathBuf> {
 pub(super) struct Sink {
     address: SocketAddr,
     counter: PathBuf,
-    // Dropped in this order: first the process, then what measured it and the folder that it writes to.
+    // Dropped in this order: first the process, then what measured it.
     _process: Process,
     meter: Meter,
-    _folder: TempDir,
 }
 
 impl Sink {
     pub fn start(ground: &Ground) -> io::Result<Sink> {
         let address = free_address()?;
-        // The counter is written for each message: in memory, not on the disk that is measured.
-        let memory = Path::new("/dev/shm");
-        let folder = match memory.is_dir() {
-            true => tempfile::Builder::new().prefix("gatepost-bench-").tempdir_in(memory)?,
-            false => ground.subfolder("sink-")?,
-        };
-        let counter = folder.path().join("counter");
+        // The counter is written for each message: not on the disk that is measured.
+        let counter = ground.file_in_memory("counter");
         let meter = ground.meter("sink");
         let mut command = meter.command(find(SINK).unwrap_or_else(|| SINK.into()));
         if rustix::process::geteuid().is_root() {
@@ -70,7 +62,7 @@ impl Sink {
         let mut process = ground.spawn(command.stdin(Stdio::null()).stdout(File::create(&counter)?))?;
         meter.watch(process.id());
         wait_until_open(address, START, || process.runs())?;
-        Ok(Sink { address, meter, counter, _process: process, _folder: folder })
+        Ok(Sink { address, meter, counter, _process: process })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -110,15 +102,14 @@ fn last_count(tail: &str) -> Option<u64> {
 /// smtp-source at work.
 pub(super) struct Source {
     process: Process,
-    messages_path: PathBuf,
-    _folder: TempDir,
+    /// What it says when it gives up.
+    words: PathBuf,
 }
 
 impl Source {
     /// Begins to send `messages` to `to`.
     pub fn start(ground: &Ground, options: &Options, messages: u64, to: SocketAddr) -> io::Result<Source> {
-        let folder = ground.subfolder("source-")?;
-        let messages_path = folder.path().join("messages");
+        let words = ground.file_in_memory("source-words");
         let mut command = Command::new(find(SOURCE).unwrap_or_else(|| SOURCE.into()));
         // -d: the next message over the same connection.
         if !options.single {
@@ -132,8 +123,8 @@ impl Source {
             .arg(to.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&messages_path)?);
-        Ok(Source { process: ground.spawn(&mut command)?, messages_path, _folder: folder })
+            .stderr(File::create(&words)?);
+        Ok(Source { process: ground.spawn(&mut command)?, words })
     }
 
     /// Waits until every message has its 250; returns when that was.
@@ -143,7 +134,7 @@ impl Source {
         if status.success() {
             return Ok(end);
         }
-        let words = fs::read_to_string(&self.messages_path).unwrap_or_default();
+        let words = fs::read_to_string(&self.words).unwrap_or_default();
         Err(io::Error::other(format!("smtp-source gave up ({status}): {}", words.trim())))
     }
 }
