@@ -199,3 +199,76 @@ fn resolve(settings: &mut Settings, folder: &Path) {
         files.private_key = folder.join(&files.private_key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn folder_with(text: impl AsRef<[u8]>) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("gatepost.toml"), text).expect("written");
+        folder
+    }
+
+    #[test]
+    fn relative_paths_count_from_the_documents_folder() {
+        let text =
+            "[server]\ndata_dir = \"var\"\n[tls]\ncertificate = \"tls/chain.pem\"\nprivate_key = \"/etc/key.pem\"\n";
+        let folder = folder_with(text);
+        let document = Document::read(&folder.path().join("gatepost.toml")).expect("no problems");
+        assert_eq!(document.settings.server.data_dir, folder.path().join("var"));
+        let files = document.settings.tls.as_ref().expect("declared");
+        assert_eq!(files.certificate, folder.path().join("tls/chain.pem"));
+        assert_eq!(files.private_key, Path::new("/etc/key.pem"));
+        assert_eq!(data_dir(&document.path).expect("named"), folder.path().join("var"));
+    }
+
+    #[test]
+    fn the_data_folder_is_found_whatever_else_is_wrong() {
+        for (text, expected) in [
+            ("", DATA_DIR_DEFAULT),
+            ("[server]\nname = 7\ndata_dir = \"x\"\n[nonsense]\n", "x"),
+            ("[server]\ndata_dir = \"x\"\n[[[", "x"),
+            ("[server]\ndata_dir = 7\n", DATA_DIR_DEFAULT),
+            ("server = 7\n", DATA_DIR_DEFAULT),
+        ] {
+            let folder = folder_with(text);
+            let found = data_dir(&folder.path().join("gatepost.toml")).expect(text);
+            assert_eq!(found, folder.path().join(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_settings_file_is_refused_with_the_reason() {
+        let folder = folder_with(b"name = \"\xff\"\n");
+        let path = folder.path().join("gatepost.toml");
+        assert!(matches!(Document::read(&path), Err(LoadError::NotUtf8(_))));
+        assert!(matches!(Document::read(&folder.path().join("none.toml")), Err(LoadError::Missing(_))));
+        assert!(matches!(Document::read(folder.path()), Err(LoadError::Io { .. })));
+        File::create(&path).and_then(|file| file.set_len(DOCUMENT_BYTES_MAX as u64 + 1)).expect("a sparse file");
+        assert!(matches!(Document::read(&path), Err(LoadError::TooLarge(_))));
+    }
+
+    #[test]
+    fn every_problem_is_reported_and_counted() {
+        let folder = folder_with("[server]\nnaem = \"x\"\n[nonsense]\n");
+        let error = Document::read(&folder.path().join("gatepost.toml")).expect_err("two problems");
+        assert!(error.to_string().ends_with("gatepost.toml has 2 problems"), "{error}");
+        let LoadError::Problems(faulty) = error else { panic!("{error}") };
+        let drawn = faulty.render(false);
+        assert!(drawn.contains("gatepost.toml:2:1") && drawn.contains("gatepost.toml:3:2"), "{drawn}");
+    }
+
+    #[test]
+    fn an_edit_that_has_a_problem_leaves_the_file_as_it_was() {
+        let folder = folder_with("[server]\n");
+        let path = folder.path().join("gatepost.toml");
+        let document = Document::read(&path).expect("no problems");
+        assert!(document.rewrite("[nonsense]\n".into()).is_err());
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "[server]\n");
+        document.rewrite("[server]\nname = \"x\"\n".into()).expect("no problems");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "[server]\nname = \"x\"\n");
+    }
+}

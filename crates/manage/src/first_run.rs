@@ -65,3 +65,34 @@ pub fn ensure_data_dir(data_dir: &Path) -> Result<(), CreateError> {
         .create(data_dir)
         .map_err(|source| CreateError::Io { path: data_dir.to_path_buf(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_a_first_run_makes_is_without_problems_and_listens_on_loopback_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("gatepost.toml");
+        let created = create(&config).expect("created");
+        let settings = &created.document.settings;
+        assert_eq!(settings.warnings, []);
+        assert!(!settings.listeners().is_empty());
+        assert!(settings.listeners().iter().all(|listener| listener.address.ip().is_loopback()));
+        assert!(settings.send_connectors.is_empty() && settings.users.is_empty());
+        assert!(created.data_dir.starts_with(folder.path()));
+        let mode = |path: &Path| fs::metadata(path).expect("made").permissions().mode() & 0o7777;
+        assert_eq!((mode(&config), mode(&created.data_dir)), (0o640, crate::DATA_DIR_MODE));
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_never_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("gatepost.toml");
+        fs::write(&config, "mine").expect("written");
+        assert!(matches!(create(&config), Err(CreateError::Io { .. })));
+        assert_eq!(fs::read_to_string(&config).expect("readable"), "mine");
+    }
+}
