@@ -170,7 +170,8 @@ impl Record {
             (Record::Aaaa(address), TYPE_AAAA) => Some(address.octets().to_vec()),
             (Record::Mx(preference, host), TYPE_MX) => {
                 let mut content = preference.to_be_bytes().to_vec();
-                for label in host.split('.') {
+                // The empty host is the root: a null MX (RFC 7505).
+                for label in host.split('.').filter(|label| !label.is_empty()) {
                     content.push(u8::try_from(label.len()).expect("labels are short"));
                     content.extend(label.bytes());
                 }
@@ -193,5 +194,51 @@ fn read_name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
         }
         labels.push(String::from_utf8_lossy(message.get(at..at + length)?).to_ascii_lowercase());
         at += length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer's code, and the contents of its records.
+    fn ask(dns: &Dns, name: &str, kind: u16) -> (u16, Vec<Vec<u8>>) {
+        let mut question = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            question.push(u8::try_from(label.len()).expect("labels are short"));
+            question.extend(label.bytes());
+        }
+        question.push(0);
+        question.extend(kind.to_be_bytes());
+        question.extend(CLASS_IN.to_be_bytes());
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        socket.send_to(&question, dns.address()).expect("send");
+        let mut answer = [0; 512];
+        let count = socket.recv(&mut answer).expect("an answer");
+        let number = |at: usize| u16::from_be_bytes([answer[at], answer[at + 1]]);
+        assert_eq!((answer[0], answer[1]), (0x12, 0x34), "the same question");
+        let (mut at, mut contents) = (question.len(), Vec::new());
+        while at < count {
+            let length = usize::from(number(at + 10));
+            contents.push(answer[at + 12..at + 12 + length].to_vec());
+            at += 12 + length;
+        }
+        assert_eq!(contents.len(), usize::from(number(6)));
+        (number(2) & 0xF, contents)
+    }
+
+    #[test]
+    fn records_are_answered_by_name_and_type() {
+        let dns = Dns::start(&[
+            ("y.example", Record::Mx(10, "mx.y.example")),
+            ("y.example", Record::A(Ipv4Addr::LOCALHOST)),
+            ("broken.example", Record::Failure),
+        ]);
+        assert_eq!(ask(&dns, "Y.example", TYPE_MX), (0, vec![b"\x00\x0a\x02mx\x01y\x07example\x00".to_vec()]));
+        assert_eq!(ask(&dns, "y.example", TYPE_A), (0, vec![vec![127, 0, 0, 1]]));
+        assert_eq!(ask(&dns, "y.example", TYPE_AAAA), (0, vec![]));
+        assert_eq!(ask(&dns, "x.example", TYPE_A), (NXDOMAIN, vec![]));
+        assert_eq!(ask(&dns, "broken.example", TYPE_A), (SERVFAIL, vec![]));
+        assert_eq!(dns.questions()[0], "y.example MX");
     }
 }

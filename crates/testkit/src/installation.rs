@@ -15,20 +15,21 @@ use crate::wait;
 pub struct Installation {
     program: PathBuf,
     folder: TempDir,
+    data_dir: &'static str,
 }
 
 impl Installation {
     /// A folder with `gatepost.toml` in it. Settings should say `data_dir = "data"`, which stands for a folder beside it.
     pub fn new(program: impl Into<PathBuf>, settings: &str) -> Installation {
-        let installation = Installation::empty(program);
+        let installation = Installation { data_dir: "data", ..Installation::empty(program) };
         installation.write_settings(settings);
         installation
     }
 
-    /// A folder with nothing in it.
+    /// A folder with nothing in it; the first run will call its data folder `gatepost-data`.
     pub fn empty(program: impl Into<PathBuf>) -> Installation {
         let folder = tempfile::Builder::new().prefix("gatepost-it-").tempdir().expect("a temporary folder");
-        Installation { program: program.into(), folder }
+        Installation { program: program.into(), folder, data_dir: "gatepost-data" }
     }
 
     /// The folder.
@@ -43,7 +44,7 @@ impl Installation {
 
     /// The data folder.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder().join("data")
+        self.folder().join(self.data_dir)
     }
 
     /// Replaces the settings file.
@@ -103,8 +104,9 @@ impl Installation {
 
     /// Runs a subcommand to its end with this text as its standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        // A command that hangs must not hang the tests.
         let mut child = self
-            .command()
+            .command_under(&["timeout", "--signal=KILL", "120"])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -134,10 +136,20 @@ impl Installation {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_under(&[])
+    }
+
+    fn command_under(&self, wrapper: &[&str]) -> Command {
+        let mut command = match wrapper {
+            [] => Command::new(&self.program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                command
+            }
+        };
         command.current_dir(self.folder()).env("NO_COLOR", "1");
         command.env_remove("GATEPOST_CONFIG").env_remove("GATEPOST_LOG").env_remove("NOTIFY_SOCKET");
-        command.env("GATEPOST_CONFIG", self.settings_file());
         command
     }
 
