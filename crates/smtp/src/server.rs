@@ -1,11 +1,13 @@
 //! The server's side of the dialogue (RFC 5321, 3030, 3207, 4954): takes bytes and answers, hands on outputs and
 //! questions. Never decides: the caller is asked wherever the protocol leaves a choice.
 
-mod question;
 mod greeting;
+mod phase;
+mod line;
 mod command;
 mod auth;
 mod content;
+mod question;
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use gatepost_mail::{BodyType, Reply};
 use auth::{Exchange, Progress, Secret};
 use command::{Command, Fault};
 use content::{LineReader, Piece};
+use line::{Found, LineBuffer};
+use phase::{ChunkedContent, Phase, Refusal, Transaction};
 pub use question::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Output, Profile, Question, RcptCommand};
 
 use crate::extension::Mechanism;
@@ -24,9 +28,6 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Buffers larger than this are given back once they are empty, so that an idle session is small.
 const KEPT_CAPACITY_BYTES: usize = 512;
 
-const BAD_SEQUENCE: Reply = Reply::new(503, (5, 5, 1), "Bad sequence of commands");
-const NEED_MAIL: Reply = Reply::new(503, (5, 5, 2), "Need mail command");
-const NEED_RCPT: Reply = Reply::new(503, (5, 5, 2), "Need rcpt command");
 const NOT_IMPLEMENTED: Reply = Reply::new(502, (5, 3, 3), "Command not implemented");
 const INVALID_CHARACTERS: Reply = Reply::new(550, (5, 6, 11), "Invalid characters");
 
@@ -60,10 +61,10 @@ pub struct Session {
     profile: Profile,
     /// What the peer called itself last.
     hello: String,
-    /// A command line of which only a part has come, with its CRLF once that is here.
-    line: Vec<u8>,
-    /// How much of the line the transcript and the limit have seen.
-    line_progress: LineProgress,
+    /// A command line of which only a part has come.
+    lines: LineBuffer,
+    /// Whether the transcript has the line that comes next.
+    line_is_told: bool,
     /// Replies not yet handed out.
     out: Vec<u8>,
     /// Whether `out` has been handed out and is to be emptied at the next call.
@@ -113,38 +114,6 @@ enum Asked {
     EndContent,
 }
 
-/// Between commands: what has been said so far.
-#[derive(Debug)]
-enum Phase {
-    /// No EHLO or HELO since the connection or TLS started.
-    Fresh,
-    /// Ready for MAIL.
-    Ready,
-    /// Ready for MAIL, and the caller refused the last one or its content: what the peer has pipelined behind it is out
-    /// of order by no fault of its own.
-    Refused,
-    /// MAIL was accepted.
-    Transaction(Transaction),
-    /// A chunk was taken and it was not the last.
-    Chunks(ChunkedContent),
-}
-
-/// MAIL was accepted.
-#[derive(Debug)]
-struct Transaction {
-    body: BodyType,
-    smtputf8: bool,
-    recipients: u32,
-    /// Whether the caller refused a recipient.
-    has_refusal: bool,
-}
-
-/// Content that comes in chunks. BINARYMIME has no lines to read.
-#[derive(Debug)]
-struct ChunkedContent {
-    lines: Option<LineReader>,
-}
-
 /// A chunk that is coming in.
 #[derive(Debug)]
 struct Chunk {
@@ -160,18 +129,7 @@ enum Fate {
     /// It is content.
     Take(ChunkedContent),
     /// It is skipped: only behind it starts the next command.
-    Drop { reply: Reply, is_error: bool, then: Phase },
-}
-
-/// How far a command line has been dealt with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LineProgress {
-    /// Not at all.
-    Untouched,
-    /// The transcript has it.
-    Told,
-    /// It is too long and is being skipped; `cr` says whether the last byte was CR.
-    Skipping { cr: bool },
+    Drop { refusal: Refusal, then: Phase },
 }
 
 /// An [`Output`] that borrows nothing yet; ranges refer to the bytes given to the call.
@@ -183,7 +141,7 @@ enum Step {
     LineEnd,
     /// A command line in the bytes given.
     Line(Range<usize>),
-    /// A command line in [`Session::line`].
+    /// A command line in [`Session::lines`].
     HeldLine(Range<usize>),
     /// What the transcript shows in place of an answer in an AUTH exchange.
     SecretLine,
@@ -216,8 +174,8 @@ impl Session {
                 ..Profile::new(String::new(), std::net::Ipv4Addr::UNSPECIFIED.into())
             },
             hello: String::new(),
-            line: Vec::new(),
-            line_progress: LineProgress::Untouched,
+            lines: LineBuffer::default(),
+            line_is_told: false,
             out: Vec::new(),
             out_is_handed_out: false,
             reset_is_due: false,
@@ -243,7 +201,7 @@ impl Session {
             Step::Content(range) => Output::Content(&bytes[range]),
             Step::LineEnd => Output::Content(b"\r\n"),
             Step::Line(range) => Output::Line(&bytes[range]),
-            Step::HeldLine(range) => Output::Line(&self.line[range]),
+            Step::HeldLine(range) => Output::Line(&self.lines.held()[range]),
             Step::SecretLine => Output::Line(b"<authentication response>"),
             Step::Reset => Output::Reset,
             Step::StartTls => Output::StartTls,
@@ -310,7 +268,7 @@ impl Session {
                 self.state = State::Chunk(Chunk { size, left: size, last, fate });
             }
             (Asked::FirstChunk { size, last, .. }, Answer::Refuse(reply)) => {
-                let fate = Fate::Drop { reply, is_error: false, then: Phase::Refused };
+                let fate = Fate::Drop { refusal: Refusal { reply, is_error: false }, then: Phase::Refused };
                 self.state = State::Chunk(Chunk { size, left: size, last, fate });
             }
             (Asked::EndContent, Answer::Accepted(reply) | Answer::Refuse(reply)) => self.say(&reply, Phase::Ready),
@@ -440,107 +398,47 @@ impl Session {
 
     /// Reads one command line, or as much of it as there is.
     fn read_line(&mut self, state: State, bytes: &[u8]) -> (usize, Option<Step>) {
-        if let LineProgress::Skipping { cr } = self.line_progress {
-            return self.skip_line(state, cr, bytes);
-        }
-        let is_held = self.line.ends_with(b"\r\n");
-        let (used, end) = if is_held {
-            (0, self.line.len() - 2)
-        } else if bytes.is_empty() {
-            self.state = state;
-            return (0, Some(Step::NeedInput));
-        } else if self.line.is_empty() {
-            match memchr::memmem::find(bytes, b"\r\n") {
-                Some(end) => (end + 2, end),
-                None => return self.hold_line(state, bytes),
+        let is_answer = matches!(state, State::Authenticating(_));
+        let (used, found) = self.lines.find(bytes, is_answer);
+        let line = match found {
+            Found::Here(end) => &bytes[..end],
+            Found::Held => self.lines.held(),
+            Found::TooLong => {
+                self.fault(&Reply::new(500, (5, 5, 2), "Line too long"), state.into_phase());
+                return (used, None);
             }
-        } else {
-            return self.hold_line(state, bytes);
-        };
-
-        let held = std::mem::take(&mut self.line);
-        let line = if is_held { &held[..end] } else { &bytes[..end] };
-        if line.len() > line_bytes_max(&state, line) {
-            // Told to the transcript or not, the line is done with.
-            self.line_progress = LineProgress::Untouched;
-            self.line_too_long(state);
-            return (used, None);
-        }
-        if self.profile.transcribe && self.line_progress == LineProgress::Untouched {
-            self.line_progress = LineProgress::Told;
-            let shown = shown_in_transcript(line);
-            let step = match (&state, is_held) {
-                (State::Authenticating(_), _) => Step::SecretLine,
-                (_, true) => Step::HeldLine(shown),
-                (_, false) => Step::Line(shown),
-            };
-            self.line = held;
-            self.state = state;
-            return (0, Some(step));
-        }
-        self.line_progress = LineProgress::Untouched;
-        let step = match printable(line) {
-            Some(text) => self.take_line(state, text),
-            None => {
-                let phase = state.into_phase();
-                self.fault(&Reply::new(500, (5, 5, 2), "Syntax error"), phase);
-                None
-            }
-        };
-        (used, step)
-    }
-
-    /// Keeps the start of a line whose end has not come yet.
-    fn hold_line(&mut self, state: State, bytes: &[u8]) -> (usize, Option<Step>) {
-        let used = match (self.line.last(), bytes.first()) {
-            (Some(b'\r'), Some(b'\n')) => 1,
-            _ => memchr::memmem::find(bytes, b"\r\n").map_or(bytes.len(), |end| end + 2),
-        };
-        // One line and its CRLF fit; of what is longer, a byte more is enough to know it.
-        let room = (command::AUTH_LINE_BYTES_MAX + 3).saturating_sub(self.line.len());
-        self.line.extend_from_slice(&bytes[..used.min(room)]);
-        let is_complete = self.line.ends_with(b"\r\n") && used <= room;
-        if !is_complete {
-            let without_cr = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-            if without_cr.len() > line_bytes_max(&state, without_cr) {
-                self.line = Vec::new();
-                // The bytes of this call are looked at again, for the CRLF may be among them.
-                self.line_progress = LineProgress::Skipping { cr: false };
-                return self.skip_line(state, false, bytes);
-            }
-        }
-        self.state = state;
-        // A complete line is dealt with in the next round; an incomplete one used up all bytes.
-        (used, None)
-    }
-
-    /// Drops bytes up to the end of a line that is too long, then says so.
-    fn skip_line(&mut self, state: State, cr: bool, bytes: &[u8]) -> (usize, Option<Step>) {
-        let end = match bytes.first() {
-            None => {
+            Found::More => {
                 self.state = state;
-                return (0, Some(Step::NeedInput));
+                return (used, Some(Step::NeedInput));
             }
-            Some(b'\n') if cr => Some(1),
-            Some(_) => memchr::memmem::find(bytes, b"\r\n").map(|end| end + 2),
         };
-        let Some(end) = end else {
-            self.line_progress = LineProgress::Skipping { cr: bytes.ends_with(b"\r") };
+        if self.profile.transcribe && !self.line_is_told {
+            self.line_is_told = true;
             self.state = state;
-            return (bytes.len(), None);
-        };
-        self.line_progress = LineProgress::Untouched;
-        self.line_too_long(state);
-        (end, None)
-    }
-
-    fn line_too_long(&mut self, state: State) {
-        let phase = state.into_phase();
-        self.fault(&Reply::new(500, (5, 5, 2), "Line too long"), phase);
+            let shown = shown_in_transcript(line);
+            let step = match found {
+                _ if is_answer => Step::SecretLine,
+                Found::Held => Step::HeldLine(shown),
+                _ => Step::Line(shown),
+            };
+            return (used, Some(step));
+        }
+        self.line_is_told = false;
+        match found {
+            Found::Here(end) => (end + 2, self.take_line(state, &bytes[..end])),
+            _ => {
+                let line = self.lines.take();
+                (used, self.take_line(state, &line))
+            }
+        }
     }
 
     /// A whole line has come.
-    fn take_line(&mut self, state: State, line: &str) -> Option<Step> {
+    fn take_line(&mut self, state: State, line: &[u8]) -> Option<Step> {
+        let Some(line) = printable(line) else {
+            self.fault(&Reply::new(500, (5, 5, 2), "Syntax error"), state.into_phase());
+            return None;
+        };
         match state {
             State::Authenticating(exchange) => {
                 let progress = exchange.respond(line);
@@ -562,16 +460,12 @@ impl Session {
     }
 
     fn take_command(&mut self, phase: Phase, command: Command<'_>) -> Option<Step> {
-        let out_of_order = self.out_of_order(&phase, &command);
+        let out_of_order = phase.out_of_order(&command, self.is_authenticated);
         if let Command::Bdat { size, last } = command {
             return self.take_bdat(phase, size, last, out_of_order);
         }
-        if let Some(reply) = out_of_order {
-            if phase.excuses(&command) {
-                self.say(&reply, phase);
-            } else {
-                self.fault(&reply, phase);
-            }
+        if let Some(refusal) = out_of_order {
+            self.refuse(&refusal, phase);
             return None;
         }
         match (command, phase) {
@@ -657,50 +551,25 @@ impl Session {
                 self.say_and_close(&Reply::new(221, (2, 0, 0), "Service closing transmission channel"));
                 None
             }
-            // `out_of_order` lets neither RCPT nor DATA pass outside a transaction, and BDAT was dealt with above.
-            (Command::Rcpt { .. } | Command::Data | Command::Bdat { .. }, phase) => {
-                self.fault(&BAD_SEQUENCE, phase);
-                None
+            (Command::Rcpt { .. } | Command::Data | Command::Bdat { .. }, _) => {
+                unreachable!("RCPT and DATA are in order in a transaction only, and BDAT went its own way")
             }
-        }
-    }
-
-    /// The one place that knows which command may follow what.
-    fn out_of_order(&self, phase: &Phase, command: &Command<'_>) -> Option<Reply> {
-        match (command, phase) {
-            (
-                Command::Hello { .. } | Command::Help | Command::Noop | Command::Rset | Command::Quit | Command::Expn,
-                _,
-            ) => None,
-            (_, Phase::Fresh) => Some(Reply::new(503, (5, 5, 2), "Send hello first")),
-            (Command::Auth { .. }, _) if self.is_authenticated => Some(BAD_SEQUENCE),
-            (Command::Mail { .. } | Command::Auth { .. }, Phase::Transaction(_) | Phase::Chunks(_)) => {
-                Some(BAD_SEQUENCE)
-            }
-            (Command::Rcpt { .. } | Command::Data, Phase::Chunks(_)) => Some(BAD_SEQUENCE),
-            (Command::Rcpt { .. } | Command::Data | Command::Bdat { .. }, Phase::Ready | Phase::Refused) => {
-                Some(NEED_MAIL)
-            }
-            (Command::Data | Command::Bdat { .. }, Phase::Transaction(Transaction { recipients: 0, .. })) => {
-                Some(NEED_RCPT)
-            }
-            // RFC 3030 section 3: BINARYMIME cannot be sent with DATA.
-            (Command::Data, Phase::Transaction(Transaction { body: BodyType::BinaryMime, .. })) => Some(BAD_SEQUENCE),
-            _ => None,
         }
     }
 
     /// Whatever is wrong with BDAT, its chunk follows and is not to be taken for commands.
-    fn take_bdat(&mut self, phase: Phase, size: u64, last: bool, out_of_order: Option<Reply>) -> Option<Step> {
-        let refusal = if self.profile.chunking { out_of_order } else { Some(NOT_IMPLEMENTED) };
-        let fate = match (refusal, phase) {
+    fn take_bdat(&mut self, phase: Phase, size: u64, last: bool, out_of_order: Option<Refusal>) -> Option<Step> {
+        let fate = match (out_of_order, phase) {
+            (_, then) if !self.profile.chunking => {
+                Fate::Drop { refusal: Refusal { reply: NOT_IMPLEMENTED, is_error: true }, then }
+            }
+            (Some(refusal), then) => Fate::Drop { refusal, then },
             (None, Phase::Transaction(transaction)) => {
                 return Some(self.ask(Asked::FirstChunk { transaction, size, last }, Ask::BeginContent));
             }
             (None, Phase::Chunks(content)) => Fate::Take(content),
-            (refusal, then) => {
-                let is_error = !then.excuses(&Command::Bdat { size, last });
-                Fate::Drop { reply: refusal.unwrap_or(BAD_SEQUENCE), is_error, then }
+            (None, Phase::Fresh | Phase::Ready | Phase::Refused) => {
+                unreachable!("BDAT is in order in a transaction only")
             }
         };
         self.state = State::Chunk(Chunk { size, left: size, last, fate });
@@ -759,12 +628,8 @@ impl Session {
 
     fn end_chunk(&mut self, chunk: Chunk) -> Option<Step> {
         match chunk.fate {
-            Fate::Drop { reply, is_error, then } => {
-                if is_error {
-                    self.fault(&reply, then);
-                } else {
-                    self.say(&reply, then);
-                }
+            Fate::Drop { refusal, then } => {
+                self.refuse(&refusal, then);
                 None
             }
             Fate::Take(content) if !chunk.last => {
@@ -810,6 +675,14 @@ impl Session {
         self.state = State::Closed;
     }
 
+    fn refuse(&mut self, refusal: &Refusal, phase: Phase) {
+        if refusal.is_error {
+            self.fault(&refusal.reply, phase);
+        } else {
+            self.say(&refusal.reply, phase);
+        }
+    }
+
     /// The peer broke the protocol: says so, or closes if it did so too often.
     fn fault(&mut self, reply: &Reply, phase: Phase) {
         self.protocol_errors = self.protocol_errors.saturating_add(1);
@@ -853,24 +726,6 @@ impl State {
     }
 }
 
-impl Phase {
-    fn has_transaction(&self) -> bool {
-        matches!(self, Phase::Transaction(_) | Phase::Chunks(_))
-    }
-
-    /// Whether a peer that pipelines may send this out of order, because it could not know yet that the caller refused
-    /// what makes it so.
-    fn excuses(&self, command: &Command<'_>) -> bool {
-        match (self, command) {
-            (Phase::Refused, Command::Rcpt { .. } | Command::Data | Command::Bdat { .. }) => true,
-            (Phase::Transaction(transaction), Command::Data | Command::Bdat { .. }) => {
-                transaction.recipients == 0 && transaction.has_refusal
-            }
-            _ => false,
-        }
-    }
-}
-
 impl Step {
     /// The same step, for a buffer that has `by` bytes more at its start.
     fn shifted(self, by: usize) -> Step {
@@ -879,14 +734,6 @@ impl Step {
             Step::Line(range) => Step::Line(range.start + by..range.end + by),
             other => other,
         }
-    }
-}
-
-fn line_bytes_max(state: &State, line: &[u8]) -> usize {
-    if matches!(state, State::Authenticating(_)) || command::is_auth(line) {
-        command::AUTH_LINE_BYTES_MAX
-    } else {
-        command::LINE_BYTES_MAX
     }
 }
 
@@ -916,5 +763,72 @@ fn empty(buffer: &mut Vec<u8>) {
         *buffer = Vec::new();
     } else {
         buffer.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session_at_rest() -> (Session, Instant) {
+        let now = Instant::now();
+        let mut session = Session::new(now);
+        let profile =
+            Profile { inactivity: Duration::from_secs(10), ..Profile::new("mail.contoso.com".into(), [0; 4].into()) };
+        let mut input: &[u8] = b"EHLO app01\r\n";
+        loop {
+            let (used, output) = session.receive(now, input);
+            input = &input[used..];
+            match output {
+                Output::Ask(Question::Connect) => session.answer(now, Answer::Greet(profile.clone())),
+                Output::Ask(_) => session.answer(now, Answer::Accept),
+                Output::NeedInput => return (session, now),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_at_rest_is_small() {
+        let (mut session, now) = session_at_rest();
+        assert!(size_of::<Session>() <= 1024, "{} bytes inline", size_of::<Session>());
+        let (used, _) = session.receive(now, b"NOOP with its end yet to c");
+        assert_eq!(used, 26);
+        loop {
+            let (_, output) = session.receive(now, b"");
+            if matches!(output, Output::NeedInput) {
+                break;
+            }
+        }
+        assert!(session.out.capacity() <= KEPT_CAPACITY_BYTES);
+    }
+
+    #[test]
+    fn silence_and_length_have_their_limits_but_not_while_the_caller_decides() {
+        let (mut session, now) = session_at_rest();
+        let seconds = |n| now + Duration::from_secs(n);
+        assert_eq!(session.deadline(), Some(seconds(10)));
+        session.receive(seconds(5), b"NOO");
+        assert_eq!(session.deadline(), Some(seconds(15)));
+        // The whole session may last ten minutes, however busy it is.
+        session.receive(seconds(599), b"P\r");
+        assert_eq!(session.deadline(), Some(seconds(600)));
+
+        let (mut session, now) = session_at_rest();
+        assert!(matches!(session.receive(now, b"MAIL FROM:<>\r\n"), (14, Output::Ask(Question::Mail(_)))));
+        assert_eq!(session.deadline(), None);
+        session.timeout(seconds(1000));
+        session.answer(seconds(60), Answer::Accept);
+        assert_eq!(session.deadline(), Some(seconds(70)));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_accepts_nothing() {
+        let (mut session, now) = session_at_rest();
+        session.receive(now, b"MAIL FROM:<>\r\n");
+        session.answer(now, Answer::Accepted(Reply::plain(250, "never to be said")));
+        assert!(matches!(session.receive(now, b""), (0, Output::Send(reply)) if reply.starts_with(b"421 4.3.0")));
+        assert!(matches!(session.receive(now, b""), (0, Output::Close)));
+        assert!(!session.in_transaction());
     }
 }

@@ -4,6 +4,7 @@
 use gatepost_mail::{AddressError, BodyType, ForwardPath, Notify, Reply, Return, ReversePath};
 
 use super::question::{MailCommand, Profile, RcptCommand};
+use crate::extension::SizeOffer;
 
 /// Longest command line in bytes, without CRLF. RFC 5321 section 4.5.3.1.4 says 512 and lets every extension add some;
 /// this has room for the longest address with all parameters of RFC 3461.
@@ -151,7 +152,7 @@ pub(super) fn mail(arguments: &str, profile: &Profile) -> Result<MailCommand, Re
     for parameter in Parameters::of(parameters).ok_or(INVALID_ADDRESS)? {
         let (keyword, value) = parameter?;
         match keyword {
-            _ if keyword.eq_ignore_ascii_case("SIZE") && profile.size != crate::SizeOffer::Absent => {
+            _ if keyword.eq_ignore_ascii_case("SIZE") && profile.size != SizeOffer::Absent => {
                 once(&mut mail.size, size(value)?)?;
             }
             _ if keyword.eq_ignore_ascii_case("BODY") && profile.eight_bit_mime => {
@@ -338,7 +339,7 @@ mod tests {
 
     fn everything() -> Profile {
         Profile {
-            size: crate::SizeOffer::Bare,
+            size: SizeOffer::Bare,
             dsn: true,
             eight_bit_mime: true,
             binary_mime: true,
