@@ -1,10 +1,84 @@
 //! The durable queue: stage, commit, settle, recover.
-#![allow(clippy::unimplemented)]
+//!
+//! Takes envelopes, content and outcomes; hands out what is not delivered yet. The promise: once [`Commit`] has said
+//! `Ok`, the message survives power loss until every recipient of it has an outcome. It never decides what is
+//! delivered, when or where to, and never looks into content.
+//!
+//! ```text
+//! let mut staged = spool.stage();            // a number, nothing on the disk
+//! staged.write(content)?;                    // memory; a file once it is large
+//! staged.commit(envelope, trace).await?;     // on the disk, flushed: now say 250
+//! spool.message(id)?                         // read it, deliver it
+//! spool.settle(id, vec![(0, delivered)]);    // nobody pending any more: gone
+//! ```
+//!
+//! # What is on the disk
+//!
+//! One truth: the log. Everything in memory is rebuilt from it ([`Spool::open`]).
+//!
+//! ```text
+//! FORMAT                      gatepost spool 1
+//! lock                        locked by the running server
+//! log/0000000000000001.seg …  segments: a header, then records; only the last is appended to, only the first deleted
+//! bodies/<message>            content too large for the log, in hexadecimal the number of its message
+//! bodies/<message>.tmp        the same while it arrives
+//! set-aside/                  copies of damaged ranges; never deleted by us
+//! ```
+//!
+//! A record is a message (envelope, content or the name of its body file, and what became of its recipients if it was
+//! copied forward) or a list of outcomes. Each has checksums; each is at a multiple of 8.
+//!
+//! # A message's states on the disk, and what recovery makes of each
+//!
+//! | on the disk | comes about | recovery |
+//! |---|---|---|
+//! | nothing, or a `.tmp` body | it was arriving | removes the file; the peer has no 250 and sends again |
+//! | a whole body file, no record | crash between the body's flush and the record | removes the file, or moves it to `set-aside/` if a record was lost to damage |
+//! | half a record behind the last known flush | crash while it was written | passes over it; counts it, and keeps a copy, because damage to the very last record looks the same |
+//! | a whole record that was never flushed | killed before the flush, the system lived on | live: flushed before anything is done with it; a duplicate if the peer sends again |
+//! | a record | accepted | live |
+//! | a record and outcomes for some recipients | under way | live, those recipients as the outcomes say |
+//! | several records of one message | compaction was copying it | live once; states merged, the original kept unless the copy was certainly flushed |
+//! | a record and its end | every recipient has an outcome, or the commit was refused after the write | not live; body file removed |
+//! | an end without a record | compaction deleted the record's segment | nothing |
+//! | a record, but its body file missing or of another length | damage | set aside and reported |
+//! | a record that does not match its checksums, below a flush | damage | set aside and reported; the next record is found by its header |
+//! | a segment whose header is not readable | damage | set aside whole and reported |
+//! | a segment or `FORMAT` of a newer format | an older program was started | refuses to open |
+//!
+//! # When something fails
+//!
+//! A failed write or flush refuses the commits of that batch, seals the segment for ever and begins the next; outcomes
+//! are written again. While the disk fails or is full, commits are refused one batch at a time, what is queued stays
+//! readable, and the service resumes with the first batch that succeeds.
+//!
+//! Modules stand in reading order; each uses only modules listed below it.
 
-mod message;
 mod spool;
+mod recover;
 mod staged;
+mod bodies;
+mod committer;
+mod compaction;
+mod shared;
+mod set_aside;
+mod promise;
+mod index;
+mod cache;
+mod stored;
+mod message;
+mod segment;
+mod record;
+#[cfg(any(test, feature = "fake-disk"))]
+pub mod fake_disk;
+pub mod disk;
+
+#[cfg(test)]
+mod crash_tests;
 
 pub use message::{Content, Message, Outcome, RecipientState, State};
-pub use spool::{OpenError, Options, ReadError, Recovery, SetAside, Spool, Usage};
-pub use staged::{Commit, CommitError, StageError, Staged};
+pub use promise::{Commit, CommitError};
+pub use recover::{OpenError, Recovery, SetAside};
+pub use shared::Options;
+pub use spool::{ReadError, Spool, Usage};
+pub use staged::{StageError, Staged};

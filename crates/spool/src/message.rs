@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gatepost_mail::{Envelope, MessageId};
 
+use crate::disk::File;
+
 /// What one attempt, or an administrator, made of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -39,6 +41,13 @@ pub enum Outcome {
         /// Unix time in milliseconds.
         time_ms: u64,
     },
+}
+
+impl Outcome {
+    /// Whether the recipient is not pending afterwards.
+    pub fn is_end(&self) -> bool {
+        !matches!(self, Outcome::Deferred { .. })
+    }
 }
 
 /// Where a recipient stands. Only `Pending` is not an end.
@@ -85,22 +94,66 @@ pub struct Message {
 /// The bytes of a message: the trace fields that we put before it, then the content as it was received.
 /// Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Content {}
+pub struct Content(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
+    Memory(Bytes),
+    File { trace: Bytes, file: Arc<dyn File>, bytes: u64 },
+}
 
 impl Content {
-    /// Length in bytes, trace fields included.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> u64 {
-        unimplemented!()
+    pub(crate) fn in_memory(content: Bytes) -> Content {
+        Content(Place::Memory(content))
     }
 
-    /// Up to `bytes_max` bytes from `offset` on; empty at the end.
-    pub fn read(&self, _offset: u64, _bytes_max: usize) -> io::Result<Bytes> {
-        unimplemented!()
+    pub(crate) fn in_file(trace: Bytes, file: Arc<dyn File>, bytes: u64) -> Content {
+        Content(Place::File { trace, file, bytes })
+    }
+
+    /// Length in bytes, trace fields included.
+    #[allow(clippy::len_without_is_empty, reason = "a message is never empty: it has at least our trace field")]
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Place::Memory(content) => content.len() as u64,
+            Place::File { trace, bytes, .. } => trace.len() as u64 + bytes,
+        }
+    }
+
+    /// Bytes from `offset` on: at least one and at most `bytes_max`, possibly fewer than asked for; none at the end.
+    /// Content in memory is shared, not copied; a large body is read from its file, which blocks on the disk.
+    pub fn read(&self, offset: u64, bytes_max: usize) -> io::Result<Bytes> {
+        match &self.0 {
+            Place::Memory(content) => Ok(part(content, offset, bytes_max)),
+            Place::File { trace, .. } if offset < trace.len() as u64 => Ok(part(trace, offset, bytes_max)),
+            Place::File { trace, file, bytes } => {
+                let offset = offset - trace.len() as u64;
+                let wanted = bytes_max.min(usize::try_from(bytes.saturating_sub(offset)).unwrap_or(usize::MAX));
+                if wanted == 0 {
+                    return Ok(Bytes::new());
+                }
+                let mut buffer = vec![0; wanted];
+                match file.read_at(&mut buffer, offset)? {
+                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    read => {
+                        buffer.truncate(read);
+                        Ok(buffer.into())
+                    }
+                }
+            }
+        }
     }
 
     /// The whole content, unless it is large and lies in a file of its own.
     pub fn inline(&self) -> Option<&Bytes> {
-        unimplemented!()
+        match &self.0 {
+            Place::Memory(content) => Some(content),
+            Place::File { .. } => None,
+        }
     }
+}
+
+fn part(content: &Bytes, offset: u64, bytes_max: usize) -> Bytes {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+    content.slice(from..from.saturating_add(bytes_max).min(content.len()))
 }

@@ -1,59 +1,23 @@
-//! The door of the spool.
+//! The door of the spool: everything that the rest of the server does with it.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::{fmt, io};
 
 use gatepost_mail::{Envelope, MessageId};
 
-use crate::{Message, Outcome, RecipientState, Staged};
-
-/// What an administrator or a test may tune.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Content up to this many bytes lies in the log; larger content in a file of its own. Default 256 KiB.
-    pub inline_bytes_max: usize,
-    /// A segment file that has grown to this many bytes is followed by the next. Default 64 MiB.
-    pub segment_bytes: u64,
-    /// Memory for messages that were just accepted, so that their first delivery needs no disk. Default 64 MiB.
-    pub cache_bytes_max: usize,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { inline_bytes_max: 256 << 10, segment_bytes: 64 << 20, cache_bytes_max: 64 << 20 }
-    }
-}
-
-/// Why the spool did not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another server works in this folder.
-    #[error("the spool {} is in use by another server{}", path.display(), pid.map(|p| format!(" (process {p})")).unwrap_or_default())]
-    Locked {
-        /// The spool's folder.
-        path: PathBuf,
-        /// The other process, if it left its number.
-        pid: Option<u32>,
-    },
-    /// Written by a newer version of this program.
-    #[error("the spool {} has format {found}, this program knows formats up to 1: start the newer version again", path.display())]
-    NewerFormat {
-        /// The spool's folder.
-        path: PathBuf,
-        /// The format it has.
-        found: u32,
-    },
-    /// The disk refused.
-    #[error("cannot open {}: {source}", path.display())]
-    Io {
-        /// The file or folder at fault.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
+use crate::bodies;
+use crate::committer::Committer;
+use crate::disk::{self, Disk, File, Lock, RealDisk};
+use crate::index::{Body, Location, Settled};
+use crate::message::{Content, Message, Outcome, RecipientState};
+use crate::record::Digest;
+use crate::recover::{OpenError, Recovered, Recovery, recover};
+use crate::shared::{Folders, Options, Part, RecordError, Shared};
+use crate::staged::Staged;
+use crate::stored::StoredBody;
 
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -61,47 +25,15 @@ pub enum ReadError {
     /// No such message: never accepted, or settled.
     #[error("there is no such message")]
     Unknown,
-    /// Its record or body does not match its checksum.
-    #[error("the message is damaged on disk")]
+    /// Its record or its body does not match its checksum. It has been set aside and is not live any more.
+    #[error("the message is damaged on disk and was set aside")]
     Corrupt,
-    /// The disk failed.
+    /// The disk failed; the message is still live.
     #[error("the message cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
-/// A damaged range that was copied out of the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// The file it was found in.
-    pub file: PathBuf,
-    /// Where in that file, in bytes.
-    pub offset: u64,
-    /// How much, in bytes.
-    pub length: u64,
-    /// Half a sentence for the administrator.
-    pub reason: String,
-    /// The copy; `None` if it could not be written (the original then stays).
-    pub moved_to: Option<PathBuf>,
-}
-
-/// What opening the spool found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Messages with recipients still pending, in the order of their numbers.
-    pub live: Vec<MessageId>,
-    /// Damaged ranges.
-    pub set_aside: Vec<SetAside>,
-    /// Bytes at the ends of segments that a crash left half written; normal after one.
-    pub torn_bytes: u64,
-    /// Segment files read.
-    pub segments: usize,
-    /// How long it took.
-    pub duration: Duration,
-    /// Files removed that belonged to no message.
-    pub removed_files: usize,
-}
-
-/// Figures for `gatepost status`, metrics and back pressure.
+/// Figures for status, metrics and back pressure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Messages in the queue.
@@ -112,65 +44,287 @@ pub struct Usage {
     pub disk_bytes: u64,
     /// Segment files.
     pub segments: u64,
+    /// Bytes of memory that hold messages which were just accepted.
+    pub cache_bytes: u64,
     /// Messages accepted since the spool was opened.
     pub commits: u64,
     /// Flushes of files and folders since then.
     pub flushes: u64,
-    /// Flushes and writes that failed since then.
+    /// Writes, flushes and deletions that failed since then.
     pub failures: u64,
-    /// Damaged ranges set aside, those of recovery included.
+    /// Damaged ranges set aside, those that opening found included.
     pub set_aside: u64,
-    /// Bytes of messages held in memory.
-    pub cache_bytes: u64,
 }
 
-/// The durable queue. Cloning gives another handle to the same one.
+/// The durable queue. Cloning gives another handle to the same one; dropping the last handle closes it.
 #[derive(Clone, Debug)]
-pub struct Spool {}
+pub struct Spool(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What lives from opening to closing.
+struct Running {
+    committer: JoinHandle<()>,
+    bodies: JoinHandle<()>,
+    _lock: Lock,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("root", &self.shared.folders.root).finish_non_exhaustive()
+    }
+}
 
 impl Spool {
     /// Opens the spool in `dir`, which is created if it is missing, and recovers what is there.
-    pub fn open(_dir: &Path, _options: Options) -> Result<(Spool, Recovery), OpenError> {
-        unimplemented!()
+    ///
+    /// Blocks while the log is read. Takes the lock of the folder, may write a `FORMAT` file, copies to `set-aside/`
+    /// and removes body files that no message needs; segments are only ever deleted later, by compaction.
+    pub fn open(dir: &Path, options: Options) -> Result<(Spool, Recovery), OpenError> {
+        Spool::open_on(Arc::new(RealDisk), dir, options)
+    }
+
+    /// The same on another disk: for simulations.
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<(Spool, Recovery), OpenError> {
+        let Opened { shared, committer, lock, recovery } = Opened::new(disk, dir, options)?;
+        let cannot_start = |source| OpenError::Io { path: dir.to_path_buf(), source };
+        let committer = committer.spawn().map_err(cannot_start)?;
+        let bodies = bodies::spawn(Arc::clone(&shared)).map_err(|error| {
+            shared.commits.close();
+            cannot_start(error)
+        })?;
+        let running = Mutex::new(Some(Running { committer, bodies, _lock: lock }));
+        Ok((Spool(Arc::new(Handle { shared, running })), recovery))
     }
 
     /// Begins a message.
     pub fn stage(&self) -> Staged {
-        unimplemented!()
+        Staged::new(Arc::clone(&self.0.shared))
     }
 
-    /// A live message. May read the disk.
-    pub fn message(&self, _id: MessageId) -> Result<Message, ReadError> {
-        unimplemented!()
+    /// A live message. One that was accepted a moment ago comes from memory; others are read from the disk, which
+    /// blocks. A body file is checked against its checksum once, the first time after a start.
+    pub fn message(&self, id: MessageId) -> Result<Message, ReadError> {
+        message(&self.0.shared, id)
     }
 
     /// A live message without its content; cheaper than [`Spool::message`] for listings and scheduling.
-    pub fn envelope(&self, _id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>), ReadError> {
-        unimplemented!()
+    pub fn envelope(&self, id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>), ReadError> {
+        envelope(&self.0.shared, id)
     }
 
-    /// Records outcomes: `(index of the recipient in the envelope, outcome)`. Never blocks on the disk.
-    pub fn settle(&self, _id: MessageId, _outcomes: Vec<(u32, Outcome)>) {
-        unimplemented!()
+    /// Records outcomes: `(index of the recipient in the envelope, outcome)`.
+    ///
+    /// In effect at once: a message of which no recipient is pending any more is not live. On the disk within
+    /// milliseconds, flushed with the next commit or within a second. Never blocks on the disk. Outcomes for
+    /// recipients that are not pending, or messages that are not live, have no effect.
+    pub fn settle(&self, id: MessageId, outcomes: Vec<(u32, Outcome)>) {
+        settle(&self.0.shared, id, outcomes);
     }
 
     /// All live messages, in the order of their numbers.
     pub fn live(&self) -> Vec<MessageId> {
-        unimplemented!()
+        self.0.shared.index().live().map(MessageId).collect()
     }
 
     /// Whether a message still has recipients pending.
-    pub fn is_live(&self, _id: MessageId) -> bool {
-        unimplemented!()
+    pub fn is_live(&self, id: MessageId) -> bool {
+        self.0.shared.index().is_live(id.0)
     }
 
     /// Figures as of now.
     pub fn usage(&self) -> Usage {
-        unimplemented!()
+        usage(&self.0.shared)
     }
 
-    /// Flushes everything, stops the committer, releases the lock. May be called again.
+    /// Flushes everything, stops the committer and releases the lock. Blocks until that is done. Commits that come
+    /// later are refused; outcomes that come later do not reach the disk. May be called again.
     pub fn close(&self) {
-        unimplemented!()
+        self.0.close();
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Running { committer, bodies, _lock }) = running.take() else { return };
+        // Bodies first: their commits go on to the committer.
+        self.shared.bodies.close();
+        let bodies = bodies.join();
+        self.shared.commits.close();
+        let committer = committer.join();
+        if bodies.is_err() || committer.is_err() {
+            tracing::error!("a thread of the spool panicked; what it had not flushed was not acknowledged");
+        }
+        // The committer's last flush may have ended messages with body files.
+        bodies::step(&self.shared, self.shared.bodies.take());
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A recovered spool whose threads do not run yet: tests take their steps by hand.
+pub(crate) struct Opened {
+    pub shared: Arc<Shared>,
+    pub committer: Committer,
+    pub lock: Lock,
+    pub recovery: Recovery,
+}
+
+impl Opened {
+    pub fn new(disk: Arc<dyn Disk>, dir: &Path, mut options: Options) -> Result<Opened, OpenError> {
+        options.inline_bytes_max = options.inline_bytes_max.min(16 << 20);
+        options.segment_bytes = options.segment_bytes.min(4 << 30);
+        let folders = Folders::new(dir);
+        let Recovered { index, next_id, next_segment, lock, recovery } = recover(&*disk, &folders, &options)?;
+        let shared = Arc::new(Shared::new(disk, folders, options, index, next_id));
+        shared.count(|c| &c.set_aside, recovery.set_aside.len() as u64);
+        let committer = Committer::new(Arc::clone(&shared), next_segment);
+        Ok(Opened { shared, committer, lock, recovery })
+    }
+}
+
+/// What memory knows of a message.
+struct Known {
+    location: Location,
+    body: Option<Body>,
+    states: Vec<RecipientState>,
+}
+
+pub(crate) fn message(shared: &Shared, id: MessageId) -> Result<Message, ReadError> {
+    let mut known = None;
+    // Compaction may move the record between looking it up and reading it: then it is looked up again.
+    let (stored, known) = loop {
+        let before = known.take();
+        let now = {
+            let index = shared.index();
+            let states = index.states(id.0).ok_or(ReadError::Unknown)?;
+            if let Some(cached) = index.cache.get(id.0).cloned() {
+                return Ok(Message { id, envelope: cached.envelope, recipients: states, content: cached.content });
+            }
+            let location = index.location(id.0).ok_or(ReadError::Unknown)?;
+            Known { location, body: index.body(id.0), states }
+        };
+        match shared.read(id.0, now.location, Part::Whole) {
+            Ok(stored) => break (stored, now),
+            Err(_) if before.as_ref().is_none_or(|before: &Known| before.location != now.location) => {
+                known = Some(now);
+            }
+            Err(RecordError::Io(error)) => return Err(ReadError::Io(error)),
+            Err(RecordError::Damaged) => {
+                shared.set_aside(id.0, now.location);
+                return Err(ReadError::Corrupt);
+            }
+        }
+    };
+    let Ok(Ok(envelope)) = stored.message().map(|message| message.envelope.read()) else {
+        shared.set_aside(id.0, known.location);
+        return Err(ReadError::Corrupt);
+    };
+    let content = match known.body {
+        None => Content::in_memory(stored.into_content()),
+        Some(body) => {
+            let file = open_body(shared, id, body, known.location)?;
+            Content::in_file(stored.into_content(), file, body.stored.bytes)
+        }
+    };
+    Ok(Message { id, envelope: Arc::new(envelope), recipients: known.states, content })
+}
+
+fn open_body(shared: &Shared, id: MessageId, body: Body, at: Location) -> Result<Arc<dyn File>, ReadError> {
+    let path = shared.folders.body(id);
+    let right = match shared.disk.open(&path) {
+        Ok(file) if body.is_verified || is_right(&*file, body.stored)? => Some(file),
+        Ok(_) => None,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Err(_) if !shared.index().is_live(id.0) => return Err(ReadError::Unknown), // settled meanwhile
+        Err(_) => None,
+    };
+    let Some(file) = right else {
+        let kept = shared.folders.set_aside.join(format!("{:016x}.body", id.0));
+        if let Err(error) = shared.disk.rename(&path, &kept) {
+            tracing::error!(%id, %error, "the body file of a damaged message could not be set aside");
+        }
+        shared.set_aside(id.0, at);
+        return Err(ReadError::Corrupt);
+    };
+    shared.index().set_body_verified(id.0);
+    Ok(file)
+}
+
+fn is_right(file: &dyn File, stored: StoredBody) -> io::Result<bool> {
+    if file.bytes()? != stored.bytes {
+        return Ok(false);
+    }
+    let mut digest = Digest::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut offset = 0;
+    while offset < stored.bytes {
+        let wanted = buffer.len().min(usize::try_from(stored.bytes - offset).unwrap_or(usize::MAX));
+        disk::read_exact_at(file, &mut buffer[..wanted], offset)?;
+        digest.update(&buffer[..wanted]);
+        offset += wanted as u64;
+    }
+    Ok(digest.value() == stored.crc)
+}
+
+pub(crate) fn envelope(shared: &Shared, id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>), ReadError> {
+    let (location, states) = {
+        let index = shared.index();
+        let states = index.states(id.0).ok_or(ReadError::Unknown)?;
+        if let Some(cached) = index.cache.get(id.0) {
+            return Ok((Arc::clone(&cached.envelope), states));
+        }
+        (index.location(id.0).ok_or(ReadError::Unknown)?, states)
+    };
+    let read = shared.read(id.0, location, Part::Meta).ok();
+    let envelope = read.and_then(|stored| stored.message().ok().and_then(|message| message.envelope.read().ok()));
+    match envelope {
+        Some(envelope) => Ok((Arc::new(envelope), states)),
+        // It moved, or is damaged, or the disk fails: the longer way finds out which.
+        None => message(shared, id).map(|message| (message.envelope, message.recipients)),
+    }
+}
+
+pub(crate) fn settle(shared: &Shared, id: MessageId, outcomes: Vec<(u32, Outcome)>) {
+    let settled = shared.index().settle(id.0, outcomes);
+    match settled {
+        Settled::Unknown => {}
+        Settled::Changed(changed) if changed.is_empty() => {}
+        Settled::Changed(changed) => shared.commits.push_outcomes(|outbox| {
+            outbox.changed.extend(changed.into_iter().map(|index| (id.0, index)));
+        }),
+        Settled::Ended { has_body } => shared.commits.push_outcomes(|outbox| {
+            outbox.ended.push(id.0);
+            if has_body {
+                outbox.bodies.push(id.0);
+            }
+        }),
+    }
+}
+
+pub(crate) fn usage(shared: &Shared) -> Usage {
+    let (totals, cache_bytes) = {
+        let index = shared.index();
+        (index.totals(), index.cache.bytes())
+    };
+    let counted = &shared.counters;
+    Usage {
+        messages: totals.messages,
+        live_bytes: totals.live_log_bytes + totals.body_bytes,
+        disk_bytes: totals.log_bytes + totals.body_bytes,
+        segments: totals.segments,
+        cache_bytes: cache_bytes as u64,
+        commits: counted.commits.load(Ordering::Relaxed),
+        flushes: counted.flushes.load(Ordering::Relaxed),
+        failures: counted.failures.load(Ordering::Relaxed),
+        set_aside: counted.set_aside.load(Ordering::Relaxed),
     }
 }

@@ -1,79 +1,194 @@
-//! Step 6 of 9 - spool: a message while it arrives.
+//! A message while it arrives: content gathers in memory, or in a body file once it is large.
+//!
+//! Takes pieces of content, hands a finished record to the committer (by way of the body thread, if there is a body
+//! file to flush). Never waits for a flush.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gatepost_mail::{Envelope, MessageId};
+
+use crate::disk::{self, File};
+use crate::promise::{Commit, CommitError, promise};
+use crate::record::{Digest, Record};
+use crate::shared::{PendingCommit, Shared};
+use crate::stored::{self, Octets, StoredBody, StoredEnvelope, StoredMessage};
+
+/// Spare bytes before the content for the record's header, the envelope and the trace fields. A usual message of one
+/// recipient needs about 500.
+const ROOM_BYTES: usize = 1024;
+/// Spare bytes behind it for the padding.
+const PADDING_BYTES: usize = 8;
 
 /// Why a piece of content could not be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StageError {
-    /// The disk is full.
+    /// No room on the disk: bytes, inodes or quota.
     #[error("the disk of the spool is full")]
     Full,
     /// The disk failed.
     #[error("the disk of the spool failed: {0}")]
-    Io(std::io::ErrorKind),
-}
-
-/// Why a message was not taken. The peer gets a 4xx and tries again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// The disk is full (452 4.3.1).
-    #[error("the disk of the spool is full")]
-    Full,
-    /// A write or a flush failed (451 4.3.0).
-    #[error("the disk of the spool failed: {0}")]
-    Io(std::io::ErrorKind),
-    /// The spool is closed: the server is stopping (421 4.3.2).
-    #[error("the spool is closed")]
-    Closed,
+    Io(io::ErrorKind),
 }
 
 /// A message that is arriving. Dropping it discards it.
 #[derive(Debug)]
-pub struct Staged {}
+pub struct Staged {
+    shared: Arc<Shared>,
+    id: MessageId,
+    /// [`ROOM_BYTES`] spare bytes, then the content, or what of it is not in the body file yet.
+    buffer: Vec<u8>,
+    bytes: u64,
+    body: Option<StagedBody>,
+    failed: Option<StageError>,
+}
+
+#[derive(Debug)]
+struct StagedBody {
+    file: Arc<dyn File>,
+    digest: Digest,
+}
 
 impl Staged {
-    /// The number that the message will have.
-    pub fn id(&self) -> MessageId {
-        unimplemented!()
+    pub(crate) fn new(shared: Arc<Shared>) -> Staged {
+        let id = MessageId(shared.next_id.fetch_add(1, Ordering::Relaxed));
+        Staged { shared, id, buffer: Vec::new(), bytes: 0, body: None, failed: None }
     }
 
-    /// Takes the next piece of the content.
-    pub fn write(&mut self, _bytes: &[u8]) -> Result<(), StageError> {
-        unimplemented!()
+    /// The number that the message will have.
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Takes the next piece of the content. Copies it; what outgrows the memory meant for one message is written to
+    /// a file, without a flush. After an error the message can only be discarded.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StageError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if self.buffer.is_empty() {
+            self.buffer.reserve(ROOM_BYTES + bytes.len() + PADDING_BYTES);
+            self.buffer.resize(ROOM_BYTES, 0);
+        }
+        self.bytes += bytes.len() as u64;
+        let gathered = self.buffer.len() - ROOM_BYTES;
+        if gathered + bytes.len() > self.shared.options.inline_bytes_max {
+            return self.spill(bytes).inspect_err(|error| self.failed = Some(*error));
+        }
+        if self.buffer.capacity() - self.buffer.len() < bytes.len() + PADDING_BYTES {
+            self.buffer.reserve(bytes.len() + PADDING_BYTES);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Bytes taken so far.
-    #[allow(clippy::len_without_is_empty)]
+    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> u64 {
-        unimplemented!()
+        self.bytes
     }
 
-    /// Hands the message to the committer. `trace` are header lines to stand before the content.
-    pub fn commit(self, _envelope: Envelope, _trace: Vec<u8>) -> Commit {
-        unimplemented!()
+    /// Hands the message to the committer. `trace` are header lines to stand before the content, each with its CRLF.
+    ///
+    /// The future says `Ok` once the message survives power loss; only then is it live.
+    pub fn commit(mut self, envelope: Envelope, trace: Vec<u8>) -> Commit {
+        let (promise, commit) = promise();
+        let (record, body) = match self.finish(&envelope, &trace) {
+            Ok(finished) => finished,
+            Err(error) => {
+                promise.keep(Err(error));
+                return commit;
+            }
+        };
+        let (body, file) = match body {
+            Some((body, file)) => (Some(body), Some(file)),
+            None => (None, None),
+        };
+        let pending = PendingCommit { id: self.id, record, envelope: Arc::new(envelope), body, promise };
+        match file {
+            Some(file) => self.shared.bodies.push_written(file, pending),
+            None => self.shared.commits.push(pending),
+        }
+        commit
+    }
+
+    #[allow(clippy::type_complexity, reason = "said once, taken apart at once")]
+    fn finish(
+        &mut self,
+        envelope: &Envelope,
+        trace: &[u8],
+    ) -> Result<(Record, Option<(StoredBody, Arc<dyn File>)>), CommitError> {
+        if let Some(error) = self.failed {
+            return Err(error.into());
+        }
+        if self.body.is_some() {
+            self.spill(&[])?;
+        }
+        // Taken only now: until here, dropping `self` removes the file.
+        let body = self
+            .body
+            .take()
+            .map(|StagedBody { file, digest }| (StoredBody { bytes: self.bytes, crc: digest.value() }, file));
+        let octets = Octets::of(envelope);
+        let meta = stored::write(&StoredMessage {
+            id: self.id.0,
+            envelope: StoredEnvelope::new(envelope, &octets),
+            states: Vec::new(),
+            body: body.as_ref().map(|(body, _)| *body),
+        });
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() {
+            buffer.resize(ROOM_BYTES, 0);
+        }
+        let record = Record::around(buffer, ROOM_BYTES, &meta, trace);
+        if record.is_within_limits() {
+            return Ok((record, body));
+        }
+        if body.is_some() {
+            let _ = self.shared.disk.remove(&self.shared.folders.staged_body(self.id));
+        }
+        Err(CommitError::TooLarge)
+    }
+
+    /// Moves what was gathered, and `bytes`, to the body file.
+    fn spill(&mut self, bytes: &[u8]) -> Result<(), StageError> {
+        let body = match &mut self.body {
+            Some(body) => body,
+            none => {
+                let file = self.shared.disk.create(&self.shared.folders.staged_body(self.id))?;
+                none.insert(StagedBody { file, digest: Digest::new() })
+            }
+        };
+        let gathered = &self.buffer[ROOM_BYTES..];
+        body.digest.update(gathered);
+        body.digest.update(bytes);
+        body.file.append(&mut [IoSlice::new(gathered), IoSlice::new(bytes)])?;
+        self.buffer.truncate(ROOM_BYTES);
+        Ok(())
     }
 }
 
-/// The promise: `Ok` once the message survives power loss. Dropping it does not undo the commit.
-#[derive(Debug)]
-#[must_use = "the message is safe only once this future has returned Ok"]
-pub struct Commit {}
-
-impl Commit {
-    /// Blocks this thread until the result is there.
-    pub fn wait(self) -> Result<MessageId, CommitError> {
-        unimplemented!()
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            // Should this fail, recovery removes the file.
+            let _ = self.shared.disk.remove(&self.shared.folders.staged_body(self.id));
+        }
     }
 }
 
-impl Future for Commit {
-    type Output = Result<MessageId, CommitError>;
+impl From<io::Error> for StageError {
+    fn from(error: io::Error) -> StageError {
+        if disk::is_full(&error) { StageError::Full } else { StageError::Io(error.kind()) }
+    }
+}
 
-    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
-        unimplemented!()
+impl From<StageError> for CommitError {
+    fn from(error: StageError) -> CommitError {
+        match error {
+            StageError::Full => CommitError::Full,
+            StageError::Io(kind) => CommitError::Io(kind),
+        }
     }
 }

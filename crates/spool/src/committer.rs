@@ -1,0 +1,304 @@
+//! The committer: the one thread that appends to the log.
+//!
+//! Takes all waiting commits and outcomes, writes them in one go, flushes once, and only then keeps the promises.
+//! While it flushes, the next batch gathers. Between batches it returns space: see [`crate::compaction`].
+//!
+//! After a failed write or flush nobody can say what is on the disk: the batch is refused, the segment is never
+//! written or flushed again, and the next batch begins a new one. Messages that were flushed to the old one before
+//! stay where they are. The refused ones are declared ended in the next segment, so that they do not come back.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::cache::Cached;
+use crate::compaction::{Compaction, Copy};
+use crate::index::{Body, Location, Segment};
+use crate::message::Content;
+use crate::promise::{CommitError, Promise};
+use crate::record::{Kind, Record};
+use crate::segment::{FIRST_RECORD, SEGMENT_BYTES_MAX, Writer};
+use crate::shared::{Outbox, PendingCommit, Shared, Work};
+use crate::stored::{self, StoredChange, StoredOutcomes};
+
+/// Outcomes that no commit came along with are flushed after this time, and the last flush is marked.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long outcomes wait after a failure, if no commit comes first.
+const RETRY: Duration = Duration::from_secs(1);
+/// A batch takes no further commits beyond this.
+const BATCH_BYTES_MAX: u64 = 32 << 20;
+/// So many ended messages, and so many changed recipients, share one record: a damaged one costs that many
+/// duplicates.
+const ENDED_PER_RECORD: usize = 512;
+const CHANGED_PER_RECORD: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    writer: Option<Writer>,
+    next_segment: u32,
+    compaction: Compaction,
+    /// Taken from the queue, too much for one batch.
+    backlog: VecDeque<PendingCommit>,
+    /// Outcomes that are not in the log.
+    unwritten: Outbox,
+    /// Outcomes that are in the current segment, after its last flush.
+    unflushed: Outbox,
+    /// Since when the segment has something that should be flushed or marked before long.
+    unsettled_since: Option<Instant>,
+    retry_at: Option<Instant>,
+}
+
+impl Committer {
+    pub fn new(shared: Arc<Shared>, next_segment: u32) -> Committer {
+        Committer {
+            shared,
+            writer: None,
+            next_segment,
+            compaction: Compaction::default(),
+            backlog: VecDeque::new(),
+            unwritten: Outbox::default(),
+            unflushed: Outbox::default(),
+            unsettled_since: None,
+            retry_at: None,
+        }
+    }
+
+    /// Starts the thread.
+    pub fn spawn(self) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().name("spool-committer".into()).spawn(move || self.run())
+    }
+
+    /// Runs until the queue is closed and everything in it is dealt with.
+    fn run(mut self) {
+        loop {
+            let deadline = self.deadline();
+            let work = self.shared.commits.wait(deadline, self.retry_at.is_some());
+            let is_closing = work.is_closing;
+            let is_due = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            self.step(work, is_closing || is_due);
+            if is_closing {
+                while !self.backlog.is_empty() {
+                    self.step(Work::default(), true);
+                }
+                return;
+            }
+        }
+    }
+
+    /// When to go on at the latest, although nothing comes.
+    fn deadline(&self) -> Option<Instant> {
+        if !self.backlog.is_empty() {
+            return Some(Instant::now());
+        }
+        if self.retry_at.is_some() {
+            return self.retry_at;
+        }
+        if self.has_compaction_to_do() {
+            return Some(Instant::now());
+        }
+        self.unsettled_since.map(|since| since + IDLE)
+    }
+
+    /// Whether a step would make progress with compaction.
+    pub fn has_compaction_to_do(&self) -> bool {
+        self.compaction.is_due(&self.shared, self.current_segment())
+    }
+
+    /// One batch: everything in `work`, and a piece of compaction. If there is time (`is_idle`), or somebody waits, it
+    /// is flushed.
+    pub fn step(&mut self, work: Work, is_idle: bool) {
+        self.backlog.extend(work.commits);
+        self.unwritten.append(work.outbox);
+        let mut batch = Batch {
+            outcomes: self.outcome_records(),
+            commits: self.take_commits(),
+            copies: self.compaction.pick(&self.shared, self.current_segment()),
+        };
+        let flush = is_idle || !batch.commits.is_empty() || !batch.copies.is_empty();
+        let has_more = |writer: &Writer| writer.is_dirty() || writer.is_unmarked();
+        if !batch.is_empty() || (is_idle && self.writer.as_ref().is_some_and(has_more)) {
+            match self.write(&mut batch, flush) {
+                Ok(written) => self.succeed(batch, written),
+                Err(error) => self.fail(batch, &error),
+            }
+        }
+        self.compaction.delete_dead(&self.shared, self.current_segment());
+    }
+
+    fn current_segment(&self) -> Option<u32> {
+        self.writer.as_ref().map(|writer| writer.number)
+    }
+
+    fn take_commits(&mut self) -> VecDeque<PendingCommit> {
+        let mut bytes = 0;
+        let fitting = self.backlog.iter().take_while(|commit| {
+            let fits = bytes < BATCH_BYTES_MAX;
+            bytes += commit.record.bytes().len() as u64;
+            fits
+        });
+        let count = fitting.count();
+        if count == self.backlog.len() {
+            return std::mem::take(&mut self.backlog);
+        }
+        self.backlog.drain(..count).collect()
+    }
+
+    /// Records for all outcomes that are not in the log. Their states are taken from the index: what changed twice is
+    /// written once.
+    fn outcome_records(&mut self) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.unwritten.changed.sort_unstable();
+        self.unwritten.changed.dedup();
+        let mut ended = self.unwritten.ended.chunks(ENDED_PER_RECORD);
+        let mut changed = self.unwritten.changed.chunks(CHANGED_PER_RECORD);
+        loop {
+            let (ended, changed) = (ended.next().unwrap_or_default(), changed.next().unwrap_or_default());
+            if ended.is_empty() && changed.is_empty() {
+                return records;
+            }
+            let index = self.shared.index();
+            let states = changed.iter().filter_map(|(id, i)| Some((*id, index.stored_state(*id, *i)?)));
+            let changed: Vec<_> = states.map(|(id, state)| StoredChange { id, state }).collect();
+            if ended.is_empty() && changed.is_empty() {
+                continue; // all of them ended meanwhile
+            }
+            let meta = stored::write(&StoredOutcomes { ended: ended.to_vec(), changed });
+            records.push(Record::new(Kind::Outcomes, &meta, &[]));
+        }
+    }
+
+    /// Appends the batch, flushed if that is wanted. Outcomes come first: see the proof in [`crate::compaction`].
+    fn write(&mut self, batch: &mut Batch, flush: bool) -> io::Result<Written> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(begin_segment(&self.shared, &mut self.next_segment)?),
+        };
+        let start = writer.bytes;
+        if !batch.is_empty() {
+            writer.append(batch.records())?;
+        } else if writer.is_unmarked() {
+            writer.mark(Record::new(Kind::Outcomes, &stored::write(&StoredOutcomes::default()), &[]))?;
+        }
+        let is_full = writer.bytes >= self.shared.options.segment_bytes.min(SEGMENT_BYTES_MAX);
+        let is_flushed = flush || is_full;
+        if is_flushed {
+            let flushes = writer.flush(&*self.shared.disk)?;
+            self.shared.count(|c| &c.flushes, flushes);
+        }
+        let written = Written { segment: writer.number, start, is_flushed };
+        self.shared.index().set_segment_bytes(writer.number, writer.bytes);
+        if is_full {
+            self.writer = None;
+        }
+        Ok(written)
+    }
+
+    /// Makes what was written visible, then keeps the promises.
+    fn succeed(&mut self, batch: Batch, written: Written) {
+        self.retry_at = None;
+        self.unflushed.append(std::mem::take(&mut self.unwritten));
+        if written.is_flushed {
+            let flushed = std::mem::take(&mut self.unflushed);
+            self.shared.bodies.push_unneeded(flushed.bodies);
+            let is_unmarked = self.writer.as_ref().is_some_and(Writer::is_unmarked);
+            self.unsettled_since = is_unmarked.then(Instant::now);
+        } else {
+            self.unsettled_since.get_or_insert_with(Instant::now);
+        }
+        let mut promises: Vec<(Promise, _)> = Vec::with_capacity(batch.commits.len());
+        let mut offset = written.start + batch.outcomes.iter().map(|record| record.bytes().len() as u64).sum::<u64>();
+        let mut place = |record: &Record| {
+            let bytes = record.bytes().len() as u64;
+            offset += bytes;
+            Location { segment: written.segment, offset: offset - bytes, bytes }
+        };
+        self.shared.count(|c| &c.commits, batch.commits.len() as u64);
+        let mut index = self.shared.index();
+        for PendingCommit { id, record, envelope, body, promise } in batch.commits {
+            let location = place(&record);
+            let recipients = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
+            let is_inline = body.is_none();
+            index.insert(id.0, location, recipients, body.map(|stored| Body { stored, is_verified: true }));
+            if is_inline {
+                let memory_bytes = record.memory_bytes();
+                let content = Content::in_memory(record.into_content());
+                index.cache.insert(id.0, Cached { envelope, content, memory_bytes });
+            }
+            promises.push((promise, id));
+        }
+        for Copy { id, from, record } in &batch.copies {
+            let location = place(record);
+            index.relocate(*id, *from, location);
+        }
+        drop(index);
+        for (promise, id) in promises {
+            promise.keep(Ok(id));
+        }
+    }
+
+    fn fail(&mut self, batch: Batch, error: &io::Error) {
+        self.shared.count(|c| &c.failures, 1);
+        tracing::error!(
+            %error,
+            refused = batch.commits.len(),
+            "the log of the spool could not be written: messages are refused until it can"
+        );
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.unsettled_since = None;
+        // What was not flushed may be lost with the segment: it is written again to the next.
+        let again = std::mem::take(&mut self.unflushed);
+        self.unwritten.append(again);
+        if let Some(writer) = self.writer.take() {
+            let bytes = writer.file.bytes().unwrap_or(writer.bytes);
+            self.shared.index().set_segment_bytes(writer.number, bytes);
+            self.unwritten.ended.extend(batch.commits.iter().map(|commit| commit.id.0));
+        }
+        let bodies = batch.commits.iter().filter(|commit| commit.body.is_some());
+        self.unwritten.bodies.extend(bodies.map(|commit| commit.id.0));
+        for commit in batch.commits {
+            commit.promise.keep(Err(CommitError::of(error)));
+        }
+    }
+}
+
+fn begin_segment(shared: &Shared, next_segment: &mut u32) -> io::Result<Writer> {
+    let number = *next_segment;
+    // A number is used once, whatever becomes of the file.
+    *next_segment = number.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+    let next_id = shared.next_id.load(Ordering::Relaxed);
+    let writer = Writer::create(&*shared.disk, &shared.folders.log, number, next_id)?;
+    let segment = Segment::new(writer.salt, FIRST_RECORD, Some(Arc::clone(&writer.file)));
+    shared.index().add_segment(number, segment);
+    Ok(writer)
+}
+
+/// What one write and one flush carry, in this order.
+#[derive(Debug)]
+struct Batch {
+    outcomes: Vec<Record>,
+    commits: VecDeque<PendingCommit>,
+    copies: Vec<Copy>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.outcomes.is_empty() && self.commits.is_empty() && self.copies.is_empty()
+    }
+
+    fn records(&mut self) -> impl Iterator<Item = &mut Record> {
+        let commits = self.commits.iter_mut().map(|commit| &mut commit.record);
+        self.outcomes.iter_mut().chain(commits).chain(self.copies.iter_mut().map(|copy| &mut copy.record))
+    }
+}
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    segment: u32,
+    start: u64,
+    is_flushed: bool,
+}

@@ -1,0 +1,132 @@
+//! Returning space: segments go from the oldest end, after the messages in them that are still live were copied
+//! forward.
+//!
+//! Disk use stays within twice the live bytes plus two segments: beyond that, every batch copies a piece of the oldest
+//! segment until it is dead, and a dead oldest segment is deleted at once.
+//!
+//! Why deleting from the oldest end only is always safe. Records are appended by one thread, in ascending segments. A
+//! message's outcomes are queued after its record was flushed, so they stand behind it; the end of a message is queued
+//! after it left the index, and a batch takes the outcomes from the queue before it picks messages to copy from the
+//! index, so no copy stands behind an end. Let S be the oldest segment, and no live message lie in it.
+//! - A message record in S is of a message that has ended, or was copied by a batch that was flushed. Neither is needed.
+//! - An outcome in S stands behind all records of its message that were written before it, so those are in S too; a
+//!   copy made later holds the outcome's effect, because it takes the states from the index.
+//! - So nothing that is left needs S. And should an ended message's end be lost with a later segment's unflushed tail,
+//!   the message is gone all the same, which is what its end would have said.
+//!
+//! The folder is flushed after each deletion, so that an older segment cannot come back when a newer one, which held
+//! the ends of its messages, does not.
+
+use std::io;
+
+use crate::index::Location;
+use crate::record::{Kind, Record};
+use crate::segment::file_name;
+use crate::shared::{Part, RecordError, Shared};
+use crate::stored;
+
+/// A batch copies about this much, so that a commit behind it does not wait for long.
+const STEP_BYTES: u64 = 1 << 20;
+/// A batch looks at so many messages of the index for those to copy.
+const STEP_VISITS: usize = 16_384;
+
+/// A live message on its way to the current segment.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub id: u64,
+    pub from: Location,
+    pub record: Record,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Compaction {
+    /// The segment being emptied, and the message to go on with.
+    cursor: Option<(u32, u64)>,
+    /// The disk did not let a segment be read: not tried again by this process.
+    stuck: Option<u32>,
+}
+
+impl Compaction {
+    /// Whether the oldest segment should be emptied.
+    pub fn is_due(&self, shared: &Shared, current: Option<u32>) -> bool {
+        let index = shared.index();
+        let totals = index.totals();
+        let Some((number, oldest)) = index.oldest_segment() else { return false };
+        totals.log_bytes > 2 * totals.live_log_bytes + 2 * shared.options.segment_bytes
+            && Some(number) != current
+            && Some(number) != self.stuck
+            && !oldest.is_pinned
+    }
+
+    /// The next messages to copy, if that is due.
+    pub fn pick(&mut self, shared: &Shared, current: Option<u32>) -> Vec<Copy> {
+        if !self.is_due(shared, current) {
+            return Vec::new();
+        }
+        let (movable, segment, next) = {
+            let index = shared.index();
+            let Some((segment, _)) = index.oldest_segment() else { return Vec::new() };
+            let from = self.cursor.filter(|(of, _)| *of == segment).map_or(0, |(_, id)| id);
+            let (movable, next) = index.movable(segment, from, STEP_BYTES, STEP_VISITS);
+            (movable, segment, next)
+        };
+        // Behind the last message it begins again: a batch that failed left its messages where they were.
+        self.cursor = next.map(|id| (segment, id));
+        let mut copies = Vec::with_capacity(movable.len());
+        for found in movable {
+            match copy(shared, found.id, found.location) {
+                Ok(Some(record)) => copies.push(Copy { id: found.id, from: found.location, record }),
+                Ok(None) => {}
+                Err(RecordError::Damaged) => shared.set_aside(found.id, found.location),
+                Err(RecordError::Io(error)) => {
+                    self.stuck = Some(segment);
+                    tracing::error!(%error, segment, "a segment of the spool cannot be read: its space is not returned");
+                    break;
+                }
+            }
+        }
+        copies
+    }
+
+    /// Deletes segments from the oldest end as long as nothing in them is live.
+    pub fn delete_dead(&mut self, shared: &Shared, current: Option<u32>) {
+        loop {
+            let number = match shared.index().oldest_segment() {
+                Some((number, oldest)) if oldest.live_bytes == 0 && !oldest.is_pinned && Some(number) != current => {
+                    number
+                }
+                _ => return,
+            };
+            let removed = match shared.disk.remove(&shared.folders.log.join(file_name(number))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => shared.disk.flush_folder(&shared.folders.log),
+            };
+            shared.count(|c| &c.flushes, 1);
+            let mut index = shared.index();
+            match removed {
+                Ok(()) => index.remove_segment(number),
+                Err(error) => {
+                    index.pin(number);
+                    drop(index);
+                    shared.count(|c| &c.failures, 1);
+                    tracing::error!(%error, segment = number, "a segment of the spool cannot be deleted");
+                }
+            }
+        }
+    }
+}
+
+/// The message as a record with its present states; `None` if it ended meanwhile.
+fn copy(shared: &Shared, id: u64, location: Location) -> Result<Option<Record>, RecordError> {
+    let stored = shared.read(id, location, Part::Whole)?;
+    let mut message = stored.message()?;
+    let index = shared.index();
+    if index.location(id) != Some(location) {
+        return Ok(None);
+    }
+    message.states = index.stored_states(id);
+    let meta = stored::write(&message);
+    drop(message);
+    drop(index);
+    Ok(Some(Record::new(Kind::Message, &meta, stored.content())))
+}

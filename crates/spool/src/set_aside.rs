@@ -1,0 +1,59 @@
+//! Copies damaged ranges out of the way, under names that an administrator understands. Nothing here is ever deleted.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, File};
+
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Copies `length` bytes from `offset` on into `folder/name`, flushed. A copy that is there already stays: the same
+/// damage found again on the next start is the same file.
+pub(crate) fn keep(
+    disk: &dyn Disk,
+    folder: &Path,
+    name: &str,
+    (file, offset, length): (&dyn File, u64, u64),
+) -> io::Result<PathBuf> {
+    let path = folder.join(name);
+    if disk.list(folder)?.iter().any(|listed| listed.name == name) {
+        return Ok(path);
+    }
+    let partial = folder.join(format!("{name}.tmp"));
+    match disk.remove(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let copy = disk.create(&partial)?;
+    let mut buffer = vec![0; PIECE_BYTES];
+    let (mut at, end) = (offset, offset + length);
+    while at < end {
+        let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let piece = &mut buffer[..wanted];
+        read_what_can_be_read(file, piece, at);
+        copy.append(&mut [IoSlice::new(piece)])?;
+        at += wanted as u64;
+    }
+    copy.flush()?;
+    disk.rename(&partial, &path)?;
+    disk.flush_folder(folder)?;
+    Ok(path)
+}
+
+/// Fills `buffer` from `offset` on; what cannot be read, or lies behind the end, becomes zeros. Returns whether all of
+/// it could be read.
+pub(crate) fn read_what_can_be_read(file: &dyn File, buffer: &mut [u8], offset: u64) -> bool {
+    /// One bad sector spoils a block of this size.
+    const BLOCK_BYTES: usize = 4096;
+    if crate::disk::read_exact_at(file, buffer, offset).is_ok() {
+        return true;
+    }
+    let mut all = true;
+    for (i, block) in buffer.chunks_mut(BLOCK_BYTES).enumerate() {
+        if crate::disk::read_exact_at(file, block, offset + (i * BLOCK_BYTES) as u64).is_err() {
+            block.fill(0);
+            all = false;
+        }
+    }
+    all
+}

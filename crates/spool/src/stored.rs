@@ -1,0 +1,317 @@
+//! The meta parts of records as CBOR with numbered fields: a later version may add fields, none is ever renumbered.
+//!
+//! These are the disk's own structs. They borrow from the record on reading and from the envelope on writing.
+
+use std::net::{IpAddr, SocketAddr};
+
+use gatepost_mail::{Arrival, BodyType, Domain, Envelope, Mailbox, Notify, Recipient, Return, ReversePath};
+use minicbor::bytes::ByteSlice;
+use minicbor::{Decode, Encode};
+
+use crate::message::State;
+
+/// The meta part of a message record.
+#[derive(Debug, Encode, Decode)]
+pub struct StoredMessage<'a> {
+    /// Message number.
+    #[n(0)]
+    pub id: u64,
+    /// The envelope.
+    #[b(1)]
+    pub envelope: StoredEnvelope<'a>,
+    /// Recipients that are not as on arrival; empty unless the message was copied forward.
+    #[b(2)]
+    pub states: Vec<StoredState<'a>>,
+    /// Where the content does not lie in the record (which then holds the trace fields only).
+    #[n(3)]
+    pub body: Option<StoredBody>,
+}
+
+/// The meta part of an outcomes record.
+#[derive(Debug, Default, Encode, Decode)]
+pub struct StoredOutcomes<'a> {
+    /// Messages of which no recipient is pending any more, or that were refused after they were written.
+    #[n(0)]
+    pub ended: Vec<u64>,
+    /// Recipients whose state changed in messages that go on.
+    #[b(1)]
+    pub changed: Vec<StoredChange<'a>>,
+}
+
+/// One recipient's new state.
+#[derive(Debug, Encode, Decode)]
+pub struct StoredChange<'a> {
+    /// Message number.
+    #[n(0)]
+    pub id: u64,
+    /// The state, whole: reading it twice changes nothing.
+    #[b(1)]
+    pub state: StoredState<'a>,
+}
+
+/// A body file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct StoredBody {
+    /// Its length.
+    #[n(0)]
+    pub bytes: u64,
+    /// Its CRC-32C.
+    #[n(1)]
+    pub crc: u32,
+}
+
+/// One recipient's state.
+#[derive(Debug, Encode, Decode)]
+pub struct StoredState<'a> {
+    /// Index in the envelope.
+    #[n(0)]
+    pub index: u32,
+    /// 0 pending, 1 delivered, 2 failed, 3 removed.
+    #[n(1)]
+    pub state: u8,
+    /// Attempts so far.
+    #[n(2)]
+    pub attempts: u32,
+    /// The last reply.
+    #[b(3)]
+    pub last_reply: Option<&'a str>,
+    /// Unix time in milliseconds.
+    #[n(4)]
+    pub last_attempt_ms: u64,
+    /// Unix time in milliseconds.
+    #[n(5)]
+    pub next_attempt_ms: u64,
+}
+
+/// The number that stands for a state on disk.
+pub fn state_code(state: State) -> u8 {
+    match state {
+        State::Pending => 0,
+        State::Delivered => 1,
+        State::Failed => 2,
+        State::Removed => 3,
+    }
+}
+
+/// The state that a number stands for; `None` for one that only a newer program knows.
+pub fn state_from_code(code: u8) -> Option<State> {
+    match code {
+        0 => Some(State::Pending),
+        1 => Some(State::Delivered),
+        2 => Some(State::Failed),
+        3 => Some(State::Removed),
+        _ => None,
+    }
+}
+
+/// The envelope. The peer's address is written as its octets.
+#[derive(Debug, Encode, Decode)]
+pub struct StoredEnvelope<'a> {
+    #[b(0)]
+    reverse_path: Option<StoredMailbox<'a>>,
+    #[b(1)]
+    recipients: Vec<StoredRecipient<'a>>,
+    #[n(2)]
+    body: u8,
+    #[n(3)]
+    smtputf8: bool,
+    #[n(4)]
+    ret: Option<u8>,
+    #[b(5)]
+    envid: Option<&'a str>,
+    #[n(6)]
+    time_ms: u64,
+    #[b(7)]
+    peer: Option<StoredPeer<'a>>,
+    #[b(8)]
+    connector: &'a str,
+    #[b(9)]
+    principal: &'a str,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct StoredMailbox<'a> {
+    #[b(0)]
+    local_part: &'a str,
+    #[b(1)]
+    domain: &'a str,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct StoredRecipient<'a> {
+    #[b(0)]
+    mailbox: StoredMailbox<'a>,
+    /// Bits: 1 success, 2 failure, 4 delay, 8 given.
+    #[n(1)]
+    notify: u8,
+    #[b(2)]
+    original_recipient: Option<&'a str>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct StoredPeer<'a> {
+    #[b(0)]
+    octets: &'a ByteSlice,
+    #[n(1)]
+    port: u16,
+    #[n(2)]
+    scope: u32,
+}
+
+/// The octets of an address, kept alive while a [`StoredEnvelope`] borrows them.
+#[derive(Debug)]
+pub struct Octets {
+    octets: [u8; 16],
+    used: usize,
+}
+
+impl Octets {
+    /// Of the peer, if there is one.
+    pub fn of(envelope: &Envelope) -> Octets {
+        let mut octets = [0; 16];
+        let used = match envelope.arrival.peer.map(|peer| peer.ip()) {
+            None => 0,
+            Some(IpAddr::V4(address)) => {
+                octets[..4].copy_from_slice(&address.octets());
+                4
+            }
+            Some(IpAddr::V6(address)) => {
+                octets = address.octets();
+                16
+            }
+        };
+        Octets { octets, used }
+    }
+}
+
+/// Why a meta part cannot be used although its checksum is right.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// Not the CBOR that we write.
+    #[error("it cannot be read: {0}")]
+    Cbor(#[from] minicbor::decode::Error),
+    /// A value that no version so far writes.
+    #[error("it holds an unknown {0}")]
+    Value(&'static str),
+}
+
+impl<'a> StoredEnvelope<'a> {
+    /// The disk's view of an envelope.
+    pub fn new(envelope: &'a Envelope, octets: &'a Octets) -> StoredEnvelope<'a> {
+        let arrival = &envelope.arrival;
+        StoredEnvelope {
+            reverse_path: envelope.reverse_path.mailbox().map(StoredMailbox::new),
+            recipients: envelope.recipients.iter().map(StoredRecipient::new).collect(),
+            body: match envelope.body {
+                BodyType::SevenBit => 0,
+                BodyType::EightBitMime => 1,
+                BodyType::BinaryMime => 2,
+            },
+            smtputf8: envelope.smtputf8,
+            ret: envelope.ret.map(|ret| match ret {
+                Return::Full => 0,
+                Return::Headers => 1,
+            }),
+            envid: envelope.envid.as_deref(),
+            time_ms: arrival.time_ms,
+            peer: arrival.peer.map(|peer| StoredPeer {
+                octets: (&octets.octets[..octets.used]).into(),
+                port: peer.port(),
+                scope: match peer {
+                    SocketAddr::V4(_) => 0,
+                    SocketAddr::V6(peer) => peer.scope_id(),
+                },
+            }),
+            connector: &arrival.connector,
+            principal: &arrival.principal,
+        }
+    }
+
+    /// The envelope in the words of mail.
+    pub fn read(&self) -> Result<Envelope, StoredError> {
+        Ok(Envelope {
+            reverse_path: match &self.reverse_path {
+                None => ReversePath::Null,
+                Some(mailbox) => ReversePath::Mailbox(mailbox.read()?),
+            },
+            recipients: self.recipients.iter().map(StoredRecipient::read).collect::<Result<_, _>>()?,
+            body: match self.body {
+                0 => BodyType::SevenBit,
+                1 => BodyType::EightBitMime,
+                2 => BodyType::BinaryMime,
+                _ => return Err(StoredError::Value("body type")),
+            },
+            smtputf8: self.smtputf8,
+            ret: match self.ret {
+                None => None,
+                Some(0) => Some(Return::Full),
+                Some(1) => Some(Return::Headers),
+                Some(_) => return Err(StoredError::Value("RET")),
+            },
+            envid: self.envid.map(Into::into),
+            arrival: Arrival {
+                time_ms: self.time_ms,
+                peer: self.peer.as_ref().map(StoredPeer::read).transpose()?,
+                connector: self.connector.into(),
+                principal: self.principal.into(),
+            },
+        })
+    }
+}
+
+impl<'a> StoredMailbox<'a> {
+    fn new(mailbox: &'a Mailbox) -> StoredMailbox<'a> {
+        StoredMailbox { local_part: mailbox.local_part(), domain: mailbox.domain().as_str() }
+    }
+
+    fn read(&self) -> Result<Mailbox, StoredError> {
+        let domain = Domain::parse(self.domain).map_err(|_| StoredError::Value("domain"))?;
+        Mailbox::new(self.local_part, domain).map_err(|_| StoredError::Value("local part"))
+    }
+}
+
+impl<'a> StoredRecipient<'a> {
+    fn new(recipient: &'a Recipient) -> StoredRecipient<'a> {
+        let Notify { success, failure, delay, given } = recipient.notify;
+        StoredRecipient {
+            mailbox: StoredMailbox::new(&recipient.mailbox),
+            notify: u8::from(success) | u8::from(failure) << 1 | u8::from(delay) << 2 | u8::from(given) << 3,
+            original_recipient: recipient.original_recipient.as_deref(),
+        }
+    }
+
+    fn read(&self) -> Result<Recipient, StoredError> {
+        if self.notify > 0b1111 {
+            return Err(StoredError::Value("NOTIFY"));
+        }
+        let bit = |bit: u8| self.notify & bit != 0;
+        Ok(Recipient {
+            mailbox: self.mailbox.read()?,
+            notify: Notify { success: bit(1), failure: bit(2), delay: bit(4), given: bit(8) },
+            original_recipient: self.original_recipient.map(Into::into),
+        })
+    }
+}
+
+impl StoredPeer<'_> {
+    fn read(&self) -> Result<SocketAddr, StoredError> {
+        let octets: &[u8] = self.octets;
+        if let Ok(v4) = <[u8; 4]>::try_from(octets) {
+            return Ok(SocketAddr::from((v4, self.port)));
+        }
+        let v6 = <[u8; 16]>::try_from(octets).map_err(|_| StoredError::Value("peer address"))?;
+        Ok(SocketAddr::V6(std::net::SocketAddrV6::new(v6.into(), self.port, 0, self.scope)))
+    }
+}
+
+/// Writes a meta part.
+pub fn write<T: Encode<()>>(value: &T) -> Vec<u8> {
+    let mut meta = Vec::with_capacity(512);
+    minicbor::encode(value, &mut meta).expect("a Vec takes whatever is written");
+    meta
+}
+
+/// Reads a meta part. What a newer program added behind the known fields is passed over.
+pub fn read<'a, T: Decode<'a, ()>>(meta: &'a [u8]) -> Result<T, StoredError> {
+    Ok(minicbor::decode(meta)?)
+}

@@ -1,0 +1,163 @@
+//! The spool on the disk of this machine, through its public door only.
+
+use std::fs;
+use std::path::Path;
+
+use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Return, ReversePath};
+use gatepost_spool::{CommitError, OpenError, Options, Outcome, ReadError, Recovery, Spool, State};
+
+fn envelope(recipients: &[&str]) -> Envelope {
+    let mailbox = |text| Mailbox::parse(text).expect("a legal address");
+    Envelope {
+        reverse_path: ReversePath::Mailbox(mailbox("\"a b\"@contoso.com")),
+        recipients: recipients
+            .iter()
+            .map(|text| Recipient {
+                mailbox: mailbox(text),
+                notify: Notify { success: true, failure: false, delay: true, given: true },
+                original_recipient: Some("rfc822;x@y.z".into()),
+            })
+            .collect(),
+        body: BodyType::EightBitMime,
+        smtputf8: true,
+        ret: Some(Return::Headers),
+        envid: Some("QQ314159".into()),
+        arrival: Arrival {
+            time_ms: 1_790_000_000_000,
+            peer: Some("[2001:db8::1]:2525".parse().expect("an address")),
+            connector: "Relay".into(),
+            principal: "NT AUTHORITY\\ANONYMOUS LOGON".into(),
+        },
+    }
+}
+
+fn open(dir: &Path) -> (Spool, Recovery) {
+    Spool::open(dir, Options::default()).expect("it opens")
+}
+
+fn accept(spool: &Spool, envelope: Envelope, content: &[u8]) -> MessageId {
+    let mut staged = spool.stage();
+    for piece in content.chunks(60_000) {
+        staged.write(piece).expect("there is room");
+    }
+    assert_eq!(staged.len(), content.len() as u64);
+    staged.commit(envelope, b"Received: by us\r\n".to_vec()).wait().expect("the disk works")
+}
+
+fn content_of(spool: &Spool, id: MessageId) -> Vec<u8> {
+    let content = spool.message(id).expect("it is live").content;
+    let mut whole = Vec::new();
+    loop {
+        let piece = content.read(whole.len() as u64, 70_000).expect("the disk works");
+        if piece.is_empty() {
+            assert_eq!(whole.len() as u64, content.len());
+            return whole;
+        }
+        assert!(piece.len() <= 70_000);
+        whole.extend_from_slice(&piece);
+    }
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered { reply: "250 2.0.0 OK".into(), time_ms: 1 }
+}
+
+fn with_trace(content: &[u8]) -> Vec<u8> {
+    [b"Received: by us\r\n", content].concat()
+}
+
+fn bodies(dir: &Path) -> usize {
+    fs::read_dir(dir.join("bodies")).expect("the folder is there").count()
+}
+
+#[test]
+fn messages_small_and_large_are_the_same_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (spool, recovery) = open(dir.path());
+    assert_eq!(recovery, Recovery { duration: recovery.duration, ..Recovery::default() });
+    let large: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+    let contents = [&b""[..], b"Subject: hi\r\n\r\nhello\r\n", &large[..200_000], &large];
+    let two = envelope(&["bob@contoso.com", "eve@[192.0.2.1]"]);
+    let ids: Vec<_> = contents.iter().map(|content| accept(&spool, two.clone(), content)).collect();
+    spool.settle(
+        ids[1],
+        vec![(0, delivered()), (1, Outcome::Deferred { reply: "451".into(), time_ms: 5, next_attempt_ms: 9 })],
+    );
+    let check = |spool: &Spool| {
+        assert_eq!(spool.live(), ids);
+        for (id, content) in ids.iter().zip(contents) {
+            assert_eq!(content_of(spool, *id), with_trace(content));
+            assert_eq!(*spool.message(*id).expect("it is live").envelope, two);
+            assert_eq!(*spool.envelope(*id).expect("it is live").0, two);
+        }
+        let states = spool.message(ids[1]).expect("it is live").recipients;
+        assert_eq!((states[0].state, states[0].attempts), (State::Delivered, 1));
+        assert_eq!((states[1].state, states[1].last_reply.as_deref()), (State::Pending, Some("451")));
+        assert_eq!((states[1].last_attempt_ms, states[1].next_attempt_ms), (5, 9));
+        assert_eq!(spool.envelope(ids[1]).expect("it is live").1, states);
+    };
+    check(&spool);
+    assert_eq!(bodies(dir.path()), 1);
+    drop(spool);
+    let (spool, recovery) = open(dir.path());
+    assert_eq!(recovery.live, ids);
+    assert!(recovery.set_aside.is_empty() && recovery.torn_bytes == 0, "{recovery:?}");
+    check(&spool);
+    let next = accept(&spool, envelope(&["bob@contoso.com"]), b"later");
+    assert!(next > ids[3], "numbers are never used again");
+}
+
+#[test]
+fn a_settled_message_is_gone_with_its_body_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(dir.path());
+    let id = accept(&spool, envelope(&["bob@contoso.com"]), &vec![b'x'; 600_000]);
+    assert_eq!(spool.usage().messages, 1);
+    spool.settle(id, vec![(0, delivered())]);
+    assert!(!spool.is_live(id));
+    assert!(matches!(spool.message(id), Err(ReadError::Unknown)));
+    spool.close();
+    spool.close();
+    assert_eq!(bodies(dir.path()), 0);
+    assert_eq!(open(dir.path()).1.live, []);
+}
+
+#[test]
+fn what_is_discarded_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(dir.path());
+    let mut staged = spool.stage();
+    staged.write(&vec![b'x'; 600_000]).expect("there is room");
+    assert_eq!(bodies(dir.path()), 1);
+    drop(staged);
+    assert_eq!(bodies(dir.path()), 0);
+    // A crash leaves it for the next start.
+    let mut staged = spool.stage();
+    staged.write(&vec![b'x'; 600_000]).expect("there is room");
+    spool.close();
+    assert_eq!(open(dir.path()).1.removed_files, 1);
+    assert_eq!(staged.commit(envelope(&["bob@contoso.com"]), Vec::new()).wait(), Err(CommitError::Closed));
+}
+
+#[test]
+fn a_second_server_is_refused_until_the_first_has_closed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (first, _) = open(dir.path());
+    let refused = Spool::open(dir.path(), Options::default()).expect_err("it is locked");
+    assert!(matches!(refused, OpenError::Locked { pid: Some(pid), .. } if pid == std::process::id()), "{refused:?}");
+    assert!(refused.to_string().contains("in use by another server"), "{refused}");
+    first.close();
+    open(dir.path());
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    open(dir.path()).0.close();
+    let format = dir.path().join("FORMAT");
+    assert_eq!(fs::read_to_string(&format).expect("it was written"), "gatepost spool 1\n");
+    fs::write(&format, "gatepost spool 2\n").expect("there is room");
+    let refused = Spool::open(dir.path(), Options::default()).expect_err("it is newer");
+    assert!(matches!(refused, OpenError::NewerFormat { found: 2, .. }), "{refused:?}");
+    assert_eq!(fs::read_to_string(&format).expect("it is there"), "gatepost spool 2\n");
+}
