@@ -13,27 +13,26 @@ use crate::terminal::shell_word;
 /// Writes the page.
 pub fn write(out: &mut dyn Write, config: &ConfigFile, created: &Created) -> io::Result<()> {
     let settings = &created.document.settings;
-    let folder = std::env::current_dir().unwrap_or_default();
+    let folder = std::env::current_dir()?;
+    let path = std::path::absolute(&config.path)?;
     let program = program_word(&folder);
     let options = match config.is_named {
-        true => format!(" --config {}", shell_word(&created.document.path.display().to_string())),
+        true => format!(" --config {}", shell_word(&path.display().to_string())),
         false => String::new(),
     };
     let listeners: Vec<_> = settings.listeners().iter().map(|listener| listener.address.to_string()).collect();
     let domain = settings.postmaster().domain().to_string();
     let recipient = settings.mailboxes.first().map_or(settings.postmaster(), |mailbox| mailbox.address.clone());
     writeln!(out, "There was no settings file, so Gatepost made a safe one:")?;
-    writeln!(out, "  settings     {}", created.document.path.display())?;
+    writeln!(out, "  settings     {}", path.display())?;
     writeln!(out, "  data folder  {} (queue, mailboxes, certificate, passwords)", created.data_dir.display())?;
     writeln!(out, "  listens on   {}: this machine only", listeners.join(", "))?;
     writeln!(out, "  accepts      mail for {domain}; relays for nobody")?;
     writeln!(out)?;
     writeln!(out, "Three things to try, in another terminal in {}:", folder.display())?;
     writeln!(out)?;
-    writeln!(out, "  # 1. Change the settings, then check them; `{program}{options} reload` puts them in force.")?;
-    writeln!(out, "  {program}{options} check")?;
     if let Some(listener) = settings.listeners().iter().find(|listener| !listener.implicit_tls) {
-        writeln!(out, "  # 2. Send a message; it arrives under {}.", created.data_dir.join("mailboxes").display())?;
+        writeln!(out, "  # Send a message; it arrives under {}.", created.data_dir.join("mailboxes").display())?;
         writeln!(
             out,
             "  printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | curl -sS smtp://{} --mail-from me@example.org --mail-rcpt {} -T -",
@@ -41,8 +40,10 @@ pub fn write(out: &mut dyn Write, config: &ConfigFile, created: &Created) -> io:
             shell_word(&recipient.to_string()),
         )?;
     }
-    writeln!(out, "  # 3. Let somebody log in and relay: the submission port asks for this password.")?;
+    writeln!(out, "  # Let somebody log in; it asks for a password, which the submission port takes inside TLS.")?;
     writeln!(out, "  {program}{options} user add alice --address {}", shell_word(&format!("alice@{domain}")))?;
+    writeln!(out, "  # Change the settings, then check them; `{program}{options} reload` puts them in force.")?;
+    writeln!(out, "  {program}{options} check")?;
     writeln!(out)?;
     out.flush()
 }

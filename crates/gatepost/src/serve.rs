@@ -35,7 +35,9 @@ pub fn run(out: &mut dyn Write, config: &ConfigFile, arguments: &ServeArguments)
         let _ = first_steps::write(out, config, &created);
     }
     let format = log::start(arguments.log_format);
-    load_and_serve(&config.path, format).map_err(|failure| match format {
+    // Absolute from here on: status and log lines name it to people in other folders.
+    let path = std::path::absolute(&config.path)?;
+    load_and_serve(&path, format).map_err(|failure| match format {
         LogFormat::Human => failure,
         LogFormat::Json => failure.logged(),
     })

@@ -21,7 +21,7 @@ pub const DATA_DIR_DEFAULT: &str = "gatepost-data";
 /// A settings file that is without problems.
 #[derive(Debug)]
 pub struct Document {
-    /// Where it lies.
+    /// Where it lies, as it was named.
     pub path: PathBuf,
     /// What it says.
     pub text: String,
@@ -97,18 +97,18 @@ impl Document {
     /// # Errors
     /// [`LoadError`]: missing, unreadable, or every problem that it has.
     pub fn read(path: &Path) -> Result<Document, LoadError> {
-        let (path, text) = read_text(path)?;
-        Document::parse(path, text)
+        let text = read_text(path)?;
+        Document::parse(path.to_path_buf(), text)
     }
 
-    /// Checks `text` as the document that lies at `path`, which is absolute.
+    /// Checks `text` as the document that lies at `path`.
     ///
     /// # Errors
-    /// [`LoadError::Problems`].
+    /// [`LoadError::Problems`], or [`LoadError::Io`] when a relative path leads nowhere.
     pub fn parse(path: PathBuf, text: String) -> Result<Document, LoadError> {
         match settings::parse(&text, &defaults()) {
             Ok(mut settings) => {
-                resolve(&mut settings, folder_of(&path));
+                resolve(&mut settings, &folder(&path)?);
                 Ok(Document { path, text, settings: Arc::new(settings) })
             }
             Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
@@ -153,11 +153,11 @@ impl Loaded {
 /// # Errors
 /// [`LoadError`]: missing or unreadable.
 pub fn data_dir(path: &Path) -> Result<PathBuf, LoadError> {
-    let (path, text) = read_text(path)?;
+    let text = read_text(path)?;
     let (table, _) = DeTable::parse_recoverable(&text);
     let named = table.get_ref().get("server").and_then(|server| server.get_ref().get("data_dir"));
     let named = named.and_then(|value| value.get_ref().as_str()).unwrap_or(DATA_DIR_DEFAULT);
-    Ok(folder_of(&path).join(named))
+    Ok(folder(path)?.join(named))
 }
 
 /// What a document that leaves them out gets: this machine's name, and a folder beside the document.
@@ -174,12 +174,17 @@ pub fn host_name() -> String {
     }
 }
 
-fn read_text(path: &Path) -> Result<(PathBuf, String), LoadError> {
+/// The absolute folder of the document at `path`.
+fn folder(path: &Path) -> Result<PathBuf, LoadError> {
+    let absolute = std::path::absolute(path).map_err(|source| LoadError::Io { path: path.to_path_buf(), source })?;
+    Ok(folder_of(&absolute).to_path_buf())
+}
+
+fn read_text(path: &Path) -> Result<String, LoadError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing(path.to_path_buf()),
         _ => LoadError::Io { path: path.to_path_buf(), source },
     };
-    let absolute = std::path::absolute(path).map_err(failed)?;
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
@@ -187,8 +192,7 @@ fn read_text(path: &Path) -> Result<(PathBuf, String), LoadError> {
     if bytes.len() > DOCUMENT_BYTES_MAX {
         return Err(LoadError::TooLarge(path.to_path_buf()));
     }
-    let text = String::from_utf8(bytes).map_err(|_| LoadError::NotUtf8(path.to_path_buf()))?;
-    Ok((absolute, text))
+    String::from_utf8(bytes).map_err(|_| LoadError::NotUtf8(path.to_path_buf()))
 }
 
 /// Paths in the document count from its folder, wherever the program was started.
