@@ -384,11 +384,10 @@ impl Client {
                 other => self.state = other,
             }
             let rest = &bytes[used..];
-            let extensions = matches!(self.state, State::Ehlo).then_some(&mut self.extensions);
-            let mut noted = extensions;
+            let is_ehlo = matches!(self.state, State::Ehlo);
             let (n, read) = self.replies.read(rest, |line| {
-                if let Some(extensions) = &mut noted {
-                    extensions.note(line);
+                if is_ehlo {
+                    self.extensions.note(line);
                 }
             });
             used += n;
@@ -593,5 +592,64 @@ impl Client {
             State::Quit | State::Closed => return,
         };
         self.fail(stage, reply.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_mail::{BodyType, Mailbox, Recipient, ReversePath};
+
+    use super::*;
+
+    /// RFC 5321 section 4.5.3.2.
+    #[test]
+    fn each_wait_has_its_own_limit_and_there_is_none_while_it_is_our_turn() {
+        let now = Instant::now();
+        let minutes = |n: u64| Some(now + Duration::from_secs(60 * n));
+        let options = Options { hello_name: "a".into(), tls: TlsWish::Never, timeouts: Timeouts::default() };
+        let mut client = Client::new(now, options);
+        assert_eq!(client.deadline(), minutes(5), "greeting");
+
+        let recipient = Recipient::new(Mailbox::parse("bob@contoso.com").expect("an address"));
+        for (replies, expected, what) in [
+            ("220 a\r\n", minutes(5), "EHLO"),
+            ("250 a\r\n", minutes(5), "MAIL"),
+            ("250 a\r\n", minutes(5), "RCPT"),
+            ("250 a\r\n", minutes(2), "DATA"),
+            ("354 a\r\n", minutes(10), "end of content"),
+            ("250 a\r\n", None, "idle"),
+        ] {
+            let (mut used, mut is_finished) = (0, false);
+            loop {
+                let (n, output) = client.receive(now, &replies.as_bytes()[used..]);
+                used += n;
+                match output {
+                    ClientOutput::NeedInput => break,
+                    ClientOutput::Ready if is_finished => break,
+                    ClientOutput::Ready => {
+                        assert_eq!(client.deadline(), None);
+                        client.begin(
+                            now,
+                            Transaction {
+                                reverse_path: &ReversePath::Null,
+                                recipients: &[(0, &recipient)],
+                                body: BodyType::SevenBit,
+                                size: 0,
+                                smtputf8: false,
+                                ret: None,
+                                envid: None,
+                            },
+                        );
+                    }
+                    ClientOutput::Content => {
+                        assert_eq!(client.deadline(), None);
+                        client.content_end(now, &mut Vec::new());
+                    }
+                    ClientOutput::Finished(_) => is_finished = true,
+                    _ => {}
+                }
+            }
+            assert_eq!(client.deadline(), expected, "{what}");
+        }
     }
 }

@@ -61,8 +61,8 @@ pub struct Extensions {
 }
 
 impl Extensions {
-    /// Notes one line of an EHLO reply, without code and line end. Unknown keywords and the greeting line change
-    /// nothing.
+    /// Notes one line of an EHLO reply behind the first, which is the peer's name (RFC 5321 section 4.1.1.1), without
+    /// code and line end. Unknown keywords change nothing.
     pub fn note(&mut self, line: &str) {
         let mut words = line.split_ascii_whitespace();
         let Some(keyword) = words.next() else { return };

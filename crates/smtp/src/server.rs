@@ -2,6 +2,7 @@
 //! questions. Never decides: the caller is asked wherever the protocol leaves a choice.
 
 mod greeting;
+mod state;
 mod phase;
 mod line;
 mod command;
@@ -14,12 +15,13 @@ use std::time::{Duration, Instant};
 
 use gatepost_mail::{BodyType, Reply};
 
-use auth::{Exchange, Progress, Secret};
+use auth::Progress;
 use command::{Command, Fault};
 use content::{LineReader, Piece};
 use line::{Found, LineBuffer};
 use phase::{ChunkedContent, Phase, Refusal, Transaction};
 pub use question::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Output, Profile, Question, RcptCommand};
+use state::{Asked, Chunk, Fate, State};
 
 use crate::extension::Mechanism;
 
@@ -76,60 +78,6 @@ pub struct Session {
     logon_failures: u32,
     started: Instant,
     last_heard: Instant,
-}
-
-/// Where the dialogue stands. Each state owns what it needs and is consumed by whatever leaves it.
-#[derive(Debug)]
-enum State {
-    /// Nothing has been said.
-    Opening,
-    /// The caller is deciding.
-    Asked(Asked),
-    /// The peer's turn.
-    Command(Phase),
-    /// The peer's turn, in an AUTH exchange.
-    Authenticating(Exchange),
-    /// Behind 354.
-    Data(LineReader),
-    /// Behind BDAT.
-    Chunk(Chunk),
-    /// 220 to STARTTLS is on its way.
-    StartTls,
-    /// The caller does the handshake.
-    Handshake,
-    /// Nothing will be said but what is in `out`.
-    Closed,
-}
-
-/// What the caller is deciding, and what it takes to go on.
-#[derive(Debug)]
-enum Asked {
-    Connect,
-    Hello { esmtp: bool, before: Phase },
-    Authenticate(Secret),
-    Mail { body: BodyType, smtputf8: bool },
-    Rcpt(Transaction),
-    Data,
-    FirstChunk { transaction: Transaction, size: u64, last: bool },
-    EndContent,
-}
-
-/// A chunk that is coming in.
-#[derive(Debug)]
-struct Chunk {
-    size: u64,
-    left: u64,
-    last: bool,
-    fate: Fate,
-}
-
-/// What becomes of a chunk.
-#[derive(Debug)]
-enum Fate {
-    /// It is content.
-    Take(ChunkedContent),
-    /// It is skipped: only behind it starts the next command.
-    Drop { refusal: Refusal, then: Phase },
 }
 
 /// An [`Output`] that borrows nothing yet; ranges refer to the bytes given to the call.
@@ -325,18 +273,7 @@ impl Session {
 
     /// Whether a transaction is open: MAIL was accepted, and it has neither ended nor been abandoned.
     pub fn in_transaction(&self) -> bool {
-        match &self.state {
-            State::Command(phase) | State::Asked(Asked::Hello { before: phase, .. }) => phase.has_transaction(),
-            State::Data(_) => true,
-            State::Chunk(chunk) => match &chunk.fate {
-                Fate::Take(_) => true,
-                Fate::Drop { then, .. } => then.has_transaction(),
-            },
-            State::Asked(asked) => {
-                matches!(asked, Asked::Rcpt(_) | Asked::Data | Asked::FirstChunk { .. } | Asked::EndContent)
-            }
-            State::Opening | State::Authenticating(_) | State::StartTls | State::Handshake | State::Closed => false,
-        }
+        self.state.has_transaction()
     }
 
     fn question(&self, ask: Ask) -> Question<'_> {
@@ -714,18 +651,6 @@ impl Session {
     }
 }
 
-impl State {
-    /// The phase to go on with after a line that led to nothing.
-    fn into_phase(self) -> Phase {
-        match self {
-            State::Command(phase) => phase,
-            // AUTH is taken in this phase only.
-            State::Authenticating(_) => Phase::Ready,
-            _ => Phase::Fresh,
-        }
-    }
-}
-
 impl Step {
     /// The same step, for a buffer that has `by` bytes more at its start.
     fn shifted(self, by: usize) -> Step {
@@ -748,13 +673,11 @@ fn shown_in_transcript(line: &[u8]) -> Range<usize> {
     0..memchr::memchr(b' ', &line[mechanism..]).map_or(line.len(), |end| mechanism + end)
 }
 
-/// The text of a line, unless bytes are in it that are in no command: CR and LF, which never end a line alone, other
-/// control characters, or what is not UTF-8.
+/// The text of a line, unless there is something in it that is in no command: CR and LF, which never end a line alone,
+/// other control characters, or what is not UTF-8.
 fn printable(line: &[u8]) -> Option<&str> {
-    if line.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-        return None;
-    }
-    std::str::from_utf8(line).ok()
+    let text = std::str::from_utf8(line).ok()?;
+    (!text.contains(|c: char| c.is_control() && c != '\t')).then_some(text)
 }
 
 /// Empties a buffer; keeps no more memory than an idle session may hold.

@@ -34,7 +34,7 @@ struct Gathered {
 
 impl ReplyReader {
     /// Consumes bytes up to the end of one reply: how many, and the reply if it is complete. `on_line` sees the text of
-    /// each line.
+    /// each line but the first.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
@@ -85,7 +85,9 @@ impl ReplyReader {
             _ => return Err(Nonsense),
         };
         let text = String::from_utf8_lossy(text);
-        on_line(&text);
+        if self.before.is_some() {
+            on_line(&text);
+        }
 
         let (status, text) = match Status::parse_prefix(&text) {
             Some((status, text)) if u16::from(status.class) == code / 100 => (Some(status), text),

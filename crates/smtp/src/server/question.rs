@@ -117,8 +117,8 @@ pub enum Output<'b> {
     Ask(Question<'b>),
     /// The next piece of content, without dot-stuffing.
     Content(&'b [u8]),
-    /// A command line as the transcript may show it: without line end and without credentials. Only with
-    /// [`Profile::transcribe`].
+    /// A command line as the transcript may show it: without line end and without credentials, but with whatever other
+    /// bytes the peer put there. Only with [`Profile::transcribe`].
     Line(&'b [u8]),
     /// The transaction is abandoned (RSET, EHLO, QUIT, STARTTLS, a fault in the content): drop what belongs to it.
     /// Needs no answer. Not given where the caller's own answer ended the transaction.

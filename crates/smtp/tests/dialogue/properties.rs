@@ -231,8 +231,6 @@ fn normalized(content: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn a_session_says_the_same_however_its_input_is_cut(
         (stream, cuts) in stream().prop_flat_map(|stream| { let n = stream.len(); (Just(stream), cuts(n)) }),
