@@ -26,7 +26,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use gatepost_mail::MessageId;
 use gatepost_transport::Control;
-use gatepost_transport::control::{self, RemoveError, Which};
+use gatepost_transport::listing::{self, RemoveError, Which};
 
 use crate::client::API_ROOT;
 use crate::document::LoadError;
@@ -116,7 +116,7 @@ async fn queue(
         return Err(refuse(StatusCode::BAD_REQUEST, error));
     }
     let filter =
-        control::QueueFilter { next_hop: query.next_hop, sender: query.sender, recipient: query.recipient, limit };
+        listing::QueueFilter { next_hop: query.next_hop, sender: query.sender, recipient: query.recipient, limit };
     let listing = management.control.queue(filter).await;
     Ok(Json(QueueListing { total: listing.total, messages: listing.messages.into_iter().map(Message::from).collect() }))
 }

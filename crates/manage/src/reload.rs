@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use gatepost_policy::settings::Problem;
 use gatepost_transport::Control;
-use gatepost_transport::control::ApplyError;
+use gatepost_transport::reload::ApplyError;
 use tokio::sync::Mutex;
 
 use crate::document::{LoadError, Loaded};

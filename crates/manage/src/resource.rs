@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use gatepost_policy::settings::Problem;
 use gatepost_spool::State;
-use gatepost_transport::control;
+use gatepost_transport::listing;
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/status`.
@@ -350,8 +350,8 @@ impl From<&Problem> for SettingsProblem {
     }
 }
 
-impl From<control::Counters> for Counters {
-    fn from(counters: control::Counters) -> Self {
+impl From<listing::Counters> for Counters {
+    fn from(counters: listing::Counters) -> Self {
         Counters {
             connections: counters.connections,
             connections_refused: counters.connections_refused,
@@ -365,16 +365,16 @@ impl From<control::Counters> for Counters {
     }
 }
 
-impl From<control::QueueStatus> for Queue {
-    fn from(queue: control::QueueStatus) -> Self {
+impl From<listing::QueueStatus> for Queue {
+    fn from(queue: listing::QueueStatus) -> Self {
         Queue {
             next_hop: queue.next_hop,
             connector: queue.connector,
             state: match queue.state {
-                control::QueueState::Active => QueueState::Active,
-                control::QueueState::Connecting => QueueState::Connecting,
-                control::QueueState::Ready => QueueState::Ready,
-                control::QueueState::Retry => QueueState::Retry,
+                listing::QueueState::Active => QueueState::Active,
+                listing::QueueState::Connecting => QueueState::Connecting,
+                listing::QueueState::Ready => QueueState::Ready,
+                listing::QueueState::Retry => QueueState::Retry,
             },
             messages: queue.messages,
             connections: queue.connections,
@@ -399,8 +399,8 @@ impl From<gatepost_spool::Usage> for SpoolUsage {
     }
 }
 
-impl From<control::QueuedMessage> for Message {
-    fn from(message: control::QueuedMessage) -> Self {
+impl From<listing::QueuedMessage> for Message {
+    fn from(message: listing::QueuedMessage) -> Self {
         Message {
             id: message.id.0,
             arrival_ms: message.arrival_ms,
@@ -414,8 +414,8 @@ impl From<control::QueuedMessage> for Message {
     }
 }
 
-impl From<control::QueuedRecipient> for Recipient {
-    fn from(recipient: control::QueuedRecipient) -> Self {
+impl From<listing::QueuedRecipient> for Recipient {
+    fn from(recipient: listing::QueuedRecipient) -> Self {
         Recipient {
             address: recipient.address,
             state: match recipient.state {

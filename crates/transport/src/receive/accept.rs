@@ -126,6 +126,7 @@ impl Visit {
             tracing::error!(queue_id = id.0, peer = %self.peer, %error, "message could not be written to disk");
             return match error {
                 CommitError::Full => Answer::Refuse(DISK_FULL),
+                CommitError::TooLarge => Answer::Refuse(Refusal::MessageTooLarge.reply()),
                 CommitError::Io(_) => Answer::Refuse(DISK_FAILED),
                 CommitError::Closed => Answer::Close(STOPPING),
             };
