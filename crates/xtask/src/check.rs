@@ -4,6 +4,7 @@
 //! Reads sources as text, never compiles them. The same functions run as unit tests, so that `cargo test` holds the rules.
 
 mod arrows;
+mod dependencies;
 mod layers;
 mod names;
 mod purity;
@@ -40,8 +41,9 @@ impl fmt::Display for Finding {
 /// A rule: its name and the function that finds what breaks it.
 type Rule = (&'static str, fn(&Path) -> io::Result<Vec<Finding>>);
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     ("crate arrows", arrows::findings),
+    ("each library has a reason", dependencies::findings),
     ("modules use only modules below (I5)", layers::findings),
     ("pure crates do no I/O and read no clock (I1)", purity::findings),
     ("only the spool names its files (I6)", spool_files::findings),
@@ -91,6 +93,11 @@ mod tests {
     #[test]
     fn crates_depend_along_the_allowed_arrows_only() {
         hold("crate arrows");
+    }
+
+    #[test]
+    fn each_library_in_the_tree_has_a_reason_and_a_use() {
+        hold("each library");
     }
 
     #[test]

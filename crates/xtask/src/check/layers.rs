@@ -58,7 +58,7 @@ fn judge(opening: &Source, files: &[(Vec<String>, Source)]) -> Vec<Finding> {
         for path in source.paths() {
             let Some(used) = absolute(module, &path, source) else { continue };
             let used = resolve(used, &children, &lifted);
-            if let Some((wrong, instead)) = upward(module, &used, &children) {
+            if let Some((wrong, instead)) = upward(module, &used, &children, opening) {
                 findings.push(Finding { file: source.file.clone(), line: path.line, wrong, instead });
             }
         }
@@ -112,7 +112,10 @@ fn upward(module: &[String], used: &[String], children: &HashMap<&[String], Vec<
     // One of the two contains the other: a parent may use its children, and a child the words of its parent.
     let (Some(from), Some(to)) = (module.get(common), used.get(common)) else { return None };
     let siblings = children.get(&module[..common])?;
-    let list = if common == 0 { "lib.rs".to_owned() } else { format!("{}.rs", module[..common].join("/")) };
+    let list = match common {
+        0 => opening.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        _ => format!("{}.rs", module[..common].join("/")),
+    };
     let place = |name: &str| siblings.iter().position(|sibling| sibling == name);
     match (place(from), place(to)) {
         (Some(from_place), Some(to_place)) if to_place < from_place => Some((

@@ -9,8 +9,7 @@ use std::path::Path;
 use super::Finding;
 use super::source::{crates, rust_files};
 
-const SAY_NOTHING: [&str; 11] =
-    ["utils", "util", "common", "core", "types", "helpers", "helper", "misc", "shared", "manager", "base"];
+const SAY_NOTHING: [&str; 9] = ["utils", "util", "common", "core", "types", "helpers", "helper", "misc", "manager"];
 const TAKEN: [&str; 3] = ["target", "build", "dist"];
 
 pub(super) fn findings(root: &Path) -> io::Result<Vec<Finding>> {
