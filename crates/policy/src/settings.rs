@@ -22,8 +22,9 @@ mod document;
 mod check;
 mod receive_connectors;
 mod send_connectors;
-mod reader;
 mod values;
+mod reader;
+mod syntax;
 mod default_document;
 mod problem;
 

@@ -32,8 +32,8 @@ pub enum RangeError {
     /// The number of network bits is out of range.
     #[error("the number behind the slash is not a number of network bits of that family")]
     Bits,
-    /// The mask has holes.
-    #[error("the mask is not a run of ones followed by zeros")]
+    /// The mask has holes, or stands with IPv6.
+    #[error("the mask is not an IPv4 mask, a run of ones followed by zeros")]
     Mask,
     /// `0.0.0.0` or `::` alone, which names no host.
     #[error("the unspecified address names no host")]
@@ -101,7 +101,7 @@ fn bounds(text: &str) -> Result<(IpAddr, IpAddr), RangeError> {
     }
     if let Some((network, mask)) = text.split_once('(') {
         let mask = mask.strip_suffix(')').ok_or(RangeError::Address)?;
-        return network_bounds(address(network)?, mask_bits(mask)?);
+        return masked_bounds(address(network)?, mask);
     }
     let Some((network, bits)) = text.split_once('/') else {
         let address = address(text)?;
@@ -109,7 +109,7 @@ fn bounds(text: &str) -> Result<(IpAddr, IpAddr), RangeError> {
     };
     let bits = bits.trim();
     if bits.contains(['.', ':']) {
-        return network_bounds(address(network)?, mask_bits(bits)?);
+        return masked_bounds(address(network)?, bits);
     }
     // `parse` alone would take a plus sign.
     if bits.is_empty() || !bits.bytes().all(|b| b.is_ascii_digit()) {
@@ -131,18 +131,14 @@ fn address(text: &str) -> Result<IpAddr, RangeError> {
     bare.parse().map_err(|_| RangeError::Address)
 }
 
-fn mask_bits(text: &str) -> Result<u32, RangeError> {
-    match address(text)? {
-        IpAddr::V4(mask) => {
-            let mask = u32::from(mask);
-            if mask.leading_ones() + mask.trailing_zeros() < 32 {
-                Err(RangeError::Mask)
-            } else {
-                Ok(mask.leading_ones())
-            }
-        }
-        IpAddr::V6(_) => Err(RangeError::Mask),
+/// Masks are an IPv4 custom; IPv6 counts bits.
+fn masked_bounds(network: IpAddr, mask: &str) -> Result<(IpAddr, IpAddr), RangeError> {
+    let (IpAddr::V4(_), IpAddr::V4(mask)) = (network, address(mask)?) else { return Err(RangeError::Mask) };
+    let mask = u32::from(mask);
+    if mask.leading_ones() + mask.trailing_zeros() < u32::BITS {
+        return Err(RangeError::Mask);
     }
+    network_bounds(network, mask.leading_ones())
 }
 
 fn network_bounds(network: IpAddr, bits: u32) -> Result<(IpAddr, IpAddr), RangeError> {

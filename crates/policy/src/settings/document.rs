@@ -13,7 +13,7 @@ use super::reader::{Collector, Fields, Wrong};
 use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
-    User, address_key, receive_connectors, send_connectors, values,
+    User, address_key, receive_connectors, send_connectors, syntax, values,
 };
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::Trustee;
@@ -45,11 +45,11 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
         }]);
     }
     let mut collector = Collector::new(text);
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        collector.syntax(error.span().unwrap_or(0..0), error.message());
-    }
-    let mut settings = read(&mut collector, root.get_ref(), defaults);
+    let (recovered, broken) = syntax::recover(text);
+    let whole = broken.is_empty();
+    broken.into_iter().for_each(|broken| collector.broken(broken));
+    let (root, _) = DeTable::parse_recoverable(&recovered);
+    let mut settings = read(&mut collector, root.get_ref(), whole, defaults);
     let (problems, failed) = collector.finish();
     if failed {
         return Err(problems);
@@ -58,7 +58,8 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
     Ok(settings)
 }
 
-fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, defaults: &Defaults) -> Settings {
+/// `whole` says whether all of the document was TOML; if not, nothing is reported as undeclared.
+fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defaults: &Defaults) -> Settings {
     let mut fields = Fields::new(collector, "", root, 0..0);
     let server_table = fields.table("server");
     let tls_table = fields.table("tls");
@@ -68,7 +69,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, defaults: &Defaul
     let user_tables = fields.tables("user");
     let receive_tables = fields.tables("receive_connector");
     let send_tables = fields.tables("send_connector");
-    let sound = !["accepted_domain", "mailbox", "user"].map(|key| fields.is_bad(key)).contains(&true);
+    let sound = whole && !["accepted_domain", "mailbox", "user"].iter().any(|key| fields.is_bad(key));
     fields.finish(&[]);
 
     let (server, postmaster) = read_server(collector, server_table, defaults);
@@ -110,7 +111,9 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, defaults: &Defaul
         .collect();
     check::send_connectors(collector, &send_connectors);
     let address_spaces = AddressSpaces::new(&send_connectors);
-    check::relay_domains(collector, &accepted_domains, &address_spaces);
+    if whole {
+        check::relay_domains(collector, &accepted_domains, &address_spaces);
+    }
 
     let directory = Directory::new(
         mailboxes.iter().cloned(),

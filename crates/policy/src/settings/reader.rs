@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, Related, Severity};
+use super::syntax::Broken;
 
 /// More problems than this of one document are counted, not kept.
 pub(super) const PROBLEMS_MAX: usize = 1_000;
@@ -35,8 +36,8 @@ pub(super) struct Collector<'t> {
     problems: Vec<Problem>,
     not_kept: usize,
     errors: usize,
-    /// Starts of what is no TOML, ascending.
-    syntax_errors: Vec<usize>,
+    /// Keys whose values were lost because they are no TOML, with where they stood, ascending.
+    lost: Vec<(usize, String)>,
 }
 
 impl<'t> Collector<'t> {
@@ -48,35 +49,23 @@ impl<'t> Collector<'t> {
             problems: Vec::new(),
             not_kept: 0,
             errors: 0,
-            syntax_errors: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
-    /// Notes what is no TOML. To be called for all of it before anything else is noted: what the parser could not read
-    /// is then not reported a second time as missing or wrong.
-    pub fn syntax(&mut self, span: Range<usize>, message: &str) {
-        let at = span.start;
-        self.note(
-            Severity::Error,
-            span,
-            format!("this is not TOML: {message}"),
-            syntax_remedy(message).to_owned(),
-            None,
-        );
-        let place = self.syntax_errors.partition_point(|start| *start < at);
-        self.syntax_errors.insert(place, at);
+    /// Notes a statement that is no TOML. To be called for all of them, in order, before anything else is noted: what was
+    /// lost with them is then not reported a second time as missing.
+    pub fn broken(&mut self, broken: Broken) {
+        self.lost.extend(broken.key.map(|key| (broken.span.start, key)));
+        self.error(broken.span, broken.message, broken.remedy);
     }
 
     pub fn error(&mut self, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
-        if !self.is_on_broken_line(&span) {
-            self.note(Severity::Error, span, message.into(), remedy.into(), None);
-        }
+        self.note(Severity::Error, span, message.into(), remedy.into(), None);
     }
 
     pub fn warning(&mut self, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
-        if !self.is_on_broken_line(&span) {
-            self.note(Severity::Warning, span, message.into(), remedy.into(), None);
-        }
+        self.note(Severity::Warning, span, message.into(), remedy.into(), None);
     }
 
     /// An error that concerns two places.
@@ -92,13 +81,13 @@ impl<'t> Collector<'t> {
         self.note(Severity::Error, span, message.into(), remedy.into(), Some(related));
     }
 
-    /// Something that a table lacks; `span` is the table's header. Where a part of the table could not be read, nobody
-    /// knows whether it is there.
-    fn missing(&mut self, span: Range<usize>, message: String, remedy: String) {
-        let place = self.syntax_errors.partition_point(|start| *start < span.start);
-        let broken = self.syntax_errors.get(place).is_some_and(|at| *at < self.table_end(span.end));
-        if !broken {
-            self.note(Severity::Error, span, message, remedy, None);
+    /// Whether `key` was lost from the table whose header ends at `after`.
+    fn is_lost(&self, key: &str, after: usize) -> bool {
+        let from = self.lost.partition_point(|(at, _)| *at < after);
+        let mut lost = self.lost[from..].iter().filter(|(_, lost)| lost == key).peekable();
+        lost.peek().is_some() && {
+            let end = self.table_end(after);
+            lost.any(|(at, _)| *at < end)
         }
     }
 
@@ -110,17 +99,6 @@ impl<'t> Collector<'t> {
             .copied()
             .find(|start| self.text[*start..].trim_start_matches([' ', '\t']).starts_with('['))
             .unwrap_or(self.text.len() + 1)
-    }
-
-    fn is_on_broken_line(&self, span: &Range<usize>) -> bool {
-        if self.syntax_errors.is_empty() {
-            return false;
-        }
-        let line = self.position(span.start).0;
-        let start = self.line_starts[line - 1];
-        let end = self.line_starts.get(line).copied().unwrap_or(self.text.len() + 1);
-        let place = self.syntax_errors.partition_point(|at| *at < start);
-        self.syntax_errors.get(place).is_some_and(|at| *at < end)
     }
 
     fn note(
@@ -164,18 +142,6 @@ impl<'t> Collector<'t> {
             });
         }
         (self.problems, self.errors > 0)
-    }
-}
-
-fn syntax_remedy(message: &str) -> &'static str {
-    if message.contains("duplicate key") {
-        "keep one of the two"
-    } else if message.contains("string") || message.contains("quote") {
-        "write text between double quotes, all on one line, and a backslash in it twice: \"NT AUTHORITY\\\\ANONYMOUS LOGON\""
-    } else if message.contains("array") {
-        "write lists as [\"one\", \"two\"], closed and with commas between"
-    } else {
-        "write key = value, one to a line; text stands between double quotes, tables begin with [name] or [[name]]"
     }
 }
 
@@ -310,7 +276,7 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
     /// Whether the key is there and its value could not be taken. What depends on it is not checked then: one mistake
     /// is reported once.
     pub fn is_bad(&self, key: &str) -> bool {
-        self.bad.contains(&key)
+        self.bad.contains(&key) || self.collector.is_lost(key, self.span.end)
     }
 
     /// Whether the key is written in the document.
@@ -343,9 +309,11 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
     }
 
     fn lacks(&mut self, key: &'static str, remedy: &str) {
+        if !self.is_bad(key) {
+            let message = format!("{} has no `{key}`", self.header);
+            self.collector.error(self.span.clone(), message, remedy);
+        }
         self.bad.push(key);
-        let message = format!("{} has no `{key}`", self.header);
-        self.collector.missing(self.span.clone(), message, remedy.to_owned());
     }
 
     fn path(&self, key: &str) -> String {

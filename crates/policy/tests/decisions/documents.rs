@@ -1,0 +1,443 @@
+//! What is said about documents: every problem at once, each with its place and its remedy.
+
+use gatepost_policy::Settings;
+use gatepost_policy::settings::{Severity, parse, render};
+
+use crate::document::{defaults, problems, settings};
+
+/// The document of the README and of the issue that asked for it.
+const WHOLE: &str = r#"
+[server]
+name = "mail.contoso.com"            # default fqdn of connectors
+data_dir = "/var/lib/gatepost"
+
+[tls]
+certificate = "/etc/gatepost/fullchain.pem"
+private_key = "/etc/gatepost/key.pem"
+
+[[accepted_domain]]
+name = "contoso.com"
+domain_type = "Authoritative"
+
+[[mailbox]]
+address = "bob@contoso.com"
+
+[[user]]
+name = "alice"
+addresses = ["alice@contoso.com"]
+password = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$0aW1lIHRvIHNheSBoZWxsbw"
+
+[[receive_connector]]
+name = "Relay"
+bindings = ["0.0.0.0:25", "[::]:25"]
+remote_ip_ranges = ["192.168.2.55", "192.168.2.56", "10.1.0.0/16", "10.9.0.1-10.9.0.20", "2001:db8::/64"]
+auth_mechanism = ["Tls", "ExternalAuthoritative"]
+permission_groups = ["ExchangeServers"]
+max_message_size = "36 MB (37,748,736 bytes)"
+
+[[receive_connector]]
+name = "CRM Application"
+bindings = ["0.0.0.0:25"]
+remote_ip_ranges = ["192.168.3.7"]
+auth_mechanism = "TLS"
+permission_groups = "anonymoususers"
+connection_timeout = "1.00:00:00"
+max_inbound_connection_per_source = "unlimited"
+  [[receive_connector.permission]]
+  user = "NT AUTHORITY\\ANONYMOUS LOGON"
+  extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+
+[[send_connector]]
+name = "Internet"
+address_spaces = ["SMTP:*;1"]
+smart_hosts = ["[127.0.0.1]:2600"]
+"#;
+
+#[test]
+fn a_whole_document_becomes_settings() {
+    let settings = settings(WHOLE);
+    assert_eq!(settings.warnings, []);
+    assert_eq!(settings.server.name.as_str(), "mail.contoso.com");
+    assert_eq!(settings.server.data_dir.to_str(), Some("/var/lib/gatepost"));
+    let [relay, crm] = &settings.receive_connectors[..] else { panic!("two connectors") };
+    assert_eq!(relay.max_message_size, 37_748_736);
+    assert_eq!(relay.fqdn, settings.server.name);
+    assert_eq!(relay.auth_mechanism.to_string(), "Tls, ExternalAuthoritative");
+    assert_eq!(crm.max_inbound_connection_per_source, None);
+    assert_eq!(crm.connection_timeout.as_secs(), 86_400);
+    assert_eq!(crm.permission_groups.to_string(), "AnonymousUsers");
+    assert!(!settings.send_connectors[0].dns_routing_enabled);
+    assert_eq!(settings.listeners().len(), 2);
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let settings = settings(WHOLE);
+    let shown = format!("{settings:?}");
+    assert!(shown.contains("(set)") && !shown.contains("argon2"), "{shown}");
+    let wrong = "[[user]]\nname = \"alice\"\npassword = \"Secret-123\"\n";
+    assert!(!format!("{:?}", problems(wrong)).contains("Secret-123"));
+}
+
+#[test]
+fn an_empty_document_is_one_that_hears_nobody() {
+    let settings = settings("");
+    assert_eq!(settings.server.name.as_str(), "mail.contoso.com");
+    assert_eq!(settings.listeners(), []);
+}
+
+#[test]
+fn the_first_document_has_no_problem_and_stays_on_this_machine() {
+    for host_name in ["mail.contoso.com", "localhost", "no domain!", "[127.0.0.1]", "büro"] {
+        let text = Settings::default_document(host_name);
+        let settings = settings(&text);
+        assert_eq!(settings.warnings, []);
+        assert!(settings.listeners().iter().all(|listener| listener.address.ip().is_loopback()));
+        assert!(settings.is_local_mailbox(&settings.postmaster()));
+        let open: Vec<_> =
+            text.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| is_toml(line)).collect();
+        assert!(!open.is_empty());
+    }
+}
+
+fn is_toml(line: &str) -> bool {
+    line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
+}
+
+#[test]
+fn what_the_first_document_leaves_commented_out_can_be_switched_on() {
+    let text = Settings::default_document("mail.contoso.com");
+    let switched_on: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if is_toml(rest.trim_start()) => rest,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let settings = settings(&switched_on);
+    assert_eq!(settings.warnings, []);
+    assert_eq!((settings.receive_connectors.len(), settings.send_connectors.len()), (3, 1));
+}
+
+#[test]
+fn five_mistakes_are_five_problems_with_line_column_and_remedy() {
+    let text = r#"[server]
+name = "mail.contoso.com"
+data_dirr = "/var/lib/gatepost"
+
+[[receive_connector]]
+name = "Relay"
+bindings = ["0.0.0.0:25"
+remote_ip_ranges = ["192.168.2.300"]
+auth_mechanism = ["Tls", "ExternalAuthoritative"]
+permission_groups = ["AnonymousUsers"]
+max_message_size = "36 MiB"
+"#;
+    let told: Vec<_> =
+        problems(text).into_iter().map(|problem| (problem.line, problem.column, problem.remedy)).collect();
+    let remedies = [
+        (3, 1, "did you mean `data_dir`?"),
+        (7, 12, "write ] behind its last element"),
+        (8, 21, "write \"192.168.2.55\""),
+        (9, 18, "add \"ExchangeServers\" to permission_groups"),
+        (11, 20, "write a size from 64 KB"),
+    ];
+    assert_eq!(told.len(), remedies.len(), "{told:?}");
+    for ((line, column, remedy), (expected_line, expected_column, expected)) in told.iter().zip(remedies) {
+        assert_eq!((*line, *column), (expected_line, expected_column), "{remedy}");
+        assert!(remedy.starts_with(expected), "{remedy}");
+    }
+}
+
+#[test]
+fn problems_are_drawn_with_their_lines() {
+    let text = "[server]\nnam = \"mail.contoso.com\"\n";
+    let drawn = render("gatepost.toml", text, &problems(text), false);
+    let expected = "\
+error: `nam` is no key of [server]
+ --> gatepost.toml:2:1
+  |
+2 | nam = \"mail.contoso.com\"
+  | ^^^
+  |
+  = help: did you mean `name`?
+
+";
+    assert_eq!(drawn, expected);
+    assert!(render("gatepost.toml", text, &problems(text), true).contains('\u{1b}'));
+}
+
+#[test]
+fn columns_count_characters() {
+    let text = "[[receive_connector]]\nname = \"Bü\"\nbindings = [\"ü\", \"x\"]\nremote_ip_ranges = [\"10.0.0.1\"]\n";
+    let places: Vec<_> = problems(text).iter().map(|problem| (problem.line, problem.column)).collect();
+    assert_eq!(places, [(3, 13), (3, 18)]);
+}
+
+/// A receive connector that is whole, and what is added to it.
+fn receive(more: &str) -> String {
+    format!(
+        "[[receive_connector]]\nname = \"R\"\nbindings = [\"0.0.0.0:25\"]\nremote_ip_ranges = [\"10.0.0.1\"]\n{more}\n"
+    )
+}
+
+fn send(more: &str) -> String {
+    format!("[[send_connector]]\nname = \"S\"\naddress_spaces = [\"*\"]\n{more}\n")
+}
+
+#[test]
+fn each_mistake_is_told_once_and_in_words() {
+    for (text, message, remedy) in [
+        // Shape.
+        ("[servr]\nname = \"x\"".to_owned(), "`servr` is no key of the document", "did you mean `server`?"),
+        ("[[server]]\nname = \"x\"".to_owned(), "`server` is one table", "write [server]"),
+        ("[user]\nname = \"x\"".to_owned(), "`user` is a list of tables", "write [[user]]"),
+        ("server = 1".to_owned(), "`server` is one table", "write [server]"),
+        ("[server]\nname = 25".to_owned(), "`name`: expected text, found an integer", "put it between quotes: \"25\""),
+        ("[server]\nname = \"a b\"".to_owned(), "`name`: `a b` is no domain", "write a domain name"),
+        ("[server]\nname = \"[10.0.0.1]\"".to_owned(), "`name`: `[10.0.0.1]` is an address literal", "write a domain"),
+        ("[tls]\ncertificate = \"x\"".to_owned(), "[tls] has no `private_key`", "write the path"),
+        // Values.
+        (receive("enabled = \"$true\""), "`enabled`: expected true or false", "write true, without quotes"),
+        (receive("max_hop_count = 501"), "`max_hop_count`: 501 is out of bounds", "write a whole number from 1 to 500"),
+        (receive("max_hop_count = -1"), "`max_hop_count`: -1 is out of bounds", "write a whole number from 1 to 500"),
+        (receive("max_hop_count = 1.5"), "`max_hop_count`: expected a whole number", "write a whole number"),
+        (receive("max_inbound_connection = \"many\""), "`max_inbound_connection`: expected", "write a whole number"),
+        (receive("max_message_size = \"64 KB (1 bytes)\""), "`max_message_size`: `64 KB (1 bytes)`", "write a size"),
+        (receive("connection_timeout = \"2 days\""), "`connection_timeout`: `2 days` is no time", "write a time span"),
+        (receive("connection_timeout = 01:00:00"), "`connection_timeout`: expected a time", "put it between quotes"),
+        (receive("connection_timeout = \"1.00:00:01\""), "`connection_timeout`: 1.00:00:01", "write a time span"),
+        (receive("size_enabled = \"Enable\""), "`size_enabled`: there is no `Enable`", "did you mean `Enabled`?"),
+        (receive("banner = \"hello\""), "`banner`: a banner starts with 220", "write \"220 hello\""),
+        (receive("banner = \"220 a\\r\\nb\""), "`banner`: the banner is not one line", "write one line"),
+        (receive("tarpit_interval = \"00:00:05\""), "`tarpit_interval` in [[receive_connector]] is not", "remove it"),
+        (receive("message_rate_limit = 5"), "`message_rate_limit` in [[receive_connector]] is not", "remove it"),
+        (
+            receive("auth_mechanism = [\"TLS\", \"BasicAuthRequiresTls\", \"BasicAuth\"]"),
+            "`auth_mechanism`: there is no `BasicAuthRequiresTls`",
+            "did you mean `BasicAuthRequireTLS`?",
+        ),
+        (receive("auth_mechanism = \"None, Tls\""), "`auth_mechanism`: `None` cannot stand beside", "write \"None\""),
+        (receive("permission_groups = 1"), "`permission_groups`: expected text", "put it between quotes"),
+        // Cross-property rules of section 1.9.
+        (
+            receive("connection_timeout = \"00:05:00\""),
+            "`connection_timeout` (300 s) must be longer than connection_inactivity_timeout (300 s)",
+            "raise connection_timeout",
+        ),
+        (
+            receive("chunking_enabled = false"),
+            "`binary_mime_enabled` needs chunking",
+            "write binary_mime_enabled = false",
+        ),
+        (
+            receive("require_tls = true\nauth_mechanism = \"None\""),
+            "`require_tls` needs Tls in auth_mechanism",
+            "add \"Tls\"",
+        ),
+        (
+            receive("implicit_tls = true\nauth_mechanism = \"None\""),
+            "`implicit_tls` needs Tls in auth_mechanism",
+            "add \"Tls\"",
+        ),
+        (
+            receive("auth_mechanism = \"Tls, BasicAuthRequireTLS\""),
+            "`BasicAuthRequireTLS` needs BasicAuth and Tls",
+            "write [\"Tls\", \"BasicAuth\"",
+        ),
+        (
+            receive("auth_mechanism = \"BasicAuth, BasicAuthRequireTLS\""),
+            "`BasicAuthRequireTLS` needs BasicAuth and Tls",
+            "write [\"Tls\", \"BasicAuth\"",
+        ),
+        (receive("default_domain = \"x.net\""), "`default_domain`: x.net is no accepted domain", "write one of"),
+        // Lists.
+        (
+            receive("bindings = [\"10.0.0.1\"]").replacen("bindings = [\"0.0.0.0:25\"]\n", "", 1),
+            "`bindings`: `10.0.0.1`",
+            "write address:port",
+        ),
+        (receive("").replace("[\"10.0.0.1\"]", "[]"), "`remote_ip_ranges` is empty", "write whom it is for"),
+        (
+            receive("").replace("remote_ip_ranges = [\"10.0.0.1\"]", ""),
+            "[[receive_connector]] has no `remote_ip_ranges`",
+            "write whom",
+        ),
+        (
+            receive("").replace("\"10.0.0.1\"", "\"10.0.0.1\", \"10.0.0.1/32\""),
+            "`remote_ip_ranges` already holds this",
+            "remove one",
+        ),
+        (
+            receive("").replace("\"0.0.0.0:25\"", "\"0.0.0.0:25\", \"0.0.0.0:25\""),
+            "`bindings` already holds this",
+            "remove one",
+        ),
+        (
+            receive("").replace("\"10.0.0.1\"", "\"0.0.0.0\""),
+            "`remote_ip_ranges`: `0.0.0.0` is no range",
+            "for all addresses",
+        ),
+        // Entries.
+        (
+            receive("permission = [{ user = \"alice\", extended_rights = \"ms-Exch-SMTP-Submit\" }]"),
+            "`user`: there is no user `alice`",
+            "declare the user in [[user]]",
+        ),
+        (
+            receive("permission = [{ user = \"ANONYMOUS LOGIN\", extended_rights = \"ms-Exch-SMTP-Submit\" }]"),
+            "`user`: there is no user `ANONYMOUS LOGIN`",
+            "",
+        ),
+        (
+            receive("permission = [{ user = \"Everyone\", extended_rights = \"ms-Exch-SMTP-Accept-Any-Recipients\" }]"),
+            "`extended_rights`: there is no `ms-Exch-SMTP-Accept-Any-Recipients`",
+            "did you mean `ms-Exch-SMTP-Accept-Any-Recipient`?",
+        ),
+        (
+            receive("permission = [{ user = \"Everyone\", extended_rights = \"ms-Exch-Send-Headers-Routing\" }]"),
+            "`extended_rights`: `ms-Exch-Send-Headers-Routing` is a right on send connectors",
+            "remove it",
+        ),
+        // Several tables.
+        (
+            receive("") + &receive("").replace("10.0.0.1", "10.0.0.2").replace("\"R\"", "\"r\""),
+            "there are two receive connectors `r`",
+            "remove or rename",
+        ),
+        (send("") + &send(""), "there are two send connectors `s`", "remove or rename"),
+        (
+            "[[accepted_domain]]\nname = \"x.net\"\n[[accepted_domain]]\nname = \"X.NET\"".to_owned(),
+            "there are two accepted domains `x.net`",
+            "remove",
+        ),
+        (
+            "[[accepted_domain]]\nname = \"*\"".to_owned(),
+            "`name`: `*` would accept mail for every domain",
+            "write the domains",
+        ),
+        (
+            "[[mailbox]]\naddress = \"bob@x.net\"".to_owned(),
+            "x.net is no accepted domain, so nothing",
+            "declare [[accepted_domain]]",
+        ),
+        ("[[user]]\nname = \"a\\\\b\"".to_owned(), "`name`: a user's name holds no backslash", "write the name"),
+        ("[[user]]\nname = \"everyone\"".to_owned(), "`name`: `everyone` is a well-known name", "write another"),
+        (
+            "[server]\npostmaster = \"bob@x.net\"".to_owned(),
+            "`postmaster`: bob@x.net is no mailbox here",
+            "write an address of [[mailbox]]",
+        ),
+        // Send connectors.
+        (
+            send("smart_hosts = [\"[10.0.0.1]\"]\ndns_routing_enabled = true"),
+            "`dns_routing_enabled` cannot be true where",
+            "write dns_routing_enabled = false",
+        ),
+        (send("dns_routing_enabled = false"), "this connector leads nowhere", "write smart_hosts"),
+        (
+            send("require_tls = true\nignore_starttls = true"),
+            "`ignore_starttls` cannot be true",
+            "write ignore_starttls = false",
+        ),
+        (
+            send("smart_hosts = [\"10.0.0.256\"]"),
+            "`smart_hosts`: `10.0.0.256` is no smart host",
+            "write \"[10.0.0.1]\"",
+        ),
+        (send("port = 0"), "`port`: 0 is out of bounds", "write a whole number from 1 to 65535"),
+        (
+            send("tls_auth_level = \"DomainValidation\""),
+            "`tls_auth_level` in [[send_connector]] is not supported yet",
+            "remove",
+        ),
+        (
+            send("max_per_domain_outbound_connections = 5"),
+            "`max_per_domain_outbound_connections` is a limit of",
+            "write it in [transport]",
+        ),
+        (
+            "[transport]\nmessage_expiration_timeout = \"91.00:00:00\"".to_owned(),
+            "`message_expiration_timeout`: 91",
+            "write a time span",
+        ),
+        (
+            "[transport]\nexternal_dns_servers = [\"dns.google\"]".to_owned(),
+            "`external_dns_servers`: `dns.google`",
+            "write an IP address",
+        ),
+    ] {
+        let problems = problems(&text);
+        assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
+        assert!(problems[0].message.starts_with(message), "{text}\n{problems:#?}");
+        assert!(problems[0].remedy.starts_with(remedy), "{text}\n{problems:#?}");
+        assert!(problems[0].line >= 1 && problems[0].column >= 1);
+    }
+}
+
+#[test]
+fn a_warning_does_not_stand_in_the_way() {
+    for (text, message) in [
+        (receive("permission_groups = \"AnonymousUsers, Custom\""), "`Custom` is ignored"),
+        (receive("auth_mechanism = \"BasicAuth\""), "passwords are taken without TLS"),
+        (receive("auth_mechanism = \"Tls, Integrated\""), "`Integrated` is not offered"),
+        ("[[user]]\nname = \"alice\"\naddresses = \"alice@x.net\"".to_owned(), "alice may send as alice@x.net"),
+        (
+            "[[accepted_domain]]\nname = \"x.net\"\ndomain_type = \"ExternalRelay\"".to_owned(),
+            "no send connector leads to x.net",
+        ),
+    ] {
+        let warnings = settings(&text).warnings;
+        assert_eq!(warnings.len(), 1, "{text}\n{warnings:#?}");
+        assert_eq!(warnings[0].severity, Severity::Warning);
+        assert!(warnings[0].message.starts_with(message), "{text}\n{warnings:#?}");
+        assert!(render("x", &text, &warnings, false).starts_with("warning: "));
+    }
+}
+
+#[test]
+fn a_large_document_is_read_in_about_linear_time() {
+    use std::fmt::Write;
+    let mut text = String::from(
+        "[[receive_connector]]\nname = \"all\"\nbindings = [\"0.0.0.0:25\"]\nremote_ip_ranges = [\"0.0.0.0/0\"]\n",
+    );
+    for connector in 0..2_000_u32 {
+        write!(
+            text,
+            "[[receive_connector]]\nname = \"c{connector}\"\nbindings = [\"0.0.0.0:25\"]\nremote_ip_ranges = ["
+        )
+        .expect("a String");
+        for range in 0..10 {
+            let [_, b, c, d] = (connector * 16 + range).to_be_bytes();
+            write!(text, "\"10.{b}.{c}.{d}\",").expect("a String");
+        }
+        text.push_str("]\n");
+    }
+    let settings = settings(&text);
+    let local = "10.255.0.1:25".parse().expect("an address");
+    let name =
+        |peer: &str| settings.select(local, peer.parse().expect("an address")).map(|found| found.name.to_string());
+    assert_eq!(name("10.0.0.25").as_deref(), Some("c1"));
+    assert_eq!(name("10.0.0.26").as_deref(), Some("all"));
+    assert_eq!(name("2001:db8::1"), None);
+}
+
+proptest::proptest! {
+    /// Nothing that is written makes the reader or the drawing panic, and every problem has its place in the document.
+    #[test]
+    fn any_text_is_taken_or_refused(noise in "[ -~\\n]{0,40}", at in 0..2_000_usize, length in 0..60_usize) {
+        let mut text = WHOLE.to_owned();
+        let at = at.min(text.len());
+        let end = (at + length).min(text.len());
+        text.replace_range(at..end, &noise);
+        if let Err(problems) = parse(&text, &defaults()) {
+            proptest::prop_assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+            for problem in &problems {
+                proptest::prop_assert!(problem.span.end <= text.len() + 1 && problem.line >= 1 && problem.column >= 1);
+                proptest::prop_assert!(!problem.message.is_empty() && !problem.remedy.is_empty());
+            }
+            render("gatepost.toml", &text, &problems, false);
+        }
+    }
+}

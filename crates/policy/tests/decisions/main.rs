@@ -1,0 +1,11 @@
+//! The decisions of this crate, asked through settings documents as an administrator writes them.
+
+mod vectors;
+mod rights;
+mod selection;
+mod senders;
+mod routes;
+mod limits;
+mod retries;
+mod documents;
+mod document;
