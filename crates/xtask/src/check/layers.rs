@@ -107,7 +107,12 @@ fn resolve(
 }
 
 /// Why the use of one module by another leads upward, and what to do about it.
-fn upward(module: &[String], used: &[String], children: &HashMap<&[String], Vec<String>>) -> Option<(String, String)> {
+fn upward(
+    module: &[String],
+    used: &[String],
+    children: &HashMap<&[String], Vec<String>>,
+    opening: &Source,
+) -> Option<(String, String)> {
     let common = module.iter().zip(used).take_while(|(a, b)| a == b).count();
     // One of the two contains the other: a parent may use its children, and a child the words of its parent.
     let (Some(from), Some(to)) = (module.get(common), used.get(common)) else { return None };
