@@ -56,6 +56,7 @@
 
 mod spool;
 mod recover;
+mod scan;
 mod staged;
 mod bodies;
 mod committer;

@@ -13,15 +13,12 @@ use std::time::{Duration, Instant};
 use gatepost_mail::MessageId;
 
 use crate::disk::{Disk, File, Lock, Locking};
-use crate::index::{Body, Index, Location, Segment};
-use crate::record::{ALIGNMENT, Digest, HEADER_BYTES, Header, Kind, checksum};
+use crate::index::{Index, Location, Segment};
+use crate::scan::{Gap, Window, scan};
 use crate::segment::{FIRST_RECORD, FORMAT, HeaderError, SegmentHeader, file_name, number_of};
-use crate::set_aside::{self, read_what_can_be_read};
-use crate::shared::{Folders, Options};
-use crate::stored::{self, StoredMessage, StoredOutcomes};
+use crate::set_aside;
+use crate::shared::{Folders, Options, Outbox};
 
-/// Content is checked in pieces of this size; the log is read in pieces at least as large.
-const PIECE_BYTES: usize = 1 << 20;
 /// Numbers of messages begin this much above the highest one seen, because some may have been given out (and shown in
 /// a log) without reaching the disk.
 const ID_LEAP: u64 = 1 << 16;
@@ -103,6 +100,8 @@ pub struct SetAside {
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub index: Index,
+    /// Outcomes that may not have been flushed by the last server, to be written again.
+    pub outbox: Outbox,
     pub next_id: u64,
     pub next_segment: u32,
     pub lock: Lock,
@@ -122,6 +121,7 @@ pub(crate) fn recover(disk: &dyn Disk, folders: &Folders, options: &Options) -> 
         index: Index::new(options.cache_bytes_max),
         next_id: FIRST_ID,
         is_damaged: false,
+        outbox: Outbox::default(),
         recovery: Recovery::default(),
     };
     recoverer.check_format()?;
@@ -140,7 +140,7 @@ pub(crate) fn recover(disk: &dyn Disk, folders: &Folders, options: &Options) -> 
         None => true,
     };
     recoverer.check_bodies(is_safe)?;
-    let Recoverer { index, next_id, mut recovery, .. } = recoverer;
+    let Recoverer { index, next_id, outbox, mut recovery, .. } = recoverer;
     recovery.segments = numbers.len();
     recovery.live = index.live().map(MessageId).collect();
     recovery.duration = began.elapsed();
@@ -149,7 +149,7 @@ pub(crate) fn recover(disk: &dyn Disk, folders: &Folders, options: &Options) -> 
         .map_or(Some(1), |newest| newest.checked_add(1))
         .ok_or_else(|| OpenError::Io { path: folders.log.clone(), source: io::ErrorKind::FileTooLarge.into() })?;
     let next_id = if next_id == FIRST_ID { FIRST_ID } else { next_id.saturating_add(ID_LEAP) };
-    Ok(Recovered { index, next_id, next_segment, lock, recovery })
+    Ok(Recovered { index, outbox, next_id, next_segment, lock, recovery })
 }
 
 fn lock(disk: &dyn Disk, root: &Path) -> Result<Lock, OpenError> {
@@ -172,24 +172,9 @@ struct Recoverer<'a> {
     next_id: u64,
     /// Something was lost to damage, so that what looks unneeded may be needed by what was lost.
     is_damaged: bool,
+    /// Outcomes that may not have been flushed.
+    outbox: Outbox,
     recovery: Recovery,
-}
-
-/// A message record for a message that was known already: a copy that compaction made.
-struct Moved {
-    id: u64,
-    from: Location,
-    to: Location,
-}
-
-/// A range of a segment that is no valid record.
-struct Gap {
-    from: u64,
-    to: u64,
-    /// Whether it is exactly one record.
-    is_record: bool,
-    /// What can be said about it.
-    what: String,
 }
 
 impl Recoverer<'_> {
@@ -254,111 +239,14 @@ impl Recoverer<'_> {
         };
         self.index.add_segment(number, Segment::new(header.salt, bytes, None));
         self.next_id = self.next_id.max(header.next_id);
-        let scanned = self.scan(number, header.salt, &mut window);
-        for Moved { id, from, to } in scanned.moved {
-            // A copy that may not be on the disk is no reason to give up the original.
-            if to.offset + to.bytes <= scanned.flushed {
-                self.index.relocate(id, from, to);
-            }
-        }
+        let scanned = scan(&mut self.index, number, header.salt, &mut window);
+        self.next_id = self.next_id.max(scanned.next_id);
+        self.outbox.append(scanned.outbox);
         for gap in scanned.gaps {
             self.close_gap(&file, &path, number, gap, scanned.flushed, &mut window);
         }
         if window.is_unreadable {
             self.index.pin(number);
-        }
-        Ok(())
-    }
-
-    fn scan(&mut self, number: u32, salt: u64, window: &mut Window) -> Scanned {
-        let mut scanned = Scanned { flushed: 0, moved: Vec::new(), gaps: Vec::new() };
-        let mut offset = FIRST_RECORD;
-        while offset + HEADER_BYTES as u64 <= window.bytes {
-            let header = Header::parse(window.get(offset, HEADER_BYTES), salt, offset);
-            let Some(header) = header else {
-                scanned.no_record(offset, offset + ALIGNMENT, false, "no record begins here");
-                offset += ALIGNMENT;
-                continue;
-            };
-            let location = Location { segment: number, offset, bytes: header.record_bytes() };
-            let end = offset + location.bytes;
-            if end > window.bytes {
-                scanned.no_record(offset, offset + ALIGNMENT, false, "a record is cut short");
-                offset += ALIGNMENT;
-                continue;
-            }
-            scanned.flushed = scanned.flushed.max(header.flushed);
-            if let Err(what) = self.take(location, &header, window, &mut scanned.moved) {
-                scanned.no_record(offset, end, true, &what);
-            }
-            offset = end;
-        }
-        if offset < window.bytes {
-            scanned.no_record(offset, window.bytes, false, "no record begins here");
-        }
-        scanned
-    }
-
-    /// Applies one record to the index, or says why it cannot be used.
-    fn take(
-        &mut self,
-        location: Location,
-        header: &Header,
-        window: &mut Window,
-        moved: &mut Vec<Moved>,
-    ) -> Result<(), String> {
-        let meta_at = location.offset + HEADER_BYTES as u64;
-        let content_at = meta_at + header.meta_bytes as u64;
-        let is_content_right = window.checksum(content_at, header.content_bytes) == header.content_crc;
-        let meta = window.get(meta_at, header.meta_bytes);
-        if checksum(meta) != header.meta_crc {
-            return Err(match header.kind {
-                Some(Kind::Message) => "the envelope of a message does not match its checksum".into(),
-                Some(Kind::Outcomes) => {
-                    "outcomes of deliveries do not match their checksum, so some messages may be sent twice".into()
-                }
-                None => "a record of unknown kind does not match its checksum".into(),
-            });
-        }
-        match header.kind {
-            Some(Kind::Message) => {
-                let message: StoredMessage<'_> =
-                    stored::read(meta).map_err(|error| format!("a message has an envelope that is wrong: {error}"))?;
-                let id = message.id;
-                self.next_id = self.next_id.max(id.saturating_add(1));
-                if !is_content_right {
-                    return Err(format!("the content of message {id} does not match its checksum"));
-                }
-                let recipients = match message.envelope.read() {
-                    Ok(envelope) if !envelope.recipients.is_empty() => envelope.recipients.len() as u32,
-                    Ok(_) => return Err(format!("message {id} has no recipients")),
-                    Err(error) => return Err(format!("the envelope of message {id} is wrong: {error}")),
-                };
-                match self.index.location(id) {
-                    Some(from) => moved.push(Moved { id, from, to: location }),
-                    None => {
-                        let body = message.body.map(|stored| Body { stored, is_verified: false });
-                        self.index.insert(id, location, recipients, body);
-                    }
-                }
-                for state in &message.states {
-                    self.index
-                        .restore(id, state)
-                        .map_err(|error| format!("the recipients of message {id} are wrong: {error}"))?;
-                }
-            }
-            Some(Kind::Outcomes) => {
-                let wrong = |error| format!("outcomes of deliveries are wrong: {error}");
-                let outcomes: StoredOutcomes<'_> = stored::read(meta).map_err(wrong)?;
-                for id in outcomes.ended {
-                    self.next_id = self.next_id.max(id.saturating_add(1));
-                    self.index.remove(id);
-                }
-                for change in &outcomes.changed {
-                    self.index.restore(change.id, &change.state).map_err(wrong)?;
-                }
-            }
-            None => return Err("a record is of a kind that this version does not know".into()),
         }
         Ok(())
     }
@@ -430,6 +318,8 @@ impl Recoverer<'_> {
                 Some((id, Some(body))) if body.stored.bytes == listed.bytes => {
                     present.insert(id);
                 }
+                // Its end may not be on the disk yet: the committer removes the file after writing that again.
+                Some((id, None)) if self.outbox.bodies.contains(&id) => {}
                 Some((id, body)) => {
                     self.next_id = self.next_id.max(id.saturating_add(1));
                     unneeded.push((listed.name, body.is_some() || self.is_damaged));
@@ -468,81 +358,5 @@ impl Recoverer<'_> {
             }
         }
         Ok(())
-    }
-}
-
-struct Scanned {
-    /// Up to here the segment was flushed for certain.
-    flushed: u64,
-    moved: Vec<Moved>,
-    gaps: Vec<Gap>,
-}
-
-impl Scanned {
-    /// Adds a range to the gaps; ranges that touch become one, damaged records stay apart.
-    fn no_record(&mut self, from: u64, to: u64, is_record: bool, what: &str) {
-        match self.gaps.last_mut() {
-            Some(last) if last.to == from && !is_record && !last.is_record => last.to = to,
-            _ => self.gaps.push(Gap { from, to, is_record, what: what.into() }),
-        }
-    }
-}
-
-/// A segment file seen through a buffer. What cannot be read is zeros, which no checksum matches.
-struct Window {
-    file: Arc<dyn File>,
-    bytes: u64,
-    start: u64,
-    buffer: Vec<u8>,
-    is_unreadable: bool,
-}
-
-impl Window {
-    fn new(file: Arc<dyn File>, bytes: u64) -> Window {
-        Window { file, bytes, start: 0, buffer: Vec::new(), is_unreadable: false }
-    }
-
-    /// Up to `wanted` bytes at `offset`; fewer at the end of the file.
-    fn get(&mut self, offset: u64, wanted: usize) -> &[u8] {
-        let left = self.bytes.saturating_sub(offset);
-        let wanted = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
-        let is_there = offset >= self.start && offset + wanted as u64 <= self.start + self.buffer.len() as u64;
-        if !is_there {
-            let length = wanted.max(PIECE_BYTES).min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.buffer.resize(length, 0);
-            self.start = offset;
-            self.is_unreadable |= !read_what_can_be_read(&*self.file, &mut self.buffer, offset);
-        }
-        let from = (offset.min(self.bytes) - self.start) as usize;
-        &self.buffer[from..from + wanted]
-    }
-
-    fn checksum(&mut self, offset: u64, length: usize) -> u32 {
-        let mut digest = Digest::new();
-        let (mut at, end) = (offset, offset + length as u64);
-        while at < end {
-            let piece = self.get(at, PIECE_BYTES.min((end - at) as usize));
-            if piece.is_empty() {
-                break;
-            }
-            digest.update(piece);
-            at += piece.len() as u64;
-        }
-        digest.value()
-    }
-
-    fn is_zero(&mut self, from: u64, to: u64) -> bool {
-        let mut at = from;
-        while at < to {
-            let piece = self.get(at, PIECE_BYTES.min((to - at) as usize));
-            if piece.is_empty() {
-                break;
-            }
-            if piece.iter().any(|byte| *byte != 0) {
-                return false;
-            }
-            at += piece.len() as u64;
-        }
-        true
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn keep(
         _ => {}
     }
     let copy = disk.create(&partial)?;
-    let mut buffer = vec![0; PIECE_BYTES];
+    let mut buffer = vec![0; PIECE_BYTES.min(usize::try_from(length).unwrap_or(usize::MAX))];
     let (mut at, end) = (offset, offset + length);
     while at < end {
         let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));

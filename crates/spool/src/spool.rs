@@ -183,9 +183,10 @@ impl Opened {
         options.inline_bytes_max = options.inline_bytes_max.min(16 << 20);
         options.segment_bytes = options.segment_bytes.min(4 << 30);
         let folders = Folders::new(dir);
-        let Recovered { index, next_id, next_segment, lock, recovery } = recover(&*disk, &folders, &options)?;
+        let Recovered { index, outbox, next_id, next_segment, lock, recovery } = recover(&*disk, &folders, &options)?;
         let shared = Arc::new(Shared::new(disk, folders, options, index, next_id));
         shared.count(|c| &c.set_aside, recovery.set_aside.len() as u64);
+        shared.commits.push_outcomes(|waiting| waiting.append(outbox));
         let committer = Committer::new(Arc::clone(&shared), next_segment);
         Ok(Opened { shared, committer, lock, recovery })
     }
