@@ -138,7 +138,8 @@ fn bdat(arguments: &str) -> Result<Command<'_>, Fault> {
 /// Reads what follows `MAIL FROM:`.
 pub(super) fn mail(arguments: &str, profile: &Profile) -> Result<MailCommand, Reply> {
     const INVALID_ADDRESS: Reply = Reply::new(501, (5, 1, 7), "Invalid address");
-    let (reverse_path, parameters) = ReversePath::parse_prefix(arguments).map_err(|_: AddressError| INVALID_ADDRESS)?;
+    let (reverse_path, parameters) = ReversePath::parse_prefix_in(arguments, profile.default_domain.as_ref())
+        .map_err(|_: AddressError| INVALID_ADDRESS)?;
     let mut mail = MailCommand {
         reverse_path,
         size: None,
@@ -191,7 +192,8 @@ pub(super) fn mail(arguments: &str, profile: &Profile) -> Result<MailCommand, Re
 /// Reads what follows `RCPT TO:`; `smtputf8` says whether MAIL had that parameter.
 pub(super) fn rcpt(arguments: &str, profile: &Profile, smtputf8: bool) -> Result<RcptCommand, Reply> {
     const INVALID_ADDRESS: Reply = Reply::new(501, (5, 1, 3), "Invalid address");
-    let (forward_path, parameters) = ForwardPath::parse_prefix(arguments).map_err(|_: AddressError| INVALID_ADDRESS)?;
+    let (forward_path, parameters) = ForwardPath::parse_prefix_in(arguments, profile.default_domain.as_ref())
+        .map_err(|_: AddressError| INVALID_ADDRESS)?;
     let mut notify = None;
     let mut original_recipient = None;
     for parameter in Parameters::of(parameters).ok_or(INVALID_ADDRESS)? {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gatepost_mail::{BodyType, ForwardPath, Notify, Reply, Return, ReversePath};
+use gatepost_mail::{BodyType, Domain, ForwardPath, Notify, Reply, Return, ReversePath};
 
 use crate::extension::{Mechanism, SizeOffer};
 
@@ -46,6 +46,8 @@ pub struct Profile {
     pub auth_after_tls: bool,
     /// Whether EHLO and HELO must name a domain.
     pub require_hello_domain: bool,
+    /// What an address without a domain is completed by; without it such addresses are refused.
+    pub default_domain: Option<Domain>,
     /// How many syntax and sequence errors one session may make; the next one closes it. `None`: any number.
     pub protocol_errors_max: Option<u32>,
     /// How many logons may fail; the last of them closes the session. 0: any number.
@@ -81,6 +83,7 @@ impl Profile {
             auth: Vec::new(),
             auth_after_tls: false,
             require_hello_domain: false,
+            default_domain: None,
             protocol_errors_max: Some(5),
             logon_failures_max: 3,
             bare_linefeed: BareLinefeed::Reject,

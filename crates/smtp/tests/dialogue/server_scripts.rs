@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use gatepost_mail::Domain;
 use gatepost_smtp::{Answer, BareLinefeed, Mechanism, Output, Profile, Question, Session, SizeOffer};
 
 use crate::script::{self, PARTS};
@@ -57,6 +58,7 @@ pub fn profile(words: &str) -> Profile {
             }
             "auth-after-tls" => profile.auth_after_tls = true,
             "require-domain" => profile.require_hello_domain = true,
+            "default-domain" => profile.default_domain = Some(Domain::parse("contoso.com").expect("a domain")),
             "errors" => profile.protocol_errors_max = if value == "any" { None } else { Some(number() as u32) },
             "logons" => profile.logon_failures_max = number() as u32,
             "normalize" => profile.bare_linefeed = BareLinefeed::Normalize,

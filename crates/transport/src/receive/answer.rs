@@ -53,6 +53,7 @@ impl Visit {
             auth_after_tls: !authenticated && !authentication::auth_offered(connector, true).is_empty(),
             auth: auth.iter().copied().map(mechanism).collect(),
             require_hello_domain: connector.require_ehlo_domain,
+            default_domain: connector.default_domain.clone(),
             protocol_errors_max: connector.max_protocol_errors,
             logon_failures_max: connector.max_logon_failures,
             bare_linefeed: if connector.bare_linefeed_rejection_enabled {
