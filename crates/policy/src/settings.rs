@@ -20,8 +20,8 @@ use crate::send_connector::{AddressSpaces, SendConnector};
 
 mod document;
 mod check;
-mod receive_connectors;
 mod send_connectors;
+mod receive_connectors;
 mod values;
 mod reader;
 mod syntax;

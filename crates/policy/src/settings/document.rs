@@ -280,12 +280,18 @@ fn read_accepted_domain<'t>(
     let name = fields.required("name", "write name = \"contoso.com\"", values::domain_with_subdomains);
     let kind = fields.optional("domain_type", values::choice(DOMAIN_KINDS)).unwrap_or_default();
     let kind = (!fields.is_bad("domain_type")).then_some(kind);
+    if fields.value("domain_name").is_some() {
+        fields.error_at(
+            "domain_name",
+            "`domain_name`: the domain is written as `name`",
+            "write name = \"contoso.com\"",
+        );
+    }
     let span = fields.span_of("name");
     fields.finish(&[
         "address_book_enabled",
         "catch_all_recipient",
         "default",
-        "domain_name",
         "make_default",
         "match_sub_domains",
         "outbound_only",

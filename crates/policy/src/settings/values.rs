@@ -213,7 +213,7 @@ fn parse_digits(text: &str) -> Option<u64> {
 fn echo(bytes: u64) -> String {
     match [(1_u64 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")]
         .into_iter()
-        .find(|(unit, _)| bytes != 0 && bytes % unit == 0)
+        .find(|(unit, _)| bytes != 0 && bytes.is_multiple_of(*unit))
     {
         Some((unit, name)) => format!("{} {name}", bytes / unit),
         None => format!("{bytes} bytes"),

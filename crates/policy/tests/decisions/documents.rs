@@ -440,4 +440,12 @@ proptest::proptest! {
             render("gatepost.toml", &text, &problems, false);
         }
     }
+
+    /// The same for short documents of the characters that mean something.
+    #[test]
+    fn any_scrap_is_taken_or_refused(text in "[servuname\\[\\]={}\"'#,. 0-9é\\r\\n]{0,60}") {
+        if let Err(problems) = parse(&text, &defaults()) {
+            render("gatepost.toml", &text, &problems, false);
+        }
+    }
 }
