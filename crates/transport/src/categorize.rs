@@ -64,12 +64,20 @@ fn queue_for(route: Route) -> (QueueKey, Option<Arc<SendConnector>>) {
     }
 }
 
-/// Puts the entries of a plan into their queues, due now (`None`) or at a time.
+/// Puts the entries of a plan into their queues, due now (`None`) or at a time. What has no way out is due when it
+/// expires.
 pub fn enqueue(running: &Running, id: MessageId, arrival_ms: u64, plan: Plan, due_ms: Option<u64>) {
     for part in plan.0 {
+        let due_ms = if part.key == QueueKey::Unreachable { Some(expiry_ms(running, arrival_ms)) } else { due_ms };
         let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms };
         running.queues.push(part.key, part.connector.as_ref(), entry, due_ms);
     }
+}
+
+/// When a message that arrived at `arrival_ms` expires, Unix time in milliseconds.
+pub fn expiry_ms(running: &Running, arrival_ms: u64) -> u64 {
+    let lifetime = running.revision().settings.retry.message_expiration_timeout.as_millis();
+    arrival_ms.saturating_add(u64::try_from(lifetime).unwrap_or(u64::MAX))
 }
 
 /// Routes what is pending of a message that lies in the spool: after recovery, and when settings changed.

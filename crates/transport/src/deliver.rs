@@ -9,6 +9,7 @@ mod connection;
 
 use std::sync::Arc;
 
+use gatepost_mail::Reply;
 use gatepost_spool::{Message, ReadError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -41,7 +42,7 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
                 QueueKey::Local => local::work(&worker).await,
                 QueueKey::Refused => refused(&worker).await,
                 QueueKey::Send { .. } => remote::work(&worker).await,
-                QueueKey::Unreachable => {}
+                QueueKey::Unreachable => unreachable(&worker).await,
             }
         });
     }
@@ -178,6 +179,21 @@ impl Drop for Lease<'_> {
             self.worker.queue.done();
             self.worker.rest(entry);
         }
+    }
+}
+
+/// Works on recipients without a way out, when they expire or an administrator asks: a changed route is taken, and what
+/// has waited too long is given up.
+async fn unreachable(worker: &Worker) {
+    while let Next::Lease(lease) = worker.next() {
+        if now_ms() < categorize::expiry_ms(&worker.running, lease.arrival_ms()) {
+            lease.route_again();
+            continue;
+        }
+        let reply = Reply::new(451, (4, 4, 4), gatepost_policy::route::UNREACHABLE);
+        let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, remote_reports: false };
+        let attempts = lease.pending().into_iter().map(|index| report::expired(&attempt(index))).collect();
+        lease.conclude(attempts).await;
     }
 }
 

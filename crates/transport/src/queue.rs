@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_mail::MessageId;
-use gatepost_policy::route::{NextHop, SendConnector};
+use gatepost_policy::route::{NextHop, SendConnector, UNREACHABLE};
 use tokio::sync::{Notify, mpsc};
 
 /// One more connection is opened for each so many waiting entries (fact sheet section 4.6).
@@ -24,7 +24,7 @@ const LOCAL_WORKERS_MAX: u32 = 8;
 pub enum QueueKey {
     /// To mailboxes of this server.
     Local,
-    /// Nowhere: no send connector takes the recipients. Looked at again when the settings change.
+    /// Nowhere: no send connector takes the recipients. They wait until the settings change, or until they expire.
     Unreachable,
     /// Back: the recipients were refused by routing, their senders are to be told.
     Refused,
@@ -170,11 +170,11 @@ impl DeliveryQueue {
         let workers_max = match key {
             QueueKey::Send { .. } => connections_max,
             QueueKey::Local => LOCAL_WORKERS_MAX,
-            QueueKey::Refused => 1,
-            // Nobody can work on what has no way out.
-            QueueKey::Unreachable => 0,
+            QueueKey::Refused | QueueKey::Unreachable => 1,
         };
-        DeliveryQueue { key, connector, workers_max, waiting: Mutex::default(), wake: Notify::new() }
+        let last_error = (key == QueueKey::Unreachable).then(|| UNREACHABLE.into());
+        let waiting = Mutex::new(Waiting { last_error, ..Waiting::default() });
+        DeliveryQueue { key, connector, workers_max, waiting, wake: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

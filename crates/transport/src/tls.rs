@@ -143,7 +143,8 @@ pub fn client_config() -> Arc<ClientConfig> {
     )
 }
 
-/// Version and cipher as logs and Received fields write them: `TLS1.3`, `TLS_AES_256_GCM_SHA384`.
+/// Version and cipher as logs and Received fields write them: `TLS1.3`, `AES_256_GCM_SHA384`. The version stands beside
+/// the cipher, so the prefix that names it again is left out.
 pub fn parameters(connection: &rustls::CommonState) -> (&'static str, &'static str) {
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS1.2",
@@ -151,6 +152,7 @@ pub fn parameters(connection: &rustls::CommonState) -> (&'static str, &'static s
         _ => "TLS",
     };
     let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+    let cipher = cipher.strip_prefix("TLS13_").or_else(|| cipher.strip_prefix("TLS_")).unwrap_or(cipher);
     (version, cipher)
 }
 

@@ -287,6 +287,9 @@ impl Connection {
         loop {
             let now = Instant::now();
             let (used, output) = self.client.receive(now, &self.input[self.start..]);
+            if let Some(transcript) = &mut self.transcript {
+                transcript.received_lines(&self.input[self.start..self.start + used]);
+            }
             let mut wants_input = false;
             let event = match output {
                 ClientOutput::Send(bytes) => {
@@ -309,11 +312,6 @@ impl Connection {
                 ClientOutput::Failed(error) => Some(Event::Failed(error)),
                 ClientOutput::Close => Some(Event::Closed),
             };
-            if used > 0
-                && let Some(transcript) = &mut self.transcript
-            {
-                transcript.received_lines(&self.input[self.start..self.start + used]);
-            }
             self.start += used;
             if let Some(event) = event {
                 return event;
