@@ -5,6 +5,7 @@
 
 mod arrows;
 mod dependencies;
+mod invariants;
 mod layers;
 mod names;
 mod purity;
@@ -41,9 +42,11 @@ impl fmt::Display for Finding {
 /// A rule: its name and the function that finds what breaks it.
 type Rule = (&'static str, fn(&Path) -> io::Result<Vec<Finding>>);
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 9] = [
     ("crate arrows", arrows::findings),
     ("each library has a reason", dependencies::findings),
+    ("each invariant has its test", invariants::findings),
+    ("relay is decided in one place (I3)", invariants::relay_findings),
     ("modules use only modules below (I5)", layers::findings),
     ("pure crates do no I/O and read no clock (I1)", purity::findings),
     ("only the spool names its files (I6)", spool_files::findings),
@@ -98,6 +101,16 @@ mod tests {
     #[test]
     fn each_library_in_the_tree_has_a_reason_and_a_use() {
         hold("each library");
+    }
+
+    #[test]
+    fn each_invariant_of_the_map_has_its_test() {
+        hold("invariant has its test");
+    }
+
+    #[test]
+    fn i3_relay_is_decided_in_one_place() {
+        hold("I3");
     }
 
     #[test]

@@ -94,7 +94,11 @@ max_inbound_connection_percentage_per_source = 100
 name = "Sink"
 address_spaces = ["SMTP:*;1"]
 smart_hosts = ["[{ip}]:{port}"]
-ignore_starttls = true
+smtp_max_messages_per_connection = 1000000
+
+# As many deliveries at once as Postfix gets in its settings.
+[transport]
+max_per_domain_outbound_connections = 50
 "#,
         data = data.display(),
         ip = sink.ip(),

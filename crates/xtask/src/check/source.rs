@@ -18,6 +18,8 @@ pub(super) struct Source {
     pub strings: Vec<(usize, String)>,
     /// Lines of the `//!` block that opens the file, without the marker.
     pub opening: Vec<String>,
+    /// Where modules with a body lie.
+    inline: Vec<Range<usize>>,
 }
 
 /// A path that the code names, `use` trees expanded.
@@ -45,17 +47,19 @@ impl Source {
             blank(&mut code, range.clone());
         }
         let code = String::from_utf8(code).expect("blanking replaces whole characters by spaces");
+        let lines = Lines::of(text);
         let strings = literals
             .into_iter()
             .filter(|range| !tests.iter().any(|test| test.contains(&range.start)))
-            .map(|range| (line_of(text.as_bytes(), range.start), text[range].to_owned()))
+            .map(|range| (lines.line(range.start), text[range].to_owned()))
             .collect();
         let opening = text
             .lines()
             .map_while(|line| line.strip_prefix("//!"))
             .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
             .collect();
-        Source { file: file.to_path_buf(), code, strings, opening }
+        let inline = inline_modules(code.as_bytes());
+        Source { file: file.to_path_buf(), code, strings, opening, inline }
     }
 
     /// The modules that the file declares in files of their own, in the order in which it lists them.
@@ -80,6 +84,7 @@ impl Source {
     /// Every path of two segments or more.
     pub fn paths(&self) -> Vec<NamedPath> {
         let code = self.code.as_bytes();
+        let lines = Lines::of(&self.code);
         let mut paths = Vec::new();
         let mut at = 0;
         while at < code.len() {
@@ -90,7 +95,7 @@ impl Source {
             }
             let mut texts = Vec::new();
             let end = read_tree(code, at, "", &mut texts);
-            let line = line_of(code, at);
+            let line = lines.line(at);
             for (text, alias) in texts {
                 if text.contains("::") {
                     paths.push(NamedPath { line, offset: at, text, alias });
@@ -123,13 +128,22 @@ impl Source {
 
     /// How many inline modules are open at an offset: each takes one `super` to leave.
     pub fn inline_depth(&self, offset: usize) -> usize {
-        inline_modules(self.code.as_bytes()).iter().filter(|range| range.contains(&offset)).count()
+        self.inline.iter().filter(|range| range.contains(&offset)).count()
     }
 }
 
 /// All Rust files below a folder, in the order of their paths, but for `tests.rs` and what lies in a folder `tests`; none
 /// when the folder does not exist.
 pub(super) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    files_below(folder, |path| path.file_stem().is_none_or(|name| name != "tests"))
+}
+
+/// All Rust files below a folder, tests included.
+pub(super) fn with_tests(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    files_below(folder, |_| true)
+}
+
+fn files_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -140,7 +154,7 @@ pub(super) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         };
         for entry in entries {
             let entry = entry?;
-            if entry.path().file_stem().is_some_and(|name| name == "tests") {
+            if !wanted(&entry.path()) {
                 continue;
             }
             if entry.file_type()?.is_dir() {
@@ -183,8 +197,18 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-fn line_of(text: &[u8], offset: usize) -> usize {
-    text[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1
+/// Finds the line of an offset without counting from the start each time.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        Lines(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// 1-based.
+    fn line(&self, offset: usize) -> usize {
+        self.0.partition_point(|&end| end < offset) + 1
+    }
 }
 
 fn blank(code: &mut [u8], range: Range<usize>) {
