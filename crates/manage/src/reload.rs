@@ -3,6 +3,7 @@
 //! Takes the word to reload, from SIGHUP or from the API; hands on what changed, or every reason why nothing did.
 //! One reload at a time. Logs the outcome itself, so that both ways leave the same lines.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gatepost_policy::settings::Problem;
@@ -60,8 +61,8 @@ impl Reloader {
                 }
                 tracing::info!(
                     revision = reloaded.revision,
-                    opened = ?reloaded.opened,
-                    closed = ?reloaded.closed,
+                    opened = listed(&reloaded.opened),
+                    closed = listed(&reloaded.closed),
                     "settings reloaded"
                 );
             }
@@ -100,6 +101,10 @@ impl ReloadError {
         }
         refused
     }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Logs each problem of the settings file as one line.

@@ -207,6 +207,10 @@ pub struct Recipient {
     pub last_reply: Option<String>,
     /// When it is tried next; none when due now, in flight or ended.
     pub next_attempt_ms: Option<u64>,
+    /// Why its queue has no connection to the next hop at present. Such a failure is the queue's, not an attempt on this
+    /// recipient: the peer was never asked about it.
+    #[serde(default)]
+    pub next_hop_error: Option<String>,
 }
 
 /// Where a recipient stands.
@@ -428,6 +432,7 @@ impl From<listing::QueuedRecipient> for Recipient {
             attempts: recipient.attempts,
             last_reply: recipient.last_reply,
             next_attempt_ms: recipient.next_attempt_ms,
+            next_hop_error: None,
         }
     }
 }

@@ -48,7 +48,7 @@ fn write_listing(out: &mut dyn Write, listing: &QueueListing, now: u64) -> io::R
     if listing.total == 0 {
         return writeln!(out, "No message waits.");
     }
-    let mut table = Table::new(&["ID", "ARRIVED", "SIZE", "SENDER", "RECIPIENT", "NEXT HOP", "NEXT TRY", "LAST REPLY"]);
+    let mut table = Table::new(&["ID", "ARRIVED", "SIZE", "SENDER", "RECIPIENT", "NEXT HOP", "NEXT TRY", "LAST ERROR"]);
     for message in &listing.messages {
         write_row(&mut table, message, now);
     }
@@ -79,7 +79,7 @@ fn write_row(table: &mut Table, message: &Message, now: u64) {
         &recipient,
         first.and_then(|first| first.next_hop.as_deref()).unwrap_or("-"),
         &first.map_or("-".to_owned(), |first| next_try(first, now)),
-        first.and_then(|first| first.last_reply.as_deref()).unwrap_or("-"),
+        first.map_or("-", last_error),
     ]);
 }
 
@@ -106,7 +106,7 @@ fn write_detail(out: &mut dyn Write, detail: &MessageDetail, now: u64) -> io::Re
     }
     facts.write(out)?;
     writeln!(out)?;
-    let mut table = Table::new(&["RECIPIENT", "STATE", "NEXT HOP", "ATTEMPTS", "NEXT TRY", "LAST REPLY"]);
+    let mut table = Table::new(&["RECIPIENT", "STATE", "NEXT HOP", "ATTEMPTS", "NEXT TRY", "LAST ERROR"]);
     for recipient in &message.recipients {
         table.row(&[
             &recipient.address,
@@ -114,7 +114,7 @@ fn write_detail(out: &mut dyn Write, detail: &MessageDetail, now: u64) -> io::Re
             recipient.next_hop.as_deref().unwrap_or("-"),
             &recipient.attempts.to_string(),
             &next_try(recipient, now),
-            recipient.last_reply.as_deref().unwrap_or("-"),
+            last_error(recipient),
         ]);
     }
     table.write(out)?;
@@ -151,6 +151,12 @@ fn next_try(recipient: &Recipient, now: u64) -> String {
     }
 }
 
+/// What keeps the recipient waiting: its queue has no connection, or else the last answer of the next hop. What ended
+/// the others is shown as well.
+fn last_error(recipient: &Recipient) -> &str {
+    recipient.next_hop_error.as_deref().or(recipient.last_reply.as_deref()).unwrap_or("-")
+}
+
 fn state(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Pending => "waiting",
@@ -176,6 +182,7 @@ mod tests {
             attempts: 1,
             last_reply: Some("451 4.7.1 later\x1b[2J".into()),
             next_attempt_ms,
+            next_hop_error: None,
         };
         Message {
             id: 4711,
@@ -204,7 +211,7 @@ mod tests {
         let listing = QueueListing { total: 2, messages: vec![message()] };
         assert_eq!(
             written(|out| write_listing(out, &listing, 61_000)),
-            "ID    ARRIVED  SIZE  SENDER                 RECIPIENT      NEXT HOP          NEXT TRY   LAST REPLY\n\
+            "ID    ARRIVED  SIZE  SENDER                 RECIPIENT      NEXT HOP          NEXT TRY   LAST ERROR\n\
              4711  1m ago   4 KB  <scanner@contoso.com>  soon@x.net +1  [127.0.0.1]:2600  in 3m 59s  451 4.7.1 later\\u{1b}[2J\n\
              1 of 2 messages shown.\n"
         );
