@@ -106,6 +106,6 @@ impl AcceptedDomains {
 }
 
 /// The name itself and each parent, longest first: `a.b.c`, `b.c`, `c`.
-pub fn suffixes(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))
 }

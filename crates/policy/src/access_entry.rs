@@ -465,8 +465,8 @@ impl Trustee {
     }
 }
 
-/// Whether two names of users or connectors are the same: case makes no difference, in any script.
-pub fn is_same_name(one: &str, other: &str) -> bool {
+/// Whether two names of users are the same: case makes no difference, in any script.
+fn is_same_name(one: &str, other: &str) -> bool {
     one == other || one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
 }
 

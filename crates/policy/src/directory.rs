@@ -10,7 +10,7 @@ use gatepost_mail::{Domain, Mailbox};
 
 use crate::accepted_domain::AcceptedDomains;
 
-/// Longest folder name of a mailbox, in bytes: file names end at 255, and Maildir wants none of it but tools append.
+/// Longest folder name of a mailbox, in bytes: a file name has at most 255, and tools like to append to it.
 pub const FOLDER_BYTES_MAX: usize = 240;
 
 /// One `[[mailbox]]`, or the built-in one of postmaster.

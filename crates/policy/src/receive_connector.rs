@@ -141,16 +141,16 @@ pub struct Binding {
     pub span: Range<usize>,
 }
 
-/// One `[[receive_connector]]`. Sizes are in bytes; `None` is unlimited.
+/// One `[[receive_connector]]` (fact sheet section 1.2). Sizes and counts of bytes are in bytes; `None` is unlimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are Exchange's properties, described in fact sheet section 1.2")]
 pub struct ReceiveConnector {
     /// Unique among receive connectors, case ignored; 1 to 64 characters.
     pub name: Arc<str>,
+    /// For people.
     pub comment: String,
     /// A disabled connector is not a candidate.
     pub enabled: bool,
-    /// Banner, EHLO reply, Received field.
+    /// Stands in the banner, the EHLO reply and the Received field.
     pub fqdn: Domain,
     /// The whole greeting, starting with `220`, instead of ours.
     pub banner: Option<String>,
@@ -160,39 +160,61 @@ pub struct ReceiveConnector {
     pub implicit_tls: bool,
     /// At least one.
     pub remote_ip_ranges: Vec<RemoteRange>,
+    /// What peers may do to say who they are.
     pub auth_mechanism: AuthMechanism,
+    /// The ticked groups; what they grant is in `entries`.
     pub permission_groups: PermissionGroups,
     /// The entries of the groups, then the extra ones.
     pub entries: Vec<AccessEntry>,
+    /// 65,536 to 2,147,483,647; see `limits::message_size`.
     pub max_message_size: u64,
+    /// How EHLO shows SIZE.
     pub size_enabled: SizeEnabled,
+    /// 1 to 2,147,483,647; see `limits::header_size`.
     pub max_header_size: u64,
+    /// 1 to 500 Received fields; see `limits::hops`.
     pub max_hop_count: u32,
-    /// 0 switches it off.
+    /// 0 to 50 Received fields of this server; 0 switches it off.
     pub max_local_hop_count: u32,
+    /// 1 to 512,000; see `limits::recipients`.
     pub max_recipients_per_message: u32,
+    /// At least 1; see `limits::connections`.
     pub max_inbound_connection: Option<u32>,
+    /// 1 to 10,000 from one address.
     pub max_inbound_connection_per_source: Option<u32>,
     /// 1 to 100, of the connections that are left.
     pub max_inbound_connection_percentage_per_source: u32,
+    /// See `limits::protocol_errors`.
     pub max_protocol_errors: Option<u32>,
-    /// 0 switches it off.
+    /// 0 to 10; 0 switches it off.
     pub max_logon_failures: u32,
-    /// From accept to the end, whatever happens.
+    /// From accept to the end, whatever happens; 1 second to 1 day, longer than the next.
     pub connection_timeout: Duration,
+    /// How long a silent peer is waited for; 1 second to 1 day.
     pub connection_inactivity_timeout: Duration,
+    /// Whether the dialogue is recorded.
     pub protocol_logging_level: ProtocolLoggingLevel,
+    /// EHLO shows PIPELINING.
     pub pipelining_enabled: bool,
+    /// EHLO shows 8BITMIME.
     pub eight_bit_mime_enabled: bool,
+    /// EHLO shows BINARYMIME; only with `chunking_enabled`.
     pub binary_mime_enabled: bool,
+    /// EHLO shows CHUNKING.
     pub chunking_enabled: bool,
+    /// EHLO shows DSN.
     pub delivery_status_notification_enabled: bool,
+    /// EHLO shows ENHANCEDSTATUSCODES, and replies carry them.
     pub enhanced_status_codes_enabled: bool,
+    /// EHLO shows SMTPUTF8.
     pub smtp_utf8_enabled: bool,
+    /// Whether content with a bare line feed is refused.
     pub bare_linefeed_rejection_enabled: bool,
+    /// Whether MAIL needs TLS; only with `Tls` in `auth_mechanism`.
     pub require_tls: bool,
+    /// Whether EHLO and HELO need a domain.
     pub require_ehlo_domain: bool,
-    /// Given to addresses without a domain.
+    /// Given to addresses without a domain; an accepted domain.
     pub default_domain: Option<Domain>,
     /// Where its name stands in the settings document, in bytes.
     pub span: Range<usize>,

@@ -22,11 +22,12 @@ use crate::receive_connector::Selector;
 use crate::retry::Schedule;
 use crate::send_connector::AddressSpaces;
 
-const DOMAIN_KINDS: &[(&str, DomainKind)] = &[
-    ("Authoritative", DomainKind::Authoritative),
-    ("InternalRelay", DomainKind::InternalRelay),
-    ("ExternalRelay", DomainKind::ExternalRelay),
-];
+const DOMAIN_KINDS: &[(&str, DomainKind)] = &{
+    const fn named(kind: DomainKind) -> (&'static str, DomainKind) {
+        (kind.exchange_name(), kind)
+    }
+    [named(DomainKind::Authoritative), named(DomainKind::InternalRelay), named(DomainKind::ExternalRelay)]
+};
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 

@@ -51,23 +51,13 @@ const PLANNED: &[&str] = &[
 ];
 
 /// The groups that may be written. `Custom` is what Exchange reports, not what it takes.
-const GROUPS: [(&str, Option<PermissionGroup>); 6] = [
-    ("AnonymousUsers", Some(PermissionGroup::AnonymousUsers)),
-    ("ExchangeUsers", Some(PermissionGroup::ExchangeUsers)),
-    ("ExchangeServers", Some(PermissionGroup::ExchangeServers)),
-    ("ExchangeLegacyServers", Some(PermissionGroup::ExchangeLegacyServers)),
-    ("Partners", Some(PermissionGroup::Partners)),
-    ("Custom", None),
-];
-
-const MECHANISMS: [(&str, Mechanism); 6] = [
-    ("Tls", Mechanism::Tls),
-    ("Integrated", Mechanism::Integrated),
-    ("BasicAuth", Mechanism::BasicAuth),
-    ("BasicAuthRequireTLS", Mechanism::BasicAuthRequireTls),
-    ("ExchangeServer", Mechanism::ExchangeServer),
-    ("ExternalAuthoritative", Mechanism::ExternalAuthoritative),
-];
+const GROUPS: [(&str, Option<PermissionGroup>); 6] = {
+    const fn named(group: PermissionGroup) -> (&'static str, Option<PermissionGroup>) {
+        (group.exchange_name(), Some(group))
+    }
+    let [anonymous, users, servers, legacy_servers, partners] = PermissionGroup::ALL;
+    [named(anonymous), named(users), named(servers), named(legacy_servers), named(partners), ("Custom", None)]
+};
 
 pub(super) const LOGGING_LEVELS: &[(&str, ProtocolLoggingLevel)] =
     &[("None", ProtocolLoggingLevel::None), ("Verbose", ProtocolLoggingLevel::Verbose)];
@@ -108,7 +98,9 @@ pub(super) fn read<'t>(
         "write whom it is for, for example remote_ip_ranges = [\"192.168.2.55\", \"10.1.0.0/16\"]",
         |value, span| range(values::string(value)?, span),
     );
-    let mechanisms = flags(&mut fields, "auth_mechanism", &MECHANISMS).unwrap_or_else(|| vec![Mechanism::Tls]);
+    let mechanisms =
+        flags(&mut fields, "auth_mechanism", &Mechanism::ALL.map(|mechanism| (mechanism.exchange_name(), mechanism)))
+            .unwrap_or_else(|| vec![Mechanism::Tls]);
     let groups = flags(&mut fields, "permission_groups", &GROUPS).unwrap_or_default();
     if groups.contains(&None) {
         fields.warning_at(

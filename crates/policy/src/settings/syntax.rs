@@ -37,8 +37,14 @@ pub(super) fn recover(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
         let (blank, mistake) = broken_statement(&recovered, span, &message);
         broken.push(mistake);
         let blank = if broken.len() < rounds_max { blank } else { blank.start..text.len() };
-        recovered = Cow::Owned(without(&recovered, blank));
+        recovered = Cow::Owned(without(&recovered, blank.clone()));
         if broken.len() >= rounds_max {
+            broken.push(Broken {
+                span: blank.start..blank.start,
+                message: "nothing from here on was read: there are too many mistakes".to_owned(),
+                remedy: "correct those above first",
+                key: None,
+            });
             // Blanking from a statement to the end may leave a list open before it; nothing is read then.
             if first_error(&recovered).is_some() {
                 recovered = Cow::Owned(without(text, 0..text.len()));
@@ -224,6 +230,15 @@ mod tests {
             assert_eq!(recovered.len(), text.len());
             assert_eq!(first_error(&recovered), None, "{text}");
         }
+    }
+
+    #[test]
+    fn reading_stops_after_too_many_mistakes_and_says_so() {
+        let text = "a = x\n".repeat(BROKEN_MAX + 50);
+        let (recovered, broken) = recover(&text);
+        assert_eq!(broken.len(), BROKEN_MAX + 1);
+        assert!(broken[BROKEN_MAX].message.starts_with("nothing from here on was read"));
+        assert_eq!(first_error(&recovered), None);
     }
 
     proptest::proptest! {
