@@ -40,10 +40,20 @@ pub(crate) struct Copy {
 
 #[derive(Debug, Default)]
 pub(crate) struct Compaction {
-    /// The segment being emptied, and the message to go on with.
-    cursor: Option<(u32, u64)>,
-    /// The disk did not let a segment be read: not tried again by this process.
+    cursor: Cursor,
+    /// A segment that cannot be emptied, because the disk does not let it be read: not tried again by this process.
     stuck: Option<u32>,
+}
+
+/// One pass over the messages of the index, in pieces.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    /// The segment being emptied.
+    segment: u32,
+    /// The message to go on with.
+    from: u64,
+    /// Whether this pass found something to copy.
+    has_found: bool,
 }
 
 impl Compaction {
@@ -65,13 +75,27 @@ impl Compaction {
         }
         let (movable, segment, next) = {
             let index = shared.index();
-            let Some((segment, _)) = index.oldest_segment() else { return Vec::new() };
-            let from = self.cursor.filter(|(of, _)| *of == segment).map_or(0, |(_, id)| id);
-            let (movable, next) = index.movable(segment, from, STEP_BYTES, STEP_VISITS);
+            let Some((segment, oldest)) = index.oldest_segment() else { return Vec::new() };
+            if oldest.live_bytes == 0 {
+                return Vec::new(); // it is about to be deleted
+            }
+            if self.cursor.segment != segment {
+                self.cursor = Cursor { segment, ..Cursor::default() };
+            }
+            let (movable, next) = index.movable(segment, self.cursor.from, STEP_BYTES, STEP_VISITS);
             (movable, segment, next)
         };
-        // Behind the last message it begins again: a batch that failed left its messages where they were.
-        self.cursor = next.map(|id| (segment, id));
+        self.cursor.has_found |= !movable.is_empty();
+        match next {
+            Some(id) => self.cursor.from = id,
+            // Behind the last message it begins again: a batch that failed left its messages where they were.
+            None if self.cursor.has_found => self.cursor = Cursor { segment, ..Cursor::default() },
+            None => {
+                // Messages only ever leave this segment, so the pass would have met those that are left.
+                debug_assert!(false, "segment {segment} counts live bytes, but no live message is in it");
+                self.stuck = Some(segment);
+            }
+        }
         let mut copies = Vec::with_capacity(movable.len());
         for found in movable {
             match copy(shared, found.id, found.location) {

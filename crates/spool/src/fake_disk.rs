@@ -304,7 +304,8 @@ struct FakeFile {
 impl File for FakeFile {
     fn append(&self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         let mut state = self.disk.call()?;
-        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let mut bytes = Vec::new();
+        slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
         let mut result = Ok(());
         let fails = state.faults.write_one_in;
         if state.fault(fails) {

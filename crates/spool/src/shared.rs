@@ -180,11 +180,11 @@ impl Shared {
     /// stays if the copy fails.
     pub fn set_aside(&self, id: u64, location: Location) {
         let name = format!("{}-at-{}-message-{id}", file_name(location.segment), location.offset);
-        let copied =
-            self.index().open_segment(location.segment, &*self.disk, &self.folders.log).and_then(|(_, file)| {
-                let range = (&*file, location.offset, location.bytes);
-                set_aside::keep(&*self.disk, &self.folders.set_aside, &name, range)
-            });
+        let opened = self.index().open_segment(location.segment, &*self.disk, &self.folders.log);
+        let copied = opened.and_then(|(_, file)| {
+            let range = (&*file, location.offset, location.bytes);
+            set_aside::keep(&*self.disk, &self.folders.set_aside, &name, range)
+        });
         let mut index = self.index();
         // Only one of several readers that hit the damage at once reports it.
         if index.location(id) != Some(location) {
@@ -294,8 +294,9 @@ impl CommitQueue {
             return commit.promise.keep(Err(CommitError::Closed));
         }
         waiting.commits.push_back(commit);
-        if waiting.sleep != Sleep::Awake {
-            waiting.sleep = Sleep::Awake;
+        let wakes = std::mem::take(&mut waiting.sleep) != Sleep::Awake;
+        drop(waiting);
+        if wakes {
             self.wake.notify_one();
         }
     }
@@ -303,8 +304,12 @@ impl CommitQueue {
     pub fn push_outcomes(&self, add: impl FnOnce(&mut Outbox)) {
         let mut waiting = lock(&self.waiting);
         add(&mut waiting.outbox);
-        if waiting.sleep == Sleep::UntilAnything {
+        let wakes = waiting.sleep == Sleep::UntilAnything;
+        if wakes {
             waiting.sleep = Sleep::Awake;
+        }
+        drop(waiting);
+        if wakes {
             self.wake.notify_one();
         }
     }
@@ -312,11 +317,6 @@ impl CommitQueue {
     pub fn close(&self) {
         lock(&self.waiting).is_closing = true;
         self.wake.notify_one();
-    }
-
-    /// Everything that is there now.
-    pub fn take(&self) -> Work {
-        Work::of(&mut lock(&self.waiting))
     }
 
     /// Waits for commits, for outcomes (a moment longer, so that more of them share a write) or until `deadline`.

@@ -315,3 +315,96 @@ pub fn write<T: Encode<()>>(value: &T) -> Vec<u8> {
 pub fn read<'a, T: Decode<'a, ()>>(meta: &'a [u8]) -> Result<T, StoredError> {
     Ok(minicbor::decode(meta)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Header;
+
+    fn mailbox() -> impl Strategy<Value = Mailbox> {
+        let local_part = prop_oneof!["[a-z]{1,8}", "\"[a-z @>]{0,8}\"", Just("用户".to_owned())];
+        let literals = ["[192.0.2.1]", "[IPv6:2001:db8::1]"].map(str::to_owned);
+        let domain = prop_oneof!["[a-z]{1,8}\\.example", proptest::sample::select(literals.to_vec())];
+        (local_part, domain).prop_map(|(local_part, domain)| {
+            Mailbox::new(&local_part, Domain::parse(&domain).expect("it is legal")).expect("it is legal")
+        })
+    }
+
+    fn recipient() -> impl Strategy<Value = Recipient> {
+        (mailbox(), any::<[bool; 4]>(), any::<Option<String>>()).prop_map(|(mailbox, notify, original_recipient)| {
+            let [success, failure, delay, given] = notify;
+            let original_recipient = original_recipient.map(Into::into);
+            Recipient { mailbox, notify: Notify { success, failure, delay, given }, original_recipient }
+        })
+    }
+
+    fn arrival() -> impl Strategy<Value = Arrival> {
+        let peer = proptest::option::of((any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from));
+        (any::<u64>(), peer, any::<String>(), any::<String>()).prop_map(|(time_ms, peer, connector, principal)| {
+            Arrival { time_ms, peer, connector: connector.into(), principal: principal.into() }
+        })
+    }
+
+    prop_compose! {
+        fn envelope()(
+            reverse_path in proptest::option::of(mailbox()),
+            recipients in proptest::collection::vec(recipient(), 1..5),
+            body in prop_oneof![Just(BodyType::SevenBit), Just(BodyType::EightBitMime), Just(BodyType::BinaryMime)],
+            smtputf8 in any::<bool>(),
+            ret in proptest::option::of(prop_oneof![Just(Return::Full), Just(Return::Headers)]),
+            envid in any::<Option<String>>(),
+            arrival in arrival(),
+        ) -> Envelope {
+            let reverse_path = reverse_path.map_or(ReversePath::Null, ReversePath::Mailbox);
+            Envelope { reverse_path, recipients, body, smtputf8, ret, envid: envid.map(Into::into), arrival }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_envelope_is_read_as_it_was_written(id: u64, envelope in envelope()) {
+            let octets = Octets::of(&envelope);
+            let body = Some(StoredBody { bytes: id, crc: 7 });
+            let stored =
+                StoredMessage { id, envelope: StoredEnvelope::new(&envelope, &octets), states: Vec::new(), body };
+            let meta = write(&stored);
+            let again: StoredMessage<'_> = read(&meta).expect("it was just written");
+            prop_assert_eq!((again.id, again.body), (id, body));
+            prop_assert_eq!(again.envelope.read().expect("it was just written"), envelope);
+        }
+
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes: Vec<u8>) {
+            let _ = read::<StoredMessage<'_>>(&bytes).map(|message| message.envelope.read());
+            let _ = read::<StoredOutcomes<'_>>(&bytes);
+            let _ = Header::parse(&bytes, 0, 0);
+        }
+
+        #[test]
+        fn no_change_to_an_envelope_makes_the_readers_panic(envelope in envelope(), at: usize, byte: u8) {
+            let octets = Octets::of(&envelope);
+            let stored = StoredEnvelope::new(&envelope, &octets);
+            let mut meta = write(&StoredMessage { id: 1, envelope: stored, states: Vec::new(), body: None });
+            let at = at % meta.len();
+            meta[at] = byte;
+            let _ = read::<StoredMessage<'_>>(&meta).map(|message| message.envelope.read());
+        }
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_passed_over() {
+        #[derive(Encode)]
+        struct Later {
+            #[n(0)]
+            ended: Vec<u64>,
+            #[n(1)]
+            changed: Vec<u8>,
+            #[n(9)]
+            news: String,
+        }
+        let meta = write(&Later { ended: vec![3], changed: Vec::new(), news: "later".into() });
+        assert_eq!(read::<StoredOutcomes<'_>>(&meta).expect("it is readable").ended, [3]);
+    }
+}
