@@ -5,10 +5,10 @@
 mod serve;
 mod commands;
 mod first_steps;
-mod cli;
 mod log;
-mod terminal;
+mod cli;
 mod failure;
+mod terminal;
 
 use std::process::ExitCode;
 

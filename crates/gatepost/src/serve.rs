@@ -11,7 +11,7 @@ use std::time::Duration;
 use gatepost_manage::api::{self, Management};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::SettingsProblem;
-use gatepost_manage::{Door, LoadError, Loaded, Reloader, first_run, reload};
+use gatepost_manage::{Door, LoadError, Loaded, Reloader, data_folder, first_run, reload};
 use gatepost_transport::{Start, Transport};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,7 +54,7 @@ fn load_and_serve(config: &Path, format: LogFormat) -> Result<(), Failure> {
         (Err(error), _) => return Err(error.into()),
     };
     log_warnings(&loaded.document);
-    first_run::ensure_data_dir(&loaded.document.settings.server.data_dir).map_err(Failure::of)?;
+    data_folder::ensure(&loaded.document.settings.server.data_dir).map_err(Failure::of)?;
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(loaded));

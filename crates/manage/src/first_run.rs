@@ -2,13 +2,14 @@
 //!
 //! Takes the path that the settings file will have, hands on what was made. Never overwrites anything. Blocking.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use gatepost_policy::settings::Settings;
 
+use crate::data_folder::{self, DataFolderError};
 use crate::document::{Document, LoadError, host_name};
 
 /// What a first run made.
@@ -31,6 +32,9 @@ pub enum CreateError {
         /// What the system said.
         source: io::Error,
     },
+    /// The data folder cannot be made.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
     /// What was made cannot be read back.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -47,27 +51,13 @@ pub fn create(config: &Path) -> Result<Created, CreateError> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     let document = Document::read(config)?;
     let data_dir = document.settings.server.data_dir.clone();
-    ensure_data_dir(&data_dir)?;
+    data_folder::ensure(&data_dir)?;
     Ok(Created { document, data_dir })
-}
-
-/// Makes the data folder if it is missing, closed to everyone but the server's user and group.
-///
-/// # Errors
-/// [`CreateError::Io`].
-pub fn ensure_data_dir(data_dir: &Path) -> Result<(), CreateError> {
-    if fs::metadata(data_dir).is_ok_and(|found| found.is_dir()) {
-        return Ok(());
-    }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(crate::DATA_DIR_MODE)
-        .create(data_dir)
-        .map_err(|source| CreateError::Io { path: data_dir.to_path_buf(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -84,7 +74,7 @@ mod tests {
         assert!(settings.send_connectors.is_empty() && settings.users.is_empty());
         assert!(created.data_dir.starts_with(folder.path()));
         let mode = |path: &Path| fs::metadata(path).expect("made").permissions().mode() & 0o7777;
-        assert_eq!((mode(&config), mode(&created.data_dir)), (0o640, crate::DATA_DIR_MODE));
+        assert_eq!((mode(&config), mode(&created.data_dir)), (0o640, data_folder::MODE));
     }
 
     #[test]

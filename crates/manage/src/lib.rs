@@ -13,12 +13,10 @@ pub mod users;
 pub mod first_run;
 pub mod document;
 pub mod credentials;
+pub mod data_folder;
 mod replace;
 
 pub use client::{Client, ClientError};
 pub use document::{LoadError, Loaded};
 pub use door::Door;
 pub use reload::Reloader;
-
-/// Permission bits of a data folder that we make: nothing for others, and the group may reach the socket.
-pub const DATA_DIR_MODE: u32 = 0o750;

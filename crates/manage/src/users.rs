@@ -4,10 +4,7 @@
 //! in the document (name and addresses) and a hash in the secrets. One change at a time: a lock on the data folder keeps
 //! two administrators apart. Never talks to the running server: the caller tells it to reload. Blocking.
 
-use std::fs::{self, DirBuilder, File};
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use gatepost_mail::Mailbox;
@@ -15,6 +12,7 @@ use gatepost_policy::settings::Settings;
 use toml::de::{DeTable, DeValue};
 
 use crate::credentials::{PasswordHash, Secrets, SecretsError, is_same_user, toml_string};
+use crate::data_folder::{self, DataFolderError};
 use crate::document::{Document, LoadError};
 
 /// A user to add, or whose password to set.
@@ -100,13 +98,8 @@ pub enum UserError {
         path: PathBuf,
     },
     /// The data folder cannot be made or locked.
-    #[error("cannot use the data folder {path}: {source}", path = .path.display())]
-    DataDir {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
 }
 
 /// Longest user name, in characters.
@@ -128,7 +121,7 @@ pub fn add(config: &Path, user: &NewUser) -> Result<Added, UserError> {
     }
     let document = Document::read(config)?;
     let data_dir = document.settings.server.data_dir.clone();
-    let _lock = lock(&data_dir)?;
+    let _lock = data_folder::lock(&data_dir)?;
     // Read again: it may have changed while we waited for the lock.
     let document = Document::read(config)?;
     let mut secrets = Secrets::read(&data_dir)?;
@@ -171,7 +164,7 @@ pub fn list(config: &Path) -> Result<Vec<User>, UserError> {
 pub fn remove(config: &Path, name: &str) -> Result<(), UserError> {
     let document = Document::read(config)?;
     let data_dir = document.settings.server.data_dir.clone();
-    let _lock = lock(&data_dir)?;
+    let _lock = data_folder::lock(&data_dir)?;
     let document = Document::read(config)?;
     let mut secrets = Secrets::read(&data_dir)?;
     let known = is_known(&document.settings, name);
@@ -193,17 +186,6 @@ pub fn remove(config: &Path, name: &str) -> Result<(), UserError> {
 
 fn is_known(settings: &Settings, name: &str) -> bool {
     settings.users.iter().any(|user| is_same_user(&user.name, name))
-}
-
-/// Holds the data folder for one change; the folder is made if the server never ran. Waits for its turn.
-fn lock(data_dir: &Path) -> Result<File, UserError> {
-    let failed = |source| UserError::DataDir { path: data_dir.to_path_buf(), source };
-    if !fs::exists(data_dir).map_err(failed)? {
-        DirBuilder::new().recursive(true).mode(crate::DATA_DIR_MODE).create(data_dir).map_err(failed)?;
-    }
-    let folder = File::open(data_dir).map_err(failed)?;
-    folder.lock().map_err(failed)?;
-    Ok(folder)
 }
 
 /// The document with a `[[user]]` table at its end, its line endings kept.

@@ -1,5 +1,6 @@
 //! Users in documents that people wrote.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -76,7 +77,7 @@ fn a_new_user_is_appended_and_nothing_else_of_the_document_changes() {
     assert!(place.secrets().has("carol \"c\""));
     assert!(!place.text().contains("argon2"));
     let mode = fs::metadata(place.folder.path().join("data")).expect("made").permissions().mode();
-    assert_eq!(mode & 0o7777, crate::DATA_DIR_MODE);
+    assert_eq!(mode & 0o7777, data_folder::MODE);
 }
 
 #[test]
