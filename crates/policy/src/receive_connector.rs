@@ -135,7 +135,7 @@ pub enum ProtocolLoggingLevel {
 /// A local address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The unspecified address stands for all of its family.
+    /// The unspecified address stands for all of its family; never an IPv4-mapped one.
     pub address: SocketAddr,
     /// Where it stands in the settings document, in bytes.
     pub span: Range<usize>,
@@ -237,10 +237,10 @@ pub fn listeners(connectors: &[Arc<ReceiveConnector>]) -> Vec<Listener> {
         .iter()
         .filter(|connector| connector.enabled)
         .flat_map(|connector| {
-            connector.bindings.iter().map(|binding| Listener {
-                address: SocketAddr::new(binding.address.ip().to_canonical(), binding.address.port()),
-                implicit_tls: connector.implicit_tls,
-            })
+            connector
+                .bindings
+                .iter()
+                .map(|binding| Listener { address: binding.address, implicit_tls: connector.implicit_tls })
         })
         .collect();
     // Wildcards stand first within their port and family.

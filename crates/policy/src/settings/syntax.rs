@@ -36,21 +36,22 @@ pub(super) fn recover(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
     while let Some((span, message)) = first_error(&recovered) {
         let (blank, mistake) = broken_statement(&recovered, span, &message);
         broken.push(mistake);
-        let blank = if broken.len() < rounds_max { blank } else { blank.start..text.len() };
-        recovered = Cow::Owned(without(&recovered, blank.clone()));
-        if broken.len() >= rounds_max {
-            broken.push(Broken {
-                span: blank.start..blank.start,
-                message: "nothing from here on was read: there are too many mistakes".to_owned(),
-                remedy: "correct those above first",
-                key: None,
-            });
-            // Blanking from a statement to the end may leave a list open before it; nothing is read then.
-            if first_error(&recovered).is_some() {
-                recovered = Cow::Owned(without(text, 0..text.len()));
-            }
-            break;
+        if broken.len() < rounds_max {
+            recovered = Cow::Owned(without(&recovered, blank));
+            continue;
         }
+        broken.push(Broken {
+            span: blank.end..blank.end,
+            message: "nothing from here on was read: there are too many mistakes".to_owned(),
+            remedy: "correct those above first",
+            key: None,
+        });
+        recovered = Cow::Owned(without(&recovered, blank.start..text.len()));
+        // What was blanked out may have closed a list that stands before it; then nothing is read.
+        if first_error(&recovered).is_some() {
+            recovered = Cow::Owned(without(text, 0..text.len()));
+        }
+        break;
     }
     broken.sort_by_key(|mistake| mistake.span.start);
     (recovered, broken)

@@ -336,7 +336,11 @@ pub(super) fn binding(value: &DeValue<'_>) -> Result<SocketAddr, Wrong> {
     let remedy =
         "write address:port, for example \"0.0.0.0:25\" or \"[::]:25\" for all addresses, \"10.1.1.1:25\" for one";
     match text.trim().parse::<SocketAddr>() {
-        Ok(address) if address.port() != 0 => Ok(SocketAddr::new(address.ip().to_canonical(), address.port())),
+        Ok(address) if address.port() != 0 => Ok(match address.ip().to_canonical() {
+            IpAddr::V4(v4) => SocketAddr::from((v4, address.port())),
+            // As it is: a link-local address is not complete without its zone.
+            IpAddr::V6(_) => address,
+        }),
         _ => Err(Wrong::new(format!("`{}` is no local address with a port", shown(text)), remedy)),
     }
 }

@@ -94,6 +94,14 @@ fn a_binding_to_one_address_beats_the_wildcard() {
 }
 
 #[test]
+fn a_link_local_binding_keeps_its_zone_and_a_mapped_one_is_ipv4() {
+    let settings = settings(&connector("zone", r#""[fe80::1%2]:25", "[::ffff:10.1.1.1]:25""#, r#""fe80::/10""#, ""));
+    let sockets: Vec<_> = settings.listeners().iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(sockets, ["10.1.1.1:25", "[fe80::1%2]:25"]);
+    assert_eq!(selected(&settings, "[fe80::1%2]:25", "fe80::2"), Some("zone"));
+}
+
+#[test]
 fn ranges_of_one_family_hold_no_address_of_the_other() {
     let settings = settings(&connector("six", r#""[::]:25", "0.0.0.0:25""#, r#""::/0""#, ""));
     assert_eq!(selected(&settings, "[2001:db8::1]:25", "2001:db8::2"), Some("six"));
