@@ -14,7 +14,6 @@
 //! | `DELETE /queue/{id}?report=true` | `Removed` | 400, 404, 409, 500 |
 //! | `POST /reload` | `Reloaded` | 409, 422 |
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,7 +26,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use gatepost_mail::MessageId;
 use gatepost_transport::Control;
-use gatepost_transport::listing::{self, QueueState, RemoveError, Which};
+use gatepost_transport::listing::{self, RemoveError, Which};
 
 use crate::client::API_ROOT;
 use crate::document::LoadError;
@@ -35,7 +34,7 @@ use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
 use crate::resource::{
     Connections, Listener, Message, MessageDetail, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue, QueueListing,
-    QueueQuery, RecipientState, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+    QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
 };
 
 /// Largest request body, in bytes.
@@ -127,9 +126,7 @@ async fn message(State(management): State<Management>, id: Result<Path<u64>, Pat
     let Some(detail) = management.control.message(id).await else {
         return Err(unknown(id));
     };
-    let mut message = Message::from(detail.message);
-    explain_waiting(&management.control, std::slice::from_mut(&mut message));
-    Ok(Json(MessageDetail { message, header: detail.header }))
+    Ok(Json(MessageDetail { message: detail.message.into(), header: detail.header }))
 }
 
 async fn retry_message(
@@ -202,19 +199,6 @@ async fn not_found() -> Refusal {
 
 async fn method_not_allowed() -> Refusal {
     refuse(StatusCode::METHOD_NOT_ALLOWED, "this call has another method".to_owned())
-}
-
-/// Says of each waiting recipient why its queue has no connection, where that is so.
-fn explain_waiting(control: &Control, messages: &mut [Message]) {
-    let queues = control.status().queues.into_iter();
-    let failing = queues.filter(|queue| queue.state == QueueState::Retry);
-    let errors: HashMap<String, String> =
-        failing.filter_map(|queue| Some((queue.next_hop, queue.last_error?))).collect();
-    for recipient in messages.iter_mut().flat_map(|message| &mut message.recipients) {
-        if recipient.state == RecipientState::Pending {
-            recipient.next_hop_error = recipient.next_hop.as_ref().and_then(|next_hop| errors.get(next_hop)).cloned();
-        }
-    }
 }
 
 /// Runs what must not stop half-way in a task of its own: a handler is dropped when its caller hangs up.

@@ -432,7 +432,7 @@ impl From<listing::QueuedRecipient> for Recipient {
             attempts: recipient.attempts,
             last_reply: recipient.last_reply,
             next_attempt_ms: recipient.next_attempt_ms,
-            next_hop_error: None,
+            next_hop_error: recipient.next_hop_error,
         }
     }
 }

@@ -21,7 +21,7 @@ const TARGETS_MAX: usize = 16;
 pub struct Target {
     /// Where.
     pub address: SocketAddr,
-    /// The host's name, or its address as text: for logs, reports and TLS.
+    /// The host's name, or its address as an address literal: for logs, reports and TLS.
     pub name: String,
 }
 
@@ -86,7 +86,7 @@ impl Dns {
                 let mut last_error = None;
                 for smart_host in hosts.iter() {
                     match &smart_host.host {
-                        Host::Address(ip) => push(&mut targets, *ip, smart_host.port, &ip.to_string()),
+                        Host::Address(ip) => push(&mut targets, *ip, smart_host.port, &literal(*ip)),
                         Host::Name(name) => {
                             if let Err(error) = self.host_targets(name.as_str(), smart_host.port, &mut targets).await {
                                 last_error = Some(error);
@@ -115,7 +115,7 @@ impl Dns {
     ) -> Result<(), LookupError> {
         if domain.is_literal() {
             let ip = domain.literal_address().ok_or(LookupError { reply: NO_SUCH_DOMAIN })?;
-            push(targets, ip, port, &ip.to_string());
+            push(targets, ip, port, domain.as_str());
             return Ok(());
         }
         let exchangers = self.exchangers(domain).await?;
@@ -182,6 +182,14 @@ impl Dns {
 
 fn set_port(connection: &mut ConnectionConfig, port: u16) {
     connection.port = port;
+}
+
+/// An address as RFC 5321 section 4.1.3 writes it.
+fn literal(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+    }
 }
 
 fn push(targets: &mut Vec<Target>, ip: IpAddr, port: u16, name: &str) {

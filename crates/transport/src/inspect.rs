@@ -134,8 +134,14 @@ pub async fn message(running: &Arc<Running>, id: MessageId) -> Option<MessageDet
 }
 
 /// Where the recipients of messages wait.
-#[derive(Default)]
-struct Places(HashMap<(MessageId, u32), (String, Option<u64>)>);
+struct Places(HashMap<(MessageId, u32), Place>);
+
+#[derive(Clone)]
+struct Place {
+    next_hop: Arc<str>,
+    error: Option<Arc<str>>,
+    due_ms: Option<u64>,
+}
 
 impl Places {
     fn look(running: &Running) -> Places {
@@ -149,12 +155,12 @@ impl Places {
     fn gather(running: &Running, wanted: impl Fn(&Entry) -> bool) -> Places {
         let mut places = HashMap::new();
         for queue in running.queues.all() {
-            let next_hop = queue.key.to_string();
+            let next_hop: Arc<str> = queue.key.to_string().into();
+            let error = queue.snapshot().last_error;
             queue.for_each(|entry, due_ms| {
                 if wanted(entry) {
-                    for index in entry.recipients.as_slice() {
-                        places.insert((entry.id, *index), (next_hop.clone(), due_ms));
-                    }
+                    let place = Place { next_hop: next_hop.clone(), error: error.clone(), due_ms };
+                    places.extend(entry.recipients.as_slice().iter().map(|index| ((entry.id, *index), place.clone())));
                 }
             });
         }
@@ -178,10 +184,11 @@ impl Places {
                     QueuedRecipient {
                         address: recipient.mailbox.to_string(),
                         state: state.state,
-                        next_hop: place.map(|(next_hop, _)| next_hop.clone()),
+                        next_hop: place.map(|place| place.next_hop.to_string()),
+                        next_hop_error: place.and_then(|place| place.error.as_deref().map(str::to_owned)),
                         attempts: state.attempts,
                         last_reply: state.last_reply.as_deref().map(str::to_owned),
-                        next_attempt_ms: place.and_then(|(_, due_ms)| *due_ms),
+                        next_attempt_ms: place.and_then(|place| place.due_ms),
                     }
                 })
                 .collect(),

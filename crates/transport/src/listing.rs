@@ -147,7 +147,9 @@ pub struct QueuedRecipient {
     pub state: gatepost_spool::State,
     /// The queue that it waits in, if it waits.
     pub next_hop: Option<String>,
-    /// Attempts so far.
+    /// Why that queue has no connection, if it has none for a reason.
+    pub next_hop_error: Option<String>,
+    /// Attempts on this recipient so far; attempts to reach its next hop are counted by the queue.
     pub attempts: u32,
     /// The last answer that it got.
     pub last_reply: Option<String>,
