@@ -282,7 +282,7 @@ impl History {
 }
 
 /// Histories for each kind of fault; `GATEPOST_SEEDS` asks for another number of them.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 100;
 
 fn run(first: u64, faults: Faults) {
     let seeds = std::env::var("GATEPOST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
@@ -336,22 +336,29 @@ fn one_flush_serves_all_that_wait() {
 
 #[test]
 fn after_a_failed_flush_the_segment_is_sealed_and_service_resumes() {
-    let disk = FakeDisk::new(2);
-    let mut server = Server::open(&disk, &Options::default()).expect("it opens");
-    let before = server.accept(1, b"before");
-    disk.set_faults(Faults { flush_one_in: 1, ..Faults::default() });
-    let (refused, mut commit) = server.commit(1, b"refused");
-    server.step();
-    assert_eq!(answer(&mut commit), Some(Err(CommitError::Io(std::io::ErrorKind::Other))));
-    assert_eq!(server.live(), [before]);
-    disk.set_faults(Faults::default());
-    let after = server.accept(1, b"after");
-    assert_eq!(server.usage().segments, 2);
-    assert_eq!(read_all(&server.message(before).expect("it is live")), with_trace(b"before"));
-    // What was refused does not come back, although the system still knows what was written.
-    let server = Server::open(&disk.kill(), &Options::default()).expect("it opens");
-    assert_eq!(server.live(), [before, after]);
-    assert!(!server.live().contains(&refused));
+    for seed in 0..20 {
+        let disk = FakeDisk::new(seed);
+        let mut server = Server::open(&disk, &Options::default()).expect("it opens");
+        let before = server.accept(1, b"before");
+        let settled = server.accept(1, b"settled, but its end goes down with the segment");
+        server.settle(settled, vec![(0, delivered())]);
+        server.step();
+        disk.set_faults(Faults { flush_one_in: 1, ..Faults::default() });
+        let (_, mut commit) = server.commit(1, b"refused");
+        server.step();
+        assert_eq!(answer(&mut commit), Some(Err(CommitError::Io(std::io::ErrorKind::Other))));
+        assert_eq!(server.live(), [before]);
+        disk.set_faults(Faults::default());
+        let after = server.accept(1, b"after");
+        assert_eq!(server.usage().segments, 2);
+        assert_eq!(read_all(&server.message(before).expect("it is live")), with_trace(b"before"));
+        // What was refused does not come back, although the system still knows what was written; nor does what was
+        // settled, although the system may have lost its end.
+        for found in [disk.cut_power(), disk.kill()] {
+            let server = Server::open(&found, &Options::default()).expect("it opens");
+            assert_eq!(server.live(), [before, after], "seed {seed}");
+        }
+    }
 }
 
 #[test]
@@ -378,9 +385,9 @@ fn any_damaged_bit_costs_one_record_at_most_and_is_reported() {
     let disk = FakeDisk::new(4);
     let mut server = Server::open(&disk, &Options::default()).expect("it opens");
     let contents: Vec<Vec<u8>> = (0..4_u8).map(|i| vec![i; 20 + usize::from(i)]).collect();
-    let ids: Vec<_> = contents.iter().map(|content| server.accept(1, content)).collect();
+    let mut ids: Vec<_> = contents[..3].iter().map(|content| server.accept(1, content)).collect();
     server.settle(ids[0], vec![(0, delivered())]);
-    server.settle_down();
+    ids.push(server.accept(1, &contents[3]));
     server.settle_down();
     drop(server);
     let log = Path::new(ROOT).join("log/0000000000000001.seg");
@@ -391,6 +398,10 @@ fn any_damaged_bit_costs_one_record_at_most_and_is_reported() {
         let server = Server::open(&damaged, &Options::default()).expect("damage is not fatal");
         let live = server.live();
         let set_aside = &server.recovery().set_aside;
+        // The records are known to have been flushed, so no damage to them is taken for the end before a crash. The
+        // last record only says so.
+        let is_mark = bit >= bits - 48 * 8;
+        assert!(server.recovery().torn_bytes == 0 || is_mark, "bit {bit}: {:?}", server.recovery());
         let lost = [ids[1], ids[2], ids[3]].iter().filter(|id| !live.contains(id)).count();
         let came_back = live.contains(&ids[0]);
         match set_aside.as_slice() {
@@ -516,7 +527,9 @@ fn what_a_failed_flush_may_have_lost_is_not_relied_on_by_the_next_server() {
         let disk = disk.kill();
         let mut server = Server::open(&disk, &options).expect("it opens");
         assert_eq!(server.live(), [stuck], "seed {seed}");
-        server.step();
+        if seed % 2 == 0 {
+            server.step();
+        }
         let server = Server::open(&disk.cut_power(), &options).expect("it opens");
         assert!(server.live().contains(&stuck), "seed {seed}");
         let told: Vec<_> = server.recovery().set_aside.iter().filter(|s| s.reason.contains("missing")).collect();

@@ -340,9 +340,15 @@ impl File for FakeFile {
         let failed = state.fault(fails);
         let State { dice, nodes, .. } = &mut *state;
         let node = &mut nodes[self.node];
-        node.flushed = if failed { node.after_power_cut(dice) } else { node.seen.clone() };
-        // After a failure too: the system counts the data as written and never tries again.
-        node.written.clear();
+        // After a failure the system counts the data as written: what was lost is seen until the power is cut, and no
+        // later flush writes it.
+        if failed {
+            node.flushed = node.after_power_cut(dice);
+            node.written.clear();
+        }
+        for (from, to) in std::mem::take(&mut node.written) {
+            put(&mut node.flushed, from, &node.seen[from..to]);
+        }
         if failed { Err(io::Error::other("a flush failed")) } else { Ok(()) }
     }
 
