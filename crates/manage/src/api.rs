@@ -140,7 +140,7 @@ async fn retry_message(
         return Err(unknown(id));
     }
     let entries = management.control.retry(Which::Message(id)).await as u64;
-    tracing::info!(queue_id = %id, entries, uid = visitor.uid, "retry asked for");
+    tracing::info!(queue_id = id.0, entries, uid = visitor.uid, "retry asked for");
     Ok(Json(Retried { entries }))
 }
 
@@ -176,7 +176,7 @@ async fn remove(
         };
         refuse(status, error.to_string())
     })?;
-    tracing::info!(queue_id = %id, report = query.report, uid = visitor.uid, "message removed from the queue");
+    tracing::info!(queue_id = id.0, report = query.report, uid = visitor.uid, "message removed from the queue");
     Ok(Json(Removed { id: id.0, report: query.report }))
 }
 
