@@ -1,7 +1,8 @@
 //! Every library in the tree has its reason written down, and its use.
 //!
 //! Takes the repository's folder; hands on a finding for each external crate of the root Cargo.toml that
-//! docs/decisions/0002-dependencies.md does not name, and for each that no crate of ours uses.
+//! docs/decisions/0002-dependencies.md does not name, for each that no crate of ours uses, and for each reason that has
+//! outlived its crate.
 
 use std::collections::HashSet;
 use std::fs;
@@ -30,7 +31,7 @@ fn judge(manifest: &str, reasons: &str, used: &HashSet<String>) -> Vec<Finding> 
     let document = document.into_inner();
     let declared = document.get("workspace").and_then(|value| value.get_ref().as_table()?.get("dependencies"));
     let Some(DeValue::Table(declared)) = declared.map(|value| value.get_ref()) else { return Vec::new() };
-    let mut findings = Vec::new();
+    let mut findings = outlived(declared, reasons);
     let external = declared.iter().filter(|(name, _)| !name.get_ref().starts_with("gatepost-"));
     for (key, _) in external {
         let name = key.get_ref();
@@ -43,6 +44,23 @@ fn judge(manifest: &str, reasons: &str, used: &HashSet<String>) -> Vec<Finding> 
         } else if !reasons.contains(&format!("`{name}`")) {
             let instead = format!("add a line to {REASONS}: what it saves, what it drags in, what else was looked at");
             found(format!("nobody said why `{name}` is here"), instead);
+        }
+    }
+    findings
+}
+
+/// The reasons, one table row each, for crates that are declared no more.
+fn outlived(declared: &DeTable<'_>, reasons: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, row) in reasons.lines().enumerate().filter(|(_, row)| row.starts_with("| `")) {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        for name in cell.split('`').skip(1).step_by(2).filter(|name| declared.get(*name).is_none()) {
+            findings.push(Finding {
+                file: REASONS.into(),
+                line: index + 1,
+                wrong: format!("`{name}` is in the tree no more"),
+                instead: "remove its line".to_owned(),
+            });
         }
     }
     findings
@@ -65,7 +83,9 @@ mod tests {
     fn each_external_crate_has_a_reason_and_a_use() {
         let manifest = "[workspace.dependencies]\ngatepost-mail = { path = \"x\" }\nbytes = \"1\"\ntokio = \"1\"\n";
         let used = HashSet::from_iter(names_in("[dependencies]\nbytes.workspace = true\n"));
-        for (reasons, lines) in [("| `bytes` |", vec![4]), ("", vec![3, 4])] {
+        for (reasons, lines) in
+            [("| `bytes` | spool |", vec![4]), ("", vec![3, 4]), ("reasons\n| `bytes`, `moka` | spool |", vec![2, 4])]
+        {
             let found: Vec<usize> = judge(manifest, reasons, &used).into_iter().map(|finding| finding.line).collect();
             assert_eq!(found, lines, "{reasons}");
         }
