@@ -7,7 +7,8 @@ use std::sync::Arc;
 use gatepost_mail::MessageId;
 
 use crate::promise::CommitError;
-use crate::shared::{BodyWork, Shared};
+use crate::queues::BodyWork;
+use crate::shared::Shared;
 
 /// Runs until the queue is closed.
 pub(crate) fn run(shared: &Shared) {

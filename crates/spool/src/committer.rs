@@ -19,9 +19,10 @@ use crate::compaction::{Compaction, Copy};
 use crate::index::{Body, Location, Segment};
 use crate::message::Content;
 use crate::promise::{CommitError, Promise};
+use crate::queues::{Outbox, PendingCommit, Work};
 use crate::record::{Kind, Record};
 use crate::segment::{FIRST_RECORD, SEGMENT_BYTES_MAX, Writer};
-use crate::shared::{Outbox, PendingCommit, Shared, Work};
+use crate::shared::Shared;
 use crate::stored::{self, StoredChange, StoredOutcomes};
 
 /// Outcomes that no commit came along with are flushed after this time, and the last flush is marked.

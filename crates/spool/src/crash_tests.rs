@@ -15,9 +15,10 @@ use crate::disk::Disk;
 use crate::fake_disk::{Dice, FakeDisk, Faults};
 use crate::message::{Message, Outcome, RecipientState, State};
 use crate::promise::{Commit, CommitError};
+use crate::queues::Work;
 use crate::recover::{OpenError, Recovery};
 use crate::segment::{FIRST_RECORD, FORMAT};
-use crate::shared::{Options, Work};
+use crate::shared::Options;
 use crate::spool::{self, Opened, ReadError, Usage};
 use crate::staged::Staged;
 

@@ -62,6 +62,7 @@ mod bodies;
 mod committer;
 mod compaction;
 mod shared;
+mod queues;
 mod set_aside;
 mod promise;
 mod index;

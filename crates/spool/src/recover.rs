@@ -14,10 +14,11 @@ use gatepost_mail::MessageId;
 
 use crate::disk::{Disk, File, Lock, Locking};
 use crate::index::{Index, Location, Segment};
+use crate::queues::Outbox;
 use crate::scan::{Gap, Window, scan};
 use crate::segment::{FIRST_RECORD, FORMAT, HeaderError, SegmentHeader, file_name, number_of};
 use crate::set_aside;
-use crate::shared::{Folders, Options, Outbox};
+use crate::shared::{Folders, Options};
 
 /// Numbers of messages begin this much above the highest one seen, because some may have been given out (and shown in
 /// a log) without reaching the disk.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::disk::File;
 use crate::index::{Body, Index, Location};
+use crate::queues::Outbox;
 use crate::record::{ALIGNMENT, Digest, HEADER_BYTES, Header, Kind, checksum};
 use crate::segment::FIRST_RECORD;
 use crate::set_aside::read_what_can_be_read;
-use crate::shared::Outbox;
 use crate::stored::{self, StoredMessage, StoredOutcomes};
 
 /// Content is checked in pieces of this size; files are read in pieces at least as large.

@@ -11,8 +11,9 @@ use gatepost_mail::{Envelope, MessageId};
 
 use crate::disk::{self, File};
 use crate::promise::{Commit, CommitError, promise};
+use crate::queues::PendingCommit;
 use crate::record::{Digest, Record};
-use crate::shared::{PendingCommit, Shared};
+use crate::shared::Shared;
 use crate::stored::{self, Octets, StoredBody, StoredEnvelope, StoredMessage};
 
 /// Spare bytes before the content for the record's header, the envelope and the trace fields. A usual message of one
