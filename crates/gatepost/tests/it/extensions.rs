@@ -1,0 +1,100 @@
+//! What the extensions carry from one side to the other: BDAT, SMTPUTF8, DSN parameters, 8-bit content.
+
+use gatepost_testkit::sink::{Setup, Sink};
+
+use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, Site, below_trace, message, to_sink};
+
+fn site(sink: &Sink) -> Site {
+    Site::start(&[CONTOSO, OPEN_TO_TESTS, &to_sink(&sink.smart_host())])
+}
+
+#[test]
+fn chunks_become_one_message() {
+    let sink = Sink::start();
+    let site = site(&sink);
+    let mut client = site.client(HOST_2);
+    let content = message("chunks", ".\r\nQUIT\r\n.");
+    let (first, rest) = content.split_at(37);
+    let (second, third) = rest.split_at(1);
+    client.send("MAIL FROM:<a@x.net>\r\nRCPT TO:<z@gmail.com>\r\n");
+    assert_eq!((client.reply().code(), client.reply().code()), (250, 250));
+    for chunk in [first, second] {
+        client.send(&format!("BDAT {}\r\n{chunk}", chunk.len()));
+        assert_eq!(client.reply().code(), 250);
+    }
+    client.send(&format!("BDAT {} LAST\r\n{third}", third.len()));
+    assert!(client.reply().to_string().starts_with("250 2.6.0 <chunks@app01.contoso.com> "));
+    assert_eq!(below_trace(&sink.first().text()), content);
+}
+
+#[test]
+fn binary_content_goes_on_as_it_is_or_not_at_all() {
+    let binary = Setup::new().offering("CHUNKING").offering("BINARYMIME").start();
+    let site = site(&binary);
+    let mut client = site.client(HOST_2);
+    let mut content = message("binary", "").into_bytes();
+    content.extend(0..=255_u8);
+    client.send("MAIL FROM:<a@x.net> BODY=BINARYMIME\r\nRCPT TO:<z@gmail.com>\r\n");
+    assert_eq!((client.reply().code(), client.reply().code()), (250, 250));
+    client.send_bytes(&[format!("BDAT {} LAST\r\n", content.len()).as_bytes(), &content].concat());
+    assert_eq!(client.reply().code(), 250);
+    let taken = binary.first();
+    assert!(taken.chunked, "binary content needs BDAT");
+    assert!(taken.mail.contains("BODY=BINARYMIME"), "{}", taken.mail);
+    assert!(taken.content.ends_with(&content[..]), "every octet as it came");
+}
+
+#[test]
+fn eight_bit_content_and_addresses_beyond_ascii_travel() {
+    let sink = Sink::start();
+    let site = site(&sink);
+    let mut client = site.client(HOST_2);
+    let content = message("grüße", "Schöne Grüße aus Zürich");
+    let reply = client.submit("<grüße@x.net> BODY=8BITMIME SMTPUTF8", &["用户@bücher.example"], &content);
+    assert_eq!(reply.code(), 250, "{reply}");
+    let taken = sink.first();
+    assert!(taken.mail.starts_with("<grüße@x.net>"), "{}", taken.mail);
+    assert!(taken.mail.contains("SMTPUTF8") && taken.mail.contains("BODY=8BITMIME"), "{}", taken.mail);
+    assert!(taken.recipients[0].starts_with("<用户@"), "{:?}", taken.recipients);
+    assert_eq!(below_trace(&taken.text()), content);
+    assert!(taken.text().contains("UTF8SMTP"), "RFC 6531 section 4.3 names the protocol: {}", taken.text());
+}
+
+#[test]
+fn dsn_parameters_are_handed_on() {
+    let sink = Sink::start();
+    let site = site(&sink);
+    let mut client = site.client(HOST_2);
+    client.send(
+        "MAIL FROM:<a@x.net> RET=HDRS ENVID=QQ314159\r\n\
+         RCPT TO:<z@gmail.com> NOTIFY=FAILURE,DELAY ORCPT=rfc822;Z+2Bold@gmail.com\r\nRCPT TO:<y@gmail.com>\r\nDATA\r\n",
+    );
+    let codes: Vec<u16> = (0..4).map(|_| client.reply().code()).collect();
+    assert_eq!(codes, [250, 250, 250, 354]);
+    client.send(&format!("{}.\r\n", message("dsn", "x")));
+    assert_eq!(client.reply().code(), 250);
+    let taken = sink.first();
+    assert!(taken.mail.contains("RET=HDRS") && taken.mail.contains("ENVID=QQ314159"), "{}", taken.mail);
+    let z = taken.recipients.iter().find(|recipient| recipient.starts_with("<z@")).expect("both recipients");
+    assert!(z.contains("ORCPT=rfc822;Z+2Bold@gmail.com"), "{z}");
+    assert!(z.contains("NOTIFY=") && z.contains("FAILURE") && z.contains("DELAY") && !z.contains("SUCCESS"), "{z}");
+    let y = taken.recipients.iter().find(|recipient| recipient.starts_with("<y@")).expect("both recipients");
+    assert!(!y.contains("NOTIFY"), "what was not given is not invented: {y}");
+}
+
+#[test]
+fn a_next_hop_without_any_extension_still_gets_its_mail() {
+    let old = Setup::new()
+        .answering(|stage, _| match stage {
+            gatepost_testkit::sink::Stage::Hello(_) => gatepost_testkit::sink::Action::Reply("502 5.5.1 what is that"),
+            _ => gatepost_testkit::sink::Action::Accept,
+        })
+        .start();
+    let site = site(&old);
+    let content = message("to an old server", ".dots\r\n..");
+    let stuffed = content.replace("\r\n.", "\r\n..");
+    site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &stuffed);
+    let taken = old.first();
+    assert_eq!(taken.mail, "<a@x.net>", "no parameters");
+    assert_eq!(below_trace(&taken.text()), content);
+}

@@ -1,0 +1,75 @@
+//! Mail for our own mailboxes lands in their Maildirs, where other programs read it.
+
+use gatepost_testkit::programs::{Swaks, read_maildir};
+use gatepost_testkit::sink::Sink;
+use gatepost_testkit::wait;
+use serde_json::Value;
+
+use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
+
+/// Waits until a mailbox holds `count` messages, as Python reads them.
+#[track_caller]
+pub fn wait_for_mail(site: &Site, mailbox: &str, count: usize) -> Vec<Value> {
+    let folder = site.installation.data_dir().join("mailboxes").join(mailbox);
+    let new = folder.join("new");
+    // Python is slow to start: it is asked once the files are there.
+    let arrived = wait::within(wait::PATIENCE, || (std::fs::read_dir(&new).ok()?.count() >= count).then_some(()));
+    assert!(arrived.is_some(), "no {count} messages in {}; the log:\n{}", new.display(), site.server.log());
+    read_maildir(&folder)
+}
+
+#[test]
+fn mail_to_bob_lands_in_his_maildir_where_python_reads_it() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let run = Swaks::new(HOST_2, site.smtp())
+        .from("app@x.net")
+        .to("Bob@Contoso.com")
+        .content(&message("for bob", "From here it starts\r\n.\r\n..end"))
+        .run();
+    run.expect_taken();
+
+    let mail = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    assert_eq!(mail["folder"], "new");
+    assert_eq!(mail["headers"]["Subject"], "for bob");
+    // RFC 5321 section 4.4: final delivery notes the reverse-path.
+    assert_eq!(mail["headers"]["Return-Path"], "<app@x.net>");
+    assert!(mail["headers"]["Received"].as_str().expect("a trace").contains("by mail.contoso.com"));
+    assert_eq!(mail["body"].as_str().expect("a body").replace("\r\n", "\n"), "From here it starts\n.\n..end\n\n");
+    assert!(mail["defects"].as_array().expect("a list").is_empty(), "{mail}");
+}
+
+#[test]
+fn one_message_reaches_local_and_outside_recipients_once_each() {
+    let sink = Sink::start();
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(&sink.smart_host())]);
+    let mut client = site.client(HOST_2);
+    let recipients = ["bob@contoso.com", "z@gmail.com", "alice@contoso.com", "q@partner.example"];
+    client.submit("<a@x.net>", &recipients, &message("everywhere", "x"));
+    for mailbox in ["bob@contoso.com", "alice@contoso.com"] {
+        assert_eq!(wait_for_mail(&site, mailbox, 1).len(), 1, "{mailbox}");
+    }
+    // One transaction carries both outside recipients: they share a next hop.
+    let taken = sink.first();
+    let paths: Vec<&str> = taken.recipients.iter().map(|path| path.split(' ').next().unwrap_or(path)).collect();
+    assert_eq!(paths, ["<z@gmail.com>", "<q@partner.example>"]);
+    wait::until("everything is at its end", || {
+        (site.installation.json(&["status"])["spool"]["messages"] == 0).then_some(())
+    });
+    assert_eq!(sink.count(), 1);
+}
+
+#[test]
+fn mail_to_postmaster_is_kept_even_without_a_mailbox_of_that_name() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
+    site.client(HOST_2).submit("<>", &["Postmaster"], &message("help", "x"));
+    let root = site.installation.data_dir().join("mailboxes");
+    let found = wait::until("postmaster's mail", || {
+        let folders = std::fs::read_dir(&root).ok()?.flatten();
+        folders
+            .map(|folder| folder.path())
+            .find(|folder| std::fs::read_dir(folder.join("new")).is_ok_and(|mut messages| messages.next().is_some()))
+    });
+    let mail = read_maildir(&found).swap_remove(0);
+    assert_eq!(mail["headers"]["Subject"], "help");
+    assert_eq!(mail["headers"]["Return-Path"], "<>");
+}

@@ -1,0 +1,46 @@
+//! The server, driven from outside by real programs and by typed dialogues: what an administrator and a peer can see.
+//!
+//! One binary holds all of it, so that a change rebuilds one test program. Each test runs a server of its own on loopback
+//! ports of its own; nothing waits for a fixed time, nothing leaves the machine.
+//!
+//! - [`wire`]: dialogues kept as data under `wire/`;
+//! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
+//! - [`authentication`], [`limits`], [`smuggling`], [`extensions`]: the receiving side;
+//! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
+//! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
+//! - [`settings`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
+//! - [`site`]: the settings documents that they share.
+
+mod wire;
+
+mod scenes;
+
+mod authentication;
+
+mod limits;
+
+mod smuggling;
+
+mod extensions;
+
+mod local_delivery;
+
+mod next_hop;
+
+mod report;
+
+mod mx;
+
+mod durability;
+
+mod settings;
+
+mod first_run;
+
+mod queue;
+
+mod users;
+
+mod seeing;
+
+mod site;

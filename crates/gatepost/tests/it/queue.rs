@@ -1,0 +1,130 @@
+//! `gatepost queue` and `gatepost status`: what an administrator sees of waiting mail and does about it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use gatepost_testkit::installation::{Installation, text_of};
+use gatepost_testkit::port;
+use gatepost_testkit::sink::Setup;
+use gatepost_testkit::wait;
+
+use crate::local_delivery::wait_for_mail;
+use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, PROGRAM, Ports, QUICK_RETRY, Site, message, to_sink};
+
+/// A site whose next hop is down, with retries an hour apart.
+fn waiting_site() -> (Site, SocketAddr) {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
+    let slow = QUICK_RETRY.replace("00:00:01", "01:00:00");
+    let smart_host = to_sink(&format!("[{}]:{}", address.ip(), address.port()));
+    (Site::start(&[CONTOSO, &slow, OPEN_TO_TESTS, &smart_host]), address)
+}
+
+fn submit(site: &Site, sender: &str, recipient: &str, subject: &str) -> String {
+    let id = site.client(HOST_2).submit(sender, &[recipient], &message(subject, "x")).queue_id();
+    wait::until("a failed attempt", || {
+        let detail = site.installation.json(&["queue", "show", &id]);
+        detail["recipients"][0]["next_hop_error"].is_string().then_some(())
+    });
+    id
+}
+
+#[test]
+fn the_queue_is_listed_shown_and_filtered() {
+    let (site, _) = waiting_site();
+    let first = submit(&site, "<a@x.net>", "z@gmail.com", "one");
+    let second = submit(&site, "<b@x.net>", "y@hotmail.com", "two");
+
+    let listing = site.installation.json(&["queue", "list"]);
+    assert_eq!(listing["total"], 2);
+    assert_eq!(listing["messages"][0]["id"].to_string(), first);
+    assert_eq!(listing["messages"][1]["id"].to_string(), second);
+    let text = site.installation.output(&["queue", "list"]);
+    for words in [first.as_str(), "a@x.net", "z@gmail.com", second.as_str(), "b@x.net", "y@hotmail.com"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+
+    let shown = site.installation.json(&["queue", "show", &second]);
+    assert_eq!(shown["reverse_path"], "<b@x.net>");
+    assert_eq!(shown["principal"], "MS Exchange\\Externally Secured Servers");
+    assert!(shown["peer"].as_str().expect("the peer").starts_with("127.0.0.2:"));
+    assert!(shown["header"].as_str().expect("the header section").contains("Subject: two"));
+    let text = site.installation.output(&["queue", "show", &second]);
+    for words in ["y@hotmail.com", "Tests", "127.0.0.2"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+
+    let filtered = site.installation.json(&["queue", "list", "--sender", "b@x.net"]);
+    assert_eq!(filtered["total"], 1);
+    assert_eq!(filtered["messages"][0]["id"].to_string(), second);
+    let unknown = site.installation.run(&["queue", "show", "999999"]);
+    assert!(!unknown.status.success());
+    assert!(text_of(&unknown).contains("999999"), "{}", text_of(&unknown));
+}
+
+#[test]
+fn retry_sends_at_once_what_would_have_waited() {
+    let (site, address) = waiting_site();
+    let first = submit(&site, "<a@x.net>", "z@gmail.com", "one");
+    submit(&site, "<a@x.net>", "y@gmail.com", "two");
+    let sink = Setup::new().at(address).start();
+    site.installation.output(&["queue", "retry", &first]);
+    assert!(sink.first().text().contains("Subject: one"));
+    site.installation.output(&["queue", "retry", "--all"]);
+    assert_eq!(sink.wait_for(2).len(), 2);
+    wait::until("the queue is empty", || (site.installation.json(&["queue", "list"])["total"] == 0).then_some(()));
+}
+
+#[test]
+fn remove_tells_the_sender_unless_told_not_to() {
+    let (site, address) = waiting_site();
+    let told = submit(&site, "<bob@contoso.com>", "z@gmail.com", "removed with report");
+    let untold = submit(&site, "<bob@contoso.com>", "y@gmail.com", "removed silently");
+    site.installation.output(&["queue", "remove", &untold, "--no-report"]);
+    site.installation.output(&["queue", "remove", &told]);
+    let reports = wait_for_mail(&site, "bob@contoso.com", 1);
+    assert_eq!(reports.len(), 1);
+    assert!(reports[0].to_string().contains("removed with report"), "{}", reports[0]);
+    wait::until("the queue is empty", || (site.installation.json(&["queue", "list"])["total"] == 0).then_some(()));
+
+    // Gone is gone: nothing leaves when the next hop is back, not even after a restart.
+    let site = site.restart(|server| assert!(server.stop().success()));
+    let sink = Setup::new().at(address).start();
+    let last = site.client(HOST_2).submit("<a@x.net>", &["x@gmail.com"], &message("the only one", "x")).queue_id();
+    site.installation.run(&["queue", "retry", &last]);
+    assert!(sink.first().text().contains("Subject: the only one"));
+    assert_eq!(sink.count(), 1);
+}
+
+#[test]
+fn status_counts_what_happened() {
+    let (site, _) = waiting_site();
+    submit(&site, "<a@x.net>", "z@gmail.com", "waits");
+    let mut client = site.client(HOST_2);
+    client.submit("<a@x.net>", &["bob@contoso.com"], &message("arrives", "x"));
+    assert_eq!(client.command("MAIL FROM:<a@x.net>").code(), 250);
+    assert_eq!(client.command("RCPT TO:<unknown@contoso.com>").code(), 550);
+
+    let status = wait::until("the local delivery", || {
+        let status = site.installation.json(&["status"]);
+        (status["counters"]["delivered"] == 1).then_some(status)
+    });
+    assert_eq!(status["server_name"], "mail.contoso.com");
+    assert_eq!(status["revision"], 1);
+    assert_eq!(status["counters"]["messages_accepted"], 2);
+    assert_eq!(status["counters"]["refusals"], 1);
+    assert_eq!(status["connections"]["inbound"], 1);
+    assert_eq!(status["spool"]["messages"], 1);
+    assert_eq!(status["spool"]["commits"], 2);
+    assert_eq!(status["listeners"][0]["address"], site.smtp().to_string());
+    let text = site.installation.output(&["status"]);
+    assert!(text.contains("mail.contoso.com") && text.contains(&site.smtp().to_string()), "{text}");
+}
+
+#[test]
+fn commands_say_so_when_no_server_runs() {
+    let installation = Installation::new(PROGRAM, &Ports::free().fill(&[CONTOSO, OPEN_TO_TESTS].concat()));
+    for arguments in [&["status"][..], &["queue", "list"], &["reload"]] {
+        let output = installation.run(arguments);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", text_of(&output));
+        assert!(text_of(&output).contains("not running"), "{}", text_of(&output));
+    }
+}

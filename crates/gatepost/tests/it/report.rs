@@ -1,0 +1,165 @@
+//! Reports to senders: a permanent failure is told to the sender and to nobody else (RFC 3461, RFC 3464).
+
+use gatepost_testkit::programs::parse_message;
+use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
+use gatepost_testkit::wait;
+use serde_json::Value;
+
+use crate::local_delivery::wait_for_mail;
+use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
+
+/// A next hop at which one recipient does not exist.
+fn without_nobody() -> Sink {
+    Setup::new()
+        .answering(|stage, _| match stage {
+            Stage::Rcpt(path) if path.starts_with("<nobody@") => Action::Reply("550 5.1.1 no such person here"),
+            _ => Action::Accept,
+        })
+        .start()
+}
+
+/// The text of the part of this type.
+#[track_caller]
+fn part<'a>(report: &'a Value, content_type: &str) -> &'a str {
+    let parts = report["parts"].as_array().expect("a multipart message");
+    let part = parts.iter().find(|part| part[0] == content_type);
+    part.and_then(|part| part[1].as_str()).unwrap_or_else(|| panic!("no {content_type} in {report}"))
+}
+
+#[track_caller]
+fn assert_is_report(report: &Value) {
+    assert_eq!(report["type"], "multipart/report", "{report}");
+    assert_eq!(report["report_type"], "delivery-status", "{report}");
+    assert!(report["defects"].as_array().expect("a list").is_empty(), "{report}");
+    assert_eq!(report["headers"]["Auto-Submitted"], "auto-replied", "RFC 3834 section 5: {report}");
+}
+
+#[test]
+fn a_refused_recipient_is_reported_to_the_sender() {
+    let sink = without_nobody();
+    let site = Site::relaying_to(&sink.smart_host());
+    let mut client = site.client(HOST_2);
+    client.send(
+        "MAIL FROM:<bob@contoso.com> ENVID=job+2B17\r\nRCPT TO:<nobody@y.net> ORCPT=rfc822;no+2Bbody@y.net\r\n\
+         RCPT TO:<somebody@y.net>\r\nDATA\r\n",
+    );
+    let codes: Vec<u16> = (0..4).map(|_| client.reply().code()).collect();
+    assert_eq!(codes, [250, 250, 250, 354]);
+    client.send(&format!("{}.\r\n", message("partly undeliverable", "the original body")));
+    assert_eq!(client.reply().code(), 250);
+
+    assert!(sink.first().recipients[0].starts_with("<somebody@y.net>"), "the other one is served");
+    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    assert_is_report(&report);
+    assert_eq!(report["headers"]["Return-Path"], "<>");
+    assert!(report["headers"]["To"].as_str().expect("a recipient").contains("bob@contoso.com"));
+    assert!(report["headers"]["From"].as_str().expect("a sender").contains("postmaster@contoso.com"), "{report}");
+
+    let plain = part(&report, "text/plain");
+    assert!(plain.contains("nobody@y.net") && plain.contains("no such person here"), "{plain}");
+    let status = part(&report, "message/delivery-status");
+    for line in [
+        "Reporting-MTA: dns; mail.contoso.com",
+        "Original-Envelope-Id: job+17",
+        "Original-Recipient: rfc822; no+body@y.net",
+        "Final-Recipient: rfc822; nobody@y.net",
+        "Action: failed",
+        "Status: 5.1.1",
+        "Diagnostic-Code: smtp; 550 5.1.1 no such person here",
+    ] {
+        assert!(status.contains(line), "{line} in:\n{status}");
+    }
+    assert!(!status.contains("somebody@y.net"), "{status}");
+    let original = report["parts"][2][1].as_str().expect("the original");
+    assert!(original.contains("Subject: partly undeliverable"), "{original}");
+}
+
+#[test]
+fn content_refused_for_good_is_reported() {
+    let sink = Setup::new()
+        .answering(|stage, _| match stage {
+            Stage::End => Action::Reply("554 5.6.0 not with this content"),
+            _ => Action::Accept,
+        })
+        .start();
+    let site = Site::relaying_to(&sink.smart_host());
+    site.client(HOST_2).submit("<bob@contoso.com>", &["a@y.net", "b@y.net"], &message("bad content", "x"));
+    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    assert_is_report(&report);
+    let status = part(&report, "message/delivery-status");
+    assert!(status.contains("a@y.net") && status.contains("b@y.net"), "one report for both: {status}");
+    assert_eq!(status.matches("Status: 5.6.0").count(), 2, "{status}");
+}
+
+#[test]
+fn a_report_leaves_by_the_send_connector_when_its_sender_is_elsewhere() {
+    let sink = without_nobody();
+    let site = Site::relaying_to(&sink.smart_host());
+    site.client(HOST_2).submit("<far@away.example>", &["nobody@y.net"], &message("undeliverable", "x"));
+    let taken = sink.first();
+    assert!(taken.mail.starts_with("<>"), "{}", taken.mail);
+    assert!(taken.recipients[0].starts_with("<far@away.example>"), "{:?}", taken.recipients);
+    assert_is_report(&parse_message(&taken.content));
+}
+
+#[test]
+fn nobody_is_told_about_a_message_with_a_null_reverse_path() {
+    let sink = without_nobody();
+    let site = Site::relaying_to(&sink.smart_host());
+    let mut client = site.client(HOST_2);
+    client.submit("<>", &["nobody@y.net"], &message("a report itself", "x"));
+    // A sender that does not exist either: its report fails, and that is the end of it.
+    client.submit("<nobody@z.net>", &["nobody@y.net"], &message("undeliverable", "x"));
+    wait::until("everything is at its end", || {
+        let status = site.installation.json(&["status"]);
+        (status["spool"]["messages"] == 0 && status["counters"]["failed"].as_u64() >= Some(3)).then_some(())
+    });
+    assert_eq!(sink.count(), 0);
+    assert_eq!(site.installation.json(&["status"])["counters"]["reports"], 1);
+}
+
+#[test]
+fn notify_never_is_respected_and_notify_success_is_answered() {
+    let sink = Setup::new()
+        .offering_only(&["PIPELINING", "8BITMIME"])
+        .answering(|stage, _| match stage {
+            Stage::Rcpt(path) if path.starts_with("<nobody@") => Action::Reply("550 5.1.1 no such person here"),
+            _ => Action::Accept,
+        })
+        .start();
+    let site = Site::relaying_to(&sink.smart_host());
+    let mut client = site.client(HOST_2);
+    client.send("MAIL FROM:<bob@contoso.com>\r\nRCPT TO:<nobody@y.net> NOTIFY=NEVER\r\nDATA\r\n");
+    let codes: Vec<u16> = (0..3).map(|_| client.reply().code()).collect();
+    assert_eq!(codes, [250, 250, 354]);
+    client.send(&format!("{}.\r\n", message("never tell", "x")));
+    assert_eq!(client.reply().code(), 250);
+    // The next hop knows nothing of DSN: we tell that the message was relayed (RFC 3461 section 5.2.2).
+    client.send("MAIL FROM:<bob@contoso.com>\r\nRCPT TO:<somebody@y.net> NOTIFY=SUCCESS\r\nDATA\r\n");
+    let codes: Vec<u16> = (0..3).map(|_| client.reply().code()).collect();
+    assert_eq!(codes, [250, 250, 354]);
+    client.send(&format!("{}.\r\n", message("do tell", "x")));
+    assert_eq!(client.reply().code(), 250);
+
+    let reports = wait_for_mail(&site, "bob@contoso.com", 1);
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    let status = part(&reports[0], "message/delivery-status");
+    assert!(status.contains("somebody@y.net") && status.contains("Action: relayed"), "{status}");
+    wait::until("the other one failed without a word", || {
+        (site.installation.json(&["status"])["counters"]["failed"] == 1).then_some(())
+    });
+    assert_eq!(wait_for_mail(&site, "bob@contoso.com", 1).len(), 1);
+}
+
+#[test]
+fn a_message_that_expires_is_reported() {
+    let dead = gatepost_testkit::port::free();
+    let transport = format!("{QUICK_RETRY}message_expiration_timeout = \"00:00:05\"\n");
+    let smart_host = to_sink(&format!("[127.0.0.1]:{dead}"));
+    let site = Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &smart_host]);
+    site.client(HOST_2).submit("<bob@contoso.com>", &["z@gmail.com"], &message("too late", "x"));
+    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    assert_is_report(&report);
+    let status = part(&report, "message/delivery-status");
+    assert!(status.contains("Action: failed") && status.contains("Status: 4.4.7"), "{status}");
+}

@@ -1,0 +1,147 @@
+//! The settings file: every mistake at once, changes whole or not at all, sessions that keep what they began with.
+
+use std::net::SocketAddr;
+
+use gatepost_testkit::client::Client;
+use gatepost_testkit::installation::{Installation, text_of};
+use gatepost_testkit::sink::Sink;
+use gatepost_testkit::wait;
+use serde_json::Value;
+
+use crate::site::{CONTOSO, HOST_2, HOST_3, HOST_4, OPEN_TO_TESTS, PROGRAM, Ports, Site, message, to_sink};
+
+/// Five mistakes of five kinds: an unknown key, a wrong value, a wrong type, rules across properties, two connectors in
+/// each other's way.
+const FIVE_MISTAKES: &str = include_str!("goldens/five-mistakes.toml");
+
+#[test]
+fn check_reports_every_mistake_at_once_with_place_and_remedy() {
+    let installation = Installation::new(PROGRAM, FIVE_MISTAKES);
+    let checked = installation.run(&["check"]);
+    assert_eq!(checked.status.code(), Some(3), "{}", text_of(&checked));
+    let text = text_of(&checked).replace(&format!("{}/", installation.folder().display()), "");
+
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/goldens/five-mistakes.txt");
+    if std::env::var_os("GATEPOST_BLESS").is_some() {
+        std::fs::write(&golden, &text).expect("write the golden file");
+    }
+    let expected = std::fs::read_to_string(&golden).expect("the golden file; GATEPOST_BLESS=1 makes it");
+    assert_eq!(text, expected, "GATEPOST_BLESS=1 accepts the new text");
+
+    let checked = installation.run(&["check", "--json"]);
+    assert_eq!(checked.status.code(), Some(3));
+    let answer: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    let problems = answer["problems"].as_array().unwrap_or_else(|| panic!("a list of problems in {answer}"));
+    assert_eq!(problems.len(), 5, "{answer}");
+    for problem in problems {
+        assert!(problem["line"].as_u64() >= Some(1) && problem["column"].as_u64() >= Some(1), "{problem}");
+        assert!(!problem["message"].as_str().expect("what is wrong").is_empty(), "{problem}");
+        assert!(!problem["remedy"].as_str().expect("what to write instead").is_empty(), "{problem}");
+    }
+}
+
+#[test]
+fn a_good_file_passes_the_check_and_a_bad_one_does_not_start() {
+    let good = Ports::free().fill(&[CONTOSO, OPEN_TO_TESTS].concat());
+    let installation = Installation::new(PROGRAM, &good);
+    let checked = installation.run(&["check"]);
+    assert!(checked.status.success(), "{}", text_of(&checked));
+
+    installation.write_settings(FIVE_MISTAKES);
+    let Err(refused) = installation.try_start() else { panic!("it started") };
+    assert_eq!(refused.status.code(), Some(3), "{}", refused.output);
+    let missing = installation.run(&["check", "nowhere.toml"]);
+    assert!(!missing.status.success());
+    assert!(text_of(&missing).contains("nowhere.toml"), "{}", text_of(&missing));
+}
+
+fn may_relay(server: SocketAddr, source: std::net::IpAddr) -> bool {
+    let mut client = Client::greeted_from(source, server);
+    let mail = client.command("MAIL FROM:<a@x.net>");
+    mail.code() == 250 && client.command("RCPT TO:<z@gmail.com>").code() == 250
+}
+
+/// Two connectors: nobody may relay but the given range.
+fn relay_for(range: &str) -> String {
+    let default = r#"
+[[receive_connector]]
+name = "Default"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["0.0.0.0-255.255.255.255"]
+auth_mechanism = ["Tls"]
+permission_groups = ["AnonymousUsers"]
+"#;
+    default.to_owned() + &OPEN_TO_TESTS.replace("127.0.0.1-127.0.0.4", range)
+}
+
+#[test]
+fn a_reload_takes_effect_on_the_next_connection_and_open_sessions_keep_theirs() {
+    let sink = Sink::start();
+    let site = Site::start(&[CONTOSO, &relay_for("127.0.0.2"), &to_sink(&sink.smart_host())]);
+    let mut open = site.client(HOST_2);
+    assert!(!may_relay(site.smtp(), HOST_3));
+
+    site.write_settings(&[CONTOSO, &relay_for("127.0.0.3"), &to_sink(&sink.smart_host())]);
+    let reloaded = site.installation.json(&["reload"]);
+    assert_eq!(reloaded["revision"], 2, "{reloaded}");
+    assert!(may_relay(site.smtp(), HOST_3));
+    assert!(!may_relay(site.smtp(), HOST_2));
+    // The session that was open is as it was.
+    let reply = open.submit("<a@x.net>", &["z@gmail.com"], &message("under the old settings", "x"));
+    assert_eq!(reply.code(), 250);
+    assert_eq!(sink.wait_for(1).len(), 1);
+}
+
+#[test]
+fn sighup_reloads() {
+    let site = Site::start(&[CONTOSO, &relay_for("127.0.0.2")]);
+    assert!(!may_relay(site.smtp(), HOST_4));
+    site.write_settings(&[CONTOSO, &relay_for("127.0.0.2-127.0.0.4")]);
+    site.server.hang_up();
+    wait::until("the new range is in force", || may_relay(site.smtp(), HOST_4).then_some(()));
+}
+
+#[test]
+fn a_bad_file_changes_nothing() {
+    let mut site = Site::start(&[CONTOSO, &relay_for("127.0.0.2")]);
+    // The good half must not be taken either.
+    let broken = relay_for("127.0.0.3") + "\n[[send_connector]]\nname = 5\n";
+    site.write_settings(&[CONTOSO, &broken]);
+    let refused = site.installation.run(&["reload"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text_of(&refused));
+    assert!(text_of(&refused).contains("gatepost.toml"), "{}", text_of(&refused));
+    assert!(may_relay(site.smtp(), HOST_2) && !may_relay(site.smtp(), HOST_3));
+
+    site.server.hang_up();
+    site.server.wait_for_log_text("name");
+    assert!(site.server.is_running());
+    assert!(may_relay(site.smtp(), HOST_2) && !may_relay(site.smtp(), HOST_3));
+    assert_eq!(site.installation.json(&["status"])["revision"], 1);
+}
+
+#[test]
+fn a_reload_opens_and_closes_listeners_and_refuses_as_a_whole_when_one_cannot_be_opened() {
+    let site = Site::start(&[CONTOSO, &relay_for("127.0.0.2")]);
+    let second = OPEN_TO_TESTS.replace("\"Tests\"", "\"Second\"").replace("{smtp}", "{second}");
+    site.write_settings(&[CONTOSO, &relay_for("127.0.0.2"), &second]);
+    site.installation.output(&["reload"]);
+    assert!(may_relay(site.port("second"), HOST_3));
+
+    // A port that somebody else has: nothing of the new settings is taken.
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let third = OPEN_TO_TESTS.replace("\"Tests\"", "\"Third\"").replace("{smtp}", &port.to_string());
+    site.write_settings(&[CONTOSO, &relay_for("127.0.0.2-127.0.0.4"), &third]);
+    let refused = site.installation.run(&["reload"]);
+    assert!(!refused.status.success());
+    assert!(text_of(&refused).contains(&port.to_string()), "{}", text_of(&refused));
+    assert!(may_relay(site.port("second"), HOST_3));
+    assert!(!may_relay(site.smtp(), HOST_3));
+
+    // And a listener that is no longer declared is closed.
+    site.write_settings(&[CONTOSO, &relay_for("127.0.0.2")]);
+    site.installation.output(&["reload"]);
+    wait::until("the second port is closed", || {
+        std::net::TcpStream::connect(site.port("second")).is_err().then_some(())
+    });
+}

@@ -1,0 +1,190 @@
+//! The settings documents that the tests share, and a server running on one of them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use gatepost_testkit::client::Client;
+use gatepost_testkit::installation::{Installation, Server};
+use gatepost_testkit::port;
+
+/// The hosts of the scenes. Linux has all of 127.0.0.0/8 on its loopback interface.
+pub const HOST_2: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+pub const HOST_3: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+pub const HOST_4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
+
+/// alice's password; the hash below was made with very little memory and time, so that tests do not wait for it.
+pub const PASSWORD: &str = "correct horse";
+
+/// Server, domains, mailboxes and users of contoso.com.
+pub const CONTOSO: &str = r#"
+[server]
+name = "mail.contoso.com"
+data_dir = "data"
+
+[[accepted_domain]]
+name = "contoso.com"
+
+[[accepted_domain]]
+name = "partner.example"
+domain_type = "ExternalRelay"
+
+[[mailbox]]
+address = "bob@contoso.com"
+
+[[mailbox]]
+address = "alice@contoso.com"
+
+[[user]]
+name = "alice"
+addresses = ["alice@contoso.com"]
+password = "$argon2id$v=19$m=64,t=1,p=1$Z2F0ZXBvc3QtaXQtc2FsdA$O7qB4H3kG1QDMvcbi9tuOv4Jn5LAsX/1NuaGiGQ6YGU"
+"#;
+
+/// A failed attempt is tried again after a second, however it failed.
+pub const QUICK_RETRY: &str = r#"
+[transport]
+queue_glitch_retry_interval = "00:00:01"
+transient_failure_retry_interval = "00:00:01"
+outbound_connection_failure_retry_interval = "00:00:01"
+message_retry_interval = "00:00:01"
+"#;
+
+/// Takes mail for anyone from 127.0.0.1 to 127.0.0.4.
+pub const OPEN_TO_TESTS: &str = r#"
+[[receive_connector]]
+name = "Tests"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["127.0.0.1-127.0.0.4"]
+auth_mechanism = ["Tls", "ExternalAuthoritative"]
+permission_groups = ["ExchangeServers"]
+max_inbound_connection_per_source = "unlimited"
+max_inbound_connection_percentage_per_source = 100
+"#;
+
+/// Everything else goes to `{sink}`.
+pub const TO_SINK: &str = r#"
+[[send_connector]]
+name = "Internet"
+address_spaces = ["SMTP:*;1"]
+smart_hosts = ["{sink}"]
+"#;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_gatepost");
+
+/// A running server with its installation.
+pub struct Site {
+    // Dropped in this order: the server ends before its folder disappears.
+    pub server: Server,
+    pub installation: Installation,
+    ports: Ports,
+}
+
+/// The ports that a settings document names `{smtp}`, `{second}` and `{tls}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    smtp: u16,
+    second: u16,
+    tls: u16,
+}
+
+impl Ports {
+    pub fn free() -> Ports {
+        Ports { smtp: port::free(), second: port::free(), tls: port::free() }
+    }
+
+    pub fn fill(self, settings: &str) -> String {
+        settings
+            .replace("{smtp}", &self.smtp.to_string())
+            .replace("{second}", &self.second.to_string())
+            .replace("{tls}", &self.tls.to_string())
+    }
+
+    pub fn named(self, name: &str) -> Option<u16> {
+        match name {
+            "smtp" => Some(self.smtp),
+            "second" => Some(self.second),
+            "tls" => Some(self.tls),
+            _ => None,
+        }
+    }
+
+    pub fn address(self, name: &str) -> SocketAddr {
+        let port = self.named(name).expect("one of the names above");
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+}
+
+impl Site {
+    /// Starts a server whose document is these parts together; `{smtp}`, `{second}`, `{tls}` become free ports.
+    #[track_caller]
+    pub fn start(parts: &[&str]) -> Site {
+        let ports = Ports::free();
+        let installation = Installation::new(PROGRAM, &ports.fill(&parts.concat()));
+        let server = installation.start();
+        Site { server, installation, ports }
+    }
+
+    /// Starts a server that takes anything from the tests' hosts and hands everything to `smart_host`, with quick retries.
+    #[track_caller]
+    pub fn relaying_to(smart_host: &str) -> Site {
+        Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(smart_host)])
+    }
+
+    /// The first port.
+    pub fn smtp(&self) -> SocketAddr {
+        self.ports.address("smtp")
+    }
+
+    /// The port named `{second}` or `{tls}`.
+    pub fn port(&self, name: &str) -> SocketAddr {
+        self.ports.address(name)
+    }
+
+    /// A client on the first port that has said EHLO.
+    #[track_caller]
+    pub fn client(&self, source: IpAddr) -> Client {
+        Client::greeted_from(source, self.smtp())
+    }
+
+    /// Replaces the settings file, with the ports this site has.
+    pub fn write_settings(&self, parts: &[&str]) {
+        self.installation.write_settings(&self.ports.fill(&parts.concat()));
+    }
+
+    /// Stops the server in one way or another, and starts it again on the same data.
+    #[track_caller]
+    pub fn restart(self, stop: impl FnOnce(Server)) -> Site {
+        let Site { server, installation, ports } = self;
+        stop(server);
+        let server = installation.start();
+        Site { server, installation, ports }
+    }
+}
+
+/// A send connector for everything to this smart host.
+pub fn to_sink(smart_host: &str) -> String {
+    TO_SINK.replace("{sink}", smart_host)
+}
+
+/// A message with its own subject and body, dots not stuffed.
+pub fn message(subject: &str, body: &str) -> String {
+    format!(
+        "From: app@contoso.com\r\nTo: someone@example.net\r\nSubject: {subject}\r\nDate: Fri, 20 Nov 2026 14:01:02 +0000\r\n\
+         Message-ID: <{}@app01.contoso.com>\r\n\r\n{body}\r\n",
+        subject.replace(' ', "-")
+    )
+}
+
+/// What stands below the one Received field that we put on top. Panics when there is none.
+#[track_caller]
+pub fn below_trace(content: &str) -> &str {
+    assert!(content.starts_with("Received: "), "no trace on top of {content:?}");
+    let mut end = 0;
+    for (i, line) in content.split_inclusive('\n').enumerate() {
+        if i > 0 && !line.starts_with([' ', '\t']) {
+            break;
+        }
+        end += line.len();
+    }
+    &content[end..]
+}

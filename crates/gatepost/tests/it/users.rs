@@ -1,0 +1,83 @@
+//! `gatepost user`: accounts that log in at once, and secrets that stay out of sight.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use gatepost_testkit::installation::text_of;
+
+use crate::site::{CONTOSO, HOST_2, Site};
+
+const CLIENT: &str = r#"
+[[receive_connector]]
+name = "Client"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["0.0.0.0-255.255.255.255"]
+auth_mechanism = ["Tls", "BasicAuth", "BasicAuthRequireTLS"]
+permission_groups = ["ExchangeUsers"]
+"#;
+
+/// carol / staple battery
+const CAROL: &str = "AUTH PLAIN AGNhcm9sAHN0YXBsZSBiYXR0ZXJ5";
+
+fn login(site: &Site, command: &str) -> u16 {
+    let mut client = site.client(HOST_2);
+    client.start_tls();
+    client.command(command).code()
+}
+
+#[test]
+fn a_user_that_was_added_logs_in_at_once_and_one_that_was_removed_does_not() {
+    let site = Site::start(&[CONTOSO, CLIENT]);
+    assert_eq!(login(&site, CAROL), 535);
+    let add = ["user", "add", "carol", "--address", "carol@contoso.com", "--password-stdin"];
+    let added = site.installation.run_with_input(&add, "staple battery\n");
+    assert!(added.status.success(), "{}", text_of(&added));
+    assert_eq!(login(&site, CAROL), 235);
+
+    let mut client = site.client(HOST_2);
+    client.start_tls();
+    client.command(CAROL);
+    assert_eq!(client.command("MAIL FROM:<carol@contoso.com>").code(), 250);
+
+    let listed = site.installation.output(&["user", "list"]);
+    assert!(listed.contains("carol") && listed.contains("alice"), "{listed}");
+    assert!(!listed.contains("argon2") && !listed.contains('$'), "{listed}");
+
+    let removed = site.installation.run(&["user", "remove", "carol"]);
+    assert!(removed.status.success(), "{}", text_of(&removed));
+    assert_eq!(login(&site, CAROL), 535);
+}
+
+#[test]
+fn passwords_lie_in_a_file_of_their_own_that_only_the_server_may_read() {
+    let site = Site::start(&[CONTOSO, CLIENT]);
+    let before = site.installation.settings();
+    let add = ["user", "add", "carol", "--address", "carol@contoso.com", "--password-stdin"];
+    assert!(site.installation.run_with_input(&add, "staple battery\n").status.success());
+
+    let credentials = site.installation.data_dir().join("credentials");
+    let mode = fs::metadata(&credentials).expect("the credentials file").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
+    let text = fs::read_to_string(&credentials).expect("root or the owner reads it");
+    assert!(text.contains("$argon2id$") && !text.contains("staple battery"));
+
+    // The document got the account but not its secret, and kept everything else.
+    let after = site.installation.settings();
+    assert!(after.starts_with(&before), "what was there is untouched");
+    let added = &after[before.len()..];
+    assert!(added.contains("carol") && !added.contains("argon2"), "{added}");
+    // Nowhere in the log either.
+    assert!(!site.server.log().contains("argon2id"), "{}", site.server.log());
+}
+
+#[test]
+fn a_credentials_file_that_others_may_read_is_refused() {
+    let site = Site::start(&[CONTOSO, CLIENT]);
+    let add = ["user", "add", "carol", "--address", "carol@contoso.com", "--password-stdin"];
+    assert!(site.installation.run_with_input(&add, "staple battery\n").status.success());
+    let credentials = site.installation.data_dir().join("credentials");
+    fs::set_permissions(&credentials, fs::Permissions::from_mode(0o644)).expect("open the file");
+    let refused = site.installation.run(&["reload"]);
+    assert!(!refused.status.success());
+    assert!(text_of(&refused).contains("credentials"), "{}", text_of(&refused));
+}
