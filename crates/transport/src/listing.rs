@@ -13,7 +13,7 @@ pub struct Status {
     pub server_name: String,
     /// Unix time in milliseconds at which it started.
     pub started_ms: u64,
-    /// Number of the settings revision in force; 1 at start, one more with each reload that changed something.
+    /// Number of the settings revision in force; 1 at start, one more with each reload.
     pub revision: u64,
     /// Unix time in milliseconds since which this revision is in force.
     pub revision_since_ms: u64,

@@ -122,12 +122,12 @@ async fn connect<'a>(
     for target in &targets {
         match connection::open(running, connector, target).await {
             Ok(connection) => {
-                tracing::debug!(next_hop = %next_hop, target = %target.address, host = target.name, "connected");
+                tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
                 return Some((Open::new(worker, connection), lease));
             }
             Err(error) => {
                 tracing::info!(
-                    next_hop = %next_hop, target = %target.address, host = target.name, reply = %error.reply,
+                    next_hop = %next_hop, address = %target.address, host = target.name, reply = %error.reply,
                     verdict = "unreachable", "no connection"
                 );
                 last_reply = error.reply;
