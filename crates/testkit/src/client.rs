@@ -200,6 +200,11 @@ impl Client {
         self.transcript.push_str("-- TLS --\n");
     }
 
+    /// The server's certificate, DER; `None` before a handshake.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        self.wire.peer_certificate()
+    }
+
     /// Says that we send nothing more but still read.
     pub fn close_sending(&mut self) {
         let _ = self.wire.close_sending();

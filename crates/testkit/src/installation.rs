@@ -174,7 +174,7 @@ pub struct Refused {
     pub output: String,
 }
 
-/// A running server; it is killed when dropped.
+/// A running server; it is killed when dropped, and the test fails if it ever panicked.
 pub struct Server {
     child: Child,
     log_file: PathBuf,
@@ -266,10 +266,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end_now();
+        // Not `log()`: a second panic here would abort all tests.
+        let log = std::fs::read(&self.log_file).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
         if std::thread::panicking() {
-            // Not `log()`: a second panic here would abort all tests.
-            let log = std::fs::read(&self.log_file).unwrap_or_default();
-            eprintln!("--- the server's log ---\n{}", String::from_utf8_lossy(&log));
+            eprintln!("--- the server's log ---\n{log}");
+        } else {
+            // Whatever else a test looks at: a panic is our bug, even one that ended its session only.
+            assert!(!log.contains("panicked"), "the server panicked:\n{log}");
         }
     }
 }

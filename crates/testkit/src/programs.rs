@@ -198,6 +198,25 @@ fn parse_dump(text: &str) -> Option<Dumped> {
     Some(Dumped { mail: mail?, recipients, content: content.to_owned() })
 }
 
+/// Runs curl to its end with this content to send; panics unless it was taken.
+#[track_caller]
+pub fn curl(arguments: &[&str], content: &str) {
+    let mut child = Command::new("curl")
+        .args(["--silent", "--show-error", "--insecure", "--upload-file", "-"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("curl is installed (./test does it)");
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    // What curl does not read it will say itself.
+    let _ = stdin.write_all(content.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("wait for curl");
+    assert!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Runs Postfix's smtp-source to its end; panics unless everything was taken.
 #[track_caller]
 pub fn smtp_source(server: SocketAddr, arguments: &[&str]) {
@@ -255,8 +274,9 @@ const PARSE_MESSAGE: &str = r#"
 print(json.dumps(describe(email.message_from_bytes(sys.stdin.buffer.read()))))
 "#;
 
+/// Runs a Python program that prints one JSON value.
 #[track_caller]
-fn python(program: &str, arguments: &[&str], input: &[u8]) -> Value {
+pub fn python(program: &str, arguments: &[&str], input: &[u8]) -> Value {
     let mut child = Command::new("python3")
         .arg("-c")
         .arg(format!("{DESCRIBE}{program}"))

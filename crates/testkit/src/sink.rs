@@ -46,6 +46,8 @@ pub enum Stage<'a> {
     Connect,
     /// The argument of EHLO.
     Hello(&'a str),
+    /// STARTTLS was said; only where it is offered.
+    StartTls,
     /// The argument of MAIL.
     Mail(&'a str),
     /// The argument of RCPT.
@@ -157,7 +159,7 @@ struct Shared {
     behaviour: Box<Behaviour>,
     taken: Mutex<Vec<Taken>>,
     /// How often each kind of stage was seen, in the order of [`Stage`].
-    seen: [AtomicUsize; 6],
+    seen: [AtomicUsize; 7],
     connections: AtomicUsize,
     open: AtomicUsize,
     open_peak: AtomicUsize,
@@ -250,6 +252,7 @@ impl Shared {
             Stage::Rcpt(_) => 3,
             Stage::Data => 4,
             Stage::End => 5,
+            Stage::StartTls => 6,
         };
         (self.behaviour)(stage, self.seen[kind].fetch_add(1, Ordering::SeqCst))
     }
@@ -313,8 +316,9 @@ impl Dialogue<'_> {
                     self.say("250 sink.test")?;
                 }
                 "STARTTLS" if self.shared.keywords.contains(&"STARTTLS") => {
-                    self.say("220 2.0.0 go ahead")?;
-                    self.wire.start_tls_as_server()?;
+                    if self.answer(Stage::StartTls, "220 2.0.0 go ahead")? {
+                        self.wire.start_tls_as_server()?;
+                    }
                 }
                 "MAIL" => self.mail(argument)?,
                 "RCPT" => self.rcpt(argument)?,

@@ -108,6 +108,14 @@ impl Wire {
         matches!(self.stream, Stream::TlsClient(_) | Stream::TlsServer(_))
     }
 
+    /// The certificate that the peer showed in its handshake with us as the client, DER.
+    pub fn peer_certificate(&self) -> Option<Vec<u8>> {
+        match &self.stream {
+            Stream::TlsClient(stream) => Some(stream.conn.peer_certificates()?.first()?.to_vec()),
+            _ => None,
+        }
+    }
+
     /// Our end's address.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.tcp()?.local_addr()
@@ -159,6 +167,12 @@ impl Wire {
         self.buffer.extend_from_slice(&chunk[..count]);
         Ok(count)
     }
+}
+
+/// A new certificate for `name`, signed by itself: certificate and private key in PEM, and the certificate in DER.
+pub fn certificate_for(name: &str) -> (String, String, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a self-signed certificate");
+    (made.cert.pem(), made.signing_key.serialize_pem(), made.cert.der().to_vec())
 }
 
 fn client_config() -> Arc<ClientConfig> {

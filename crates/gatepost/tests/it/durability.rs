@@ -156,6 +156,28 @@ fn subject_of(text: &str) -> String {
 }
 
 #[test]
+fn kill_9_during_local_delivery_leaves_every_message_in_the_mailbox_once() {
+    let mut site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let mut client = site.client(HOST_2);
+    for i in 0..200 {
+        client.submit("<a@x.net>", &["bob@contoso.com"], &message(&format!("local {i}"), "x"));
+    }
+    site = site.restart(Server::kill);
+    wait::until("everything is delivered", || {
+        (site.installation.json(&["status"])["spool"]["messages"] == 0).then_some(())
+    });
+    let mut subjects: Vec<String> = fs::read_dir(site.installation.data_dir().join("mailboxes/bob@contoso.com/new"))
+        .expect("bob's mailbox")
+        .flatten()
+        .map(|entry| subject_of(&fs::read_to_string(entry.path()).expect("a readable message").replace('\n', "\r\n")))
+        .collect();
+    subjects.sort();
+    let mut expected: Vec<String> = (0..200).map(|i| format!("local {i}")).collect();
+    expected.sort();
+    assert_eq!(subjects, expected);
+}
+
+#[test]
 fn a_large_message_survives_kill_9_byte_by_byte() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
     let mut site = Site::relaying_to(&format!("[{}]:{}", address.ip(), address.port()));

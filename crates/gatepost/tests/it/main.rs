@@ -5,7 +5,8 @@
 //!
 //! - [`wire`]: dialogues kept as data under `wire/`;
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
-//! - [`authentication`], [`limits`], [`smuggling`], [`extensions`]: the receiving side;
+//! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
+//! - [`authentication`], [`limits`], [`smuggling`], [`extensions`], [`listening`], [`domains`]: the receiving side;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`settings`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
@@ -15,6 +16,8 @@ mod wire;
 
 mod scenes;
 
+mod foreign;
+
 mod authentication;
 
 mod limits;
@@ -22,6 +25,10 @@ mod limits;
 mod smuggling;
 
 mod extensions;
+
+mod listening;
+
+mod domains;
 
 mod local_delivery;
 

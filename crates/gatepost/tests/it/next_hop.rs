@@ -164,6 +164,44 @@ fn tls_is_used_where_the_next_hop_offers_it() {
 }
 
 #[test]
+fn a_next_hop_whose_tls_does_not_work_gets_its_mail_in_clear() {
+    for refusal in [Action::Reply("454 4.7.0 TLS not available"), Action::ReplyAndClose("220 2.0.0 go ahead")] {
+        let sink = Setup::new()
+            .offering("STARTTLS")
+            .answering(move |stage, _| match stage {
+                Stage::StartTls => refusal.clone(),
+                _ => Action::Accept,
+            })
+            .start();
+        let site = Site::relaying_to(&sink.smart_host());
+        site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("opportunistic", "x"));
+        assert!(!sink.first().tls);
+    }
+}
+
+#[test]
+fn a_next_hop_that_hangs_holds_up_nobody_else() {
+    let hanging = Setup::new()
+        .answering(|stage, _| match stage {
+            Stage::Mail(_) => Action::Hang,
+            _ => Action::Accept,
+        })
+        .start();
+    let others = Sink::start();
+    let connector = format!(
+        "[[send_connector]]\nname = \"Stuck\"\naddress_spaces = [\"stuck.example\"]\nsmart_hosts = [\"{}\"]\n",
+        hanging.smart_host()
+    );
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(&others.smart_host()), &connector]);
+    let mut client = site.client(HOST_2);
+    for i in 0..30 {
+        client.submit("<a@x.net>", &["z@stuck.example", "z@gmail.com"], &message(&format!("number {i}"), "x"));
+    }
+    assert_eq!(others.wait_for(30).len(), 30);
+    assert_eq!(hanging.count(), 0);
+}
+
+#[test]
 fn mail_that_must_be_encrypted_waits_for_a_next_hop_that_can() {
     let plain = Sink::start();
     let connector = format!("{}require_tls = true\n", to_sink(&plain.smart_host()));

@@ -1,5 +1,6 @@
 //! Reports to senders: a permanent failure is told to the sender and to nobody else (RFC 3461, RFC 3464).
 
+use gatepost_testkit::port;
 use gatepost_testkit::programs::parse_message;
 use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
@@ -153,7 +154,7 @@ fn notify_never_is_respected_and_notify_success_is_answered() {
 
 #[test]
 fn a_message_that_expires_is_reported() {
-    let dead = gatepost_testkit::port::free();
+    let dead = port::free();
     let transport = format!("{QUICK_RETRY}message_expiration_timeout = \"00:00:05\"\n");
     let smart_host = to_sink(&format!("[127.0.0.1]:{dead}"));
     let site = Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &smart_host]);
@@ -162,4 +163,41 @@ fn a_message_that_expires_is_reported() {
     assert_is_report(&report);
     let status = part(&report, "message/delivery-status");
     assert!(status.contains("Action: failed") && status.contains("Status: 4.4.7"), "{status}");
+}
+
+#[test]
+fn what_the_next_hop_cannot_carry_is_reported() {
+    let old = Setup::new().offering_only(&["PIPELINING", "8BITMIME"]).start();
+    let connector = format!("{}max_message_size = \"64 KB\"\n", to_sink(&old.smart_host()));
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &connector]);
+    let mut client = site.client(HOST_2);
+    client.submit("<bob@contoso.com> SMTPUTF8", &["用户@y.example"], &message("needs SMTPUTF8", "x"));
+    client.submit("<alice@contoso.com>", &["z@y.example"], &message("too large", &"0123456789\r\n".repeat(10_000)));
+    for (mailbox, status) in [("bob@contoso.com", "Status: 5.6.7"), ("alice@contoso.com", "Status: 5.3.4")] {
+        let report = wait_for_mail(&site, mailbox, 1).swap_remove(0);
+        let text = report.to_string();
+        assert!(text.contains(status), "{status} in {report}");
+    }
+    assert_eq!(old.count(), 0);
+}
+
+#[test]
+fn two_servers_that_point_at_each_other_end_in_a_report() {
+    let there = port::free();
+    let here = Site::relaying_to(&format!("[127.0.0.1]:{there}"));
+    let other = CONTOSO.replace("mail.contoso.com", "other.contoso.com");
+    let connector = OPEN_TO_TESTS.replace("{smtp}", &there.to_string());
+    let other =
+        Site::start(&[&other, QUICK_RETRY, &connector, &to_sink(&format!("[127.0.0.1]:{}", here.smtp().port()))]);
+    here.client(HOST_2).submit("<bob@contoso.com>", &["z@gmail.com"], &message("round and round", "x"));
+    // The one whose message was refused tells bob, who has a mailbox on both.
+    let found = wait::until("a report on either server", || {
+        [&here, &other].into_iter().find(|site| {
+            let new = site.installation.data_dir().join("mailboxes/bob@contoso.com/new");
+            std::fs::read_dir(new).is_ok_and(|mut files| files.next().is_some())
+        })
+    });
+    let report = wait_for_mail(found, "bob@contoso.com", 1).swap_remove(0);
+    let status = part(&report, "message/delivery-status");
+    assert!(status.contains("Status: 5.4.6"), "{status}");
 }
