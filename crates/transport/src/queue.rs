@@ -318,12 +318,14 @@ impl DeliveryQueue {
         taken
     }
 
-    /// Takes everything that waits, with its due time.
+    /// Takes everything that waits, with its due time. What had no way out was due only to expire: a new way is tried now.
     fn take_all(&self) -> Vec<(Entry, Option<u64>)> {
+        let has_no_way_out = self.key == QueueKey::Unreachable;
         let mut waiting = self.lock();
         let ready = std::mem::take(&mut waiting.ready).into_iter().map(|entry| (entry, None));
-        let later = std::mem::take(&mut waiting.later);
-        ready.chain(later.into_iter().map(|Reverse(later)| (later.entry, Some(later.due_ms)))).collect()
+        let later = std::mem::take(&mut waiting.later).into_iter();
+        let later = later.map(|Reverse(later)| (later.entry, (!has_no_way_out).then_some(later.due_ms)));
+        ready.chain(later).collect()
     }
 }
 
@@ -704,6 +706,16 @@ mod tests {
         queues.push(QueueKey::Local, None, taken, None);
         assert_eq!(only_queue(&queues).snapshot().entries, 1);
         assert_eq!(old.snapshot().entries, 0);
+    }
+
+    #[test]
+    fn what_had_no_way_out_is_due_at_once_when_it_is_routed_anew() {
+        let (queues, _requests) = Queues::new(20);
+        queues.push(QueueKey::Unreachable, None, entry(1), Some(1_000));
+        queues.push(QueueKey::Local, None, entry(2), Some(1_000));
+        let mut taken: Vec<_> = queues.take_all().into_iter().map(|(entry, due_ms)| (entry.id.0, due_ms)).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [(1, None), (2, Some(1_000))]);
     }
 
     #[test]
