@@ -76,13 +76,20 @@ impl Visit {
         visit
     }
 
-    /// TLS is active now.
+    /// TLS is active now. Whatever was known before is forgotten, who the peer is included (RFC 3207 section 4.2): it may
+    /// have been somebody between us and the peer who logged on in clear.
     pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
         self.tls = Some(parameters);
         self.hello = None;
         self.transaction = None;
         if let Some(transcript) = &mut self.transcript {
             transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
+        }
+        let principal = permission::initial_principal(&self.connector);
+        if self.principal != principal {
+            self.rights = permission::granted(&self.connector, &principal);
+            self.principal = principal;
+            self.transcribe_rights();
         }
     }
 
