@@ -138,7 +138,12 @@ impl Session {
     /// Consumes a part of `bytes`, none of which was consumed before: how many, and what to do. To be called again with
     /// the rest, even if it is empty, until it says [`Output::NeedInput`]. After [`Output::Ask`] nothing is consumed
     /// until [`Session::answer`].
+    ///
+    /// The session's whole time has an end even if the peer is never silent, so that nobody waits for the deadline.
     pub fn receive<'b>(&'b mut self, now: Instant, bytes: &'b [u8]) -> (usize, Output<'b>) {
+        if self.end_of_time().is_some_and(|end| end <= now) {
+            self.timeout(now);
+        }
         let (used, step) = self.step(bytes);
         if used > 0 {
             self.last_heard = now;
@@ -267,8 +272,12 @@ impl Session {
         }
         // A span beyond what the clock can tell is no limit.
         let silence = self.last_heard.checked_add(self.profile.inactivity);
-        let total = self.started.checked_add(self.profile.total);
-        [silence, total].into_iter().flatten().min()
+        [silence, self.end_of_time()].into_iter().flatten().min()
+    }
+
+    /// When the session has to be over, however busy it is.
+    fn end_of_time(&self) -> Option<Instant> {
+        self.started.checked_add(self.profile.total)
     }
 
     /// Whether a transaction is open: MAIL was accepted, and it has neither ended nor been abandoned.
@@ -743,6 +752,19 @@ mod tests {
         session.timeout(seconds(1000));
         session.answer(seconds(60), Answer::Accept);
         assert_eq!(session.deadline(), Some(seconds(70)));
+    }
+
+    #[test]
+    fn a_peer_that_is_never_silent_is_closed_at_the_end_of_its_time() {
+        let (mut session, now) = session_at_rest();
+        session.receive(now, b"MAIL FROM:<>\r\n");
+        session.answer(now, Answer::Accept);
+        session.receive(now, b"");
+        let end = now + Duration::from_secs(600);
+        assert!(matches!(session.receive(end - Duration::from_secs(1), b"NOO"), (3, Output::NeedInput)));
+        assert!(matches!(session.receive(end, b"P\r\n"), (0, Output::Reset)));
+        assert!(matches!(session.receive(end, b"P\r\n"), (0, Output::Send(reply)) if reply.starts_with(b"421 4.4.1")));
+        assert!(matches!(session.receive(end, b"P\r\n"), (3, Output::Close)));
     }
 
     #[test]
