@@ -40,6 +40,19 @@ fn one_source_gets_no_more_connections_than_its_share() {
 }
 
 #[test]
+fn a_peer_that_is_one_too_many_gets_no_tls_handshake() {
+    let connector = FEW_CONNECTIONS.replace("{smtp}", "{tls}");
+    let limits = "implicit_tls = true\nmax_inbound_connection_per_source = 1\n";
+    let site = Site::start(&[CONTOSO, &format!("{connector}{limits}")]);
+    let mut first = Client::connect_from(HOST_2, site.port("tls"));
+    first.handshake();
+    assert_eq!(first.reply().code(), 220);
+    // It may be silent: it is turned away before it has begun.
+    Client::connect_from(HOST_2, site.port("tls")).expect_closed();
+    assert_eq!(first.command("NOOP").code(), 250);
+}
+
+#[test]
 fn a_connector_gets_no_more_connections_than_its_maximum() {
     let site = Site::start(&[CONTOSO, &format!("{FEW_CONNECTIONS}max_inbound_connection = 2\n")]);
     let _first = site.client(HOST_2);

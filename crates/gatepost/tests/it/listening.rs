@@ -11,6 +11,9 @@ use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, Site, to_sink};
 
 #[test]
 fn both_address_families_listen_on_one_port_with_ranges_of_their_own() {
+    if !gatepost_testkit::port::has_ipv6() {
+        return;
+    }
     let connectors = r#"
 [[receive_connector]]
 name = "All"

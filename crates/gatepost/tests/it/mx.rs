@@ -103,11 +103,13 @@ fn an_address_that_is_dead_gives_way_to_the_next_one_of_either_family() {
         submit(&site, "z@four.example");
         assert_eq!(four.wait_for(1).len(), 1);
     }
-    let port = port::free();
-    let six = sink_at(Ipv6Addr::LOCALHOST, port);
-    let site = site(&dns, port);
-    submit(&site, "z@six.example");
-    assert_eq!(six.wait_for(1).len(), 1);
+    if port::has_ipv6() {
+        let port = port::free();
+        let six = sink_at(Ipv6Addr::LOCALHOST, port);
+        let site = site(&dns, port);
+        submit(&site, "z@six.example");
+        assert_eq!(six.wait_for(1).len(), 1);
+    }
 }
 
 #[test]
