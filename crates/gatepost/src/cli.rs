@@ -126,8 +126,7 @@ pub struct JsonArguments {
 pub enum UserCommand {
     /// Add a user, or set the password of one who is there
     #[command(after_help = "\
-The password is asked for twice, or read from the first line of standard input. Its hash is kept in the data folder
-(file credentials, mode 0600), never in the settings file. A running server takes the user at once.
+The password is asked for twice, or read from the first line of standard input. Its hash is kept in the data folder (file credentials, mode 0600), never in the settings file. A running server takes the user at once.
 
 Examples:
   gatepost user add alice --address alice@contoso.com

@@ -111,8 +111,7 @@ async fn queue(
     let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
     let limit = query.limit.unwrap_or(QUEUE_LIMIT_DEFAULT);
     if limit > QUEUE_LIMIT_MAX {
-        let error =
-            format!("limit is at most {QUEUE_LIMIT_MAX}: narrow the listing with next_hop, sender or recipient");
+        let error = format!("limit is at most {QUEUE_LIMIT_MAX}: narrow the listing by next hop, sender or recipient");
         return Err(refuse(StatusCode::BAD_REQUEST, error));
     }
     let filter =
@@ -168,13 +167,10 @@ async fn remove(
     let id = message_id(id)?;
     let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
     let removed = to_the_end(async move { management.control.remove(id, query.report).await }).await?;
-    removed.map_err(|error| {
-        let status = match error {
-            RemoveError::Unknown(_) => StatusCode::NOT_FOUND,
-            RemoveError::InFlight(_) => StatusCode::CONFLICT,
-            RemoveError::Report(..) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        refuse(status, error.to_string())
+    removed.map_err(|error| match error {
+        RemoveError::Unknown(id) => unknown(id),
+        RemoveError::InFlight(_) => refuse(StatusCode::CONFLICT, error.to_string()),
+        RemoveError::Report(..) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     })?;
     tracing::info!(queue_id = id.0, report = query.report, uid = visitor.uid, "message removed from the queue");
     Ok(Json(Removed { id: id.0, report: query.report }))
@@ -218,8 +214,8 @@ fn message_id(id: Result<Path<u64>, PathRejection>) -> Result<MessageId, Refusal
 }
 
 fn unknown(id: MessageId) -> Refusal {
-    // The same words that removing it would bring.
-    refuse(StatusCode::NOT_FOUND, RemoveError::Unknown(id).to_string())
+    let error = format!("there is no message {id} in the queue: the log says under queue_id {id} what became of it");
+    refuse(StatusCode::NOT_FOUND, error)
 }
 
 fn refuse(status: StatusCode, error: String) -> Refusal {

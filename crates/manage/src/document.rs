@@ -42,7 +42,10 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No such file.
-    #[error("there is no settings file {path}: `gatepost serve` creates a safe one there", path = .0.display())]
+    #[error(
+        "there is no settings file {path}: name yours by --config or $GATEPOST_CONFIG, or let `gatepost serve` make a safe one",
+        path = .0.display()
+    )]
     Missing(PathBuf),
     /// The file system refused.
     #[error("cannot read {path}: {source}", path = .path.display())]

@@ -25,7 +25,7 @@ pub struct Created {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The file system refused.
-    #[error("cannot create {path}: {source}", path = .path.display())]
+    #[error("there is no settings file {path}, and a safe one cannot be made there: {source}", path = .path.display())]
     Io {
         /// What was to be made.
         path: PathBuf,

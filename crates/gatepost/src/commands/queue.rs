@@ -31,6 +31,7 @@ pub fn queue(out: &mut dyn Write, config: &Path, command: QueueCommand) -> Resul
 }
 
 fn list(out: &mut dyn Write, config: &Path, arguments: QueueListArguments) -> Result<(), Failure> {
+    let is_filtered = arguments.next_hop.is_some() || arguments.sender.is_some() || arguments.recipient.is_some();
     let query = QueueQuery {
         next_hop: arguments.next_hop,
         sender: arguments.sender,
@@ -40,6 +41,9 @@ fn list(out: &mut dyn Write, config: &Path, arguments: QueueListArguments) -> Re
     let listing = wait_for(client(config)?.queue(&query))?;
     if arguments.json {
         return write_json(out, &listing);
+    }
+    if listing.total == 0 && is_filtered {
+        return Ok(writeln!(out, "No message that waits matches.")?);
     }
     Ok(write_listing(out, &listing, now_ms())?)
 }
@@ -144,7 +148,10 @@ fn retry(out: &mut dyn Write, config: &Path, arguments: &RetryArguments) -> Resu
 }
 
 fn next_try(recipient: &Recipient, now: u64) -> String {
+    // Without a way out it waits for other settings, not for a moment; the moment is that of its expiry.
+    let is_unreachable = recipient.next_hop.as_deref() == Some("unreachable");
     match (recipient.state, recipient.next_attempt_ms) {
+        (RecipientState::Pending, _) if is_unreachable => "-".to_owned(),
         (RecipientState::Pending, Some(next)) => ahead(next, now),
         (RecipientState::Pending, None) => "now".to_owned(),
         _ => "-".to_owned(),

@@ -37,9 +37,10 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     facts.row(&[
         "  settings",
         &format!(
-            "{}, revision {}, in force since {}",
+            "{}, revision {}, in force since {} ({})",
             status.config,
             status.revision,
+            moment(status.revision_since_ms),
             ago(status.revision_since_ms, now)
         ),
     ]);
