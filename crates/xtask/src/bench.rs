@@ -68,7 +68,7 @@ fn relay(root: &Path, options: &Options) -> io::Result<()> {
         false => None,
     };
     let ground = Ground::lay(&options.folder)?;
-    let context = context::read(root, &ground)?;
+    let context = context::read(root, &ground, options)?;
     for warning in &context.warnings {
         eprintln!("warning: {warning}");
     }

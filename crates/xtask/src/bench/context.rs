@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ground::Ground;
+use super::options::Options;
 use super::postfix;
 
 const FLUSHES: usize = 500;
@@ -16,6 +17,7 @@ const FLUSHED_BYTES: usize = 4096;
 const QUIET_LOAD_MAX: f64 = 0.5;
 
 pub(super) struct Context {
+    /// What was measured.
     pub commit: String,
     pub kernel: String,
     pub processor: String,
@@ -30,7 +32,7 @@ pub(super) struct Context {
     pub warnings: Vec<String>,
 }
 
-pub(super) fn read(root: &Path, ground: &Ground) -> io::Result<Context> {
+pub(super) fn read(root: &Path, ground: &Ground, options: &Options) -> io::Result<Context> {
     let load = load();
     let file_system = file_system(ground.folder()).unwrap_or_else(|| "unknown".to_owned());
     let mut warnings = Vec::new();
@@ -43,7 +45,10 @@ pub(super) fn read(root: &Path, ground: &Ground) -> io::Result<Context> {
     }
     let (flush_p50, flush_p99) = flush_cost(ground.folder())?;
     Ok(Context {
-        commit: commit(root),
+        commit: match &options.binary {
+            Some(binary) => format!("unknown, of {}", binary.display()),
+            None => commit(root),
+        },
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         processor: processor(),
         cores: thread::available_parallelism().map_or(0, usize::from),
