@@ -4,6 +4,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,7 @@ pub enum CreateError {
 /// # Errors
 /// [`CreateError`]; also when the file exists by now.
 pub fn create(config: &Path) -> Result<Created, CreateError> {
-    let text = Settings::default_document(&host_name());
+    let text = Settings::default_document(&host_name(), has_ipv6());
     let failed = |source| CreateError::Io { path: config.to_path_buf(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(config).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
@@ -53,6 +54,11 @@ pub fn create(config: &Path) -> Result<Created, CreateError> {
     let data_dir = document.settings.server.data_dir.clone();
     data_folder::ensure(&data_dir)?;
     Ok(Created { document, data_dir })
+}
+
+/// Whether the server can listen on the IPv6 loopback address. In many containers there is none.
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 #[cfg(test)]

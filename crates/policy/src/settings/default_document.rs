@@ -7,11 +7,18 @@ use super::Settings;
 impl Settings {
     /// The text of a first `gatepost.toml` for a machine of that name: loopback only, SMTP on port 2525 and submission on
     /// port 2587, one accepted domain (the machine's name) with one mailbox (postmaster), a relay for nobody. A name that
-    /// is no domain name becomes `localhost`.
-    pub fn default_document(host_name: &str) -> String {
+    /// is no domain name becomes `localhost`. On a machine without IPv6 (`has_ipv6` false: many containers) nothing is
+    /// bound to `::1`, where the server could not listen.
+    pub fn default_document(host_name: &str, has_ipv6: bool) -> String {
         let name = Domain::parse(host_name).ok().filter(|name| !name.is_literal());
         let name = name.as_ref().map_or("localhost", Domain::as_str);
-        TEMPLATE.replace("{name}", name)
+        let document = TEMPLATE.replace("{name}", name);
+        if has_ipv6 {
+            return document;
+        }
+        let without =
+            [(r#", "[::1]:2525"]   #"#, r#"]                 #"#), (r#", "[::1]:2587"]"#, "]"), (r#", "::1"]"#, "]")];
+        without.into_iter().fold(document, |document, (with, without)| document.replace(with, without))
     }
 }
 

@@ -89,7 +89,7 @@ fn an_empty_document_is_one_that_hears_nobody() {
 #[test]
 fn the_first_document_has_no_problem_and_stays_on_this_machine() {
     for host_name in ["mail.contoso.com", "localhost", "no domain!", "[127.0.0.1]", "büro"] {
-        let text = Settings::default_document(host_name);
+        let text = Settings::default_document(host_name, true);
         let settings = settings(&text);
         assert_eq!(settings.warnings, []);
         assert!(settings.listeners().iter().all(|listener| listener.address.ip().is_loopback()));
@@ -100,13 +100,23 @@ fn the_first_document_has_no_problem_and_stays_on_this_machine() {
     }
 }
 
+#[test]
+fn the_first_document_of_a_machine_without_ipv6_has_no_ipv6_in_it() {
+    let both = settings(&Settings::default_document("mail.contoso.com", true));
+    let v4 = settings(&Settings::default_document("mail.contoso.com", false));
+    assert_eq!((both.listeners().len(), v4.listeners().len()), (4, 2));
+    assert!(v4.listeners().iter().all(|listener| listener.address.is_ipv4()));
+    let mut ranges = v4.receive_connectors.iter().flat_map(|connector| &connector.remote_ip_ranges);
+    assert!(ranges.all(|range| range.first.is_ipv4()));
+}
+
 fn is_toml(line: &str) -> bool {
     line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
 }
 
 #[test]
 fn what_the_first_document_leaves_commented_out_can_be_switched_on() {
-    let text = Settings::default_document("mail.contoso.com");
+    let text = Settings::default_document("mail.contoso.com", true);
     let switched_on: String = text
         .lines()
         .map(|line| match line.strip_prefix("# ") {
