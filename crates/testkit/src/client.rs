@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use crate::wire::Wire;
 
 /// How long we wait for a reply.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection to a server.
 pub struct Client {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a test waits before it gives up: long, because a loaded machine is no bug.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The pause between two looks at a condition.
 const INTERVAL: Duration = Duration::from_millis(5);
