@@ -2,7 +2,6 @@
 
 use gatepost_testkit::sink::Sink;
 
-use crate::local_delivery::wait_for_mail;
 use crate::site::{CONTOSO, HOST_2, QUICK_RETRY, Site, message, to_sink};
 
 const DOMAINS: &str = r#"
@@ -48,7 +47,7 @@ fn each_kind_of_domain_is_accepted_and_delivered_as_its_kind_says() {
     client.send(&format!("{}.\r\n", message("kinds", "x")));
     assert_eq!(client.reply().code(), 250);
 
-    assert_eq!(wait_for_mail(&site, "carol@shared.example", 1).len(), 1);
+    assert_eq!(site.wait_for_mail("carol@shared.example", 1).len(), 1);
     let taken = sink.first();
     let paths: Vec<&str> = taken.recipients.iter().map(|path| path.split(' ').next().unwrap_or(path)).collect();
     let expected =
@@ -62,7 +61,7 @@ fn an_address_without_a_domain_gets_the_connectors_default_domain() {
     let mut client = site.client(HOST_2);
     let reply = client.submit("<scanner>", &["bob"], &message("short addresses", "x"));
     assert_eq!(reply.code(), 250, "{reply}");
-    let mail = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_eq!(mail["headers"]["Return-Path"], "<scanner@contoso.com>");
 }
 
@@ -71,7 +70,7 @@ fn content_without_a_header_section_stays_content() {
     let site = Site::start(&[CONTOSO, DOMAINS]);
     let mut client = site.client(HOST_2);
     client.submit("<a@x.net>", &["bob@contoso.com"], "just a line, no header\r\nand another\r\n");
-    let mail = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     let body = mail["body"].as_str().expect("a body").replace("\r\n", "\n");
     assert_eq!(body, "just a line, no header\nand another\n", "{mail}");
     assert!(mail["defects"].as_array().expect("a list").is_empty(), "{mail}");

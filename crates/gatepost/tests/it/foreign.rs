@@ -3,7 +3,6 @@
 use gatepost_testkit::programs::{curl, python, smtp_source};
 use gatepost_testkit::sink::Sink;
 
-use crate::local_delivery::wait_for_mail;
 use crate::site::{CONTOSO, OPEN_TO_TESTS, PASSWORD, Site, message, to_sink};
 
 const CLIENT: &str = r#"
@@ -35,7 +34,7 @@ fn curl_logs_in_over_starttls() {
     let arguments =
         ["--ssl-reqd", "--user", &user, "--mail-from", "alice@contoso.com", "--mail-rcpt", "bob@contoso.com", &url];
     curl(&arguments, &message("by curl", ".dots\r\n..."));
-    let mail = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_eq!(mail["headers"]["Subject"], "by curl");
     assert_eq!(mail["body"].as_str().expect("a body").replace("\r\n", "\n"), ".dots\n...\n");
 }
@@ -59,6 +58,6 @@ print(json.dumps(refused))
     let address = site.port("second");
     let refused = python(PROGRAM, &[&address.ip().to_string(), &address.port().to_string(), PASSWORD], b"");
     assert_eq!(refused.as_object().map(|refused| refused.len()), Some(0), "{refused}");
-    let mail = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_eq!(mail["body"].as_str().expect("a body").trim_end(), "Z\u{fc}rich");
 }

@@ -3,20 +3,8 @@
 use gatepost_testkit::programs::{Swaks, read_maildir};
 use gatepost_testkit::sink::Sink;
 use gatepost_testkit::wait;
-use serde_json::Value;
 
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
-
-/// Waits until a mailbox holds `count` messages, as Python reads them.
-#[track_caller]
-pub fn wait_for_mail(site: &Site, mailbox: &str, count: usize) -> Vec<Value> {
-    let folder = site.installation.data_dir().join("mailboxes").join(mailbox);
-    let new = folder.join("new");
-    // Python is slow to start: it is asked once the files are there.
-    let arrived = wait::within(wait::PATIENCE, || (std::fs::read_dir(&new).ok()?.count() >= count).then_some(()));
-    assert!(arrived.is_some(), "no {count} messages in {}; the log:\n{}", new.display(), site.server.log());
-    read_maildir(&folder)
-}
 
 #[test]
 fn mail_to_bob_lands_in_his_maildir_where_python_reads_it() {
@@ -28,7 +16,7 @@ fn mail_to_bob_lands_in_his_maildir_where_python_reads_it() {
         .run();
     run.expect_taken();
 
-    let mail = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_eq!(mail["folder"], "new");
     assert_eq!(mail["headers"]["Subject"], "for bob");
     // RFC 5321 section 4.4: final delivery notes the reverse-path.
@@ -46,7 +34,7 @@ fn one_message_reaches_local_and_outside_recipients_once_each() {
     let recipients = ["bob@contoso.com", "z@gmail.com", "alice@contoso.com", "q@partner.example"];
     client.submit("<a@x.net>", &recipients, &message("everywhere", "x"));
     for mailbox in ["bob@contoso.com", "alice@contoso.com"] {
-        assert_eq!(wait_for_mail(&site, mailbox, 1).len(), 1, "{mailbox}");
+        assert_eq!(site.wait_for_mail(mailbox, 1).len(), 1, "{mailbox}");
     }
     // One transaction carries both outside recipients: they share a next hop.
     let taken = sink.first();

@@ -7,7 +7,6 @@ use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
 
-use crate::local_delivery::wait_for_mail;
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message};
 
 /// Where the mail exchangers live; the third octet keeps them apart from the tests' hosts.
@@ -149,7 +148,7 @@ fn a_domain_that_does_not_exist_is_reported_at_once() {
     let dns = Dns::start(&[]);
     let site = site(&dns, port::free());
     submit(&site, "z@nonexistent.example");
-    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     let status = report["parts"][1][1].as_str().expect("the delivery status");
     assert!(status.contains("Status: 5.4.4"), "{status}");
 }
@@ -162,7 +161,7 @@ fn a_domain_that_takes_no_mail_is_reported_at_once() {
     let sink = sink_at(MX_1, port);
     let site = site(&dns, port);
     submit(&site, "z@y.example");
-    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     let status = report["parts"][1][1].as_str().expect("the delivery status");
     assert!(status.contains("Status: 5.1.10") || status.contains("Status: 5.4."), "{status}");
     assert_eq!(sink.count(), 0);

@@ -7,7 +7,6 @@ use gatepost_testkit::port;
 use gatepost_testkit::sink::Setup;
 use gatepost_testkit::wait;
 
-use crate::local_delivery::wait_for_mail;
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, PROGRAM, Ports, QUICK_RETRY, Site, message, to_sink};
 
 /// A site whose next hop is down, with retries an hour apart.
@@ -80,7 +79,7 @@ fn remove_tells_the_sender_unless_told_not_to() {
     let untold = submit(&site, "<bob@contoso.com>", "y@gmail.com", "removed silently");
     site.installation.output(&["queue", "remove", &untold, "--no-report"]);
     site.installation.output(&["queue", "remove", &told]);
-    let reports = wait_for_mail(&site, "bob@contoso.com", 1);
+    let reports = site.wait_for_mail("bob@contoso.com", 1);
     assert_eq!(reports.len(), 1);
     assert!(reports[0].to_string().contains("removed with report"), "{}", reports[0]);
     wait::until("the queue is empty", || (site.installation.json(&["queue", "list"])["total"] == 0).then_some(()));

@@ -6,7 +6,6 @@ use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
 use serde_json::Value;
 
-use crate::local_delivery::wait_for_mail;
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
 
 /// A next hop at which one recipient does not exist.
@@ -50,7 +49,7 @@ fn a_refused_recipient_is_reported_to_the_sender() {
     assert_eq!(client.reply().code(), 250);
 
     assert!(sink.first().recipients[0].starts_with("<somebody@y.net>"), "the other one is served");
-    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_is_report(&report);
     assert_eq!(report["headers"]["Return-Path"], "<>");
     assert!(report["headers"]["To"].as_str().expect("a recipient").contains("bob@contoso.com"));
@@ -85,7 +84,7 @@ fn content_refused_for_good_is_reported() {
         .start();
     let site = Site::relaying_to(&sink.smart_host());
     site.client(HOST_2).submit("<bob@contoso.com>", &["a@y.net", "b@y.net"], &message("bad content", "x"));
-    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_is_report(&report);
     let status = part(&report, "message/delivery-status");
     assert!(status.contains("a@y.net") && status.contains("b@y.net"), "one report for both: {status}");
@@ -142,14 +141,14 @@ fn notify_never_is_respected_and_notify_success_is_answered() {
     client.send(&format!("{}.\r\n", message("do tell", "x")));
     assert_eq!(client.reply().code(), 250);
 
-    let reports = wait_for_mail(&site, "bob@contoso.com", 1);
+    let reports = site.wait_for_mail("bob@contoso.com", 1);
     assert_eq!(reports.len(), 1, "{reports:?}");
     let status = part(&reports[0], "message/delivery-status");
     assert!(status.contains("somebody@y.net") && status.contains("Action: relayed"), "{status}");
     wait::until("the other one failed without a word", || {
         (site.installation.json(&["status"])["counters"]["failed"] == 1).then_some(())
     });
-    assert_eq!(wait_for_mail(&site, "bob@contoso.com", 1).len(), 1);
+    assert_eq!(site.wait_for_mail("bob@contoso.com", 1).len(), 1);
 }
 
 #[test]
@@ -159,7 +158,7 @@ fn a_message_that_expires_is_reported() {
     let smart_host = to_sink(&format!("[127.0.0.1]:{dead}"));
     let site = Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &smart_host]);
     site.client(HOST_2).submit("<bob@contoso.com>", &["z@gmail.com"], &message("too late", "x"));
-    let report = wait_for_mail(&site, "bob@contoso.com", 1).swap_remove(0);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_is_report(&report);
     let status = part(&report, "message/delivery-status");
     assert!(status.contains("Action: failed") && status.contains("Status: 4.4.7"), "{status}");
@@ -174,7 +173,7 @@ fn what_the_next_hop_cannot_carry_is_reported() {
     client.submit("<bob@contoso.com> SMTPUTF8", &["用户@y.example"], &message("needs SMTPUTF8", "x"));
     client.submit("<alice@contoso.com>", &["z@y.example"], &message("too large", &"0123456789\r\n".repeat(10_000)));
     for (mailbox, status) in [("bob@contoso.com", "Status: 5.6.7"), ("alice@contoso.com", "Status: 5.3.4")] {
-        let report = wait_for_mail(&site, mailbox, 1).swap_remove(0);
+        let report = site.wait_for_mail(mailbox, 1).swap_remove(0);
         let text = report.to_string();
         assert!(text.contains(status), "{status} in {report}");
     }
@@ -197,7 +196,7 @@ fn two_servers_that_point_at_each_other_end_in_a_report() {
             std::fs::read_dir(new).is_ok_and(|mut files| files.next().is_some())
         })
     });
-    let report = wait_for_mail(found, "bob@contoso.com", 1).swap_remove(0);
+    let report = found.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     let status = part(&report, "message/delivery-status");
     assert!(status.contains("Status: 5.4.6"), "{status}");
 }

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use gatepost_testkit::client::Client;
 use gatepost_testkit::installation::{Installation, Server};
 use gatepost_testkit::port;
+use gatepost_testkit::programs::read_maildir;
+use gatepost_testkit::wait;
+use serde_json::Value;
 
 /// The hosts of the scenes. Linux has all of 127.0.0.0/8 on its loopback interface.
 pub const HOST_2: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -149,6 +152,17 @@ impl Site {
     /// Replaces the settings file, with the ports this site has.
     pub fn write_settings(&self, parts: &[&str]) {
         self.installation.write_settings(&self.ports.fill(&parts.concat()));
+    }
+
+    /// Waits until a mailbox holds `count` messages, as Python reads them.
+    #[track_caller]
+    pub fn wait_for_mail(&self, mailbox: &str, count: usize) -> Vec<Value> {
+        let folder = self.installation.data_dir().join("mailboxes").join(mailbox);
+        let new = folder.join("new");
+        // Python is slow to start: it is asked once the files are there.
+        let arrived = wait::within(wait::PATIENCE, || (std::fs::read_dir(&new).ok()?.count() >= count).then_some(()));
+        assert!(arrived.is_some(), "no {count} messages in {}; the log:\n{}", new.display(), self.server.log());
+        read_maildir(&folder)
     }
 
     /// Stops the server in one way or another, and starts it again on the same data.
