@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use gatepost_mail::Reply;
 use gatepost_policy::limits;
 use gatepost_policy::receive_connector::{self, ProtocolLoggingLevel};
-use gatepost_smtp::{Output, Session};
+use gatepost_smtp::{Output, Question, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -70,6 +70,11 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
     });
     let mut session = Session::new(Instant::now());
     let mut visit = Visit::new(running.clone(), revision.clone(), connector, peer, local, refusal, transcript);
+    if implicit_tls && refusal.is_some() {
+        // Nothing can be said before a handshake, which is too dear for a peer that is one too many.
+        visit.answer(Question::Connect).await;
+        return;
+    }
     let result = async {
         let mut socket = socket;
         if !implicit_tls {
