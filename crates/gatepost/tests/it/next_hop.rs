@@ -1,5 +1,8 @@
 //! Next hops that refuse, hang up, go down and come back; connections to them.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+
 use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
@@ -199,6 +202,46 @@ fn a_next_hop_that_hangs_holds_up_nobody_else() {
     }
     assert_eq!(others.wait_for(30).len(), 30);
     assert_eq!(hanging.count(), 0);
+}
+
+/// A next hop that says yes up to 354, then keeps the connection and never reads again.
+fn never_reads_content() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for socket in listener.incoming().map_while(Result::ok) {
+            let (mut lines, mut socket) = (BufReader::new(socket.try_clone().expect("a second handle")), socket);
+            let mut line = String::new();
+            let mut reply: &[u8] = b"220 ready\r\n";
+            while socket.write_all(reply).is_ok() && !reply.starts_with(b"354") {
+                line.clear();
+                reply = match lines.read_line(&mut line) {
+                    Ok(1..) if line == "DATA\r\n" => b"354 go on\r\n",
+                    Ok(1..) => b"250 yes\r\n",
+                    _ => break,
+                };
+            }
+            kept.push(socket);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_next_hop_that_stops_reading_is_left_as_soon_as_a_silent_one() {
+    let connector = format!(
+        "{}connection_inactivity_timeout = \"00:00:01\"\n",
+        to_sink(&format!("[127.0.0.1]:{}", never_reads_content().port()))
+    );
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &connector]);
+    // More than the buffers of two sockets hold.
+    let body = format!("{}\r\n", "x".repeat(998)).repeat(16_000);
+    site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("stuck", &body));
+    wait::until("the attempt is given up", || {
+        let listing = site.installation.json(&["queue", "list"]);
+        listing["messages"][0]["recipients"][0]["last_reply"].is_string().then_some(())
+    });
 }
 
 #[test]

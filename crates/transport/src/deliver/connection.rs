@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::dns::Target;
+use crate::fetch;
 use crate::state::Running;
 use crate::transcript::{Direction, Transcript};
 
@@ -47,7 +48,8 @@ pub struct ConnectError {
 pub enum Delivered {
     /// Every recipient has its reply.
     Replies(Vec<RecipientResult>),
-    /// The connection, which had served before, was gone: nothing was delivered, and a new one may do better at once.
+    /// The connection, which had served before, was gone before the content: nothing was delivered, and a new one may do
+    /// better at once.
     Stale,
 }
 
@@ -59,6 +61,8 @@ pub struct Connection {
     start: usize,
     output: Vec<u8>,
     transcript: Option<Transcript>,
+    /// How long the peer may take to read a block of content.
+    block_max: Duration,
     /// Who is at the other end.
     pub target: Target,
     /// Transactions so far.
@@ -144,7 +148,9 @@ impl Connection {
             }
             _ => None,
         };
-        let options = Options { hello_name: connector.fqdn.to_string(), tls: wish, timeouts: timeouts(connector) };
+        let timeouts = timeouts(connector);
+        let block_max = timeouts.block;
+        let options = Options { hello_name: connector.fqdn.to_string(), tls: wish, timeouts };
         let mut connection = Connection {
             stream: Stream::Plain(socket),
             client: Client::new(Instant::now(), options),
@@ -152,6 +158,7 @@ impl Connection {
             start: 0,
             output: Vec::new(),
             transcript,
+            block_max,
             target: target.clone(),
             transactions: 0,
             broken: false,
@@ -205,9 +212,11 @@ impl Connection {
             },
         );
         let mut replies: Option<Vec<RecipientResult>> = None;
+        let mut content_has_begun = false;
         loop {
             match self.event().await {
                 Event::Content => {
+                    content_has_begun = true;
                     if let Err(error) = self.send_content(message).await {
                         tracing::debug!(queue_id = message.id.0, %error, "sending content failed");
                         self.broken = true;
@@ -216,8 +225,9 @@ impl Connection {
                 }
                 Event::Finished(results) => {
                     // Peers close connections that they find idle or used enough, silently or with a 421 that we
-                    // only see now. A connection that was never used before counts as an attempt.
-                    if was_used && results.iter().all(|result| result.reply.code == 421) {
+                    // only see now. A connection that was never used before counts as an attempt; so does one that was
+                    // lost behind the content, for the peer may have the message (RFC 1047).
+                    if was_used && !content_has_begun && results.iter().all(|result| result.reply.code == 421) {
                         self.broken = true;
                         return Delivered::Stale;
                     }
@@ -240,7 +250,7 @@ impl Connection {
     async fn send_content(&mut self, message: &Message) -> io::Result<()> {
         let mut offset = 0;
         loop {
-            let piece = match message.content.read(offset, OUTPUT_BYTES) {
+            let piece = match fetch::piece(&message.content, offset, OUTPUT_BYTES).await {
                 Ok(piece) => piece,
                 Err(error) => {
                     // Half a message must not look like a whole one: the connection ends without the final dot.
@@ -248,17 +258,18 @@ impl Connection {
                     return Err(error);
                 }
             };
+            let piece = piece.as_ref();
             if piece.is_empty() {
                 break;
             }
             offset += piece.len() as u64;
-            self.client.content(&piece, &mut self.output);
+            self.client.content(piece, &mut self.output);
             if self.output.len() >= OUTPUT_BYTES {
-                self.flush(Timeouts::default().block).await?;
+                self.flush(self.block_max).await?;
             }
         }
         self.client.content_end(Instant::now(), &mut self.output);
-        self.flush(Timeouts::default().block).await
+        self.flush(self.block_max).await
     }
 
     /// Says goodbye and closes; a peer that does not answer is not waited for.
