@@ -72,7 +72,7 @@ impl Directory {
 
     /// Whether this address is that of our postmaster: at the server's own name or at an authoritative domain.
     pub fn is_postmaster(&self, address: &Mailbox, domains: &AcceptedDomains) -> bool {
-        address.local_part().eq_ignore_ascii_case("postmaster")
+        address.local_part_key() == "postmaster"
             && (*address.domain() == self.server || domains.is_authoritative(address.domain()))
     }
 

@@ -87,6 +87,7 @@ fn v2_to_v4_anonymous_users_reach_accepted_domains_only() {
         ("<a@hotmail.com>", "<Postmaster>", "250"),
         ("<a@hotmail.com>", "<postmaster@contoso.com>", "250"),
         ("<a@hotmail.com>", "<POSTMASTER@mail.contoso.com>", "250"),
+        ("<a@hotmail.com>", "<\"postmaster\"@contoso.com>", "250"),
         ("<a@hotmail.com>", "<postmaster@gmail.com>", "550 5.7.1 Unable to relay"),
     ] {
         assert_eq!(wire(peer.mail(reverse_path)), "250", "{reverse_path}");
