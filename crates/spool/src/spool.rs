@@ -11,7 +11,7 @@ use gatepost_mail::{Envelope, MessageId};
 use crate::bodies;
 use crate::committer::Committer;
 use crate::disk::{self, Disk, File, Lock, RealDisk};
-use crate::index::{Body, Location, Settled};
+use crate::index::{Body, Index, Location, Settled};
 use crate::message::{Content, Message, Outcome, RecipientState};
 use crate::record::Digest;
 use crate::recover::{OpenError, Recovered, Recovery, recover};
@@ -111,6 +111,11 @@ impl Spool {
         message(&self.0.shared, id)
     }
 
+    /// A live message if it can be had without the disk: it was accepted a moment ago, and is small.
+    pub fn message_in_memory(&self, id: MessageId) -> Option<Message> {
+        in_memory(&self.0.shared.index(), id)
+    }
+
     /// A live message without its content; cheaper than [`Spool::message`] for listings and scheduling.
     pub fn envelope(&self, id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>), ReadError> {
         envelope(&self.0.shared, id)
@@ -206,10 +211,10 @@ pub(crate) fn message(shared: &Shared, id: MessageId) -> Result<Message, ReadErr
         let before = known.take();
         let now = {
             let index = shared.index();
-            let states = index.states(id.0).ok_or(ReadError::Unknown)?;
-            if let Some(cached) = index.cache.get(id.0).cloned() {
-                return Ok(Message { id, envelope: cached.envelope, recipients: states, content: cached.content });
+            if let Some(message) = in_memory(&index, id) {
+                return Ok(message);
             }
+            let states = index.states(id.0).ok_or(ReadError::Unknown)?;
             let location = index.location(id.0).ok_or(ReadError::Unknown)?;
             Known { location, body: index.body(id.0), states }
         };
@@ -237,6 +242,12 @@ pub(crate) fn message(shared: &Shared, id: MessageId) -> Result<Message, ReadErr
         }
     };
     Ok(Message { id, envelope: Arc::new(envelope), recipients: known.states, content })
+}
+
+fn in_memory(index: &Index, id: MessageId) -> Option<Message> {
+    let cached = index.cache.get(id.0).cloned()?;
+    let recipients = index.states(id.0)?;
+    Some(Message { id, envelope: cached.envelope, recipients, content: cached.content })
 }
 
 fn open_body(shared: &Shared, id: MessageId, body: Body, at: Location) -> Result<Arc<dyn File>, ReadError> {
