@@ -1,22 +1,35 @@
 //! Step 7 of 9 - route: which recipient goes by which delivery queue.
 //!
 //! Takes an envelope, asks `policy::route::select` for each pending recipient, groups those that go the same way, and
-//! puts one entry for each group into its queue. Opens nothing, sends nothing.
+//! puts one entry for each group into its queue. Opens nothing, sends nothing. What was routed by settings that have
+//! been replaced meanwhile is routed anew, so that no queue leads where no settings in force lead.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::{Envelope, MessageId};
 use gatepost_policy::Settings;
 use gatepost_policy::route::{self, Route};
 use gatepost_policy::send_connector::SendConnector;
+use gatepost_spool::{Message, ReadError, RecipientState, State};
 
-use crate::queue::{Entry, Indices, QueueKey};
-use crate::state::Running;
+use crate::clock::now_ms;
+use crate::queue::{DeliveryQueue, Entry, Indices, QueueKey, Waited};
+use crate::state::{Revision, Running};
+
+/// How long messages rest that the disk does not give out.
+const UNREADABLE_REST: Duration = Duration::from_secs(60);
 
 /// Where the recipients of one message go.
-pub struct Plan(Vec<Part>);
+pub struct Plan {
+    parts: Vec<Part>,
+    /// The revision since which these routes hold.
+    routes_since: u64,
+}
 
+#[derive(Debug, PartialEq, Eq)]
 struct Part {
     key: QueueKey,
     connector: Option<Arc<SendConnector>>,
@@ -24,7 +37,17 @@ struct Part {
 }
 
 /// Routes `recipients` (indices into the envelope) of a message of `size_bytes`.
-pub fn plan(settings: &Settings, envelope: &Envelope, recipients: impl Iterator<Item = u32>, size_bytes: u64) -> Plan {
+pub fn plan(revision: &Revision, envelope: &Envelope, recipients: impl Iterator<Item = u32>, size_bytes: u64) -> Plan {
+    Plan { parts: group(&revision.settings, envelope, recipients, size_bytes), routes_since: revision.routes_since }
+}
+
+/// One part for each way, in the order of their first recipients.
+fn group(
+    settings: &Settings,
+    envelope: &Envelope,
+    recipients: impl Iterator<Item = u32>,
+    size_bytes: u64,
+) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::with_capacity(1);
     let mut by_key: HashMap<QueueKey, usize> = HashMap::new();
     for index in recipients {
@@ -49,7 +72,7 @@ pub fn plan(settings: &Settings, envelope: &Envelope, recipients: impl Iterator<
             }
         }
     }
-    Plan(parts)
+    parts
 }
 
 /// The queue that a route leads to.
@@ -66,11 +89,29 @@ fn queue_for(route: Route) -> (QueueKey, Option<Arc<SendConnector>>) {
 
 /// Puts the entries of a plan into their queues, due now (`None`) or at a time. What has no way out is due when it
 /// expires.
-pub fn enqueue(running: &Running, id: MessageId, arrival_ms: u64, plan: Plan, due_ms: Option<u64>) {
-    for part in plan.0 {
-        let due_ms = if part.key == QueueKey::Unreachable { Some(expiry_ms(running, arrival_ms)) } else { due_ms };
+pub fn enqueue(running: &Arc<Running>, id: MessageId, arrival_ms: u64, plan: Plan, due_ms: Option<u64>) {
+    enqueue_by(running, id, arrival_ms, plan, |_| due_ms);
+}
+
+/// The same with a due time for each part.
+fn enqueue_by(
+    running: &Arc<Running>,
+    id: MessageId,
+    arrival_ms: u64,
+    plan: Plan,
+    due_ms: impl Fn(&Part) -> Option<u64>,
+) {
+    for part in plan.parts {
+        let due_ms = match part.key {
+            QueueKey::Unreachable => Some(expiry_ms(running, arrival_ms)),
+            _ => due_ms(&part),
+        };
         let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms };
-        running.queues.push(part.key, part.connector.as_ref(), entry, due_ms);
+        let pushed = running.queues.push(plan.routes_since, part.key, part.connector.as_ref(), entry, due_ms);
+        if let Err(entry) = pushed {
+            let stale = Unrouted { id, recipients: Some(entry.recipients), due_ms, before: None };
+            tokio::spawn(route_anew(running.clone(), std::iter::once(stale)));
+        }
     }
 }
 
@@ -80,28 +121,112 @@ pub fn expiry_ms(running: &Running, arrival_ms: u64) -> u64 {
     arrival_ms.saturating_add(u64::try_from(lifetime).unwrap_or(u64::MAX))
 }
 
-/// Routes what is pending of a message that lies in the spool: after recovery, and when settings changed.
-/// A message that cannot be read stays where it is and is reported by the log; the spool sets damaged records aside.
-pub fn enqueue_from_spool(running: &Running, id: MessageId, recipients: Option<&[u32]>, due_ms: Option<u64>) {
-    let (envelope, states) = match running.spool.envelope(id) {
-        Ok(read) => read,
-        Err(error) => {
-            tracing::error!(queue_id = id.0, %error, "a queued message cannot be read");
+/// Whether a recipient is still to be delivered.
+pub fn is_pending(states: &[RecipientState], index: u32) -> bool {
+    states.get(index as usize).is_some_and(|state| state.state == State::Pending)
+}
+
+/// Routes what is pending of `recipients` by the settings in force, and puts it into its queues.
+pub fn route_message(running: &Arc<Running>, message: &Message, recipients: &[u32], due_ms: Option<u64>) {
+    let pending = recipients.iter().copied().filter(|index| is_pending(&message.recipients, *index));
+    let plan = plan(&running.revision(), &message.envelope, pending, message.content.len());
+    enqueue(running, message.id, message.envelope.arrival.time_ms, plan, due_ms);
+}
+
+/// Puts an entry that was in flight back into its queue, in front (`None`) or due at a time; if that queue is no more,
+/// into the one that it belongs in now.
+pub fn put_back(running: &Arc<Running>, queue: &Arc<DeliveryQueue>, entry: Entry, due_ms: Option<u64>) {
+    if let Err(entry) = running.queues.put_back(queue, entry, due_ms) {
+        let before = Some(queue.clone());
+        let unrouted = Unrouted { id: entry.id, recipients: Some(entry.recipients), due_ms, before };
+        tokio::spawn(route_anew(running.clone(), std::iter::once(unrouted)));
+    }
+}
+
+/// Recipients of a message in the spool that are in no queue.
+pub struct Unrouted {
+    /// The message.
+    pub id: MessageId,
+    /// Which of its recipients; `None`: all.
+    pub recipients: Option<Indices>,
+    /// When they are due; `None`: when the spool says, or now.
+    pub due_ms: Option<u64>,
+    /// The queue that they waited in. Where a new way leads elsewhere it is tried at once.
+    pub before: Option<Arc<DeliveryQueue>>,
+}
+
+/// What waited in queues that have left the table.
+pub fn unrouted(waited: Vec<Waited>) -> impl Iterator<Item = Unrouted> + Send {
+    waited.into_iter().flat_map(|Waited { queue, entries }| {
+        entries.into_iter().map(move |(entry, due_ms)| Unrouted {
+            id: entry.id,
+            recipients: Some(entry.recipients),
+            due_ms,
+            before: Some(queue.clone()),
+        })
+    })
+}
+
+/// Routes what lies in the spool by the settings in force and puts it into its queues: after recovery, and when routes
+/// have changed. What the disk does not give out is tried again until it does, or until the server stops.
+pub async fn route_anew(running: Arc<Running>, unrouted: impl Iterator<Item = Unrouted> + Send + 'static) {
+    let mut stop = running.stop.subscribe();
+    let mut unrouted: Box<dyn Iterator<Item = Unrouted> + Send> = Box::new(unrouted);
+    loop {
+        let work = running.clone();
+        let routed = tokio::task::spawn_blocking(move || {
+            let going = unrouted.take_while(|_| !work.is_stopping());
+            going.filter(|unrouted| route_from_spool(&work, unrouted).is_err()).collect::<Vec<_>>()
+        });
+        let unread = match routed.await {
+            Ok(unread) => unread,
+            Err(error) => {
+                tracing::error!(%error, "routing messages failed by a fault of ours; they wait for the next start");
+                return;
+            }
+        };
+        if unread.is_empty() || running.is_stopping() {
             return;
         }
+        tracing::error!(messages = unread.len(), "queued messages cannot be read now; tried again in a minute");
+        unrouted = Box::new(unread.into_iter());
+        tokio::select! {
+            () = tokio::time::sleep(UNREADABLE_REST) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// Blocks on the disk. Damaged messages are set aside by the spool and are in no queue any more.
+///
+/// # Errors
+/// When the disk fails: nothing has been put into a queue then.
+fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<()> {
+    let id = unrouted.id;
+    let (envelope, states) = match running.spool.envelope(id) {
+        Ok(read) => read,
+        Err(ReadError::Unknown) => return Ok(()),
+        Err(ReadError::Corrupt) => {
+            tracing::error!(queue_id = id.0, "a queued message is damaged on disk: it is held aside");
+            return Ok(());
+        }
+        Err(ReadError::Io(error)) => {
+            tracing::debug!(queue_id = id.0, %error, "a queued message cannot be read");
+            return Err(error);
+        }
     };
-    let revision = running.revision();
-    let is_pending =
-        |index: &u32| states.get(*index as usize).is_some_and(|state| state.state == gatepost_spool::State::Pending);
-    let all: Vec<u32> = match recipients {
-        Some(recipients) => recipients.iter().copied().filter(is_pending).collect(),
-        None => (0..u32::try_from(states.len()).unwrap_or(u32::MAX)).filter(is_pending).collect(),
+    let pending: Vec<u32> = match &unrouted.recipients {
+        Some(indices) => indices.as_slice().iter().copied().filter(|index| is_pending(&states, *index)).collect(),
+        None => (0u32..).take(states.len()).filter(|index| is_pending(&states, *index)).collect(),
     };
+    let now_ms = now_ms();
+    let next_attempt_ms = pending.iter().filter_map(|index| states.get(*index as usize)).map(|s| s.next_attempt_ms);
+    let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms));
     // The size decides between routes only near a connector's limit; the envelope alone is read here.
-    let plan = plan(&revision.settings, &envelope, all.into_iter(), 0);
-    let due_ms = due_ms.or_else(|| {
-        let next = states.iter().filter(|state| state.state == gatepost_spool::State::Pending);
-        next.map(|state| state.next_attempt_ms).min().filter(|next_ms| *next_ms > crate::clock::now_ms())
+    let plan = plan(&running.revision(), &envelope, pending.into_iter(), 0);
+    enqueue_by(running, id, envelope.arrival.time_ms, plan, |part| match &unrouted.before {
+        Some(before) if before.key != part.key || before.connector != part.connector => None,
+        _ => due_ms,
     });
-    enqueue(running, id, envelope.arrival.time_ms, plan, due_ms);
+    Ok(())
 }

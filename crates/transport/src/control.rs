@@ -41,7 +41,7 @@ impl Control {
 
     /// Makes waiting recipients due now; says how many entries that were.
     pub async fn retry(&self, which: Which) -> usize {
-        inspect::retry(&self.running, &which)
+        inspect::retry(&self.running, which).await
     }
 
     /// Ends every pending recipient of a message; with a report to its sender if asked.

@@ -1,12 +1,14 @@
 //! Step 8 of 9 - deliver: workers that take entries from the delivery queues and bring messages to their next hop.
 //!
 //! Takes requests for workers from the queues, runs each as a task of its own, hands every attempt to [`crate::report`]
-//! for its conclusion. Whatever happens in a worker, an entry that it held goes back into a queue.
+//! for its conclusion. Whatever happens in a worker, an entry that it held goes back into a queue: its own, or, when
+//! routes have changed meanwhile, the one that it belongs in now.
 
 mod local;
 mod remote;
 mod connection;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use gatepost_mail::Reply;
@@ -15,9 +17,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::fetch;
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Work};
 use crate::report::{self, Attempt};
 use crate::state::Running;
+use connection::Connection;
 
 /// How long an entry rests that a worker dropped by a fault of ours, or whose message cannot be read.
 const REST_MS: u64 = 5 * 60_000;
@@ -38,11 +42,16 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
         tokio::spawn(async move {
             // Whoever holds a receiver is waited for when the server stops.
             let _stop = worker.running.stop.subscribe();
-            match &worker.queue.key {
-                QueueKey::Local => local::work(&worker).await,
-                QueueKey::Refused => refused(&worker).await,
+            let farewell = match &worker.queue.key {
                 QueueKey::Send { .. } => remote::work(&worker).await,
-                QueueKey::Unreachable => unreachable(&worker).await,
+                QueueKey::Local => nothing_to_say(local::work(&worker)).await,
+                QueueKey::Refused => nothing_to_say(refused(&worker)).await,
+                QueueKey::Unreachable => nothing_to_say(unreachable(&worker)).await,
+            };
+            // What comes for the queue while we say goodbye must not wait for that: another worker may begin.
+            drop(worker);
+            if let Some(connection) = farewell {
+                connection.quit().await;
             }
         });
     }
@@ -79,7 +88,7 @@ struct Lease<'a> {
 
 impl Worker {
     /// The next entry whose message still wants delivering.
-    fn next(&self) -> Next<'_> {
+    async fn next(&self) -> Next<'_> {
         loop {
             if self.running.is_stopping() {
                 return Next::Stop;
@@ -87,41 +96,38 @@ impl Worker {
             let entry = match self.queue.next() {
                 Work::Entry(entry) => entry,
                 Work::Nothing => return Next::Nothing,
-                Work::Blocked => return Next::Stop,
+                Work::Stop => return Next::Stop,
             };
-            match self.lease(entry) {
-                Some(lease) => return Next::Lease(lease),
-                None => continue,
+            if let Some(lease) = self.lease(entry).await {
+                return Next::Lease(lease);
             }
         }
     }
 
-    /// Reads the message of an entry. `None` if there is nothing left to do for it.
-    fn lease(&self, entry: Entry) -> Option<Lease<'_>> {
-        match self.running.spool.message(entry.id) {
+    /// Reads the message of an entry. `None` if there is nothing to do for it now.
+    async fn lease(&self, entry: Entry) -> Option<Lease<'_>> {
+        match fetch::message(&self.running.spool, entry.id).await {
             Ok(message) => Some(Lease { worker: self, entry: Some(entry), message }),
             Err(ReadError::Unknown) => {
-                self.queue.done();
+                self.running.queues.done(&self.queue);
                 None
             }
             Err(ReadError::Corrupt) => {
                 // The spool has set it aside and keeps it; nobody can deliver it.
                 tracing::error!(queue_id = entry.id.0, "a queued message is damaged on disk: it is held aside");
-                self.queue.done();
+                self.running.queues.done(&self.queue);
                 None
             }
             Err(ReadError::Io(error)) => {
                 tracing::error!(queue_id = entry.id.0, %error, "a queued message cannot be read now; tried again later");
-                self.queue.done();
-                self.rest(entry);
+                self.put_back(entry, Some(now_ms().saturating_add(REST_MS)));
                 None
             }
         }
     }
 
-    fn rest(&self, entry: Entry) {
-        let due_ms = now_ms().saturating_add(REST_MS);
-        self.running.queues.push(self.queue.key.clone(), self.queue.connector.as_ref(), entry, Some(due_ms));
+    fn put_back(&self, entry: Entry, due_ms: Option<u64>) {
+        categorize::put_back(&self.running, &self.queue, entry, due_ms);
     }
 }
 
@@ -129,11 +135,7 @@ impl Lease<'_> {
     /// The recipients of this entry that are still pending.
     fn pending(&self) -> Vec<u32> {
         let indices = self.entry.as_ref().map_or(&[][..], |entry| entry.recipients.as_slice());
-        let is_pending = |index: &u32| {
-            let state = self.message.recipients.get(*index as usize);
-            state.is_some_and(|state| state.state == gatepost_spool::State::Pending)
-        };
-        indices.iter().copied().filter(is_pending).collect()
+        indices.iter().copied().filter(|index| categorize::is_pending(&self.message.recipients, *index)).collect()
     }
 
     /// When the message arrived, Unix time in milliseconds.
@@ -146,28 +148,29 @@ impl Lease<'_> {
         let next_hop = self.worker.queue.key.to_string();
         let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &next_hop).await;
         let Some(entry) = self.entry.take() else { return };
-        self.worker.queue.done();
         // All of them waited together, so they go on together, at the earliest of their times.
-        if let Some(due_ms) = still_pending.iter().map(|(_, due_ms)| *due_ms).min() {
-            let recipients: Vec<u32> = still_pending.into_iter().map(|(index, _)| index).collect();
-            let entry = Entry { recipients: recipients.into(), ..entry };
-            let queue = &self.worker.queue;
-            self.worker.running.queues.push(queue.key.clone(), queue.connector.as_ref(), entry, Some(due_ms));
+        match still_pending.iter().map(|(_, due_ms)| *due_ms).min() {
+            None => self.worker.running.queues.done(&self.worker.queue),
+            Some(due_ms) => {
+                let recipients: Vec<u32> = still_pending.into_iter().map(|(index, _)| index).collect();
+                self.worker.put_back(Entry { recipients: recipients.into(), ..entry }, Some(due_ms));
+            }
         }
     }
 
     /// No attempt was made: the entry's turn comes again.
     fn put_back(mut self) {
         if let Some(entry) = self.entry.take() {
-            self.worker.running.queues.put_back(&self.worker.queue, entry);
+            self.worker.put_back(entry, None);
         }
     }
 
     /// The settings route this entry elsewhere now.
     fn route_again(mut self) {
         if let Some(entry) = self.entry.take() {
-            self.worker.queue.done();
-            categorize::enqueue_from_spool(&self.worker.running, entry.id, Some(entry.recipients.as_slice()), None);
+            let Worker { running, queue } = self.worker;
+            categorize::route_message(running, &self.message, entry.recipients.as_slice(), None);
+            running.queues.done(queue);
         }
     }
 }
@@ -176,16 +179,20 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
             tracing::error!(queue_id = entry.id.0, "an attempt ended without a conclusion; tried again later");
-            self.worker.queue.done();
-            self.worker.rest(entry);
+            self.worker.put_back(entry, Some(now_ms().saturating_add(REST_MS)));
         }
     }
+}
+
+async fn nothing_to_say(work: impl Future<Output = ()>) -> Option<Connection> {
+    work.await;
+    None
 }
 
 /// Works on recipients without a way out, when they expire or an administrator asks: a changed route is taken, and what
 /// has waited too long is given up.
 async fn unreachable(worker: &Worker) {
-    while let Next::Lease(lease) = worker.next() {
+    while let Next::Lease(lease) = worker.next().await {
         if now_ms() < categorize::expiry_ms(&worker.running, lease.arrival_ms()) {
             lease.route_again();
             continue;
@@ -199,7 +206,7 @@ async fn unreachable(worker: &Worker) {
 
 /// Works on recipients that routing refused: their senders are told why.
 async fn refused(worker: &Worker) {
-    while let Next::Lease(lease) = worker.next() {
+    while let Next::Lease(lease) = worker.next().await {
         let settings = worker.running.revision().settings.clone();
         let mut attempts = Vec::new();
         for index in lease.pending() {

@@ -10,11 +10,12 @@ use gatepost_spool::{Message, Outcome, State};
 
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::fetch;
 use crate::listing::{
     Counters, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
     QueuedRecipient, RemoveError, Status, Which,
 };
-use crate::queue::{Entry, Snapshot};
+use crate::queue::{DeliveryQueue, Entry, Snapshot};
 use crate::report::{self, Attempt};
 use crate::state::{Running, read};
 
@@ -196,46 +197,74 @@ impl Places {
     }
 }
 
-/// Makes waiting entries due now.
-pub fn retry(running: &Running, which: &Which) -> usize {
-    let part = match which {
-        Which::NextHop(part) => part.to_lowercase(),
-        _ => String::new(),
+/// Makes waiting entries due now. Goes through every queue: not on a thread that drives sockets.
+pub async fn retry(running: &Arc<Running>, which: Which) -> usize {
+    let running = running.clone();
+    let hurry = move || match which {
+        Which::All => running.queues.hurry(|_| true, |_| true),
+        Which::Message(id) => running.queues.hurry(|_| true, |entry| entry.id == id),
+        Which::NextHop(part) => {
+            let part = part.to_lowercase();
+            running.queues.hurry(|queue| queue.key.to_string().to_lowercase().contains(&part), |_| true)
+        }
     };
-    running.queues.hurry(|queue, entry| match which {
-        Which::All => true,
-        Which::Message(id) => entry.id == *id,
-        Which::NextHop(_) => queue.key.to_string().to_lowercase().contains(&part),
-    })
+    tokio::task::spawn_blocking(hurry).await.unwrap_or(0)
 }
 
 /// Ends every pending recipient of a message.
 pub async fn remove(running: &Arc<Running>, id: MessageId, with_report: bool) -> Result<(), RemoveError> {
-    let Ok(message) = running.spool.message(id) else { return Err(RemoveError::Unknown(id)) };
-    let is_pending = |index: &u32| message.recipients.get(*index as usize).is_some_and(|s| s.state == State::Pending);
-    let taken = running.queues.take_message(id);
-    let waiting: Vec<u32> =
-        taken.iter().flat_map(|entry| entry.recipients.as_slice()).copied().filter(is_pending).collect();
+    let running = running.clone();
+    // A task of its own: entries that were taken from their queues must not be forgotten with a caller who hangs up.
+    let removal = tokio::spawn(async move { take_out(&running, id, with_report).await });
+    removal.await.unwrap_or_else(|error| Err(RemoveError::Report(id, error.to_string())))
+}
+
+async fn take_out(running: &Arc<Running>, id: MessageId, with_report: bool) -> Result<(), RemoveError> {
+    let Ok(message) = fetch::message(&running.spool, id).await else { return Err(RemoveError::Unknown(id)) };
+    let is_pending = |index: &u32| categorize::is_pending(&message.recipients, *index);
+    let taken = Taken { running, entries: running.queues.take_message(id) };
+    let waiting: Vec<u32> = taken
+        .entries
+        .iter()
+        .flat_map(|(_, entry, _)| entry.recipients.as_slice())
+        .copied()
+        .filter(is_pending)
+        .collect();
     let pending = (0u32..).take(message.recipients.len()).filter(is_pending).count();
-    let put_back = || {
-        for entry in &taken {
-            categorize::enqueue_from_spool(running, id, Some(entry.recipients.as_slice()), None);
-        }
-    };
     if waiting.len() < pending {
-        put_back();
         return Err(RemoveError::InFlight(id));
     }
     if with_report {
         let attempt = |index| Attempt { index, reply: REMOVED, remote: None, remote_reports: false };
         let attempts: Vec<Attempt> = waiting.iter().copied().map(attempt).collect();
-        if let Err(error) = report::give_up(running, &message, &attempts).await {
-            put_back();
-            return Err(RemoveError::Report(id, error.to_string()));
-        }
+        let reported = report::give_up(running, &message, &attempts).await;
+        reported.map_err(|error| RemoveError::Report(id, error.to_string()))?;
     }
     let time_ms = now_ms();
     running.spool.settle(id, waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect());
+    taken.done();
     tracing::info!(queue_id = id.0, with_report, verdict = "removed", "removed by an administrator");
     Ok(())
+}
+
+/// Entries taken from their queues. Unless it comes to an end with them, they go back where they were.
+struct Taken<'a> {
+    running: &'a Arc<Running>,
+    entries: Vec<(Arc<DeliveryQueue>, Entry, Option<u64>)>,
+}
+
+impl Taken<'_> {
+    fn done(mut self) {
+        for (queue, ..) in self.entries.drain(..) {
+            self.running.queues.done(&queue);
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        for (queue, entry, due_ms) in self.entries.drain(..) {
+            categorize::put_back(self.running, &queue, entry, due_ms);
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod report;
 mod categorize;
 mod state;
 mod queue;
+mod fetch;
 mod dns;
 pub mod authenticate;
 mod transcript;

@@ -72,19 +72,20 @@ pub async fn apply(
     let wanted = settings.listeners();
     let sockets = listeners.open_missing(&wanted)?;
 
-    let reroute = !routes_alike(&old.settings, &settings);
     let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
     running.queues.set_connections_max(connections_max);
     let number = old.number + 1;
-    running.replace_revision(Revision::new(number, now_ms(), settings, credentials, tls));
+    let are_routes_alike = routes_alike(&old.settings, &settings);
+    let mut revision = Revision::new(number, now_ms(), settings, credentials, tls);
+    if are_routes_alike {
+        revision.routes_since = old.routes_since;
+    }
+    running.replace_revision(revision);
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
-    if reroute {
-        let running = running.clone();
-        tokio::task::spawn_blocking(move || {
-            for (entry, due_ms) in running.queues.take_all() {
-                categorize::enqueue_from_spool(&running, entry.id, Some(entry.recipients.as_slice()), due_ms);
-            }
-        });
+    if !are_routes_alike {
+        // After the new revision is in force: what is routed from here on is taken, what was routed before is not.
+        let waited = running.queues.begin_routes(number);
+        tokio::spawn(categorize::route_anew(running.clone(), categorize::unrouted(waited)));
     }
     tracing::info!(revision = number, "new settings are in force");
     Ok(Applied { revision: number, opened, closed })

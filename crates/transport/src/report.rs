@@ -4,6 +4,8 @@
 //! is to be told; a report goes into the spool (back to step 6) *before* the failure that it tells of is settled, so
 //! that no crash can lose both (invariant I4).
 
+use std::sync::Arc;
+
 use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
 use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, Notify, Recipient, Reply, Return, ReversePath, header};
 use gatepost_policy::retry::{self, Failure, Next};
@@ -12,6 +14,7 @@ use gatepost_spool::{CommitError, Message, Outcome};
 
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::fetch;
 use crate::state::{Running, count};
 
 /// The whole original goes back with a report up to this size, in bytes; of larger ones the header section.
@@ -39,7 +42,7 @@ pub type StillPending = (u32, u64);
 
 /// Records what became of an attempt. Hands on the recipients that are to be tried again.
 pub async fn conclude(
-    running: &Running,
+    running: &Arc<Running>,
     message: &Message,
     attempts: Vec<Attempt>,
     next_hop: &str,
@@ -116,12 +119,12 @@ pub fn expired(attempt: &Attempt) -> Attempt {
 ///
 /// # Errors
 /// When the report could not be written; nothing is settled then.
-pub async fn give_up(running: &Running, message: &Message, attempts: &[Attempt]) -> Result<(), CommitError> {
+pub async fn give_up(running: &Arc<Running>, message: &Message, attempts: &[Attempt]) -> Result<(), CommitError> {
     report(running, message, Kind::Failed, notify::Kind::Failed, attempts).await
 }
 
 /// Success is reported only where the sender asked for it; one that is lost to a full disk is no harm to anybody.
-async fn tell_of_success(running: &Running, message: &Message, delivered: &[&Attempt]) {
+async fn tell_of_success(running: &Arc<Running>, message: &Message, delivered: &[&Attempt]) {
     for (kind, is_local) in [(Kind::Delivered, true), (Kind::Relayed, false)] {
         let told: Vec<Attempt> = delivered
             .iter()
@@ -136,7 +139,7 @@ async fn tell_of_success(running: &Running, message: &Message, delivered: &[&Att
 
 /// Writes one report about those of `attempts` that a report is due for.
 async fn report(
-    running: &Running,
+    running: &Arc<Running>,
     message: &Message,
     kind: Kind,
     due_kind: notify::Kind,
@@ -164,7 +167,7 @@ async fn report(
     }
     let revision = running.revision();
     let settings = &revision.settings;
-    let original = original(message);
+    let original = original(message, kind).await;
     let staged = running.spool.stage();
     let report_id = format!("{}.{now}.{:08x}", staged.id(), getrandom::u32().unwrap_or(0));
     let report = Report {
@@ -186,7 +189,7 @@ async fn report(
 }
 
 async fn commit(
-    running: &Running,
+    running: &Arc<Running>,
     mut staged: gatepost_spool::Staged,
     report: &Report<'_>,
     to: &Mailbox,
@@ -207,7 +210,7 @@ async fn commit(
         arrival: Arrival { time_ms: now, peer: None, connector: "".into(), principal: "".into() },
     };
     let id = staged.id();
-    let plan = categorize::plan(&running.revision().settings, &envelope, std::iter::once(0), content.len() as u64);
+    let plan = categorize::plan(&running.revision(), &envelope, std::iter::once(0), content.len() as u64);
     staged.commit(envelope, Vec::new()).await?;
     categorize::enqueue(running, id, now, plan, None);
     count(&running.counters.reports);
@@ -215,16 +218,18 @@ async fn commit(
     Ok(())
 }
 
-/// What goes back of the original: all of it (true) or its header section.
-fn original(message: &Message) -> (bool, Vec<u8>) {
-    let wanted = message.envelope.ret != Some(Return::Headers) && message.content.len() <= ORIGINAL_BYTES_MAX;
+/// What goes back of the original: all of it (true) or its header section. All of it only with news of failure, and not
+/// where the sender asked for less (RFC 3461 section 4.3).
+async fn original(message: &Message, kind: Kind) -> (bool, Vec<u8>) {
+    let is_wanted = kind == Kind::Failed && message.envelope.ret != Some(Return::Headers);
+    let is_whole = is_wanted && message.content.len() <= ORIGINAL_BYTES_MAX;
     let mut bytes = Vec::new();
-    let bytes_max = if wanted { message.content.len() } else { HEADER_BYTES_MAX as u64 };
+    let bytes_max = if is_whole { message.content.len() } else { HEADER_BYTES_MAX as u64 };
     while (bytes.len() as u64) < bytes_max {
         let missing = usize::try_from(bytes_max - bytes.len() as u64).unwrap_or(HEADER_BYTES_MAX);
-        match message.content.read(bytes.len() as u64, missing) {
-            Ok(piece) if piece.is_empty() => break,
-            Ok(piece) => bytes.extend_from_slice(&piece),
+        match fetch::piece(&message.content, bytes.len() as u64, missing).await {
+            Ok(piece) if piece.as_ref().is_empty() => break,
+            Ok(piece) => bytes.extend_from_slice(piece.as_ref()),
             Err(error) => {
                 // A report without its original is better than none.
                 tracing::warn!(queue_id = message.id.0, %error, "the original of a report cannot be read");
@@ -232,11 +237,11 @@ fn original(message: &Message) -> (bool, Vec<u8>) {
             }
         }
     }
-    if !wanted {
+    if !is_whole {
         let length = header::section_len(&bytes).unwrap_or(bytes.len());
         bytes.truncate(length);
     }
-    (wanted, bytes)
+    (is_whole, bytes)
 }
 
 fn recipient_text(message: &Message, index: u32) -> String {

@@ -16,14 +16,15 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::authenticate::{Authenticator, Credentials};
+use crate::categorize::{self, Unrouted};
 use crate::clock::now_ms;
 use crate::control::Control;
+use crate::deliver;
 use crate::listen::{ListenError, Listeners};
 use crate::queue::Queues;
 use crate::state::{Parts, Revision, Running};
 use crate::tls::{self, TlsError};
 use crate::transcript::Transcripts;
-use crate::{categorize, deliver};
 
 /// What the server is started with.
 pub struct Start {
@@ -186,17 +187,7 @@ async fn alarms(running: Arc<Running>) {
 
 /// Puts messages of a former run into their queues, while new ones are accepted already.
 async fn requeue(running: Arc<Running>, live: Vec<MessageId>) {
-    let work = running.clone();
-    let requeued = tokio::task::spawn_blocking(move || {
-        for id in live {
-            if work.is_stopping() {
-                break;
-            }
-            categorize::enqueue_from_spool(&work, id, None, None);
-        }
-    });
-    if let Err(error) = requeued.await {
-        tracing::error!(%error, "putting recovered messages into their queues failed by a fault of ours");
-    }
+    let unrouted = live.into_iter().map(|id| Unrouted { id, recipients: None, due_ms: None, before: None });
+    categorize::route_anew(running.clone(), unrouted).await;
     running.recovering.store(false, Ordering::Relaxed);
 }

@@ -26,6 +26,8 @@ pub struct Revision {
     pub number: u64,
     /// Unix time in milliseconds since which it is in force.
     pub since_ms: u64,
+    /// Number of the revision since which every recipient goes the way that it goes now.
+    pub routes_since: u64,
     /// The settings.
     pub settings: Arc<Settings>,
     /// Password hashes.
@@ -46,7 +48,8 @@ impl Revision {
         tls: Arc<ServerConfig>,
     ) -> Revision {
         let dns = Arc::new(Dns::new(&settings.dns.external_dns_servers));
-        Revision { number, since_ms, settings, credentials, tls: TlsAcceptor::from(tls), dns }
+        let tls = TlsAcceptor::from(tls);
+        Revision { number, since_ms, routes_since: number, settings, credentials, tls, dns }
     }
 }
 
@@ -69,7 +72,7 @@ pub struct Counting {
     pub failed: AtomicU64,
     /// Reports made.
     pub reports: AtomicU64,
-    /// Connections to next hops that are open now.
+    /// Connections to next hops that are open now, or being opened.
     pub outbound_connections: AtomicU64,
 }
 

@@ -24,7 +24,7 @@ const DISK_FAILED: Reply = Reply::new(451, (4, 3, 0), "The mailbox cannot be wri
 
 /// Works on local recipients until there is nothing to do.
 pub async fn work(worker: &Worker) {
-    while let Next::Lease(lease) = worker.next() {
+    while let Next::Lease(lease) = worker.next().await {
         let settings = worker.running.revision().settings.clone();
         let mut jobs = Vec::new();
         let pending = lease.pending();

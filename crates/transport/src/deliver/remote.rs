@@ -11,25 +11,23 @@ use gatepost_policy::send_connector::SendConnector;
 use super::connection::{self, Connection, Delivered};
 use super::{Lease, Next, Worker};
 use crate::clock::now_ms;
-use crate::queue::QueueKey;
+use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
-use crate::state::read;
+use crate::state::Running;
 
 /// How long an open connection waits for the next message.
 const IDLE: Duration = Duration::from_secs(5);
 /// How soon to look again when all outbound connections are taken.
 const ALL_TAKEN_MS: u64 = 1_000;
-/// Of messages that expired while the next hop was down, so many are concluded at a time.
-const EXPIRED_AT_ONCE: usize = 64;
 
-/// Works on one next hop until there is nothing to do or the next hop cannot be reached.
-pub async fn work(worker: &Worker) {
-    let QueueKey::Send { .. } = &worker.queue.key else { return };
-    let Some(connector) = worker.queue.connector.clone() else { return };
+/// Works on one next hop until there is nothing to do or the next hop cannot be reached. Hands on the connection that is
+/// left, to say goodbye to.
+pub async fn work(worker: &Worker) -> Option<Connection> {
+    let connector = worker.queue.connector.clone()?;
     let mut open: Option<Open<'_>> = None;
     let mut stop = worker.running.stop.subscribe();
     loop {
-        match worker.next() {
+        match worker.next().await {
             Next::Stop => break,
             Next::Nothing if open.is_none() => break,
             Next::Nothing => {
@@ -42,50 +40,54 @@ pub async fn work(worker: &Worker) {
                 }
             }
             Next::Lease(lease) => {
-                let connection = match open.take() {
-                    Some(connection) => connection,
-                    None => match connect(worker, &connector, lease).await {
-                        Some((connection, lease)) => {
-                            open = deliver(connection, lease, &connector).await;
-                            continue;
-                        }
-                        None => break,
-                    },
+                let connected = match open.take() {
+                    Some(open) => Some((open, lease)),
+                    None => connect(worker, &connector, lease).await,
                 };
-                open = deliver(connection, lease, &connector).await;
+                // Without a connection the queue is blocked by now, or this message is at its end and the next one may
+                // have a connection.
+                if let Some((connected, lease)) = connected {
+                    open = deliver(connected, lease, &connector).await;
+                }
             }
         }
     }
-    if let Some(open) = open {
-        open.quit().await;
+    open.map(|open| open.connection)
+}
+
+/// A place among the server's outbound connections, taken before one is opened; given back when dropped.
+struct Place<'a>(&'a Running);
+
+impl<'a> Place<'a> {
+    /// Takes one unless `most` are taken. Asking and taking are one step, so two workers cannot take one last place.
+    fn take(running: &'a Running, most: u64) -> Option<Place<'a>> {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let taken = &running.counters.outbound_connections;
+        taken.fetch_update(set, fetch, |open| (open < most).then_some(open + 1)).ok()?;
+        Some(Place(running))
     }
 }
 
-/// An open connection, counted by its queue and by the server until it is dropped.
-struct Open<'a> {
-    worker: &'a Worker,
-    connection: Option<Connection>,
-}
-
-impl<'a> Open<'a> {
-    fn new(worker: &'a Worker, connection: Connection) -> Open<'a> {
-        worker.running.counters.outbound_connections.fetch_add(1, Ordering::Relaxed);
-        worker.queue.connected();
-        Open { worker, connection: Some(connection) }
-    }
-
-    async fn quit(mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.quit().await;
-        }
-    }
-}
-
-impl Drop for Open<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.worker.running.counters.outbound_connections.fetch_sub(1, Ordering::Relaxed);
-        self.worker.queue.disconnected();
+        self.0.counters.outbound_connections.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A connection of the queue's, counted there until it is dropped.
+struct Counted<'a>(&'a DeliveryQueue);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
+/// An open connection, and its places in the counts.
+struct Open<'a> {
+    connection: Connection,
+    _counted: Counted<'a>,
+    _place: Place<'a>,
 }
 
 /// Connects for `lease`. `None` when there is no connection; the lease has been taken care of then.
@@ -98,18 +100,18 @@ async fn connect<'a>(
     let running = &worker.running;
     let revision = running.revision();
     let most = revision.settings.transport.max_outbound_connections.map_or(u64::MAX, u64::from);
-    if read(&running.counters.outbound_connections) >= most {
+    let Some(place) = Place::take(running, most) else {
         worker.queue.note_error("all outbound connections are taken (max_outbound_connections)");
         lease.put_back();
         running.queues.block(&worker.queue, now_ms() + ALL_TAKEN_MS);
         return None;
-    }
+    };
     let own_name = revision.settings.server.name.as_str();
     let targets = match revision.dns.targets(next_hop, connector.port, own_name).await {
         Ok(targets) => targets,
         Err(error) if error.reply.code >= 500 => {
             // There is no such next hop: every message for it fails, one after the other.
-            let attempts = attempts_with(&lease, &error.reply, None);
+            let attempts = attempts_with(&lease, &error.reply);
             lease.conclude(attempts).await;
             return None;
         }
@@ -123,7 +125,8 @@ async fn connect<'a>(
         match connection::open(running, connector, target).await {
             Ok(connection) => {
                 tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
-                return Some((Open::new(worker, connection), lease));
+                worker.queue.connected();
+                return Some((Open { connection, _counted: Counted(&worker.queue), _place: place }, lease));
             }
             Err(error) => {
                 tracing::info!(
@@ -166,47 +169,42 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
     };
     worker.running.queues.block(&worker.queue, next_ms);
     let lifetime_ms = u64::try_from(schedule.message_expiration_timeout.as_millis()).unwrap_or(u64::MAX);
-    loop {
-        let old = worker.queue.take_older(now.saturating_sub(lifetime_ms), EXPIRED_AT_ONCE);
-        if old.is_empty() {
-            break;
-        }
-        for entry in old {
-            if let Some(lease) = worker.lease(entry) {
-                give_up(lease, reply).await;
-            }
+    let before_ms = now.saturating_sub(lifetime_ms);
+    worker.queue.bring_forward(before_ms);
+    while !worker.running.is_stopping()
+        && let Some(entry) = worker.queue.next_older(before_ms)
+    {
+        if let Some(lease) = worker.lease(entry).await {
+            give_up(lease, reply).await;
         }
     }
 }
 
 async fn give_up(lease: Lease<'_>, reply: &Reply) {
-    let attempts = attempts_with(&lease, reply, None).iter().map(report::expired).collect();
+    let attempts = attempts_with(&lease, reply).iter().map(report::expired).collect();
     lease.conclude(attempts).await;
 }
 
 /// Sends one message. Hands the connection back if it can be used again.
 async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConnector) -> Option<Open<'a>> {
-    let mut connection = open.connection.take()?;
     let pending = lease.pending();
     if pending.is_empty() {
         lease.conclude(Vec::new()).await;
-        open.connection = Some(connection);
         return Some(open);
     }
     let recipients: Vec<(usize, &Recipient)> = pending
         .iter()
         .filter_map(|index| Some((*index as usize, lease.message.envelope.recipients.get(*index as usize)?)))
         .collect();
-    let delivered = connection.deliver(&lease.message, &recipients).await;
-    let results = match delivered {
+    let results = match open.connection.deliver(&lease.message, &recipients).await {
         Delivered::Replies(results) => results,
         Delivered::Stale => {
             lease.put_back();
             return None;
         }
     };
-    let remote_reports = connection.reports_on_success();
-    let remote = connection.target.name.clone();
+    let remote_reports = open.connection.reports_on_success();
+    let remote = &open.connection.target.name;
     let attempts = results
         .into_iter()
         .filter_map(|result| {
@@ -215,20 +213,18 @@ async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConne
         })
         .collect();
     lease.conclude(attempts).await;
-    if connection.broken {
+    if open.connection.broken {
         return None;
     }
-    if connection.transactions >= connector.smtp_max_messages_per_connection {
-        connection.quit().await;
+    if open.connection.transactions >= connector.smtp_max_messages_per_connection {
+        open.connection.quit().await;
         return None;
     }
-    open.connection = Some(connection);
     Some(open)
 }
 
-/// The same reply for every pending recipient of a lease.
-fn attempts_with(lease: &Lease<'_>, reply: &Reply, remote: Option<&str>) -> Vec<Attempt> {
-    let remote = remote.map(str::to_owned);
-    let attempt = |index| Attempt { index, reply: reply.clone(), remote: remote.clone(), remote_reports: false };
+/// The same reply, our own, for every pending recipient of a lease.
+fn attempts_with(lease: &Lease<'_>, reply: &Reply) -> Vec<Attempt> {
+    let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, remote_reports: false };
     lease.pending().into_iter().map(attempt).collect()
 }

@@ -118,7 +118,8 @@ impl Visit {
         }
         let size_bytes = bytes + trace.len() as u64;
         let indices = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-        let plan = categorize::plan(&self.revision.settings, &envelope, indices, size_bytes);
+        // Routes are those in force now: this connection may have begun long before the settings last changed.
+        let plan = categorize::plan(&self.running.revision(), &envelope, indices, size_bytes);
         let recipient_count = envelope.recipients.len();
         let first_recipient = envelope.recipients.first().map(|recipient| recipient.mailbox.to_string());
 
