@@ -165,6 +165,7 @@ Examples:
     #[command(after_help = "Example:\n  gatepost queue show 4711")]
     Show {
         /// The queue id, as the server's 250 named it
+        #[arg(value_parser = queue_id)]
         id: u64,
         /// Print JSON
         #[arg(long)]
@@ -186,6 +187,7 @@ Examples:
   gatepost queue remove 4711 --no-report")]
     Remove {
         /// The queue id, as the server's 250 named it
+        #[arg(value_parser = queue_id)]
         id: u64,
         /// Tell the sender nothing
         #[arg(long)]
@@ -230,6 +232,7 @@ pub struct RetryArguments {
 #[group(required = true, multiple = false)]
 struct RetryWhich {
     /// The queue id of one message
+    #[arg(value_parser = queue_id)]
     id: Option<u64>,
     /// Everything that waits
     #[arg(long)]
@@ -237,6 +240,10 @@ struct RetryWhich {
     /// Whatever waits for a next hop with this in its name
     #[arg(long, value_name = "TEXT")]
     next_hop: Option<String>,
+}
+
+fn queue_id(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "a queue id is a number, as `gatepost queue list` shows it")
 }
 
 /// What to try again.
