@@ -87,6 +87,23 @@ fn a_transcript_has_the_dialogue_but_no_credentials_and_no_content() {
 }
 
 #[test]
+fn a_send_connector_has_its_transcript_too() {
+    let sink = Sink::start();
+    let connector = format!("{}protocol_logging_level = \"Verbose\"\n", to_sink(&sink.smart_host()));
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, &connector]);
+    let mut client = site.client(HOST_2);
+    client.submit("<a@x.net>", &["z@gmail.com"], "Subject: private\r\n\r\nconfidential words\r\n");
+    sink.first();
+    let text = wait::until("the transcript", || {
+        Some(everything_written(&site)).filter(|text| text.contains("250 2.0.0 taken") && text.contains("Internet"))
+    });
+    for words in ["SMTP Send Protocol Log", "220 sink.test ESMTP", "MAIL FROM:<a@x.net>", "RCPT TO:<z@gmail.com>"] {
+        assert!(text.contains(words), "{words} in:\n{text}");
+    }
+    assert!(!text.contains("confidential") && !text.contains("private"), "{text}");
+}
+
+#[test]
 fn there_is_no_transcript_where_none_is_wanted() {
     let quiet = VERBOSE.replace("\"Verbose\"", "\"None\"");
     let site = Site::start(&[CONTOSO, &quiet]);
