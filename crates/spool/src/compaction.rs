@@ -115,10 +115,8 @@ impl Compaction {
     /// Deletes segments from the oldest end as long as nothing in them is live.
     pub fn delete_dead(&mut self, shared: &Shared, current: Option<u32>) {
         loop {
-            let number = match shared.index().oldest_segment() {
-                Some((number, oldest)) if oldest.live_bytes == 0 && !oldest.is_pinned && Some(number) != current => {
-                    number
-                }
+            let number = match shared.index().dead_segment() {
+                Some(number) if Some(number) != current => number,
                 _ => return,
             };
             let removed = match shared.disk.remove(&shared.folders.log.join(file_name(number))) {

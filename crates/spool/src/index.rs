@@ -307,6 +307,13 @@ impl Index {
         self.segments.first_key_value().map(|(number, segment)| (*number, segment))
     }
 
+    /// The oldest segment if nothing in it is needed any more. Never the only one: message and segment numbers go on
+    /// above those that the newest segment names, so that none is ever given twice.
+    pub fn dead_segment(&self) -> Option<u32> {
+        let (number, oldest) = self.oldest_segment().filter(|_| self.segments.len() > 1)?;
+        (oldest.live_bytes == 0 && !oldest.is_pinned).then_some(number)
+    }
+
     /// A segment's salt and its file, opened if need be.
     pub fn open_segment(&mut self, number: u32, disk: &dyn Disk, log: &Path) -> io::Result<(u64, Arc<dyn File>)> {
         let open = |segment: &Segment| segment.file.as_ref().map(|file| (segment.salt, Arc::clone(file)));
