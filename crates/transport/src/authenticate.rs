@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::Argon2;
+use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::{constant_time, hmac};
 use gatepost_policy::settings::Settings;
 use tokio::sync::Semaphore;
@@ -79,6 +79,9 @@ pub struct Authenticator {
     running: Arc<Semaphore>,
     waiting: Semaphore,
     remembered: Mutex<HashMap<String, Remembered>>,
+    /// What checks work in, kept from one to the next: as many pieces as there are checks at once. An allocator would
+    /// keep a piece for each thread that ever checked a password, and one peer with wrong ones could make that many.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     key: hmac::Key,
     decoy: String,
 }
@@ -105,6 +108,7 @@ impl Authenticator {
             running: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
             waiting: Semaphore::new(CHECKS_WAITING_MAX),
             remembered: Mutex::new(HashMap::new()),
+            memory: Arc::default(),
             key,
             decoy,
         })
@@ -133,9 +137,13 @@ impl Authenticator {
             return Checked::Busy;
         };
         let password = password.to_owned();
+        let memory = self.memory.clone();
         let right = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            verify(&hash, &password)
+            let mut piece = memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let right = verify(&hash, &password, &mut piece);
+            memory.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+            right
         })
         .await
         .unwrap_or(false);
@@ -157,7 +165,7 @@ impl Authenticator {
     }
 
     fn remembers(&self, name: &str, tag: &hmac::Tag) -> bool {
-        let remembered = self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.get(name).is_some_and(|entry| {
             entry.until > Instant::now()
                 && constant_time::verify_slices_are_equal(entry.tag.as_ref(), tag.as_ref()).is_ok()
@@ -166,7 +174,7 @@ impl Authenticator {
 
     fn remember(&self, name: &str, tag: hmac::Tag) {
         let now = Instant::now();
-        let mut remembered = self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= REMEMBERED_MAX {
             remembered.retain(|_, entry| entry.until > now);
         }
@@ -176,21 +184,90 @@ impl Authenticator {
     }
 }
 
-fn verify(hash: &str, password: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+/// Whether the password is the one of a PHC string. Works in `memory`, whatever is left in there, and lets it grow to what
+/// the hash asks for.
+fn verify(hash: &str, password: &str, memory: &mut Vec<Block>) -> bool {
+    let Ok(stored) = PasswordHash::new(hash) else { return false };
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else { return false };
+    let version = stored.version.map_or(Ok(Version::default()), Version::try_from);
+    let (Ok(algorithm), Ok(version), Ok(params)) =
+        (Algorithm::try_from(stored.algorithm.as_str()), version, Params::try_from(&stored))
+    else {
+        return false;
+    };
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::new());
+    }
+    let mut output = vec![0; expected.as_bytes().len()];
+    Argon2::new(algorithm, version, params)
+        .hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut memory[..blocks])
+        .is_ok_and(|()| constant_time::verify_slices_are_equal(&output, expected.as_bytes()).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::CustomizedPasswordHasher;
+    use gatepost_policy::settings::{Defaults, parse};
+
     use super::*;
 
     #[test]
     fn a_hash_is_argon2id_and_accepts_only_its_password() {
         let hash = hash_password("correct horse").expect("randomness");
         assert!(hash.starts_with("$argon2id$"), "{hash}");
-        assert!(verify(&hash, "correct horse"));
-        assert!(!verify(&hash, "correct house"));
-        assert!(!verify("not a hash", "correct horse"));
+        let memory = &mut Vec::new();
+        assert!(verify(&hash, "correct horse", memory));
+        assert!(!verify(&hash, "correct house", memory));
+        assert!(!verify("not a hash", "correct horse", memory));
+    }
+
+    #[test]
+    fn hashes_of_any_cost_and_kind_are_checked_in_memory_that_was_used_before() {
+        let memory = &mut vec![Block::new(); 100];
+        memory.fill_with(|| {
+            let mut block = Block::new();
+            block.as_mut().fill(u64::MAX);
+            block
+        });
+        for (kind, version, m, t, p) in [
+            ("argon2id", 0x13, 256, 2, 1),
+            ("argon2id", 0x13, 8, 1, 1),
+            ("argon2i", 0x13, 64, 3, 2),
+            ("argon2d", 0x10, 64, 2, 4),
+        ] {
+            let params = Params::new(m, t, p, None).expect("legal parameters");
+            let hash = Argon2::default()
+                .hash_password_customized(b"correct horse", b"some salt", Some(kind), Some(version), params)
+                .expect("legal parameters")
+                .to_string();
+            assert!(verify(&hash, "correct horse", memory), "{hash}");
+            assert!(!verify(&hash, "correct house", memory), "{hash}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn checks_share_as_little_memory_as_there_are_checks_at_once() {
+        let params = Params::new(64, 1, 1, None).expect("legal parameters");
+        let hash = Argon2::from(params).hash_password(b"correct horse").expect("randomness").to_string();
+        let defaults = Defaults { host_name: "mail.contoso.com".to_owned(), data_dir: "data".into() };
+        let document = "[[user]]\nname = \"alice\"\naddresses = [\"alice@contoso.com\"]\n";
+        let settings = Arc::new(parse(document, &defaults).expect("a legal document"));
+        let authenticator = Arc::new(Authenticator::new().expect("randomness"));
+        let checks: Vec<_> = (0..8)
+            .map(|i| {
+                let (authenticator, settings) = (authenticator.clone(), settings.clone());
+                let credentials = Credentials::new([("alice".to_owned(), hash.clone())]);
+                tokio::spawn(async move {
+                    authenticator.check(&settings, &credentials, "alice", &format!("wrong {i}")).await
+                })
+            })
+            .collect();
+        for check in checks {
+            assert_eq!(check.await.expect("no panic"), Checked::Wrong);
+        }
+        let memory = authenticator.memory.lock().expect("nobody panics with the lock");
+        assert!((1..=CHECKS_AT_ONCE).contains(&memory.len()), "{} pieces", memory.len());
     }
 
     #[test]
