@@ -15,7 +15,7 @@ use crate::listing::{
     Counters, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
     QueuedRecipient, RemoveError, Status, Which,
 };
-use crate::queue::{DeliveryQueue, Entry, Snapshot};
+use crate::queue::{DeliveryQueue, Entry, QueueKey, Snapshot};
 use crate::report::{self, Attempt};
 use crate::state::{Running, read};
 
@@ -158,7 +158,10 @@ impl Places {
         for queue in running.queues.all() {
             let next_hop: Arc<str> = queue.key.to_string().into();
             let error = queue.snapshot().last_error;
+            // What has no way out is not tried at a time: it is given up then.
+            let is_tried = queue.key != QueueKey::Unreachable;
             queue.for_each(|entry, due_ms| {
+                let due_ms = due_ms.filter(|_| is_tried);
                 if wanted(entry) {
                     let place = Place { next_hop: next_hop.clone(), error: error.clone(), due_ms };
                     places.extend(entry.recipients.as_slice().iter().map(|index| ((entry.id, *index), place.clone())));

@@ -31,6 +31,20 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
+/// The next step for an administrator whose listener does not open; empty where there is none to name.
+pub fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another program listens there: `ss -ltnp` shows which)",
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            " (this machine does not have that address: `ip address` lists those it has)"
+        }
+        _ => "",
+    }
+}
+
 /// Opens one listening socket. IPv6 sockets are V6ONLY: `[::]:25` and `0.0.0.0:25` are two bindings.
 pub fn open(listener: Listener) -> Result<TcpListener, ListenError> {
     let address = listener.address;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::authenticate::Credentials;
 use crate::categorize;
 use crate::clock::now_ms;
-use crate::listen::{ListenError, Listeners};
+use crate::listen::{self, ListenError, Listeners};
 use crate::state::{Revision, Running};
 use crate::tls;
 
@@ -31,7 +31,7 @@ pub struct Applied {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A listener could not be opened.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", listen::hint(*address, source))]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -20,7 +20,7 @@ use crate::categorize::{self, Unrouted};
 use crate::clock::now_ms;
 use crate::control::Control;
 use crate::deliver;
-use crate::listen::{ListenError, Listeners};
+use crate::listen::{self, ListenError, Listeners};
 use crate::queue::Queues;
 use crate::state::{Parts, Revision, Running};
 use crate::tls::{self, TlsError};
@@ -54,7 +54,7 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A listener could not be opened.
-    #[error("cannot listen on {address}: {source}{}", hint(*address, source))]
+    #[error("cannot listen on {address}: {source}{}", listen::hint(*address, source))]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -64,20 +64,6 @@ pub enum StartError {
     /// The system gives no thread, no randomness or the like.
     #[error("the system refuses what the server needs: {0}")]
     System(#[from] io::Error),
-}
-
-/// The next step for an administrator whose listener does not open.
-fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => " (another program listens there: `ss -ltnp` shows which)",
-        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
-            " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            " (this machine does not have that address: `ip address` lists those it has)"
-        }
-        _ => "",
-    }
 }
 
 impl From<ListenError> for StartError {
@@ -148,8 +134,12 @@ impl Transport {
         for task in &self.tasks {
             task.abort();
         }
-        let spool = running.spool.clone();
-        if tokio::task::spawn_blocking(move || spool.close()).await.is_err() {
+        let (spool, transcripts) = (running.spool.clone(), running.transcripts.clone());
+        let close = move || {
+            spool.close();
+            transcripts.flush();
+        };
+        if tokio::task::spawn_blocking(close).await.is_err() {
             tracing::error!("closing the spool failed by a fault of ours");
         }
     }
