@@ -19,6 +19,8 @@ pub mod directory;
 pub mod accepted_domain;
 pub mod refusal;
 pub mod access_entry;
+pub mod public_address;
+pub mod address_set;
 
 pub use refusal::Refusal;
 pub use settings::Settings;

@@ -17,7 +17,7 @@ pub mod selector;
 pub mod remote_range;
 
 pub use remote_range::{RangeError, RemoteRange};
-pub use selector::{Selector, select};
+pub use selector::{Segment, Selector, select};
 
 /// One flag of `auth_mechanism` (fact sheet section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

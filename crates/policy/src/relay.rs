@@ -33,6 +33,20 @@ pub enum Reason<'a> {
     AnyRecipient,
 }
 
+/// How far the recipients of a principal may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// In accepted domains only.
+    AcceptedDomains,
+    /// Anywhere: the principal relays.
+    AnyRecipient,
+}
+
+/// How far `rights` reach; the part of the decision that does not depend on the recipient.
+pub fn reach(rights: Rights) -> Reach {
+    if rights.contains(Right::AcceptAnyRecipient) { Reach::AnyRecipient } else { Reach::AcceptedDomains }
+}
+
 /// Decides whether the recipient is accepted. A recipient in an authoritative domain must exist, whatever the rights.
 pub fn decide<'a>(question: &Question<'a>) -> Result<Reason<'a>, Refusal> {
     let Question { rights, forward_path, settings } = *question;
@@ -43,5 +57,8 @@ pub fn decide<'a>(question: &Question<'a>) -> Result<Reason<'a>, Refusal> {
         let known = accepted.kind != DomainKind::Authoritative || settings.directory.find(forward_path).is_some();
         return if known { Ok(Reason::AcceptedDomain(accepted)) } else { Err(Refusal::RecipientNotFound) };
     }
-    if rights.contains(Right::AcceptAnyRecipient) { Ok(Reason::AnyRecipient) } else { Err(Refusal::UnableToRelay) }
+    match reach(rights) {
+        Reach::AnyRecipient => Ok(Reason::AnyRecipient),
+        Reach::AcceptedDomains => Err(Refusal::UnableToRelay),
+    }
 }

@@ -32,28 +32,51 @@ pub enum Reason {
     AnySender,
 }
 
-/// Decides whether the principal may use the reverse-path. That it may submit at all was `permission::may_submit`'s.
+/// Whose addresses a principal may use, beside the null reverse-path and, for a user, the user's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// None.
+    OwnAddresses,
+    /// Every address outside our authoritative domains.
+    OutsideOurDomains,
+    /// Every address, ours too.
+    AnyAddress,
+}
+
+/// Whose addresses `principal` may use with `rights`; the part of the decision that does not depend on the address.
 ///
 /// A user may use its own addresses, and with Accept-Any-Sender every address. Whoever is no user needs
 /// Accept-Any-Sender for every address, and for those in our authoritative domains
 /// Accept-Authoritative-Domain-Sender too.
+pub fn scope(rights: Rights, principal: &Principal) -> Scope {
+    let any_sender = rights.contains(Right::AcceptAnySender);
+    let is_user = matches!(principal, Principal::User(_));
+    match any_sender {
+        false => Scope::OwnAddresses,
+        true if is_user || rights.contains(Right::AcceptAuthoritativeDomainSender) => Scope::AnyAddress,
+        true => Scope::OutsideOurDomains,
+    }
+}
+
+/// Decides whether the principal may use the reverse-path. That it may submit at all was `permission::may_submit`'s.
 pub fn decide(question: &Question<'_>) -> Result<Reason, Refusal> {
     let Question { rights, principal, reverse_path, settings } = *question;
     let ReversePath::Mailbox(sender) = reverse_path else {
         return Ok(Reason::NullReversePath);
     };
-    let any_sender = rights.contains(Right::AcceptAnySender);
-    if let Principal::User(name) = principal {
-        let own = settings.find_user(name).is_some_and(|user| user.owns(sender));
-        return match (own, any_sender) {
-            (true, _) => Ok(Reason::OwnAddress),
-            (false, true) => Ok(Reason::AnySender),
-            (false, false) => Err(Refusal::SendAsDenied),
-        };
+    if let Principal::User(name) = principal
+        && settings.find_user(name).is_some_and(|user| user.owns(sender))
+    {
+        return Ok(Reason::OwnAddress);
     }
-    let ours = settings.domains.is_authoritative(sender.domain());
-    if any_sender && (!ours || rights.contains(Right::AcceptAuthoritativeDomainSender)) {
-        return Ok(Reason::AnySender);
+    let permitted = match scope(rights, principal) {
+        Scope::OwnAddresses => false,
+        Scope::OutsideOurDomains => !settings.domains.is_authoritative(sender.domain()),
+        Scope::AnyAddress => true,
+    };
+    match permitted {
+        true => Ok(Reason::AnySender),
+        false if principal.is_anonymous() => Err(Refusal::AnonymousSendAsDenied),
+        false => Err(Refusal::SendAsDenied),
     }
-    Err(if principal.is_anonymous() { Refusal::AnonymousSendAsDenied } else { Refusal::SendAsDenied })
 }

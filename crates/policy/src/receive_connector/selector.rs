@@ -15,13 +15,8 @@ use super::{ReceiveConnector, wildcard_of};
 /// wildcard, as it does between sockets: where one exists, connectors on the wildcard are no candidates. `None`: nobody
 /// is to be heard from there.
 pub fn select(selector: &Selector, local: SocketAddr, peer: IpAddr) -> Option<&Arc<ReceiveConnector>> {
-    let peer = peer.to_canonical();
-    let address = local.ip().to_canonical();
-    let table = selector
-        .bindings
-        .get(&(address, local.port()))
-        .or_else(|| selector.bindings.get(&(wildcard_of(address), local.port())))?;
-    let owner = match peer {
+    let table = selector.table(local)?;
+    let owner = match peer.to_canonical() {
         IpAddr::V4(v4) => table.v4.find(v4.into()),
         IpAddr::V6(v6) => table.v6.find(v6.into()),
     }?;
@@ -57,6 +52,39 @@ impl Selector {
             .collect();
         Selector { connectors: connectors.to_vec(), bindings }
     }
+
+    /// Every local address and port that an enabled connector is bound to, IPv4 first, in order.
+    pub fn bindings(&self) -> Vec<SocketAddr> {
+        let mut bindings: Vec<_> = self.bindings.keys().map(|(ip, port)| SocketAddr::new(*ip, *port)).collect();
+        bindings.sort();
+        bindings
+    }
+
+    /// What [`select`] answers for every peer of `local`'s family, as ascending runs of addresses. Peers of the other
+    /// family cannot come to `local`.
+    pub fn segments(&self, local: SocketAddr) -> Vec<Segment> {
+        let Some(table) = self.table(local) else { return Vec::new() };
+        match local.ip().to_canonical() {
+            IpAddr::V4(_) => table.v4.runs(u32::MAX),
+            IpAddr::V6(_) => table.v6.runs(u128::MAX),
+        }
+    }
+
+    fn table(&self, local: SocketAddr) -> Option<&Table> {
+        let address = local.ip().to_canonical();
+        self.bindings.get(&(address, local.port())).or_else(|| self.bindings.get(&(wildcard_of(address), local.port())))
+    }
+}
+
+/// A run of addresses of one family that all have the same connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The lowest address, as a number within its family.
+    pub first: u128,
+    /// The highest address.
+    pub last: u128,
+    /// The connector's place in the list that the selector was made of.
+    pub connector: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +110,7 @@ struct Segments<K> {
     owners: Vec<u32>,
 }
 
-impl<K: Copy + Ord + TryFrom<u128>> Segments<K> {
+impl<K: Copy + Ord + TryFrom<u128> + Into<u128>> Segments<K> {
     fn new(ranges: &[Owned]) -> Segments<K> {
         // At each address where a range begins or has just ended, the smallest of those that are open owns what
         // follows. Ends come before beginnings at the same address; their order among themselves does not matter.
@@ -118,6 +146,13 @@ impl<K: Copy + Ord + TryFrom<u128>> Segments<K> {
         segments.firsts.shrink_to_fit();
         segments.owners.shrink_to_fit();
         segments
+    }
+
+    fn runs(&self, max: K) -> Vec<Segment> {
+        let ends = self.firsts.iter().skip(1).map(|first| (*first).into() - 1).chain([max.into()]);
+        let runs = self.firsts.iter().zip(ends).zip(&self.owners).filter(|(_, owner)| **owner != NOBODY);
+        runs.map(|((first, last), owner)| Segment { first: (*first).into(), last, connector: *owner as usize })
+            .collect()
     }
 
     fn find(&self, address: K) -> Option<u32> {
