@@ -84,7 +84,11 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
             }
         }
         let handshake = tokio::time::timeout(HANDSHAKE_MAX, revision.tls.accept(socket));
-        let mut stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let mut stream = tokio::select! {
+            handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+            // There is no transaction yet that could end.
+            _ = stop.wait_for(|stops| *stops) => return Ok(()),
+        };
         visit.tls_started(crate::tls::parameters(stream.get_ref().1));
         if !implicit_tls {
             session.tls_started(Instant::now(), visit.profile());

@@ -70,6 +70,18 @@ fn a_peer_that_sends_all_at_once_and_half_closes_gets_every_reply() {
 }
 
 #[test]
+fn a_handshake_that_gets_nowhere_does_not_hold_up_the_end() {
+    let mut site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let mut client = site.client(HOST_2);
+    assert_eq!(client.command("STARTTLS").code(), 220);
+    site.server.terminate();
+    client.expect_closed();
+    assert!(site.server.wait().success());
+    let log = site.server.log();
+    assert!(!log.contains("cut off"), "{log}");
+}
+
+#[test]
 fn a_peer_that_vanishes_in_the_middle_of_its_content_leaves_nothing() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
     let mut client = site.client(HOST_2);
