@@ -6,6 +6,7 @@
 
 pub mod relay;
 pub mod sender;
+pub mod reserved_domain;
 pub mod route;
 pub mod notify;
 pub mod settings;

@@ -1,8 +1,10 @@
 //! Step 4 of 9 - permit: the limits of a receive connector (fact sheet sections 5.1 and 5.2).
 //!
-//! Takes a connector and counts, hands on yes or the refusal. Counts nothing itself.
+//! Takes a connector and counts, hands on yes or the refusal. Counts nothing itself and reads no clock.
 
-use crate::access_entry::{Right, Rights};
+use std::time::{Duration, Instant};
+
+use crate::access_entry::{Principal, Right, Rights};
 use crate::receive_connector::ReceiveConnector;
 use crate::refusal::Refusal;
 
@@ -58,6 +60,40 @@ pub fn hops(connector: &ReceiveConnector, received_count: usize, received_local_
         return Err(Refusal::TooManyHops);
     }
     Ok(())
+}
+
+/// Whether one more message is taken now from a user or address whose earlier ones are paid for until `paid_until`
+/// (`None`: long ago, or never seen); if so, until when they are with this one. What is paid for until the past may be
+/// forgotten.
+///
+/// Each message pays for a minute divided by the limit, and nobody pays for more than a minute ahead: as many messages
+/// as the limit says may come at once, and from then on one whenever the oldest is paid off (fact sheet section 5.2).
+pub fn message_rate(limit: u32, paid_until: Option<Instant>, now: Instant) -> Result<Instant, Refusal> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let limit = limit.max(1);
+    let share = MINUTE / limit;
+    let paid_until = paid_until.map_or(now, |paid_until| paid_until.max(now)) + share;
+    // Not a whole minute: the shares are rounded down, and together they are to be the limit exactly.
+    if paid_until > now + share * limit { Err(Refusal::MessageRateExceeded) } else { Ok(paid_until) }
+}
+
+/// What is about to be said to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// A reply with this code.
+    Reply(u16),
+    /// That a logon failed.
+    LogonFailed,
+}
+
+/// How long something is held back before the peer hears it, so that trying addresses and passwords is slow (fact sheet
+/// section 3.7): failed logons, and negative replies to whoever is nobody. Not at all: zero.
+pub fn tarpit(connector: &ReceiveConnector, principal: &Principal, saying: Saying) -> Duration {
+    match (saying, principal) {
+        (Saying::LogonFailed, _) => connector.auth_tarpit_interval,
+        (Saying::Reply(500..), Principal::Anonymous) => connector.tarpit_interval,
+        (Saying::Reply(_), _) => Duration::ZERO,
+    }
 }
 
 /// Whether a session with that many protocol errors may go on.

@@ -132,6 +132,20 @@ pub enum ProtocolLoggingLevel {
     Verbose,
 }
 
+/// Whose messages `message_rate_limit` counts together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MessageRateSource {
+    /// Nobody's: there is no limit.
+    None,
+    /// Those of a user; of a sender address where nobody logged on.
+    User,
+    /// Those from an address.
+    #[default]
+    IpAddress,
+    /// Both, each for itself.
+    All,
+}
+
 /// A local address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -184,6 +198,10 @@ pub struct ReceiveConnector {
     pub max_inbound_connection_per_source: Option<u32>,
     /// 1 to 100, of the connections that are left.
     pub max_inbound_connection_percentage_per_source: u32,
+    /// Messages a minute, at least 1; see `limits::message_rate`.
+    pub message_rate_limit: Option<u32>,
+    /// Whose messages it counts together.
+    pub message_rate_source: MessageRateSource,
     /// See `limits::protocol_errors`.
     pub max_protocol_errors: Option<u32>,
     /// 0 to 10; 0 switches it off.
@@ -192,6 +210,10 @@ pub struct ReceiveConnector {
     pub connection_timeout: Duration,
     /// How long a silent peer is waited for; 1 second to 1 day.
     pub connection_inactivity_timeout: Duration,
+    /// How long a negative reply to an anonymous peer is held back; up to 10 minutes; see `limits::tarpit`.
+    pub tarpit_interval: Duration,
+    /// How long the reply to a failed logon is held back; up to 10 minutes.
+    pub auth_tarpit_interval: Duration,
     /// Whether the dialogue is recorded.
     pub protocol_logging_level: ProtocolLoggingLevel,
     /// EHLO shows PIPELINING.
@@ -214,6 +236,12 @@ pub struct ReceiveConnector {
     pub require_tls: bool,
     /// Whether EHLO and HELO need a domain.
     pub require_ehlo_domain: bool,
+    /// Whether recipients below `.test`, `.example`, `.invalid` and `.localhost` are refused; see `reserved_domain`.
+    pub reject_reserved_top_level_recipient_domains: bool,
+    /// Whether recipients in `example.com`, `example.net` and `example.org` are refused.
+    pub reject_reserved_second_level_recipient_domains: bool,
+    /// Whether recipients in a domain without a dot are refused.
+    pub reject_single_label_recipient_domains: bool,
     /// Given to addresses without a domain; an accepted domain.
     pub default_domain: Option<Domain>,
     /// Where its name stands in the settings document, in bytes.

@@ -36,6 +36,18 @@ pub enum Refusal {
     /// The recipient's domain is ours and the recipient is not in it.
     #[error("no such recipient in an authoritative domain")]
     RecipientNotFound,
+    /// The recipient's top-level domain is reserved, and the connector takes none such.
+    #[error("recipient domain is reserved: top level")]
+    ReservedTopLevelDomain,
+    /// The recipient's second-level domain is reserved, and the connector takes none such.
+    #[error("recipient domain is reserved: second level")]
+    ReservedSecondLevelDomain,
+    /// The recipient's domain has no dot, and the connector takes none such.
+    #[error("recipient domain is a single label")]
+    SingleLabelDomain,
+    /// More messages in a short time than the connector takes from one user or address.
+    #[error("message rate limit of the receive connector exceeded")]
+    MessageRateExceeded,
     /// More recipients than the connector takes for one message.
     #[error("too many recipients")]
     TooManyRecipients,
@@ -94,6 +106,14 @@ impl Refusal {
                 (5, 1, 10),
                 "RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
             ),
+            Refusal::ReservedTopLevelDomain => Reply::new(550, (5, 1, 4), "Recipient address reserved by RFC 2606"),
+            Refusal::ReservedSecondLevelDomain => Reply::new(550, (5, 1, 5), "Recipient address reserved by RFC 2606"),
+            Refusal::SingleLabelDomain => {
+                Reply::new(550, (5, 1, 6), "Recipient addresses in single label domains not accepted")
+            }
+            Refusal::MessageRateExceeded => {
+                Reply::new(421, (4, 4, 2), "Message submission rate for this client has exceeded the configured limit")
+            }
             Refusal::TooManyRecipients => Reply::new(452, (4, 5, 3), "Too many recipients"),
             Refusal::MessageTooLarge => Reply::new(552, (5, 3, 4), "Message size exceeds fixed maximum message size"),
             Refusal::HeaderTooLarge => Reply::new(552, (5, 3, 4), "Message header size exceeds fixed maximum size"),
@@ -117,6 +137,7 @@ impl Refusal {
             self,
             Refusal::TooManyConnections
                 | Refusal::TooManyConnectionsFromSource
+                | Refusal::MessageRateExceeded
                 | Refusal::TooManyProtocolErrors
                 | Refusal::TooManyLogonFailures
         )

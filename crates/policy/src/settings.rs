@@ -22,6 +22,7 @@ mod document;
 mod check;
 mod send_connectors;
 mod receive_connectors;
+mod usage;
 mod values;
 mod reader;
 mod syntax;

@@ -4,50 +4,46 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::Domain;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::reader::{Collector, Fields, Wrong, nearest, shown};
+use super::usage::{self, Usage};
 use super::values;
 use crate::accepted_domain::AcceptedDomains;
 use crate::access_entry::{Access, AccessEntry, PermissionGroup, PermissionGroups, Right, Rights, Source, Trustee};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::receive_connector::{
-    AuthMechanism, Binding, Mechanism, ProtocolLoggingLevel, RangeError, ReceiveConnector, RemoteRange, SizeEnabled,
+    AuthMechanism, Binding, Mechanism, MessageRateSource, ProtocolLoggingLevel, RangeError, ReceiveConnector,
+    RemoteRange, SizeEnabled,
 };
 
 const HEADER: &str = "[[receive_connector]]";
 const COUNT_MAX: u32 = i32::MAX as u32;
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
+const TARPIT_SECONDS_MAX: u64 = 10 * MINUTE;
 
-/// Exchange's properties that have no effect here yet.
+/// The rest of fact sheet section 1.2: Exchange's properties that have no effect here yet. None of them is taken, not
+/// even with its default: a setting without effect would only look like one.
 const PLANNED: &[&str] = &[
     "accept_consumer_mail",
     "advertise_client_settings",
-    "auth_tarpit_interval",
     "domain_secure_enabled",
     "enable_auth_gssapi",
     "extended_protection_policy",
     "live_credential_enabled",
     "long_addresses_enabled",
-    "max_acknowledgement_delay",
-    "message_rate_limit",
-    "message_rate_source",
     "orar_enabled",
     "proxy_enabled",
-    "reject_reserved_second_level_recipient_domains",
-    "reject_reserved_top_level_recipient_domains",
-    "reject_single_label_recipient_domains",
     "server",
     "service_discovery_fqdn",
     "suppress_x_anonymous_tls",
-    "tarpit_interval",
     "tls_certificate_name",
     "tls_domain_capabilities",
     "transport_role",
-    "usage",
 ];
 
 /// The groups that may be written. `Custom` is what Exchange reports, not what it takes.
@@ -67,6 +63,10 @@ const SIZES: &[(&str, SizeEnabled)] = &[
     ("Disabled", SizeEnabled::Disabled),
     ("EnabledWithoutValue", SizeEnabled::EnabledWithoutValue),
 ];
+
+/// `User` and `IPAddress` together are `All`.
+const RATE_SOURCES: &[(&str, MessageRateSource)] =
+    &[("User", MessageRateSource::User), ("IPAddress", MessageRateSource::IpAddress), ("All", MessageRateSource::All)];
 
 /// What the rest of the document says that connectors refer to. `None` where that part is wrong itself: what refers to
 /// it is not checked then.
@@ -88,20 +88,14 @@ pub(super) fn read<'t>(
     let name = fields.required("name", "write name = \"...\": it tells this connector from the others", |value| {
         values::name(value).map(str::to_owned)
     });
-    let bindings = fields.required_list(
-        "bindings",
-        "write where to listen, for example bindings = [\"0.0.0.0:25\", \"[::]:25\"]",
-        |value, _| values::binding(value),
-    );
-    let ranges = fields.required_list(
-        "remote_ip_ranges",
-        "write whom it is for, for example remote_ip_ranges = [\"192.168.2.55\", \"10.1.0.0/16\"]",
-        |value, span| range(values::string(value)?, span),
-    );
+    let preset = fields.optional("usage", values::choice(usage::USAGES)).unwrap_or(usage::CUSTOM);
+    let bindings = bindings(&mut fields, &preset);
+    let remote_ip_ranges = remote_ip_ranges(&mut fields, &preset);
     let mechanisms =
         flags(&mut fields, "auth_mechanism", &Mechanism::ALL.map(|mechanism| (mechanism.exchange_name(), mechanism)))
-            .unwrap_or_else(|| vec![Mechanism::Tls]);
-    let groups = flags(&mut fields, "permission_groups", &GROUPS).unwrap_or_default();
+            .unwrap_or_else(|| preset.auth_mechanism.to_vec());
+    let groups = flags(&mut fields, "permission_groups", &GROUPS)
+        .unwrap_or_else(|| preset.permission_groups.iter().copied().map(Some).collect());
     if groups.contains(&None) {
         fields.warning_at(
             "permission_groups",
@@ -111,7 +105,8 @@ pub(super) fn read<'t>(
     }
     let mut permission_groups = PermissionGroups::NONE;
     groups.into_iter().flatten().for_each(|group| permission_groups.insert(group));
-    let groups_span = fields.span_of("permission_groups");
+    let groups_from = if fields.is_given("permission_groups") { "permission_groups" } else { "usage" };
+    let groups_span = fields.span_of(groups_from);
     let mut entries: Vec<AccessEntry> = permission_groups
         .iter()
         .flat_map(PermissionGroup::entries)
@@ -129,9 +124,9 @@ pub(super) fn read<'t>(
         enabled: flag(&mut fields, "enabled", true),
         fqdn: fields.optional("fqdn", values::domain).unwrap_or_else(|| surroundings.server_name.clone()),
         banner: fields.optional("banner", values::banner),
-        bindings: bindings.into_iter().map(|(address, span)| Binding { address, span }).collect(),
+        bindings,
         implicit_tls: flag(&mut fields, "implicit_tls", false),
-        remote_ip_ranges: ranges.into_iter().map(|(range, _)| range).collect(),
+        remote_ip_ranges,
         auth_mechanism: AuthMechanism::of(&mechanisms),
         permission_groups,
         entries,
@@ -152,16 +147,22 @@ pub(super) fn read<'t>(
         max_inbound_connection_percentage_per_source: fields
             .optional("max_inbound_connection_percentage_per_source", values::number(1, 100))
             .unwrap_or(2),
+        message_rate_limit: fields
+            .optional("message_rate_limit", count(COUNT_MAX))
+            .unwrap_or(preset.message_rate_limit),
+        message_rate_source: rate_source(&mut fields).unwrap_or(preset.message_rate_source),
         max_protocol_errors: fields
             .optional("max_protocol_errors", values::number_or_unlimited(0, COUNT_MAX))
             .unwrap_or(Some(5)),
         max_logon_failures: fields.optional("max_logon_failures", values::number(0, 10)).unwrap_or(3),
         connection_timeout: fields
             .optional("connection_timeout", values::time_span(1, DAY))
-            .unwrap_or(std::time::Duration::from_secs(10 * MINUTE)),
+            .unwrap_or(Duration::from_secs(10 * MINUTE)),
         connection_inactivity_timeout: fields
             .optional("connection_inactivity_timeout", values::time_span(1, DAY))
-            .unwrap_or(std::time::Duration::from_secs(5 * MINUTE)),
+            .unwrap_or(Duration::from_secs(5 * MINUTE)),
+        tarpit_interval: tarpit(&mut fields, "tarpit_interval"),
+        auth_tarpit_interval: tarpit(&mut fields, "auth_tarpit_interval"),
         protocol_logging_level: fields
             .optional("protocol_logging_level", values::choice(LOGGING_LEVELS))
             .unwrap_or_default(),
@@ -175,11 +176,29 @@ pub(super) fn read<'t>(
         bare_linefeed_rejection_enabled: flag(&mut fields, "bare_linefeed_rejection_enabled", false),
         require_tls: flag(&mut fields, "require_tls", false),
         require_ehlo_domain: flag(&mut fields, "require_ehlo_domain", false),
+        reject_reserved_top_level_recipient_domains: flag(
+            &mut fields,
+            "reject_reserved_top_level_recipient_domains",
+            false,
+        ),
+        reject_reserved_second_level_recipient_domains: flag(
+            &mut fields,
+            "reject_reserved_second_level_recipient_domains",
+            false,
+        ),
+        reject_single_label_recipient_domains: flag(&mut fields, "reject_single_label_recipient_domains", false),
         default_domain: fields.optional("default_domain", values::domain),
         span: fields.span_of("name"),
     };
     check_authentication(&mut fields, &connector);
     check_the_rest(&mut fields, &connector, surroundings);
+    if fields.optional("max_acknowledgement_delay", values::time_span(0, DAY)).is_some() {
+        fields.warning_at(
+            "max_acknowledgement_delay",
+            "`max_acknowledgement_delay` is ignored, as by Exchange since 2013: a message is on disk before it is acknowledged",
+            "leave it out",
+        );
+    }
     fields.finish(PLANNED);
     connector
 }
@@ -229,8 +248,9 @@ fn check_authentication(fields: &mut Fields<'_, '_, '_>, connector: &ReceiveConn
             "write [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"] unless a device cannot do TLS",
         );
     }
-    for mechanism in [Mechanism::Integrated, Mechanism::ExchangeServer].into_iter().filter(|mechanism| has(*mechanism))
-    {
+    let written = |mechanism: &Mechanism| fields.is_given(KEY) && has(*mechanism);
+    let not_offered: Vec<_> = [Mechanism::Integrated, Mechanism::ExchangeServer].into_iter().filter(written).collect();
+    for mechanism in not_offered {
         fields.warning_at(
             KEY,
             format!("`{}` is not offered to peers yet", mechanism.exchange_name()),
@@ -295,6 +315,51 @@ fn check_the_rest(fields: &mut Fields<'_, '_, '_>, connector: &ReceiveConnector,
 fn repeated(fields: &mut Fields<'_, '_, '_>, key: &str, span: Range<usize>, first: Range<usize>) {
     let message = format!("`{key}` already holds this");
     fields.collector.error_between(span, message, "remove one of the two", (first, "it is already here"));
+}
+
+fn bindings(fields: &mut Fields<'_, '_, '_>, preset: &Usage) -> Vec<Binding> {
+    const KEY: &str = "bindings";
+    const REMEDY: &str = "write where to listen, for example bindings = [\"0.0.0.0:25\", \"[::]:25\"]";
+    if let Some(texts) = preset.bindings.filter(|_| !fields.is_given(KEY)) {
+        fields.value(KEY);
+        let address = |text: &&str| text.parse().expect("a preset is a list of addresses");
+        return texts.iter().map(|text| Binding { address: address(text), span: fields.span_of("usage") }).collect();
+    }
+    let read = |value: &DeValue<'_>, _| values::binding(value);
+    // A usage that cannot be read might have said it.
+    let bindings = match fields.is_bad("usage") {
+        true => fields.list(KEY, read).unwrap_or_default(),
+        false => fields.required_list(KEY, REMEDY, read),
+    };
+    bindings.into_iter().map(|(address, span)| Binding { address, span }).collect()
+}
+
+fn remote_ip_ranges(fields: &mut Fields<'_, '_, '_>, preset: &Usage) -> Vec<RemoteRange> {
+    const KEY: &str = "remote_ip_ranges";
+    const REMEDY: &str = "write whom it is for, for example remote_ip_ranges = [\"192.168.2.55\", \"10.1.0.0/16\"]";
+    if let Some(texts) = preset.remote_ip_ranges.filter(|_| !fields.is_given(KEY)) {
+        fields.value(KEY);
+        let span = fields.span_of("usage");
+        let range = |text: &&str| RemoteRange::parse(text, span.clone()).expect("a preset is a list of ranges");
+        return texts.iter().map(range).collect();
+    }
+    let read = |value: &DeValue<'_>, span| range(values::string(value)?, span);
+    let ranges = match fields.is_bad("usage") {
+        true => fields.list(KEY, read).unwrap_or_default(),
+        false => fields.required_list(KEY, REMEDY, read),
+    };
+    ranges.into_iter().map(|(range, _)| range).collect()
+}
+
+/// `None` where the key is left out.
+fn rate_source(fields: &mut Fields<'_, '_, '_>) -> Option<MessageRateSource> {
+    let written = flags(fields, "message_rate_source", RATE_SOURCES)?;
+    let all = written.into_iter().reduce(|one, other| if one == other { one } else { MessageRateSource::All });
+    Some(all.unwrap_or(MessageRateSource::None))
+}
+
+fn tarpit(fields: &mut Fields<'_, '_, '_>, key: &'static str) -> Duration {
+    fields.optional(key, values::time_span(0, TARPIT_SECONDS_MAX)).unwrap_or(Duration::from_secs(5))
 }
 
 fn range(text: &str, span: Range<usize>) -> Result<RemoteRange, Wrong> {

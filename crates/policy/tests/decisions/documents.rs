@@ -221,8 +221,23 @@ fn each_mistake_is_told_once_and_in_words() {
         (receive("size_enabled = \"Enable\""), "`size_enabled`: there is no `Enable`", "did you mean `Enabled`?"),
         (receive("banner = \"hello\""), "`banner`: a banner starts with 220", "write \"220 hello\""),
         (receive("banner = \"220 a\\r\\nb\""), "`banner`: the banner is not one line", "write one line"),
-        (receive("tarpit_interval = \"00:00:05\""), "`tarpit_interval` in [[receive_connector]] is not", "remove it"),
-        (receive("message_rate_limit = 5"), "`message_rate_limit` in [[receive_connector]] is not", "remove it"),
+        (
+            receive("tarpit_interval = \"00:10:01\""),
+            "`tarpit_interval`: 00:10:01 is out of bounds",
+            "write a time span",
+        ),
+        (receive("message_rate_limit = 0"), "`message_rate_limit`: 0 is out of bounds", "write a whole number from 1"),
+        (
+            receive("message_rate_source = \"IpAdress\""),
+            "`message_rate_source`: there is no `IpAdress`",
+            "did you mean `IPAddress`?",
+        ),
+        (receive("usage = \"Clients\""), "`usage`: there is no `Clients`", "did you mean `Client`?"),
+        (
+            receive("usage = \"Client\"").replace("remote_ip_ranges = [\"10.0.0.1\"]", ""),
+            "[[receive_connector]] has no `remote_ip_ranges`",
+            "write whom",
+        ),
         (
             receive("auth_mechanism = [\"TLS\", \"BasicAuthRequiresTls\", \"BasicAuth\"]"),
             "`auth_mechanism`: there is no `BasicAuthRequiresTls`",

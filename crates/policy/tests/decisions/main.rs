@@ -6,6 +6,7 @@ mod selection;
 mod senders;
 mod routes;
 mod limits;
+mod connector_properties;
 mod retries;
 mod documents;
 mod document;
