@@ -275,8 +275,14 @@ impl Session {
         [silence, self.end_of_time()].into_iter().flatten().min()
     }
 
-    /// When the session has to be over, however busy it is.
-    fn end_of_time(&self) -> Option<Instant> {
+    /// The caller has kept what we said to itself until now: only from here on is the peer silent. The session's whole
+    /// time goes on meanwhile.
+    pub fn held_back(&mut self, now: Instant) {
+        self.last_heard = now;
+    }
+
+    /// When the session has to be over, however busy it is; `None` where that is beyond what the clock can tell.
+    pub fn end_of_time(&self) -> Option<Instant> {
         self.started.checked_add(self.profile.total)
     }
 
@@ -752,6 +758,19 @@ mod tests {
         session.timeout(seconds(1000));
         session.answer(seconds(60), Answer::Accept);
         assert_eq!(session.deadline(), Some(seconds(70)));
+    }
+
+    #[test]
+    fn a_peer_is_not_silent_while_its_reply_is_held_back_but_the_whole_time_goes_on() {
+        let (mut session, now) = session_at_rest();
+        let seconds = |n| now + Duration::from_secs(n);
+        session.receive(now, b"MAIL FROM:<>\r\n");
+        session.answer(now, Answer::Refuse(Reply::new(550, (5, 7, 1), "no")));
+        session.receive(now, b"");
+        session.held_back(seconds(30));
+        assert_eq!((session.deadline(), session.end_of_time()), (Some(seconds(40)), Some(seconds(600))));
+        session.held_back(seconds(595));
+        assert_eq!(session.deadline(), Some(seconds(600)));
     }
 
     #[test]
