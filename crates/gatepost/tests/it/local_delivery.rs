@@ -47,6 +47,20 @@ fn one_message_reaches_local_and_outside_recipients_once_each() {
 }
 
 #[test]
+fn a_mailbox_gets_one_copy_however_often_and_by_whichever_name_it_is_asked_for() {
+    let settings = CONTOSO.replace("[server]", "[server]\npostmaster = \"bob@contoso.com\"");
+    let site = Site::start(&[&settings, OPEN_TO_TESTS]);
+    let mut names = vec!["bob@contoso.com"; 50];
+    names.extend(["BOB@contoso.com", "\"b\\ob\"@Contoso.com", "postmaster@contoso.com", "Postmaster"]);
+    let reply = site.client(HOST_2).submit("<a@x.net>", &names, &message("once", "x"));
+    assert_eq!(reply.code(), 250, "{reply}");
+    wait::until("everything is at its end", || {
+        (site.installation.json(&["status"])["spool"]["messages"] == 0).then_some(())
+    });
+    assert_eq!(site.wait_for_mail("bob@contoso.com", 1).len(), 1);
+}
+
+#[test]
 fn mail_to_postmaster_is_kept_even_without_a_mailbox_of_that_name() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
     site.client(HOST_2).submit("<>", &["Postmaster"], &message("help", "x"));

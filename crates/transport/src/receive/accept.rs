@@ -60,7 +60,7 @@ impl Visit {
 
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
-        let Some(Transaction { mail, recipients, incoming: Some(incoming) }) = self.transaction.take() else {
+        let Some(Transaction { mail, recipients, incoming: Some(incoming), .. }) = self.transaction.take() else {
             return Answer::Refuse(OUT_OF_STEP);
         };
         let Incoming { staged, scanner, bytes, fault } = incoming;

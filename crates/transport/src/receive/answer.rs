@@ -3,6 +3,8 @@
 //! Takes what the peer said, hands on the engine's [`Answer`]. Every yes and no comes from one function of `policy`;
 //! this file only carries facts there and verdicts back.
 
+use std::collections::HashSet;
+
 use gatepost_mail::{Recipient, Reply, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::receive_connector::ReceiveConnector;
@@ -129,7 +131,7 @@ impl Visit {
         if let Err(refusal) = decided {
             return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal);
         }
-        self.transaction = Some(Transaction { mail, recipients: Vec::new(), incoming: None });
+        self.transaction = Some(Transaction { mail, recipients: Vec::new(), folders: HashSet::new(), incoming: None });
         Answer::Accept
     }
 
@@ -142,6 +144,13 @@ impl Visit {
         });
         if let Err(refusal) = decided {
             return self.refuse("RCPT", &mailbox.to_string(), refusal);
+        }
+        // A mailbox here gets one copy, however often and by whichever of its names it was asked for: otherwise a single
+        // message could fill the disk.
+        if let Some(local) = settings.directory.resolve(&mailbox, &settings.domains)
+            && !transaction.folders.insert(local.folder.clone())
+        {
+            return Answer::Accept;
         }
         transaction.recipients.push(Recipient {
             mailbox,

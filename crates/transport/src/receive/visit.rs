@@ -1,5 +1,6 @@
 //! What is known of one connection while it lasts: who the peer is, what it may, and the transaction it has open.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Transaction {
     pub mail: MailCommand,
     /// Whom RCPT was accepted for.
     pub recipients: Vec<Recipient>,
+    /// The folders of those that have their mailbox here.
+    pub folders: HashSet<Box<str>>,
     /// The content, once it has begun.
     pub incoming: Option<Incoming>,
 }
