@@ -61,6 +61,21 @@ fn a_mailbox_gets_one_copy_however_often_and_by_whichever_name_it_is_asked_for()
 }
 
 #[test]
+fn a_maildir_that_lost_a_folder_is_made_whole() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let mut client = site.client(HOST_2);
+    client.submit("<a@x.net>", &["bob@contoso.com"], &message("first", "x"));
+    site.wait_for_mail("bob@contoso.com", 1);
+    let maildir = site.installation.data_dir().join("mailboxes").join("bob@contoso.com");
+    for (folder, mails) in [("tmp", 2), ("cur", 3)] {
+        std::fs::remove_dir(maildir.join(folder)).expect("it is there, and empty");
+        client.submit("<a@x.net>", &["bob@contoso.com"], &message("next", "x"));
+        site.wait_for_mail("bob@contoso.com", mails);
+        assert!(maildir.join(folder).is_dir(), "{folder}");
+    }
+}
+
+#[test]
 fn mail_to_postmaster_is_kept_even_without_a_mailbox_of_that_name() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
     site.client(HOST_2).submit("<>", &["Postmaster"], &message("help", "x"));

@@ -68,11 +68,7 @@ pub async fn work(worker: &Worker) {
 /// The name is made of the queue id and the recipient's number, so that an attempt repeated after a crash replaces its
 /// own file instead of adding another.
 fn deliver(maildir: &Path, message: &Message, index: u32, recipient: &Mailbox, host: &str) -> io::Result<()> {
-    let mut folders = fs::DirBuilder::new();
-    folders.recursive(true).mode(0o700);
-    for folder in ["tmp", "new", "cur"] {
-        folders.create(maildir.join(folder))?;
-    }
+    make_folders(maildir)?;
     let seconds = message.envelope.arrival.time_ms / 1000;
     let milliseconds = message.envelope.arrival.time_ms % 1000;
     let host = host.replace(['/', ':'], "_");
@@ -85,6 +81,23 @@ fn deliver(maildir: &Path, message: &Message, index: u32, recipient: &Mailbox, h
         return Err(error);
     }
     File::open(maildir.join("new"))?.sync_all()
+}
+
+/// Makes what is missing of a Maildir. A new one is flushed together with the two folders above it before it is used:
+/// mail is no safer than the folder that holds it. `cur` comes last and says that this was done.
+fn make_folders(maildir: &Path) -> io::Result<()> {
+    let mut folders = fs::DirBuilder::new();
+    folders.recursive(true).mode(0o700);
+    for folder in ["tmp", "new"] {
+        folders.create(maildir.join(folder))?;
+    }
+    if !maildir.join("cur").is_dir() {
+        for folder in maildir.ancestors().take(3) {
+            File::open(folder)?.sync_all()?;
+        }
+        folders.create(maildir.join("cur"))?;
+    }
+    Ok(())
 }
 
 fn write_message(file: File, message: &Message, recipient: &Mailbox) -> io::Result<()> {
