@@ -27,7 +27,8 @@ const fn v4(a: u8, b: u8, c: u8, d: u8) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
-const fn v6(a: u16, b: u16, c: u16, d: u16, e: u16, f: u16, g: u16, h: u16) -> Ipv6Addr {
+const fn v6(groups: [u16; 8]) -> Ipv6Addr {
+    let [a, b, c, d, e, f, g, h] = groups;
     Ipv6Addr::new(a, b, c, d, e, f, g, h)
 }
 
@@ -58,36 +59,36 @@ const V4: &[Block<Ipv4Addr>] = &[
 
 /// The IPv6 registry without the blocks of [`HOLDING_V4`], and multicast.
 const V6: &[Block<Ipv6Addr>] = &[
-    (v6(0, 0, 0, 0, 0, 0, 0, 0), 128, false, "RFC 4291 section 2.5.2: unspecified"),
-    (v6(0, 0, 0, 0, 0, 0, 0, 1), 128, false, "RFC 4291 section 2.5.3: loopback"),
-    (v6(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48, false, "RFC 8215: local translation"),
-    (v6(0x100, 0, 0, 0, 0, 0, 0, 0), 64, false, "RFC 6666: discard-only"),
-    (v6(0x100, 0, 0, 1, 0, 0, 0, 0), 64, false, "RFC 9780: dummy prefix"),
-    (v6(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, false, "RFC 2928: protocol assignments"),
-    (v6(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, true, "RFC 4380, RFC 8190: Teredo, reachability left open"),
-    (v6(0x2001, 1, 0, 0, 0, 0, 0, 1), 128, true, "RFC 7723: Port Control Protocol anycast"),
-    (v6(0x2001, 1, 0, 0, 0, 0, 0, 2), 128, true, "RFC 8155: TURN anycast"),
-    (v6(0x2001, 1, 0, 0, 0, 0, 0, 3), 128, true, "RFC 9665: service registration anycast"),
-    (v6(0x2001, 2, 0, 0, 0, 0, 0, 0), 48, false, "RFC 5180: benchmarks"),
-    (v6(0x2001, 3, 0, 0, 0, 0, 0, 0), 32, true, "RFC 7450: multicast tunnels"),
-    (v6(0x2001, 4, 0x112, 0, 0, 0, 0, 0), 48, true, "RFC 7535: AS112"),
-    (v6(0x2001, 0x10, 0, 0, 0, 0, 0, 0), 28, false, "RFC 4843: former ORCHID"),
-    (v6(0x2001, 0x20, 0, 0, 0, 0, 0, 0), 28, true, "RFC 7343: ORCHIDv2"),
-    (v6(0x2001, 0x30, 0, 0, 0, 0, 0, 0), 28, true, "RFC 9374: drone identification"),
-    (v6(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, false, "RFC 3849: documentation"),
-    (v6(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, true, "RFC 7534: AS112"),
-    (v6(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, false, "RFC 9637: documentation"),
-    (v6(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16, false, "RFC 9602: segment identifiers"),
-    (v6(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7, false, "RFC 4193: unique local"),
-    (v6(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10, false, "RFC 4291 section 2.5.6: link-local"),
-    (v6(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, false, "RFC 4291 section 2.7: multicast is no source"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 0]), 128, false, "RFC 4291 section 2.5.2: unspecified"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 1]), 128, false, "RFC 4291 section 2.5.3: loopback"),
+    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0]), 48, false, "RFC 8215: local translation"),
+    (v6([0x100, 0, 0, 0, 0, 0, 0, 0]), 64, false, "RFC 6666: discard-only"),
+    (v6([0x100, 0, 0, 1, 0, 0, 0, 0]), 64, false, "RFC 9780: dummy prefix"),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0]), 23, false, "RFC 2928: protocol assignments"),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0]), 32, true, "RFC 4380, RFC 8190: Teredo, reachability left open"),
+    (v6([0x2001, 1, 0, 0, 0, 0, 0, 1]), 128, true, "RFC 7723: Port Control Protocol anycast"),
+    (v6([0x2001, 1, 0, 0, 0, 0, 0, 2]), 128, true, "RFC 8155: TURN anycast"),
+    (v6([0x2001, 1, 0, 0, 0, 0, 0, 3]), 128, true, "RFC 9665: service registration anycast"),
+    (v6([0x2001, 2, 0, 0, 0, 0, 0, 0]), 48, false, "RFC 5180: benchmarks"),
+    (v6([0x2001, 3, 0, 0, 0, 0, 0, 0]), 32, true, "RFC 7450: multicast tunnels"),
+    (v6([0x2001, 4, 0x112, 0, 0, 0, 0, 0]), 48, true, "RFC 7535: AS112"),
+    (v6([0x2001, 0x10, 0, 0, 0, 0, 0, 0]), 28, false, "RFC 4843: former ORCHID"),
+    (v6([0x2001, 0x20, 0, 0, 0, 0, 0, 0]), 28, true, "RFC 7343: ORCHIDv2"),
+    (v6([0x2001, 0x30, 0, 0, 0, 0, 0, 0]), 28, true, "RFC 9374: drone identification"),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0]), 32, false, "RFC 3849: documentation"),
+    (v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0]), 48, true, "RFC 7534: AS112"),
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0]), 20, false, "RFC 9637: documentation"),
+    (v6([0x5f00, 0, 0, 0, 0, 0, 0, 0]), 16, false, "RFC 9602: segment identifiers"),
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0]), 7, false, "RFC 4193: unique local"),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0]), 10, false, "RFC 4291 section 2.5.6: link-local"),
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0]), 8, false, "RFC 4291 section 2.7: multicast is no source"),
 ];
 
 /// Networks whose addresses hold an IPv4 address right behind so many bits.
 const HOLDING_V4: &[(Ipv6Addr, u8, &str)] = &[
-    (v6(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, "RFC 4291 section 2.5.5.2: IPv4-mapped"),
-    (v6(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96, "RFC 6052: translated"),
-    (v6(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "RFC 3056: 6to4"),
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0]), 96, "RFC 4291 section 2.5.5.2: IPv4-mapped"),
+    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0]), 96, "RFC 6052: translated"),
+    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0]), 16, "RFC 3056: 6to4"),
 ];
 
 static PUBLIC: LazyLock<AddressSet> = LazyLock::new(|| {

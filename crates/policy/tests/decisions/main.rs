@@ -1,6 +1,7 @@
 //! The decisions of this crate, asked through settings documents as an administrator writes them.
 
 mod vectors;
+mod audits;
 mod rights;
 mod selection;
 mod senders;

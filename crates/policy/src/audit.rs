@@ -1,0 +1,47 @@
+//! Proof of what the settings open: for every IPv4 and IPv6 address, what may it do, where, as whom?
+//!
+//! Takes settings, hands on exposures (the whole answer, as the fewest ranges), findings (what is wrong with it) and the
+//! difference between two settings. Works on the selector's segments, never by sampling. It decides nothing: connectors
+//! come from `receive_connector::Selector`, rights from `permission::granted`, what they allow from `relay`, `sender`,
+//! `limits` and `authentication` (invariant I12). Where an answer may depend on more than address and principal, the
+//! worst case counts (`standing::rights_at_worst`).
+
+use crate::settings::Settings;
+
+mod difference;
+mod finding;
+mod exposure;
+mod standing;
+
+pub use difference::{Change, Whom, difference};
+pub use exposure::Exposure;
+pub use finding::{Finding, RELAY_ADDRESSES_MAX, Severity};
+pub use standing::{Capability, Standing, Who, standings};
+
+/// What the answer rests on.
+pub const ASSUMPTION: &str = "addresses are those that this machine's kernel saw: behind NAT, a proxy or a container \
+                              bridge, one address may stand for many hosts";
+
+/// What the settings open.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Who may do what from where: every pair of listener and address from which a peer is heard at all, most dangerous
+    /// first.
+    pub exposures: Vec<Exposure>,
+    /// What deserves a look, most severe first, then in the order of the document.
+    pub findings: Vec<Finding>,
+}
+
+impl Audit {
+    /// Audits `settings`, which were read from `document`.
+    pub fn of(settings: &Settings, document: &str) -> Audit {
+        let survey = exposure::Survey::of(settings);
+        let findings = finding::findings(settings, &survey, document);
+        Audit { exposures: survey.exposures(settings), findings }
+    }
+
+    /// Whether a finding is critical.
+    pub fn has_critical(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Critical)
+    }
+}

@@ -1,0 +1,444 @@
+//! What deserves a look in the settings: too much opened, nothing opened, or less than it seems.
+//!
+//! Takes the survey, hands on findings, each with its place in the document and the smallest remedy.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::exposure::Survey;
+use super::standing::{
+    Capability, Who, authentication_is_possible, is_offered_without_tls, principals, rights_at_worst,
+};
+use crate::accepted_domain::DomainKind;
+use crate::access_entry::{Access, AccessEntry, Principal, Right, Source, Trustee};
+use crate::address_set::{AddressSet, describe_range};
+use crate::public_address::public;
+use crate::receive_connector::{Mechanism, ReceiveConnector, select};
+use crate::relay::Reach;
+use crate::sender::Scope;
+use crate::settings::Settings;
+
+/// From so many addresses on one connector, relaying without authentication raises no eyebrow yet: a /24.
+pub const RELAY_ADDRESSES_MAX: u128 = 256;
+
+/// How many ranges stand in a message.
+const RANGES_SHOWN_MAX: usize = 3;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Strangers can abuse this server.
+    Critical,
+    /// More is open than is likely meant.
+    Warning,
+    /// Has no effect, or is worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// In lower case, as reports show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Critical => "critical",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// One thing that deserves a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Its kind, for programs; stable.
+    pub code: &'static str,
+    /// The receive connector, if it is about one.
+    pub connector: Option<Arc<str>>,
+    /// Line of the document, from 1.
+    pub line: usize,
+    /// What it is.
+    pub message: String,
+    /// The smallest change that ends it.
+    pub remedy: String,
+    /// The peers concerned; empty where it is not about peers.
+    pub sources: AddressSet,
+}
+
+/// All findings, most severe first, then in the order of the document.
+pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str) -> Vec<Finding> {
+    let mut report = Report { lines: Lines::of(document), findings: Vec::new() };
+    for (place, connector) in settings.receive_connectors.iter().enumerate() {
+        let seen = Seen { settings, connector, survey, place };
+        if !connector.enabled {
+            seen.disabled(&mut report);
+            continue;
+        }
+        seen.open_to_strangers(&mut report);
+        seen.both_options(&mut report);
+        seen.own_domain_forging(&mut report);
+        seen.credentials_before_tls(&mut report);
+        seen.ipv6_ranges_forgotten(&mut report);
+        seen.never_matching(&mut report);
+        seen.unusable_entries(&mut report);
+    }
+    ipv6_bindings_forgotten(settings, &mut report);
+    relay_domains(settings, survey, &mut report);
+    report.findings.sort_by(|a, b| (a.severity, a.line, a.code).cmp(&(b.severity, b.line, b.code)));
+    report.findings
+}
+
+/// Where lines begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(document: &str) -> Lines {
+        let newlines = document.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Lines(std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect())
+    }
+
+    fn at(&self, byte: usize) -> usize {
+        self.0.partition_point(|start| *start <= byte)
+    }
+}
+
+struct Report {
+    lines: Lines,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        at: usize,
+        message: String,
+        remedy: String,
+    ) -> &mut Finding {
+        let line = self.lines.at(at);
+        let finding = Finding { severity, code, connector: None, line, message, remedy, sources: AddressSet::EMPTY };
+        self.findings.push(finding);
+        self.findings.last_mut().expect("it was just put there")
+    }
+}
+
+/// One connector as the audit sees it.
+struct Seen<'a> {
+    settings: &'a Settings,
+    connector: &'a ReceiveConnector,
+    survey: &'a Survey,
+    place: usize,
+}
+
+impl Seen<'_> {
+    fn peers(&self) -> &AddressSet {
+        &self.survey.peers[self.place]
+    }
+
+    fn add<'r>(
+        &self,
+        report: &'r mut Report,
+        severity: Severity,
+        code: &'static str,
+        at: usize,
+        [message, remedy]: [String; 2],
+    ) -> &'r mut Finding {
+        let finding = report.add(severity, code, at, message, remedy);
+        finding.connector = Some(self.connector.name.clone());
+        finding
+    }
+
+    /// Who peers are before they authenticate, and what they may do then.
+    fn unauthenticated(&self) -> Option<(&Principal, &Capability)> {
+        self.survey.standings[self.place].iter().find_map(|standing| match (&standing.who, &standing.capability) {
+            (Who::Unauthenticated(principal), Some(capability)) => Some((principal, capability)),
+            _ => None,
+        })
+    }
+
+    /// The first entry that gives `right` to `principal`.
+    fn entry_granting(&self, right: Right, principal: &Principal) -> Option<&AccessEntry> {
+        self.connector.entries.iter().find(|entry| {
+            entry.access == Access::Allow && entry.rights.contains(right) && entry.trustee.covers(principal)
+        })
+    }
+
+    fn disabled(&self, report: &mut Report) {
+        let texts = ["it is disabled: nobody is heard by it".into(), "enable it, or remove it".into()];
+        self.add(report, Severity::Note, "connector_disabled", self.connector.span.start, texts);
+    }
+
+    /// Relaying or being trusted without authentication: from public addresses, or from many.
+    fn open_to_strangers(&self, report: &mut Report) {
+        let Some((principal, capability)) = self.unauthenticated() else { return };
+        let relays = capability.reach == Reach::AnyRecipient;
+        let (right, may, code) = match principal {
+            _ if !relays && !capability.is_internal => return,
+            Principal::ExternallySecured => {
+                (None, "are externally secured: they may do nearly everything", "externally_secured")
+            }
+            _ if relays => {
+                (Some(Right::AcceptAnyRecipient), "may relay to anyone without authentication", "anonymous_relay")
+            }
+            _ => (
+                Some(Right::AcceptAuthenticationFlag),
+                "count as internal without authentication",
+                "anonymous_internal",
+            ),
+        };
+        let strangers = self.peers().intersection(public());
+        let entry = right.and_then(|right| self.entry_granting(right, principal));
+        let at = entry.map_or(self.connector.span.start, |entry| entry.span.start);
+        let take_away = match entry.zip(right) {
+            Some((entry, right)) => format!("take {right} from {}", entry.trustee),
+            None => "take ExternalAuthoritative from auth_mechanism".to_owned(),
+        };
+        if !strangers.is_empty() {
+            let message = format!("public addresses {may} ({})", strangers.describe(RANGES_SHOWN_MAX));
+            let remedy = format!(
+                "{take_away} and let such peers log in (ExchangeUsers with Tls, BasicAuth, BasicAuthRequireTLS), or narrow \
+                 remote_ip_ranges to private addresses"
+            );
+            let code = match code {
+                "externally_secured" => "externally_secured_from_public",
+                "anonymous_relay" => "anonymous_relay_from_public",
+                _ => "anonymous_internal_from_public",
+            };
+            self.add(report, Severity::Critical, code, at, [message, remedy]).sources = strangers;
+        } else if self.peers().count() > RELAY_ADDRESSES_MAX {
+            let count = self.peers().count();
+            let count = if count > 1 << 32 { "a whole network of".to_owned() } else { count.to_string() };
+            let message = format!("{count} addresses {may} ({})", self.peers().describe(RANGES_SHOWN_MAX));
+            let remedy = format!("narrow remote_ip_ranges to the hosts that need it, at most {RELAY_ADDRESSES_MAX}");
+            let code = match code {
+                "externally_secured" => "externally_secured_from_many",
+                "anonymous_relay" => "anonymous_relay_from_many",
+                _ => "anonymous_internal_from_many",
+            };
+            self.add(report, Severity::Warning, code, at, [message, remedy]).sources = self.peers().clone();
+        }
+    }
+
+    /// Fact sheet section 2.6: one or the other, never both.
+    fn both_options(&self, report: &mut Report) {
+        let externally_secured = self.connector.auth_mechanism.contains(Mechanism::ExternalAuthoritative);
+        let anonymous = &self.entry_granting(Right::Submit, &Principal::Anonymous);
+        let relay = self.entry_granting(Right::AcceptAnyRecipient, &Principal::Anonymous);
+        let Some(entry) = relay.or(*anonymous).filter(|_| externally_secured) else { return };
+        let what = match entry.source {
+            Source::Group(group) => format!("permission group {}", group.exchange_name()),
+            Source::Extra => format!("the entry for {}", entry.trustee),
+        };
+        let texts = [
+            format!("both ways of relaying are mixed: ExternalAuthoritative, and {what} for anonymous peers"),
+            format!("remove {what}, or, to give its hosts less, ExternalAuthoritative and ExchangeServers"),
+        ];
+        self.add(report, Severity::Warning, "both_options", entry.span.start, texts);
+    }
+
+    fn own_domain_forging(&self, report: &mut Report) {
+        let Some((principal @ Principal::Anonymous, capability)) = self.unauthenticated() else { return };
+        let has_own = self.settings.accepted_domains.iter().any(|accepted| accepted.kind == DomainKind::Authoritative);
+        let strangers = self.peers().intersection(public());
+        if capability.senders < Scope::AnyAddress || !has_own || strangers.is_empty() {
+            return;
+        }
+        let texts = [
+            format!("public addresses may write as our own domains ({})", strangers.describe(RANGES_SHOWN_MAX)),
+            format!(
+                "deny it: [[receive_connector.permission]] with user = \"{}\", deny = true, extended_rights = [\"{}\"]",
+                principal.to_string().replace('\\', "\\\\"),
+                Right::AcceptAuthoritativeDomainSender
+            ),
+        ];
+        let at = self.connector.span.start;
+        self.add(report, Severity::Warning, "own_domain_forging", at, texts).sources = strangers;
+    }
+
+    fn credentials_before_tls(&self, report: &mut Report) {
+        if !is_offered_without_tls(self.connector) || self.peers().is_empty() {
+            return;
+        }
+        let texts = [
+            "passwords are taken without TLS, readable on the way".into(),
+            "write auth_mechanism = [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"]".into(),
+        ];
+        self.add(report, Severity::Warning, "credentials_before_tls", self.connector.span.start, texts);
+    }
+
+    /// A connector for all of IPv4 that listens on IPv6 too and has no word about its peers.
+    fn ipv6_ranges_forgotten(&self, report: &mut Report) {
+        let ranges = &self.connector.remote_ip_ranges;
+        let Some(binding) = self.connector.bindings.iter().find(|binding| binding.address.is_ipv6()) else { return };
+        let every_v4 = AddressSet::of([(IpAddr::from([0; 4]), IpAddr::from([255; 4]))]);
+        let v4 = ranges.iter().filter(|range| range.first.is_ipv4()).map(|range| (range.first, range.last));
+        if ranges.iter().any(|range| range.first.is_ipv6()) || AddressSet::of(v4) != every_v4 {
+            return;
+        }
+        let texts = [
+            format!(
+                "it hears all of IPv4 and is bound to {}, but has no IPv6 range: IPv6 peers fall to another connector or to none",
+                binding.address
+            ),
+            "add \"::/0\" to remote_ip_ranges, or remove the IPv6 binding".into(),
+        ];
+        self.add(report, Severity::Note, "ipv6_range_forgotten", binding.span.start, texts);
+    }
+
+    fn never_matching(&self, report: &mut Report) {
+        let connector = self.connector;
+        if self.peers().is_empty() {
+            let texts = [
+                format!("it can never be selected: {}", self.why_never(connector.remote_ip_ranges.first())),
+                "give it a more specific range or a binding of its own, or remove it".into(),
+            ];
+            self.add(report, Severity::Warning, "connector_never_matches", connector.span.start, texts);
+            return;
+        }
+        for range in &connector.remote_ip_ranges {
+            if self.peers().overlaps(range.first, range.last) {
+                continue;
+            }
+            let texts = [
+                format!("the range {range} can never match: {}", self.why_never(Some(range))),
+                "remove it, or make it more specific".into(),
+            ];
+            let finding = self.add(report, Severity::Note, "range_never_matches", range.span.start, texts);
+            finding.sources = AddressSet::of([(range.first, range.last)]);
+        }
+    }
+
+    fn why_never(&self, range: Option<&crate::receive_connector::RemoteRange>) -> String {
+        let Some(range) = range else { return "it has no range".to_owned() };
+        let family = if range.first.is_ipv4() { "IPv4" } else { "IPv6" };
+        let mut bindings = self.connector.bindings.iter().map(|binding| binding.address);
+        let Some(local) = bindings.find(|local| local.ip().to_canonical().is_ipv4() == range.first.is_ipv4()) else {
+            return format!("it has no {family} binding for {}", describe_range(range.first, range.last));
+        };
+        match select(&self.settings.selector, local, range.first) {
+            Some(other) => format!("more specific ranges, such as those of {}, cover it", other.name),
+            None => "nothing is selected there".to_owned(),
+        }
+    }
+
+    /// Entries and groups that speak of nobody who can come here, or of peers who may not even submit.
+    fn unusable_entries(&self, report: &mut Report) {
+        let arising = principals(self.connector, self.settings);
+        for group in self.connector.permission_groups.iter() {
+            let mut entries = self.connector.entries.iter().filter(|entry| entry.source == Source::Group(group));
+            let Some(entry) = entries.clone().next() else { continue };
+            if entries.any(|entry| arising.iter().any(|principal| entry.trustee.covers(principal))) {
+                continue;
+            }
+            let texts = [
+                format!(
+                    "permission group {} has no effect: {}",
+                    group.exchange_name(),
+                    self.why_absent(&entry.trustee)
+                ),
+                format!("remove {} from permission_groups", group.exchange_name()),
+            ];
+            self.add(report, Severity::Note, "unusable_group", entry.span.start, texts);
+        }
+        for entry in self.connector.entries.iter().filter(|entry| entry.source == Source::Extra) {
+            let covered: Vec<_> = arising.iter().filter(|principal| entry.trustee.covers(principal)).collect();
+            let may_submit =
+                |principal: &&Principal| rights_at_worst(self.connector, principal).contains(Right::Submit);
+            let texts = if covered.is_empty() {
+                [
+                    format!("nobody can use the rights of {}: {}", entry.trustee, self.why_absent(&entry.trustee)),
+                    "remove the entry, or change auth_mechanism so that such peers exist".into(),
+                ]
+            } else if entry.access == Access::Allow && !covered.iter().any(may_submit) {
+                [
+                    format!(
+                        "nobody can use the rights of {}: without {} nothing is taken",
+                        entry.trustee,
+                        Right::Submit
+                    ),
+                    format!("add {} or the permission group that holds it, or remove the entry", Right::Submit),
+                ]
+            } else {
+                continue;
+            };
+            self.add(report, Severity::Warning, "unusable_right", entry.span.start, texts);
+        }
+    }
+
+    fn why_absent(&self, trustee: &Trustee) -> String {
+        let user_is_known = |name: &str| self.settings.find_user(name).is_some();
+        match trustee {
+            Trustee::User(name) if !user_is_known(name) => format!("there is no user {name}"),
+            Trustee::User(_) | Trustee::AuthenticatedUsers if !authentication_is_possible(self.connector) => {
+                "nobody can log in here, since auth_mechanism offers no AUTH".to_owned()
+            }
+            Trustee::User(_) | Trustee::AuthenticatedUsers => "there is no [[user]] yet".to_owned(),
+            Trustee::AnonymousLogon => "peers are externally secured from the first moment, never anonymous".to_owned(),
+            Trustee::ExternallySecuredServers => "auth_mechanism lacks ExternalAuthoritative".to_owned(),
+            _ => "no peer can prove yet that it is one".to_owned(),
+        }
+    }
+}
+
+/// A port on all IPv4 addresses and on no IPv6 address.
+fn ipv6_bindings_forgotten(settings: &Settings, report: &mut Report) {
+    let bindings = settings.selector.bindings();
+    let is_wildcard = |ip: IpAddr| ip.is_unspecified();
+    let forgotten = bindings.iter().filter(|v4| {
+        let has_v6 = bindings.iter().any(|v6| v6.is_ipv6() && v6.port() == v4.port());
+        v4.is_ipv4() && is_wildcard(v4.ip()) && !has_v6
+    });
+    for local in forgotten {
+        let enabled = settings.receive_connectors.iter().filter(|connector| connector.enabled);
+        let mut bound =
+            enabled.flat_map(|connector| connector.bindings.iter().map(move |binding| (connector, binding)));
+        let Some((connector, binding)) = bound.find(|(_, binding)| binding.address == *local) else { continue };
+        let port = local.port();
+        let finding = report.add(
+            Severity::Note,
+            "ipv6_binding_forgotten",
+            binding.span.start,
+            format!("port {port} hears all of IPv4 and nothing of IPv6"),
+            format!(
+                "add \"[::]:{port}\" to bindings and IPv6 ranges to remote_ip_ranges, if hosts are to come by IPv6"
+            ),
+        );
+        finding.connector = Some(connector.name.clone());
+    }
+}
+
+/// Domains that strangers may fill with mail which we pass on, to recipients that we do not know.
+fn relay_domains(settings: &Settings, survey: &Survey, report: &mut Report) {
+    let passed_on = settings.accepted_domains.iter().filter(|accepted| accepted.kind != DomainKind::Authoritative);
+    let mut passed_on = passed_on.peekable();
+    if passed_on.peek().is_none() {
+        return;
+    }
+    let mut strangers = AddressSet::EMPTY;
+    let mut first: Option<&ReceiveConnector> = None;
+    for (place, connector) in settings.receive_connectors.iter().enumerate() {
+        let seen = Seen { settings, connector, survey, place };
+        let public = seen.peers().intersection(public());
+        if !public.is_empty() && matches!(seen.unauthenticated(), Some((Principal::Anonymous, _))) {
+            strangers = strangers.union(&public);
+            first = first.or(Some(connector));
+        }
+    }
+    let Some(connector) = first else { return };
+    for accepted in passed_on {
+        let finding = report.add(
+            Severity::Note,
+            "relay_domain_open_to_strangers",
+            accepted.span.start,
+            format!(
+                "strangers may send to any recipient of {accepted} ({}): we pass it on, and report to forged senders what \
+                 is refused there",
+                accepted.kind.exchange_name()
+            ),
+            format!("make {accepted} Authoritative if all its recipients are known here, or keep it and accept the risk"),
+        );
+        finding.connector = Some(connector.name.clone());
+        finding.sources = strangers.clone();
+    }
+}

@@ -1,0 +1,196 @@
+//! Who can stand before a receive connector, and what each of them may do there.
+//!
+//! Takes a connector and the users, hands on each kind of principal that can arise with its capability. Every answer is
+//! that of a function that decides.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::access_entry::{Principal, Right, Rights, Trustee};
+use crate::authentication::{auth_offered, starttls_offered, tls_required};
+use crate::limits::message_bytes_max;
+use crate::permission::{granted, initial_principal, may_authenticate, may_submit};
+use crate::receive_connector::ReceiveConnector;
+use crate::relay::{Reach, reach};
+use crate::sender::{Scope, scope};
+use crate::settings::Settings;
+
+/// A kind of principal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// Whoever did not authenticate; such a peer is this principal.
+    Unauthenticated(Principal),
+    /// These users; at least one.
+    Users(Vec<Arc<str>>),
+    /// Every declared user but these, after authentication.
+    UsersBut(Vec<Arc<str>>),
+}
+
+impl Who {
+    /// Whether `principal` is of this kind.
+    pub fn covers(&self, principal: &Principal) -> bool {
+        match (self, principal) {
+            (Who::Unauthenticated(own), other) => own == other,
+            (Who::Users(names), Principal::User(name)) => names.contains(name),
+            (Who::UsersBut(names), Principal::User(name)) => !names.contains(name),
+            _ => false,
+        }
+    }
+
+    /// Whether it takes no authentication to be of this kind.
+    pub fn is_unauthenticated(&self) -> bool {
+        matches!(self, Who::Unauthenticated(_))
+    }
+}
+
+/// As an administrator says it: `anonymous`, `externally secured`, `any user but alice`.
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Unauthenticated(Principal::Anonymous) => f.write_str("anonymous"),
+            Who::Unauthenticated(Principal::ExternallySecured) => f.write_str("externally secured"),
+            Who::Unauthenticated(principal) => principal.fmt(f),
+            Who::Users(names) => f.write_str(&names.join(", ")),
+            Who::UsersBut(names) if names.is_empty() => f.write_str("any user"),
+            Who::UsersBut(names) => write!(f, "any user but {}", names.join(", ")),
+        }
+    }
+}
+
+/// What a principal that may submit may do on a connector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Capability {
+    /// All rights held, Submit among them.
+    pub rights: Rights,
+    /// Whom it may write to.
+    pub reach: Reach,
+    /// Whom it may write as.
+    pub senders: Scope,
+    /// Whether its messages count as authenticated and internal.
+    pub is_internal: bool,
+    /// Whether filters let it pass.
+    pub bypasses_anti_spam: bool,
+    /// The largest message, in bytes.
+    pub message_bytes_max: u64,
+    /// Whether only inside TLS.
+    pub needs_tls: bool,
+}
+
+/// One kind of principal on a connector, and what it may do; nothing where it may not even submit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// Who.
+    pub who: Who,
+    /// What it may do.
+    pub capability: Option<Capability>,
+}
+
+/// What each kind of principal that can arise on `connector` may do there. Users who may do the same are one kind; users
+/// who may not submit cannot authenticate, and do not arise.
+pub fn standings(connector: &ReceiveConnector, settings: &Settings) -> Vec<Standing> {
+    let unauthenticated = initial_principal(connector);
+    let capability = capability(connector, &unauthenticated, connector.implicit_tls);
+    let mut standings = vec![Standing { who: Who::Unauthenticated(unauthenticated), capability }];
+    let Some(users) = users(connector, settings) else { return standings };
+    let of = |principal: &Principal| {
+        let admitted = may_authenticate(rights_at_worst(connector, principal)).is_ok();
+        capability_of_user(connector, principal).filter(|_| admitted)
+    };
+    let others = users.other.as_ref().map(&of);
+    let mut apart: Vec<Arc<str>> = Vec::new();
+    let mut groups: Vec<(Capability, Vec<Arc<str>>)> = Vec::new();
+    for principal in &users.named {
+        let Principal::User(name) = principal else { continue };
+        let capability = of(principal);
+        if others.as_ref() == Some(&capability) {
+            continue;
+        }
+        apart.push(name.clone());
+        let Some(capability) = capability else { continue };
+        match groups.iter_mut().find(|(known, _)| *known == capability) {
+            Some((_, names)) => names.push(name.clone()),
+            None => groups.push((capability, vec![name.clone()])),
+        }
+    }
+    if let Some(Some(capability)) = others {
+        standings.push(Standing { who: Who::UsersBut(apart), capability: Some(capability) });
+    }
+    let groups = groups.into_iter();
+    standings
+        .extend(groups.map(|(capability, names)| Standing { who: Who::Users(names), capability: Some(capability) }));
+    standings
+}
+
+/// Every principal that can arise on `connector`; one stands for all users that no entry names.
+pub(super) fn principals(connector: &ReceiveConnector, settings: &Settings) -> Vec<Principal> {
+    let users = users(connector, settings).into_iter().flat_map(|users| users.other.into_iter().chain(users.named));
+    std::iter::once(initial_principal(connector)).chain(users).collect()
+}
+
+/// The rights that count: those that can be held under the least favourable circumstances.
+pub(super) fn rights_at_worst(connector: &ReceiveConnector, principal: &Principal) -> Rights {
+    granted(connector, principal)
+}
+
+/// Whether a peer can be asked for a password: inside TLS or outside.
+pub(super) fn authentication_is_possible(connector: &ReceiveConnector) -> bool {
+    is_offered_without_tls(connector) || is_offered_inside_tls(connector)
+}
+
+/// Whether a password can be sent without TLS.
+pub(super) fn is_offered_without_tls(connector: &ReceiveConnector) -> bool {
+    !connector.implicit_tls && !auth_offered(connector, false).is_empty()
+}
+
+fn is_offered_inside_tls(connector: &ReceiveConnector) -> bool {
+    let tls_is_possible = connector.implicit_tls || starttls_offered(connector, false);
+    tls_is_possible && !auth_offered(connector, true).is_empty()
+}
+
+fn capability_of_user(connector: &ReceiveConnector, principal: &Principal) -> Option<Capability> {
+    capability(connector, principal, !is_offered_without_tls(connector))
+}
+
+fn capability(connector: &ReceiveConnector, principal: &Principal, inside_tls: bool) -> Option<Capability> {
+    let rights = rights_at_worst(connector, principal);
+    may_submit(rights, principal).ok()?;
+    Some(Capability {
+        rights,
+        reach: reach(rights),
+        senders: scope(rights, principal),
+        is_internal: rights.contains(Right::AcceptAuthenticationFlag),
+        bypasses_anti_spam: rights.contains(Right::BypassAntiSpam),
+        message_bytes_max: message_bytes_max(connector, rights),
+        needs_tls: inside_tls || tls_required(connector, false).is_err(),
+    })
+}
+
+/// The users who can authenticate on a connector.
+struct Users {
+    /// Those whom an entry names.
+    named: Vec<Principal>,
+    /// One of those whom no entry names.
+    other: Option<Principal>,
+}
+
+/// `None` where nobody can authenticate.
+fn users(connector: &ReceiveConnector, settings: &Settings) -> Option<Users> {
+    if settings.users.is_empty() || !authentication_is_possible(connector) {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    let named: Vec<Principal> = connector
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.trustee {
+            Trustee::User(name) => settings.find_user(name),
+            _ => None,
+        })
+        .filter(|user| seen.insert(user.name.clone()))
+        .map(|user| Principal::User(user.name.clone()))
+        .collect();
+    // At most one user more than there are named ones is looked at.
+    let other = settings.users.iter().find(|user| !seen.contains(&user.name));
+    Some(Users { named, other: other.map(|user| Principal::User(user.name.clone())) })
+}
