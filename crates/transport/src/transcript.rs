@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -54,15 +54,18 @@ impl Direction {
     }
 }
 
-struct Line {
-    direction: Direction,
-    text: String,
+/// What the writer is told.
+enum Told {
+    /// A line for the file of that direction.
+    Line(Direction, String),
+    /// Bring to the files what was told so far; dropping the sender says that it is done.
+    Flush(SyncSender<()>),
 }
 
 /// The writer's inbox.
 #[derive(Clone)]
 pub struct Transcripts {
-    inbox: SyncSender<Line>,
+    inbox: SyncSender<Told>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -80,13 +83,29 @@ impl Transcripts {
     /// Begins the transcript of one connection.
     pub fn begin(&self, direction: Direction, connector: String, local: SocketAddr, remote: SocketAddr) -> Transcript {
         let session = getrandom::u64().unwrap_or_else(|_| now_ms());
-        let transcript =
-            Transcript { transcripts: self.clone(), direction, connector, session, sequence: 0, local, remote };
+        let transcript = Transcript {
+            transcripts: self.clone(),
+            direction,
+            connector,
+            session,
+            sequence: 0,
+            local,
+            remote,
+            part: Vec::new(),
+        };
         transcript.with('+', "", "")
     }
 
-    fn write(&self, line: Line) {
-        if let Err(TrySendError::Full(_)) = self.inbox.try_send(line)
+    /// Waits until every line told so far is in its file. Blocks; for the end of the server.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(0);
+        if self.inbox.send(Told::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    fn write(&self, direction: Direction, text: String) {
+        if let Err(TrySendError::Full(_)) = self.inbox.try_send(Told::Line(direction, text))
             && self.dropped.fetch_add(1, Ordering::Relaxed) == 0
         {
             tracing::warn!("the disk cannot keep up with protocol transcripts: lines are left out");
@@ -103,6 +122,8 @@ pub struct Transcript {
     sequence: u64,
     local: SocketAddr,
     remote: SocketAddr,
+    /// The start of a line that the peer has not ended yet.
+    part: Vec<u8>,
 }
 
 impl Transcript {
@@ -113,19 +134,31 @@ impl Transcript {
 
     /// Lines that we sent, as they went out.
     pub fn sent(&mut self, bytes: &[u8]) {
-        self.lines('>', bytes);
+        for line in bytes.split(|b| *b == b'\n') {
+            self.whole_line('>', line);
+        }
     }
 
-    /// Lines that the peer sent.
-    pub fn received_lines(&mut self, bytes: &[u8]) {
-        self.lines('<', bytes);
-    }
-
-    fn lines(&mut self, event: char, bytes: &[u8]) {
-        for line in bytes.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
-            if !line.is_empty() {
-                self.line(event, &printable(line), "");
+    /// What the peer sent, however its lines are cut.
+    pub fn received_bytes(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            let room = DATA_BYTES_MAX.saturating_sub(self.part.len());
+            match piece.strip_suffix(b"\n") {
+                Some(line) if self.part.is_empty() => self.whole_line('<', line),
+                Some(end) => {
+                    let mut line = std::mem::take(&mut self.part);
+                    line.extend_from_slice(&end[..end.len().min(room)]);
+                    self.whole_line('<', &line);
+                }
+                None => self.part.extend_from_slice(&piece[..piece.len().min(room)]),
             }
+        }
+    }
+
+    fn whole_line(&mut self, event: char, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !line.is_empty() {
+            self.line(event, &printable(line), "");
         }
     }
 
@@ -152,12 +185,14 @@ impl Transcript {
         text.push(',');
         push_field(&mut text, context);
         text.push_str("\r\n");
-        self.transcripts.write(Line { direction: self.direction, text });
+        self.transcripts.write(self.direction, text);
     }
 }
 
 impl Drop for Transcript {
     fn drop(&mut self) {
+        let part = std::mem::take(&mut self.part);
+        self.whole_line('<', &part);
         self.line('-', "", "");
     }
 }
@@ -179,28 +214,34 @@ fn push_field(text: &mut String, field: &str) {
     }
 }
 
-fn write_all(folder: &Path, lines: &Receiver<Line>) {
+fn write_all(folder: &Path, told: &Receiver<Told>) {
     let mut receive = LogFile::new(Direction::Receive);
     let mut send = LogFile::new(Direction::Send);
+    let mut flushed = Instant::now();
     loop {
-        match lines.recv_timeout(FLUSH_EVERY) {
-            Ok(line) => {
-                let file = match line.direction {
+        let mut waiting = None;
+        match told.recv_timeout(FLUSH_EVERY) {
+            Ok(Told::Line(direction, text)) => {
+                let file = match direction {
                     Direction::Receive => &mut receive,
                     Direction::Send => &mut send,
                 };
-                if let Err(error) = file.write(folder, line.text.as_bytes()) {
+                if let Err(error) = file.write(folder, text.as_bytes()) {
                     file.complain(folder, &error);
                 }
             }
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                for file in [&mut receive, &mut send] {
-                    if let Err(error) = file.flush() {
-                        file.complain(folder, &error);
-                    }
+            Ok(Told::Flush(done)) => waiting = Some(done),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Looked at after each line too: while one direction is busy the other's lines must not lie here.
+        if waiting.is_some() || flushed.elapsed() >= FLUSH_EVERY {
+            for file in [&mut receive, &mut send] {
+                if let Err(error) = file.flush() {
+                    file.complain(folder, &error);
                 }
             }
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+            flushed = Instant::now();
         }
     }
 }
@@ -305,5 +346,39 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_file() {
         assert_eq!(printable(b"EHLO \x1b[31m\x07"), "EHLO ?[31m?");
+    }
+
+    #[test]
+    fn the_dialogue_stands_in_the_file_line_by_line_however_it_was_cut() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let transcripts = Transcripts::start(folder.path().into()).expect("a thread");
+        let [local, remote] = ["192.0.2.1:4711", "192.0.2.2:25"].map(|address| address.parse().expect("an address"));
+        let mut transcript = transcripts.begin(Direction::Send, "mail\\Internet".into(), local, remote);
+        for piece in ["220 mx", ".example\r", "\n250-one\r\n250 ", "two, \"and\"\r\n", "421 no"] {
+            transcript.received_bytes(piece.as_bytes());
+        }
+        transcript.sent(b"MAIL FROM:<>\r\nRCPT TO:<a@x.example>\r\n");
+        drop(transcript);
+        transcripts.flush();
+        let file = fs::read_dir(folder.path()).expect("it was made").next().expect("one file").expect("readable");
+        let text = fs::read_to_string(file.path()).expect("ASCII");
+        let said: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split_once("192.0.2.2:25,").expect("the peer").1)
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "+,,",
+                "<,220 mx.example,",
+                "<,250-one,",
+                "<,\"250 two, \"\"and\"\"\",",
+                ">,MAIL FROM:<>,",
+                ">,RCPT TO:<a@x.example>,",
+                "<,421 no,",
+                "-,,",
+            ]
+        );
     }
 }

@@ -299,7 +299,7 @@ impl Connection {
             let now = Instant::now();
             let (used, output) = self.client.receive(now, &self.input[self.start..]);
             if let Some(transcript) = &mut self.transcript {
-                transcript.received_lines(&self.input[self.start..self.start + used]);
+                transcript.received_bytes(&self.input[self.start..self.start + used]);
             }
             let mut wants_input = false;
             let event = match output {
