@@ -250,6 +250,27 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn queue_ids_are_never_given_twice_even_after_idle_runs() {
+    let mut site = Site::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let mut last = 0;
+    for stop in [|server: Server| assert!(server.stop().success()), |server: Server| server.kill()] {
+        for _ in 0..3 {
+            let id = site.client(HOST_2).submit("<a@x.net>", &["bob@contoso.com"], "Subject: one\r\n\r\n").queue_id();
+            let id: u64 = id.parse().expect("a number");
+            assert!(id > last, "{id} after {last}");
+            last = id;
+            wait::until("the message is at its end", || {
+                (site.installation.json(&["status"])["spool"]["messages"] == 0).then_some(())
+            });
+            // Two runs without any traffic: nothing is left to keep.
+            for _ in 0..3 {
+                site = site.restart(stop);
+            }
+        }
+    }
+}
+
+#[test]
 fn sigterm_lets_an_open_transaction_finish() {
     let sink = Sink::start();
     let mut site = Site::relaying_to(&sink.smart_host());

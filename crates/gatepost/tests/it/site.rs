@@ -95,8 +95,10 @@ impl Ports {
         Ports { smtp: port::free(), second: port::free(), tls: port::free() }
     }
 
+    /// The document with its ports, and with tarpits switched off where it does not set any: nobody wants to wait five
+    /// seconds for each refusal.
     pub fn fill(self, settings: &str) -> String {
-        settings
+        without_tarpits(settings)
             .replace("{smtp}", &self.smtp.to_string())
             .replace("{second}", &self.second.to_string())
             .replace("{tls}", &self.tls.to_string())
@@ -115,6 +117,22 @@ impl Ports {
         let port = self.named(name).expect("one of the names above");
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
+}
+
+fn without_tarpits(settings: &str) -> String {
+    const CONNECTOR: &str = "[[receive_connector]]\n";
+    let mut sections = settings.split(CONNECTOR);
+    let mut text = sections.next().unwrap_or_default().to_owned();
+    for section in sections {
+        text += CONNECTOR;
+        for key in ["tarpit_interval", "auth_tarpit_interval"] {
+            if !section.lines().any(|line| line.starts_with(key)) {
+                text += &format!("{key} = \"00:00:00\"\n");
+            }
+        }
+        text += section;
+    }
+    text
 }
 
 impl Site {
