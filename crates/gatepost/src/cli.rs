@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   gatepost serve                       run the server; creates a safe gatepost.toml if there is none
   gatepost check                       report every problem of the settings, each with its remedy
+  gatepost audit                       prove who may relay, over all addresses
   gatepost reload                      put a changed settings file in force, whole or not at all
   gatepost user add alice --address alice@contoso.com
   gatepost queue list --next-hop example.com
@@ -47,6 +48,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Report every problem of the settings file
     Check(CheckArguments),
+    /// Prove who may do what from where, over all addresses
+    Audit(AuditArguments),
     /// Add, list and remove the users who may authenticate
     #[command(subcommand)]
     User(UserCommand),
@@ -98,14 +101,40 @@ pub enum LogFormat {
 /// `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+With --against, what the checked file opens and closes compared with the other one: which addresses gain or lose which right.
+
 Exit code 3 if there are problems.
 
 Examples:
   gatepost check
   gatepost check /tmp/proposed.toml
+  gatepost check /tmp/proposed.toml --against /etc/gatepost/gatepost.toml
   gatepost check --json | jq '.problems[].message'")]
 pub struct CheckArguments {
     /// The file to check instead of the settings file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Compare with this settings file
+    #[arg(long, value_name = "OTHER", value_hint = ValueHint::FilePath)]
+    pub against: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every IPv4 and IPv6 address is covered: the answer is computed from the settings, nothing is probed, and no server needs to run. *:25 stands for 0.0.0.0:25 and [::]:25. Below the table stand findings: critical, warning, note.
+
+Exit code 1 if a finding is critical, 3 if the settings have problems.
+
+Examples:
+  gatepost audit
+  gatepost audit /tmp/proposed.toml
+  gatepost audit --json | jq '.exposures[] | select(.public and .may.recipients == \"any\")'")]
+pub struct AuditArguments {
+    /// The file to audit instead of the settings file
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// Print JSON

@@ -8,6 +8,9 @@ mod user;
 mod reload;
 mod status;
 mod check;
+mod audit;
+mod difference;
+mod addresses;
 
 use std::io::Write;
 use std::path::Path;
@@ -19,6 +22,7 @@ use serde::Serialize;
 use crate::cli::Cli;
 use crate::failure::Failure;
 
+pub use audit::audit;
 pub use check::check;
 pub use queue::queue;
 pub use reload::reload;

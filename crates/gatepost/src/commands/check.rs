@@ -7,10 +7,11 @@ use gatepost_manage::LoadError;
 use gatepost_manage::credentials::{Secrets, SecretsError};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::SettingsProblem;
+use gatepost_policy::audit;
 use gatepost_transport::tls::{self, TlsError};
 use serde::Serialize;
 
-use super::write_json;
+use super::{difference, write_json};
 use crate::cli::CheckArguments;
 use crate::failure::Failure;
 use crate::terminal::{count, stderr_has_colour, stdout_has_colour};
@@ -25,6 +26,12 @@ struct Report {
     files: Vec<String>,
     /// Files that this user may not read, so that nothing can be said about them.
     unchecked: Vec<String>,
+    /// The file that it was compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<String>,
+    /// Which addresses gain or lose which right, compared with that file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<difference::Row>>,
 }
 
 /// Checks the settings file, or the one that was named instead.
@@ -36,6 +43,8 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
         warnings: Vec::new(),
         files: Vec::new(),
         unchecked: Vec::new(),
+        against: None,
+        changes: None,
     };
     let document = match Document::read(path) {
         Ok(document) => document,
@@ -53,11 +62,24 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
     };
     report.warnings = document.settings.warnings.iter().map(SettingsProblem::from).collect();
     check_files(&document, &mut report);
+    let changes = match &arguments.against {
+        Some(other) => {
+            report.against = Some(other.display().to_string());
+            Some(audit::difference(&Document::read(other)?.settings, &document.settings))
+        }
+        None => None,
+    };
     if arguments.json {
+        report.changes = changes.as_deref().map(difference::rows);
         write_json(out, &report)?;
         return if report.files.is_empty() { Ok(()) } else { Err(Failure::Settings(String::new())) };
     }
-    write_report(out, &document, &report)
+    write_report(out, &document, &report)?;
+    if let (Some(against), Some(changes)) = (&report.against, &changes) {
+        writeln!(out)?;
+        difference::write_changes(out, against, changes)?;
+    }
+    Ok(())
 }
 
 fn write_report(out: &mut dyn Write, document: &Document, report: &Report) -> Result<(), Failure> {

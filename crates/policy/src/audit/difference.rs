@@ -42,7 +42,9 @@ pub enum Whom {
 
 /// What changes from `old` to `new`: without authentication first, then gains before losses.
 pub fn difference(old: &Settings, new: &Settings) -> Vec<Change> {
-    let mut comparison = Comparison { old: Side::of(old), new: Side::of(new), known: HashMap::new() };
+    let (sides, known) = ((Side::of(old), Side::of(new)), HashMap::new());
+    let same_users = sides.0.users == sides.1.users;
+    let mut comparison = Comparison { old: sides.0, new: sides.1, same_users, known };
     let locals: BTreeSet<SocketAddr> = old.selector.bindings().into_iter().chain(new.selector.bindings()).collect();
     let mut merged: HashMap<(Delta, AddressSet), Row> = HashMap::new();
     for local in locals {
@@ -115,6 +117,7 @@ fn rights(standing: Option<&Standing>) -> Rights {
 struct Comparison<'a> {
     old: Side<'a>,
     new: Side<'a>,
+    same_users: bool,
     known: HashMap<(Option<usize>, Option<usize>), Vec<Delta>>,
 }
 
@@ -128,8 +131,11 @@ impl Comparison<'_> {
     }
 
     fn compare(&mut self, before: Option<usize>, after: Option<usize>) -> Vec<Delta> {
-        let before = self.old.standings(before).to_vec();
-        let after = self.new.standings(after).to_vec();
+        let (before, after) = (self.old.standings(before), self.new.standings(after));
+        if before == after && self.same_users {
+            return Vec::new();
+        }
+        let (before, after) = (before.to_vec(), after.to_vec());
         let open = |standings: &[Standing]| rights(standings.iter().find(|standing| standing.who.is_unauthenticated()));
         let mut deltas = vec![delta(Whom::Unauthenticated, open(&before), open(&after))];
         let mut apart: BTreeSet<&Arc<str>> = self.old.users.symmetric_difference(&self.new.users).copied().collect();
@@ -169,7 +175,8 @@ fn overlay(old: &[Segment], new: &[Segment]) -> Vec<Piece> {
         segments.iter().flat_map(|segment| [Some(segment.first), segment.last.checked_add(1)]).flatten().collect()
     };
     let mut cuts = [starts(old), starts(new)].concat();
-    cuts.sort_unstable();
+    // Two sorted runs, which this sort merges.
+    cuts.sort();
     cuts.dedup();
     let (mut old, mut new) = (Cursor(old), Cursor(new));
     let ends = cuts.iter().skip(1).map(|next| next - 1).chain([u128::MAX]);

@@ -2,7 +2,8 @@
 //!
 //! Takes the survey, hands on findings, each with its place in the document and the smallest remedy.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::exposure::Survey;
@@ -195,7 +196,7 @@ impl Seen<'_> {
             None => "take ExternalAuthoritative from auth_mechanism".to_owned(),
         };
         if !strangers.is_empty() {
-            let message = format!("public addresses {may} ({})", strangers.describe(RANGES_SHOWN_MAX));
+            let message = format!("public addresses {may}: it hears {}", self.peers().describe(RANGES_SHOWN_MAX));
             let remedy = format!(
                 "{take_away} and let such peers log in (ExchangeUsers with Tls, BasicAuth, BasicAuthRequireTLS), or narrow \
                  remote_ip_ranges to private addresses"
@@ -222,10 +223,7 @@ impl Seen<'_> {
 
     /// Fact sheet section 2.6: one or the other, never both.
     fn both_options(&self, report: &mut Report) {
-        let externally_secured = self.connector.auth_mechanism.contains(Mechanism::ExternalAuthoritative);
-        let anonymous = &self.entry_granting(Right::Submit, &Principal::Anonymous);
-        let relay = self.entry_granting(Right::AcceptAnyRecipient, &Principal::Anonymous);
-        let Some(entry) = relay.or(*anonymous).filter(|_| externally_secured) else { return };
+        let Some(entry) = self.entry_beside_external() else { return };
         let what = match entry.source {
             Source::Group(group) => format!("permission group {}", group.exchange_name()),
             Source::Extra => format!("the entry for {}", entry.trustee),
@@ -237,6 +235,17 @@ impl Seen<'_> {
         self.add(report, Severity::Warning, "both_options", entry.span.start, texts);
     }
 
+    /// On an externally secured connector, what would open it to anonymous peers: the other option.
+    fn entry_beside_external(&self) -> Option<&AccessEntry> {
+        if !self.connector.auth_mechanism.contains(Mechanism::ExternalAuthoritative) {
+            return None;
+        }
+        let granting = |right| self.entry_granting(right, &Principal::Anonymous);
+        granting(Right::AcceptAnyRecipient)
+            .or_else(|| granting(Right::Submit))
+            .filter(|entry| !entry.trustee.covers(&Principal::ExternallySecured))
+    }
+
     fn own_domain_forging(&self, report: &mut Report) {
         let Some((principal @ Principal::Anonymous, capability)) = self.unauthenticated() else { return };
         let has_own = self.settings.accepted_domains.iter().any(|accepted| accepted.kind == DomainKind::Authoritative);
@@ -245,7 +254,10 @@ impl Seen<'_> {
             return;
         }
         let texts = [
-            format!("public addresses may write as our own domains ({})", strangers.describe(RANGES_SHOWN_MAX)),
+            format!(
+                "public addresses may write as our own domains: it hears {}",
+                self.peers().describe(RANGES_SHOWN_MAX)
+            ),
             format!(
                 "deny it: [[receive_connector.permission]] with user = \"{}\", deny = true, extended_rights = [\"{}\"]",
                 principal.to_string().replace('\\', "\\\\"),
@@ -325,10 +337,14 @@ impl Seen<'_> {
     /// Entries and groups that speak of nobody who can come here, or of peers who may not even submit.
     fn unusable_entries(&self, report: &mut Report) {
         let arising = principals(self.connector, self.settings);
+        // Told already.
+        let mixed = self.entry_beside_external().map(|entry| &entry.span);
         for group in self.connector.permission_groups.iter() {
             let mut entries = self.connector.entries.iter().filter(|entry| entry.source == Source::Group(group));
             let Some(entry) = entries.clone().next() else { continue };
-            if entries.any(|entry| arising.iter().any(|principal| entry.trustee.covers(principal))) {
+            if mixed == Some(&entry.span)
+                || entries.any(|entry| arising.iter().any(|principal| entry.trustee.covers(principal)))
+            {
                 continue;
             }
             let texts = [
@@ -345,7 +361,9 @@ impl Seen<'_> {
             let covered: Vec<_> = arising.iter().filter(|principal| entry.trustee.covers(principal)).collect();
             let may_submit =
                 |principal: &&Principal| rights_at_worst(self.connector, principal).contains(Right::Submit);
-            let texts = if covered.is_empty() {
+            let texts = if mixed == Some(&entry.span) {
+                continue;
+            } else if covered.is_empty() {
                 [
                     format!("nobody can use the rights of {}: {}", entry.trustee, self.why_absent(&entry.trustee)),
                     "remove the entry, or change auth_mechanism so that such peers exist".into(),
@@ -384,11 +402,11 @@ impl Seen<'_> {
 /// A port on all IPv4 addresses and on no IPv6 address.
 fn ipv6_bindings_forgotten(settings: &Settings, report: &mut Report) {
     let bindings = settings.selector.bindings();
-    let is_wildcard = |ip: IpAddr| ip.is_unspecified();
-    let forgotten = bindings.iter().filter(|v4| {
-        let has_v6 = bindings.iter().any(|v6| v6.is_ipv6() && v6.port() == v4.port());
-        v4.is_ipv4() && is_wildcard(v4.ip()) && !has_v6
-    });
+    let heard = bindings.iter().filter(|local| local.is_ipv6() && !local.ip().is_loopback());
+    let v6_ports: HashSet<u16> = heard.map(SocketAddr::port).collect();
+    let forgotten = bindings
+        .iter()
+        .filter(|local| local.is_ipv4() && local.ip().is_unspecified() && !v6_ports.contains(&local.port()));
     for local in forgotten {
         let enabled = settings.receive_connectors.iter().filter(|connector| connector.enabled);
         let mut bound =

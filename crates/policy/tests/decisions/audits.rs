@@ -331,7 +331,7 @@ fn each_kind_of_finding_is_found_where_it_is_and_not_where_it_is_not() {
         (
             "both options",
             connector("R", r#""10.0.0.1""#, "AnonymousUsers, ExchangeServers", OPTION_1),
-            &[(Warning, "both_options"), (Note, "unusable_group")],
+            &[(Warning, "both_options")],
         ),
         (
             "strangers as our own",

@@ -1,0 +1,254 @@
+//! `gatepost audit`: who may do what from where, proved over all addresses, and what is wrong with it.
+
+use std::io::Write;
+use std::path::Path;
+
+use gatepost_manage::document::Document;
+use gatepost_policy::audit::{self, Audit, Capability, Exposure, Finding, Severity, Who};
+use gatepost_policy::permission::{Principal, Right};
+use gatepost_policy::relay::Reach;
+use gatepost_policy::sender::Scope;
+use serde::Serialize;
+
+use super::addresses::{Range, listeners_text, ranges, sources_text};
+use super::write_json;
+use crate::cli::AuditArguments;
+use crate::failure::Failure;
+use crate::terminal::{Table, count, harmless, size, stdout_has_colour};
+
+/// Longer lists are cut for people; JSON has everything.
+const ROWS_SHOWN_MAX: usize = 40;
+const FINDINGS_SHOWN_MAX: usize = 50;
+const CONNECTORS_SHOWN_MAX: usize = 3;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    assumption: &'static str,
+    exposures: Vec<Row>,
+    findings: Vec<Found>,
+}
+
+/// Who may do what from where.
+#[derive(Serialize)]
+struct Row {
+    who: Kind,
+    listeners: Vec<String>,
+    sources: Vec<Range>,
+    public: bool,
+    connectors: Vec<String>,
+    /// None: nothing but to connect and, where that is offered, to log in.
+    may: Option<May>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Kind {
+    Anonymous,
+    ExternallySecured,
+    /// A server or partner; none can arise yet.
+    Other {
+        name: String,
+    },
+    Users {
+        names: Vec<String>,
+    },
+    EveryUser {
+        but: Vec<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct May {
+    recipients: &'static str,
+    senders: &'static str,
+    internal: bool,
+    bypass_anti_spam: bool,
+    message_bytes_max: u64,
+    tls_required: bool,
+    rights: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    severity: &'static str,
+    code: &'static str,
+    connector: Option<String>,
+    line: usize,
+    message: String,
+    remedy: String,
+    sources: Vec<Range>,
+}
+
+/// Audits the settings file, or the one that was named instead.
+pub fn audit(out: &mut dyn Write, config: &Path, arguments: &AuditArguments) -> Result<(), Failure> {
+    let path = arguments.file.as_deref().unwrap_or(config);
+    let document = Document::read(path)?;
+    let audit = Audit::of(&document.settings, &document.text);
+    if arguments.json {
+        write_json(out, &report(path, &audit))?;
+    } else {
+        write_exposures(out, &audit.exposures)?;
+        write_findings(out, path, &audit.findings)?;
+        writeln!(out, "\nAssumed: {}.", audit::ASSUMPTION)?;
+    }
+    out.flush()?;
+    if audit.has_critical() { Err(Failure::Failed(String::new())) } else { Ok(()) }
+}
+
+fn write_exposures(out: &mut dyn Write, exposures: &[Exposure]) -> Result<(), Failure> {
+    if exposures.is_empty() {
+        writeln!(out, "Nobody is heard: no receive connector is enabled.")?;
+        return Ok(());
+    }
+    let mut table = Table::new(&["WHO", "FROM", "AT", "MAY SEND TO", "AS", "ALSO", "BY"]);
+    for exposure in exposures.iter().take(ROWS_SHOWN_MAX) {
+        let who = &exposure.standing.who;
+        let capability = exposure.standing.capability.as_ref();
+        table.row(&[
+            &who.to_string(),
+            &sources_text(&exposure.sources),
+            &listeners_text(&exposure.listeners),
+            capability.map_or("nobody", |capability| match capability.reach {
+                Reach::AnyRecipient => "anyone",
+                Reach::AcceptedDomains => "accepted domains",
+            }),
+            capability.map_or("-", |capability| match (capability.senders, who) {
+                (Scope::AnyAddress, _) => "anyone",
+                (Scope::OutsideOurDomains, _) => "anyone but own domains",
+                (Scope::OwnAddresses, Who::Unauthenticated(_)) => "<> only",
+                (Scope::OwnAddresses, _) => "own addresses",
+            }),
+            &capability.map_or("-".to_owned(), also),
+            &names(exposure),
+        ]);
+    }
+    table.write(out)?;
+    write_more(out, exposures.len(), ROWS_SHOWN_MAX, "row")
+}
+
+fn also(capability: &Capability) -> String {
+    let mut words = Vec::new();
+    if capability.is_internal {
+        words.push("counts as internal".to_owned());
+    }
+    if capability.bypasses_anti_spam {
+        words.push("no anti-spam".to_owned());
+    }
+    let unlimited = capability.rights.contains(Right::BypassMessageSizeLimit);
+    words.push(if unlimited { "any size".to_owned() } else { format!("up to {}", size(capability.message_bytes_max)) });
+    if capability.needs_tls {
+        words.push("TLS only".to_owned());
+    }
+    words.join(", ")
+}
+
+fn names(exposure: &Exposure) -> String {
+    let names = &exposure.connectors;
+    let mut text = names.iter().take(CONNECTORS_SHOWN_MAX).map(|name| &**name).collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(CONNECTORS_SHOWN_MAX).filter(|more| *more > 0) {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+fn write_findings(out: &mut dyn Write, path: &Path, findings: &[Finding]) -> Result<(), Failure> {
+    if findings.is_empty() {
+        writeln!(out, "\nNo findings.")?;
+        return Ok(());
+    }
+    for finding in findings.iter().take(FINDINGS_SHOWN_MAX) {
+        let colour = match finding.severity {
+            Severity::Critical => "\x1b[1;31m",
+            Severity::Warning => "\x1b[1;33m",
+            Severity::Note => "\x1b[1;34m",
+        };
+        let (colour, plain) = if stdout_has_colour() { (colour, "\x1b[0m") } else { ("", "") };
+        let place = format!("{}:{}", path.display(), finding.line);
+        let subject = finding.connector.as_ref().map_or(String::new(), |name| format!("{name}: "));
+        writeln!(
+            out,
+            "\n{colour}{}{plain}: {}\n  at {}\n  remedy: {}",
+            finding.severity.name(),
+            harmless(&format!("{subject}{}", finding.message)),
+            harmless(&place),
+            harmless(&finding.remedy)
+        )?;
+    }
+    write_more(out, findings.len(), FINDINGS_SHOWN_MAX, "finding")?;
+    let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    writeln!(
+        out,
+        "\n{} critical, {}, {}",
+        number(Severity::Critical),
+        count(number(Severity::Warning), "warning", "warnings"),
+        count(number(Severity::Note), "note", "notes")
+    )?;
+    Ok(())
+}
+
+fn write_more(out: &mut dyn Write, total: usize, shown_max: usize, noun: &str) -> Result<(), Failure> {
+    if let Some(more) = total.checked_sub(shown_max).filter(|more| *more > 0) {
+        writeln!(
+            out,
+            "and {}: --json shows all",
+            count(more as u64, &format!("more {noun}"), &format!("more {noun}s"))
+        )?;
+    }
+    Ok(())
+}
+
+fn report(path: &Path, audit: &Audit) -> Report {
+    Report {
+        file: path.display().to_string(),
+        assumption: audit::ASSUMPTION,
+        exposures: audit.exposures.iter().map(row).collect(),
+        findings: audit.findings.iter().map(found).collect(),
+    }
+}
+
+fn row(exposure: &Exposure) -> Row {
+    let texts = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_string()).collect();
+    Row {
+        who: match &exposure.standing.who {
+            Who::Unauthenticated(Principal::Anonymous) => Kind::Anonymous,
+            Who::Unauthenticated(Principal::ExternallySecured) => Kind::ExternallySecured,
+            Who::Unauthenticated(other) => Kind::Other { name: other.to_string() },
+            Who::Users(names) => Kind::Users { names: texts(names) },
+            Who::UsersBut(names) => Kind::EveryUser { but: texts(names) },
+        },
+        listeners: exposure.listeners.iter().map(ToString::to_string).collect(),
+        sources: ranges(&exposure.sources),
+        public: exposure.is_public,
+        connectors: texts(&exposure.connectors),
+        may: exposure.standing.capability.as_ref().map(|capability| May {
+            recipients: match capability.reach {
+                Reach::AnyRecipient => "any",
+                Reach::AcceptedDomains => "accepted_domains",
+            },
+            senders: match capability.senders {
+                Scope::AnyAddress => "any",
+                Scope::OutsideOurDomains => "outside_own_domains",
+                Scope::OwnAddresses => "own_addresses",
+            },
+            internal: capability.is_internal,
+            bypass_anti_spam: capability.bypasses_anti_spam,
+            message_bytes_max: capability.message_bytes_max,
+            tls_required: capability.needs_tls,
+            rights: capability.rights.iter().map(Right::exchange_name).collect(),
+        }),
+    }
+}
+
+fn found(finding: &Finding) -> Found {
+    Found {
+        severity: finding.severity.name(),
+        code: finding.code,
+        connector: finding.connector.as_ref().map(ToString::to_string),
+        line: finding.line,
+        message: finding.message.clone(),
+        remedy: finding.remedy.clone(),
+        sources: ranges(&finding.sources),
+    }
+}
