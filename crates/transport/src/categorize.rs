@@ -102,14 +102,16 @@ fn enqueue_by(
     due_ms: impl Fn(&Part) -> Option<u64>,
 ) {
     for part in plan.parts {
+        let wanted_ms = due_ms(&part);
         let due_ms = match part.key {
             QueueKey::Unreachable => Some(expiry_ms(running, arrival_ms)),
-            _ => due_ms(&part),
+            _ => wanted_ms,
         };
         let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms };
         let pushed = running.queues.push(plan.routes_since, part.key, part.connector.as_ref(), entry, due_ms);
         if let Err(entry) = pushed {
-            let stale = Unrouted { id, recipients: Some(entry.recipients), due_ms, before: None };
+            // What had no way out then may have one now, and is not to wait for its end there.
+            let stale = Unrouted { id, recipients: Some(entry.recipients), due_ms: wanted_ms, before: None };
             tokio::spawn(route_anew(running.clone(), std::iter::once(stale)));
         }
     }
@@ -229,4 +231,104 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
         _ => due_ms,
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Work;
+    use crate::site::{CONTOSO, Site, envelope};
+
+    const WAYS_OUT: &str = r#"
+[[send_connector]]
+name = "Partner"
+address_spaces = ["partner.example"]
+smart_hosts = ["[127.0.0.1]:2600"]
+
+[[send_connector]]
+name = "Internet"
+address_spaces = ["*"]
+dns_routing_enabled = true
+max_message_size = "1 MB"
+"#;
+
+    fn told(parts: &[Part]) -> Vec<(String, Vec<u32>)> {
+        parts.iter().map(|part| (part.key.to_string(), part.recipients.clone())).collect()
+    }
+
+    #[tokio::test]
+    async fn recipients_that_go_the_same_way_go_together() {
+        let site = Site::new(&format!("{CONTOSO}{WAYS_OUT}"));
+        let settings = &site.running.revision().settings;
+        let way = |name: &str, recipients: &[u32]| (name.to_owned(), recipients.to_vec());
+        for (recipients, size_bytes, expected) in [
+            (&["bob@contoso.com"][..], 1, vec![way("local delivery", &[0])]),
+            (&["a@x.example", "b@X.example"], 1, vec![way("x.example", &[0, 1])]),
+            (
+                &["a@x.example", "bob@contoso.com", "b@x.example", "a@partner.example", "nobody@contoso.com"],
+                1,
+                vec![
+                    way("x.example", &[0, 2]),
+                    way("local delivery", &[1]),
+                    way("[127.0.0.1]:2600", &[3]),
+                    way("refused", &[4]),
+                ],
+            ),
+            (
+                &["a@x.example", "b@y.example", "c@x.example", "d@y.example", "e@z.example"],
+                1,
+                vec![way("x.example", &[0, 2]), way("y.example", &[1, 3]), way("z.example", &[4])],
+            ),
+            (&["a@x.example", "a@partner.example"], 2 << 20, vec![way("refused", &[0]), way("[127.0.0.1]:2600", &[1])]),
+        ] {
+            let envelope = envelope("", recipients);
+            let all = 0..recipients.len() as u32;
+            assert_eq!(told(&group(settings, &envelope, all, size_bytes)), expected, "{recipients:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_routed_before_the_routes_changed_goes_the_new_way() {
+        let mut site = Site::new(CONTOSO);
+        let id = site.accept(envelope("", &["a@partner.example", "bob@contoso.com"]), "x\r\n").await;
+        let message = site.running.spool.message(id).expect("it is live");
+        let plan = plan(&site.running.revision(), &message.envelope, 0..2, 1);
+        assert_eq!(told(&plan.parts), [("unreachable".to_owned(), vec![0]), ("local delivery".to_owned(), vec![1])]);
+
+        let settings = site.settings(&format!("{CONTOSO}{WAYS_OUT}"));
+        let tls = crate::tls::server_config(&settings).expect("the certificate is there");
+        site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
+        assert!(site.running.queues.begin_routes(2).is_empty());
+        enqueue(&site.running, id, now_ms(), plan, None);
+        let mut ways = Vec::new();
+        for _ in 0..2 {
+            let queue = site.worker_requests.recv().await.expect("the server runs");
+            assert!(matches!(queue.next(), Work::Entry(entry) if entry.id == id));
+            ways.push(queue.key.to_string());
+        }
+        ways.sort();
+        assert_eq!(ways, ["[127.0.0.1]:2600", "local delivery"]);
+    }
+
+    #[tokio::test]
+    async fn what_waited_is_tried_at_once_only_where_the_way_has_changed() {
+        let site = Site::new(&format!("{CONTOSO}{WAYS_OUT}"));
+        let later_ms = now_ms() + 60_000;
+        let id = site.accept(envelope("", &["a@partner.example", "a@x.example"]), "x\r\n").await;
+        let message = site.running.spool.message(id).expect("it is live");
+        route_message(&site.running, &message, &[0, 1], Some(later_ms));
+
+        let moved = WAYS_OUT.replace("2600", "2601");
+        let settings = site.settings(&format!("{CONTOSO}{moved}"));
+        let tls = crate::tls::server_config(&settings).expect("the certificate is there");
+        site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
+        let waited = site.running.queues.begin_routes(2);
+        route_anew(site.running.clone(), unrouted(waited)).await;
+        let mut due: Vec<(String, Option<u64>)> = Vec::new();
+        for queue in site.running.queues.all() {
+            queue.for_each(|_, due_ms| due.push((queue.key.to_string(), due_ms)));
+        }
+        due.sort();
+        assert_eq!(due, [("[127.0.0.1]:2601".to_owned(), None), ("x.example".to_owned(), Some(later_ms))]);
+    }
 }

@@ -14,6 +14,8 @@ mod receive;
 mod deliver;
 mod report;
 mod categorize;
+#[cfg(test)]
+mod site;
 mod state;
 mod queue;
 mod fetch;

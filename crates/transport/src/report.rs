@@ -247,3 +247,108 @@ async fn original(message: &Message, kind: Kind) -> (bool, Vec<u8>) {
 fn recipient_text(message: &Message, index: u32) -> String {
     message.envelope.recipients.get(index as usize).map(|r| r.mailbox.to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use gatepost_spool::State;
+
+    use super::*;
+    use crate::queue::{QueueKey, Work};
+    use crate::site::{CONTOSO, Site, envelope};
+
+    const CONTENT: &str = "Subject: lunch\r\n\r\nAt noon?\r\n";
+    const SUCCESS: Notify = Notify { success: true, failure: false, delay: false, given: true };
+
+    fn attempt(index: u32, code: u16) -> Attempt {
+        let reply = Reply::new(code, ((code / 100) as u8, 0, 0), "said the next hop");
+        Attempt { index, reply, remote: Some("mx.example".into()), remote_reports: false }
+    }
+
+    /// Contents of the reports in the spool, which holds `message` besides.
+    fn reports(site: &Site, message: &Message) -> Vec<String> {
+        let spool = &site.running.spool;
+        let others = spool.live().into_iter().filter(|id| *id != message.id);
+        others
+            .map(|id| {
+                let report = spool.message(id).expect("it is live");
+                assert_eq!(report.envelope.reverse_path, ReversePath::Null);
+                assert_eq!(report.envelope.recipients[0].notify, Notify::NEVER);
+                let content = report.content.read(0, usize::MAX).expect("it is small");
+                String::from_utf8(content.to_vec()).expect("ASCII")
+            })
+            .collect()
+    }
+
+    fn states(site: &Site, message: &Message) -> Vec<State> {
+        let read = site.running.spool.message(message.id).expect("it is live");
+        read.recipients.iter().map(|recipient| recipient.state).collect()
+    }
+
+    #[tokio::test]
+    async fn an_attempt_ends_as_each_recipient_was_answered() {
+        let mut site = Site::new(CONTOSO);
+        let recipients = ["a@x.example", "b@x.example", "c@x.example", "d@x.example", "e@x.example"];
+        let mut envelope = envelope("bob@contoso.com", &recipients);
+        envelope.recipients[2].notify = Notify::NEVER;
+        envelope.recipients[4].notify = SUCCESS;
+        let id = site.accept(envelope, CONTENT).await;
+        let message = site.running.spool.message(id).expect("it is live");
+        let attempts = [550, 451, 550, 250, 250];
+        let attempts = attempts.into_iter().zip(0u32..).map(|(code, index)| attempt(index, code)).collect();
+        let before = now_ms();
+        let pending = conclude(&site.running, &message, attempts, "x.example").await;
+        let [(1, due_ms)] = pending[..] else { panic!("{pending:?}") };
+        assert!(due_ms >= before + 5 * 60_000, "after message_retry_interval");
+        use State::{Delivered, Failed, Pending};
+        assert_eq!(states(&site, &message), [Failed, Pending, Failed, Delivered, Delivered]);
+
+        let reports = reports(&site, &message);
+        let [failure, success] = &reports[..] else { panic!("{reports:#?}") };
+        assert!(failure.contains("Action: failed") && failure.contains("a@x.example"), "{failure}");
+        assert!(!failure.contains("c@x.example"), "NOTIFY=NEVER: {failure}");
+        assert!(failure.contains("At noon?"), "news of failure brings all of it back: {failure}");
+        assert!(success.contains("Action: relayed") && success.contains("e@x.example"), "{success}");
+        assert!(!success.contains("At noon?"), "news of success brings the header section back: {success}");
+        assert!(success.contains("Subject: lunch"), "{success}");
+
+        let queue = site.worker_requests.try_recv().expect("somebody is to deliver the reports");
+        assert_eq!(queue.key, QueueKey::Local);
+        assert!(matches!(queue.next(), Work::Entry(_)) && matches!(queue.next(), Work::Entry(_)));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_reported_to_the_null_reverse_path() {
+        let site = Site::new(CONTOSO);
+        let mut envelope = envelope("", &["a@x.example", "b@x.example"]);
+        envelope.recipients[1].notify = SUCCESS;
+        let id = site.accept(envelope, CONTENT).await;
+        let message = site.running.spool.message(id).expect("it is live");
+        conclude(&site.running, &message, vec![attempt(0, 550), attempt(1, 250)], "x.example").await;
+        assert_eq!(site.running.spool.live(), []);
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_too_long_fails_and_the_report_says_what_was_answered_last() {
+        let site = Site::new(CONTOSO);
+        let mut envelope = envelope("bob@contoso.com", &["a@x.example"]);
+        envelope.arrival.time_ms -= 3 * 24 * 60 * 60_000;
+        let id = site.accept(envelope, CONTENT).await;
+        let message = site.running.spool.message(id).expect("it is live");
+        assert_eq!(conclude(&site.running, &message, vec![attempt(0, 451)], "x.example").await, []);
+        let reports = reports(&site, &message);
+        assert!(reports[0].contains("Status: 4.4.7") && reports[0].contains("said the next hop"), "{reports:#?}");
+        assert!(!site.running.spool.is_live(id));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_cannot_be_reported_is_not_settled() {
+        let site = Site::new(CONTOSO);
+        let id = site.accept(envelope("bob@contoso.com", &["a@x.example", "b@x.example"]), CONTENT).await;
+        let message = site.running.spool.message(id).expect("it is live");
+        // Nothing can be committed any more.
+        site.running.spool.close();
+        let pending = conclude(&site.running, &message, vec![attempt(0, 550), attempt(1, 250)], "x.example").await;
+        assert!(matches!(pending[..], [(0, _)]), "{pending:?}");
+        assert_eq!(states(&site, &message), [State::Pending, State::Delivered]);
+    }
+}
