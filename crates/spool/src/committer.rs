@@ -3,11 +3,15 @@
 //! Takes all waiting commits and outcomes, writes them in one go, flushes once, and only then keeps the promises.
 //! While it flushes, the next batch gathers. Between batches it returns space: see [`crate::compaction`].
 //!
-//! After a failed write or flush nobody can say what is on the disk: the batch is refused, the segment is never
+//! A write that fails for want of room is taken back, and the segment goes on. Its commits are refused, and the outcomes
+//! are written alone, into the reserve if need be: see [`crate::reserve`]. Until the reserve is there again all commits
+//! are refused, and outcomes that end nothing wait in memory.
+//!
+//! After any other failed write or flush nobody can say what is on the disk: the batch is refused, the segment is never
 //! written or flushed again, and the next batch begins a new one. Messages that were flushed to the old one before
 //! stay where they are. The refused ones are declared ended in the next segment, so that they do not come back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,14 +20,15 @@ use std::time::{Duration, Instant};
 
 use crate::cache::Cached;
 use crate::compaction::{Compaction, Copy};
+use crate::disk;
 use crate::index::{Body, Location, Segment};
-use crate::message::Content;
+use crate::message::{Content, State};
 use crate::promise::{CommitError, Promise};
 use crate::queues::{Outbox, PendingCommit, Work};
 use crate::record::{Kind, Record};
 use crate::segment::{FIRST_RECORD, SEGMENT_BYTES_MAX, Writer};
 use crate::shared::Shared;
-use crate::stored::{self, StoredChange, StoredOutcomes};
+use crate::stored::{self, StoredChange, StoredOutcomes, state_code};
 
 /// Outcomes that no commit came along with are flushed after this time, and the last flush is marked.
 const IDLE: Duration = Duration::from_secs(1);
@@ -46,11 +51,15 @@ pub(crate) struct Committer {
     backlog: VecDeque<PendingCommit>,
     /// Outcomes that are not in the log.
     unwritten: Outbox,
+    /// Changed recipients that are still pending, and wait for the reserve.
+    withheld: BTreeSet<(u64, u32)>,
     /// Outcomes that are in the current segment, after its last flush.
     unflushed: Outbox,
     /// Since when the segment has something that should be flushed or marked before long.
     unsettled_since: Option<Instant>,
     retry_at: Option<Instant>,
+    /// When to try to make the reserve again, while it is missing.
+    restore_at: Instant,
 }
 
 impl Committer {
@@ -62,9 +71,11 @@ impl Committer {
             compaction: Compaction::default(),
             backlog: VecDeque::new(),
             unwritten: Outbox::default(),
+            withheld: BTreeSet::new(),
             unflushed: Outbox::default(),
             unsettled_since: None,
             retry_at: None,
+            restore_at: Instant::now() + RETRY,
         }
     }
 
@@ -101,7 +112,13 @@ impl Committer {
         if self.has_compaction_to_do() {
             return Some(Instant::now());
         }
-        self.unsettled_since.map(|since| since + IDLE)
+        let restore_at = self.is_short().then_some(self.restore_at);
+        self.unsettled_since.map(|since| since + IDLE).into_iter().chain(restore_at).min()
+    }
+
+    /// Whether the reserve is missing: the disk is full, or was a moment ago.
+    fn is_short(&self) -> bool {
+        self.shared.reserve.missing().is_some()
     }
 
     /// Whether a step would make progress with compaction.
@@ -114,7 +131,11 @@ impl Committer {
     pub fn step(&mut self, work: Work, is_idle: bool) {
         self.backlog.extend(work.commits);
         self.unwritten.append(work.outbox);
-        let mut batch = Batch {
+        if let Some(kind) = self.shared.reserve.missing() {
+            let refused = std::mem::take(&mut self.backlog);
+            self.refuse(refused, &kind.into());
+        }
+        let batch = Batch {
             outcomes: self.outcome_records(),
             commits: self.take_commits(),
             copies: self.compaction.pick(&self.shared, self.current_segment()),
@@ -122,12 +143,64 @@ impl Committer {
         let flush = is_idle || !batch.commits.is_empty() || !batch.copies.is_empty();
         let has_more = |writer: &Writer| writer.is_dirty() || writer.is_unmarked();
         if !batch.is_empty() || (is_idle && self.writer.as_ref().is_some_and(has_more)) {
-            match self.write(&mut batch, flush) {
-                Ok(written) => self.succeed(batch, written),
-                Err(error) => self.fail(batch, &error),
-            }
+            self.write_out(batch, flush);
+        }
+        if self.is_short() {
+            self.leave_dead_segment();
         }
         self.compaction.delete_dead(&self.shared, self.current_segment());
+        if self.is_short() && is_idle && !self.has_compaction_to_do() {
+            self.restore_at = Instant::now() + RETRY;
+            if self.shared.reserve.restore(&*self.shared.disk).is_ok() {
+                tracing::info!("the disk of the spool has room again: messages are taken");
+            }
+        }
+    }
+
+    /// Writes a batch. If there is no room for it, the outcomes in it go alone: they bring room.
+    fn write_out(&mut self, mut batch: Batch, mut flush: bool) {
+        loop {
+            let failure = match self.write(&mut batch, flush) {
+                Ok(written) => return self.succeed(batch, written),
+                Err(failure) => failure,
+            };
+            let goes_on = failure.is_clean && disk::has_no_room(&failure.error) && !batch.outcomes.is_empty();
+            let was_alone = batch.commits.is_empty() && batch.copies.is_empty();
+            self.fail(batch, &failure);
+            let gave_up = disk::has_no_room(&failure.error) && self.shared.reserve.give_up(&*self.shared.disk);
+            if gave_up {
+                self.restore_at = Instant::now() + RETRY;
+            }
+            batch = Batch { outcomes: self.outcome_records(), ..Batch::default() };
+            if !goes_on || (was_alone && !gave_up) || batch.is_empty() {
+                return;
+            }
+            flush = true;
+        }
+    }
+
+    /// While the disk is full, a newest segment that is mostly dead is followed by the next, so that it can be deleted.
+    fn leave_dead_segment(&mut self) {
+        if self.writer.as_ref().is_some_and(Writer::is_dirty) {
+            return;
+        }
+        let is_worth_it = self.shared.index().newest_segment().is_some_and(|newest| {
+            newest.bytes > 2 * newest.live_bytes && newest.bytes > self.shared.reserve.bytes() / 4
+        });
+        if !is_worth_it {
+            return;
+        }
+        (self.writer, self.unsettled_since) = (None, None);
+        // Flushed, because from then on it alone says which numbers were given out.
+        let next = begin_segment(&self.shared, &mut self.next_segment)
+            .and_then(|mut writer| writer.flush(&*self.shared.disk).map(|_| writer));
+        match next {
+            Ok(writer) => self.writer = Some(writer),
+            Err(error) => {
+                self.shared.count(|c| &c.failures, 1);
+                tracing::warn!(%error, "no room for another segment of the log yet");
+            }
+        }
     }
 
     fn current_segment(&self) -> Option<u32> {
@@ -149,9 +222,14 @@ impl Committer {
     }
 
     /// Records for all outcomes that are not in the log. Their states are taken from the index: what changed twice is
-    /// written once.
+    /// written once. Without the reserve only those that bring room, or that would cost a duplicate.
     fn outcome_records(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
+        if self.is_short() {
+            self.withhold();
+        } else {
+            self.unwritten.changed.extend(std::mem::take(&mut self.withheld));
+        }
         self.unwritten.changed.sort_unstable();
         self.unwritten.changed.dedup();
         let mut ended = self.unwritten.ended.chunks(ENDED_PER_RECORD);
@@ -172,22 +250,47 @@ impl Committer {
         }
     }
 
+    fn withhold(&mut self) {
+        let (index, withheld) = (self.shared.index(), &mut self.withheld);
+        let pending = state_code(State::Pending);
+        self.unwritten.changed.retain(|(id, i)| {
+            let ends = index.stored_state(*id, *i).is_some_and(|state| state.state != pending);
+            if !ends && index.is_live(*id) {
+                withheld.insert((*id, *i));
+            }
+            ends
+        });
+    }
+
     /// Appends the batch, flushed if that is wanted. Outcomes come first: see the proof in [`crate::compaction`].
-    fn write(&mut self, batch: &mut Batch, flush: bool) -> io::Result<Written> {
+    fn write(&mut self, batch: &mut Batch, flush: bool) -> Result<Written, Failure> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(begin_segment(&self.shared, &mut self.next_segment)?),
+            none => none.insert(
+                begin_segment(&self.shared, &mut self.next_segment)
+                    .map_err(|error| Failure { error, is_clean: true })?,
+            ),
         };
         let start = writer.bytes;
-        if !batch.is_empty() {
-            writer.append(batch.records())?;
-        } else if writer.is_unmarked() {
-            writer.mark(Record::new(Kind::Outcomes, &stored::write(&StoredOutcomes::default()), &[]))?;
+        let appended = match batch.is_empty() {
+            false => writer.append(batch.records()),
+            true if writer.is_unmarked() => {
+                writer.mark(Record::new(Kind::Outcomes, &stored::write(&StoredOutcomes::default()), &[]))
+            }
+            true => Ok(()),
+        };
+        if let Err(error) = appended {
+            let is_clean = disk::has_no_room(&error) && writer.take_back().is_ok();
+            // A mark can be done without, a flush cannot.
+            if !(is_clean && batch.is_empty()) {
+                return Err(Failure { error, is_clean });
+            }
         }
         let is_full = writer.bytes >= self.shared.options.segment_bytes.min(SEGMENT_BYTES_MAX);
         let is_flushed = flush || is_full;
         if is_flushed {
-            let flushes = writer.flush(&*self.shared.disk)?;
+            let flushed = writer.flush(&*self.shared.disk);
+            let flushes = flushed.map_err(|error| Failure { error, is_clean: false })?;
             self.shared.count(|c| &c.flushes, flushes);
         }
         let written = Written { segment: writer.number, start, is_flushed };
@@ -241,7 +344,7 @@ impl Committer {
         }
     }
 
-    fn fail(&mut self, batch: Batch, error: &io::Error) {
+    fn fail(&mut self, batch: Batch, Failure { error, is_clean }: &Failure) {
         self.shared.count(|c| &c.failures, 1);
         tracing::error!(
             %error,
@@ -249,6 +352,9 @@ impl Committer {
             "the log of the spool could not be written: messages are refused until it can"
         );
         self.retry_at = Some(Instant::now() + RETRY);
+        if *is_clean {
+            return self.refuse(batch.commits, error);
+        }
         self.unsettled_since = None;
         // What was not flushed may be lost with the segment: it is written again to the next.
         let again = std::mem::take(&mut self.unflushed);
@@ -261,6 +367,15 @@ impl Committer {
         let bodies = batch.commits.iter().filter(|commit| commit.body.is_some());
         self.unwritten.bodies.extend(bodies.map(|commit| commit.id.0));
         for commit in batch.commits {
+            commit.promise.keep(Err(CommitError::of(error)));
+        }
+    }
+
+    /// Refuses commits of which nothing is in the log.
+    fn refuse(&self, commits: VecDeque<PendingCommit>, error: &io::Error) {
+        let bodies = commits.iter().filter(|commit| commit.body.is_some());
+        self.shared.bodies.push_unneeded(bodies.map(|commit| commit.id.0).collect());
+        for commit in commits {
             commit.promise.keep(Err(CommitError::of(error)));
         }
     }
@@ -278,7 +393,7 @@ fn begin_segment(shared: &Shared, next_segment: &mut u32) -> io::Result<Writer> 
 }
 
 /// What one write and one flush carry, in this order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Batch {
     outcomes: Vec<Record>,
     commits: VecDeque<PendingCommit>,
@@ -294,6 +409,14 @@ impl Batch {
         let commits = self.commits.iter_mut().map(|commit| &mut commit.record);
         self.outcomes.iter_mut().chain(commits).chain(self.copies.iter_mut().map(|copy| &mut copy.record))
     }
+}
+
+/// Why a batch was not written.
+#[derive(Debug)]
+struct Failure {
+    error: io::Error,
+    /// Nothing of it is on the disk, and the segment, if there is one, is as before.
+    is_clean: bool,
 }
 
 /// Where a batch went.

@@ -14,14 +14,19 @@
 //! - So nothing that is left needs S. And should an ended message's end be lost with a later segment's unflushed tail,
 //!   the message is gone all the same, which is what its end would have said.
 //!
+//! When the disk is full ([`crate::reserve`]) that bound is no help. Then the oldest segment is emptied as soon as half of it, or
+//! of the whole log, is dead, and what is live in it fits into half of the reserve: that gives back what it took.
+//!
 //! The folder is flushed after each deletion, so that an older segment cannot come back when a newer one, which held
 //! the ends of its messages, does not.
 
 use std::io;
 
-use crate::index::Location;
+use crate::disk;
+use crate::index::{Damage, Location};
 use crate::record::{Kind, Record};
 use crate::segment::file_name;
+use crate::set_aside;
 use crate::shared::{Part, RecordError, Shared};
 use crate::stored;
 
@@ -62,10 +67,16 @@ impl Compaction {
         let index = shared.index();
         let totals = index.totals();
         let Some((number, oldest)) = index.oldest_segment() else { return false };
-        totals.log_bytes > 2 * totals.live_log_bytes + 2 * shared.options.segment_bytes
-            && Some(number) != current
-            && Some(number) != self.stuck
-            && !oldest.is_pinned
+        let pays = match shared.reserve.missing() {
+            None => totals.log_bytes > 2 * totals.live_log_bytes + 2 * shared.options.segment_bytes,
+            Some(_) => {
+                let reserve_bytes = shared.reserve.bytes();
+                let is_half_dead = oldest.bytes > 2 * oldest.live_bytes
+                    || totals.log_bytes > 2 * totals.live_log_bytes + reserve_bytes / 4;
+                is_half_dead && oldest.live_bytes <= reserve_bytes / 2
+            }
+        };
+        pays && Some(number) != current && Some(number) != self.stuck && !oldest.is_pinned
     }
 
     /// The next messages to copy, if that is due.
@@ -119,10 +130,8 @@ impl Compaction {
                 Some(number) if Some(number) != current => number,
                 _ => return,
             };
-            let removed = match shared.disk.remove(&shared.folders.log.join(file_name(number))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => shared.disk.flush_folder(&shared.folders.log),
-            };
+            let damage = shared.index().segment(number).map(|segment| segment.damage.clone()).unwrap_or_default();
+            let removed = delete(shared, number, &damage);
             shared.count(|c| &c.flushes, 1);
             let mut index = shared.index();
             match removed {
@@ -135,6 +144,39 @@ impl Compaction {
                 }
             }
         }
+    }
+}
+
+/// Deletes a segment in which nothing is live. Damage that is not copied away yet is copied now, at last into the room
+/// of the reserve, which the segment gives back; if even that fails the segment as a whole is set aside.
+fn delete(shared: &Shared, number: u32, damage: &[Damage]) -> io::Result<()> {
+    let Shared { disk, folders, reserve, .. } = shared;
+    let path = folders.log.join(file_name(number));
+    let copy = || {
+        let file = disk.open(&path)?;
+        for Damage { name, offset, bytes } in damage {
+            set_aside::keep(&**disk, &folders.set_aside, name, (&*file, *offset, *bytes))?;
+        }
+        Ok(())
+    };
+    let copied = match damage {
+        [] => Ok(()),
+        _ => match copy() {
+            Err(error) if disk::has_no_room(&error) && reserve.give_up(&**disk) => copy(),
+            copied => copied,
+        },
+    };
+    let gone = match copied {
+        Ok(()) => disk.remove(&path),
+        Err(error) => {
+            tracing::error!(%error, segment = number, "damage cannot be copied: its whole segment is set aside");
+            disk.rename(&path, &folders.set_aside.join(file_name(number)))
+                .and_then(|()| disk.flush_folder(&folders.set_aside))
+        }
+    };
+    match gone {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => disk.flush_folder(&folders.log),
     }
 }
 

@@ -22,6 +22,8 @@ use crate::shared::Options;
 use crate::spool::{self, Opened, ReadError, Usage};
 use crate::staged::Staged;
 
+mod full_disk;
+
 const ROOT: &str = "/spool";
 
 /// A server whose threads are steps that the test takes.
@@ -69,7 +71,8 @@ impl Server {
     /// Until nothing is left to do.
     fn settle_down(&mut self) {
         self.step();
-        while self.0.committer.has_compaction_to_do() {
+        let failures = self.usage().failures;
+        while self.0.committer.has_compaction_to_do() && self.usage().failures == failures {
             self.0.committer.step(Work::default(), false);
         }
         self.0.committer.step(Work::default(), true);
@@ -134,7 +137,7 @@ fn delivered() -> Outcome {
 }
 
 fn small() -> Options {
-    Options { inline_bytes_max: 1500, segment_bytes: 6000, cache_bytes_max: 8000 }
+    Options { inline_bytes_max: 1500, segment_bytes: 6000, cache_bytes_max: 8000, reserve_bytes: 3000 }
 }
 
 /// What the test knows of a message.
@@ -378,6 +381,7 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
     assert_eq!(answer(&mut commit), Some(Err(CommitError::Full)), "large ones too");
     assert_eq!(server.live(), [before]);
     disk.set_faults(Faults::default());
+    server.settle_down();
     server.accept(1, &[b'x'; 2000]);
 }
 

@@ -34,6 +34,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
 pub trait File: Send + Sync + fmt::Debug {
     /// Appends all the slices in their order, or fails; after a failure an unknown part of them was written.
     fn append(&self, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
+    /// Makes the file shorter: what lies behind `bytes` is gone, and its room free.
+    fn cut(&self, bytes: u64) -> io::Result<()>;
     /// Reads at `offset` as much as fits and is there; 0 means the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Makes what was appended survive power loss (not the file's name: see [`Disk::flush_folder`]).
@@ -126,10 +128,9 @@ impl Disk for RealDisk {
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match file.try_lock() {
             Ok(()) => {
-                // The number only serves the message that a second server prints.
-                file.set_len(0)?;
-                file.rewind()?;
-                writeln!(file, "{}", std::process::id())?;
+                // The number only serves the message that a second server prints: a full disk may go without.
+                let _ = file.set_len(0).and_then(|()| file.rewind());
+                let _ = writeln!(file, "{}", std::process::id());
                 Ok(Locking::Held(Lock(Some(file))))
             }
             Err(fs::TryLockError::WouldBlock) => {
@@ -160,6 +161,10 @@ impl File for RealFile {
             }
         }
         Ok(())
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -194,7 +199,12 @@ pub fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: u64) ->
     Ok(())
 }
 
-/// Whether an error says that there is no room: bytes, inodes or quota.
+/// Whether an error says that there is no room: bytes, inodes or quota, or a limit to the length of a file.
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    has_no_room(error) || error.kind() == io::ErrorKind::FileTooLarge
+}
+
+/// Whether an error says that there is no room which removing another file could bring: bytes, inodes or quota.
+pub fn has_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -41,14 +41,22 @@ pub struct Faults {
     pub write_one_in: u32,
     /// Bytes that all files together may have; 0: no limit.
     pub bytes_max: u64,
+    /// How many files there may be; 0: no limit.
+    pub files_max: u64,
 }
 
 #[derive(Debug, Default)]
 struct Node {
     seen: Vec<u8>,
     flushed: Vec<u8>,
-    /// Ranges written since the last flush; ranges that a failed flush lost are in neither.
-    written: Vec<(usize, usize)>,
+    /// What happened since the last flush, in its order; what a failed flush lost is in neither.
+    unflushed: Vec<Edit>,
+}
+
+#[derive(Debug)]
+enum Edit {
+    Write { at: usize, bytes: Vec<u8> },
+    Cut { to: usize },
 }
 
 #[derive(Debug)]
@@ -144,7 +152,7 @@ impl FakeDisk {
             let mut state = disk.state();
             state.nodes = contents
                 .into_iter()
-                .map(|content| Node { seen: content.clone(), flushed: content, written: Vec::new() })
+                .map(|content| Node { seen: content.clone(), flushed: content, unflushed: Vec::new() })
                 .collect();
             state.flushed_names = names.clone();
             state.names = names;
@@ -172,13 +180,22 @@ impl Node {
         let mut bytes = self.flushed.clone();
         // Whole writes, nothing, or any mix of sectors, one of them torn.
         let mood = dice.below(4);
-        for (from, to) in &self.written {
-            let mut at = *from;
-            while at < *to {
-                let end = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(*to);
+        for edit in &self.unflushed {
+            let (from, new) = match edit {
+                Edit::Write { at, bytes } => (*at, bytes),
+                Edit::Cut { to } => {
+                    if mood == 0 || (mood > 1 && dice.one_in(2)) {
+                        bytes.truncate(*to);
+                    }
+                    continue;
+                }
+            };
+            let (mut at, to) = (from, from + new.len());
+            while at < to {
+                let end = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(to);
                 let torn = if dice.one_in(16) { at + dice.below((end - at) as u64) as usize } else { end };
                 if mood == 0 || (mood > 1 && dice.one_in(2)) {
-                    put(&mut bytes, at, &self.seen[at..torn]);
+                    put(&mut bytes, at, &new[at - from..torn - from]);
                 }
                 at = end;
             }
@@ -237,6 +254,9 @@ impl Disk for FakeDisk {
         let mut state = self.call()?;
         if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if state.faults.files_max > 0 && state.names.len() as u64 >= state.faults.files_max {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let node = state.nodes.len();
         state.nodes.push(Node::default());
@@ -321,8 +341,21 @@ impl File for FakeFile {
         let node = &mut state.nodes[self.node];
         let from = node.seen.len();
         node.seen.extend_from_slice(&bytes);
-        node.written.push((from, node.seen.len()));
+        node.unflushed.push(Edit::Write { at: from, bytes });
         result
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.disk.call()?;
+        let fails = state.faults.write_one_in;
+        if state.fault(fails) {
+            return Err(io::Error::other("a file was not cut"));
+        }
+        let node = &mut state.nodes[self.node];
+        let to = usize::try_from(bytes).unwrap_or(usize::MAX);
+        node.seen.truncate(to);
+        node.unflushed.push(Edit::Cut { to });
+        Ok(())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -344,10 +377,13 @@ impl File for FakeFile {
         // later flush writes it.
         if failed {
             node.flushed = node.after_power_cut(dice);
-            node.written.clear();
+            node.unflushed.clear();
         }
-        for (from, to) in std::mem::take(&mut node.written) {
-            put(&mut node.flushed, from, &node.seen[from..to]);
+        for edit in std::mem::take(&mut node.unflushed) {
+            match edit {
+                Edit::Write { at, bytes } => put(&mut node.flushed, at, &bytes),
+                Edit::Cut { to } => node.flushed.truncate(to),
+            }
         }
         if failed { Err(io::Error::other("a flush failed")) } else { Ok(()) }
     }

@@ -91,16 +91,26 @@ pub(crate) struct Segment {
     pub salt: u64,
     pub bytes: u64,
     pub live_bytes: u64,
-    /// Never deleted while this process runs: something in it is damaged and could not be copied, or the disk
-    /// refused to delete it.
+    /// Never deleted while this process runs: it cannot be read, or the disk refused to delete it.
     pub is_pinned: bool,
+    /// Damaged ranges that could not be copied away yet.
+    pub damage: Vec<Damage>,
     file: Option<Arc<dyn File>>,
 }
 
 impl Segment {
     pub fn new(salt: u64, bytes: u64, file: Option<Arc<dyn File>>) -> Segment {
-        Segment { salt, bytes, live_bytes: 0, is_pinned: false, file }
+        Segment { salt, bytes, live_bytes: 0, is_pinned: false, damage: Vec::new(), file }
     }
+}
+
+/// A damaged range of a segment that has to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// The name that its copy is to have.
+    pub name: String,
+    pub offset: u64,
+    pub bytes: u64,
 }
 
 /// What [`Index::settle`] did.
@@ -302,9 +312,26 @@ impl Index {
         }
     }
 
+    /// Notes damage that could not be copied away.
+    pub fn add_damage(&mut self, number: u32, damage: Damage) {
+        if let Some(segment) = self.segments.get_mut(&number) {
+            segment.damage.push(damage);
+        }
+    }
+
+    /// A segment by its number.
+    pub fn segment(&self, number: u32) -> Option<&Segment> {
+        self.segments.get(&number)
+    }
+
     /// The segment with the lowest number.
     pub fn oldest_segment(&self) -> Option<(u32, &Segment)> {
         self.segments.first_key_value().map(|(number, segment)| (*number, segment))
+    }
+
+    /// The segment with the highest number.
+    pub fn newest_segment(&self) -> Option<&Segment> {
+        self.segments.last_key_value().map(|(_, segment)| segment)
     }
 
     /// The oldest segment if nothing in it is needed any more. Never the only one: message and segment numbers go on

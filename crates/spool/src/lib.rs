@@ -23,6 +23,7 @@
 //! bodies/<message>            content too large for the log, in hexadecimal the number of its message
 //! bodies/<message>.tmp        the same while it arrives
 //! set-aside/                  copies of damaged ranges; never deleted by us
+//! reserve                     room set apart for outcomes; its content means nothing
 //! ```
 //!
 //! A record is a message (envelope, content or the name of its body file, and what became of its recipients if it was
@@ -44,13 +45,21 @@
 //! | a record, but its body file missing or of another length | damage | set aside and reported |
 //! | a record that does not match its checksums, below a flush | damage | set aside and reported; the next record is found by its header |
 //! | a segment whose header is not readable | damage | set aside whole and reported |
+//! | a range to be set aside, and no room for the copy | damage or a crash, on a full disk | reported; copied before its segment is deleted, else the whole segment is moved to `set-aside/` |
+//! | no `reserve`, a shorter one, or `reserve.tmp` | an older folder; killed while the disk was full | made again; until there is room, messages are refused |
+//! | the beginning of a segment only, or less | killed while the disk was full | as any half-written end |
 //! | a segment or `FORMAT` of a newer format | an older program was started | refuses to open |
 //!
 //! # When something fails
 //!
 //! A failed write or flush refuses the commits of that batch, seals the segment for ever and begins the next; outcomes
-//! are written again. While the disk fails or is full, commits are refused one batch at a time, what is queued stays
-//! readable, and the service resumes with the first batch that succeeds.
+//! are written again. While the disk fails, commits are refused one batch at a time, what is queued stays readable, and
+//! the service resumes with the first batch that succeeds.
+//!
+//! On a full disk a write is taken back and the segment goes on. The reserve is given up, so that outcomes can be
+//! written; messages are refused until it is there again, which is tried every second. What is dead is given back
+//! sooner than usual meanwhile. Not promised: that a disk without inodes empties itself if the server is killed again
+//! between giving up the reserve and making it again, as each start needs a file.
 //!
 //! Modules stand in reading order; each uses only modules listed below it.
 
@@ -64,6 +73,7 @@ mod compaction;
 mod shared;
 mod queues;
 mod set_aside;
+mod reserve;
 mod promise;
 mod index;
 mod cache;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use gatepost_mail::MessageId;
 
 use crate::disk::{Disk, File, Lock, Locking};
-use crate::index::{Index, Location, Segment};
+use crate::index::{Damage, Index, Location, Segment};
 use crate::queues::Outbox;
 use crate::scan::{Gap, Window, scan};
 use crate::segment::{FIRST_RECORD, FORMAT, HeaderError, SegmentHeader, file_name, number_of};
@@ -93,7 +93,8 @@ pub struct SetAside {
     pub length: u64,
     /// Half a sentence for the administrator.
     pub reason: String,
-    /// The copy; `None` if it could not be written. The original then stays where it is.
+    /// The copy; `None` if it could not be written. The original then stays where it is, until its segment is not
+    /// needed any more: then the copy is tried again, and at last the whole segment is moved to `set-aside/`.
     pub moved_to: Option<PathBuf>,
 }
 
@@ -164,6 +165,11 @@ fn lock(disk: &dyn Disk, root: &Path) -> Result<Lock, OpenError> {
 fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { path, source }
+}
+
+fn name_of_copy(path: &Path, gap: &Gap) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}-at-{}-length-{}", gap.from, gap.to - gap.from)
 }
 
 struct Recoverer<'a> {
@@ -275,16 +281,22 @@ impl Recoverer<'_> {
             false => format!("{}; written last before a crash, and perhaps never acknowledged", gap.what),
         };
         self.is_damaged = true;
-        if !self.set_aside(&**file, path, Gap { what, ..gap }) {
-            self.index.pin(number);
+        self.set_aside_from(number, &**file, path, Gap { what, ..gap });
+    }
+
+    /// Copies a range of a segment away and reports it. If the copy fails it is made when the segment is about to be
+    /// deleted.
+    fn set_aside_from(&mut self, number: u32, file: &dyn File, path: &Path, gap: Gap) {
+        let damage = Damage { name: name_of_copy(path, &gap), offset: gap.from, bytes: gap.to - gap.from };
+        if !self.set_aside(file, path, gap) {
+            self.index.add_damage(number, damage);
         }
     }
 
     /// Copies a range away and reports it. Returns whether the copy was made.
     fn set_aside(&mut self, file: &dyn File, path: &Path, gap: Gap) -> bool {
         let length = gap.to - gap.from;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!("{name}-at-{}-length-{length}", gap.from);
+        let name = name_of_copy(path, &gap);
         let copied = set_aside::keep(self.disk, &self.folders.set_aside, &name, (file, gap.from, length));
         let moved_to = copied.inspect_err(|error| tracing::error!(%error, name, "cannot set damage aside")).ok();
         let is_copied = moved_to.is_some();
@@ -338,9 +350,7 @@ impl Recoverer<'_> {
             let what = format!("the body file of message {id} is missing or has another length");
             let gap = Gap { from: offset, to: offset + bytes, is_record: true, what };
             let file = self.disk.open(&path).map_err(at(&path))?;
-            if !self.set_aside(&*file, &path, gap) {
-                self.index.pin(location.segment);
-            }
+            self.set_aside_from(location.segment, &*file, &path, gap);
             self.index.remove(id);
         }
         if !may_remove {

@@ -135,6 +135,13 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes back what a failed append left, and makes sure of that, so that the segment goes on as if nothing had
+    /// happened. Only for want of room: after other failures nobody can say what is on the disk.
+    pub fn take_back(&mut self) -> io::Result<()> {
+        self.file.cut(self.bytes)?;
+        self.file.flush()
+    }
+
     /// Appends a record that says nothing but how far the segment is flushed.
     pub fn mark(&mut self, mut nothing: Record) -> io::Result<()> {
         self.append(std::iter::once(&mut nothing))?;

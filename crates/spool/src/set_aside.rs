@@ -24,7 +24,18 @@ pub(crate) fn keep(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let copy = disk.create(&partial)?;
+    let copied = copy(disk, &partial, (file, offset, length));
+    if copied.is_err() {
+        let _ = disk.remove(&partial); // its room is needed; the next attempt removes it first
+    }
+    copied?;
+    disk.rename(&partial, &path)?;
+    disk.flush_folder(folder)?;
+    Ok(path)
+}
+
+fn copy(disk: &dyn Disk, path: &Path, (file, offset, length): (&dyn File, u64, u64)) -> io::Result<()> {
+    let copy = disk.create(path)?;
     let mut buffer = vec![0; PIECE_BYTES.min(usize::try_from(length).unwrap_or(usize::MAX))];
     let (mut at, end) = (offset, offset + length);
     while at < end {
@@ -34,10 +45,7 @@ pub(crate) fn keep(
         copy.append(&mut [IoSlice::new(piece)])?;
         at += wanted as u64;
     }
-    copy.flush()?;
-    disk.rename(&partial, &path)?;
-    disk.flush_folder(folder)?;
-    Ok(path)
+    copy.flush()
 }
 
 /// Fills `buffer` from `offset` on; what cannot be read, or lies behind the end, becomes zeros. Returns whether all of

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gatepost_mail::MessageId;
 
 use crate::disk::{self, Disk};
-use crate::index::{Index, Location};
+use crate::index::{Damage, Index, Location};
 use crate::queues::{BodyQueue, CommitQueue, lock};
 use crate::record::{HEADER_BYTES, Header, Kind, checksum};
+use crate::reserve::Reserve;
 use crate::segment::file_name;
 use crate::set_aside;
 use crate::stored::{self, StoredMessage};
@@ -25,11 +26,19 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Memory for messages that were just accepted, so that their first delivery needs no disk. Default 64 MiB.
     pub cache_bytes_max: usize,
+    /// Room on the disk that is set apart for outcomes, so that a full disk can empty itself. Default 4 MiB, which is
+    /// enough for 65,000 messages that end one at a time.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { inline_bytes_max: 256 << 10, segment_bytes: 64 << 20, cache_bytes_max: 64 << 20 }
+        Options {
+            inline_bytes_max: 256 << 10,
+            segment_bytes: 64 << 20,
+            cache_bytes_max: 64 << 20,
+            reserve_bytes: 4 << 20,
+        }
     }
 }
 
@@ -42,6 +51,7 @@ pub(crate) struct Shared {
     pub counters: Counters,
     pub commits: CommitQueue,
     pub bodies: BodyQueue,
+    pub reserve: Reserve,
     index: Mutex<Index>,
 }
 
@@ -86,6 +96,7 @@ impl Folders {
 
 impl Shared {
     pub fn new(disk: Arc<dyn Disk>, folders: Folders, options: Options, index: Index, next_id: u64) -> Shared {
+        let reserve = Reserve::open(&*disk, &folders.root, options.reserve_bytes);
         Shared {
             disk,
             folders,
@@ -94,6 +105,7 @@ impl Shared {
             counters: Counters::default(),
             commits: CommitQueue::default(),
             bodies: BodyQueue::default(),
+            reserve,
             index: Mutex::new(index),
         }
     }
@@ -104,6 +116,15 @@ impl Shared {
 
     pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64, more: u64) {
         counter(&self.counters).fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// A body met a full disk. If much of the log is dead the committer is told to return that.
+    pub fn meet_full_disk(&self) {
+        let totals = self.index().totals();
+        let is_worth_it = totals.log_bytes > 2 * totals.live_log_bytes + self.reserve.bytes();
+        if is_worth_it && self.reserve.give_up(&*self.disk) {
+            self.commits.push_outcomes(|_| {}); // wakes it
+        }
     }
 
     /// Reads the record of a message and checks it.
@@ -137,8 +158,8 @@ impl Shared {
         Ok(record)
     }
 
-    /// A live message turned out to be damaged: copies its record away and takes it out of the queue. Its segment
-    /// stays if the copy fails.
+    /// A live message turned out to be damaged: copies its record away and takes it out of the queue. If the copy fails
+    /// it is made when the segment is about to be deleted.
     pub fn set_aside(&self, id: u64, location: Location) {
         let name = format!("{}-at-{}-message-{id}", file_name(location.segment), location.offset);
         let opened = self.index().open_segment(location.segment, &*self.disk, &self.folders.log);
@@ -154,7 +175,7 @@ impl Shared {
         match copied {
             Ok(path) => tracing::error!(id, copy = %path.display(), "a message is damaged on disk: set aside"),
             Err(error) => {
-                index.pin(location.segment);
+                index.add_damage(location.segment, Damage { name, offset: location.offset, bytes: location.bytes });
                 tracing::error!(id, %error, "a message is damaged on disk and could not be set aside");
             }
         }

@@ -81,7 +81,7 @@ impl fmt::Debug for Handle {
 impl Spool {
     /// Opens the spool in `dir`, which is created if it is missing, and recovers what is there.
     ///
-    /// Blocks while the log is read. Takes the lock of the folder, may write a `FORMAT` file, copies to `set-aside/`
+    /// Blocks while the log is read. Takes the lock of the folder, may write a `FORMAT` file and the reserve, copies to `set-aside/`
     /// and removes body files that no message needs; segments are only ever deleted later, by compaction.
     pub fn open(dir: &Path, options: Options) -> Result<(Spool, Recovery), OpenError> {
         Spool::open_on(Arc::new(RealDisk), dir, options)

@@ -75,7 +75,7 @@ impl Staged {
         self.bytes += bytes.len() as u64;
         let gathered = self.buffer.len() - ROOM_BYTES;
         if gathered + bytes.len() > self.shared.options.inline_bytes_max {
-            return self.spill(bytes).inspect_err(|error| self.failed = Some(*error));
+            return self.spill_or_fail(bytes);
         }
         if self.buffer.capacity() - self.buffer.len() < bytes.len() + PADDING_BYTES {
             self.buffer.reserve(bytes.len() + PADDING_BYTES);
@@ -124,7 +124,7 @@ impl Staged {
             return Err(error.into());
         }
         if self.body.is_some() {
-            self.spill(&[])?;
+            self.spill_or_fail(&[])?;
         }
         // Taken only now: until here, dropping `self` removes the file.
         let body = self
@@ -152,8 +152,20 @@ impl Staged {
         Err(CommitError::TooLarge)
     }
 
+    fn spill_or_fail(&mut self, bytes: &[u8]) -> Result<(), StageError> {
+        let spilled = self.spill(bytes);
+        if let Err(error) = spilled {
+            self.failed = Some(error);
+            if error == StageError::Full {
+                self.shared.meet_full_disk();
+            }
+        }
+        spilled
+    }
+
     /// Moves what was gathered, and `bytes`, to the body file.
     fn spill(&mut self, bytes: &[u8]) -> Result<(), StageError> {
+        let _admission = self.shared.reserve.admit()?;
         let body = match &mut self.body {
             Some(body) => body,
             none => {
