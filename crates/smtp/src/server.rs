@@ -308,9 +308,7 @@ impl Session {
 
     /// Goes on until there is something to hand out. Ranges in the step refer to `bytes`.
     fn step(&mut self, bytes: &[u8]) -> (usize, Step) {
-        if std::mem::take(&mut self.out_is_handed_out) {
-            empty(&mut self.out);
-        }
+        self.forget_handed_out();
         let mut used = 0;
         loop {
             if std::mem::take(&mut self.reset_is_due) {
@@ -613,7 +611,15 @@ impl Session {
         Step::Ask(ask)
     }
 
+    /// What was handed out has been said; what is written from now on has not.
+    fn forget_handed_out(&mut self) {
+        if std::mem::take(&mut self.out_is_handed_out) {
+            empty(&mut self.out);
+        }
+    }
+
     fn write(&mut self, reply: &Reply) {
+        self.forget_handed_out();
         reply.write(self.profile.enhanced_status_codes, &mut self.out);
     }
 
@@ -784,6 +790,17 @@ mod tests {
         assert!(matches!(session.receive(end, b"P\r\n"), (0, Output::Reset)));
         assert!(matches!(session.receive(end, b"P\r\n"), (0, Output::Send(reply)) if reply.starts_with(b"421 4.4.1")));
         assert!(matches!(session.receive(end, b"P\r\n"), (3, Output::Close)));
+    }
+
+    #[test]
+    fn a_session_whose_time_ends_behind_a_reply_says_so() {
+        let (mut session, now) = session_at_rest();
+        let end = now + Duration::from_secs(600);
+        assert!(
+            matches!(session.receive(now, b"NONSENSE\r\n"), (10, Output::Send(reply)) if reply.starts_with(b"500"))
+        );
+        assert!(matches!(session.receive(end, b""), (0, Output::Send(reply)) if reply.starts_with(b"421 4.4.1")));
+        assert!(matches!(session.receive(end, b""), (0, Output::Close)));
     }
 
     #[test]
