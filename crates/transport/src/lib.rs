@@ -23,6 +23,7 @@ mod dns;
 pub mod authenticate;
 mod transcript;
 mod connections;
+mod message_rates;
 pub mod tls;
 mod clock;
 

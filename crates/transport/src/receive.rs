@@ -120,8 +120,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let (used, output) = session.receive(now, input.rest());
         let mut wants_input = false;
         let mut end = None;
+        let mut tarpit = None;
         match output {
             Output::Send(bytes) => {
+                tarpit = visit.tarpit(bytes).map(|interval| (replies.len(), interval));
                 visit.said(bytes);
                 replies.extend_from_slice(bytes);
             }
@@ -137,6 +139,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             Output::Close => end = Some(End::Closed),
         }
         input.advance(used);
+        if let Some((said_before, interval)) = tarpit {
+            let held_back = replies.split_off(said_before);
+            write(stream, &mut replies).await?;
+            replies = held_back;
+            input.shrink();
+            wait_in_tarpit(interval, session, stop).await;
+        }
         if wants_input || end.is_some() || replies.len() >= REPLIES_BYTES_MAX {
             write(stream, &mut replies).await?;
         }
@@ -167,6 +176,17 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             changed = stop.changed(), if !session.in_transaction() => if changed.is_err() { return Ok(End::Closed) },
         }
     }
+}
+
+/// Waits before a reply, not beyond the end of the session or of the service.
+async fn wait_in_tarpit(interval: Duration, session: &mut Session, stop: &mut watch::Receiver<bool>) {
+    let until = Instant::now() + interval;
+    let until = session.end_of_time().map_or(until, |end| end.min(until));
+    tokio::select! {
+        () = tokio::time::sleep_until(until.into()) => {}
+        _ = stop.wait_for(|stops| *stops) => {}
+    }
+    session.held_back(Instant::now());
 }
 
 /// Reads what is there, into a pooled buffer that is held only once bytes have come. `None` at the end of the stream.

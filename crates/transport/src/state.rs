@@ -17,6 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use crate::authenticate::{Authenticator, Credentials};
 use crate::connections::Connections;
 use crate::dns::Dns;
+use crate::message_rates::MessageRates;
 use crate::queue::Queues;
 use crate::transcript::Transcripts;
 
@@ -100,6 +101,8 @@ pub struct Running {
     pub queues: Queues,
     /// Open connections of peers.
     pub connections: Arc<Connections>,
+    /// What users and addresses have submitted lately.
+    pub message_rates: MessageRates,
     /// Password checks.
     pub authenticator: Authenticator,
     /// The client's side of TLS.
@@ -144,6 +147,7 @@ impl Running {
             spool: parts.spool,
             queues: parts.queues,
             connections: Arc::default(),
+            message_rates: MessageRates::default(),
             authenticator: parts.authenticator,
             client_tls: TlsConnector::from(crate::tls::client_config()),
             transcripts: parts.transcripts,

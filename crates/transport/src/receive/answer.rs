@@ -4,16 +4,18 @@
 //! this file only carries facts there and verdicts back.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
-use gatepost_mail::{Recipient, Reply, trace};
+use gatepost_mail::{Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
-use gatepost_policy::receive_connector::ReceiveConnector;
-use gatepost_policy::{Refusal, authentication, limits, permission, relay, sender};
+use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector};
+use gatepost_policy::{Refusal, authentication, limits, permission, relay, reserved_domain, sender};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::visit::{OUT_OF_STEP, Transaction, Visit};
 use crate::authenticate::Checked;
 use crate::clock::now_ms;
+use crate::message_rates::Key;
 use crate::state::count;
 
 const AUTHENTICATION_BUSY: Reply = Reply::new(454, (4, 7, 0), "Temporary authentication failure");
@@ -93,7 +95,7 @@ impl Visit {
         let checked = self.running.authenticator.check(settings, stored, &user, credentials.password).await;
         let name = match checked {
             Checked::Right(name) if for_oneself => name,
-            Checked::Right(_) | Checked::Wrong => return self.refuse("AUTH", &user, Refusal::AuthenticationFailed),
+            Checked::Right(_) | Checked::Wrong => return self.refuse_logon(&user),
             Checked::Busy => {
                 tracing::warn!(peer = %self.peer, "too many passwords wait to be checked: temporary failure");
                 return Answer::Refuse(AUTHENTICATION_BUSY);
@@ -103,7 +105,7 @@ impl Visit {
         let rights = permission::granted(&self.connector, &principal);
         // Right credentials without the right to submit fail here already (fact sheet section 2.1, event 1018).
         if permission::may_authenticate(rights).is_err() {
-            return self.refuse("AUTH", &user, Refusal::AuthenticationFailed);
+            return self.refuse_logon(&user);
         }
         self.principal = principal;
         self.rights = rights;
@@ -113,6 +115,11 @@ impl Visit {
             tls = self.tls.map(|(version, _)| version), verdict = "authenticated", "authenticated"
         );
         Answer::Authenticated { profile: self.profile() }
+    }
+
+    fn refuse_logon(&mut self, user: &str) -> Answer {
+        self.logon_failed = true;
+        self.refuse("AUTH", user, Refusal::AuthenticationFailed)
     }
 
     fn mail(&mut self, mail: MailCommand) -> Answer {
@@ -127,7 +134,9 @@ impl Visit {
                 })
                 .map(|_reason| ())
             })
-            .and_then(|()| limits::message_size(&self.connector, self.rights, mail.size.unwrap_or(0)));
+            .and_then(|()| limits::message_size(&self.connector, self.rights, mail.size.unwrap_or(0)))
+            // Last: what was refused for another reason is not counted.
+            .and_then(|()| self.message_rate(&mail.reverse_path));
         if let Err(refusal) = decided {
             return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal);
         }
@@ -135,11 +144,31 @@ impl Visit {
         Answer::Accept
     }
 
+    /// Counts a message of this user or address, if that is one that may be sent now. Whoever has not logged on is known
+    /// by the sender address (fact sheet section 12).
+    fn message_rate(&self, reverse_path: &ReversePath) -> Result<(), Refusal> {
+        let Some(limit) = self.connector.message_rate_limit else { return Ok(()) };
+        let user = || match &self.principal {
+            Principal::User(name) => Key::User(&self.connector.name, name.to_lowercase()),
+            _ => Key::Sender(&self.connector.name, reverse_path.to_string().to_lowercase()),
+        };
+        let address = || Key::Address(&self.connector.name, self.peer.ip());
+        let permit = |paid_until, now| limits::message_rate(limit, paid_until, now);
+        let (rates, now) = (&self.running.message_rates, Instant::now());
+        match self.connector.message_rate_source {
+            MessageRateSource::None => Ok(()),
+            MessageRateSource::User => rates.count(&[user()], now, permit),
+            MessageRateSource::IpAddress => rates.count(&[address()], now, permit),
+            MessageRateSource::All => rates.count(&[user(), address()], now, permit),
+        }
+    }
+
     fn rcpt(&mut self, rcpt: RcptCommand) -> Answer {
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         let settings = &self.revision.settings;
         let mailbox = settings.recipient(&rcpt.forward_path);
         let decided = limits::recipients(&self.connector, transaction.recipients.len()).and_then(|()| {
+            reserved_domain::decide(&self.connector, &mailbox, settings)?;
             relay::decide(&relay::Question { rights: self.rights, forward_path: &mailbox, settings }).map(|_reason| ())
         });
         if let Err(refusal) = decided {

@@ -17,10 +17,10 @@ pub fn take() -> Box<[u8]> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
 }
 
-/// Gives a buffer back to the pool of the thread that we are on now.
+/// Gives a buffer back to the pool of the thread that we are on now; a small one is dropped.
 pub fn give_back(buffer: Box<[u8]>) {
     POOL.with_borrow_mut(|pool| {
-        if pool.len() < POOLED_MAX {
+        if pool.len() < POOLED_MAX && buffer.len() == BUFFER_BYTES {
             pool.push(buffer);
         }
     });
@@ -47,6 +47,13 @@ impl Filled {
     /// What is left.
     pub fn rest(&self) -> &[u8] {
         self.buffer.as_deref().map_or(&[], |buffer| &buffer[self.start..self.end])
+    }
+
+    /// Keeps no more than the rest needs: for a wait in which nothing is read.
+    pub fn shrink(&mut self) {
+        let rest = Box::<[u8]>::from(self.rest());
+        let length = rest.len();
+        *self = if length == 0 { Filled::empty() } else { Filled::new(rest, length) };
     }
 
     /// `used` bytes of the rest are consumed.

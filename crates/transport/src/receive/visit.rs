@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::header::Scanner;
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_policy::limits::{self, Saying};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
 use gatepost_smtp::MailCommand;
@@ -31,6 +33,8 @@ pub struct Visit {
     pub principal: Principal,
     pub rights: Rights,
     pub transaction: Option<Transaction>,
+    /// Whether a logon failed and the peer has not heard it.
+    pub logon_failed: bool,
     /// Set when the peer may not even be greeted.
     pub refusal: Option<Refusal>,
     pub transcript: Option<Transcript>,
@@ -72,6 +76,7 @@ impl Visit {
             principal,
             rights,
             transaction: None,
+            logon_failed: false,
             refusal,
             transcript,
         };
@@ -106,6 +111,25 @@ impl Visit {
         if let Some(transcript) = &mut self.transcript {
             transcript.received(line);
         }
+    }
+
+    /// How long our reply is to be held back, if it is; the transcript says so.
+    pub fn tarpit(&mut self, reply: &[u8]) -> Option<Duration> {
+        let code = reply.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        let saying = match code {
+            _ if std::mem::take(&mut self.logon_failed) => Saying::LogonFailed,
+            code => Saying::Reply(code?),
+        };
+        let interval = limits::tarpit(&self.connector, &self.principal, saying);
+        if interval.is_zero() || self.running.is_stopping() {
+            return None;
+        }
+        if let Some(transcript) = &mut self.transcript {
+            let seconds = interval.as_secs();
+            let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+            transcript.information(&format!("Tarpit for '0.{hours:02}:{minutes:02}:{seconds:02}'"), "");
+        }
+        Some(interval)
     }
 
     /// Our reply.
