@@ -6,10 +6,10 @@
 //! - [`wire`]: dialogues kept as data under `wire/`;
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`limits`], [`smuggling`], [`extensions`], [`listening`], [`domains`]: the receiving side;
+//! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`]: the receiving side;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
-//! - [`settings`], [`audit`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
+//! - [`settings`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`site`]: the settings documents that they share.
 
 mod wire;
@@ -21,6 +21,8 @@ mod foreign;
 mod authentication;
 
 mod limits;
+
+mod tarpit;
 
 mod smuggling;
 
@@ -41,8 +43,6 @@ mod mx;
 mod durability;
 
 mod settings;
-
-mod audit;
 
 mod first_run;
 
