@@ -9,7 +9,7 @@
 //! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`]: the receiving side;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
-//! - [`settings`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
+//! - [`settings`], [`audit`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`site`]: the settings documents that they share.
 
 mod wire;
@@ -43,6 +43,8 @@ mod mx;
 mod durability;
 
 mod settings;
+
+mod audit;
 
 mod first_run;
 
