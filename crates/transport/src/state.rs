@@ -168,6 +168,12 @@ impl Running {
         self.revision.store(Arc::new(revision));
     }
 
+    /// Waits until the server is to stop.
+    pub async fn stopped(&self) {
+        // The sender lives as long as we do, so an error cannot come.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
     /// Whether the server is to stop.
     pub fn is_stopping(&self) -> bool {
         *self.stop.borrow()

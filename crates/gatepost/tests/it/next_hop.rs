@@ -291,3 +291,28 @@ fn the_most_specific_address_space_gets_the_mail() {
     let rest = everything.first();
     assert!(rest.recipients.len() == 1 && rest.recipients[0].starts_with("<c@notpartner.example>"));
 }
+
+#[test]
+fn sigterm_does_not_wait_for_a_next_hop_that_hangs() {
+    let address = SocketAddr::from(([127, 0, 0, 1], port::free()));
+    let hanging = Setup::new()
+        .at(address)
+        .answering(|stage, _| match stage {
+            Stage::Mail(_) => Action::Hang,
+            _ => Action::Accept,
+        })
+        .start();
+    let site = Site::relaying_to(&hanging.smart_host());
+    site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("not yet", "x"));
+    wait::until("the attempt", || (hanging.connections() == 1).then_some(()));
+    let begin = std::time::Instant::now();
+    let site = site.restart(|server| {
+        assert!(server.stop().success());
+        hanging.stop();
+    });
+    assert!(begin.elapsed().as_secs() < 20, "it took {:?}", begin.elapsed());
+    // The attempt that was given up is made again.
+    let sink = Setup::new().at(address).start();
+    assert!(sink.first().text().contains("Subject: not yet"));
+    drop(site);
+}

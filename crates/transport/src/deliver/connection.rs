@@ -16,6 +16,7 @@ use gatepost_spool::Message;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
 
 use crate::dns::Target;
@@ -33,6 +34,8 @@ const INPUT_BYTES: usize = 4 << 10;
 const OUTPUT_BYTES: usize = 64 << 10;
 /// How long a polite farewell may take.
 const QUIT_MAX: Duration = Duration::from_secs(5);
+/// How long a stop waits for an attempt whose message the peer cannot have yet.
+const STOP_GRACE: Duration = Duration::from_secs(3);
 
 const NO_CONNECTION: Reply = Reply::new(451, (4, 4, 1), "Connection could not be opened");
 const CANNOT_READ: Reply = Reply::new(451, (4, 3, 0), "The message could not be read from the spool");
@@ -69,6 +72,12 @@ pub struct Connection {
     pub transactions: u32,
     /// Nothing more can be sent.
     pub broken: bool,
+    /// Says when the server is to stop.
+    stop: watch::Receiver<bool>,
+    /// Whether the peer cannot have the message yet, so that nothing is lost or doubled by going away.
+    may_be_cut_short: bool,
+    /// Whether we went away because the server stops.
+    is_cut_short: bool,
 }
 
 enum Stream {
@@ -162,6 +171,9 @@ impl Connection {
             target: target.clone(),
             transactions: 0,
             broken: false,
+            stop: running.stop.subscribe(),
+            may_be_cut_short: true,
+            is_cut_short: false,
         };
         loop {
             match connection.event().await {
@@ -199,6 +211,7 @@ impl Connection {
         let envelope = &message.envelope;
         let was_used = self.transactions > 0;
         self.transactions += 1;
+        self.may_be_cut_short = true;
         self.client.begin(
             Instant::now(),
             Transaction {
@@ -215,6 +228,8 @@ impl Connection {
         let mut content_has_begun = false;
         loop {
             match self.event().await {
+                // An attempt that is cut short by the end of the server is none, unless the peer may have the message.
+                _ if self.is_cut_short => return Delivered::Stale,
                 Event::Content => {
                     content_has_begun = true;
                     if let Err(error) = self.send_content(message).await {
@@ -269,6 +284,7 @@ impl Connection {
             }
         }
         self.client.content_end(Instant::now(), &mut self.output);
+        self.may_be_cut_short = false;
         self.flush(self.block_max).await
     }
 
@@ -348,7 +364,14 @@ impl Connection {
         self.flush(patience).await?;
         self.input.resize(INPUT_BYTES, 0);
         self.start = 0;
-        let read = within(patience, self.stream.read(&mut self.input)).await;
+        let read = tokio::select! {
+            biased;
+            read = within(patience, self.stream.read(&mut self.input)) => read,
+            () = stopped(&mut self.stop), if self.may_be_cut_short => {
+                self.is_cut_short = true;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+        };
         let length = *read.as_ref().unwrap_or(&0);
         self.input.truncate(length);
         match read {
@@ -382,6 +405,13 @@ fn timeouts(connector: &SendConnector) -> Timeouts {
         data: rfc.data.min(most),
         block: rfc.block.min(most),
         end: rfc.end.min(most),
+    }
+}
+
+/// Waits until the server is to stop, and then long enough for an attempt that goes well to end.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_ok() {
+        tokio::time::sleep(STOP_GRACE).await;
     }
 }
 

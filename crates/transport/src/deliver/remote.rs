@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt};
+use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
 
 use super::connection::{self, Connection, Delivered};
@@ -13,7 +14,7 @@ use super::{Lease, Next, Worker};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
-use crate::state::Running;
+use crate::state::{Revision, Running};
 
 /// How long an open connection waits for the next message.
 const IDLE: Duration = Duration::from_secs(5);
@@ -106,27 +107,61 @@ async fn connect<'a>(
         running.queues.block(&worker.queue, now_ms() + ALL_TAKEN_MS);
         return None;
     };
-    let own_name = revision.settings.server.name.as_str();
-    let targets = match revision.dns.targets(next_hop, connector.port, own_name).await {
-        Ok(targets) => targets,
-        Err(error) if error.reply.code >= 500 => {
-            // There is no such next hop: every message for it fails, one after the other.
-            let attempts = attempts_with(&lease, &error.reply);
-            lease.conclude(attempts).await;
-            return None;
-        }
-        Err(error) => {
-            unreachable(worker, lease, &error.reply).await;
+    let dialled = tokio::select! {
+        dialled = dial(running, &revision, connector, next_hop) => dialled,
+        // Nothing was attempted yet, so nobody waits for a next hop that takes its time.
+        () = running.stopped() => {
+            lease.put_back();
             return None;
         }
     };
+    match dialled {
+        Ok(connection) => {
+            worker.queue.connected();
+            Some((Open { connection, _counted: Counted(&worker.queue), _place: place }, lease))
+        }
+        // Every message for it fails, one after the other.
+        Err(NoConnection::NoSuchNextHop(reply)) => {
+            let attempts = attempts_with(&lease, &reply);
+            lease.conclude(attempts).await;
+            None
+        }
+        Err(NoConnection::Unreachable(reply)) => {
+            unreachable(worker, lease, &reply).await;
+            None
+        }
+    }
+}
+
+/// Why there is no connection, in the words that senders are told.
+enum NoConnection {
+    /// There is nobody to connect to, and there will not be.
+    NoSuchNextHop(Reply),
+    /// Not now.
+    Unreachable(Reply),
+}
+
+/// Looks the next hop up and connects to the first of its targets that answers.
+async fn dial(
+    running: &Arc<Running>,
+    revision: &Revision,
+    connector: &SendConnector,
+    next_hop: &NextHop,
+) -> Result<Connection, NoConnection> {
+    let own_name = revision.settings.server.name.as_str();
+    let targets = revision.dns.targets(next_hop, connector.port, own_name).await.map_err(|error| {
+        if error.reply.code >= 500 {
+            NoConnection::NoSuchNextHop(error.reply)
+        } else {
+            NoConnection::Unreachable(error.reply)
+        }
+    })?;
     let mut last_reply = Reply::new(451, (4, 4, 1), "The next hop has no address");
     for target in &targets {
         match connection::open(running, connector, target).await {
             Ok(connection) => {
                 tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
-                worker.queue.connected();
-                return Some((Open { connection, _counted: Counted(&worker.queue), _place: place }, lease));
+                return Ok(connection);
             }
             Err(error) => {
                 tracing::info!(
@@ -144,8 +179,7 @@ async fn connect<'a>(
         );
         last_reply = Reply::new(451, (4, 4, 0), "").with_text(text);
     }
-    unreachable(worker, lease, &last_reply).await;
-    None
+    Err(NoConnection::Unreachable(last_reply))
 }
 
 /// The next hop cannot be reached: the whole queue waits, and messages that have waited too long are given up.
