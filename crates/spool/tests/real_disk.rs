@@ -161,3 +161,19 @@ fn a_newer_format_is_refused_and_left_alone() {
     assert!(matches!(refused, OpenError::NewerFormat { found: 2, .. }), "{refused:?}");
     assert_eq!(fs::read_to_string(&format).expect("it is there"), "gatepost spool 2\n");
 }
+
+#[test]
+fn the_reserve_is_made_once_and_again_when_it_is_missing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("reserve");
+    open(dir.path()).0.close();
+    let first = fs::read(&path).expect("it was made");
+    assert_eq!(first.len() as u64, Options::default().reserve_bytes);
+    open(dir.path()).0.close();
+    assert!(fs::read(&path).expect("it is there") == first, "it was left alone");
+    fs::remove_file(&path).expect("it is there");
+    fs::write(dir.path().join("reserve.tmp"), "half").expect("there is room");
+    open(dir.path()).0.close();
+    assert_eq!(fs::metadata(&path).expect("it was made").len(), first.len() as u64);
+    assert!(!dir.path().join("reserve.tmp").exists());
+}
