@@ -54,7 +54,7 @@ pub struct Finding {
     pub severity: Severity,
     /// Its kind, for programs; stable.
     pub code: &'static str,
-    /// The receive connector, if it is about one.
+    /// The receive connector, if it is about one; of several, the first.
     pub connector: Option<Arc<str>>,
     /// Line of the document, from 1.
     pub line: usize,
@@ -124,6 +124,34 @@ impl Report {
     }
 }
 
+/// A way of being open to peers who did not authenticate, and its words.
+struct Opening {
+    /// What makes it; none where the mechanism does.
+    right: Option<Right>,
+    may: &'static str,
+    from_public: &'static str,
+    from_many: &'static str,
+}
+
+const EXTERNALLY_SECURED: Opening = Opening {
+    right: None,
+    may: "are externally secured and may do nearly everything",
+    from_public: "externally_secured_from_public",
+    from_many: "externally_secured_from_many",
+};
+const ANONYMOUS_RELAY: Opening = Opening {
+    right: Some(Right::AcceptAnyRecipient),
+    may: "may relay to anyone without logging in",
+    from_public: "anonymous_relay_from_public",
+    from_many: "anonymous_relay_from_many",
+};
+const ANONYMOUS_INTERNAL: Opening = Opening {
+    right: Some(Right::AcceptAuthenticationFlag),
+    may: "count as internal without logging in",
+    from_public: "anonymous_internal_from_public",
+    from_many: "anonymous_internal_from_many",
+};
+
 /// One connector as the audit sees it.
 struct Seen<'a> {
     settings: &'a Settings,
@@ -170,54 +198,53 @@ impl Seen<'_> {
         self.add(report, Severity::Note, "connector_disabled", self.connector.span.start, texts);
     }
 
-    /// Relaying or being trusted without authentication: from public addresses, or from many.
+    /// Relaying or being trusted without authentication.
     fn open_to_strangers(&self, report: &mut Report) {
         let Some((principal, capability)) = self.unauthenticated() else { return };
         let relays = capability.reach == Reach::AnyRecipient;
-        let (right, may, code) = match principal {
-            _ if !relays && !capability.is_internal => return,
-            Principal::ExternallySecured => {
-                (None, "are externally secured: they may do nearly everything", "externally_secured")
+        if *principal == Principal::ExternallySecured {
+            if relays || capability.is_internal {
+                self.open_by(&EXTERNALLY_SECURED, principal, report);
             }
-            _ if relays => {
-                (Some(Right::AcceptAnyRecipient), "may relay to anyone without authentication", "anonymous_relay")
-            }
-            _ => (
-                Some(Right::AcceptAuthenticationFlag),
-                "count as internal without authentication",
-                "anonymous_internal",
-            ),
-        };
+            return;
+        }
+        if relays {
+            self.open_by(&ANONYMOUS_RELAY, principal, report);
+        }
+        if capability.is_internal {
+            self.open_by(&ANONYMOUS_INTERNAL, principal, report);
+        }
+    }
+
+    /// From public addresses, or from many.
+    fn open_by(&self, opening: &Opening, principal: &Principal, report: &mut Report) {
+        let may = opening.may;
         let strangers = self.peers().intersection(public());
-        let entry = right.and_then(|right| self.entry_granting(right, principal));
+        let entry = opening.right.and_then(|right| self.entry_granting(right, principal));
         let at = entry.map_or(self.connector.span.start, |entry| entry.span.start);
-        let take_away = match entry.zip(right) {
-            Some((entry, right)) => format!("take {right} from {}", entry.trustee),
-            None => "take ExternalAuthoritative from auth_mechanism".to_owned(),
-        };
         if !strangers.is_empty() {
-            let message = format!("public addresses {may}: it hears {}", self.peers().describe(RANGES_SHOWN_MAX));
-            let remedy = format!(
-                "{take_away} and let such peers log in (ExchangeUsers with Tls, BasicAuth, BasicAuthRequireTLS), or narrow \
-                 remote_ip_ranges to private addresses"
-            );
-            let code = match code {
-                "externally_secured" => "externally_secured_from_public",
-                "anonymous_relay" => "anonymous_relay_from_public",
-                _ => "anonymous_internal_from_public",
+            let take_away = match entry.zip(opening.right) {
+                Some((entry, right)) => format!("take {right} from {}", entry.trustee),
+                None => "take ExternalAuthoritative from auth_mechanism".to_owned(),
             };
-            self.add(report, Severity::Critical, code, at, [message, remedy]).sources = strangers;
-        } else if self.peers().count() > RELAY_ADDRESSES_MAX {
-            let count = self.peers().count();
-            let count = if count > 1 << 32 { "a whole network of".to_owned() } else { count.to_string() };
-            let message = format!("{count} addresses {may} ({})", self.peers().describe(RANGES_SHOWN_MAX));
-            let remedy = format!("narrow remote_ip_ranges to the hosts that need it, at most {RELAY_ADDRESSES_MAX}");
-            let code = match code {
-                "externally_secured" => "externally_secured_from_many",
-                "anonymous_relay" => "anonymous_relay_from_many",
-                _ => "anonymous_internal_from_many",
-            };
-            self.add(report, Severity::Warning, code, at, [message, remedy]).sources = self.peers().clone();
+            let texts = [
+                format!("public addresses {may}: it hears {}", self.peers().describe(RANGES_SHOWN_MAX)),
+                format!(
+                    "{take_away} and let such peers log in (ExchangeUsers with Tls, BasicAuth, BasicAuthRequireTLS), or \
+                     narrow remote_ip_ranges to private addresses"
+                ),
+            ];
+            self.add(report, Severity::Critical, opening.from_public, at, texts).sources = strangers;
+            return;
+        }
+        let count = self.peers().count();
+        if count > RELAY_ADDRESSES_MAX {
+            let count = if count > 1 << 32 { "more than 2^32".to_owned() } else { count.to_string() };
+            let texts = [
+                format!("{count} addresses {may}: it hears {}", self.peers().describe(RANGES_SHOWN_MAX)),
+                format!("narrow remote_ip_ranges to the hosts that need it, at most {RELAY_ADDRESSES_MAX}"),
+            ];
+            self.add(report, Severity::Warning, opening.from_many, at, texts).sources = self.peers().clone();
         }
     }
 
@@ -433,17 +460,13 @@ fn relay_domains(settings: &Settings, survey: &Survey, report: &mut Report) {
     if passed_on.peek().is_none() {
         return;
     }
-    let mut strangers = AddressSet::EMPTY;
-    let mut first: Option<&ReceiveConnector> = None;
-    for (place, connector) in settings.receive_connectors.iter().enumerate() {
-        let seen = Seen { settings, connector, survey, place };
-        let public = seen.peers().intersection(public());
-        if !public.is_empty() && matches!(seen.unauthenticated(), Some((Principal::Anonymous, _))) {
-            strangers = strangers.union(&public);
-            first = first.or(Some(connector));
-        }
-    }
-    let Some(connector) = first else { return };
+    let mut connectors = settings.receive_connectors.iter().enumerate();
+    let open = connectors.find(|(place, connector)| {
+        let seen = Seen { settings, connector, survey, place: *place };
+        let is_open = matches!(seen.unauthenticated(), Some((Principal::Anonymous, _)));
+        is_open && !seen.peers().intersection(public()).is_empty()
+    });
+    let Some((_, connector)) = open else { return };
     for accepted in passed_on {
         let finding = report.add(
             Severity::Note,
@@ -457,6 +480,5 @@ fn relay_domains(settings: &Settings, survey: &Survey, report: &mut Report) {
             format!("make {accepted} Authoritative if all its recipients are known here, or keep it and accept the risk"),
         );
         finding.connector = Some(connector.name.clone());
-        finding.sources = strangers.clone();
     }
 }

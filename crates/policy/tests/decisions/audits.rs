@@ -252,6 +252,9 @@ proptest! {
                 prop_assert_eq!(said.map(audited), expected, "{} from {} to {}", principal, peer, local);
                 if let Some(capability) = said {
                     prop_assert_eq!(capability.rights, permission::granted(selected, &principal));
+                    let inside = matches!(principal, Principal::User(_))
+                        && selected.auth_mechanism.contains(Mechanism::BasicAuthRequireTls);
+                    prop_assert_eq!(capability.needs_tls, inside);
                 }
                 prop_assert!(row.connectors.contains(&selected.name));
             }
@@ -318,6 +321,12 @@ fn each_kind_of_finding_is_found_where_it_is_and_not_where_it_is_not() {
         ("256 hosts", relay(r#""10.0.0.0/24""#), &[]),
         ("257 hosts", relay(r#""10.0.0.0-10.0.1.0""#), &[(Warning, "anonymous_relay_from_many")]),
         ("a network of IPv6", relay(r#""fd00::/64""#), &[(Warning, "anonymous_relay_from_many")]),
+        (
+            "a relay that counts as internal",
+            relay(r#""8.8.8.8""#)
+                .replace("Any-Recipient\"", "Any-Recipient\", \"ms-Exch-SMTP-Accept-Authentication-Flag\""),
+            &[(Critical, "anonymous_internal_from_public"), (Critical, "anonymous_relay_from_public")],
+        ),
         ("two externally secured hosts", secured(r#""192.168.2.55", "192.168.2.56""#), &[]),
         ("everybody externally secured", secured(ALL), &[(Critical, "externally_secured_from_public")]),
         ("many externally secured", secured(r#""10.0.0.0/8""#), &[(Warning, "externally_secured_from_many")]),
