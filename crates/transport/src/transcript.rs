@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -283,11 +284,12 @@ impl LogFile {
 
     /// Opens the day's newest file that still has room, or the next.
     fn begin(&self, folder: &Path, day: String) -> io::Result<(String, u64, BufWriter<File>)> {
-        fs::create_dir_all(folder)?;
+        // Envelopes are nobody's business but ours and our group's.
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
         remove_oldest(folder, self.direction)?;
         for number in 1..=u32::MAX {
             let path = folder.join(format!("{}{day}-{number}.log", self.direction.file_prefix()));
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(&path)?;
             let bytes = file.metadata()?.len();
             if bytes >= FILE_BYTES_MAX {
                 continue;

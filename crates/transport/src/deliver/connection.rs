@@ -193,7 +193,7 @@ impl Connection {
         };
         let name = ServerName::try_from(self.target.name.clone())
             .unwrap_or_else(|_| ServerName::IpAddress(self.target.address.ip().into()));
-        let stream = within(HANDSHAKE_MAX, running.client_tls.connect(name, socket)).await?;
+        let stream = within(HANDSHAKE_MAX.min(self.block_max), running.client_tls.connect(name, socket)).await?;
         let (version, cipher) = crate::tls::parameters(stream.get_ref().1);
         if let Some(transcript) = &mut self.transcript {
             transcript.information(&format!("{version} {cipher}"), "TLS negotiated");

@@ -124,13 +124,19 @@ impl Visit {
         let first_recipient = envelope.recipients.first().map(|recipient| recipient.mailbox.to_string());
 
         if let Err(error) = staged.commit(envelope, trace).await {
-            tracing::error!(queue_id = id.0, peer = %self.peer, %error, "message could not be written to disk");
-            return match error {
-                CommitError::Full => Answer::Refuse(DISK_FULL),
-                CommitError::TooLarge => Answer::Refuse(Refusal::MessageTooLarge.reply()),
-                CommitError::Io(_) => Answer::Refuse(DISK_FAILED),
-                CommitError::Closed => Answer::Close(STOPPING),
+            let reply = match error {
+                CommitError::Full => DISK_FULL,
+                CommitError::TooLarge => Refusal::MessageTooLarge.reply(),
+                CommitError::Io(_) => DISK_FAILED,
+                CommitError::Closed => STOPPING,
             };
+            // The spool itself raises the alarm, once; this is one refusal of many.
+            count(&self.running.counters.refusals);
+            tracing::info!(
+                connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
+                sender, reply = %reply, reason = %error, verdict = "refused", "refused"
+            );
+            return if reply.code == STOPPING.code { Answer::Close(reply) } else { Answer::Refuse(reply) };
         }
         categorize::enqueue(&self.running, id, time_ms, plan, None);
         count(&self.running.counters.messages_accepted);
