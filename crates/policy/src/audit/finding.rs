@@ -3,7 +3,7 @@
 //! Takes the survey, hands on findings, each with its place in the document and the smallest remedy.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::exposure::Survey;
@@ -392,13 +392,13 @@ impl Seen<'_> {
                 continue;
             } else if covered.is_empty() {
                 [
-                    format!("nobody can use the rights of {}: {}", entry.trustee, self.why_absent(&entry.trustee)),
+                    format!("the entry for {} has no effect: {}", entry.trustee, self.why_absent(&entry.trustee)),
                     "remove the entry, or change auth_mechanism so that such peers exist".into(),
                 ]
             } else if entry.access == Access::Allow && !covered.iter().any(may_submit) {
                 [
                     format!(
-                        "nobody can use the rights of {}: without {} nothing is taken",
+                        "the entry for {} has no effect: without {} nothing is taken",
                         entry.trustee,
                         Right::Submit
                     ),
@@ -426,19 +426,17 @@ impl Seen<'_> {
     }
 }
 
-/// A port on all IPv4 addresses and on no IPv6 address.
+/// A port on all IPv4 addresses and on no IPv6 address. Told once for each port, at its first binding.
 fn ipv6_bindings_forgotten(settings: &Settings, report: &mut Report) {
-    let bindings = settings.selector.bindings();
-    let heard = bindings.iter().filter(|local| local.is_ipv6() && !local.ip().is_loopback());
-    let v6_ports: HashSet<u16> = heard.map(SocketAddr::port).collect();
-    let forgotten = bindings
-        .iter()
-        .filter(|local| local.is_ipv4() && local.ip().is_unspecified() && !v6_ports.contains(&local.port()));
-    for local in forgotten {
-        let enabled = settings.receive_connectors.iter().filter(|connector| connector.enabled);
-        let mut bound =
-            enabled.flat_map(|connector| connector.bindings.iter().map(move |binding| (connector, binding)));
-        let Some((connector, binding)) = bound.find(|(_, binding)| binding.address == *local) else { continue };
+    let enabled = settings.receive_connectors.iter().filter(|connector| connector.enabled);
+    let bindings = enabled
+        .flat_map(|connector| connector.bindings.iter().map(move |binding| (connector, binding.address, binding)));
+    let heard = bindings.clone().filter(|(_, local, _)| local.is_ipv6() && !local.ip().is_loopback());
+    let mut told: HashSet<u16> = heard.map(|(_, local, _)| local.port()).collect();
+    for (connector, local, binding) in bindings {
+        if !local.is_ipv4() || !local.ip().is_unspecified() || !told.insert(local.port()) {
+            continue;
+        }
         let port = local.port();
         let finding = report.add(
             Severity::Note,
