@@ -69,3 +69,25 @@ impl Drop for Filled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_keeps_what_is_left_and_gives_the_large_buffer_back() {
+        let pooled = || POOL.with_borrow(Vec::len);
+        let mut buffer = take();
+        buffer[..9].copy_from_slice(b"NOOP\r\nQUI");
+        let before = pooled();
+        let mut filled = Filled::new(buffer, 9);
+        filled.advance(6);
+        filled.shrink();
+        assert_eq!((filled.rest(), pooled()), (&b"QUI"[..], before + 1));
+        // The small one is of no use to others.
+        filled.advance(3);
+        filled.shrink();
+        assert_eq!((filled.rest(), pooled()), (&b""[..], before + 1));
+        assert!(filled.buffer.is_none());
+    }
+}
