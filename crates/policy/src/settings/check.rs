@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::reader::Collector;
 use super::{User, address_key};
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
+use crate::access_entry::Right;
 use crate::directory::LocalMailbox;
+use crate::permission;
 use crate::receive_connector::{ReceiveConnector, RemoteRange, wildcard_of};
 use crate::send_connector::{AddressSpaces, SendConnector};
 
@@ -101,6 +103,28 @@ pub(super) fn relay_domains(collector: &mut Collector<'_>, accepted: &[AcceptedD
                 format!("declare [[send_connector]] with address_spaces = [\"SMTP:{accepted};1\"]"),
             );
         }
+    }
+}
+
+/// A gate to other domains needs a way out. Users who may relay count only as a possibility: the settings of a first
+/// start have them, and no way out yet.
+pub(super) fn way_out(collector: &mut Collector<'_>, receive: &[Arc<ReceiveConnector>], send: &[Arc<SendConnector>]) {
+    if collector.has_errors() || send.iter().any(|connector| connector.enabled) {
+        return;
+    }
+    let relays = |connector: &&Arc<ReceiveConnector>| {
+        let principal = permission::initial_principal(connector);
+        connector.enabled && permission::granted(connector, &principal).contains(Right::AcceptAnyRecipient)
+    };
+    for connector in receive.iter().filter(relays) {
+        collector.warning(
+            connector.span.clone(),
+            format!(
+                "{} takes mail for every domain, and no send connector leads there: it waits until it expires",
+                connector.name
+            ),
+            "declare [[send_connector]] with address_spaces = [\"SMTP:*;1\"]",
+        );
     }
 }
 

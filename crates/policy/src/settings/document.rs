@@ -114,6 +114,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let address_spaces = AddressSpaces::new(&send_connectors);
     if whole {
         check::relay_domains(collector, &accepted_domains, &address_spaces);
+        check::way_out(collector, &receive_connectors, &send_connectors);
     }
 
     let directory = Directory::new(

@@ -130,6 +130,11 @@ impl<'t> Collector<'t> {
         (line, self.text[self.line_starts[line - 1]..at].chars().count() + 1)
     }
 
+    /// Whether an error is noted already, so that what follows from it need not be told as well.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
     /// All problems in document order, and whether one of them is an error.
     pub fn finish(mut self) -> (Vec<Problem>, bool) {
         self.problems.sort_by_key(|problem| (problem.span.start, problem.span.end));

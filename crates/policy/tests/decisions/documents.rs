@@ -110,6 +110,17 @@ fn the_first_document_of_a_machine_without_ipv6_has_no_ipv6_in_it() {
     assert!(ranges.all(|range| range.first.is_ipv4()));
 }
 
+#[test]
+fn a_gate_to_every_domain_without_a_way_out_is_worth_a_warning() {
+    let gate = "[[receive_connector]]\nname = \"Relay\"\nbindings = \"127.0.0.1:2525\"\nremote_ip_ranges = \"127.0.0.1\"\n\
+                auth_mechanism = \"ExternalAuthoritative\"\npermission_groups = \"ExchangeServers\"\n";
+    let warnings = settings(gate).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].message.contains("no send connector"), "{warnings:?}");
+    let way_out = "[[send_connector]]\nname = \"Internet\"\naddress_spaces = \"*\"\ndns_routing_enabled = true\n";
+    assert_eq!(settings(&format!("{gate}{way_out}")).warnings, []);
+}
+
 fn is_toml(line: &str) -> bool {
     line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
 }
