@@ -124,7 +124,9 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         match output {
             Output::Send(bytes) => {
                 tarpit = visit.tarpit(bytes).map(|interval| (replies.len(), interval));
-                visit.said(bytes);
+                if tarpit.is_none() {
+                    visit.said(bytes);
+                }
                 replies.extend_from_slice(bytes);
             }
             Output::Ask(question) => {
@@ -145,6 +147,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             replies = held_back;
             input.shrink();
             wait_in_tarpit(interval, session, stop).await;
+            visit.said(&replies);
         }
         if wants_input || end.is_some() || replies.len() >= REPLIES_BYTES_MAX {
             write(stream, &mut replies).await?;
