@@ -2,6 +2,7 @@
 
 mod vectors;
 mod audits;
+mod explanations;
 mod rights;
 mod selection;
 mod senders;

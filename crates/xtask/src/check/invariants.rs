@@ -1,7 +1,7 @@
 //! Each invariant of ARCHITECTURE.md names a test that exists, and relay is decided in one place (I3).
 //!
-//! Takes the repository's folder; hands on a finding for each test that is named and not there, and for each place but one
-//! that asks for the relay decision or refuses by itself.
+//! Takes the repository's folder; hands on a finding for each test that is named and not there, and for each place that asks
+//! for the relay decision or refuses by itself, but the one that answers peers and the one that explains such an answer.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,6 +16,9 @@ const MAP: &str = "ARCHITECTURE.md";
 const DECISION: &str = "relay::decide";
 const REFUSAL: &str = "Refusal::UnableToRelay";
 const DECIDER: &str = "crates/policy/src/relay.rs";
+/// Explaining asks the same question again, about a message that is not there: otherwise it would need a second model of
+/// the decision (I12). It lets nobody pass, and it has to know the refusal again to name the right that is missing.
+const EXPLAINER: &str = "crates/policy/src/explain/dialogue.rs";
 
 /// The tests that the table of invariants names.
 pub(super) fn findings(root: &Path) -> io::Result<Vec<Finding>> {
@@ -67,20 +70,25 @@ pub(super) fn relay_findings(root: &Path) -> io::Result<Vec<Finding>> {
 
 fn judge_relay(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut asked = 0;
+    let (mut asked, mut explained) = (0, 0);
     for source in sources.iter().filter(|source| !source.file.starts_with("crates/xtask")) {
         for path in source.paths() {
             let asks = path.text == DECISION || path.text.ends_with(&format!("::{DECISION}"));
             // The reply itself is worded where all refusals are.
             let refuses = path.text.ends_with(REFUSAL)
-                && source.file != Path::new(DECIDER)
+                && ![DECIDER, EXPLAINER].into_iter().any(|file| source.file == Path::new(file))
                 && source.file != Path::new("crates/policy/src/refusal.rs");
-            asked += usize::from(asks);
-            if refuses || asks && asked > 1 {
+            let places = if source.file == Path::new(EXPLAINER) { &mut explained } else { &mut asked };
+            *places += usize::from(asks);
+            let is_one_too_many = asks && *places > 1;
+            if refuses || is_one_too_many {
                 findings.push(Finding {
                     file: source.file.clone(),
                     line: path.line,
-                    wrong: format!("`{}`: relay is decided in one place, asked from one place", path.text),
+                    wrong: format!(
+                        "`{}`: relay is decided in one place, asked from one place and explained in one",
+                        path.text
+                    ),
                     instead: "let the one caller ask, and take its answer as an argument".to_owned(),
                 });
             }
@@ -133,5 +141,16 @@ mod tests {
         assert_eq!(judge_relay(&[asks]).len(), 0);
         let asks = source("crates/transport/src/a.rs", "fn f() { relay::decide(q) }");
         assert_eq!(judge_relay(&[asks, asks_too, refuses]).len(), 2);
+    }
+
+    #[test]
+    fn explaining_may_ask_about_relay_once_and_answers_nobody() {
+        let source = |file: &str, text: &str| Source::parse(Path::new(file), text);
+        let asks = || source("crates/transport/src/a.rs", "fn f() { relay::decide(q) }");
+        let explains = || source(EXPLAINER, "fn f() { relay::decide(q) }");
+        assert_eq!(judge_relay(&[explains(), asks()]).len(), 0);
+        assert_eq!(judge_relay(&[explains()]).len(), 1, "nobody asks for a peer");
+        let twice = source(EXPLAINER, "fn f() { relay::decide(q) } fn g() { relay::decide(q) }");
+        assert_eq!(judge_relay(&[asks(), twice]).len(), 1);
     }
 }

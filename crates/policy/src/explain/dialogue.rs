@@ -1,0 +1,257 @@
+//! One dialogue, played against the functions that decide, in the order in which a session asks them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_mail::{ForwardPath, Reply, ReversePath};
+
+use crate::authentication::{auth_offered, starttls_offered, tls_required};
+use crate::limits::{self, Saying};
+use crate::permission::{Principal, Right, Rights, granted, initial_principal, may_authenticate, may_submit};
+use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::{relay, reserved_domain, sender};
+
+/// What is asked: would this message pass?
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Where the peer comes from.
+    pub peer: IpAddr,
+    /// The address and port that it connects to.
+    pub local: SocketAddr,
+    /// The name that it gives to AUTH, if it authenticates.
+    pub user: Option<&'a str>,
+    /// Whether it starts TLS.
+    pub tls: bool,
+    /// The sender.
+    pub reverse_path: &'a ReversePath,
+    /// The recipient.
+    pub forward_path: &'a ForwardPath,
+    /// The size of the message in bytes, if that matters.
+    pub size: Option<u64>,
+}
+
+/// One thing that the peer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// It connects.
+    Connect,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH with the right password.
+    Auth,
+    /// MAIL, with the size where EHLO shows SIZE.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA and the content.
+    Content,
+}
+
+/// Why it goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Obstacle {
+    /// No connector hears this peer there: the connection is closed without a word.
+    #[error("no receive connector hears this address there")]
+    NoConnector,
+    /// The connector does not offer STARTTLS.
+    #[error("the receive connector does not offer STARTTLS")]
+    TlsNotOffered,
+    /// The connector offers no AUTH, or none that is left.
+    #[error("the receive connector does not offer AUTH")]
+    AuthNotOffered,
+    /// The connector offers AUTH inside TLS only.
+    #[error("the receive connector offers AUTH inside TLS only")]
+    AuthNeedsTls,
+    /// A decision.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A principal that the peer is at some moment, and its rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who.
+    pub principal: Principal,
+    /// Its rights.
+    pub rights: Rights,
+}
+
+/// One command and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What the peer does.
+    pub command: Command,
+    /// Whether it goes on.
+    pub outcome: Result<(), Obstacle>,
+    /// What the peer reads; `None` where the connection is closed without a word, and for the greeting, which is the
+    /// connector's banner.
+    pub reply: Option<Reply>,
+    /// How long the reply is held back.
+    pub held_back: Duration,
+}
+
+/// What the peer does and reads.
+#[derive(Clone, Debug)]
+pub struct Dialogue {
+    /// Who hears the peer.
+    pub connector: Option<Arc<ReceiveConnector>>,
+    /// Who the peer is: at first, and after AUTH.
+    pub holders: Vec<Holder>,
+    /// Whether the session is inside TLS when it gets to AUTH and MAIL.
+    pub inside_tls: bool,
+    /// One after the other; only the last can have an obstacle.
+    pub steps: Vec<Step>,
+}
+
+impl Dialogue {
+    /// What it ended at, if not with an accepted message.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        self.steps.last().and_then(|step| step.outcome.err())
+    }
+
+    /// Who the peer is at the end.
+    pub fn last_holder(&self) -> Option<&Holder> {
+        self.holders.last()
+    }
+}
+
+/// Plays the dialogue up to the first refusal.
+pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
+    let Some(connector) = select(&settings.selector, question.local, question.peer) else {
+        let step = Step {
+            command: Command::Connect,
+            outcome: Err(Obstacle::NoConnector),
+            reply: None,
+            held_back: Duration::ZERO,
+        };
+        return Dialogue { connector: None, holders: Vec::new(), inside_tls: false, steps: vec![step] };
+    };
+    let principal = initial_principal(connector);
+    let rights = granted(connector, &principal);
+    let dialogue = Dialogue {
+        connector: Some(connector.clone()),
+        holders: vec![Holder { principal: principal.clone(), rights }],
+        inside_tls: connector.implicit_tls,
+        steps: Vec::new(),
+    };
+    let mut playing = Playing { settings, question, connector, principal, rights, dialogue };
+    // The obstacle stands in the last step.
+    let _ = playing.run();
+    playing.dialogue
+}
+
+/// The right whose absence is this obstacle, given those that are held.
+pub fn missing_right(obstacle: Obstacle, rights: Rights) -> Option<Right> {
+    let Obstacle::Refused(refusal) = obstacle else { return None };
+    match refusal {
+        Refusal::NotAuthenticated | Refusal::SubmitDenied => Some(Right::Submit),
+        Refusal::AnonymousSendAsDenied | Refusal::SendAsDenied => Some(match rights.contains(Right::AcceptAnySender) {
+            true => Right::AcceptAuthoritativeDomainSender,
+            false => Right::AcceptAnySender,
+        }),
+        Refusal::UnableToRelay => Some(Right::AcceptAnyRecipient),
+        _ => None,
+    }
+}
+
+struct Playing<'a> {
+    settings: &'a Settings,
+    question: &'a Question<'a>,
+    connector: &'a ReceiveConnector,
+    principal: Principal,
+    rights: Rights,
+    dialogue: Dialogue,
+}
+
+impl Playing<'_> {
+    fn run(&mut self) -> Result<(), Obstacle> {
+        self.step(Command::Connect, limits::connections(self.connector, 0, 0).map_err(Obstacle::from))?;
+        if self.question.tls && !self.connector.implicit_tls {
+            let offered = starttls_offered(self.connector, false);
+            self.step(Command::StartTls, if offered { Ok(()) } else { Err(Obstacle::TlsNotOffered) })?;
+            self.dialogue.inside_tls = true;
+        }
+        if let Some(user) = self.question.user {
+            let admitted = self.authenticate(user);
+            let outcome = admitted.as_ref().map(drop).map_err(|obstacle| *obstacle);
+            if let Ok(holder) = admitted {
+                self.principal = holder.principal.clone();
+                self.rights = holder.rights;
+                self.dialogue.holders.push(holder);
+            }
+            self.step(Command::Auth, outcome)?;
+        }
+        self.step(Command::Mail, self.mail().map_err(Obstacle::from))?;
+        self.step(Command::Rcpt, self.rcpt().map_err(Obstacle::from))?;
+        let size = self.question.size.unwrap_or(0);
+        self.step(Command::Content, limits::message_size(self.connector, self.rights, size).map_err(Obstacle::from))
+    }
+
+    fn authenticate(&self, user: &str) -> Result<Holder, Obstacle> {
+        let inside_tls = self.dialogue.inside_tls;
+        if auth_offered(self.connector, inside_tls).is_empty() {
+            let is_later = !inside_tls && !auth_offered(self.connector, true).is_empty();
+            return Err(if is_later { Obstacle::AuthNeedsTls } else { Obstacle::AuthNotOffered });
+        }
+        let user = self.settings.find_user(user).ok_or(Refusal::AuthenticationFailed)?;
+        let principal = Principal::User(user.name.clone());
+        let rights = granted(self.connector, &principal);
+        may_authenticate(rights)?;
+        Ok(Holder { principal, rights })
+    }
+
+    fn mail(&self) -> Result<(), Refusal> {
+        tls_required(self.connector, self.dialogue.inside_tls)?;
+        may_submit(self.rights, &self.principal)?;
+        sender::decide(&sender::Question {
+            rights: self.rights,
+            principal: &self.principal,
+            reverse_path: self.question.reverse_path,
+            settings: self.settings,
+        })?;
+        // Only where EHLO shows SIZE can the peer tell the size this early.
+        let is_told = self.connector.size_enabled != SizeEnabled::Disabled;
+        let told = self.question.size.filter(|_| is_told).unwrap_or(0);
+        limits::message_size(self.connector, self.rights, told)
+    }
+
+    fn rcpt(&self) -> Result<(), Refusal> {
+        let forward_path = &self.settings.recipient(self.question.forward_path);
+        limits::recipients(self.connector, 0)?;
+        reserved_domain::decide(self.connector, forward_path, self.settings)?;
+        relay::decide(&relay::Question { rights: self.rights, forward_path, settings: self.settings }).map(drop)
+    }
+
+    fn step(&mut self, command: Command, outcome: Result<(), Obstacle>) -> Result<(), Obstacle> {
+        let reply = match outcome {
+            Ok(()) => accepted(command),
+            Err(Obstacle::NoConnector) => None,
+            Err(Obstacle::TlsNotOffered) => Some(Reply::new(502, (5, 3, 3), "Command not implemented")),
+            Err(Obstacle::AuthNotOffered) => Some(Reply::new(504, (5, 7, 4), "Unrecognized authentication type")),
+            Err(Obstacle::AuthNeedsTls) => Some(Reply::new(530, (5, 7, 0), "Must issue a STARTTLS command first")),
+            Err(Obstacle::Refused(refusal)) => Some(refusal.reply()),
+        };
+        let saying = match (outcome, &reply) {
+            (Err(Obstacle::Refused(Refusal::AuthenticationFailed)), _) => Some(Saying::LogonFailed),
+            (_, reply) => reply.as_ref().map(|reply| Saying::Reply(reply.code)),
+        };
+        let held_back = saying.map_or(Duration::ZERO, |saying| limits::tarpit(self.connector, &self.principal, saying));
+        self.dialogue.steps.push(Step { command, outcome, reply, held_back });
+        outcome
+    }
+}
+
+/// What a peer reads that may go on. The last reply names the message, which there is none of.
+fn accepted(command: Command) -> Option<Reply> {
+    Some(match command {
+        Command::Connect => return None,
+        Command::StartTls => Reply::new(220, (2, 0, 0), "SMTP server ready"),
+        Command::Auth => Reply::new(235, (2, 7, 0), "Authentication successful"),
+        Command::Mail => Reply::new(250, (2, 1, 0), "Sender OK"),
+        Command::Rcpt => Reply::new(250, (2, 1, 5), "Recipient OK"),
+        Command::Content => Reply::new(250, (2, 6, 0), "Queued mail for delivery"),
+    })
+}

@@ -1,0 +1,411 @@
+//! The smallest change that lets a refused message pass, and what it opens besides.
+//!
+//! Each offer is tried: the dialogue is played again under the changed settings, and what they open is
+//! `audit::difference`'s answer. To a public address no right to relay is ever offered, only authentication.
+
+use std::sync::Arc;
+
+use gatepost_mail::{Domain, Mailbox, ReversePath};
+
+use super::dialogue::{Dialogue, Obstacle, Question, missing_right, play};
+use crate::audit::{self, Whom};
+use crate::directory::{Directory, LocalMailbox};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::permission::{Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee};
+use crate::public_address::is_public;
+use crate::receive_connector::{Mechanism, ReceiveConnector, RemoteRange, Selector};
+use crate::refusal::Refusal;
+use crate::settings::{Settings, User};
+
+/// How many users and connectors are looked at for one that would do.
+const TRIED_MAX: usize = 1000;
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The peer authenticates as this user, inside TLS if so said.
+    Authenticate {
+        /// As whom.
+        user: Arc<str>,
+        /// Whether it has to start TLS.
+        tls: bool,
+        /// The sender address to use instead, where the user may not use the one that was asked about.
+        sender: Option<Mailbox>,
+    },
+    /// The peer starts TLS.
+    StartTls,
+    /// The peer uses this sender address.
+    SendAs(Mailbox),
+    /// A user is declared, with this name if one was asked about.
+    AddUser(Option<Box<str>>),
+    /// The connector offers authentication inside TLS, and users may submit there.
+    OfferAuthentication {
+        /// Where.
+        connector: Arc<str>,
+    },
+    /// The connector offers STARTTLS.
+    OfferTls {
+        /// Where.
+        connector: Arc<str>,
+    },
+    /// The peer's address is added to the ranges of this connector.
+    AddRange {
+        /// Which.
+        connector: Arc<str>,
+    },
+    /// A connector for the peer's address alone, like this one, with these rights besides.
+    NewConnector {
+        /// Which one it is like.
+        like: Arc<str>,
+        /// To whom.
+        trustee: Trustee,
+        /// What is granted.
+        rights: Rights,
+    },
+    /// An entry on this connector grants these rights; where an entry denies them, that goes.
+    Grant {
+        /// Where.
+        connector: Arc<str>,
+        /// To whom.
+        trustee: Trustee,
+        /// What.
+        rights: Rights,
+    },
+    /// A mailbox is declared.
+    AddMailbox(Mailbox),
+    /// The connector takes recipients in reserved domains.
+    TakeReservedDomains {
+        /// Which.
+        connector: Arc<str>,
+    },
+    /// The connector takes messages of this size.
+    RaiseSizeLimit {
+        /// Which.
+        connector: Arc<str>,
+        /// In bytes.
+        bytes: u64,
+    },
+}
+
+impl Change {
+    /// Whether the peer changes, not the settings.
+    pub fn is_for_the_peer(&self) -> bool {
+        matches!(self, Change::Authenticate { .. } | Change::StartTls | Change::SendAs(_))
+    }
+}
+
+/// A change and its price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What to do.
+    pub change: Change,
+    /// Who gains or loses which right by it; empty: nothing else opens.
+    pub opens: Vec<audit::Change>,
+}
+
+/// What can be offered, the smallest first: at most one change for the peer and one of the settings.
+pub fn fixes(settings: &Settings, question: &Question<'_>, dialogue: &Dialogue) -> Vec<Fix> {
+    let Some(obstacle) = dialogue.obstacle() else { return Vec::new() };
+    let trial = Trial { settings, question, dialogue, obstacle };
+    let for_the_peer = trial.peer_changes().map(|change| Fix { change, opens: Vec::new() });
+    // With authentication at hand, a public address needs nothing else.
+    let of_the_settings = if for_the_peer.is_some() && trial.is_public() { None } else { trial.settings_change() };
+    for_the_peer.into_iter().chain(of_the_settings).collect()
+}
+
+struct Trial<'a> {
+    settings: &'a Settings,
+    question: &'a Question<'a>,
+    dialogue: &'a Dialogue,
+    obstacle: Obstacle,
+}
+
+impl Trial<'_> {
+    fn is_public(&self) -> bool {
+        is_public(self.question.peer)
+    }
+
+    fn peer_changes(&self) -> Option<Change> {
+        let question = *self.question;
+        let passes = |question: &Question<'_>| passes(self.settings, question);
+        if !question.tls && passes(&Question { tls: true, ..question }) {
+            return Some(Change::StartTls);
+        }
+        if let Some(own) = self.own_address(question.user)
+            && passes(&Question { reverse_path: &ReversePath::Mailbox(own.clone()), ..question })
+        {
+            return Some(Change::SendAs(own));
+        }
+        let Some(user) = question.user else { return authentication(self.settings, &question) };
+        let user = self.settings.find_user(user)?;
+        let own = user.addresses.first()?;
+        let reverse_path = &ReversePath::Mailbox(own.clone());
+        passes(&Question { tls: true, reverse_path, ..question }).then(|| Change::Authenticate {
+            user: user.name.clone(),
+            tls: true,
+            sender: Some(own.clone()),
+        })
+    }
+
+    fn own_address(&self, user: Option<&str>) -> Option<Mailbox> {
+        self.settings.find_user(user?)?.addresses.first().cloned()
+    }
+
+    fn settings_change(&self) -> Option<Fix> {
+        let Some(connector) = &self.dialogue.connector else { return self.heard() };
+        let fix = |change, changed: &Settings| self.if_it_passes(change, changed);
+        let name = connector.name.clone();
+        match self.obstacle {
+            Obstacle::NoConnector => self.heard(),
+            Obstacle::TlsNotOffered | Obstacle::Refused(Refusal::TlsRequired) => {
+                let mut changed = (**connector).clone();
+                changed.auth_mechanism.insert(Mechanism::Tls);
+                fix(Change::OfferTls { connector: name }, &self.with(connector, changed))
+            }
+            Obstacle::AuthNotOffered | Obstacle::AuthNeedsTls => self.offer_authentication(connector),
+            Obstacle::Refused(Refusal::AuthenticationFailed) => match self.question.user {
+                Some(user) if self.settings.find_user(user).is_none() => {
+                    Some(Fix { change: Change::AddUser(Some(user.into())), opens: Vec::new() })
+                }
+                _ => self.granted(connector),
+            },
+            Obstacle::Refused(Refusal::RecipientNotFound) => self.declared(),
+            Obstacle::Refused(
+                Refusal::ReservedTopLevelDomain | Refusal::ReservedSecondLevelDomain | Refusal::SingleLabelDomain,
+            ) => {
+                let mut changed = (**connector).clone();
+                changed.reject_reserved_top_level_recipient_domains = false;
+                changed.reject_reserved_second_level_recipient_domains = false;
+                changed.reject_single_label_recipient_domains = false;
+                fix(Change::TakeReservedDomains { connector: name }, &self.with(connector, changed))
+            }
+            Obstacle::Refused(Refusal::MessageTooLarge) => {
+                let bytes = self.question.size.filter(|bytes| *bytes <= MESSAGE_BYTES_MAX)?;
+                let mut changed = (**connector).clone();
+                changed.max_message_size = bytes;
+                fix(Change::RaiseSizeLimit { connector: name, bytes }, &self.with(connector, changed))
+            }
+            Obstacle::Refused(_) => match self.dialogue.last_holder().map(|holder| &holder.principal) {
+                Some(Principal::User(_)) => self.granted(connector),
+                _ if self.is_public() => self.offer_authentication(connector),
+                _ => self.gate(connector),
+            },
+        }
+    }
+
+    /// Users can log on where they could not; asked for where the peer is public, or wants to log on.
+    fn offer_authentication(&self, connector: &Arc<ReceiveConnector>) -> Option<Fix> {
+        if self.settings.users.is_empty() {
+            return Some(Fix { change: Change::AddUser(None), opens: Vec::new() });
+        }
+        if connector.auth_mechanism.contains(Mechanism::ExternalAuthoritative) {
+            return None;
+        }
+        let mut changed = (**connector).clone();
+        for mechanism in [Mechanism::Tls, Mechanism::BasicAuth, Mechanism::BasicAuthRequireTls] {
+            changed.auth_mechanism.insert(mechanism);
+        }
+        if !changed.permission_groups.contains(PermissionGroup::ExchangeUsers) {
+            changed.permission_groups.insert(PermissionGroup::ExchangeUsers);
+            changed.entries.extend(PermissionGroup::ExchangeUsers.entries());
+        }
+        let changed = self.with(connector, changed);
+        let question = Question { tls: true, ..*self.question };
+        let helps = match question.user {
+            Some(_) => passes(&changed, &question),
+            None => authentication(&changed, &question).is_some(),
+        };
+        let change = Change::OfferAuthentication { connector: connector.name.clone() };
+        helps.then(|| self.fix(change, &changed))
+    }
+
+    /// No connector hears the peer: one that would let the message pass shall.
+    fn heard(&self) -> Option<Fix> {
+        if self.is_public() { None } else { self.smallest(self.wider_ranges()) }
+    }
+
+    /// An unauthenticated peer lacks rights: it gets a gate of its own, or a place in one that is there.
+    fn gate(&self, connector: &Arc<ReceiveConnector>) -> Option<Fix> {
+        let mut offers = self.wider_ranges();
+        if let Some((trustee, rights, entries)) = self.entries_needed(connector) {
+            let mut narrow = (**connector).clone();
+            narrow.name = format!("Gate for {}", self.question.peer).into();
+            narrow.remote_ip_ranges = vec![self.own_range()];
+            narrow.entries.clone_from(&entries);
+            let change = Change::NewConnector { like: connector.name.clone(), trustee: trustee.clone(), rights };
+            if !self.has_own_range(connector) {
+                offers.extend(self.if_it_passes(change, &self.and(narrow)));
+            }
+            let wide = ReceiveConnector { entries, ..(**connector).clone() };
+            let change = Change::Grant { connector: connector.name.clone(), trustee, rights };
+            offers.extend(self.if_it_passes(change, &self.with(connector, wide)));
+        }
+        self.smallest(offers)
+    }
+
+    /// A user lacks rights. To relay from a public address is nothing to grant, not even to users.
+    fn granted(&self, connector: &Arc<ReceiveConnector>) -> Option<Fix> {
+        let (trustee, rights, entries) = self.entries_needed(connector)?;
+        if self.is_public() && rights.contains(Right::AcceptAnyRecipient) {
+            return None;
+        }
+        let changed = ReceiveConnector { entries, ..(**connector).clone() };
+        let change = Change::Grant { connector: connector.name.clone(), trustee, rights };
+        self.if_it_passes(change, &self.with(connector, changed))
+    }
+
+    /// The entries of `connector` with what the peer still needs, found by asking until nothing is missing.
+    fn entries_needed(&self, connector: &Arc<ReceiveConnector>) -> Option<(Trustee, Rights, Vec<AccessEntry>)> {
+        let user = self.question.user.and_then(|user| self.settings.find_user(user));
+        let principal = match user {
+            Some(user) => Principal::User(user.name.clone()),
+            None => self.dialogue.holders.first()?.principal.clone(),
+        };
+        let trustee = match &principal {
+            Principal::Anonymous => Trustee::AnonymousLogon,
+            Principal::ExternallySecured => Trustee::ExternallySecuredServers,
+            Principal::User(name) => Trustee::User(name.clone()),
+            Principal::Server | Principal::Partner | Principal::LegacyServer => return None,
+        };
+        let (mut needed, mut changed) = (Rights::NONE, (**connector).clone());
+        // No more rights than there are can be missing.
+        for _ in Right::ALL {
+            let settings = self.with(connector, changed.clone());
+            let dialogue = play(&settings, self.question);
+            let Some(obstacle) = dialogue.obstacle() else {
+                return Some((trustee, needed, changed.entries));
+            };
+            let held = dialogue.last_holder().map_or(Rights::NONE, |holder| holder.rights);
+            let right = match obstacle {
+                Obstacle::Refused(Refusal::AuthenticationFailed) => Right::Submit,
+                obstacle => missing_right(obstacle, held)?,
+            };
+            needed.insert(right);
+            for entry in changed.entries.iter_mut().filter(|entry| entry.access == Access::Deny) {
+                if entry.trustee.covers(&principal) {
+                    entry.rights = entry.rights & !Rights::from(right);
+                }
+            }
+            changed.entries.push(AccessEntry {
+                trustee: trustee.clone(),
+                access: Access::Allow,
+                rights: right.into(),
+                source: Source::Extra,
+                span: 0..0,
+            });
+        }
+        None
+    }
+
+    /// Every other connector whose ranges could take the peer in as well.
+    fn wider_ranges(&self) -> Vec<Fix> {
+        if self.dialogue.connector.as_ref().is_some_and(|connector| self.has_own_range(connector)) {
+            return Vec::new();
+        }
+        let mut alone = self.settings.clone();
+        let mut offers = Vec::new();
+        for connector in self.settings.receive_connectors.iter().take(TRIED_MAX) {
+            let mut changed = (**connector).clone();
+            changed.remote_ip_ranges.push(self.own_range());
+            // Played before all connectors are put together: most would not help.
+            alone.selector = Selector::new(&[Arc::new(changed.clone())]);
+            if passes(&alone, self.question) {
+                let change = Change::AddRange { connector: connector.name.clone() };
+                offers.extend(self.if_it_passes(change, &self.with(connector, changed)));
+            }
+        }
+        offers
+    }
+
+    /// Whether the peer's address alone is a range of the connector: settings with two such would be refused.
+    fn has_own_range(&self, connector: &ReceiveConnector) -> bool {
+        let own = self.own_range();
+        let is_own = |range: &RemoteRange| range.first == own.first && range.last == own.last;
+        connector.remote_ip_ranges.iter().any(is_own)
+    }
+
+    fn own_range(&self) -> RemoteRange {
+        let peer = self.question.peer.to_canonical();
+        RemoteRange { first: peer, last: peer, text: peer.to_string().into(), span: 0..0 }
+    }
+
+    fn declared(&self) -> Option<Fix> {
+        let address = self.settings.recipient(self.question.forward_path);
+        let declared = LocalMailbox::new(address.clone(), 0..0)?;
+        let mut changed = self.settings.clone();
+        changed.mailboxes.push(declared);
+        let server: Domain = changed.server.name.clone();
+        let postmaster = changed.directory.postmaster().address.clone();
+        changed.directory = Directory::new(changed.mailboxes.iter().cloned(), server, Some(&postmaster));
+        self.if_it_passes(Change::AddMailbox(address), &changed)
+    }
+
+    /// The offer that opens least: internal standing weighs most, then the number of addresses, then that of rights. Of
+    /// equals the first.
+    fn smallest(&self, offers: Vec<Fix>) -> Option<Fix> {
+        offers.into_iter().min_by_key(|fix| {
+            let gains = || fix.opens.iter().filter(|change| !change.gained.is_empty());
+            let is_internal = gains().any(|change| {
+                change.gained.contains(Right::AcceptAuthenticationFlag) && change.whom == Whom::Unauthenticated
+            });
+            let addresses = gains().map(|change| change.sources.count()).fold(0, u128::saturating_add);
+            (is_internal, addresses)
+        })
+    }
+
+    /// The settings with `changed` in the place of `connector`.
+    fn with(&self, connector: &Arc<ReceiveConnector>, changed: ReceiveConnector) -> Settings {
+        let mut settings = self.settings.clone();
+        let place = settings.receive_connectors.iter().position(|other| Arc::ptr_eq(other, connector));
+        if let Some(place) = place {
+            settings.receive_connectors[place] = Arc::new(changed);
+        }
+        settings.selector = Selector::new(&settings.receive_connectors);
+        settings
+    }
+
+    /// The settings with one more connector.
+    fn and(&self, connector: ReceiveConnector) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.receive_connectors.push(Arc::new(connector));
+        settings.selector = Selector::new(&settings.receive_connectors);
+        settings
+    }
+
+    fn if_it_passes(&self, change: Change, changed: &Settings) -> Option<Fix> {
+        passes(changed, self.question).then(|| self.fix(change, changed))
+    }
+
+    fn fix(&self, change: Change, changed: &Settings) -> Fix {
+        Fix { change, opens: audit::difference(self.settings, changed) }
+    }
+}
+
+fn passes(settings: &Settings, question: &Question<'_>) -> bool {
+    play(settings, question).obstacle().is_none()
+}
+
+/// A user as whom the message would pass: whoever owns the sender address first, then whoever may use it, then somebody
+/// with an address of their own.
+fn authentication(settings: &Settings, question: &Question<'_>) -> Option<Change> {
+    let owns = |user: &User| question.reverse_path.mailbox().is_some_and(|path| user.owns(path));
+    let owners = settings.users.iter().filter(|user| owns(user));
+    let others = settings.users.iter().filter(|user| !owns(user)).take(TRIED_MAX);
+    for tls in [false, true] {
+        if question.tls && !tls {
+            continue;
+        }
+        let as_asked = |name: &str| passes(settings, &Question { user: Some(name), tls, ..*question });
+        if let Some(user) = owners.clone().chain(others.clone()).find(|user| as_asked(&user.name)) {
+            return Some(Change::Authenticate { user: user.name.clone(), tls, sender: None });
+        }
+        for user in others.clone() {
+            let Some(own) = user.addresses.first() else { continue };
+            let reverse_path = &ReversePath::Mailbox(own.clone());
+            if passes(settings, &Question { user: Some(&user.name), tls, reverse_path, ..*question }) {
+                return Some(Change::Authenticate { user: user.name.clone(), tls, sender: Some(own.clone()) });
+            }
+        }
+    }
+    None
+}

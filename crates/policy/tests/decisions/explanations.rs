@@ -1,0 +1,358 @@
+//! What `explain` says: the replies, the reason, and the smallest change, for the scenes and the fact sheet's test vectors.
+
+use gatepost_mail::{ForwardPath, ReversePath};
+use gatepost_policy::explain::{Change, Command, Explanation, Fate, Question, explain, origins};
+use gatepost_policy::permission::{self, Principal, Right};
+use gatepost_policy::receive_connector::select;
+use gatepost_policy::{Refusal, Settings, authentication, limits, relay, reserved_domain, sender};
+use proptest::prelude::*;
+
+use crate::document::{CONTOSO, OPTION_1, OPTION_2, connector, default_connector, settings};
+
+/// A question in words: peer, user, TLS, sender, recipient, megabytes.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a>(&'a str, Option<&'a str>, bool, &'a str, &'a str, u64);
+
+const LOCAL: &str = "10.0.0.1:25";
+
+fn ask<T>(asked: Asked<'_>, answer: impl FnOnce(&Question<'_>) -> T) -> T {
+    let Asked(peer, user, tls, sender, recipient, megabytes) = asked;
+    answer(&Question {
+        peer: peer.parse().expect("an address"),
+        local: LOCAL.parse().expect("an address"),
+        user,
+        tls,
+        reverse_path: &ReversePath::parse_prefix(sender).expect("a reverse-path").0,
+        forward_path: &ForwardPath::parse_prefix(recipient).expect("a forward-path").0,
+        size: Some(megabytes << 20),
+    })
+}
+
+fn explained(settings: &Settings, asked: Asked<'_>) -> Explanation {
+    ask(asked, |question| explain(settings, question))
+}
+
+/// The last reply, as the peer reads it.
+fn last_reply(explanation: &Explanation) -> String {
+    let step = explanation.dialogue.steps.last().expect("a step");
+    step.reply.as_ref().map_or("nothing".to_owned(), |reply| reply.to_string().trim_end().to_owned())
+}
+
+fn changes(explanation: &Explanation) -> Vec<&Change> {
+    explanation.fixes.iter().map(|fix| &fix.change).collect()
+}
+
+const R: &str = r#""192.168.2.55", "192.168.2.56""#;
+const BASIC: &str = r#"auth_mechanism = ["Tls", "BasicAuth", "BasicAuthRequireTLS"]"#;
+const UNABLE: &str = "550 5.7.1 Unable to relay";
+const DONE: &str = "250 2.6.0 Queued mail for delivery";
+const SEND_AS: &str = "550 5.7.1 Client does not have permissions to send as this sender";
+
+#[test]
+fn every_scene_and_vector_ends_with_the_reply_that_it_shows() {
+    let gate = |groups: &str, more: &str| connector("R", R, groups, more);
+    let default = |groups: &str, more: &str| format!("{CONTOSO}{}", default_connector(groups, more));
+    let nobody = || default("ExchangeUsers", BASIC);
+    let anonymous = || default("AnonymousUsers", "");
+    let small = |option: &str| format!("max_message_size = \"1 MB\"\n{option}");
+    let any_sender = format!(
+        "{BASIC}\n[[receive_connector.permission]]\nuser = \"alice\"\n\
+         extended_rights = [\"ms-Exch-SMTP-Accept-Any-Sender\"]"
+    );
+    let deny = format!(
+        "{BASIC}\n[[receive_connector.permission]]\nuser = \"alice\"\ndeny = true\n\
+         extended_rights = \"ms-Exch-SMTP-Submit\""
+    );
+    let (app, out, bob) = ("<app@contoso.com>", "<z@gmail.com>", "<bob@contoso.com>");
+    let host = |peer, sender, recipient| Asked(peer, None, false, sender, recipient, 0);
+    let alice = |sender| Asked("10.0.0.9", Some("alice"), true, sender, out, 0);
+    let submit = Some(Right::Submit);
+    let relay = Some(Right::AcceptAnyRecipient);
+    for (what, document, asked, expected, missing) in [
+        ("scene 1, V1", nobody(), host("10.0.0.9", app, out), "530 5.7.1 Client was not authenticated", submit),
+        ("scene 2, V2", anonymous(), host("203.0.113.9", "<a@hotmail.com>", bob), DONE, None),
+        ("scene 2, V3", anonymous(), host("203.0.113.9", "<a@hotmail.com>", out), UNABLE, relay),
+        ("V4", anonymous(), host("10.0.0.9", bob, out), UNABLE, relay),
+        (
+            "V4: nobody there",
+            anonymous(),
+            host("10.0.0.9", bob, "<nobody@contoso.com>"),
+            "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+            None,
+        ),
+        (
+            "scene 3: no right yet",
+            nobody() + &gate("None", ""),
+            host("192.168.2.55", app, out),
+            "530 5.7.1 Client was not authenticated",
+            submit,
+        ),
+        ("scene 4, V5", nobody() + &gate("ExchangeServers", OPTION_1), host("192.168.2.55", app, out), DONE, None),
+        (
+            "V9, option 1",
+            nobody() + &gate("ExchangeServers", &small(OPTION_1)),
+            Asked("192.168.2.55", None, false, app, out, 5),
+            DONE,
+            None,
+        ),
+        (
+            "V9, option 2",
+            nobody() + &gate("AnonymousUsers", &small(OPTION_2)),
+            Asked("192.168.2.55", None, false, app, out, 5),
+            "552 5.3.4 Message size exceeds fixed maximum message size",
+            None,
+        ),
+        ("scene 5, V10", nobody() + &gate("AnonymousUsers", OPTION_2), host("192.168.2.56", app, out), DONE, None),
+        ("V11", nobody() + &gate("AnonymousUsers", ""), host("192.168.2.56", app, out), UNABLE, relay),
+        ("scene 6, V16", nobody(), alice("<alice@contoso.com>"), DONE, None),
+        ("V17", nobody(), alice(bob), SEND_AS, Some(Right::AcceptAnySender)),
+        ("V18", default("ExchangeUsers", &any_sender), alice(bob), DONE, None),
+        ("V19", default("ExchangeUsers", &deny), alice(bob), "535 5.7.3 Authentication unsuccessful", submit),
+        (
+            "scene 7, V14",
+            anonymous() + &gate("AnonymousUsers", OPTION_2),
+            host("192.168.2.57", app, out),
+            UNABLE,
+            relay,
+        ),
+        (
+            "V27",
+            nobody(),
+            Asked("10.0.0.9", Some("alice"), false, app, out, 0),
+            "530 5.7.0 Must issue a STARTTLS command first",
+            None,
+        ),
+        (
+            "nobody hears",
+            CONTOSO.to_owned() + &gate("AnonymousUsers", OPTION_2),
+            host("10.0.0.9", app, out),
+            "nothing",
+            None,
+        ),
+    ] {
+        let explanation = explained(&settings(&document), asked);
+        assert_eq!(last_reply(&explanation), expected, "{what}");
+        assert_eq!(explanation.missing, missing, "{what}");
+        assert_eq!(explanation.is_accepted(), expected == DONE, "{what}");
+        assert_eq!(explanation.fixes.is_empty(), expected == DONE, "{what}: {:?}", explanation.fixes);
+    }
+}
+
+#[test]
+fn scene_9_each_connector_is_told_why_it_lost() {
+    let bound = |name: &str, binding: &str, ranges: &str, more: &str| {
+        format!(
+            "[[receive_connector]]\nname = \"{name}\"\nbindings = [\"{binding}\"]\nremote_ip_ranges = [{ranges}]\n\
+             permission_groups = \"None\"\n{more}\n"
+        )
+    };
+    let all = r#""0.0.0.0-255.255.255.255""#;
+    let document = bound("1", "10.0.0.1:25", all, "")
+        + &bound("2", "10.0.0.1:25", r#""192.168.1.0-192.168.1.255""#, "")
+        + &bound("3", "10.0.0.1:25", r#""192.168.1.75""#, "")
+        + &bound("4", "10.0.0.1:25", r#""172.16.0.0/12""#, "")
+        + &bound("5", "10.0.0.1:26", all, "")
+        + &bound("6", "0.0.0.0:25", all, "")
+        + &bound("7", "10.0.0.1:25", r#""192.168.1.72/29""#, "enabled = false");
+    let settings = settings(&document);
+    let explanation = explained(&settings, Asked("192.168.1.75", None, false, "<>", "<a@b.example>", 0));
+    let fates: Vec<String> = explanation
+        .candidates
+        .iter()
+        .map(|candidate| match &candidate.fate {
+            Fate::Won(range) => format!("{} won {range}", candidate.connector.name),
+            Fate::LessSpecific(range) => format!("{} wider {range}", candidate.connector.name),
+            other => format!("{} {other:?}", candidate.connector.name),
+        })
+        .collect();
+    assert_eq!(
+        fates,
+        [
+            "1 wider 0.0.0.0-255.255.255.255",
+            "2 wider 192.168.1.0-192.168.1.255",
+            "3 won 192.168.1.75",
+            "4 RangeElsewhere",
+            "5 OtherBinding",
+            "6 WildcardOnly",
+            "7 Disabled"
+        ]
+    );
+}
+
+#[test]
+fn the_smallest_change_is_offered() {
+    let gate = connector("R", R, "AnonymousUsers", OPTION_2);
+    let contoso = |groups: &str, more: &str| format!("{CONTOSO}{}", default_connector(groups, more));
+    let scene_7 = settings(&(contoso("AnonymousUsers", "") + &gate));
+    let explanation = explained(&scene_7, Asked("192.168.2.57", None, false, "<a@b.net>", "<z@gmail.com>", 0));
+    assert_eq!(changes(&explanation), [&Change::AddRange { connector: "R".into() }]);
+    let opens = &explanation.fixes[0].opens;
+    assert_eq!(opens.len(), 1, "{opens:?}");
+    assert_eq!((opens[0].gained, opens[0].sources.count()), (Right::AcceptAnyRecipient.into(), 1));
+
+    let alone = settings(&contoso("AnonymousUsers", ""));
+    let explanation = explained(&alone, Asked("192.168.2.57", None, false, "<a@b.net>", "<z@gmail.com>", 0));
+    let [Change::NewConnector { like, rights, .. }] = changes(&explanation)[..] else {
+        panic!("{:?}", explanation.fixes)
+    };
+    assert_eq!((&**like, *rights), ("D", Right::AcceptAnyRecipient.into()));
+
+    // A gate that trusts is not offered where a narrower one can be made.
+    let trusting = settings(&(contoso("AnonymousUsers", "") + &connector("R", R, "ExchangeServers", OPTION_1)));
+    let explanation = explained(&trusting, Asked("192.168.2.57", None, false, "<a@b.net>", "<z@gmail.com>", 0));
+    assert!(matches!(changes(&explanation)[..], [Change::NewConnector { .. }]), "{:?}", explanation.fixes);
+
+    let users = settings(&contoso("ExchangeUsers", BASIC));
+    let explanation = explained(&users, Asked("10.0.0.9", None, false, "<alice@contoso.com>", "<z@gmail.com>", 0));
+    let authenticate = Change::Authenticate { user: "alice".into(), tls: true, sender: None };
+    assert_eq!(changes(&explanation)[0], &authenticate);
+    assert!(explanation.fixes[0].opens.is_empty());
+    assert!(matches!(changes(&explanation)[1], Change::NewConnector { .. }), "{:?}", explanation.fixes);
+}
+
+#[test]
+fn a_public_address_is_offered_authentication_and_never_a_right_to_relay() {
+    let gate = connector("R", R, "AnonymousUsers", OPTION_2);
+    for (groups, more) in
+        [("AnonymousUsers", ""), ("None", ""), ("AnonymousUsers,ExchangeUsers", BASIC), ("ExchangeUsers", BASIC)]
+    {
+        let settings = settings(&format!("{CONTOSO}{}{gate}", default_connector(groups, more)));
+        for sender in ["<alice@contoso.com>", "<a@hotmail.com>", "<>"] {
+            let explanation = explained(&settings, Asked("8.8.8.8", None, false, sender, "<z@gmail.com>", 0));
+            let changes = changes(&explanation);
+            let is_authentication = |change: &&Change| {
+                matches!(change, Change::Authenticate { .. } | Change::OfferAuthentication { .. } | Change::AddUser(_))
+            };
+            assert!(!changes.is_empty() && changes.iter().all(is_authentication), "{groups} {sender}: {changes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_right_names_the_entries_that_give_and_take_it() {
+    let document = format!(
+        "{CONTOSO}{}",
+        default_connector(
+            "AnonymousUsers",
+            "[[receive_connector.permission]]\nuser = \"Everyone\"\ndeny = true\n\
+             extended_rights = [\"ms-Exch-SMTP-Accept-Any-Sender\"]"
+        )
+    );
+    let settings = settings(&document);
+    let origins = origins(&settings.receive_connectors[0], &Principal::Anonymous);
+    let of = |right| origins.iter().find(|origin| origin.right == right).expect("an entry speaks of it");
+    assert_eq!((of(Right::Submit).allowed_by.len(), of(Right::Submit).denied_by.len()), (1, 0));
+    let denied = of(Right::AcceptAnySender);
+    assert_eq!((denied.allowed_by.len(), denied.denied_by.len()), (1, 1));
+    let place = denied.denied_by[0].span.clone();
+    assert!(document[place].contains("receive_connector.permission"), "{denied:?}");
+}
+
+/// What a session asks, in the order of its commands; `None` stands for what no decision answers.
+fn asked_by_a_session(settings: &Settings, question: &Question<'_>) -> Result<(), Option<Refusal>> {
+    let connector = select(&settings.selector, question.local, question.peer).ok_or(None)?;
+    let mut principal = permission::initial_principal(connector);
+    if question.tls && !authentication::starttls_offered(connector, false) {
+        return Err(None);
+    }
+    if let Some(user) = question.user {
+        if authentication::auth_offered(connector, question.tls).is_empty() {
+            return Err(None);
+        }
+        let user = settings.find_user(user).ok_or(Some(Refusal::AuthenticationFailed))?;
+        principal = Principal::User(user.name.clone());
+        permission::may_authenticate(permission::granted(connector, &principal))?;
+    }
+    let rights = permission::granted(connector, &principal);
+    authentication::tls_required(connector, question.tls)
+        .and_then(|()| permission::may_submit(rights, &principal))
+        .and_then(|()| {
+            let reverse_path = question.reverse_path;
+            sender::decide(&sender::Question { rights, principal: &principal, reverse_path, settings }).map(drop)
+        })
+        .and_then(|()| limits::message_size(connector, rights, question.size.unwrap_or(0)))
+        .and_then(|()| limits::recipients(connector, 0))
+        .and_then(|()| {
+            let forward_path = &settings.recipient(question.forward_path);
+            reserved_domain::decide(connector, forward_path, settings)?;
+            relay::decide(&relay::Question { rights, forward_path, settings }).map(drop)
+        })
+        .map_err(Some)
+}
+
+const GATES: [(&str, &str); 7] = [
+    ("AnonymousUsers", ""),
+    ("AnonymousUsers,ExchangeUsers", BASIC),
+    ("ExchangeUsers", "auth_mechanism = [\"Tls\", \"BasicAuth\"]\nrequire_tls = true"),
+    ("ExchangeServers", OPTION_1),
+    ("AnonymousUsers", "max_message_size = \"1 MB\"\nreject_reserved_top_level_recipient_domains = true"),
+    (
+        "AnonymousUsers,ExchangeUsers",
+        "auth_mechanism = [\"BasicAuth\"]\n[[receive_connector.permission]]\nuser = \"Everyone\"\ndeny = true\n\
+         extended_rights = [\"ms-Exch-SMTP-Accept-Any-Sender\"]",
+    ),
+    ("None", OPTION_2),
+];
+const RANGES: [&str; 4] = [r#""10.0.0.0/8""#, r#""10.0.0.9""#, r#""192.168.2.55""#, r#""8.8.8.0/24""#];
+
+proptest! {
+    #[test]
+    fn the_explanation_agrees_with_the_decisions_of_a_session(
+        gates in proptest::collection::vec(proptest::option::of(0..GATES.len()), RANGES.len() + 1),
+        peer in proptest::sample::select(vec!["10.0.0.9", "10.1.1.1", "192.168.2.55", "8.8.8.8", "2001:db8::1"]),
+        user in proptest::sample::select(vec![None, Some("alice"), Some("nobody")]),
+        tls in any::<bool>(),
+        sender in proptest::sample::select(vec!["<>", "<alice@contoso.com>", "<bob@contoso.com>", "<a@hotmail.com>"]),
+        recipient in proptest::sample::select(vec![
+            "<bob@contoso.com>", "<nobody@contoso.com>", "<z@gmail.com>", "<q@partner.example>", "<a@b.test>", "<Postmaster>",
+        ]),
+        megabytes in proptest::sample::select(vec![0_u64, 2, 40, 4096]),
+    ) {
+        let mut document = CONTOSO.to_owned();
+        for (place, gate) in gates.iter().enumerate() {
+            let Some((groups, more)) = gate.map(|gate| GATES[gate]) else { continue };
+            document += &match place.checked_sub(1) {
+                None => default_connector(groups, more),
+                Some(place) => connector(&format!("R{place}"), RANGES[place], groups, more),
+            };
+        }
+        let settings = settings(&document);
+        ask(Asked(peer, user, tls, sender, recipient, megabytes), |question| {
+            let explanation = explain(&settings, question);
+            let expected = asked_by_a_session(&settings, question);
+            prop_assert_eq!(explanation.is_accepted(), expected.is_ok());
+            if let Err(Some(refusal)) = expected {
+                let reply = refusal.reply().to_string();
+                prop_assert_eq!(last_reply(&explanation), reply.trim_end());
+            }
+            let winner = select(&settings.selector, question.local, question.peer).map(|winner| winner.name.clone());
+            let won = explanation.candidates.iter().find(|candidate| matches!(candidate.fate, Fate::Won(_)));
+            prop_assert_eq!(won.map(|candidate| candidate.connector.name.clone()), winner);
+            if let Some(connector) = &explanation.dialogue.connector {
+                for holder in &explanation.dialogue.holders {
+                    for right in Right::ALL {
+                        let origin = origins(connector, &holder.principal).into_iter().find(|known| known.right == right);
+                        let holds = origin.is_some_and(|known| !known.allowed_by.is_empty() && known.denied_by.is_empty());
+                        prop_assert_eq!(holder.rights.contains(right), holds);
+                    }
+                }
+            }
+            for fix in &explanation.fixes {
+                let is_public = gatepost_policy::public_address::is_public(question.peer);
+                let grants_relay = matches!(&fix.change,
+                    Change::Grant { rights, .. } | Change::NewConnector { rights, .. }
+                        if rights.contains(Right::AcceptAnyRecipient)) || matches!(fix.change, Change::AddRange { .. });
+                prop_assert!(!(is_public && grants_relay), "{:?}", fix);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn a_refusal_ends_the_dialogue() {
+    let settings = settings(&format!("{CONTOSO}{}", default_connector("AnonymousUsers", "")));
+    let explanation = explained(&settings, Asked("10.0.0.9", None, false, "<>", "<z@gmail.com>", 0));
+    let commands: Vec<Command> = explanation.dialogue.steps.iter().map(|step| step.command).collect();
+    assert_eq!(commands, [Command::Connect, Command::Mail, Command::Rcpt]);
+}
