@@ -1,0 +1,287 @@
+//! One delivery queue: what waits for one next hop, and who works on it.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gatepost_mail::MessageId;
+use gatepost_policy::route::{SendConnector, UNREACHABLE};
+use tokio::sync::Notify;
+
+use super::entry::{Entry, QueueKey};
+
+/// One more connection is opened for each so many waiting entries (fact sheet section 4.6).
+const ENTRIES_PER_CONNECTION: usize = 20;
+/// Local mailboxes are written by at most so many workers: each write waits for the disk.
+const LOCAL_WORKERS_MAX: u32 = 8;
+
+/// One queue. Everything that changes is behind one lock, held for moments only.
+pub struct DeliveryQueue {
+    /// Where it leads.
+    pub key: QueueKey,
+    /// The send connector as of the revision that made this queue; `None` but for [`QueueKey::Send`].
+    pub connector: Option<Arc<SendConnector>>,
+    /// Tells queues apart whose alarms are set to the same time.
+    pub(super) number: u64,
+    /// At most so many workers, which for a next hop means connections.
+    workers_max: u32,
+    waiting: Mutex<Waiting>,
+    pub(super) wake: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) ready: VecDeque<Entry>,
+    pub(super) later: BinaryHeap<Reverse<Later>>,
+    pub(super) in_flight: u64,
+    pub(super) workers: u32,
+    /// Workers that have been asked for and have not started yet.
+    pub(super) workers_wanted: u32,
+    pub(super) idle_workers: u32,
+    pub(super) connections: u32,
+    /// Connection attempts that failed since the last success.
+    pub(super) failures: u32,
+    pub(super) blocked_until_ms: Option<u64>,
+    /// The queue's one alarm, if it is set.
+    pub(super) alarm_ms: Option<u64>,
+    pub(super) last_error: Option<Arc<str>>,
+    /// The queue has left the table: it takes no entries any more.
+    pub(super) retired: bool,
+}
+
+impl Waiting {
+    /// Nothing is here, and nobody who would bring something back.
+    pub(super) fn is_unused(&self) -> bool {
+        let is_empty = self.ready.is_empty() && self.later.is_empty() && self.in_flight == 0;
+        is_empty && self.workers == 0 && self.workers_wanted == 0
+    }
+
+    /// When to look at the queue again.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        match self.blocked_until_ms {
+            Some(until_ms) => Some(until_ms),
+            None => self.later.peek().map(|Reverse(later)| later.due_ms),
+        }
+    }
+
+    /// Takes everything that waits, with its due time (`None`: now).
+    pub(super) fn take_all(&mut self) -> Vec<(Entry, Option<u64>)> {
+        let ready = std::mem::take(&mut self.ready).into_iter().map(|entry| (entry, None));
+        let later = std::mem::take(&mut self.later).into_iter();
+        ready.chain(later.map(|Reverse(later)| (later.entry, Some(later.due_ms)))).collect()
+    }
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) struct Later {
+    pub(super) due_ms: u64,
+    pub(super) entry: Entry,
+}
+
+impl Ord for Later {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due_ms, self.entry.id).cmp(&(other.due_ms, other.entry.id))
+    }
+}
+
+impl PartialOrd for Later {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a worker is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Deliver this.
+    Entry(Entry),
+    /// Nothing is due.
+    Nothing,
+    /// The next hop cannot be reached for now, or the queue has left the table.
+    Stop,
+}
+
+/// What a queue looks like from outside.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Entries, those in flight included.
+    pub entries: u64,
+    /// Of those, in flight.
+    pub in_flight: u64,
+    /// Open connections.
+    pub connections: u32,
+    /// Workers.
+    pub workers: u32,
+    /// Set while the next hop cannot be reached.
+    pub blocked_until_ms: Option<u64>,
+    /// What went wrong last.
+    pub last_error: Option<Arc<str>>,
+}
+
+impl DeliveryQueue {
+    pub(super) fn new(
+        key: QueueKey,
+        connector: Option<Arc<SendConnector>>,
+        number: u64,
+        connections_max: u32,
+    ) -> DeliveryQueue {
+        let workers_max = match key {
+            QueueKey::Send { .. } => connections_max,
+            QueueKey::Local => LOCAL_WORKERS_MAX,
+            QueueKey::Refused | QueueKey::Unreachable => 1,
+        };
+        let last_error = (key == QueueKey::Unreachable).then(|| UNREACHABLE.into());
+        let waiting = Mutex::new(Waiting { last_error, ..Waiting::default() });
+        DeliveryQueue { key, connector, number, workers_max, waiting, wake: Notify::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more workers the queue deserves now: one for the first entry, then one for each
+    /// [`ENTRIES_PER_CONNECTION`].
+    pub(super) fn workers_missing(&self, waiting: &Waiting) -> u32 {
+        if waiting.blocked_until_ms.is_some() || waiting.ready.is_empty() {
+            return 0;
+        }
+        let deserved = waiting.ready.len().div_ceil(ENTRIES_PER_CONNECTION);
+        let deserved = u32::try_from(deserved).unwrap_or(u32::MAX).min(self.workers_max);
+        deserved.saturating_sub(waiting.workers + waiting.workers_wanted)
+    }
+
+    /// A worker begins.
+    pub fn worker_started(&self) {
+        let mut waiting = self.lock();
+        waiting.workers += 1;
+        waiting.workers_wanted = waiting.workers_wanted.saturating_sub(1);
+    }
+
+    /// The next entry for a worker; it is in flight until [`Queues::done`] or [`Queues::put_back`].
+    pub fn next(&self) -> Work {
+        let mut waiting = self.lock();
+        if waiting.blocked_until_ms.is_some() || waiting.retired {
+            return Work::Stop;
+        }
+        match waiting.ready.pop_front() {
+            Some(entry) => {
+                waiting.in_flight += 1;
+                Work::Entry(entry)
+            }
+            None => Work::Nothing,
+        }
+    }
+
+    /// Waits until there may be work; the worker counts as idle meanwhile.
+    pub async fn wait_for_work(&self) {
+        {
+            let mut waiting = self.lock();
+            if !waiting.ready.is_empty() || waiting.blocked_until_ms.is_some() || waiting.retired {
+                return;
+            }
+            waiting.idle_workers += 1;
+        }
+        // A wake-up that comes before we wait is kept. The count must go down even if the worker gives up waiting.
+        let _idle = IdleGuard(self);
+        self.wake.notified().await;
+    }
+
+    /// A connection was opened: the next hop can be reached.
+    pub fn connected(&self) {
+        let mut waiting = self.lock();
+        waiting.connections += 1;
+        waiting.failures = 0;
+        waiting.last_error = None;
+    }
+
+    /// A connection was closed.
+    pub fn disconnected(&self) {
+        let mut waiting = self.lock();
+        waiting.connections = waiting.connections.saturating_sub(1);
+    }
+
+    /// Notes what went wrong, for listings.
+    pub fn note_error(&self, error: &str) {
+        self.lock().last_error = Some(error.into());
+    }
+
+    /// Counts a connection attempt that failed; hands on how many failed in a row. Workers that fail together count
+    /// once: while the queue is blocked the count stands still.
+    pub fn connection_failed(&self, error: &str) -> u32 {
+        let mut waiting = self.lock();
+        if waiting.blocked_until_ms.is_none() {
+            waiting.failures = waiting.failures.saturating_add(1);
+        }
+        waiting.last_error = Some(error.into());
+        waiting.failures
+    }
+
+    /// Moves the waiting entries that arrived before `before_ms` to the front; wherever they stood, they are next.
+    pub fn bring_forward(&self, before_ms: u64) {
+        let mut waiting = self.lock();
+        let ready = std::mem::take(&mut waiting.ready);
+        let (old, young): (Vec<_>, Vec<_>) = ready.into_iter().partition(|entry| entry.arrival_ms < before_ms);
+        waiting.ready = old.into_iter().chain(young).collect();
+    }
+
+    /// Takes the entry at the front if it arrived before `before_ms`, even from a queue that is blocked.
+    pub fn next_older(&self, before_ms: u64) -> Option<Entry> {
+        let mut waiting = self.lock();
+        let entry = waiting.ready.pop_front_if(|entry| entry.arrival_ms < before_ms)?;
+        waiting.in_flight += 1;
+        Some(entry)
+    }
+
+    /// How the queue is doing.
+    pub fn snapshot(&self) -> Snapshot {
+        let waiting = self.lock();
+        Snapshot {
+            entries: (waiting.ready.len() + waiting.later.len()) as u64 + waiting.in_flight,
+            in_flight: waiting.in_flight,
+            connections: waiting.connections,
+            workers: waiting.workers,
+            blocked_until_ms: waiting.blocked_until_ms,
+            last_error: waiting.last_error.clone(),
+        }
+    }
+
+    /// Calls `look` with each waiting entry and the time at which it is due (`None`: now).
+    pub fn for_each(&self, mut look: impl FnMut(&Entry, Option<u64>)) {
+        let waiting = self.lock();
+        for entry in &waiting.ready {
+            look(entry, waiting.blocked_until_ms);
+        }
+        for Reverse(later) in &waiting.later {
+            look(&later.entry, Some(later.due_ms));
+        }
+    }
+
+    /// Takes every waiting entry of a message, with its due time; they are in flight then.
+    pub(super) fn take_message(&self, id: MessageId) -> Vec<(Entry, Option<u64>)> {
+        let mut waiting = self.lock();
+        let mut taken = Vec::new();
+        waiting.ready.retain(|entry| {
+            entry.id != id || {
+                taken.push((entry.clone(), None));
+                false
+            }
+        });
+        waiting.later.retain(|Reverse(later)| {
+            later.entry.id != id || {
+                taken.push((later.entry.clone(), Some(later.due_ms)));
+                false
+            }
+        });
+        waiting.in_flight += taken.len() as u64;
+        taken
+    }
+}
+
+struct IdleGuard<'a>(&'a DeliveryQueue);
+
+impl Drop for IdleGuard<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.idle_workers = waiting.idle_workers.saturating_sub(1);
+    }
+}

@@ -1,0 +1,75 @@
+//! What waits, and for where: plain values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gatepost_mail::MessageId;
+use gatepost_policy::route::NextHop;
+
+/// Where a queue leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum QueueKey {
+    /// To mailboxes of this server.
+    Local,
+    /// Nowhere: no send connector takes the recipients. They wait until the settings change, or until they expire.
+    Unreachable,
+    /// Back: the recipients were refused by routing, their senders are to be told.
+    Refused,
+    /// To a next hop.
+    Send {
+        /// Name of the send connector.
+        connector: Arc<str>,
+        /// Where to connect.
+        next_hop: NextHop,
+    },
+}
+
+impl fmt::Display for QueueKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QueueKey::Local => f.write_str("local delivery"),
+            QueueKey::Unreachable => f.write_str("unreachable"),
+            QueueKey::Refused => f.write_str("refused"),
+            QueueKey::Send { next_hop, .. } => next_hop.fmt(f),
+        }
+    }
+}
+
+/// Which recipients of a message an entry is about: indices into its envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Indices {
+    /// The usual case, without an allocation.
+    One(u32),
+    /// Several, ascending.
+    Many(Box<[u32]>),
+}
+
+impl Indices {
+    /// As a slice.
+    pub fn as_slice(&self) -> &[u32] {
+        match self {
+            Indices::One(index) => std::slice::from_ref(index),
+            Indices::Many(indices) => indices,
+        }
+    }
+}
+
+impl From<Vec<u32>> for Indices {
+    fn from(indices: Vec<u32>) -> Self {
+        match indices.as_slice() {
+            [one] => Indices::One(*one),
+            _ => Indices::Many(indices.into()),
+        }
+    }
+}
+
+/// Recipients of one message that go the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The message.
+    pub id: MessageId,
+    /// Its recipients.
+    pub recipients: Indices,
+    /// When the message arrived, Unix time in milliseconds; it expires by this.
+    pub arrival_ms: u64,
+}

@@ -1,0 +1,336 @@
+//! All delivery queues, and the alarms of those that wait for a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use gatepost_mail::MessageId;
+use gatepost_policy::route::SendConnector;
+use tokio::sync::{Notify, mpsc};
+
+use super::delivery_queue::{DeliveryQueue, Later, Waiting};
+use super::entry::{Entry, QueueKey};
+
+/// All queues, and the alarms of those that wait for a time.
+pub struct Queues {
+    table: Mutex<Table>,
+    alarms: Mutex<BTreeMap<Alarm, Weak<DeliveryQueue>>>,
+    alarm_set: Notify,
+    workers_wanted: mpsc::UnboundedSender<Arc<DeliveryQueue>>,
+    connections_max: AtomicU32,
+}
+
+#[derive(Default)]
+struct Table {
+    queues: HashMap<QueueKey, Arc<DeliveryQueue>>,
+    /// The revision since which routes are what they are: what was routed before is not taken.
+    routes_since: u64,
+    queues_made: u64,
+}
+
+/// When an alarm goes off (Unix time in milliseconds), and the number of its queue.
+type Alarm = (u64, u64);
+
+impl Queues {
+    /// No queues yet. `connections_max` bounds the connections to one next hop. Each message on the channel asks for one
+    /// more worker for that queue; the channel is bounded by what the queues allow.
+    pub fn new(connections_max: u32) -> (Queues, mpsc::UnboundedReceiver<Arc<DeliveryQueue>>) {
+        let (workers_wanted, requests) = mpsc::unbounded_channel();
+        let queues = Queues {
+            table: Mutex::default(),
+            alarms: Mutex::default(),
+            alarm_set: Notify::new(),
+            workers_wanted,
+            connections_max: AtomicU32::new(connections_max),
+        };
+        (queues, requests)
+    }
+
+    /// Bounds the connections to one next hop for queues that are made from now on.
+    pub fn set_connections_max(&self, connections_max: u32) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn alarms(&self) -> MutexGuard<'_, BTreeMap<Alarm, Weak<DeliveryQueue>>> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every queue, in no order.
+    pub fn all(&self) -> Vec<Arc<DeliveryQueue>> {
+        self.table().queues.values().cloned().collect()
+    }
+
+    /// Puts an entry at the end of its queue, due now (`None`) or later. Makes the queue if need be.
+    ///
+    /// # Errors
+    /// Gives the entry back when `routes_since`, the revision whose routes led to this queue, is out of date.
+    pub fn push(
+        &self,
+        routes_since: u64,
+        key: QueueKey,
+        connector: Option<&Arc<SendConnector>>,
+        entry: Entry,
+        due_ms: Option<u64>,
+    ) -> Result<(), Entry> {
+        loop {
+            let Some(queue) = self.queue(routes_since, &key, connector) else { return Err(entry) };
+            let mut waiting = queue.lock();
+            // It may have been emptied and have left the table since it was found there.
+            if waiting.retired {
+                continue;
+            }
+            match due_ms {
+                None => waiting.ready.push_back(entry),
+                Some(due_ms) => waiting.later.push(Reverse(Later { due_ms, entry })),
+            }
+            self.call_for_work(&queue, &mut waiting);
+            return Ok(());
+        }
+    }
+
+    /// The queue for `key`; `None` when routes have changed. While they have not, a key stands for one connector.
+    fn queue(
+        &self,
+        routes_since: u64,
+        key: &QueueKey,
+        connector: Option<&Arc<SendConnector>>,
+    ) -> Option<Arc<DeliveryQueue>> {
+        let mut table = self.table();
+        if routes_since < table.routes_since {
+            return None;
+        }
+        if let Some(queue) = table.queues.get(key) {
+            return Some(queue.clone());
+        }
+        table.queues_made += 1;
+        let connections_max = self.connections_max.load(Ordering::Relaxed);
+        let queue = DeliveryQueue::new(key.clone(), connector.cloned(), table.queues_made, connections_max);
+        let queue = Arc::new(queue);
+        table.queues.insert(key.clone(), queue.clone());
+        Some(queue)
+    }
+
+    /// Wakes idle workers or asks for new ones, and sets the alarm for what is due later.
+    fn call_for_work(&self, queue: &Arc<DeliveryQueue>, waiting: &mut Waiting) {
+        if waiting.blocked_until_ms.is_none() {
+            for _ in 0..waiting.ready.len().min(waiting.idle_workers as usize) {
+                queue.wake.notify_one();
+            }
+            for _ in 0..queue.workers_missing(waiting) {
+                waiting.workers_wanted += 1;
+                // The receiver lives as long as the server; without it nobody is to be started any more.
+                let _ = self.workers_wanted.send(queue.clone());
+            }
+        }
+        let due_ms = waiting.due_ms();
+        self.set_alarm(queue, waiting, due_ms);
+    }
+
+    /// Sets the queue's alarm, or takes it away: there is one at most.
+    fn set_alarm(&self, queue: &Arc<DeliveryQueue>, waiting: &mut Waiting, due_ms: Option<u64>) {
+        if waiting.alarm_ms == due_ms {
+            return;
+        }
+        let mut alarms = self.alarms();
+        if let Some(set_ms) = waiting.alarm_ms {
+            alarms.remove(&(set_ms, queue.number));
+        }
+        if let Some(due_ms) = due_ms {
+            alarms.insert((due_ms, queue.number), Arc::downgrade(queue));
+            self.alarm_set.notify_one();
+        }
+        waiting.alarm_ms = due_ms;
+    }
+
+    /// An entry that was in flight is at its end.
+    pub fn done(&self, queue: &Arc<DeliveryQueue>) {
+        let is_unused = {
+            let mut waiting = queue.lock();
+            waiting.in_flight = waiting.in_flight.saturating_sub(1);
+            waiting.is_unused()
+        };
+        if is_unused {
+            self.retire_unused(queue);
+        }
+    }
+
+    /// Puts an entry that was in flight back: in front (`None`), for its turn has not been used up, or due at a time.
+    ///
+    /// # Errors
+    /// Gives the entry back, in flight no more, when the queue has left the table: it is to be routed anew.
+    pub fn put_back(&self, queue: &Arc<DeliveryQueue>, entry: Entry, due_ms: Option<u64>) -> Result<(), Entry> {
+        let mut waiting = queue.lock();
+        waiting.in_flight = waiting.in_flight.saturating_sub(1);
+        if waiting.retired {
+            return Err(entry);
+        }
+        match due_ms {
+            None => waiting.ready.push_front(entry),
+            Some(due_ms) => waiting.later.push(Reverse(Later { due_ms, entry })),
+        }
+        self.call_for_work(queue, &mut waiting);
+        Ok(())
+    }
+
+    /// Stops all work for a next hop until a time.
+    pub fn block(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
+        let mut waiting = queue.lock();
+        if waiting.retired {
+            return;
+        }
+        if waiting.blocked_until_ms.is_none_or(|set_ms| until_ms > set_ms) {
+            waiting.blocked_until_ms = Some(until_ms);
+        }
+        self.call_for_work(queue, &mut waiting);
+    }
+
+    /// A worker ends. Asks for another if there is work that came too late for it; drops the queue if nothing is left.
+    pub fn worker_ended(&self, queue: &Arc<DeliveryQueue>) {
+        let is_unused = {
+            let mut waiting = queue.lock();
+            waiting.workers = waiting.workers.saturating_sub(1);
+            if !waiting.retired {
+                self.call_for_work(queue, &mut waiting);
+            }
+            waiting.is_unused()
+        };
+        if is_unused {
+            self.retire_unused(queue);
+        }
+    }
+
+    /// Drops a queue from the table unless something has come meanwhile.
+    fn retire_unused(&self, queue: &Arc<DeliveryQueue>) {
+        let mut table = self.table();
+        let mut waiting = queue.lock();
+        if waiting.is_unused() && !waiting.retired {
+            self.set_alarm(queue, &mut waiting, None);
+            waiting.retired = true;
+            table.queues.remove(&queue.key);
+        }
+    }
+
+    /// Waits for ever, letting queues go on when their time has come. `now_ms` is asked after each wait; a clock that
+    /// jumps makes entries early or late, never lost.
+    pub async fn run_alarms(&self, now_ms: impl Fn() -> u64) {
+        loop {
+            let now = now_ms();
+            match self.ring(now) {
+                // Look at the clock at least once a minute: it may have been set forward.
+                Some(due_ms) => {
+                    let wait = std::time::Duration::from_millis(due_ms.saturating_sub(now).min(60_000));
+                    let _ = tokio::time::timeout(wait, self.alarm_set.notified()).await;
+                }
+                None => self.alarm_set.notified().await,
+            }
+        }
+    }
+
+    /// Lets every queue go on whose time has come; hands on when the next one's comes.
+    pub(super) fn ring(&self, now_ms: u64) -> Option<u64> {
+        loop {
+            let (alarm, queue) = {
+                let alarms = self.alarms();
+                let (alarm, queue) = alarms.first_key_value()?;
+                (*alarm, queue.upgrade())
+            };
+            let (due_ms, _) = alarm;
+            if due_ms > now_ms {
+                return Some(due_ms);
+            }
+            match queue {
+                Some(queue) => self.promote(&queue, now_ms),
+                None => drop(self.alarms().remove(&alarm)),
+            }
+        }
+    }
+
+    /// Makes due what is due. The queue's alarm is set to a later time, or gone, afterwards.
+    pub(super) fn promote(&self, queue: &Arc<DeliveryQueue>, now_ms: u64) {
+        let mut waiting = queue.lock();
+        if waiting.retired {
+            return;
+        }
+        if waiting.blocked_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
+            waiting.blocked_until_ms = None;
+        }
+        while waiting.later.peek().is_some_and(|Reverse(later)| later.due_ms <= now_ms) {
+            if let Some(Reverse(later)) = waiting.later.pop() {
+                waiting.ready.push_back(later.entry);
+            }
+        }
+        self.call_for_work(queue, &mut waiting);
+    }
+
+    /// Makes entries due now that `wanted` asks for, in queues that `is_meant`; a queue that was blocked is tried again.
+    /// Says how many entries.
+    pub fn hurry(&self, is_meant: impl Fn(&DeliveryQueue) -> bool, wanted: impl Fn(&Entry) -> bool) -> usize {
+        let mut hurried = 0;
+        for queue in self.all().iter().filter(|queue| is_meant(queue)) {
+            let mut waiting = queue.lock();
+            let later = std::mem::take(&mut waiting.later);
+            let (mut now, still_later): (Vec<_>, Vec<_>) =
+                later.into_iter().partition(|Reverse(later)| wanted(&later.entry));
+            waiting.later = still_later.into();
+            now.sort_by(|Reverse(a), Reverse(b)| a.cmp(b));
+            let mut here = now.len();
+            waiting.ready.extend(now.into_iter().map(|Reverse(later)| later.entry));
+            if waiting.blocked_until_ms.is_some() {
+                here = waiting.ready.iter().filter(|entry| wanted(entry)).count();
+                if here > 0 {
+                    waiting.blocked_until_ms = None;
+                }
+            }
+            if here > 0 {
+                self.call_for_work(queue, &mut waiting);
+            }
+            hurried += here;
+        }
+        hurried
+    }
+
+    /// From now on only what was routed by revision `routes_since` or a later one is taken. Every queue leaves the table,
+    /// and what waited there is handed out, to be routed anew; what is in flight is given back when it is put back.
+    pub fn begin_routes(&self, routes_since: u64) -> Vec<Waited> {
+        let queues = {
+            let mut table = self.table();
+            table.routes_since = table.routes_since.max(routes_since);
+            std::mem::take(&mut table.queues)
+        };
+        let retire = |queue: Arc<DeliveryQueue>| {
+            let entries = {
+                let mut waiting = queue.lock();
+                self.set_alarm(&queue, &mut waiting, None);
+                waiting.retired = true;
+                waiting.take_all()
+            };
+            queue.wake.notify_waiters();
+            Waited { queue, entries }
+        };
+        queues.into_values().map(retire).collect()
+    }
+
+    /// Takes every waiting entry of one message, with the queue that it waited in and its due time. They are in flight
+    /// then: each wants [`Self::done`] or [`Self::put_back`].
+    pub fn take_message(&self, id: MessageId) -> Vec<(Arc<DeliveryQueue>, Entry, Option<u64>)> {
+        let mut taken = Vec::new();
+        for queue in self.all() {
+            let entries = queue.take_message(id).into_iter();
+            taken.extend(entries.map(|(entry, due_ms)| (queue.clone(), entry, due_ms)));
+        }
+        taken
+    }
+}
+
+/// Entries that were taken out of a queue which had to leave the table, each with its due time (`None`: now).
+pub struct Waited {
+    /// The queue that they waited in.
+    pub queue: Arc<DeliveryQueue>,
+    /// The entries.
+    pub entries: Vec<(Entry, Option<u64>)>,
+}

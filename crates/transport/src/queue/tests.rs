@@ -1,0 +1,311 @@
+//! Queues under one thread and under many.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gatepost_mail::MessageId;
+
+use super::*;
+
+fn entry(id: u64) -> Entry {
+    Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: id }
+}
+
+fn push(queues: &Queues, key: QueueKey, entry: Entry, due_ms: Option<u64>) {
+    assert_eq!(queues.push(1, key, None, entry, due_ms), Ok(()));
+}
+
+fn only_queue(queues: &Queues) -> Arc<DeliveryQueue> {
+    queues.all().pop().expect("one queue")
+}
+
+#[test]
+fn the_first_entry_asks_for_one_worker_and_a_pile_for_more() {
+    let (queues, mut requests) = Queues::new(20);
+    for id in 0..41 {
+        push(&queues, QueueKey::Local, entry(id), None);
+    }
+    let mut wanted = 0;
+    while requests.try_recv().is_ok() {
+        wanted += 1;
+    }
+    assert_eq!(wanted, 3, "one for each 20 entries");
+}
+
+#[test]
+fn entries_come_out_in_order_and_none_is_lost() {
+    let (queues, _requests) = Queues::new(20);
+    for id in 0..3 {
+        push(&queues, QueueKey::Local, entry(id), None);
+    }
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    let Work::Entry(first) = queue.next() else { panic!("work") };
+    assert_eq!(first.id, MessageId(0));
+    queues.put_back(&queue, first, None).expect("the queue is there");
+    let ids: Vec<_> = std::iter::from_fn(|| match queue.next() {
+        Work::Entry(entry) => Some(entry.id.0),
+        _ => None,
+    })
+    .collect();
+    assert_eq!(ids, [0, 1, 2]);
+    for _ in ids {
+        queues.done(&queue);
+    }
+    queues.worker_ended(&queue);
+    assert!(queues.all().is_empty(), "an empty queue goes");
+}
+
+#[test]
+fn a_blocked_queue_gives_no_work_until_its_time_or_until_it_is_hurried() {
+    let (queues, mut requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    requests.try_recv().expect("a worker is wanted");
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    queues.block(&queue, 1_000);
+    assert_eq!(queue.next(), Work::Stop);
+    queues.worker_ended(&queue);
+    push(&queues, QueueKey::Local, entry(2), None);
+    assert!(requests.try_recv().is_err(), "no worker for a blocked queue");
+    queues.promote(&queue, 999);
+    assert!(requests.try_recv().is_err());
+    assert_eq!(queues.hurry(|_| true, |entry| entry.id == MessageId(2)), 1);
+    requests.try_recv().expect("a worker is wanted again");
+}
+
+#[test]
+fn what_is_due_later_comes_when_its_time_has_come() {
+    let (queues, mut requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), Some(500));
+    push(&queues, QueueKey::Local, entry(2), Some(400));
+    assert!(requests.try_recv().is_err());
+    let queue = only_queue(&queues);
+    queues.promote(&queue, 450);
+    queue.worker_started();
+    assert!(matches!(queue.next(), Work::Entry(entry) if entry.id == MessageId(2)));
+    assert_eq!(queue.next(), Work::Nothing);
+    queues.promote(&queue, 500);
+    assert!(matches!(queue.next(), Work::Entry(entry) if entry.id == MessageId(1)));
+}
+
+#[test]
+fn a_queue_that_left_the_table_takes_no_more_entries() {
+    let (queues, _requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    let old = only_queue(&queues);
+    old.worker_started();
+    let Work::Entry(taken) = old.next() else { panic!("work") };
+    queues.done(&old);
+    queues.worker_ended(&old);
+    // workers_wanted of the first push has not been used up: the queue stays.
+    old.worker_started();
+    queues.worker_ended(&old);
+    assert!(queues.all().is_empty());
+    push(&queues, QueueKey::Local, taken, None);
+    assert_eq!(only_queue(&queues).snapshot().entries, 1);
+    assert_eq!(old.snapshot().entries, 0);
+}
+
+#[test]
+fn when_routes_change_what_waits_is_handed_out_and_what_comes_back_is_given_back() {
+    let (queues, _requests) = Queues::new(20);
+    for (id, due_ms) in [(1, None), (2, Some(1_000)), (3, None)] {
+        push(&queues, QueueKey::Local, entry(id), due_ms);
+    }
+    let old = only_queue(&queues);
+    old.worker_started();
+    let Work::Entry(in_flight) = old.next() else { panic!("work") };
+    let waited: Vec<_> = queues.begin_routes(2).into_iter().flat_map(|waited| waited.entries).collect();
+    assert_eq!(waited, [(entry(3), None), (entry(2), Some(1_000))]);
+    assert_eq!(old.next(), Work::Stop);
+    assert_eq!(queues.put_back(&old, in_flight.clone(), None), Err(in_flight.clone()));
+    assert_eq!(queues.push(1, QueueKey::Local, None, in_flight.clone(), None), Err(in_flight.clone()));
+    assert_eq!(queues.push(2, QueueKey::Local, None, in_flight, None), Ok(()));
+    let new = only_queue(&queues);
+    queues.worker_ended(&old);
+    assert!(Arc::ptr_eq(&new, &only_queue(&queues)), "the end of an old worker does not concern the new queue");
+    assert_eq!(queues.ring(u64::MAX), None, "the alarm of the old queue is gone");
+}
+
+#[test]
+fn a_queue_has_one_alarm_however_often_it_is_blocked() {
+    let (queues, _requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    push(&queues, QueueKey::Local, entry(2), Some(1_000_000));
+    let queue = only_queue(&queues);
+    for second in 0..100 {
+        queues.block(&queue, second * 1_000 + 500);
+        assert_eq!(queues.alarms().len(), 1);
+        assert_eq!(queues.ring(second * 1_000), Some(second * 1_000 + 500));
+        assert_eq!(queues.ring(second * 1_000 + 999), Some(1_000_000));
+    }
+}
+
+#[test]
+fn old_entries_are_found_wherever_they_stand_even_when_the_queue_is_blocked() {
+    let (queues, _requests) = Queues::new(20);
+    for id in [50, 3, 60, 2] {
+        push(&queues, QueueKey::Local, entry(id), None);
+    }
+    let queue = only_queue(&queues);
+    queues.block(&queue, 1_000);
+    queue.bring_forward(10);
+    let old: Vec<_> = std::iter::from_fn(|| queue.next_older(10)).map(|entry| entry.id.0).collect();
+    assert_eq!(old, [3, 2]);
+    assert_eq!((queue.snapshot().entries, queue.snapshot().in_flight), (4, 2));
+}
+
+#[test]
+fn a_pile_that_becomes_due_at_once_gets_more_than_the_idle_worker() {
+    let (queues, mut requests) = Queues::new(20);
+    for id in 0..100 {
+        push(&queues, QueueKey::Local, entry(id), Some(500));
+    }
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    queue.lock().idle_workers = 1;
+    queues.ring(500);
+    let wanted = std::iter::from_fn(|| requests.try_recv().ok()).count();
+    assert_eq!(wanted, 4, "five for a hundred, one of which is there");
+}
+
+#[tokio::test]
+async fn an_idle_worker_is_woken_by_work_and_by_the_end_of_its_queue() {
+    let (queues, _requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    let Work::Entry(held) = queue.next() else { panic!("work") };
+    let wait = queue.wait_for_work();
+    tokio::pin!(wait);
+    let idle = std::future::poll_fn(|context| std::task::Poll::Ready(wait.as_mut().poll(context).is_pending()));
+    assert!(idle.await, "nothing to do yet");
+    push(&queues, QueueKey::Local, entry(2), None);
+    wait.await;
+    assert_eq!(queue.next(), Work::Entry(entry(2)));
+    let ends = async { queues.begin_routes(2) };
+    tokio::join!(queue.wait_for_work(), ends);
+    assert_eq!(queues.put_back(&queue, held.clone(), None), Err(held));
+}
+
+/// Many threads do everything at once that is done to queues; in the end each entry has been worked on once.
+/// Nobody but the channel and the alarms says where work is, so a lost wake-up would leave entries behind.
+#[test]
+fn no_entry_is_lost_or_doubled_whatever_happens_at_once() {
+    const PUSHERS: u64 = 4;
+    const ENTRIES_EACH: u64 = 3_000;
+    let (queues, requests) = Queues::new(3);
+    let (queues, requests) = (&queues, &Mutex::new(requests));
+    let done: Vec<AtomicU32> = (0..PUSHERS * ENTRIES_EACH).map(|_| AtomicU32::new(0)).collect();
+    let (done, routes, clock) = (&done, &AtomicU64::new(1), &AtomicU64::new(1));
+    let pushing = &AtomicU32::new(PUSHERS as u32);
+    let keys = [QueueKey::Local, QueueKey::Refused, QueueKey::Unreachable];
+    let route = |mut entry: Entry, due_ms: Option<u64>| {
+        let key = &keys[(entry.id.0 % 3) as usize];
+        while let Err(back) = queues.push(routes.load(Ordering::SeqCst), key.clone(), None, entry, due_ms) {
+            entry = back;
+        }
+    };
+    let put_back = |queue: &Arc<DeliveryQueue>, entry: Entry, due_ms: Option<u64>| {
+        if let Err(entry) = queues.put_back(queue, entry, due_ms) {
+            route(entry, due_ms);
+        }
+    };
+    let work = |queue: &Arc<DeliveryQueue>, chance: &mut u64| {
+        queue.worker_started();
+        while let Work::Entry(entry) = queue.next() {
+            *chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let soon_ms = clock.load(Ordering::Relaxed) + 2;
+            match (*chance >> 33) % 16 {
+                0 => put_back(queue, entry, None),
+                1 | 2 => put_back(queue, entry, Some(soon_ms)),
+                3 => {
+                    put_back(queue, entry, None);
+                    queues.block(queue, soon_ms);
+                }
+                4 => {
+                    put_back(queue, entry, None);
+                    break;
+                }
+                _ => {
+                    done[entry.id.0 as usize].fetch_add(1, Ordering::Relaxed);
+                    queues.done(queue);
+                }
+            }
+        }
+        queues.worker_ended(queue);
+    };
+    let next_request = || requests.lock().expect("no panic").try_recv().ok();
+    std::thread::scope(|scope| {
+        for pusher in 0..PUSHERS {
+            scope.spawn(move || {
+                for number in 0..ENTRIES_EACH {
+                    let id = pusher * ENTRIES_EACH + number;
+                    let due_ms = id.is_multiple_of(5).then(|| clock.load(Ordering::Relaxed) + id % 7);
+                    route(entry(id), due_ms);
+                }
+                pushing.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        for seed in 0..3 {
+            scope.spawn(move || {
+                let mut chance = seed;
+                while pushing.load(Ordering::SeqCst) > 0 {
+                    match next_request() {
+                        Some(queue) => work(&queue, &mut chance),
+                        None => std::thread::yield_now(),
+                    }
+                }
+            });
+        }
+        scope.spawn(move || {
+            let mut turn = 0;
+            while pushing.load(Ordering::SeqCst) > 0 {
+                turn += 1;
+                queues.ring(clock.fetch_add(1, Ordering::Relaxed));
+                for (queue, entry, due_ms) in queues.take_message(MessageId(turn % done.len() as u64)) {
+                    put_back(&queue, entry, due_ms);
+                }
+                if turn % 16 == 0 {
+                    queues.hurry(|_| true, |entry| entry.id.0 % 2 == 0);
+                }
+                if turn % 64 == 0 {
+                    let waited = queues.begin_routes(routes.fetch_add(1, Ordering::SeqCst) + 1);
+                    for (entry, due_ms) in waited.into_iter().flat_map(|waited| waited.entries) {
+                        route(entry, due_ms);
+                    }
+                }
+            }
+        });
+    });
+    let mut chance = 7;
+    loop {
+        while let Some(queue) = next_request() {
+            work(&queue, &mut chance);
+        }
+        match queues.ring(u64::MAX - 1_000) {
+            None if requests.lock().expect("no panic").is_empty() => break,
+            _ => {}
+        }
+    }
+    let wrong: Vec<_> = done.iter().map(|done| done.load(Ordering::Relaxed)).filter(|done| *done != 1).collect();
+    assert!(wrong.is_empty(), "{} entries were not worked on just once: {wrong:?}", wrong.len());
+    assert!(queues.all().is_empty(), "empty queues go");
+}
+
+#[test]
+fn a_message_can_be_taken_out_wherever_it_waits() {
+    let (queues, _requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    push(&queues, QueueKey::Unreachable, entry(1), None);
+    push(&queues, QueueKey::Local, entry(1), Some(10));
+    push(&queues, QueueKey::Local, entry(2), Some(10));
+    let taken = queues.take_message(MessageId(1));
+    assert_eq!(taken.len(), 3);
+    assert_eq!(queues.all().iter().map(|queue| queue.snapshot().in_flight).sum::<u64>(), 3);
+    for (queue, ..) in taken {
+        queues.done(&queue);
+    }
+    assert_eq!(queues.all().iter().map(|queue| queue.snapshot().entries).sum::<u64>(), 1);
+}
