@@ -2,6 +2,7 @@
 //!
 //! Takes the arguments, hands on values. Never does anything.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -16,6 +17,7 @@ Examples:
   gatepost serve                       run the server; creates a safe gatepost.toml if there is none
   gatepost check                       report every problem of the settings, each with its remedy
   gatepost audit                       prove who may relay, over all addresses
+  gatepost explain --from 192.168.2.55 --sender a@contoso.com --recipient b@example.com
   gatepost reload                      put a changed settings file in force, whole or not at all
   gatepost user add alice --address alice@contoso.com
   gatepost queue list --next-hop example.com
@@ -50,6 +52,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Prove who may do what from where, over all addresses
     Audit(AuditArguments),
+    /// Say why a message would be refused, and what would let it pass
+    Explain(ExplainArguments),
     /// Add, list and remove the users who may authenticate
     #[command(subcommand)]
     User(UserCommand),
@@ -137,6 +141,44 @@ pub struct AuditArguments {
     /// The file to audit instead of the settings file
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is sent and no server needs to run: the settings are asked. The answer names the connector and why the others lost, the rights and the lines that give them, the reply to each command, the right that is missing, and the smallest change that would let the message pass, with what that opens besides.
+
+Exit code 0 if the message would be accepted, 1 if it would be refused, 3 if the settings have problems.
+
+Examples:
+  gatepost explain --from 192.168.2.55 --sender app@contoso.com --recipient b@gmail.com
+  gatepost explain --from 10.0.0.9 --local 10.0.0.1:587 --user alice --tls --sender alice@contoso.com --recipient b@gmail.com
+  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json | jq .missing_right")]
+pub struct ExplainArguments {
+    /// The address that the peer comes from
+    #[arg(long, value_name = "IP")]
+    pub from: IpAddr,
+    /// The address and port that it connects to; needed where there are several
+    #[arg(long, value_name = "IP:PORT")]
+    pub local: Option<SocketAddr>,
+    /// The name that it logs on with
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// It starts TLS
+    #[arg(long)]
+    pub tls: bool,
+    /// The sender of the envelope; <> is that of reports
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: String,
+    /// The recipient of the envelope
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: String,
+    /// The size of the message, for example 5MB
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

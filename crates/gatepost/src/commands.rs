@@ -7,6 +7,7 @@ mod queue;
 mod user;
 mod reload;
 mod status;
+mod explain;
 mod check;
 mod audit;
 mod difference;
@@ -24,6 +25,7 @@ use crate::failure::Failure;
 
 pub use audit::audit;
 pub use check::check;
+pub use explain::explain;
 pub use queue::queue;
 pub use reload::reload;
 pub use status::status;

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(out, &config, &arguments),
         Command::Check(arguments) => commands::check(out, &config.path, &arguments),
         Command::Audit(arguments) => commands::audit(out, &config.path, &arguments),
+        Command::Explain(arguments) => commands::explain(out, &config.path, &arguments),
         Command::User(command) => commands::user(out, &config.path, command),
         Command::Queue(command) => commands::queue(out, &config.path, command),
         Command::Status(arguments) => commands::status(out, &config.path, arguments.json),

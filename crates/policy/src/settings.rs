@@ -31,6 +31,7 @@ mod problem;
 
 pub use document::parse;
 pub use problem::{Problem, Related, Severity, render};
+pub use values::parse_size;
 
 /// Longest settings document, in bytes: room for some million ranges.
 pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;

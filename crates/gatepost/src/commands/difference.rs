@@ -54,11 +54,7 @@ pub fn write_changes(out: &mut dyn Write, against: &str, changes: &[Change]) -> 
     writeln!(out, "Compared with {against}:\n")?;
     let mut table = Table::new(&["", "WHO", "FROM", "AT", "RIGHTS"]);
     for change in changes.iter().take(ROWS_SHOWN_MAX) {
-        let whom = match &change.whom {
-            Whom::Unauthenticated => "without logging in".to_owned(),
-            Whom::User(name) => format!("user {name}"),
-            Whom::OtherUsers => "users".to_owned(),
-        };
+        let whom = whom(&change.whom);
         let (sources, listeners) = (sources_text(&change.sources), listeners_text(&change.listeners));
         for (verb, rights) in [("gains", change.gained), ("loses", change.lost)] {
             if !rights.is_empty() {
@@ -72,4 +68,19 @@ pub fn write_changes(out: &mut dyn Write, against: &str, changes: &[Change]) -> 
         writeln!(out, "and {}: --json shows all", count(more as u64, "more change", "more changes"))?;
     }
     Ok(())
+}
+
+fn whom(whom: &Whom) -> String {
+    match whom {
+        Whom::Unauthenticated => "without logging in".to_owned(),
+        Whom::User(name) => format!("user {name}"),
+        Whom::OtherUsers => "users".to_owned(),
+    }
+}
+
+/// One change as a sentence; `verb` is `gain` or `lose`.
+pub fn sentence(change: &Change, verb: &str, rights: Rights) -> String {
+    let names: Vec<&str> = rights.iter().map(Right::exchange_name).collect();
+    let (sources, listeners) = (sources_text(&change.sources), listeners_text(&change.listeners));
+    format!("{sources} at {listeners} ({}) will {verb} {}", whom(&change.whom), names.join(", "))
 }

@@ -12,7 +12,7 @@ const OPTION_2: &str = include_str!("goldens/audit-option-2.toml");
 const OPEN_RELAY: &str = include_str!("goldens/audit-open-relay.toml");
 
 /// Compares what was printed with the golden file of that name.
-fn is_golden(installation: &Installation, name: &str, printed: &str) {
+pub fn is_golden(installation: &Installation, name: &str, printed: &str) {
     let text = printed.replace(&format!("{}/", installation.folder().display()), "");
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/goldens").join(name);
     if std::env::var_os("GATEPOST_BLESS").is_some() {

@@ -9,7 +9,7 @@
 //! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`]: the receiving side;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
-//! - [`settings`], [`audit`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
+//! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`site`]: the settings documents that they share.
 
 mod wire;
@@ -45,6 +45,8 @@ mod durability;
 mod settings;
 
 mod audit;
+
+mod explain;
 
 mod first_run;
 

@@ -156,7 +156,7 @@ pub(super) fn size_or_unlimited(max: u64) -> impl Fn(&DeValue<'_>) -> Result<Opt
 
 /// Reads `36 MB`, `36MB`, `1.5 gb`, `37748736` and the echo form `36 MB (37,748,736 bytes)`, whose parenthesis counts.
 /// Units are binary multiples, as Exchange's are.
-fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     if let Some((head, tail)) = text.split_once('(') {
         let rounded = parse_size(head)?;

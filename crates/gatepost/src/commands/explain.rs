@@ -1,0 +1,437 @@
+//! `gatepost explain`: why a message would be refused or accepted, asked of the settings without traffic.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use gatepost_mail::address::AddressError;
+use gatepost_mail::{ForwardPath, ReversePath};
+use gatepost_manage::document::Document;
+use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
+use gatepost_policy::explain::{self, Candidate, Change, Command, Explanation, Fate, Fix, Holder, Question, Step};
+use gatepost_policy::permission::{AccessEntry, Right, Rights, Source};
+use gatepost_policy::receive_connector::ReceiveConnector;
+use gatepost_policy::settings::parse_size;
+use serde::Serialize;
+
+use super::{difference, write_json};
+use crate::cli::ExplainArguments;
+use crate::failure::Failure;
+use crate::terminal::{Table, count, duration, harmless, size};
+
+/// Longer lists are cut for people; JSON has everything.
+const CONNECTORS_SHOWN_MAX: usize = 20;
+const CHANGES_SHOWN_MAX: usize = 4;
+const ASSUMPTION: &str = "the password is right, no other connection is open, no rate is used up, the header is small";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    accepted: bool,
+    local: String,
+    connectors: Vec<Connector>,
+    inside_tls: bool,
+    principals: Vec<Holding>,
+    dialogue: Vec<Line>,
+    reason: Option<String>,
+    missing_right: Option<&'static str>,
+    changes: Vec<Offer>,
+    assumption: &'static str,
+}
+
+#[derive(Serialize)]
+struct Connector {
+    name: String,
+    line: usize,
+    /// `won`, `less_specific`, `range_elsewhere`, `wildcard_only`, `other_binding` or `disabled`.
+    fate: &'static str,
+    range: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Holding {
+    principal: String,
+    rights: Vec<Held>,
+}
+
+#[derive(Serialize)]
+struct Held {
+    right: &'static str,
+    held: bool,
+    allowed_by: Vec<Entry>,
+    denied_by: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    /// None: an entry of its own.
+    group: Option<&'static str>,
+    trustee: String,
+    line: usize,
+}
+
+#[derive(Serialize)]
+struct Line {
+    command: &'static str,
+    accepted: bool,
+    /// None: the greeting, or a connection that is closed without a word.
+    reply: Option<String>,
+    held_back_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Offer {
+    change: String,
+    opens: Vec<difference::Row>,
+}
+
+/// Answers the question.
+pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments) -> Result<(), Failure> {
+    let document = Document::read(config)?;
+    let settings = &document.settings;
+    let local = match arguments.local {
+        Some(local) => local,
+        None => only_binding(&settings.selector.bindings(), arguments.from)?,
+    };
+    let connector = settings.select(local, arguments.from);
+    let default_domain = connector.and_then(|connector| connector.default_domain.as_ref());
+    let sender = if arguments.sender.is_empty() { "<>" } else { &arguments.sender };
+    let reverse_path = whole(sender, ReversePath::parse_prefix_in(sender, default_domain))?;
+    let recipient = &*arguments.recipient;
+    let forward_path = whole(recipient, ForwardPath::parse_prefix_in(recipient, default_domain))?;
+    let size = match &arguments.size {
+        Some(text) => Some(parse_size(text).ok_or_else(|| Failure::of(format!("`{text}` is no size: write 5MB")))?),
+        None => None,
+    };
+    let question = Question {
+        peer: arguments.from,
+        local,
+        user: arguments.user.as_deref(),
+        tls: arguments.tls,
+        reverse_path: &reverse_path,
+        forward_path: &forward_path,
+        size,
+    };
+    let explanation = explain::explain(settings, &question);
+    if arguments.json {
+        write_json(out, &report(&document, &question, &explanation))?;
+    } else {
+        write_text(out, &document, &question, &explanation)?;
+    }
+    out.flush()?;
+    if explanation.is_accepted() { Ok(()) } else { Err(Failure::Failed(String::new())) }
+}
+
+fn whole<T>(text: &str, parsed: Result<(T, &str), AddressError>) -> Result<T, Failure> {
+    match parsed {
+        Ok((path, "")) => Ok(path),
+        _ => Err(Failure::of(format!("`{}` is no mail address", harmless(text)))),
+    }
+}
+
+/// The local address that is meant where none was named.
+fn only_binding(bindings: &[SocketAddr], peer: IpAddr) -> Result<SocketAddr, Failure> {
+    let peer = peer.to_canonical();
+    let of_family: Vec<&SocketAddr> = bindings.iter().filter(|binding| binding.is_ipv4() == peer.is_ipv4()).collect();
+    match of_family[..] {
+        [only] => Ok(*only),
+        [] => Err(Failure::of("no enabled receive connector is bound to an address of that family")),
+        _ => {
+            let names: Vec<String> = of_family.iter().map(ToString::to_string).collect();
+            Err(Failure::of(format!("say where the peer connects to, by --local: {}", names.join(", "))))
+        }
+    }
+}
+
+fn write_text(
+    out: &mut dyn Write,
+    document: &Document,
+    question: &Question<'_>,
+    explanation: &Explanation,
+) -> Result<(), Failure> {
+    let dialogue = &explanation.dialogue;
+    let what =
+        format!("{} to {}, {} for {}", question.peer, question.local, question.reverse_path, question.forward_path);
+    let verdict = match (dialogue.obstacle(), dialogue.steps.last()) {
+        (Some(obstacle), Some(step)) => format!("refused at {}: {obstacle}", command(step.command)),
+        _ => "accepted".to_owned(),
+    };
+    writeln!(out, "{}\n{}", harmless(&what), harmless(&verdict))?;
+
+    writeln!(out, "\nConnectors")?;
+    write_connectors(out, document, &explanation.candidates)?;
+    if let Some(connector) = &dialogue.connector {
+        writeln!(out, "\nEncryption and logon on {}", harmless(&connector.name))?;
+        let mut table = Table::plain();
+        table.row(&["  TLS", tls(connector, dialogue.inside_tls)]);
+        table.row(&["  AUTH", &auth(connector, dialogue.inside_tls)]);
+        table.write(out)?;
+        for holder in &dialogue.holders {
+            write_rights(out, document, connector, holder)?;
+        }
+    }
+    writeln!(out, "\nDialogue")?;
+    let mut table = Table::plain();
+    for step in &dialogue.steps {
+        let held_back = match u64::try_from(step.held_back.as_millis()) {
+            Ok(ms) if ms > 0 => format!("held back {}", duration(ms)),
+            _ => String::new(),
+        };
+        let reply = reply(explanation, step).unwrap_or_else(|| match step.outcome {
+            Ok(()) => "220 (the greeting)".to_owned(),
+            Err(_) => "(closed without a word)".to_owned(),
+        });
+        table.row(&[&format!("  {}", command(step.command)), &reply, &held_back]);
+    }
+    table.write(out)?;
+    if let Some(right) = explanation.missing {
+        writeln!(out, "\nMissing: {right}")?;
+    }
+    for (place, fix) in explanation.fixes.iter().enumerate() {
+        let title = match place {
+            0 => "Smallest change",
+            _ => "Or, if the peer cannot do that",
+        };
+        writeln!(out, "\n{title}: {}", harmless(&advice(question, &fix.change)))?;
+        write_opens(out, fix)?;
+    }
+    if !explanation.is_accepted() && explanation.fixes.is_empty() {
+        writeln!(out, "\nNo single change is offered that would let it pass.")?;
+    }
+    writeln!(out, "\nAssumed: {ASSUMPTION}.")?;
+    Ok(())
+}
+
+fn write_connectors(out: &mut dyn Write, document: &Document, candidates: &[Candidate]) -> Result<(), Failure> {
+    let mut table = Table::plain();
+    // Who hears the peer comes first, then who nearly would.
+    let rank = |candidate: &&Candidate| match candidate.fate {
+        Fate::Won(_) => 0,
+        Fate::LessSpecific(_) => 1,
+        Fate::RangeElsewhere => 2,
+        Fate::Disabled => 3,
+        Fate::WildcardOnly | Fate::OtherBinding => 4,
+    };
+    let mut sorted: Vec<&Candidate> = candidates.iter().collect();
+    sorted.sort_by_key(rank);
+    for candidate in sorted.iter().take(CONNECTORS_SHOWN_MAX) {
+        let why = match &candidate.fate {
+            Fate::Won(range) => format!("hears it: {range} is the smallest range that holds the address"),
+            Fate::LessSpecific(range) => format!("lost: its range {range} is less specific"),
+            Fate::RangeElsewhere => "lost: no range of it holds the address".to_owned(),
+            Fate::WildcardOnly => "lost: another connector is bound to this very address".to_owned(),
+            Fate::OtherBinding => "lost: it is bound to another address or port".to_owned(),
+            Fate::Disabled => "lost: it is disabled".to_owned(),
+        };
+        let connector = &candidate.connector;
+        table.row(&[&format!("  {}", connector.name), &why, &format!("line {}", line(document, connector.span.start))]);
+    }
+    table.write(out)?;
+    if let Some(more) = candidates.len().checked_sub(CONNECTORS_SHOWN_MAX).filter(|more| *more > 0) {
+        writeln!(out, "  and {}: --json shows all", count(more as u64, "more", "more"))?;
+    }
+    Ok(())
+}
+
+fn write_rights(
+    out: &mut dyn Write,
+    document: &Document,
+    connector: &ReceiveConnector,
+    holder: &Holder,
+) -> Result<(), Failure> {
+    writeln!(out, "\nRights of {}", harmless(&holder.principal.to_string()))?;
+    let origins = explain::origins(connector, &holder.principal);
+    if origins.is_empty() {
+        writeln!(out, "  none: no group and no entry gives any")?;
+    }
+    let mut table = Table::plain();
+    for origin in origins {
+        let is_held = holder.rights.contains(origin.right);
+        let entries = if is_held { &origin.allowed_by } else { &origin.denied_by };
+        let places: Vec<String> = entries.iter().map(|entry| place(document, entry)).collect();
+        let verb = if is_held { "has" } else { "denied" };
+        table.row(&[&format!("  {verb}"), origin.right.exchange_name(), &format!("by {}", places.join(" and "))]);
+    }
+    Ok(table.write(out)?)
+}
+
+fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
+    if fix.opens.is_empty() {
+        writeln!(out, "  opens nothing else")?;
+    }
+    for change in fix.opens.iter().take(CHANGES_SHOWN_MAX) {
+        for (verb, rights) in [("gain", change.gained), ("lose", change.lost)] {
+            if !rights.is_empty() {
+                let line = difference::sentence(change, verb, rights);
+                writeln!(out, "  {}", harmless(&line))?;
+            }
+        }
+    }
+    if let Some(more) = fix.opens.len().checked_sub(CHANGES_SHOWN_MAX).filter(|more| *more > 0) {
+        writeln!(out, "  and {}: --json shows all", count(more as u64, "more change", "more changes"))?;
+    }
+    Ok(())
+}
+
+/// What to do, for a person.
+fn advice(question: &Question<'_>, change: &Change) -> String {
+    let names = |rights: &Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>().join(", ");
+    let peer = question.peer;
+    match change {
+        Change::Authenticate { user, tls, sender } => {
+            let tls = if *tls { " inside TLS" } else { "" };
+            let sender = sender.as_ref().map_or(String::new(), |sender| format!(" and use the sender {sender}"));
+            format!("let the peer log on{tls}, for example as {user}{sender}")
+        }
+        Change::StartTls => "let the peer start TLS".to_owned(),
+        Change::SendAs(sender) => format!("let the peer use the sender {sender}, which is the user's own"),
+        Change::AddUser(Some(name)) => format!("declare the user: gatepost user add {name}"),
+        Change::AddUser(None) => "declare a user for the peer (gatepost user add), and let it log on".to_owned(),
+        Change::OfferAuthentication { connector } => format!(
+            "let users log on to {connector}: add Tls, BasicAuth and BasicAuthRequireTLS to auth_mechanism and \
+             ExchangeUsers to permission_groups; then let the peer log on inside TLS"
+        ),
+        Change::OfferTls { connector } => format!("add Tls to auth_mechanism of {connector}"),
+        Change::AddRange { connector } => format!("add \"{peer}\" to remote_ip_ranges of {connector}"),
+        Change::NewConnector { like, trustee, rights } => format!(
+            "add a connector like {like} with remote_ip_ranges = [\"{peer}\"] and one more entry: {trustee} is allowed {}",
+            names(rights)
+        ),
+        Change::Grant { connector, trustee, rights } => {
+            format!(
+                "add an entry to {connector}: {trustee} is allowed {} (and take away what denies it)",
+                names(rights)
+            )
+        }
+        Change::AddMailbox(address) => format!("declare the mailbox {address}, or correct the address"),
+        Change::TakeReservedDomains { connector } => {
+            format!("switch off reject_reserved_... and reject_single_label_recipient_domains of {connector}")
+        }
+        Change::RaiseSizeLimit { connector, bytes } => {
+            format!("raise max_message_size of {connector} to {bytes} bytes ({})", size(*bytes))
+        }
+    }
+}
+
+const fn command(command: Command) -> &'static str {
+    match command {
+        Command::Connect => "connect",
+        Command::StartTls => "STARTTLS",
+        Command::Auth => "AUTH",
+        Command::Mail => "MAIL",
+        Command::Rcpt => "RCPT",
+        Command::Content => "content",
+    }
+}
+
+/// The reply as this connector writes it.
+fn reply(explanation: &Explanation, step: &Step) -> Option<String> {
+    let enhanced = explanation.dialogue.connector.as_ref()?.enhanced_status_codes_enabled;
+    let mut bytes = Vec::new();
+    step.reply.as_ref()?.write(enhanced, &mut bytes);
+    Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+fn tls(connector: &ReceiveConnector, inside_tls: bool) -> &'static str {
+    match (connector.implicit_tls, inside_tls, starttls_offered(connector, false)) {
+        (true, ..) => "from the first byte",
+        (false, true, _) => "started",
+        (false, false, true) => "not started; STARTTLS is offered",
+        (false, false, false) => "not offered",
+    }
+}
+
+fn auth(connector: &ReceiveConnector, inside_tls: bool) -> String {
+    let names = |inside_tls| {
+        let name = |mechanism: &SaslMechanism| match mechanism {
+            SaslMechanism::Login => "LOGIN",
+            SaslMechanism::Plain => "PLAIN",
+        };
+        auth_offered(connector, inside_tls).iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    match (names(inside_tls), names(true)) {
+        (now, _) if !now.is_empty() => format!("{now} are offered"),
+        (_, later) if !later.is_empty() => format!("{later} are offered inside TLS only"),
+        _ => "not offered".to_owned(),
+    }
+}
+
+fn place(document: &Document, entry: &AccessEntry) -> String {
+    let line = line(document, entry.span.start);
+    match entry.source {
+        Source::Group(group) => format!("the group {}, line {line}", group.exchange_name()),
+        Source::Extra => format!("the entry for {}, line {line}", entry.trustee),
+    }
+}
+
+/// The line of a place in the document, from 1.
+fn line(document: &Document, at: usize) -> usize {
+    1 + document.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+fn report(document: &Document, question: &Question<'_>, explanation: &Explanation) -> Report {
+    let dialogue = &explanation.dialogue;
+    let connector = |candidate: &Candidate| {
+        let (fate, range) = match &candidate.fate {
+            Fate::Won(range) => ("won", Some(range.to_string())),
+            Fate::LessSpecific(range) => ("less_specific", Some(range.to_string())),
+            Fate::RangeElsewhere => ("range_elsewhere", None),
+            Fate::WildcardOnly => ("wildcard_only", None),
+            Fate::OtherBinding => ("other_binding", None),
+            Fate::Disabled => ("disabled", None),
+        };
+        let line = line(document, candidate.connector.span.start);
+        Connector { name: candidate.connector.name.to_string(), line, fate, range }
+    };
+    let entries = |entries: &[&AccessEntry]| {
+        let entry = |entry: &&AccessEntry| Entry {
+            group: match entry.source {
+                Source::Group(group) => Some(group.exchange_name()),
+                Source::Extra => None,
+            },
+            trustee: entry.trustee.to_string(),
+            line: line(document, entry.span.start),
+        };
+        entries.iter().map(entry).collect()
+    };
+    let holding = |holder: &Holder| {
+        let origins = dialogue.connector.as_deref().map(|connector| explain::origins(connector, &holder.principal));
+        let held = |origin: explain::RightOrigin<'_>| Held {
+            right: origin.right.exchange_name(),
+            held: holder.rights.contains(origin.right),
+            allowed_by: entries(&origin.allowed_by),
+            denied_by: entries(&origin.denied_by),
+        };
+        Holding {
+            principal: holder.principal.to_string(),
+            rights: origins.unwrap_or_default().into_iter().map(held).collect(),
+        }
+    };
+    Report {
+        file: document.path.display().to_string(),
+        accepted: explanation.is_accepted(),
+        local: question.local.to_string(),
+        connectors: explanation.candidates.iter().map(connector).collect(),
+        inside_tls: dialogue.inside_tls,
+        principals: dialogue.holders.iter().map(holding).collect(),
+        dialogue: dialogue
+            .steps
+            .iter()
+            .map(|step| Line {
+                command: command(step.command),
+                accepted: step.outcome.is_ok(),
+                reply: reply(explanation, step),
+                held_back_ms: u64::try_from(step.held_back.as_millis()).unwrap_or(u64::MAX),
+            })
+            .collect(),
+        reason: dialogue.obstacle().map(|obstacle| obstacle.to_string()),
+        missing_right: explanation.missing.map(Right::exchange_name),
+        changes: explanation
+            .fixes
+            .iter()
+            .map(|fix| Offer { change: advice(question, &fix.change), opens: difference::rows(&fix.opens) })
+            .collect(),
+        assumption: ASSUMPTION,
+    }
+}
