@@ -4,7 +4,7 @@ use gatepost_testkit::installation::{Installation, text_of};
 use serde_json::Value;
 
 use crate::audit::is_golden;
-use crate::site::PROGRAM;
+use crate::site::{CONTOSO, HOST_2, HOST_3, HOST_4, PROGRAM, Site};
 
 const SETTINGS: &str = include_str!("goldens/audit-option-2.toml");
 
@@ -43,6 +43,77 @@ fn a_refusal_is_explained_with_the_smallest_change() {
         assert_eq!(report["accepted"], code == 0, "{report}");
         if name == "explain-unable-to-relay" {
             is_golden(&installation, &format!("{name}.json"), &String::from_utf8_lossy(&explained.stdout));
+        }
+    }
+}
+
+/// A gate for one host, another for a host that trusts nobody, and the Internet.
+const GATES: &str = r#"
+[[receive_connector]]
+name = "Internet"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["0.0.0.0/0"]
+permission_groups = ["AnonymousUsers"]
+  [[receive_connector.permission]]
+  user = "NT AUTHORITY\\ANONYMOUS LOGON"
+  extended_rights = ["ms-Exch-SMTP-Accept-Authoritative-Domain-Sender"]
+  deny = true
+
+[[receive_connector]]
+name = "Relay"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["127.0.0.2"]
+permission_groups = ["AnonymousUsers"]
+max_message_size = "1 MB"
+  [[receive_connector.permission]]
+  user = "NT AUTHORITY\\ANONYMOUS LOGON"
+  extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+
+[[receive_connector]]
+name = "Users"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["127.0.0.3"]
+permission_groups = ["ExchangeUsers"]
+"#;
+
+#[test]
+fn the_replies_explained_are_those_that_a_peer_reads() {
+    let site = Site::start(&[CONTOSO, GATES]);
+    let local = site.smtp().to_string();
+    for host in [HOST_2, HOST_3, HOST_4] {
+        for sender in ["<>", "<alice@contoso.com>", "<a@hotmail.com>"] {
+            for recipient in ["<bob@contoso.com>", "<nobody@contoso.com>", "<z@gmail.com>", "<q@partner.example>"] {
+                for bytes in ["0", "2000000"] {
+                    let from = host.to_string();
+                    let explained = site.installation.run(&[
+                        "explain",
+                        "--from",
+                        &from,
+                        "--local",
+                        &local,
+                        "--sender",
+                        sender,
+                        "--recipient",
+                        recipient,
+                        "--size",
+                        bytes,
+                        "--json",
+                    ]);
+                    let report: Value = serde_json::from_slice(&explained.stdout).expect("JSON");
+                    let said = |command: &str| {
+                        let dialogue = report["dialogue"].as_array().expect("a dialogue");
+                        let step = dialogue.iter().find(|step| step["command"] == command)?;
+                        step["reply"].as_str().map(str::to_owned)
+                    };
+                    let mut client = site.client(host);
+                    let heard = client.command(&format!("MAIL FROM:{sender} SIZE={bytes}"));
+                    assert_eq!(said("MAIL").as_deref(), Some(heard.to_string().trim_end()), "{report}");
+                    if heard.code() == 250 {
+                        let heard = client.command(&format!("RCPT TO:{recipient}"));
+                        assert_eq!(said("RCPT").as_deref(), Some(heard.to_string().trim_end()), "{report}");
+                    }
+                }
+            }
         }
     }
 }
