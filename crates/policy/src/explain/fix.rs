@@ -19,6 +19,8 @@ use crate::settings::{Settings, User};
 
 /// How many users and connectors are looked at for one that would do.
 const TRIED_MAX: usize = 1000;
+/// How many of those that would do are compared for what they open.
+const COMPARED_MAX: usize = 10;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,7 +311,7 @@ impl Trial<'_> {
             changed.remote_ip_ranges.push(self.own_range());
             // Played before all connectors are put together: most would not help.
             alone.selector = Selector::new(&[Arc::new(changed.clone())]);
-            if passes(&alone, self.question) {
+            if offers.len() < COMPARED_MAX && passes(&alone, self.question) {
                 let change = Change::AddRange { connector: connector.name.clone() };
                 offers.extend(self.if_it_passes(change, &self.with(connector, changed)));
             }
