@@ -150,7 +150,7 @@ fn write_text(
     question: &Question<'_>,
     explanation: &Explanation,
 ) -> Result<(), Failure> {
-    let dialogue = &explanation.dialogue;
+    let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
     let what =
         format!("{} to {}, {} for {}", question.peer, question.local, question.reverse_path, question.forward_path);
     let verdict = match (dialogue.obstacle(), dialogue.steps.last()) {
@@ -160,7 +160,7 @@ fn write_text(
     writeln!(out, "{}\n{}", harmless(&what), harmless(&verdict))?;
 
     writeln!(out, "\nConnectors")?;
-    write_connectors(out, document, &explanation.candidates)?;
+    write_connectors(out, &lines, &explanation.candidates)?;
     if let Some(connector) = &dialogue.connector {
         writeln!(out, "\nEncryption and logon on {}", harmless(&connector.name))?;
         let mut table = Table::plain();
@@ -168,7 +168,7 @@ fn write_text(
         table.row(&["  AUTH", &auth(connector, dialogue.inside_tls)]);
         table.write(out)?;
         for holder in &dialogue.holders {
-            write_rights(out, document, connector, holder)?;
+            write_rights(out, &lines, connector, holder)?;
         }
     }
     writeln!(out, "\nDialogue")?;
@@ -203,7 +203,7 @@ fn write_text(
     Ok(())
 }
 
-fn write_connectors(out: &mut dyn Write, document: &Document, candidates: &[Candidate]) -> Result<(), Failure> {
+fn write_connectors(out: &mut dyn Write, lines: &Lines, candidates: &[Candidate]) -> Result<(), Failure> {
     let mut table = Table::plain();
     // Who hears the peer comes first, then who nearly would.
     let rank = |candidate: &&Candidate| match candidate.fate {
@@ -225,7 +225,7 @@ fn write_connectors(out: &mut dyn Write, document: &Document, candidates: &[Cand
             Fate::Disabled => "lost: it is disabled".to_owned(),
         };
         let connector = &candidate.connector;
-        table.row(&[&format!("  {}", connector.name), &why, &format!("line {}", line(document, connector.span.start))]);
+        table.row(&[&format!("  {}", connector.name), &why, &format!("line {}", lines.line(connector.span.start))]);
     }
     table.write(out)?;
     if let Some(more) = candidates.len().checked_sub(CONNECTORS_SHOWN_MAX).filter(|more| *more > 0) {
@@ -236,7 +236,7 @@ fn write_connectors(out: &mut dyn Write, document: &Document, candidates: &[Cand
 
 fn write_rights(
     out: &mut dyn Write,
-    document: &Document,
+    lines: &Lines,
     connector: &ReceiveConnector,
     holder: &Holder,
 ) -> Result<(), Failure> {
@@ -249,7 +249,7 @@ fn write_rights(
     for origin in origins {
         let is_held = holder.rights.contains(origin.right);
         let entries = if is_held { &origin.allowed_by } else { &origin.denied_by };
-        let places: Vec<String> = entries.iter().map(|entry| place(document, entry)).collect();
+        let places: Vec<String> = entries.iter().map(|entry| place(lines, entry)).collect();
         let verb = if is_held { "has" } else { "denied" };
         table.row(&[&format!("  {verb}"), origin.right.exchange_name(), &format!("by {}", places.join(" and "))]);
     }
@@ -357,21 +357,30 @@ fn auth(connector: &ReceiveConnector, inside_tls: bool) -> String {
     }
 }
 
-fn place(document: &Document, entry: &AccessEntry) -> String {
-    let line = line(document, entry.span.start);
+fn place(lines: &Lines, entry: &AccessEntry) -> String {
+    let line = lines.line(entry.span.start);
     match entry.source {
         Source::Group(group) => format!("the group {}, line {line}", group.exchange_name()),
         Source::Extra => format!("the entry for {}, line {line}", entry.trustee),
     }
 }
 
-/// The line of a place in the document, from 1.
-fn line(document: &Document, at: usize) -> usize {
-    1 + document.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+/// Where the lines of the document end: many places are looked up, and counting anew each time would take long.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        Lines(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line of a place in the document, from 1.
+    fn line(&self, at: usize) -> usize {
+        1 + self.0.partition_point(|end| *end < at)
+    }
 }
 
 fn report(document: &Document, question: &Question<'_>, explanation: &Explanation) -> Report {
-    let dialogue = &explanation.dialogue;
+    let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
     let connector = |candidate: &Candidate| {
         let (fate, range) = match &candidate.fate {
             Fate::Won(range) => ("won", Some(range.to_string())),
@@ -381,7 +390,7 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
             Fate::OtherBinding => ("other_binding", None),
             Fate::Disabled => ("disabled", None),
         };
-        let line = line(document, candidate.connector.span.start);
+        let line = lines.line(candidate.connector.span.start);
         Connector { name: candidate.connector.name.to_string(), line, fate, range }
     };
     let entries = |entries: &[&AccessEntry]| {
@@ -391,7 +400,7 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
                 Source::Extra => None,
             },
             trustee: entry.trustee.to_string(),
-            line: line(document, entry.span.start),
+            line: lines.line(entry.span.start),
         };
         entries.iter().map(entry).collect()
     };
