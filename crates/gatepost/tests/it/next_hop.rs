@@ -316,3 +316,19 @@ fn sigterm_does_not_wait_for_a_next_hop_that_hangs() {
     assert!(sink.first().text().contains("Subject: not yet"));
     drop(site);
 }
+
+#[test]
+fn a_connection_that_hangs_holds_up_nothing_for_the_same_next_hop() {
+    let sink = Setup::new()
+        .answering(|stage, seen| match (stage, seen) {
+            (Stage::Mail(_), 0) => Action::Hang,
+            _ => Action::Accept,
+        })
+        .start();
+    let site = Site::relaying_to(&sink.smart_host());
+    site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("stuck", "x"));
+    wait::until("the attempt that hangs", || (sink.connections() == 1).then_some(()));
+    site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("not stuck", "x"));
+    assert!(sink.first().text().contains("Subject: not stuck"));
+    sink.stop();
+}

@@ -1,5 +1,6 @@
 //! Delivery over SMTP: one worker keeps one connection to a next hop and sends entry after entry through it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::state::{Revision, Running};
 
 /// How long an open connection waits for the next message.
 const IDLE: Duration = Duration::from_secs(5);
+/// An attempt that takes longer holds up nothing that waits behind it: other connections are opened for that.
+const SLOW: Duration = Duration::from_secs(2);
 /// How soon to look again when all outbound connections are taken.
 const ALL_TAKEN_MS: u64 = 1_000;
 
@@ -41,19 +44,56 @@ pub async fn work(worker: &Worker) -> Option<Connection> {
                 }
             }
             Next::Lease(lease) => {
-                let connected = match open.take() {
-                    Some(open) => Some((open, lease)),
-                    None => connect(worker, &connector, lease).await,
-                };
-                // Without a connection the queue is blocked by now, or this message is at its end and the next one may
-                // have a connection.
-                if let Some((connected, lease)) = connected {
-                    open = deliver(connected, lease, &connector).await;
-                }
+                open = unless_slow(worker, attempt(worker, &connector, open.take(), lease)).await;
             }
         }
     }
     open.map(|open| open.connection)
+}
+
+/// Makes one attempt, over the connection that is there or a new one. Hands the connection back if it can be used again.
+async fn attempt<'a>(
+    worker: &'a Worker,
+    connector: &Arc<SendConnector>,
+    open: Option<Open<'a>>,
+    lease: Lease<'a>,
+) -> Option<Open<'a>> {
+    let (open, lease) = match open {
+        Some(open) => (open, lease),
+        // Without a connection the queue is blocked by now, or this message is at its end and the next one may have a
+        // connection.
+        None => connect(worker, connector, lease).await?,
+    };
+    deliver(open, lease, connector).await
+}
+
+/// Makes an attempt; tells the queue when it takes longer than [`SLOW`], so that nothing waits behind a next hop that
+/// hangs on this one connection.
+async fn unless_slow<T>(worker: &Worker, attempt: impl Future<Output = T>) -> T {
+    let mut attempt = pin!(attempt);
+    match tokio::time::timeout(SLOW, &mut attempt).await {
+        Ok(made) => made,
+        Err(_) => {
+            let _slow = SlowGuard::new(worker);
+            attempt.await
+        }
+    }
+}
+
+/// A worker that the queue does not count on; dropping it says that it may again.
+struct SlowGuard<'a>(&'a Worker);
+
+impl<'a> SlowGuard<'a> {
+    fn new(worker: &'a Worker) -> SlowGuard<'a> {
+        worker.running.queues.worker_slow(&worker.queue);
+        SlowGuard(worker)
+    }
+}
+
+impl Drop for SlowGuard<'_> {
+    fn drop(&mut self) {
+        self.0.running.queues.worker_quick(&self.0.queue);
+    }
 }
 
 /// A place among the server's outbound connections, taken before one is opened; given back when dropped.

@@ -38,6 +38,8 @@ pub(super) struct Waiting {
     /// Workers that have been asked for and have not started yet.
     pub(super) workers_wanted: u32,
     pub(super) idle_workers: u32,
+    /// Workers whose attempt takes long: what waits must not wait for them.
+    pub(super) slow_workers: u32,
     pub(super) connections: u32,
     /// Connection attempts that failed since the last success.
     pub(super) failures: u32,
@@ -140,14 +142,16 @@ impl DeliveryQueue {
     }
 
     /// How many more workers the queue deserves now: one for the first entry, then one for each
-    /// [`ENTRIES_PER_CONNECTION`].
+    /// [`ENTRIES_PER_CONNECTION`]. Slow workers do not count, but for the most that the queue may have.
     pub(super) fn workers_missing(&self, waiting: &Waiting) -> u32 {
         if waiting.blocked_until_ms.is_some() || waiting.ready.is_empty() {
             return 0;
         }
         let deserved = waiting.ready.len().div_ceil(ENTRIES_PER_CONNECTION);
-        let deserved = u32::try_from(deserved).unwrap_or(u32::MAX).min(self.workers_max);
-        deserved.saturating_sub(waiting.workers + waiting.workers_wanted)
+        let deserved = u32::try_from(deserved).unwrap_or(u32::MAX);
+        let workers = waiting.workers.saturating_add(waiting.workers_wanted);
+        let quick = workers.saturating_sub(waiting.slow_workers);
+        deserved.saturating_sub(quick).min(self.workers_max.saturating_sub(workers))
     }
 
     /// A worker begins.

@@ -189,6 +189,19 @@ impl Queues {
         self.call_for_work(queue, &mut waiting);
     }
 
+    /// A worker's attempt takes long: others may be needed for what waits. To be followed by [`Queues::worker_quick`].
+    pub fn worker_slow(&self, queue: &Arc<DeliveryQueue>) {
+        let mut waiting = queue.lock();
+        waiting.slow_workers += 1;
+        self.call_for_work(queue, &mut waiting);
+    }
+
+    /// The attempt of a slow worker is over.
+    pub fn worker_quick(&self, queue: &Arc<DeliveryQueue>) {
+        let mut waiting = queue.lock();
+        waiting.slow_workers = waiting.slow_workers.saturating_sub(1);
+    }
+
     /// A worker ends. Asks for another if there is work that came too late for it; drops the queue if nothing is left.
     pub fn worker_ended(&self, queue: &Arc<DeliveryQueue>) {
         let is_unused = {

@@ -57,6 +57,28 @@ fn entries_come_out_in_order_and_none_is_lost() {
 }
 
 #[test]
+fn nothing_waits_for_workers_whose_attempts_take_long() {
+    let (queues, mut requests) = Queues::new(3);
+    let key = || QueueKey::Send {
+        connector: "Internet".into(),
+        next_hop: gatepost_policy::route::NextHop::Domain(gatepost_mail::Domain::parse("x.net").expect("a domain")),
+    };
+    push(&queues, key(), entry(0), None);
+    let queue = requests.try_recv().expect("a worker for the first entry");
+    for slow in 1..=3 {
+        queue.worker_started();
+        assert!(matches!(queue.next(), Work::Entry(_)));
+        push(&queues, key(), entry(slow), None);
+        assert!(requests.try_recv().is_err(), "one worker is enough for one entry");
+        queues.worker_slow(&queue);
+        assert_eq!(requests.try_recv().is_ok(), slow < 3, "another one, as long as the queue may have more");
+    }
+    queues.worker_quick(&queue);
+    push(&queues, key(), entry(4), None);
+    assert!(requests.try_recv().is_err(), "a worker is quick again");
+}
+
+#[test]
 fn a_blocked_queue_gives_no_work_until_its_time_or_until_it_is_hurried() {
     let (queues, mut requests) = Queues::new(20);
     push(&queues, QueueKey::Local, entry(1), None);
