@@ -328,7 +328,7 @@ impl Trial<'_> {
 
     fn own_range(&self) -> RemoteRange {
         let peer = self.question.peer.to_canonical();
-        RemoteRange { first: peer, last: peer, text: peer.to_string().into(), span: 0..0 }
+        RemoteRange { first: peer, last: peer, text: peer.to_string().into(), note: None, span: 0..0 }
     }
 
     fn declared(&self) -> Option<Fix> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
+use crate::note::Note;
+
 /// An inclusive range of addresses of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteRange {
@@ -13,6 +15,8 @@ pub struct RemoteRange {
     pub last: IpAddr,
     /// As it was written.
     pub text: Box<str>,
+    /// What the administrator noted beside it.
+    pub note: Option<Box<Note>>,
     /// Where it stands in the settings document, in bytes.
     pub span: Range<usize>,
 }
@@ -64,7 +68,7 @@ impl RemoteRange {
         if first == last && first.is_unspecified() {
             return Err(RangeError::Unspecified);
         }
-        Ok(RemoteRange { first, last, text: text.into(), span })
+        Ok(RemoteRange { first, last, text: text.into(), note: None, span })
     }
 
     /// Whether the range holds `address`. IPv4-mapped addresses are IPv4; a range of one family never holds an
@@ -72,6 +76,11 @@ impl RemoteRange {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.first.is_ipv4() && self.first <= address && address <= self.last
+    }
+
+    /// The instant from which on the range is as if it were not there, in milliseconds since 1970 UTC.
+    pub fn expires_ms(&self) -> Option<u64> {
+        self.note.as_ref().and_then(|note| note.expires_ms)
     }
 
     /// How many addresses the range holds, less one (so that all of IPv6 still fits).
