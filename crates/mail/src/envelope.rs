@@ -83,6 +83,37 @@ impl Recipient {
     }
 }
 
+/// How far we trust who a message says it is from (fact sheet section 2.8). The one function that says so is
+/// `permission::auth_as` in the policy crate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AuthAs {
+    /// Somebody whom we do not know; and whatever an earlier version accepted without noting this.
+    #[default]
+    Anonymous,
+    /// Somebody of ours: a user who logged on, or a host that vouches for its senders.
+    Internal,
+    /// A partner that mutual TLS identified.
+    Partner,
+}
+
+impl AuthAs {
+    /// The word as Exchange writes it in `X-MS-Exchange-Organization-AuthAs`.
+    pub const fn exchange_name(self) -> &'static str {
+        match self {
+            AuthAs::Anonymous => "Anonymous",
+            AuthAs::Internal => "Internal",
+            AuthAs::Partner => "Partner",
+        }
+    }
+}
+
+/// The Exchange name.
+impl fmt::Display for AuthAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.exchange_name())
+    }
+}
+
 /// What we noted when the message came in; for logs, reports, queue listings and the Received field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -94,6 +125,11 @@ pub struct Arrival {
     pub connector: Box<str>,
     /// The principal's name as logs show it, for example `NT AUTHORITY\ANONYMOUS LOGON` or `alice`.
     pub principal: Box<str>,
+    /// Whether the message counts as internal.
+    pub auth_as: AuthAs,
+    /// Who submitted the message somewhere before us, where a peer whose word counts said so with `AUTH=`
+    /// (RFC 4954 section 5).
+    pub originator: Option<Mailbox>,
 }
 
 /// Everything about a message that is not its content.

@@ -13,5 +13,5 @@ pub mod xtext;
 pub mod address;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
-pub use envelope::{Arrival, BodyType, Envelope, MessageId, Notify, Recipient, Return};
+pub use envelope::{Arrival, AuthAs, BodyType, Envelope, MessageId, Notify, Recipient, Return};
 pub use status::{Class, Reply, Status};

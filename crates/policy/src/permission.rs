@@ -3,6 +3,8 @@
 //!
 //! Takes a connector and a principal, hands on a set of rights. Nothing is granted by default (invariant I10).
 
+use gatepost_mail::{AuthAs, Mailbox, ReversePath};
+
 pub use crate::access_entry::{
     Access, AccessEntry, PermissionGroup, PermissionGroups, Principal, Right, Rights, Source, Trustee,
 };
@@ -44,4 +46,22 @@ pub fn may_submit(rights: Rights, principal: &Principal) -> Result<(), Refusal> 
 /// to submit, authentication fails as if the password were wrong (fact sheet section 2.1).
 pub fn may_authenticate(rights: Rights) -> Result<(), Refusal> {
     if rights.contains(Right::Submit) { Ok(()) } else { Err(Refusal::AuthenticationFailed) }
+}
+
+/// How far who a message says it is from is trusted (fact sheet sections 2.7 and 2.8). `auth` is the AUTH parameter of
+/// MAIL: a host whose word counts may say that it does not know who submitted the message (RFC 4954 section 5). It says
+/// nothing about a user, who has just proven who he or she is; and some clients say so of every message.
+pub fn auth_as(rights: Rights, principal: &Principal, auth: Option<&ReversePath>) -> AuthAs {
+    let vouches = rights.contains(Right::AcceptAuthenticationFlag) && auth != Some(&ReversePath::Null);
+    match principal {
+        Principal::User(_) => AuthAs::Internal,
+        _ if vouches => AuthAs::Internal,
+        Principal::Partner => AuthAs::Partner,
+        _ => AuthAs::Anonymous,
+    }
+}
+
+/// Who submitted the message first, where the AUTH parameter of MAIL says so and counts (fact sheet section 2.11).
+pub fn originator(rights: Rights, auth: Option<&ReversePath>) -> Option<&Mailbox> {
+    auth.filter(|_| rights.contains(Right::AcceptAuthenticationFlag)).and_then(ReversePath::mailbox)
 }

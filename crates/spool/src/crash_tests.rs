@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
+use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
 
 use crate::bodies;
 use crate::disk::Disk;
@@ -107,7 +107,14 @@ fn envelope(recipients: usize) -> Envelope {
         smtputf8: false,
         ret: None,
         envid: None,
-        arrival: Arrival { time_ms: 1, peer: None, connector: "".into(), principal: "".into() },
+        arrival: Arrival {
+            time_ms: 1,
+            peer: None,
+            connector: "".into(),
+            principal: "".into(),
+            auth_as: AuthAs::Anonymous,
+            originator: None,
+        },
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use gatepost_mail::{Arrival, BodyType, Domain, Envelope, Mailbox, Notify, Recipient, Return, ReversePath};
+use gatepost_mail::{Arrival, AuthAs, BodyType, Domain, Envelope, Mailbox, Notify, Recipient, Return, ReversePath};
 use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Encode};
 
@@ -127,6 +127,11 @@ pub struct StoredEnvelope<'a> {
     connector: &'a str,
     #[b(9)]
     principal: &'a str,
+    /// 0 anonymous, 1 internal, 2 partner; absent from what version 0.1.0 wrote, which knew no difference.
+    #[n(10)]
+    auth_as: Option<u8>,
+    #[b(11)]
+    originator: Option<StoredMailbox<'a>>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -224,6 +229,12 @@ impl<'a> StoredEnvelope<'a> {
             }),
             connector: &arrival.connector,
             principal: &arrival.principal,
+            auth_as: Some(match arrival.auth_as {
+                AuthAs::Anonymous => 0,
+                AuthAs::Internal => 1,
+                AuthAs::Partner => 2,
+            }),
+            originator: arrival.originator.as_ref().map(StoredMailbox::new),
         }
     }
 
@@ -254,6 +265,13 @@ impl<'a> StoredEnvelope<'a> {
                 peer: self.peer.as_ref().map(StoredPeer::read).transpose()?,
                 connector: self.connector.into(),
                 principal: self.principal.into(),
+                auth_as: match self.auth_as {
+                    None | Some(0) => AuthAs::Anonymous,
+                    Some(1) => AuthAs::Internal,
+                    Some(2) => AuthAs::Partner,
+                    Some(_) => return Err(StoredError::Value("standing of the sender")),
+                },
+                originator: self.originator.as_ref().map(StoredMailbox::read).transpose()?,
             },
         })
     }
@@ -342,8 +360,12 @@ mod tests {
 
     fn arrival() -> impl Strategy<Value = Arrival> {
         let peer = proptest::option::of((any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from));
-        (any::<u64>(), peer, any::<String>(), any::<String>()).prop_map(|(time_ms, peer, connector, principal)| {
-            Arrival { time_ms, peer, connector: connector.into(), principal: principal.into() }
+        let names = (any::<String>(), any::<String>());
+        let auth_as = prop_oneof![Just(AuthAs::Anonymous), Just(AuthAs::Internal), Just(AuthAs::Partner)];
+        let originator = proptest::option::of(mailbox());
+        (any::<u64>(), peer, names, auth_as, originator).prop_map(|(time_ms, peer, names, auth_as, originator)| {
+            let (connector, principal) = (names.0.into(), names.1.into());
+            Arrival { time_ms, peer, connector, principal, auth_as, originator }
         })
     }
 
@@ -391,6 +413,65 @@ mod tests {
             meta[at] = byte;
             let _ = read::<StoredMessage<'_>>(&meta).map(|message| message.envelope.read());
         }
+    }
+
+    #[test]
+    fn an_envelope_of_version_0_1_0_is_read_as_anonymous() {
+        #[derive(Encode)]
+        struct Earlier<'a> {
+            #[n(0)]
+            reverse_path: Option<u8>,
+            #[b(1)]
+            recipients: Vec<StoredRecipient<'a>>,
+            #[n(2)]
+            body: u8,
+            #[n(3)]
+            smtputf8: bool,
+            #[n(6)]
+            time_ms: u64,
+            #[b(8)]
+            connector: &'a str,
+            #[b(9)]
+            principal: &'a str,
+        }
+        let earlier = Earlier {
+            reverse_path: None,
+            recipients: Vec::new(),
+            body: 0,
+            smtputf8: false,
+            time_ms: 7,
+            connector: "Relay",
+            principal: "alice",
+        };
+        let meta = write(&earlier);
+        let envelope = read::<StoredEnvelope<'_>>(&meta).expect("nothing is missing").read().expect("it is legal");
+        assert_eq!(&*envelope.arrival.principal, "alice");
+        assert_eq!((envelope.arrival.auth_as, envelope.arrival.originator), (AuthAs::Anonymous, None));
+    }
+
+    #[test]
+    fn a_standing_that_only_a_later_version_knows_is_an_error() {
+        let arrival = Arrival {
+            time_ms: 1,
+            peer: None,
+            connector: "".into(),
+            principal: "".into(),
+            auth_as: AuthAs::Internal,
+            originator: None,
+        };
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: Vec::new(),
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            arrival,
+        };
+        let octets = Octets::of(&envelope);
+        let mut stored = StoredEnvelope::new(&envelope, &octets);
+        stored.auth_as = Some(3);
+        assert!(matches!(stored.read(), Err(StoredError::Value(_))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Return, ReversePath};
+use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Return, ReversePath};
 use gatepost_spool::{CommitError, OpenError, Options, Outcome, ReadError, Recovery, Spool, State};
 
 fn envelope(recipients: &[&str]) -> Envelope {
@@ -27,6 +27,8 @@ fn envelope(recipients: &[&str]) -> Envelope {
             peer: Some("[2001:db8::1]:2525".parse().expect("an address")),
             connector: "Relay".into(),
             principal: "NT AUTHORITY\\ANONYMOUS LOGON".into(),
+            auth_as: AuthAs::Anonymous,
+            originator: None,
         },
     }
 }

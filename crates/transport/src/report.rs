@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
-use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, Notify, Recipient, Reply, Return, ReversePath, header};
+use gatepost_mail::{
+    Arrival, AuthAs, BodyType, Envelope, Mailbox, Notify, Recipient, Reply, Return, ReversePath, header,
+};
 use gatepost_policy::retry::{self, Failure, Next};
 use gatepost_policy::{Refusal, notify};
 use gatepost_spool::{CommitError, Message, Outcome};
@@ -207,7 +209,15 @@ async fn commit(
         smtputf8: report.needs_smtputf8(),
         ret: None,
         envid: None,
-        arrival: Arrival { time_ms: now, peer: None, connector: "".into(), principal: "".into() },
+        // A report is our own word.
+        arrival: Arrival {
+            time_ms: now,
+            peer: None,
+            connector: "".into(),
+            principal: "".into(),
+            auth_as: AuthAs::Internal,
+            originator: None,
+        },
     };
     let id = staged.id();
     let plan = categorize::plan(&running.revision(), &envelope, std::iter::once(0), content.len() as u64);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatepost_mail::{Arrival, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
+use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
 use gatepost_policy::Settings;
 use gatepost_policy::settings::{self, Defaults};
 use gatepost_spool::{Options, Spool};
@@ -93,6 +93,13 @@ pub fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
         smtputf8: false,
         ret: None,
         envid: None,
-        arrival: Arrival { time_ms: now_ms(), peer: None, connector: "Default".into(), principal: "alice".into() },
+        arrival: Arrival {
+            time_ms: now_ms(),
+            peer: None,
+            connector: "Default".into(),
+            principal: "alice".into(),
+            auth_as: AuthAs::Internal,
+            originator: None,
+        },
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::address::ReversePath;
-use crate::envelope::{Arrival, BodyType, Return};
+use crate::envelope::{Arrival, AuthAs, BodyType, Return};
 
 const ORIGINAL: &[u8] = b"Received: from scanner (192.168.2.55) by mail.contoso.com (192.168.2.1)\r\n \
     with ESMTP (Gatepost) id 42; Fri, 20 Nov 2026 14:01:02 +0000\r\n\
@@ -41,6 +41,8 @@ fn envelope(recipients: Vec<Recipient>) -> Envelope {
             peer: None,
             connector: "Relay".into(),
             principal: "MS Exchange\\Externally Secured Servers".into(),
+            auth_as: AuthAs::Internal,
+            originator: None,
         },
     }
 }

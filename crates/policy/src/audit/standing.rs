@@ -7,10 +7,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use gatepost_mail::AuthAs;
+
 use crate::access_entry::{Principal, Right, Rights, Trustee};
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::message_bytes_max;
-use crate::permission::{granted, initial_principal, may_authenticate, may_submit};
+use crate::permission::{auth_as, granted, initial_principal, may_authenticate, may_submit};
 use crate::receive_connector::ReceiveConnector;
 use crate::relay::{Reach, reach};
 use crate::sender::{Scope, scope};
@@ -159,7 +161,7 @@ fn capability(connector: &ReceiveConnector, principal: &Principal, inside_tls: b
         rights,
         reach: reach(rights),
         senders: scope(rights, principal),
-        is_internal: rights.contains(Right::AcceptAuthenticationFlag),
+        is_internal: auth_as(rights, principal, None) == AuthAs::Internal,
         bypasses_anti_spam: rights.contains(Right::BypassAntiSpam),
         message_bytes_max: message_bytes_max(connector, rights),
         needs_tls: inside_tls || tls_required(connector, false).is_err(),

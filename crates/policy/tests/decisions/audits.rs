@@ -191,7 +191,7 @@ fn decided(settings: &Settings, connector: &ReceiveConnector, principal: &Princi
         reaches("x@gmail.com"),
         sends_as("x@gmail.com"),
         sends_as("nobody@contoso.com"),
-        rights.contains(Right::AcceptAuthenticationFlag),
+        matches!(principal, Principal::User(_)) || rights.contains(Right::AcceptAuthenticationFlag),
         rights.contains(Right::BypassAntiSpam),
         limits::message_size(connector, rights, 10 << 20 | 1).is_ok(),
         limits::message_size(connector, rights, 20 << 20 | 1).is_ok(),

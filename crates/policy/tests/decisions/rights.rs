@@ -1,7 +1,9 @@
 //! The rights of every group and principal (fact sheet sections 2.1 to 2.4).
 
+use gatepost_mail::{AuthAs, ReversePath};
 use gatepost_policy::permission::{
-    Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee, granted, initial_principal,
+    Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee, auth_as, granted,
+    initial_principal, originator,
 };
 use gatepost_policy::receive_connector::ReceiveConnector;
 use proptest::prelude::*;
@@ -83,6 +85,41 @@ fn session_permissions_read_as_in_the_protocol_log() {
         let connector = &settings.receive_connectors[0];
         let rights = granted(connector, &initial_principal(connector));
         assert_eq!(rights.to_string(), expected, "{groups} {more}");
+    }
+}
+
+/// Fact sheet sections 2.8 and 2.11.
+#[test]
+fn a_message_counts_as_internal_where_somebody_vouches_for_its_sender() {
+    let flag = Rights::of(&[Right::AcceptAuthenticationFlag]);
+    let all_but_the_flag = !flag;
+    let alice = Principal::User("alice".into());
+    let (nobody, bob) = ("<>", "<bob@contoso.com>");
+    for (principal, rights, auth, expected, first) in [
+        (&Principal::Anonymous, all_but_the_flag, None, AuthAs::Anonymous, None),
+        (&Principal::Anonymous, all_but_the_flag, Some(bob), AuthAs::Anonymous, None),
+        (&Principal::Anonymous, flag, None, AuthAs::Internal, None),
+        (&Principal::Anonymous, flag, Some(nobody), AuthAs::Anonymous, None),
+        (&Principal::ExternallySecured, flag, None, AuthAs::Internal, None),
+        (&Principal::ExternallySecured, flag, Some(bob), AuthAs::Internal, Some(bob)),
+        (&Principal::ExternallySecured, flag, Some(nobody), AuthAs::Anonymous, None),
+        (&Principal::ExternallySecured, all_but_the_flag, None, AuthAs::Anonymous, None),
+        (&Principal::Server, flag, None, AuthAs::Internal, None),
+        (&Principal::LegacyServer, flag, Some(nobody), AuthAs::Anonymous, None),
+        (&Principal::Partner, Rights::NONE, None, AuthAs::Partner, None),
+        (&Principal::Partner, Rights::NONE, Some(nobody), AuthAs::Partner, None),
+        (&Principal::Partner, flag, None, AuthAs::Internal, None),
+        (&Principal::Partner, flag, Some(nobody), AuthAs::Partner, None),
+        (&alice, Rights::NONE, None, AuthAs::Internal, None),
+        (&alice, Rights::NONE, Some(bob), AuthAs::Internal, None),
+        (&alice, flag, Some(bob), AuthAs::Internal, Some(bob)),
+        // Some clients say so of every message; who has just logged on is known all the same.
+        (&alice, flag, Some(nobody), AuthAs::Internal, None),
+    ] {
+        let auth = auth.map(|text| ReversePath::parse_prefix(text).expect("a path").0);
+        assert_eq!(auth_as(rights, principal, auth.as_ref()), expected, "{principal} with {rights}, {auth:?}");
+        let said = originator(rights, auth.as_ref()).map(|mailbox| format!("<{mailbox}>"));
+        assert_eq!(said.as_deref(), first, "{principal} with {rights}, {auth:?}");
     }
 }
 

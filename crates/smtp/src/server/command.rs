@@ -1,7 +1,8 @@
 //! The grammar of commands (RFC 5321 section 4.1): takes one line without its CRLF, hands on a [`Command`] or the reply
 //! that says what is wrong with it. Knows nothing of sequence.
 
-use gatepost_mail::{AddressError, BodyType, ForwardPath, Notify, Reply, Return, ReversePath};
+use gatepost_mail::xtext::decode;
+use gatepost_mail::{AddressError, BodyType, ForwardPath, Mailbox, Notify, Reply, Return, ReversePath};
 
 use super::question::{MailCommand, Profile, RcptCommand};
 use crate::extension::SizeOffer;
@@ -177,7 +178,7 @@ pub(super) fn mail(arguments: &str, profile: &Profile) -> Result<MailCommand, Re
             }
             // Taken even where AUTH is not offered now: after authentication it no longer is, and it proves nothing.
             _ if keyword.eq_ignore_ascii_case("AUTH") => {
-                once(&mut mail.auth, mail_auth(value)?.into())?;
+                once(&mut mail.auth, mail_auth(value)?)?;
             }
             _ => return Err(UNSUPPORTED_PARAMETER),
         }
@@ -308,10 +309,14 @@ fn xtext(value: Option<&str>, bytes_max: usize) -> Result<&str, Reply> {
 }
 
 /// `<>` or an address in xtext (RFC 4954 section 5).
-fn mail_auth(value: Option<&str>) -> Result<&str, Reply> {
+fn mail_auth(value: Option<&str>) -> Result<ReversePath, Reply> {
     match value {
-        Some("<>") => Ok("<>"),
-        _ => xtext(value, MAIL_AUTH_BYTES_MAX),
+        Some("<>") => Ok(ReversePath::Null),
+        Some(value) if value.len() <= MAIL_AUTH_BYTES_MAX => {
+            let mailbox = decode(value).and_then(|text| Mailbox::parse(&text).ok());
+            mailbox.map(ReversePath::Mailbox).ok_or(INVALID_ARGUMENTS)
+        }
+        _ => Err(INVALID_ARGUMENTS),
     }
 }
 
@@ -410,6 +415,34 @@ mod tests {
         for parameter in ["SIZE=1", "BODY=7BIT", "SMTPUTF8", "RET=FULL", "ENVID=x"] {
             let read = mail(&format!("<a@b.c> {parameter}"), &nothing);
             assert_eq!(read.map(drop).map_err(|reply| reply.code), Err(555), "{parameter}");
+        }
+    }
+
+    #[test]
+    fn auth_names_an_address_in_xtext_or_nobody() {
+        for (value, expected) in [
+            ("<>", Ok(Some("<>"))),
+            ("alice@contoso.com", Ok(Some("<alice@contoso.com>"))),
+            ("e+3Dmc2@example.com", Ok(Some("<e=mc2@example.com>"))),
+            ("+22a+20b+22@contoso.com", Ok(Some("<\"a b\"@contoso.com>"))),
+            ("+E7+94+A8@contoso.com", Ok(Some("<用@contoso.com>"))),
+            ("a=b@contoso.com", Err(501)),
+            ("a+2@contoso.com", Err(501)),
+            ("a+3d@contoso.com", Err(501)),
+            ("+FF@contoso.com", Err(501)),
+            ("a+0Db@contoso.com", Err(501)),
+            ("a@contoso.com@x.net", Err(501)),
+            ("<alice@contoso.com>", Err(501)),
+            ("alice", Err(501)),
+            ("", Err(501)),
+        ] {
+            let read = mail(&format!("<a@b.c> AUTH={value}"), &everything());
+            let read = read.map(|mail| mail.auth.map(|path| path.to_string())).map_err(|reply| reply.code);
+            assert_eq!(read.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{value}");
+        }
+        for parameters in ["AUTH", "AUTH=<> AUTH=<>", &format!("AUTH={}@b.c", "a".repeat(MAIL_AUTH_BYTES_MAX))] {
+            let read = mail(&format!("<a@b.c> {parameters}"), &everything());
+            assert_eq!(read.map(drop).map_err(|reply| reply.code), Err(501), "{parameters}");
         }
     }
 

@@ -206,8 +206,9 @@ pub struct MailCommand {
     pub ret: Option<Return>,
     /// The ENVID parameter, xtext as received, at most 100 bytes.
     pub envid: Option<Box<str>>,
-    /// The AUTH parameter (RFC 4954 section 5), xtext as received: an assertion, nothing proven.
-    pub auth: Option<Box<str>>,
+    /// The AUTH parameter (RFC 4954 section 5): who submitted the message first, or the null path where the peer does not
+    /// know. An assertion, nothing proven.
+    pub auth: Option<ReversePath>,
 }
 
 /// RCPT with its parameters.

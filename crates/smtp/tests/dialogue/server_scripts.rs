@@ -169,7 +169,7 @@ fn answer_yes(question: &Question<'_>, profile: &Profile) -> (&'static str, Stri
                 ("smtputf8", mail.smtputf8.then(String::new)),
                 ("ret", mail.ret.map(|ret| format!("{ret:?}"))),
                 ("envid", mail.envid.as_deref().map(str::to_owned)),
-                ("auth", mail.auth.as_deref().map(str::to_owned)),
+                ("auth", mail.auth.as_ref().map(ToString::to_string)),
             ] {
                 if let Some(value) = value {
                     let _ = write!(text, " {name}={value}");

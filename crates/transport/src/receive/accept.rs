@@ -7,7 +7,7 @@ use gatepost_mail::header::Scanner;
 use gatepost_mail::trace::{Received, Tls};
 use gatepost_mail::{Arrival, Envelope, MessageId, Reply};
 use gatepost_policy::access_entry::Principal;
-use gatepost_policy::{Refusal, limits};
+use gatepost_policy::{Refusal, limits, permission};
 use gatepost_smtp::Answer;
 use gatepost_spool::{CommitError, StageError};
 
@@ -91,6 +91,8 @@ impl Visit {
         let time_ms = now_ms();
         let addresses_need_utf8 = mail.reverse_path.mailbox().is_some_and(|m| m.needs_smtputf8())
             || recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
+        let auth_as = permission::auth_as(self.rights, &self.principal, mail.auth.as_ref());
+        let originator = permission::originator(self.rights, mail.auth.as_ref()).cloned();
         let envelope = Envelope {
             // A peer that sends raw 8-bit header fields without saying SMTPUTF8 is passed on as it came.
             smtputf8: mail.smtputf8 && (addresses_need_utf8 || !header.is_ascii),
@@ -104,6 +106,8 @@ impl Visit {
                 peer: Some(self.peer),
                 connector: (&*self.connector.name).into(),
                 principal: self.principal.to_string().into(),
+                auth_as,
+                originator,
             },
         };
         let message_id = header.message_id.unwrap_or_else(|| format!("<{id}.{time_ms}@{}>", self.connector.fqdn));
