@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
         Ok(settings) => {
             assert!(settings.warnings.iter().all(|problem| problem.severity == Severity::Warning));
             for listener in settings.listeners() {
-                settings.select(listener.address, listener.address.ip());
+                settings.select(listener.address, listener.address.ip(), 0);
             }
         }
         Err(problems) => {

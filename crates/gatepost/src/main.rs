@@ -9,6 +9,7 @@ mod log;
 mod cli;
 mod failure;
 mod terminal;
+mod clock;
 
 use std::process::ExitCode;
 

@@ -17,12 +17,12 @@ fn main() {
     let read = |text: &str| parse(text, &defaults).unwrap_or_else(|problems| panic!("{:?}", problems.first()));
     let settings = timed("parse", || read(&text));
     let before = resident_peak();
-    let audit = timed("audit", || Audit::of(&settings, &text));
+    let audit = timed("audit", || Audit::of(&settings, &text, 0));
     println!("  {} exposures, {} findings", audit.exposures.len(), audit.findings.len());
     println!("  peak memory {} MB after parsing, {} MB after the audit", before / 1024, resident_peak() / 1024);
     let other = document("enabled = false\n");
     let other = read(&other);
-    let changes = timed("difference of one connector", || difference(&settings, &other));
+    let changes = timed("difference of one connector", || difference(&settings, &other, 0));
     println!("  {} changes", changes.len());
 }
 

@@ -33,9 +33,9 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Audits `settings`, which were read from `document`.
-    pub fn of(settings: &Settings, document: &str) -> Audit {
-        let survey = exposure::Survey::of(settings);
+    /// Audits `settings`, which were read from `document`, as they stand at `now_ms`.
+    pub fn of(settings: &Settings, document: &str, now_ms: u64) -> Audit {
+        let survey = exposure::Survey::of(settings, now_ms);
         let findings = finding::findings(settings, &survey, document);
         Audit { exposures: survey.exposures(settings), findings }
     }

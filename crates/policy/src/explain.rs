@@ -48,7 +48,7 @@ pub fn explain(settings: &Settings, question: &Question<'_>) -> Explanation {
         _ => dialogue::missing_right(obstacle, played.last_holder()?.rights),
     });
     Explanation {
-        candidates: candidates(settings, question.local, question.peer),
+        candidates: candidates(settings, question.local, question.peer, question.now_ms),
         missing,
         fixes: fix::fixes(settings, question, &played),
         dialogue: played,

@@ -14,10 +14,12 @@ use gatepost_mail::Domain;
 use crate::access_entry::{AccessEntry, PermissionGroups};
 
 pub mod selector;
+mod segments;
+mod claim;
 pub mod remote_range;
 
 pub use remote_range::{RangeError, RemoteRange};
-pub use selector::{Segment, Selector, select};
+pub use selector::{Segment, Selector, TimedSegment, select};
 
 /// One flag of `auth_mechanism` (fact sheet section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -165,8 +165,8 @@ pub struct Settings {
 
 impl Settings {
     /// The connector of a connection; see [`receive_connector::select`].
-    pub fn select(&self, local: SocketAddr, peer: std::net::IpAddr) -> Option<&Arc<ReceiveConnector>> {
-        receive_connector::select(&self.selector, local, peer)
+    pub fn select(&self, local: SocketAddr, peer: std::net::IpAddr, now_ms: u64) -> Option<&Arc<ReceiveConnector>> {
+        receive_connector::select(&self.selector, local, peer, now_ms)
     }
 
     /// The sockets to listen on; see [`receive_connector::listeners`].

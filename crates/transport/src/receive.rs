@@ -19,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use gatepost_mail::Reply;
 use gatepost_policy::limits;
-use gatepost_policy::receive_connector::{self, ProtocolLoggingLevel};
+use gatepost_policy::receive_connector::{ProtocolLoggingLevel, select};
 use gatepost_smtp::{Output, Question, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use crate::clock::now_ms;
 use crate::state::{Running, count};
 use crate::transcript::Direction;
 use visit::Visit;
@@ -50,7 +51,7 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
     let Ok(local) = socket.local_addr() else { return };
     let (peer, local) = (canonical(peer), canonical(local));
     let revision = running.revision();
-    let Some(connector) = receive_connector::select(&revision.settings.selector, local, peer.ip()).cloned() else {
+    let Some(connector) = select(&revision.settings.selector, local, peer.ip(), now_ms()).cloned() else {
         // Fact sheet section 1.8: nobody answers for this peer, so nothing is said.
         count(&running.counters.connections_refused);
         tracing::info!(%peer, %local, verdict = "refused", "no receive connector for this peer");

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::addresses::{Range, listeners_text, ranges, sources_text};
 use super::write_json;
 use crate::cli::AuditArguments;
+use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, count, harmless, size, stdout_has_colour};
 
@@ -85,7 +86,7 @@ struct Found {
 pub fn audit(out: &mut dyn Write, config: &Path, arguments: &AuditArguments) -> Result<(), Failure> {
     let path = arguments.file.as_deref().unwrap_or(config);
     let document = Document::read(path)?;
-    let audit = Audit::of(&document.settings, &document.text);
+    let audit = Audit::of(&document.settings, &document.text, now_ms());
     if arguments.json {
         write_json(out, &report(path, &audit))?;
     } else {

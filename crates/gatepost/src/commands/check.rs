@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{difference, write_json};
 use crate::cli::CheckArguments;
+use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{count, stderr_has_colour, stdout_has_colour};
 
@@ -65,7 +66,7 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
     let changes = match &arguments.against {
         Some(other) => {
             report.against = Some(other.display().to_string());
-            Some(audit::difference(&Document::read(other)?.settings, &document.settings))
+            Some(audit::difference(&Document::read(other)?.settings, &document.settings, now_ms()))
         }
         None => None,
     };

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{difference, write_json};
 use crate::cli::ExplainArguments;
+use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, count, duration, harmless, size};
 
@@ -94,7 +95,8 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
         Some(local) => local,
         None => only_binding(&settings.selector.bindings(), arguments.from)?,
     };
-    let connector = settings.select(local, arguments.from);
+    let now_ms = now_ms();
+    let connector = settings.select(local, arguments.from, now_ms);
     let default_domain = connector.and_then(|connector| connector.default_domain.as_ref());
     let sender = if arguments.sender.is_empty() { "<>" } else { &arguments.sender };
     let reverse_path = whole(sender, ReversePath::parse_prefix_in(sender, default_domain))?;
@@ -112,6 +114,7 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
         reverse_path: &reverse_path,
         forward_path: &forward_path,
         size,
+        now_ms,
     };
     let explanation = explain::explain(settings, &question);
     if arguments.json {

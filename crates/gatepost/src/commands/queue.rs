@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_manage::resource::{
     Message, MessageDetail, QueueListing, QueueQuery, Recipient, RecipientState, RemoveQuery, Retried, RetryRequest,
@@ -10,6 +9,7 @@ use gatepost_manage::resource::{
 
 use super::{client, wait_for, write_json};
 use crate::cli::{QueueCommand, QueueListArguments, Retry, RetryArguments};
+use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, ahead, count, harmless, moment, size};
 
@@ -171,10 +171,6 @@ fn state(state: RecipientState) -> &'static str {
         RecipientState::Failed => "failed",
         RecipientState::Removed => "removed",
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ pub enum Whom {
     OtherUsers,
 }
 
-/// What changes from `old` to `new`: without authentication first, then gains before losses.
-pub fn difference(old: &Settings, new: &Settings) -> Vec<Change> {
+/// What changes at `now_ms` from `old` to `new`: without authentication first, then gains before losses.
+pub fn difference(old: &Settings, new: &Settings, now_ms: u64) -> Vec<Change> {
     let (sides, known) = ((Side::of(old), Side::of(new)), HashMap::new());
     let same_users = sides.0.users == sides.1.users;
     let mut comparison = Comparison { old: sides.0, new: sides.1, same_users, known };
@@ -49,7 +49,7 @@ pub fn difference(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut merged: HashMap<(Delta, AddressSet), Row> = HashMap::new();
     for local in locals {
         let mut rows: HashMap<Delta, AscendingRanges> = HashMap::new();
-        for piece in overlay(&old.selector.segments(local), &new.selector.segments(local)) {
+        for piece in overlay(&old.selector.segments(local, now_ms), &new.selector.segments(local, now_ms)) {
             for delta in comparison.deltas(piece.old, piece.new) {
                 rows.entry(delta.clone()).or_default().push(piece.first, piece.last);
             }

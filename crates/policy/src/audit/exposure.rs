@@ -66,6 +66,8 @@ impl Exposure {
 /// What the selector says about every address, connector by connector.
 pub(super) struct Survey {
     bindings: Vec<(SocketAddr, Vec<Segment>)>,
+    /// What all of it holds for.
+    pub now_ms: u64,
     /// What may be done on each connector, by its place in the settings.
     pub standings: Vec<Vec<Standing>>,
     /// The peers that each connector hears, on any of its bindings.
@@ -73,9 +75,9 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub fn of(settings: &Settings) -> Survey {
-        let bindings: Vec<_> =
-            settings.selector.bindings().into_iter().map(|local| (local, settings.selector.segments(local))).collect();
+    pub fn of(settings: &Settings, now_ms: u64) -> Survey {
+        let locals = settings.selector.bindings().into_iter();
+        let bindings: Vec<_> = locals.map(|local| (local, settings.selector.segments(local, now_ms))).collect();
         let mut peers = vec![Vec::new(); settings.receive_connectors.len()];
         for (local, segments) in &bindings {
             for segment in segments {
@@ -84,6 +86,7 @@ impl Survey {
         }
         Survey {
             bindings,
+            now_ms,
             standings: settings.receive_connectors.iter().map(|connector| standings(connector, settings)).collect(),
             peers: peers.into_iter().map(AddressSet::of).collect(),
         }

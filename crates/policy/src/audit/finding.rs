@@ -355,7 +355,7 @@ impl Seen<'_> {
         let Some(local) = bindings.find(|local| local.ip().to_canonical().is_ipv4() == range.first.is_ipv4()) else {
             return format!("it has no {family} binding for {}", describe_range(range.first, range.last));
         };
-        match select(&self.settings.selector, local, range.first) {
+        match select(&self.settings.selector, local, range.first, self.survey.now_ms) {
             Some(other) => format!("more specific ranges, such as those of {}, cover it", other.name),
             None => "nothing is selected there".to_owned(),
         }

@@ -34,8 +34,8 @@ pub struct Candidate {
 }
 
 /// Every connector, in the order of the document. Who wins, [`select`] says.
-pub fn candidates(settings: &Settings, local: SocketAddr, peer: IpAddr) -> Vec<Candidate> {
-    let winner = select(&settings.selector, local, peer);
+pub fn candidates(settings: &Settings, local: SocketAddr, peer: IpAddr, now_ms: u64) -> Vec<Candidate> {
+    let winner = select(&settings.selector, local, peer, now_ms);
     let local = SocketAddr::new(local.ip().to_canonical(), local.port());
     // A binding to the very address keeps the wildcard's connectors out.
     let own_binding = settings.selector.bindings().contains(&SocketAddr::new(local.ip(), local.port()));
@@ -46,7 +46,7 @@ pub fn candidates(settings: &Settings, local: SocketAddr, peer: IpAddr) -> Vec<C
                 .iter()
                 .any(|binding| binding.address.port() == local.port() && binding.address.ip().to_canonical() == ip)
         };
-        let held = connector.remote_ip_ranges.iter().filter(|range| range.contains(peer));
+        let held = connector.remote_ip_ranges.iter().filter(|range| range.contains(peer) && !range.is_expired(now_ms));
         let smallest = held.min_by_key(|range| range.span_of_addresses()).cloned();
         match smallest {
             _ if !connector.enabled => Fate::Disabled,

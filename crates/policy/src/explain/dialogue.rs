@@ -31,6 +31,8 @@ pub struct Question<'a> {
     pub forward_path: &'a ForwardPath,
     /// The size of the message in bytes, if that matters.
     pub size: Option<u64>,
+    /// When all this happens, in milliseconds since 1970 UTC.
+    pub now_ms: u64,
 }
 
 /// One thing that the peer does.
@@ -120,7 +122,7 @@ impl Dialogue {
 
 /// Plays the dialogue up to the first refusal.
 pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
-    let Some(connector) = select(&settings.selector, question.local, question.peer) else {
+    let Some(connector) = select(&settings.selector, question.local, question.peer, question.now_ms) else {
         let step = Step {
             command: Command::Connect,
             outcome: Err(Obstacle::NoConnector),

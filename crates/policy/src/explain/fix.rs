@@ -379,7 +379,7 @@ impl Trial<'_> {
     }
 
     fn fix(&self, change: Change, changed: &Settings) -> Fix {
-        Fix { change, opens: audit::difference(self.settings, changed) }
+        Fix { change, opens: audit::difference(self.settings, changed, self.question.now_ms) }
     }
 }
 

@@ -83,6 +83,11 @@ impl RemoteRange {
         self.note.as_ref().and_then(|note| note.expires_ms)
     }
 
+    /// Whether the range is as if it were not there.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.note.as_ref().is_some_and(|note| note.is_expired(now_ms))
+    }
+
     /// How many addresses the range holds, less one (so that all of IPv6 still fits).
     pub fn span_of_addresses(&self) -> u128 {
         number(self.last) - number(self.first)

@@ -213,7 +213,7 @@ fn audited(capability: &Capability) -> Vec<bool> {
 
 /// Rights as they count: none without Submit.
 fn effective(settings: &Settings, local: SocketAddr, peer: IpAddr, principal: Option<&Principal>) -> Rights {
-    let Some(connector) = settings.select(local, peer) else { return Rights::NONE };
+    let Some(connector) = settings.select(local, peer, 0) else { return Rights::NONE };
     let initial = permission::initial_principal(connector);
     let principal = principal.unwrap_or(&initial);
     let rights = permission::granted(connector, principal);
@@ -226,7 +226,7 @@ proptest! {
     #[test]
     fn the_audit_agrees_with_the_decisions_at_every_address(text in document()) {
         let Ok(settings) = parse(&text, &defaults()) else { return Err(TestCaseError::reject("refused")) };
-        let audit = Audit::of(&settings, &text);
+        let audit = Audit::of(&settings, &text, 0);
         let bindings: HashSet<SocketAddr> = settings.selector.bindings().into_iter().collect();
         let pairs: Vec<_> = audit.exposures.iter().flat_map(|exposure| exposure.listeners.iter().map(move |listener| (listener, &exposure.standing))).collect();
         let distinct: HashSet<_> = pairs.iter().collect();
@@ -244,7 +244,7 @@ proptest! {
                         && exposure.standing.who.covers(&principal)
                         && settings.find_user(&principal.to_string()).is_some() == matches!(principal, Principal::User(_))
                 }).collect();
-                let selected = settings.select(local, peer).filter(|connector| arises(&settings, connector, &principal));
+                let selected = settings.select(local, peer, 0).filter(|connector| arises(&settings, connector, &principal));
                 prop_assert_eq!(rows.len(), usize::from(selected.is_some()), "{} from {} to {}", principal, peer, local);
                 let (Some(row), Some(selected)) = (rows.first(), selected) else { continue };
                 let said = row.standing.capability.as_ref();
@@ -266,7 +266,7 @@ proptest! {
         let (Ok(old), Ok(new)) = (parse(&old, &defaults()), parse(&new, &defaults())) else {
             return Err(TestCaseError::reject("refused"));
         };
-        let changes = difference(&old, &new);
+        let changes = difference(&old, &new, 0);
         let bindings: HashSet<SocketAddr> = old.selector.bindings().into_iter().chain(new.selector.bindings()).collect();
         let common = |name: &str| old.find_user(name).is_some() && new.find_user(name).is_some();
         for (local, peer) in LOCALS.iter().flat_map(|local| universe(&[&old, &new]).into_iter().map(move |peer| (local, peer))) {
@@ -293,13 +293,13 @@ proptest! {
                 prop_assert_eq!(said, (after & !before, before & !after), "{:?} from {} to {}", principal, peer, local);
             }
         }
-        prop_assert!(difference(&old, &old).is_empty());
+        prop_assert!(difference(&old, &old, 0).is_empty());
     }
 }
 
 /// Code and line of each finding, but for notes on what this machine has no use for.
 fn found(text: &str) -> Vec<(Severity, &'static str)> {
-    let audit = Audit::of(&settings(text), text);
+    let audit = Audit::of(&settings(text), text, 0);
     audit.findings.iter().map(|finding| (finding.severity, finding.code)).collect()
 }
 
@@ -428,7 +428,7 @@ fn each_kind_of_finding_is_found_where_it_is_and_not_where_it_is_not() {
 #[test]
 fn findings_name_connector_line_and_remedy() {
     let text = connector("Relay", ALL, "AnonymousUsers", OPTION_2);
-    let audit = Audit::of(&settings(&text), &text);
+    let audit = Audit::of(&settings(&text), &text, 0);
     let [finding] = &audit.findings[..] else { panic!("{:?}", audit.findings) };
     assert!(audit.has_critical());
     assert_eq!((finding.connector.as_deref(), finding.line), (Some("Relay"), 7), "where the entry begins");
@@ -449,7 +449,7 @@ fn what_is_equal_is_one_row_and_the_most_dangerous_comes_first() {
         + &connector("Two", r#""192.168.2.56""#, "AnonymousUsers", OPTION_2)
         + &connector("Three", r#""192.168.2.57", "fd00::7""#, "ExchangeServers", OPTION_1);
     let settings = settings(&text);
-    let audit = Audit::of(&settings, &text);
+    let audit = Audit::of(&settings, &text, 0);
     let rows: Vec<_> = audit
         .exposures
         .iter()
@@ -485,7 +485,7 @@ fn users_with_entries_of_their_own_stand_apart() {
         ("None", USERS.map(|user| entry(user, Right::Submit)).concat(), &["alice, bob, carol"]),
     ] {
         let text = users.clone() + &connector("C", r#""10.0.0.1""#, groups, &format!("{auth}\n{entries}"));
-        let audit = Audit::of(&settings(&text), &text);
+        let audit = Audit::of(&settings(&text), &text, 0);
         let users: Vec<String> = audit
             .exposures
             .iter()
@@ -502,7 +502,7 @@ fn a_difference_names_the_addresses_that_gain_and_lose() {
     let before = CONTOSO.to_owned() + &default_connector("AnonymousUsers", "");
     let gate = |range: &str| before.clone() + &connector("R", range, "AnonymousUsers", OPTION_2);
     let texts = |old: &str, new: &str| -> Vec<String> {
-        let changes = difference(&settings(old), &settings(new));
+        let changes = difference(&settings(old), &settings(new), 0);
         changes
             .iter()
             .map(|change| format!("{} +{} -{}", change.sources.describe(3), change.gained, change.lost))

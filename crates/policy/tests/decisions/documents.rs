@@ -453,7 +453,7 @@ fn a_large_document_is_read_in_about_linear_time() {
     let settings = settings(&text);
     let local = "10.255.0.1:25".parse().expect("an address");
     let name =
-        |peer: &str| settings.select(local, peer.parse().expect("an address")).map(|found| found.name.to_string());
+        |peer: &str| settings.select(local, peer.parse().expect("an address"), 0).map(|found| found.name.to_string());
     assert_eq!(name("10.0.0.25").as_deref(), Some("c1"));
     assert_eq!(name("10.0.0.26").as_deref(), Some("all"));
     assert_eq!(name("2001:db8::1"), None);

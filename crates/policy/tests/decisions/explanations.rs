@@ -25,6 +25,7 @@ fn ask<T>(asked: Asked<'_>, answer: impl FnOnce(&Question<'_>) -> T) -> T {
         reverse_path: &ReversePath::parse_prefix(sender).expect("a reverse-path").0,
         forward_path: &ForwardPath::parse_prefix(recipient).expect("a forward-path").0,
         size: Some(megabytes << 20),
+        now_ms: 0,
     })
 }
 
@@ -250,7 +251,7 @@ fn a_right_names_the_entries_that_give_and_take_it() {
 
 /// What a session asks, in the order of its commands; `None` stands for what no decision answers.
 fn asked_by_a_session(settings: &Settings, question: &Question<'_>) -> Result<(), Option<Refusal>> {
-    let connector = select(&settings.selector, question.local, question.peer).ok_or(None)?;
+    let connector = select(&settings.selector, question.local, question.peer, question.now_ms).ok_or(None)?;
     let mut principal = permission::initial_principal(connector);
     if question.tls && !authentication::starttls_offered(connector, false) {
         return Err(None);
@@ -325,7 +326,7 @@ proptest! {
                 let reply = refusal.reply().to_string();
                 prop_assert_eq!(last_reply(&explanation), reply.trim_end());
             }
-            let winner = select(&settings.selector, question.local, question.peer).map(|winner| winner.name.clone());
+            let winner = select(&settings.selector, question.local, question.peer, question.now_ms).map(|winner| winner.name.clone());
             let won = explanation.candidates.iter().find(|candidate| matches!(candidate.fate, Fate::Won(_)));
             prop_assert_eq!(won.map(|candidate| candidate.connector.name.clone()), winner);
             if let Some(connector) = &explanation.dialogue.connector {

@@ -5,6 +5,7 @@ mod audits;
 mod explanations;
 mod rights;
 mod selection;
+mod expiry;
 mod senders;
 mod routes;
 mod limits;

@@ -16,7 +16,7 @@ fn connector(name: &str, bindings: &str, ranges: &str, more: &str) -> String {
 }
 
 fn selected<'a>(settings: &'a Settings, local: &str, peer: &str) -> Option<&'a str> {
-    let connector = settings.select(local.parse().expect("a local address"), peer.parse().expect("a peer"));
+    let connector = settings.select(local.parse().expect("a local address"), peer.parse().expect("a peer"), 0);
     connector.map(|connector| &*connector.name)
 }
 
@@ -240,7 +240,7 @@ proptest! {
             for low in 0..16 {
                 for v4 in [true, false] {
                     let peer: IpAddr = address(v4, low).parse().expect("an address");
-                    let selected = settings.select(local, peer).map(|connector| connector.name.to_string());
+                    let selected = settings.select(local, peer, 0).map(|connector| connector.name.to_string());
                     let expected = winner(&connectors, local, peer, low).map(|place| place.to_string());
                     prop_assert_eq!(selected, expected, "{} to {}", peer, local);
                 }

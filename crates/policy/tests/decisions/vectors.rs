@@ -22,7 +22,7 @@ impl<'a> Peer<'a> {
     fn connect(settings: &'a Settings, peer: &str) -> Peer<'a> {
         let local = "10.0.0.1:25".parse().expect("an address");
         let peer: IpAddr = peer.parse().expect("an address");
-        let connector = settings.select(local, peer).expect("a connector");
+        let connector = settings.select(local, peer, 0).expect("a connector");
         Peer { settings, connector, principal: permission::initial_principal(connector) }
     }
 
