@@ -3,9 +3,13 @@
 //!
 //! Takes names as Exchange writes them, hands on values and sets. Decides nothing: `permission::granted` does.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Range};
 use std::sync::Arc;
+
+use crate::condition::Condition;
+use crate::note::Note;
 
 /// One extended right on a receive connector (fact sheet section 2.1). The order is that of the session permissions in
 /// Exchange's protocol log (section 2.3).
@@ -311,8 +315,15 @@ impl PermissionGroup {
 
     /// The entries that ticking this group writes.
     pub fn entries(self) -> Vec<AccessEntry> {
-        let entry =
-            |trustee, access, rights| AccessEntry { trustee, access, rights, source: Source::Group(self), span: 0..0 };
+        let entry = |trustee, access, rights| AccessEntry {
+            trustee,
+            access,
+            rights,
+            condition: None,
+            note: None,
+            source: Source::Group(self),
+            span: 0..0,
+        };
         match self {
             PermissionGroup::AnonymousUsers => vec![entry(Trustee::AnonymousLogon, Access::Allow, columns::ANONYMOUS)],
             PermissionGroup::ExchangeUsers => vec![entry(Trustee::AuthenticatedUsers, Access::Allow, columns::USERS)],
@@ -369,7 +380,7 @@ impl fmt::Display for PermissionGroups {
     }
 }
 
-/// Whom an entry speaks of: one of the well-known names of fact sheet section 2.2, or one user.
+/// Whom an entry speaks of: one of the well-known names of fact sheet section 2.2, one user, or a group of users.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Trustee {
     /// `NT AUTHORITY\ANONYMOUS LOGON`.
@@ -392,6 +403,40 @@ pub enum Trustee {
     PartnerServers,
     /// A user, by the name declared in the settings.
     User(Arc<str>),
+    /// A group of users.
+    Group(UserGroup),
+}
+
+/// A group of users, as they name it themselves in their `groups`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserGroup {
+    name: Arc<str>,
+    /// Ascending by lower-case name, each once.
+    members: Arc<[Arc<str>]>,
+}
+
+impl UserGroup {
+    /// A group of the users with these names.
+    pub fn new(name: Arc<str>, mut members: Vec<Arc<str>>) -> UserGroup {
+        members.sort_by(|one, other| order_of_names(one, other));
+        members.dedup_by(|one, other| order_of_names(one, other).is_eq());
+        UserGroup { name, members: members.into() }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The names of its users.
+    pub fn members(&self) -> &[Arc<str>] {
+        &self.members
+    }
+
+    /// Whether the user with this name, in any case, is in the group.
+    pub fn contains(&self, name: &str) -> bool {
+        self.members.binary_search_by(|member| order_of_names(member, name)).is_ok()
+    }
 }
 
 impl Trustee {
@@ -452,7 +497,8 @@ impl Trustee {
             (Trustee::Everyone, _) => true,
             (Trustee::AnonymousLogon, Principal::Anonymous) => true,
             (Trustee::AuthenticatedUsers, Principal::User(_)) => true,
-            (Trustee::User(entry), Principal::User(name)) => is_same_name(entry, name),
+            (Trustee::User(entry), Principal::User(name)) => entry == name || order_of_names(entry, name).is_eq(),
+            (Trustee::Group(group), Principal::User(name)) => group.contains(name),
             (
                 Trustee::ExchangeServers | Trustee::EdgeTransportServers | Trustee::HubTransportServers,
                 Principal::Server,
@@ -465,9 +511,9 @@ impl Trustee {
     }
 }
 
-/// Whether two names of users are the same: case makes no difference, in any script.
-fn is_same_name(one: &str, other: &str) -> bool {
-    one == other || one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
+/// The order of the names of users: case makes no difference, in any script.
+fn order_of_names(one: &str, other: &str) -> Ordering {
+    one.chars().flat_map(char::to_lowercase).cmp(other.chars().flat_map(char::to_lowercase))
 }
 
 /// With its authority, as settings and logs show it.
@@ -484,6 +530,7 @@ impl fmt::Display for Trustee {
             Trustee::LegacyExchangeServers => r"MS Exchange\Legacy Exchange Servers",
             Trustee::PartnerServers => r"MS Exchange\Partner Servers",
             Trustee::User(name) => name,
+            Trustee::Group(group) => &group.name,
         })
     }
 }
@@ -553,8 +600,24 @@ pub struct AccessEntry {
     pub access: Access,
     /// What.
     pub rights: Rights,
+    /// Under which circumstances; without one always.
+    pub condition: Option<Box<Condition>>,
+    /// Whose it is, why, and until when.
+    pub note: Option<Box<Note>>,
     /// Where it comes from.
     pub source: Source,
     /// Where it stands in the settings document, in bytes; the `permission_groups` value for entries of a group.
     pub span: Range<usize>,
+}
+
+impl AccessEntry {
+    /// Whether the entry no longer holds.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.note.as_ref().is_some_and(|note| note.is_expired(now_ms))
+    }
+
+    /// Whether the entry will stop holding one day, or has.
+    pub fn expires(&self) -> bool {
+        self.note.as_ref().is_some_and(|note| note.expires_ms.is_some())
+    }
 }

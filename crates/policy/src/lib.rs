@@ -22,6 +22,7 @@ pub mod directory;
 pub mod accepted_domain;
 pub mod refusal;
 pub mod access_entry;
+pub mod condition;
 pub mod note;
 pub mod public_address;
 pub mod address_set;

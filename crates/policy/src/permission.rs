@@ -1,21 +1,136 @@
 //! Step 4 of 9 - permit: which rights the peer holds on the receive connector that it came to
 //! (fact sheet sections 2.1 to 2.4).
 //!
-//! Takes a connector and a principal, hands on a set of rights. Nothing is granted by default (invariant I10).
+//! Takes a connector, a principal and what is known of its message, hands on a set of rights. Nothing is granted by default (invariant I10).
+
+use std::num::NonZeroU32;
 
 use gatepost_mail::{AuthAs, Mailbox, ReversePath};
 
 pub use crate::access_entry::{
-    Access, AccessEntry, PermissionGroup, PermissionGroups, Principal, Right, Rights, Source, Trustee,
+    Access, AccessEntry, PermissionGroup, PermissionGroups, Principal, Right, Rights, Source, Trustee, UserGroup,
 };
+pub use crate::condition::Facts;
 use crate::receive_connector::{Mechanism, ReceiveConnector};
 use crate::refusal::Refusal;
 
-/// The rights of `principal` on `connector`: what its entries allow, without what they deny. The one function that
-/// computes rights.
-pub fn granted(connector: &ReceiveConnector, principal: &Principal) -> Rights {
+/// What a principal holds under given facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Granted {
+    /// The rights held.
+    pub rights: Rights,
+    /// Rights that are missing only because quotas are used up.
+    pub over_rate: Rights,
+}
+
+/// The rights of `principal` on `connector`: what its entries allow, without what they deny, as far as `facts` are known.
+/// The one function that computes rights. What has expired does not count. An entry that allows counts once its
+/// condition is known to be met; one that denies, unless its condition is known not to be.
+pub fn granted(connector: &ReceiveConnector, principal: &Principal, facts: &Facts<'_>) -> Granted {
+    let (mut allowed, mut over_rate, mut denied) = (Rights::NONE, Rights::NONE, Rights::NONE);
+    for (place, entry) in entries_of(connector, principal, facts.now_ms) {
+        let condition = entry.condition.as_deref();
+        match entry.access {
+            Access::Deny if condition.is_none_or(|condition| !condition.is_ruled_out(facts)) => denied |= entry.rights,
+            Access::Allow if condition.is_none_or(|condition| condition.is_met(facts)) => {
+                let has_quota = condition.is_some_and(|condition| condition.messages_per_hour.is_some());
+                let is_used_up = has_quota && facts.exhausted.contains(&place);
+                *if is_used_up { &mut over_rate } else { &mut allowed } |= entry.rights;
+            }
+            Access::Allow | Access::Deny => {}
+        }
+    }
+    Granted { rights: allowed & !denied, over_rate: over_rate & !allowed & !denied }
+}
+
+/// The rights that can be held under the least favourable circumstances from `now_ms` on: an entry that allows counts
+/// whatever its condition, one that denies only without a condition and without an end.
+pub fn granted_at_worst(connector: &ReceiveConnector, principal: &Principal, now_ms: u64) -> Rights {
+    let counts = |entry: &AccessEntry| match entry.access {
+        Access::Allow => true,
+        Access::Deny => entry.condition.is_none() && !entry.expires(),
+    };
+    sum(connector, principal, now_ms, counts)
+}
+
+/// The rights that are held whatever the circumstances from `now_ms` on: an entry that allows counts only without a
+/// condition and without an end, one that denies whatever its condition.
+pub fn granted_for_sure(connector: &ReceiveConnector, principal: &Principal, now_ms: u64) -> Rights {
+    let counts = |entry: &AccessEntry| match entry.access {
+        Access::Allow => entry.condition.is_none() && !entry.expires(),
+        Access::Deny => true,
+    };
+    sum(connector, principal, now_ms, counts)
+}
+
+/// Whether the rights of `principal` depend on more than who it is: on the message, on the time, on quotas. Where not,
+/// they are the same for the whole session.
+pub fn depends_on_facts(connector: &ReceiveConnector, principal: &Principal) -> bool {
+    let mut entries = connector.entries.iter().filter(|entry| entry.trustee.covers(principal));
+    entries.any(|entry| entry.condition.is_some() || entry.expires())
+}
+
+/// The entries with a quota that concern `principal`, by their place in the connector's list, and how many messages an
+/// hour each is good for.
+pub fn quotas<'a>(
+    connector: &'a ReceiveConnector,
+    principal: &'a Principal,
+) -> impl Iterator<Item = (usize, NonZeroU32)> + 'a {
+    let entries = connector.entries.iter().enumerate().filter(|(_, entry)| entry.trustee.covers(principal));
+    entries.filter_map(|(place, entry)| Some((place, entry.condition.as_ref()?.messages_per_hour?)))
+}
+
+/// The entry whose quota pays for a use of `right`: none where another entry without a quota gives it too, else the first
+/// of those that are not used up. Asked for a right that is held under `facts`.
+pub fn rests_on(connector: &ReceiveConnector, principal: &Principal, facts: &Facts<'_>, right: Right) -> Option<usize> {
+    let mut pays = None;
+    for (place, entry) in entries_of(connector, principal, facts.now_ms) {
+        if entry.access == Access::Deny || !entry.rights.contains(right) {
+            continue;
+        }
+        match entry.condition.as_deref() {
+            None => return None,
+            Some(condition) if !condition.is_met(facts) => {}
+            Some(condition) if condition.messages_per_hour.is_none() => return None,
+            Some(_) if facts.exhausted.contains(&place) => {}
+            Some(_) => pays = pays.or(Some(place)),
+        }
+    }
+    pays
+}
+
+/// Asks `decide` with the rights held. Where it refuses only for want of rights whose quota is used up, that is the
+/// refusal.
+pub fn decide<T>(granted: Granted, decide: impl Fn(Rights) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    decide(granted.rights).map_err(|refusal| {
+        let would_do = !granted.over_rate.is_empty() && decide(granted.rights | granted.over_rate).is_ok();
+        if would_do { Refusal::QuotaExceeded } else { refusal }
+    })
+}
+
+/// Those of `rights` without which `decide` would refuse what it permits with all of them.
+pub fn needed<T>(rights: Rights, decide: impl Fn(Rights) -> Result<T, Refusal>) -> Rights {
+    rights.iter().filter(|right| decide(rights & !Rights::from(*right)).is_err()).collect()
+}
+
+/// The entries that speak of `principal` and hold at `now_ms`, each with its place.
+fn entries_of<'a>(
+    connector: &'a ReceiveConnector,
+    principal: &'a Principal,
+    now_ms: u64,
+) -> impl Iterator<Item = (usize, &'a AccessEntry)> + 'a {
+    let entries = connector.entries.iter().enumerate();
+    entries.filter(move |(_, entry)| !entry.is_expired(now_ms) && entry.trustee.covers(principal))
+}
+
+fn sum(
+    connector: &ReceiveConnector,
+    principal: &Principal,
+    now_ms: u64,
+    counts: impl Fn(&AccessEntry) -> bool,
+) -> Rights {
     let (mut allowed, mut denied) = (Rights::NONE, Rights::NONE);
-    for entry in connector.entries.iter().filter(|entry| entry.trustee.covers(principal)) {
+    for (_, entry) in entries_of(connector, principal, now_ms).filter(|(_, entry)| counts(entry)) {
         match entry.access {
             Access::Allow => allowed |= entry.rights,
             Access::Deny => denied |= entry.rights,

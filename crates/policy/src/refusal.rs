@@ -33,6 +33,9 @@ pub enum Refusal {
     /// The recipient's domain is not accepted and the principal may not relay.
     #[error("recipient domain is not accepted and the principal lacks the right to relay")]
     UnableToRelay,
+    /// The principal holds the right for so many messages an hour, and has used them up.
+    #[error("the right is held for a number of messages an hour, and they are used up")]
+    QuotaExceeded,
     /// The recipient's domain is ours and the recipient is not in it.
     #[error("no such recipient in an authoritative domain")]
     RecipientNotFound,
@@ -101,6 +104,9 @@ impl Refusal {
                 Reply::new(550, (5, 7, 1), "Client does not have permissions to send as this sender")
             }
             Refusal::UnableToRelay => Reply::new(550, (5, 7, 1), "Unable to relay"),
+            Refusal::QuotaExceeded => {
+                Reply::new(450, (4, 7, 1), "Hourly message quota of this client is used up. Please try again later")
+            }
             Refusal::RecipientNotFound => Reply::new(
                 550,
                 (5, 1, 10),

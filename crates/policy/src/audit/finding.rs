@@ -415,10 +415,12 @@ impl Seen<'_> {
         let user_is_known = |name: &str| self.settings.find_user(name).is_some();
         match trustee {
             Trustee::User(name) if !user_is_known(name) => format!("there is no user {name}"),
-            Trustee::User(_) | Trustee::AuthenticatedUsers if !authentication_is_possible(self.connector) => {
+            Trustee::User(_) | Trustee::Group(_) | Trustee::AuthenticatedUsers
+                if !authentication_is_possible(self.connector) =>
+            {
                 "nobody can log in here, since auth_mechanism offers no AUTH".to_owned()
             }
-            Trustee::User(_) | Trustee::AuthenticatedUsers => "there is no [[user]] yet".to_owned(),
+            Trustee::User(_) | Trustee::Group(_) | Trustee::AuthenticatedUsers => "there is no [[user]] yet".to_owned(),
             Trustee::AnonymousLogon => "peers are externally secured from the first moment, never anonymous".to_owned(),
             Trustee::ExternallySecuredServers => "auth_mechanism lacks ExternalAuthoritative".to_owned(),
             _ => "no peer can prove yet that it is one".to_owned(),

@@ -12,7 +12,7 @@ use gatepost_mail::AuthAs;
 use crate::access_entry::{Principal, Right, Rights, Trustee};
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::message_bytes_max;
-use crate::permission::{auth_as, granted, initial_principal, may_authenticate, may_submit};
+use crate::permission::{auth_as, granted_at_worst, initial_principal, may_authenticate, may_submit};
 use crate::receive_connector::ReceiveConnector;
 use crate::relay::{Reach, reach};
 use crate::sender::{Scope, scope};
@@ -132,7 +132,8 @@ pub(super) fn principals(connector: &ReceiveConnector, settings: &Settings) -> V
 
 /// The rights that count: those that can be held under the least favourable circumstances.
 pub(super) fn rights_at_worst(connector: &ReceiveConnector, principal: &Principal) -> Rights {
-    granted(connector, principal)
+    // Nothing has expired at the beginning of time: the worst case of every time.
+    granted_at_worst(connector, principal, 0)
 }
 
 /// Whether a peer can be asked for a password: inside TLS or outside.
@@ -185,10 +186,12 @@ fn users(connector: &ReceiveConnector, settings: &Settings) -> Option<Users> {
     let named: Vec<Principal> = connector
         .entries
         .iter()
-        .filter_map(|entry| match &entry.trustee {
-            Trustee::User(name) => settings.find_user(name),
-            _ => None,
+        .flat_map(|entry| match &entry.trustee {
+            Trustee::User(name) => std::slice::from_ref(name),
+            Trustee::Group(group) => group.members(),
+            _ => &[],
         })
+        .filter_map(|name| settings.find_user(name))
         .filter(|user| seen.insert(user.name.clone()))
         .map(|user| Principal::User(user.name.clone()))
         .collect();

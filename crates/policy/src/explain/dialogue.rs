@@ -8,7 +8,7 @@ use gatepost_mail::{ForwardPath, Reply, ReversePath};
 
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::{self, Saying};
-use crate::permission::{Principal, Right, Rights, granted, initial_principal, may_authenticate, may_submit};
+use crate::permission::{Facts, Principal, Right, Rights, granted, initial_principal, may_authenticate, may_submit};
 use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -132,7 +132,7 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
         return Dialogue { connector: None, holders: Vec::new(), inside_tls: false, steps: vec![step] };
     };
     let principal = initial_principal(connector);
-    let rights = granted(connector, &principal);
+    let rights = granted(connector, &principal, &Facts::at(question.now_ms)).rights;
     let dialogue = Dialogue {
         connector: Some(connector.clone()),
         holders: vec![Holder { principal: principal.clone(), rights }],
@@ -200,7 +200,7 @@ impl Playing<'_> {
         }
         let user = self.settings.find_user(user).ok_or(Refusal::AuthenticationFailed)?;
         let principal = Principal::User(user.name.clone());
-        let rights = granted(self.connector, &principal);
+        let rights = granted(self.connector, &principal, &Facts::at(self.question.now_ms)).rights;
         may_authenticate(rights)?;
         Ok(Holder { principal, rights })
     }

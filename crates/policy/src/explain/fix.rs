@@ -294,6 +294,8 @@ impl Trial<'_> {
                 rights: right.into(),
                 source: Source::Extra,
                 span: 0..0,
+                condition: None,
+                note: None,
             });
         }
         None

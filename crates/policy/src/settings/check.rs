@@ -114,7 +114,7 @@ pub(super) fn way_out(collector: &mut Collector<'_>, receive: &[Arc<ReceiveConne
     }
     let relays = |connector: &&Arc<ReceiveConnector>| {
         let principal = permission::initial_principal(connector);
-        connector.enabled && permission::granted(connector, &principal).contains(Right::AcceptAnyRecipient)
+        connector.enabled && permission::granted_at_worst(connector, &principal, 0).contains(Right::AcceptAnyRecipient)
     };
     for connector in receive.iter().filter(relays) {
         collector.warning(

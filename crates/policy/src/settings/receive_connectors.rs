@@ -432,7 +432,7 @@ fn permission<'t>(
     fields.finish(&["conditions", "senders", "recipients", "hours", "expires", "owner", "ticket", "comment"]);
     let rights = names.into_iter().fold(Rights::NONE, |all, (rights, _)| all | rights);
     let access = if deny { Access::Deny } else { Access::Allow };
-    Some(AccessEntry { trustee: trustee?, access, rights, source: Source::Extra, span })
+    Some(AccessEntry { trustee: trustee?, access, rights, condition: None, note: None, source: Source::Extra, span })
 }
 
 fn trustee(name: &str, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {

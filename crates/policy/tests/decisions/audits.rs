@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use gatepost_mail::{Mailbox, ReversePath};
 use gatepost_policy::audit::{Audit, Capability, Severity, Who, Whom, difference};
-use gatepost_policy::permission::{self, Principal, Right, Rights};
+use gatepost_policy::permission::{self, Facts, Principal, Right, Rights};
 use gatepost_policy::receive_connector::{Mechanism, ReceiveConnector};
 use gatepost_policy::relay::Reach;
 use gatepost_policy::sender::Scope;
@@ -162,7 +162,7 @@ fn arises(settings: &Settings, connector: &ReceiveConnector, principal: &Princip
         Principal::User(name) => {
             let declared = settings.users.iter().any(|user| user.name == *name);
             let asked = has(Mechanism::BasicAuth) && !has(Mechanism::ExternalAuthoritative);
-            declared && asked && permission::granted(connector, principal).contains(Right::Submit)
+            declared && asked && permission::granted(connector, principal, &Facts::at(0)).rights.contains(Right::Submit)
         }
         other => *other == permission::initial_principal(connector),
     }
@@ -176,7 +176,7 @@ fn listener(bindings: &HashSet<SocketAddr>, local: SocketAddr) -> SocketAddr {
 
 /// What the decisions answer to representative questions.
 fn decided(settings: &Settings, connector: &ReceiveConnector, principal: &Principal) -> Option<Vec<bool>> {
-    let rights = permission::granted(connector, principal);
+    let rights = permission::granted(connector, principal, &Facts::at(0)).rights;
     permission::may_submit(rights, principal).ok()?;
     let mailbox = |text: &str| Mailbox::parse(text).expect("an address");
     let reaches = |recipient: &str| {
@@ -216,7 +216,7 @@ fn effective(settings: &Settings, local: SocketAddr, peer: IpAddr, principal: Op
     let Some(connector) = settings.select(local, peer, 0) else { return Rights::NONE };
     let initial = permission::initial_principal(connector);
     let principal = principal.unwrap_or(&initial);
-    let rights = permission::granted(connector, principal);
+    let rights = permission::granted(connector, principal, &Facts::at(0)).rights;
     let counts = arises(settings, connector, principal) && rights.contains(Right::Submit);
     if counts { rights } else { Rights::NONE }
 }
@@ -251,7 +251,7 @@ proptest! {
                 let expected = decided(&settings, selected, &principal);
                 prop_assert_eq!(said.map(audited), expected, "{} from {} to {}", principal, peer, local);
                 if let Some(capability) = said {
-                    prop_assert_eq!(capability.rights, permission::granted(selected, &principal));
+                    prop_assert_eq!(capability.rights, permission::granted(selected, &principal, &Facts::at(0)).rights);
                     let inside = matches!(principal, Principal::User(_))
                         && selected.auth_mechanism.contains(Mechanism::BasicAuthRequireTls);
                     prop_assert_eq!(capability.needs_tls, inside);

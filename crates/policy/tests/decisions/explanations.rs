@@ -2,7 +2,7 @@
 
 use gatepost_mail::{ForwardPath, ReversePath};
 use gatepost_policy::explain::{Change, Command, Explanation, Fate, Question, explain, origins};
-use gatepost_policy::permission::{self, Principal, Right};
+use gatepost_policy::permission::{self, Facts, Principal, Right};
 use gatepost_policy::receive_connector::select;
 use gatepost_policy::{Refusal, Settings, authentication, limits, relay, reserved_domain, sender};
 use proptest::prelude::*;
@@ -262,9 +262,9 @@ fn asked_by_a_session(settings: &Settings, question: &Question<'_>) -> Result<()
         }
         let user = settings.find_user(user).ok_or(Some(Refusal::AuthenticationFailed))?;
         principal = Principal::User(user.name.clone());
-        permission::may_authenticate(permission::granted(connector, &principal))?;
+        permission::may_authenticate(permission::granted(connector, &principal, &Facts::at(0)).rights)?;
     }
-    let rights = permission::granted(connector, &principal);
+    let rights = permission::granted(connector, &principal, &Facts::at(0)).rights;
     authentication::tls_required(connector, question.tls)
         .and_then(|()| permission::may_submit(rights, &principal))
         .and_then(|()| {

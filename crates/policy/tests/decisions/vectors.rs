@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use gatepost_mail::{ForwardPath, Reply, ReversePath};
-use gatepost_policy::permission::{self, Principal};
+use gatepost_policy::permission::{self, Facts, Principal};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, Settings, limits, relay, sender};
 
@@ -32,7 +32,7 @@ impl<'a> Peer<'a> {
     }
 
     fn rights(&self) -> permission::Rights {
-        permission::granted(self.connector, &self.principal)
+        permission::granted(self.connector, &self.principal, &Facts::at(0)).rights
     }
 
     fn mail(&self, path: &str) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use gatepost_mail::{Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
+use gatepost_policy::permission::Facts;
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector};
 use gatepost_policy::{Refusal, authentication, limits, permission, relay, reserved_domain, sender};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
@@ -102,7 +103,7 @@ impl Visit {
             }
         };
         let principal = Principal::User(name);
-        let rights = permission::granted(&self.connector, &principal);
+        let rights = permission::granted(&self.connector, &principal, &Facts::at(now_ms())).rights;
         // Right credentials without the right to submit fail here already (fact sheet section 2.1, event 1018).
         if permission::may_authenticate(rights).is_err() {
             return self.refuse_logon(&user);

@@ -10,11 +10,13 @@ use gatepost_mail::header::Scanner;
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::limits::{self, Saying};
+use gatepost_policy::permission::Facts;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
 use gatepost_smtp::MailCommand;
 use gatepost_spool::{StageError, Staged};
 
+use crate::clock::now_ms;
 use crate::state::{Revision, Running};
 use crate::transcript::Transcript;
 
@@ -64,7 +66,7 @@ impl Visit {
         transcript: Option<Transcript>,
     ) -> Visit {
         let principal = permission::initial_principal(&connector);
-        let rights = permission::granted(&connector, &principal);
+        let rights = permission::granted(&connector, &principal, &Facts::at(now_ms())).rights;
         let mut visit = Visit {
             running,
             revision,
@@ -95,7 +97,7 @@ impl Visit {
         }
         let principal = permission::initial_principal(&self.connector);
         if self.principal != principal {
-            self.rights = permission::granted(&self.connector, &principal);
+            self.rights = permission::granted(&self.connector, &principal, &Facts::at(now_ms())).rights;
             self.principal = principal;
             self.transcribe_rights();
         }
