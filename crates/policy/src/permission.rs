@@ -113,6 +113,49 @@ pub fn needed<T>(rights: Rights, decide: impl Fn(Rights) -> Result<T, Refusal>) 
     rights.iter().filter(|right| decide(rights & !Rights::from(*right)).is_err()).collect()
 }
 
+/// What is known when a right is asked for. The hour always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// When that is, for people.
+    pub asked_at: &'static str,
+    /// Whether the senders are known.
+    pub knows_senders: bool,
+    /// Whether the recipient is.
+    pub knows_recipient: bool,
+    /// Whether the right is asked for by a message, so that messages can be counted.
+    pub knows_message: bool,
+}
+
+/// When `right` is asked for by those whom `trustee` covers. Whoever can log on needs Submit for that already.
+pub fn stage(right: Right, trustee: &Trustee) -> Stage {
+    const CONNECTION: Stage =
+        Stage { asked_at: "before MAIL", knows_senders: false, knows_recipient: false, knows_message: false };
+    const MAIL: Stage = Stage { asked_at: "at MAIL", knows_senders: true, knows_recipient: false, knows_message: true };
+    let logs_on =
+        matches!(trustee, Trustee::AuthenticatedUsers | Trustee::Everyone | Trustee::User(_) | Trustee::Group(_));
+    match right {
+        Right::Submit if logs_on => Stage { asked_at: "when logging on, before MAIL", ..CONNECTION },
+        Right::Submit | Right::AcceptAnySender | Right::AcceptAuthoritativeDomainSender => MAIL,
+        Right::AcceptAnyRecipient => Stage { asked_at: "at RCPT", knows_recipient: true, ..MAIL },
+        Right::AcceptAuthenticationFlag | Right::BypassMessageSizeLimit => Stage { knows_message: false, ..MAIL },
+        Right::BypassAntiSpam
+        | Right::AcceptHeadersRouting
+        | Right::AcceptHeadersForest
+        | Right::AcceptHeadersOrganization => {
+            Stage { asked_at: "after the content, for all recipients at once", knows_message: false, ..MAIL }
+        }
+        Right::AcceptExch50
+        | Right::AcceptXShadow
+        | Right::AcceptXAttr
+        | Right::AcceptXProxyFrom
+        | Right::AcceptXSessionParams
+        | Right::AcceptXSysProbe
+        | Right::SendXMessageContextAdRecipientCache
+        | Right::SendXMessageContextExtendedProperties
+        | Right::SendXMessageContextFastIndex => CONNECTION,
+    }
+}
+
 /// The entries that speak of `principal` and hold at `now_ms`, each with its place.
 fn entries_of<'a>(
     connector: &'a ReceiveConnector,

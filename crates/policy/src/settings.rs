@@ -22,6 +22,8 @@ mod document;
 mod check;
 mod send_connectors;
 mod receive_connectors;
+mod access_entries;
+mod notes;
 mod usage;
 mod values;
 mod reader;
@@ -113,6 +115,8 @@ pub struct User {
     pub name: Arc<str>,
     /// The addresses that the user may send as.
     pub addresses: Vec<Mailbox>,
+    /// The groups of users that the user belongs to.
+    pub groups: Vec<Arc<str>>,
     /// Where it stands in the document; other passwords are in the data folder.
     pub password: Option<PasswordHash>,
     /// Where its name stands in the settings document, in bytes.

@@ -144,3 +144,58 @@ fn day(text: &str) -> Result<u8, HoursError> {
     let found = DAYS.iter().position(|name| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text));
     found.map(|place| place as u8).ok_or_else(|| HoursError::Day(text.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(text: &str, instant: &str) -> bool {
+        let now: Timestamp = instant.parse().expect("an instant");
+        Window::parse(text).expect("a window").contains(now)
+    }
+
+    #[test]
+    fn a_window_is_read_on_the_clock_of_its_zone() {
+        for (text, instant, expected) in [
+            // 3 August 2026 is a Monday.
+            ("Mon 08:00-18:00 UTC", "2026-08-03T07:59:59Z", false),
+            ("Mon 08:00-18:00 UTC", "2026-08-03T08:00:00Z", true),
+            ("Mon 08:00-18:00 UTC", "2026-08-03T17:59:59.999Z", true),
+            ("Mon 08:00-18:00 UTC", "2026-08-03T18:00:00Z", false),
+            ("Mon 08:00-18:00 UTC", "2026-08-04T12:00:00Z", false),
+            ("monday 8:00-18:00 europe/berlin", "2026-08-03T06:00:00Z", true),
+            ("Mon, Wed-Thu , Sun 00:00-24:00 UTC", "2026-08-05T23:59:59Z", true),
+            ("Mon, Wed-Thu , Sun 00:00-24:00 UTC", "2026-08-04T00:00:00Z", false),
+            ("Sat-Mon 00:00-24:00 UTC", "2026-08-03T12:00:00Z", true),
+            ("Sat-Mon 00:00-24:00 UTC", "2026-08-04T12:00:00Z", false),
+            ("08:00-18:00 Asia/Kolkata", "2026-08-03T02:29:00Z", false),
+            ("08:00-18:00 Asia/Kolkata", "2026-08-03T02:30:00Z", true),
+            // Over midnight: the day is that of the begin.
+            ("Fri 22:00-06:00 UTC", "2026-08-07T21:59:00Z", false),
+            ("Fri 22:00-06:00 UTC", "2026-08-07T22:00:00Z", true),
+            ("Fri 22:00-06:00 UTC", "2026-08-08T05:59:00Z", true),
+            ("Fri 22:00-06:00 UTC", "2026-08-08T06:00:00Z", false),
+            ("Fri 22:00-06:00 UTC", "2026-08-07T05:00:00Z", false),
+            ("Sun 22:00-06:00 UTC", "2026-08-03T05:00:00Z", true),
+            ("22:00-00:00 UTC", "2026-08-03T23:59:00Z", true),
+            ("22:00-00:00 UTC", "2026-08-03T00:00:00Z", false),
+            // Summer time ends on 25 October 2026 and began on 29 March.
+            ("08:00-09:00 Europe/Berlin", "2026-10-24T06:30:00Z", true),
+            ("08:00-09:00 Europe/Berlin", "2026-10-25T06:30:00Z", false),
+            ("08:00-09:00 Europe/Berlin", "2026-10-25T07:30:00Z", true),
+            ("02:00-03:00 Europe/Berlin", "2026-10-25T00:30:00Z", true),
+            ("02:00-03:00 Europe/Berlin", "2026-10-25T01:30:00Z", true),
+            ("02:00-03:00 Europe/Berlin", "2026-03-29T01:00:00Z", false),
+        ] {
+            assert_eq!(contains(text, instant), expected, "{text} at {instant}");
+        }
+    }
+
+    #[test]
+    fn no_year_is_too_far() {
+        let hours = Hours::new(vec![Window::parse("00:00-24:00 UTC").expect("a window")]);
+        assert_eq!(hours.contain(0), Some(true));
+        assert_eq!(hours.contain(u64::MAX), None);
+        assert_eq!(hours.to_string(), "00:00-24:00 UTC");
+    }
+}

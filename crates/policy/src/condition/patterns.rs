@@ -83,6 +83,11 @@ impl Pattern {
         }
         Ok(Pattern { meaning: meaning(text)?, text: text.into() })
     }
+
+    /// Whether it is `<>`.
+    pub fn is_null(&self) -> bool {
+        self.meaning == Meaning::Null
+    }
 }
 
 fn meaning(text: &str) -> Result<Meaning, PatternError> {
@@ -155,6 +160,11 @@ impl Patterns {
             globs: globs.into(),
             texts: texts.into(),
         }
+    }
+
+    /// Whether nothing but the null reverse-path matches.
+    pub fn is_null_only(&self) -> bool {
+        self.null && self.domains.is_empty() && self.addresses.is_empty() && self.globs.is_empty()
     }
 
     /// Whether the reverse-path matches; the null one matches `<>` only.
@@ -232,5 +242,64 @@ fn matches_glob(pattern: &str, text: &str) -> bool {
             return false;
         }
         (pattern, text) = (behind_star.clone(), from.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, address: &str) -> bool {
+        let patterns = Patterns::new(vec![Pattern::parse(pattern).expect("a pattern")]);
+        let path = ReversePath::parse_prefix(&format!("<{address}>")).expect("a reverse-path").0;
+        patterns.match_path(&path)
+    }
+
+    #[test]
+    fn patterns_match_addresses_domains_and_what_lies_below_them() {
+        for (pattern, address, expected) in [
+            ("scan@contoso.com", "scan@contoso.com", true),
+            ("Scan@Contoso.com", "sCAN@cONTOSO.COM", true),
+            ("scan@contoso.com", "\"scan\"@contoso.com", true),
+            ("\"scan room\"@contoso.com", "\"Scan Room\"@contoso.com", true),
+            ("scan@contoso.com", "scanner@contoso.com", false),
+            ("scan@contoso.com", "scan@contoso.com.example", false),
+            ("contoso.com", "anybody@contoso.com", true),
+            ("contoso.com", "anybody@a.contoso.com", false),
+            ("contoso.com", "anybody@xcontoso.com", false),
+            ("*.contoso.com", "anybody@a.contoso.com", true),
+            ("*.contoso.com", "anybody@a.b.contoso.com", true),
+            ("*.contoso.com", "anybody@contoso.com", false),
+            ("*.contoso.com", "anybody@xcontoso.com", false),
+            ("scan-*@contoso.com", "scan-17@contoso.com", true),
+            ("scan-*@contoso.com", "scan-@contoso.com", true),
+            ("scan-*@contoso.com", "scan@contoso.com", false),
+            ("scan-??@contoso.com", "scan-17@contoso.com", true),
+            ("scan-??@contoso.com", "scan-1@contoso.com", false),
+            ("*@mail?.contoso.com", "x@mail7.contoso.com", true),
+            ("*@*", "x@y.z", true),
+            ("*", "x@y.z", true),
+            ("*", "", false),
+            ("*@*", "", false),
+            ("<>", "", true),
+            ("<>", "x@y.z", false),
+            ("bücher.example", "x@xn--bcher-kva.example", true),
+            ("*.bücher.example", "x@a.xn--bcher-kva.example", true),
+            ("m?ller@contoso.com", "MÜLLER@contoso.com", true),
+            ("müller@contoso.com", "MÜLLER@contoso.com", true),
+            ("*@[192.0.2.1]", "x@[192.0.2.1]", true),
+            ("scan@[192.0.2.1]", "x@[192.0.2.1]", false),
+        ] {
+            assert_eq!(matches(pattern, address), expected, "{pattern} {address}");
+        }
+    }
+
+    /// A matcher that tries every way for every `*` would not come back before the stars go out.
+    #[test]
+    fn many_wildcards_cost_no_more_than_pattern_times_address() {
+        let pattern = format!("{}b@contoso.com", "a*".repeat(150));
+        let address = format!("{}@contoso.com", "a".repeat(310));
+        assert!(!matches(&pattern, &address));
+        assert!(matches(&pattern, &address.replace("a@", "b@")));
     }
 }

@@ -5,18 +5,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gatepost_mail::{Domain, Mailbox};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::check;
 use super::problem::{Problem, Severity};
-use super::reader::{Collector, Fields, Wrong};
+use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
     User, address_key, receive_connectors, send_connectors, syntax, values,
 };
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
-use crate::access_entry::Trustee;
+use crate::access_entry::{Trustee, UserGroup};
 use crate::directory::{Directory, FOLDER_BYTES_MAX, LocalMailbox};
 use crate::receive_connector::Selector;
 use crate::retry::Schedule;
@@ -96,10 +96,13 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let names: HashMap<String, Arc<str>> =
         users.iter().map(|user| (user.name.to_lowercase(), user.name.clone())).collect();
 
+    let groups = user_groups(collector, &users, &names);
+
     let surroundings = Surroundings {
         server_name: &server.name,
         domains: domains_sound.then_some(&domains),
         users: users_sound.then_some(&names),
+        groups: &groups,
     };
     let receive_connectors: Vec<_> = receive_tables
         .into_iter()
@@ -167,6 +170,29 @@ fn user_tables_of(users: &[Arc<User>]) -> (ByText<usize>, ByText<Option<usize>>)
         }
     }
     (names, addresses)
+}
+
+/// The groups that users name, by lower-case name; the first way to write a name counts.
+fn user_groups(
+    collector: &mut Collector<'_>,
+    users: &[Arc<User>],
+    names: &HashMap<String, Arc<str>>,
+) -> HashMap<String, UserGroup> {
+    let mut groups: HashMap<String, (Arc<str>, Vec<Arc<str>>)> = HashMap::new();
+    for user in users {
+        for group in &user.groups {
+            let key = group.to_lowercase();
+            if names.contains_key(&key) {
+                collector.error(
+                    user.span.clone(),
+                    format!("{} is in a group `{}`, and that is a user's name", user.name, shown(group)),
+                    "give the group another name: permissions could mean either",
+                );
+            }
+            groups.entry(key).or_insert_with(|| (group.clone(), Vec::new())).1.push(user.name.clone());
+        }
+    }
+    groups.into_iter().map(|(key, (name, members))| (key, UserGroup::new(name, members))).collect()
 }
 
 type Table<'d, 't> = (&'d DeTable<'t>, Range<usize>);
@@ -322,27 +348,34 @@ fn read_mailbox<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Ra
 fn read_user<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<User> {
     let mut fields = Fields::new(collector, "[[user]]", table, span);
     let name =
-        fields.required("name", "write name = \"alice\": what is given as user name when authenticating", |value| {
-            let name = values::name(value)?;
-            if name.contains('\\') {
-                return Err(Wrong::new(
-                    "a user's name holds no backslash",
-                    "write the name without the Windows domain",
-                ));
-            }
-            if Trustee::parse_well_known(name).is_some() {
-                return Err(Wrong::new(format!("`{name}` is a well-known name"), "write another name"));
-            }
-            Ok(Arc::<str>::from(name))
-        });
+        fields.required("name", "write name = \"alice\": what is given as user name when authenticating", account_name);
     let addresses = fields.list("addresses", |value, _| values::mailbox(value)).unwrap_or_default();
     let password = fields.optional("password", |value| {
         // The value is a secret, and it is not shown when it is wrong either.
         PasswordHash::new(values::string(value).map_err(|_| not_a_hash())?).ok_or_else(not_a_hash)
     });
+    let groups = fields.list("groups", |value, _| account_name(value)).unwrap_or_default();
     let span = fields.span_of("name");
-    fields.finish(&["display_name", "groups"]);
-    Some(User { name: name?, addresses: addresses.into_iter().map(|(address, _)| address).collect(), password, span })
+    fields.finish(&["display_name"]);
+    Some(User {
+        name: name?,
+        addresses: addresses.into_iter().map(|(address, _)| address).collect(),
+        groups: groups.into_iter().map(|(group, _)| group).collect(),
+        password,
+        span,
+    })
+}
+
+/// The name of a user or of a group of users.
+fn account_name(value: &DeValue<'_>) -> Result<Arc<str>, Wrong> {
+    let name = values::name(value)?;
+    if name.contains('\\') {
+        return Err(Wrong::new("such a name holds no backslash", "write the name without the Windows domain"));
+    }
+    if Trustee::parse_well_known(name).is_some() {
+        return Err(Wrong::new(format!("`{name}` is a well-known name"), "write another name"));
+    }
+    Ok(name.into())
 }
 
 fn not_a_hash() -> Wrong {

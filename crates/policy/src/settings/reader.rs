@@ -210,11 +210,7 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
         key: &'static str,
         mut read: impl FnMut(&DeValue<'t>, Range<usize>) -> Result<T, Wrong>,
     ) -> Option<Vec<(T, Range<usize>)>> {
-        let value = self.value(key)?;
-        let elements = match value.get_ref() {
-            DeValue::Array(array) => array.as_ref(),
-            _ => std::slice::from_ref(value),
-        };
+        let elements = self.elements(key)?;
         let mut list = Vec::with_capacity(elements.len());
         for element in elements {
             match read(element.get_ref(), element.span()) {
@@ -223,6 +219,15 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
             }
         }
         Some(list)
+    }
+
+    /// The elements of a list as they are; a single value is a list of one.
+    pub fn elements(&mut self, key: &'static str) -> Option<&'d [Spanned<DeValue<'t>>]> {
+        let value = self.value(key)?;
+        Some(match value.get_ref() {
+            DeValue::Array(array) => array.as_ref(),
+            _ => std::slice::from_ref(value),
+        })
     }
 
     /// A list that must be there and hold something.
@@ -313,7 +318,13 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
         self.collector.error(span, format!("`{key}`: {}", wrong.message), wrong.remedy);
     }
 
-    fn lacks(&mut self, key: &'static str, remedy: &str) {
+    /// Notes that something below this key's value could not be taken; what, is noted already.
+    pub fn spoil(&mut self, key: &'static str) {
+        self.bad.push(key);
+    }
+
+    /// Notes that a key is missing.
+    pub fn lacks(&mut self, key: &'static str, remedy: &str) {
         if !self.is_bad(key) {
             let message = format!("{} has no `{key}`", self.header);
             self.collector.error(self.span.clone(), message, remedy);

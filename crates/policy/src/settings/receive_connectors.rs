@@ -9,11 +9,11 @@ use std::time::Duration;
 use gatepost_mail::Domain;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Collector, Fields, Wrong, nearest, shown};
+use super::reader::{Collector, Fields, Wrong, shown};
 use super::usage::{self, Usage};
-use super::values;
+use super::{access_entries, notes, values};
 use crate::accepted_domain::AcceptedDomains;
-use crate::access_entry::{Access, AccessEntry, PermissionGroup, PermissionGroups, Right, Rights, Source, Trustee};
+use crate::access_entry::{AccessEntry, PermissionGroup, PermissionGroups, UserGroup};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::receive_connector::{
     AuthMechanism, Binding, Mechanism, MessageRateSource, ProtocolLoggingLevel, RangeError, ReceiveConnector,
@@ -75,6 +75,8 @@ pub(super) struct Surroundings<'a> {
     pub domains: Option<&'a AcceptedDomains>,
     /// Lower-case name to name.
     pub users: Option<&'a HashMap<String, Arc<str>>>,
+    /// Lower-case name to group.
+    pub groups: &'a HashMap<String, UserGroup>,
 }
 
 /// Reads one connector. Where a value is wrong, that is noted and the default stands in for it.
@@ -113,7 +115,7 @@ pub(super) fn read<'t>(
         .map(|entry| AccessEntry { span: groups_span.clone(), ..entry })
         .collect();
     for (table, span) in fields.tables("permission") {
-        entries.extend(permission(fields.collector, table, span, surroundings));
+        entries.extend(access_entries::read(fields.collector, table, span, surroundings));
     }
 
     let count = |max| values::number_or_unlimited(1, max);
@@ -343,12 +345,50 @@ fn remote_ip_ranges(fields: &mut Fields<'_, '_, '_>, preset: &Usage) -> Vec<Remo
         let range = |text: &&str| RemoteRange::parse(text, span.clone()).expect("a preset is a list of ranges");
         return texts.iter().map(range).collect();
     }
-    let read = |value: &DeValue<'_>, span| range(values::string(value)?, span);
-    let ranges = match fields.is_bad("usage") {
-        true => fields.list(KEY, read).unwrap_or_default(),
-        false => fields.required_list(KEY, REMEDY, read),
+    let is_required = !fields.is_bad("usage");
+    let Some(elements) = fields.elements(KEY) else {
+        if is_required {
+            fields.lacks(KEY, REMEDY);
+        }
+        return Vec::new();
     };
-    ranges.into_iter().map(|(range, _)| range).collect()
+    if elements.is_empty() && is_required {
+        fields.error_at(KEY, format!("`{KEY}` is empty"), REMEDY);
+    }
+    let mut ranges = Vec::with_capacity(elements.len());
+    for element in elements {
+        let read = match element.get_ref() {
+            DeValue::Table(table) => noted_range(fields, KEY, table, element.span()),
+            text => match values::string(text).and_then(|text| range(text, element.span())) {
+                Ok(range) => Some(range),
+                Err(wrong) => {
+                    fields.wrong(KEY, element.span(), wrong);
+                    None
+                }
+            },
+        };
+        ranges.extend(read);
+    }
+    ranges
+}
+
+/// `{ range = "10.0.0.0/24", owner = "it@contoso.com", expires = 2027-01-31T00:00:00+01:00 }`.
+fn noted_range<'t>(
+    fields: &mut Fields<'_, '_, 't>,
+    key: &'static str,
+    table: &DeTable<'t>,
+    span: Range<usize>,
+) -> Option<RemoteRange> {
+    let mut noted = Fields::new(fields.collector, "a range of remote_ip_ranges", table, span);
+    let place = noted.span_of("range");
+    let read = |value: &DeValue<'_>| range(values::string(value)?, place);
+    let range = noted.required("range", "write { range = \"10.0.0.0/24\", ... }", read);
+    let note = notes::read(&mut noted);
+    noted.finish(&[]);
+    if range.is_none() {
+        fields.spoil(key);
+    }
+    Some(RemoteRange { note, ..range? })
 }
 
 /// `None` where the key is left out.
@@ -405,63 +445,4 @@ fn flags<T: Copy>(fields: &mut Fields<'_, '_, '_>, key: &'static str, known: &[(
         );
     }
     Some(flags)
-}
-
-/// One `[[receive_connector.permission]]`.
-fn permission<'t>(
-    collector: &mut Collector<'t>,
-    table: &DeTable<'t>,
-    span: Range<usize>,
-    surroundings: &Surroundings<'_>,
-) -> Option<AccessEntry> {
-    let mut fields = Fields::new(collector, "[[receive_connector.permission]]", table, span.clone());
-    let trustee = fields.required(
-        "user",
-        "write whom the rights are for: user = \"NT AUTHORITY\\\\ANONYMOUS LOGON\", or a user's name",
-        |value| trustee(values::string(value)?, surroundings),
-    );
-    let names = fields.required_list(
-        "extended_rights",
-        "write what is granted: extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]",
-        |value, _| {
-            let names = values::flag_names(value)?;
-            names.iter().map(|name| right(name)).collect::<Result<Rights, Wrong>>()
-        },
-    );
-    let deny = fields.optional("deny", values::boolean).unwrap_or(false);
-    fields.finish(&["conditions", "senders", "recipients", "hours", "expires", "owner", "ticket", "comment"]);
-    let rights = names.into_iter().fold(Rights::NONE, |all, (rights, _)| all | rights);
-    let access = if deny { Access::Deny } else { Access::Allow };
-    Some(AccessEntry { trustee: trustee?, access, rights, condition: None, note: None, source: Source::Extra, span })
-}
-
-fn trustee(name: &str, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {
-    if let Some(trustee) = Trustee::parse_well_known(name) {
-        return Ok(trustee);
-    }
-    let account = name.rsplit_once('\\').map_or(name, |(_, account)| account);
-    let Some(users) = surroundings.users else { return Ok(Trustee::User(account.into())) };
-    if let Some(user) = users.get(&account.to_lowercase()) {
-        return Ok(Trustee::User(user.clone()));
-    }
-    let well_known: Vec<String> = Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect();
-    let known = well_known.iter().map(String::as_str).chain(users.values().map(|user| &**user));
-    let remedy = match nearest(name, known) {
-        Some(meant) => format!("did you mean `{}`?", shown(meant)),
-        None => format!("declare the user in [[user]], or write one of {}", well_known.join(", ").escape_debug()),
-    };
-    Err(Wrong::new(format!("there is no user `{}`", shown(name)), remedy))
-}
-
-fn right(name: &str) -> Result<Right, Wrong> {
-    Right::parse(name).ok_or_else(|| {
-        let on_send_connectors = name.to_ascii_lowercase().starts_with("ms-exch-send-");
-        if on_send_connectors {
-            return Wrong::new(
-                format!("`{}` is a right on send connectors", shown(name)),
-                "remove it: receive connectors have no use for it",
-            );
-        }
-        values::unknown_name(name, Right::ALL.into_iter().map(Right::exchange_name))
-    })
 }

@@ -18,7 +18,8 @@ const NAME_CHARS_MAX: usize = 64;
 const BANNER_BYTES_MAX: usize = 510;
 const COMMENT_BYTES_MAX: usize = 4096;
 
-fn wrong_type(expected: &str, value: &DeValue<'_>, remedy: impl Into<String>) -> Wrong {
+/// A value of another type than `expected`.
+pub(super) fn wrong_type(expected: &str, value: &DeValue<'_>, remedy: impl Into<String>) -> Wrong {
     let article =
         |noun: &str| if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }.to_owned() + " " + noun;
     Wrong::new(format!("expected {expected}, found {}", article(value.type_str())), remedy)

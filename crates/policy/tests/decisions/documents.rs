@@ -318,12 +318,12 @@ fn each_mistake_is_told_once_and_in_words() {
         // Entries.
         (
             receive("permission = [{ user = \"alice\", extended_rights = \"ms-Exch-SMTP-Submit\" }]"),
-            "`user`: there is no user `alice`",
+            "`user`: there is no user or group `alice`",
             "declare the user in [[user]]",
         ),
         (
             receive("permission = [{ user = \"ANONYMOUS LOGIN\", extended_rights = \"ms-Exch-SMTP-Submit\" }]"),
-            "`user`: there is no user `ANONYMOUS LOGIN`",
+            "`user`: there is no user or group `ANONYMOUS LOGIN`",
             "",
         ),
         (
@@ -358,7 +358,7 @@ fn each_mistake_is_told_once_and_in_words() {
             "x.net is no accepted domain, so nothing",
             "declare [[accepted_domain]]",
         ),
-        ("[[user]]\nname = \"a\\\\b\"".to_owned(), "`name`: a user's name holds no backslash", "write the name"),
+        ("[[user]]\nname = \"a\\\\b\"".to_owned(), "`name`: such a name holds no backslash", "write the name"),
         ("[[user]]\nname = \"everyone\"".to_owned(), "`name`: `everyone` is a well-known name", "write another"),
         (
             "[server]\npostmaster = \"bob@x.net\"".to_owned(),

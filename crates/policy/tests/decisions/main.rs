@@ -4,6 +4,7 @@ mod vectors;
 mod audits;
 mod explanations;
 mod rights;
+mod conditions;
 mod selection;
 mod expiry;
 mod senders;
