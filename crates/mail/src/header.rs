@@ -9,6 +9,8 @@
 //! continuation are counted as part of it and otherwise passed over, because some readers of mail look for fields
 //! beyond them.
 
+use crate::header_senders::{HeaderSenders, SenderField, Unreadable};
+
 /// Longest Message-ID that is reported, in bytes: the line limit of RFC 5322 section 2.1.1.
 pub const MESSAGE_ID_BYTES_MAX: usize = 998;
 /// How much of one line the scanner looks at. A field name must end within it.
@@ -39,6 +41,8 @@ pub struct Header {
     pub has_from: bool,
     /// Whether all of the header section is ASCII; if not, the message needs SMTPUTF8 (RFC 6531).
     pub is_ascii: bool,
+    /// Whom the header names as its senders; `None` if the scanner was not told to find out.
+    pub senders: Option<HeaderSenders>,
 }
 
 /// Watches content as it streams by; any division into slices gives the same [`Header`].
@@ -51,6 +55,8 @@ pub struct Scanner {
     line: Vec<u8>,
     /// The field that is being read, if its value is of interest.
     watched: Option<Watched>,
+    /// Whether the last byte was a carriage return; kept only where senders are read.
+    after_cr: bool,
     header: Header,
 }
 
@@ -78,6 +84,7 @@ struct Watched {
 enum WatchedField {
     MessageId,
     Received,
+    Sender(SenderField),
 }
 
 impl Scanner {
@@ -90,6 +97,7 @@ impl Scanner {
             place: Place::FirstLine,
             line: Vec::new(),
             watched: None,
+            after_cr: false,
             header: Header {
                 size_bytes: 0,
                 too_large: false,
@@ -100,8 +108,15 @@ impl Scanner {
                 has_date: false,
                 has_from: false,
                 is_ascii: true,
+                senders: None,
             },
         }
+    }
+
+    /// The same scanner, which also reads whom the header names as its senders.
+    pub fn with_senders(mut self) -> Scanner {
+        self.header.senders = Some(HeaderSenders::default());
+        self
     }
 
     /// Takes the next slice of the content. Costs nothing once the header section has ended.
@@ -113,6 +128,7 @@ impl Scanner {
             rest = after;
             self.header.size_bytes += piece.len() as u64;
             self.header.is_ascii &= piece.is_ascii();
+            self.find_bare_cr(piece);
             if line_end.is_some() && self.line.is_empty() {
                 self.end_line(&piece[..piece.len().min(LINE_KEPT_BYTES_MAX)], piece.len() > LINE_KEPT_BYTES_MAX);
                 continue;
@@ -167,7 +183,13 @@ impl Scanner {
         match split_field(text) {
             Some((name, value)) => self.start_field(name, value, truncated),
             None if first => self.end_without_section(),
-            None => {}
+            None => {
+                if let Some(senders) = &mut self.header.senders
+                    && let Some(field) = SenderField::meant_by(text)
+                {
+                    senders.give_up(Unreadable::Name(field));
+                }
+            }
         }
     }
 
@@ -186,7 +208,26 @@ impl Scanner {
         } else if name.eq_ignore_ascii_case(b"From") {
             self.header.has_from = true;
         }
+        if self.header.senders.is_some()
+            && let Some(field) = SenderField::parse(name)
+        {
+            self.watched = watch(WatchedField::Sender(field));
+        }
         self.keep(value, truncated);
+    }
+
+    /// Looks for a carriage return that ends no line, in a piece that may end a line but holds no other line end.
+    fn find_bare_cr(&mut self, piece: &[u8]) {
+        let Some(senders) = &mut self.header.senders else { return };
+        let line = piece.strip_suffix(b"\n");
+        let text = line.unwrap_or(piece);
+        // One at the end of the text ends the line, or is judged by the byte that comes next.
+        let inner = text.strip_suffix(b"\r").unwrap_or(text);
+        let was_bare = self.after_cr && !text.is_empty();
+        if was_bare || memchr::memchr(b'\r', inner).is_some() {
+            senders.give_up(Unreadable::CarriageReturn);
+        }
+        self.after_cr = line.is_none() && text.len() > inner.len();
     }
 
     /// Adds one line's share to the value of the watched field.
@@ -208,6 +249,13 @@ impl Scanner {
             WatchedField::MessageId => {
                 self.header.message_id = (!watched.truncated).then(|| printable_message_id(&watched.value)).flatten();
             }
+            WatchedField::Sender(field) => {
+                let Some(senders) = &mut self.header.senders else { return };
+                match watched.truncated {
+                    true => senders.give_up(Unreadable::TooLong(field)),
+                    false => senders.read(field, &watched.value),
+                }
+            }
         }
     }
 
@@ -215,6 +263,9 @@ impl Scanner {
     fn end_without_section(&mut self) {
         self.header.size_bytes = 0;
         self.header.is_ascii = true;
+        if let Some(senders) = &mut self.header.senders {
+            *senders = HeaderSenders::default();
+        }
         self.place = Place::Body;
     }
 }
@@ -393,189 +444,4 @@ fn printable_message_id(value: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const FQDN: &str = "mail.contoso.com";
-
-    fn scan(content: &[u8], size_max: u64) -> Header {
-        let mut scanner = Scanner::new(size_max, FQDN);
-        scanner.push(content);
-        scanner.finish()
-    }
-
-    fn scan_in_slices(content: &[u8], size_max: u64, slices: &[usize]) -> Header {
-        let mut scanner = Scanner::new(size_max, FQDN);
-        let mut rest = content;
-        let mut was_too_large = false;
-        for size in slices.iter().cycle() {
-            let (slice, after) = rest.split_at((*size).min(rest.len()));
-            scanner.push(slice);
-            assert!(!was_too_large || scanner.is_too_large(), "a section does not become smaller");
-            was_too_large = scanner.is_too_large();
-            rest = after;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        let header = scanner.finish();
-        assert!(!was_too_large || header.too_large, "no false alarm");
-        header
-    }
-
-    #[test]
-    fn the_section_ends_at_the_first_empty_line() {
-        for (content, expected) in [
-            ("Subject: x\r\n\r\nbody", Some(14)),
-            ("Subject: x\n\nbody", Some(12)),
-            ("Subject: x\r\n\r\n\r\n", Some(14)),
-            ("Subject : x\r\n\r\n", Some(15)),
-            ("Subject: x\r\n \r\n\r\n", Some(17)),
-            ("Subject: x\r\nno field\r\nDate: y\r\n\r\nbody", Some(33)),
-            ("\r\nbody", Some(2)),
-            ("\nbody", Some(1)),
-            ("just text\r\n\r\n", Some(0)),
-            ("just text", Some(0)),
-            (" Subject: x\r\n\r\n", Some(0)),
-            ("From alice Fri Nov 20\r\nFrom: a\r\n\r\n", Some(0)),
-            (": x\r\n\r\n", Some(0)),
-            ("gr\u{fc}n: x\r\n\r\n", Some(0)),
-            ("Subject: x\r\n", None),
-            ("Subject: x", None),
-            ("Sub", None),
-            ("\r", None),
-            ("", None),
-        ] {
-            assert_eq!(section_len(content.as_bytes()), expected, "{content:?}");
-            if let Some(length) = expected {
-                assert_eq!(scan(content.as_bytes(), 1000).size_bytes, length as u64, "{content:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn content_that_ends_within_its_header_section_is_all_header_section() {
-        for (content, expected) in [("Subject: x\r\n", 12), ("Subject: x", 10), ("Subject:", 8), ("Sub", 0), ("", 0)] {
-            assert_eq!(scan(content.as_bytes(), 1000).size_bytes, expected, "{content:?}");
-        }
-    }
-
-    #[test]
-    fn fields_that_count_are_counted() {
-        let content = b"Received: from a (b [192.0.2.1]) by other.example with SMTP; now\r\n\
-            RECEIVED: from x\r\n\t(by mail.contoso.com) by\r\n MAIL.contoso.com (10.0.0.1)\r\n with SMTP; now\r\n\
-            received:by mail.contoso.com.;now\r\n\
-            X-Received: by mail.contoso.com; now\r\n\
-            Received: from by.example by (comment \\) (nested)) mail.contoso.com(10.0.0.1) id 7; now\r\n\
-            Received: from by by mail.contoso.com; now\r\n\
-            Received: from x by mail.contoso.com.evil.example; now\r\n\
-            Received: from x; by mail.contoso.com\r\n\
-            Received: (never closed by mail.contoso.com\r\n\
-            Date: now\r\nfrom: a@b.c\r\nMessage-Id: \r\n <1@contoso.com> \r\nMessage-ID: <2@contoso.com>\r\n\r\n\
-            Received: in the body\r\n";
-        let header = scan(content, 10_000);
-        assert_eq!((header.received_count, header.received_local_count), (8, 4));
-        assert_eq!(header.message_id.as_deref(), Some("<1@contoso.com>"));
-        assert!(header.has_date && header.has_from && header.has_message_id && header.is_ascii && !header.too_large);
-    }
-
-    #[test]
-    fn a_message_id_that_logs_could_not_print_is_not_reported() {
-        let long = format!("<{}@x>", "a".repeat(MESSAGE_ID_BYTES_MAX));
-        let spaced = format!("{}<1@x>", " ".repeat(LINE_KEPT_BYTES_MAX));
-        for (value, expected) in [
-            (" <1@x>", Some("<1@x>")),
-            ("<1@x>", Some("<1@x>")),
-            (" two words", Some("two words")),
-            ("", None),
-            (" <1\u{7}@x>", None),
-            (" <\u{fc}@x>", None),
-            (long.as_str(), None),
-            (spaced.as_str(), None),
-        ] {
-            let header = scan(format!("Message-ID:{value}\r\n\r\n").as_bytes(), 10_000);
-            assert_eq!(header.message_id.as_deref(), expected, "{value:?}");
-            assert!(header.has_message_id);
-        }
-    }
-
-    #[test]
-    fn a_header_section_over_the_limit_is_known_before_it_ends() {
-        let mut scanner = Scanner::new(20, FQDN);
-        scanner.push(b"Subject: 12345678\r\n");
-        assert!(!scanner.is_too_large());
-        scanner.push(b"To");
-        assert!(scanner.is_too_large());
-        assert!(scanner.finish().too_large);
-    }
-
-    #[test]
-    fn a_body_counts_for_nothing() {
-        let mut scanner = Scanner::new(20, FQDN);
-        scanner.push(b"A: b\r\n\r\n");
-        scanner.push(&[0xff; 100]);
-        assert!(!scanner.is_too_large());
-        let header = scanner.finish();
-        assert_eq!((header.size_bytes, header.is_ascii), (8, true));
-        // One line without end and without a colon is no header field, and so no header section.
-        let header = scan(&[b'x'; 10 * LINE_KEPT_BYTES_MAX], 20);
-        assert_eq!((header.size_bytes, header.too_large), (0, false));
-    }
-
-    #[test]
-    fn a_header_section_beyond_ascii_is_noticed() {
-        assert!(!scan("Subject: gr\u{fc}n\r\n\r\n".as_bytes(), 1000).is_ascii);
-        assert!(scan("Subject: x\r\n\r\ngr\u{fc}n".as_bytes(), 1000).is_ascii);
-    }
-
-    #[test]
-    fn fields_are_handed_out_whole() {
-        let section = b"A: 1\r\nno field\r\nB : 2\r\n\t3 \r\nC:\r\n\r\nD: body";
-        let read: Vec<_> = fields(section).map(|f| (f.name, f.unfolded())).collect();
-        assert_eq!(read, [("A", b"1".to_vec()), ("B", b"2\t3".to_vec()), ("C", Vec::new())]);
-        assert!(fields(b"no section: here\r\n").next().is_none());
-        assert_eq!(fields(b"Last: field").next().map(|f| f.value), Some(&b" field"[..]));
-    }
-
-    /// Content made of the pieces that matter to the scanner, in any order.
-    fn content() -> impl Strategy<Value = Vec<u8>> {
-        let piece = prop_oneof![
-            8 => prop::sample::select(vec![
-                "\r\n", "\n", "\r", " ", "\t", ":", "(", ")", ";", "by ", "from x by mail.contoso.com", "Received: ",
-                "received:by mail.contoso.com", "Message-ID: <1@x>", "Message-Id:", "Date: x", "From:a", "Subject: ",
-                "text", "\u{fc}",
-            ]).prop_map(|s| s.as_bytes().to_vec()),
-            1 => prop::collection::vec(any::<u8>(), 0..8),
-            1 => (1000_usize..3000).prop_map(|n| vec![b'a'; n]),
-        ];
-        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
-    }
-
-    proptest! {
-        #[test]
-        fn any_slicing_gives_the_same_header(
-            content in content(),
-            slices in prop::collection::vec(1_usize..40, 1..8),
-            size_max in 0_u64..200,
-        ) {
-            prop_assert_eq!(scan_in_slices(&content, size_max, &slices), scan(&content, size_max));
-        }
-
-        #[test]
-        fn scanner_and_reader_agree(content in content()) {
-            let header = scan(&content, 1000);
-            if let Some(length) = section_len(&content) {
-                prop_assert_eq!(header.size_bytes, length as u64);
-            }
-            if content.split(|b| *b == b'\n').all(|line| line.len() < LINE_KEPT_BYTES_MAX) && header.size_bytes > 0 {
-                let count = |name| fields(&content).filter(|f| f.is(name)).count();
-                prop_assert_eq!(header.received_count as usize, count("Received"));
-                prop_assert_eq!(header.has_message_id, count("Message-ID") > 0);
-                prop_assert_eq!(header.has_date, count("Date") > 0);
-                prop_assert_eq!(header.has_from, count("From") > 0);
-            }
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ pub mod report;
 pub mod trace;
 mod field;
 pub mod header;
+pub mod header_senders;
+pub mod address_list;
 pub mod envelope;
 pub mod status;
 pub mod xtext;
