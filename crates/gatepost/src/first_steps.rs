@@ -22,7 +22,8 @@ pub fn write(out: &mut dyn Write, config: &ConfigFile, created: &Created) -> io:
     };
     let listeners: Vec<_> = settings.listeners().iter().map(|listener| listener.address.to_string()).collect();
     let domain = settings.postmaster().domain().to_string();
-    let recipient = settings.mailboxes.first().map_or(settings.postmaster(), |mailbox| mailbox.address.clone());
+    let first = settings.directory.recipients().first();
+    let recipient = first.map_or(settings.postmaster(), |recipient| recipient.address.clone());
     writeln!(out, "There was no settings file, so Gatepost made a safe one:")?;
     writeln!(out, "  settings     {}", path.display())?;
     writeln!(out, "  data folder  {} (queue, mailboxes, certificate, passwords)", created.data_dir.display())?;

@@ -178,26 +178,25 @@ impl Mailbox {
     /// this to the receiving host; Exchange ignores case, and so do we.
     pub fn local_part_key(&self) -> String {
         let mut key = String::with_capacity(self.local_part.len());
-        match self.local_part.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-            Some(quoted) => {
-                let mut escaped = false;
-                for c in quoted.chars() {
-                    if c == '\\' && !escaped {
-                        escaped = true;
-                        continue;
-                    }
-                    escaped = false;
-                    key.extend(c.to_lowercase());
-                }
-            }
-            None => key.extend(self.local_part.chars().flat_map(char::to_lowercase)),
-        }
+        key.extend(self.local_part_key_chars());
         key
+    }
+
+    /// The characters of [`Mailbox::local_part_key`], for those who compare without keeping it.
+    pub fn local_part_key_chars(&self) -> impl Iterator<Item = char> {
+        let quoted = self.local_part.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+        let (text, is_quoted) = (quoted.unwrap_or(&self.local_part), quoted.is_some());
+        let mut escaped = false;
+        let meant = text.chars().filter(move |c| {
+            escaped = is_quoted && *c == '\\' && !escaped;
+            !escaped
+        });
+        meant.flat_map(char::to_lowercase)
     }
 
     /// Whether both name the same mailbox here: same domain, local parts equal by [`Mailbox::local_part_key`].
     pub fn is_same_mailbox(&self, other: &Mailbox) -> bool {
-        self.domain == other.domain && self.local_part_key() == other.local_part_key()
+        self.domain == other.domain && self.local_part_key_chars().eq(other.local_part_key_chars())
     }
 }
 

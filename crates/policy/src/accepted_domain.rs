@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use gatepost_mail::Domain;
+use gatepost_mail::{Domain, Mailbox};
 
 /// What an accepted domain means for its recipients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ pub struct AcceptedDomain {
     pub with_subdomains: bool,
     /// What it means for its recipients.
     pub kind: DomainKind,
+    /// Who gets the mail of recipients that are not here, in an authoritative domain.
+    pub catch_all_recipient: Option<Mailbox>,
     /// Where its name stands in the settings document, in bytes.
     pub span: Range<usize>,
 }

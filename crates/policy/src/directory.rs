@@ -1,98 +1,325 @@
-//! The recipients that live here (fact sheet section 4.2), and postmaster, who always does (RFC 5321 section 4.5.1).
+//! The recipients that are known here: mailboxes, contacts and distribution groups with all their addresses
+//! (fact sheet sections 4.1 and 4.2), and postmaster, who always is (RFC 5321 section 4.5.1).
 //!
-//! Takes an address, hands on the local mailbox that it belongs to. Knows nothing of files but a safe folder name.
+//! Takes an address, hands on the recipient that it belongs to and what mail to it leads to. A look-up allocates nothing.
+//! Knows nothing of files but a safe folder name.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 
 use gatepost_mail::{Domain, Mailbox};
+use hashbrown::HashTable;
 
 use crate::accepted_domain::AcceptedDomains;
+use crate::access_entry::Trustee;
+
+mod reach;
+
+use reach::Reach;
+pub use reach::{End, RECIPIENTS_MAX};
 
 /// Longest folder name of a mailbox, in bytes: a file name has at most 255, and tools like to append to it.
 pub const FOLDER_BYTES_MAX: usize = 240;
 
-/// One `[[mailbox]]`, or the built-in one of postmaster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LocalMailbox {
-    /// The address as declared.
+/// One `[[mailbox]]`, `[[contact]]` or `[[distribution_group]]`, or the built-in mailbox of postmaster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRecipient {
+    /// The primary address, as declared.
     pub address: Mailbox,
-    /// The name of its Maildir under `data_dir/mailboxes`: safe as one path component, unique per mailbox, at most
-    /// [`FOLDER_BYTES_MAX`] bytes.
-    pub folder: Box<str>,
+    /// How people see it.
+    pub display_name: Option<Box<str>>,
+    /// Its other addresses.
+    pub aliases: Vec<Mailbox>,
+    /// Whether only senders inside the organization may write to it.
+    pub require_sender_authentication: bool,
+    /// Who may write as it: users and groups of users.
+    pub send_as: Vec<Trustee>,
+    /// Who may write on its behalf: users and groups of users.
+    pub send_on_behalf: Vec<Trustee>,
+    /// What it is.
+    pub kind: RecipientKind,
     /// Where its address stands in the settings document, in bytes; empty for the built-in one.
     pub span: Range<usize>,
 }
 
-impl LocalMailbox {
-    /// A mailbox, unless its folder name would be longer than [`FOLDER_BYTES_MAX`].
-    pub fn new(address: Mailbox, span: Range<usize>) -> Option<LocalMailbox> {
-        let folder = folder_name(&key(&address));
-        (folder.len() <= FOLDER_BYTES_MAX).then(|| LocalMailbox { address, folder: folder.into(), span })
+impl KnownRecipient {
+    /// A recipient with nothing but an address.
+    pub fn new(address: Mailbox, kind: RecipientKind, span: Range<usize>) -> KnownRecipient {
+        KnownRecipient {
+            address,
+            display_name: None,
+            aliases: Vec::new(),
+            require_sender_authentication: false,
+            send_as: Vec::new(),
+            send_on_behalf: Vec::new(),
+            kind,
+            span,
+        }
+    }
+
+    /// All its addresses, the primary one first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Mailbox> {
+        std::iter::once(&self.address).chain(&self.aliases)
+    }
+
+    /// Its mailbox, if it has one here.
+    pub fn mailbox(&self) -> Option<&Arc<LocalMailbox>> {
+        match &self.kind {
+            RecipientKind::Mailbox(mailbox) => Some(mailbox),
+            RecipientKind::Contact { .. } | RecipientKind::Group { .. } => None,
+        }
     }
 }
 
-/// All local mailboxes, ready to be looked up.
+/// What a known recipient is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipientKind {
+    /// A mailbox here.
+    Mailbox(Arc<LocalMailbox>),
+    /// Somebody elsewhere.
+    Contact {
+        /// Where.
+        external_address: Mailbox,
+    },
+    /// A distribution group.
+    Group {
+        /// Addresses of recipients here or anywhere, as declared.
+        members: Vec<Mailbox>,
+    },
+}
+
+/// A mailbox of this server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalMailbox {
+    /// The primary address of its recipient.
+    pub address: Mailbox,
+    /// The name of its Maildir under `data_dir/mailboxes`: safe as one path component, unique per mailbox, at most
+    /// [`FOLDER_BYTES_MAX`] bytes.
+    pub folder: Box<str>,
+}
+
+impl LocalMailbox {
+    /// A mailbox, unless its folder name would be longer than [`FOLDER_BYTES_MAX`].
+    pub fn new(address: Mailbox) -> Option<LocalMailbox> {
+        let folder = folder_name(&format!("{}@{}", address.local_part_key(), address.domain()));
+        (folder.len() <= FOLDER_BYTES_MAX).then(|| LocalMailbox { address, folder: folder.into() })
+    }
+}
+
+/// Why an address belongs to a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FoundBy {
+    /// It is the primary address.
+    Address,
+    /// It is one of the aliases.
+    Alias,
+    /// It is that of postmaster, who has no recipient of that address.
+    Postmaster,
+    /// Nobody in its domain has it, and the domain has a recipient for such mail.
+    CatchAll,
+}
+
+/// The recipient of an address, with what mail to it leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// Who.
+    pub recipient: &'a Arc<KnownRecipient>,
+    /// Why.
+    pub by: FoundBy,
+    directory: &'a Directory,
+    place: u32,
+}
+
+impl<'a> Found<'a> {
+    /// Its number among the recipients of the directory: equal where the recipients are.
+    pub fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// How many recipients mail to it has at its end: 1 for a mailbox or a contact, for a group those of all its members,
+    /// each counted once. At most [`RECIPIENTS_MAX`] in settings that were accepted.
+    pub fn end_count(&self) -> usize {
+        self.directory.reach[self.place as usize].end_count
+    }
+
+    /// Itself or the nearest recipient behind it that senders outside the organization may not write to.
+    pub fn closed_by(&self) -> Option<&'a Arc<KnownRecipient>> {
+        let place = self.directory.reach[self.place as usize].closed_by?;
+        Some(&self.directory.recipients[place as usize])
+    }
+
+    /// Where mail to it ends: mailboxes here and addresses elsewhere, each once, members in the place of their group. The
+    /// second value says whether the way there leads through a group.
+    pub fn ends(&self) -> Vec<(End<'a>, bool)> {
+        self.directory.ends_of(self.place)
+    }
+}
+
+/// All known recipients, ready to be looked up.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    mailboxes: HashMap<Box<str>, Arc<LocalMailbox>>,
-    postmaster: Arc<LocalMailbox>,
+    /// As declared; behind them the built-in postmaster, if there is no other.
+    recipients: Vec<Arc<KnownRecipient>>,
+    declared: usize,
+    /// For each of `recipients`.
+    reach: Vec<Reach>,
+    /// Places of recipients, by each of their addresses.
+    places: HashTable<Address>,
+    hasher: RandomState,
+    postmaster: u32,
     server: Domain,
 }
 
+/// An address of a recipient.
+#[derive(Clone, Copy, Debug)]
+struct Address {
+    place: u32,
+    /// 0: the primary address, else the alias before this.
+    number: u32,
+}
+
 impl Directory {
-    /// Builds the table. Mail to postmaster at `server` or at an authoritative domain goes to `postmaster` if it is
-    /// given, else to a mailbox of its own in the folder `postmaster`.
+    /// Builds the table. Mail to postmaster at `server` or at an authoritative domain goes to the mailbox of `postmaster` if
+    /// there is one, else to a mailbox of its own in the folder `postmaster`. Of two recipients with the same address the
+    /// first counts; the settings reader refuses the second.
     pub fn new(
-        mailboxes: impl IntoIterator<Item = LocalMailbox>,
+        recipients: Vec<KnownRecipient>,
         server: Domain,
         postmaster: Option<&Mailbox>,
+        domains: &AcceptedDomains,
     ) -> Directory {
-        let mailboxes: HashMap<Box<str>, Arc<LocalMailbox>> =
-            mailboxes.into_iter().map(|mailbox| (key(&mailbox.address).into_boxed_str(), Arc::new(mailbox))).collect();
-        let postmaster = postmaster.and_then(|address| mailboxes.get(key(address).as_str())).cloned();
-        let postmaster = postmaster.unwrap_or_else(|| {
-            let address = Mailbox::new("postmaster", server.clone()).expect("postmaster is a legal local part");
-            Arc::new(LocalMailbox { address, folder: "postmaster".into(), span: 0..0 })
-        });
-        Directory { mailboxes, postmaster, server }
+        let recipients: Vec<_> = recipients.into_iter().map(Arc::new).collect();
+        let mut directory = Directory {
+            declared: recipients.len(),
+            recipients,
+            reach: Vec::new(),
+            places: HashTable::new(),
+            hasher: RandomState::new(),
+            postmaster: 0,
+            server,
+        };
+        for place in 0..directory.recipients.len() {
+            directory.insert(place as u32);
+        }
+        let declared = postmaster.and_then(|address| directory.place_of(address));
+        let declared = declared.filter(|address| directory.recipients[address.place as usize].mailbox().is_some());
+        directory.postmaster = match declared {
+            Some(Address { place, .. }) => place,
+            None => {
+                let address = Mailbox::new("postmaster", directory.server.clone()).expect("a legal local part");
+                let mailbox = Arc::new(LocalMailbox { address: address.clone(), folder: "postmaster".into() });
+                let built_in = KnownRecipient::new(address, RecipientKind::Mailbox(mailbox), 0..0);
+                directory.recipients.push(Arc::new(built_in));
+                directory.declared as u32
+            }
+        };
+        directory.reach = reach::of_all(&directory, domains);
+        directory
     }
 
-    /// The declared mailbox of this address, in any case of its local part.
-    pub fn find(&self, address: &Mailbox) -> Option<&Arc<LocalMailbox>> {
-        self.mailboxes.get(key(address).as_str())
+    /// The same with one recipient more.
+    pub fn with(&self, recipient: KnownRecipient, domains: &AcceptedDomains) -> Directory {
+        let postmaster = self.postmaster().address.clone();
+        let declared = self.recipients().iter().map(|recipient| (**recipient).clone());
+        Directory::new(declared.chain([recipient]).collect(), self.server.clone(), Some(&postmaster), domains)
     }
 
-    /// Where mail to this address is delivered locally: its declared mailbox, or postmaster's if it is
-    /// [`Directory::is_postmaster`].
-    pub fn resolve(&self, address: &Mailbox, domains: &AcceptedDomains) -> Option<&Arc<LocalMailbox>> {
-        self.find(address).or_else(|| self.is_postmaster(address, domains).then_some(&self.postmaster))
+    /// The declared recipient that has this address as its primary one or as an alias, in any case of its local part.
+    pub fn find(&self, address: &Mailbox) -> Option<&Arc<KnownRecipient>> {
+        self.place_of(address).map(|found| &self.recipients[found.place as usize])
+    }
+
+    /// Who gets mail to this address, if that is somebody known here: the declared recipient, else postmaster if it is
+    /// [`Directory::is_postmaster`], else the catch-all recipient of its domain.
+    pub fn resolve(&self, address: &Mailbox, domains: &AcceptedDomains) -> Option<Found<'_>> {
+        if let Some(Address { place, number }) = self.place_of(address) {
+            return Some(self.found(place, if number == 0 { FoundBy::Address } else { FoundBy::Alias }));
+        }
+        if self.is_postmaster(address, domains) {
+            return Some(self.found(self.postmaster, FoundBy::Postmaster));
+        }
+        let catch_all = domains.find(address.domain())?.catch_all_recipient.as_ref()?;
+        Some(self.found(self.place_of(catch_all)?.place, FoundBy::CatchAll))
+    }
+
+    /// How people see the recipient of this address.
+    pub fn display_name(&self, address: &Mailbox) -> Option<&str> {
+        self.find(address)?.display_name.as_deref()
     }
 
     /// Whether this address is that of our postmaster: at the server's own name or at an authoritative domain.
     pub fn is_postmaster(&self, address: &Mailbox, domains: &AcceptedDomains) -> bool {
-        address.local_part_key() == "postmaster"
+        address.local_part_key_chars().eq("postmaster".chars())
             && (*address.domain() == self.server || domains.is_authoritative(address.domain()))
     }
 
-    /// The mailbox that mail to postmaster goes to where postmaster has none of its own.
-    pub fn postmaster(&self) -> &Arc<LocalMailbox> {
-        &self.postmaster
+    /// The recipient that mail to postmaster goes to where postmaster has none of its own; it has a mailbox.
+    pub fn postmaster(&self) -> &Arc<KnownRecipient> {
+        &self.recipients[self.postmaster as usize]
     }
 
-    /// Every local mailbox, in no particular order, without the built-in one of postmaster.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<LocalMailbox>> {
-        self.mailboxes.values()
+    /// The declared recipients: mailboxes, contacts, groups, each in the order of the document.
+    pub fn recipients(&self) -> &[Arc<KnownRecipient>] {
+        &self.recipients[..self.declared]
+    }
+
+    /// The declared recipients with what lies behind them, in the same order.
+    pub fn iter(&self) -> impl Iterator<Item = Found<'_>> {
+        (0..self.declared as u32).map(|place| self.found(place, FoundBy::Address))
+    }
+
+    fn found(&self, place: u32, by: FoundBy) -> Found<'_> {
+        Found { recipient: &self.recipients[place as usize], by, directory: self, place }
+    }
+
+    fn insert(&mut self, place: u32) {
+        let recipient = self.recipients[place as usize].clone();
+        for (number, address) in (0..).zip(recipient.addresses()) {
+            if self.place_of(address).is_none() {
+                let (hash, slot) = (self.hash(address), Address { place, number });
+                let Directory { places, recipients, hasher, .. } = self;
+                places.insert_unique(hash, slot, |slot| hash_of(hasher, address_at(recipients, *slot)));
+            }
+        }
+    }
+
+    fn place_of(&self, address: &Mailbox) -> Option<Address> {
+        let is_same = |slot: &Address| address_at(&self.recipients, *slot).is_same_mailbox(address);
+        self.places.find(self.hash(address), is_same).copied()
+    }
+
+    fn hash(&self, address: &Mailbox) -> u64 {
+        hash_of(&self.hasher, address)
     }
 }
 
-/// Mailboxes are equal where these texts are.
-fn key(address: &Mailbox) -> String {
-    let mut key = address.local_part_key();
-    key.push('@');
-    key.push_str(address.domain().as_str());
-    key
+fn address_at(recipients: &[Arc<KnownRecipient>], slot: Address) -> &Mailbox {
+    let recipient = &recipients[slot.place as usize];
+    match slot.number.checked_sub(1) {
+        None => &recipient.address,
+        Some(alias) => &recipient.aliases[alias as usize],
+    }
+}
+
+/// Equal for addresses of the same mailbox. The local part is lowered on its way into the hash.
+fn hash_of(hasher: &RandomState, address: &Mailbox) -> u64 {
+    const PIECE_BYTES: usize = 64;
+    let mut hasher = hasher.build_hasher();
+    let mut piece = [0; PIECE_BYTES];
+    let mut filled = 0;
+    for c in address.local_part_key_chars() {
+        // A character has at most four bytes.
+        if filled + 4 > PIECE_BYTES {
+            hasher.write(&piece[..filled]);
+            filled = 0;
+        }
+        filled += c.encode_utf8(&mut piece[filled..]).len();
+    }
+    hasher.write(&piece[..filled]);
+    hasher.write_u8(b'@');
+    hasher.write(address.domain().as_str().as_bytes());
+    hasher.finish()
 }
 
 /// Percent-encodes everything that is not plainly safe in a file name; injective, since `%` is encoded too. It always

@@ -39,6 +39,12 @@ pub enum Refusal {
     /// The recipient's domain is ours and the recipient is not in it.
     #[error("no such recipient in an authoritative domain")]
     RecipientNotFound,
+    /// Only senders inside the organization may write to the recipient, or to one behind it.
+    #[error("recipient requires an authenticated sender")]
+    SenderNotAuthenticated,
+    /// What was a mailbox when the message was accepted is a group or a contact now.
+    #[error("recipient became a group or a contact while the message waited")]
+    RecipientReplaced,
     /// The recipient's top-level domain is reserved, and the connector takes none such.
     #[error("recipient domain is reserved: top level")]
     ReservedTopLevelDomain,
@@ -111,6 +117,14 @@ impl Refusal {
                 550,
                 (5, 1, 10),
                 "RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+            ),
+            Refusal::SenderNotAuthenticated => {
+                Reply::new(550, (5, 7, 1), "RESOLVER.RST.AuthRequired; authentication required")
+            }
+            Refusal::RecipientReplaced => Reply::new(
+                550,
+                (5, 1, 6),
+                "The recipient has become a group or a contact since the message was sent; send it again",
             ),
             Refusal::ReservedTopLevelDomain => Reply::new(550, (5, 1, 4), "Recipient address reserved by RFC 2606"),
             Refusal::ReservedSecondLevelDomain => Reply::new(550, (5, 1, 5), "Recipient address reserved by RFC 2606"),

@@ -47,14 +47,17 @@ pub fn reach(rights: Rights) -> Reach {
     if rights.contains(Right::AcceptAnyRecipient) { Reach::AnyRecipient } else { Reach::AcceptedDomains }
 }
 
-/// Decides whether the recipient is accepted. A recipient in an authoritative domain must exist, whatever the rights.
+/// Decides whether the recipient is accepted. A recipient in an authoritative domain must exist, whatever
+/// the rights, unless the domain has a recipient for the mail of those that do not.
 pub fn decide<'a>(question: &Question<'a>) -> Result<Reason<'a>, Refusal> {
     let Question { rights, forward_path, settings } = *question;
     if settings.directory.is_postmaster(forward_path, &settings.domains) {
         return Ok(Reason::Postmaster);
     }
     if let Some(accepted) = settings.domains.find(forward_path.domain()) {
-        let known = accepted.kind != DomainKind::Authoritative || settings.directory.find(forward_path).is_some();
+        let known = accepted.kind != DomainKind::Authoritative
+            || accepted.catch_all_recipient.is_some()
+            || settings.directory.find(forward_path).is_some();
         return if known { Ok(Reason::AcceptedDomain(accepted)) } else { Err(Refusal::RecipientNotFound) };
     }
     match reach(rights) {

@@ -68,8 +68,13 @@ impl fmt::Display for NextHop {
 /// Selects the route of one recipient of a message of `message_bytes`. Among the enabled send connectors that take a
 /// message of that size: most specific address space, then lowest cost, then lowest name.
 pub fn select(settings: &Settings, recipient: &Mailbox, message_bytes: u64) -> Route {
-    if let Some(mailbox) = settings.directory.resolve(recipient, &settings.domains) {
-        return Route::Local { mailbox: mailbox.clone() };
+    if let Some(found) = settings.directory.resolve(recipient, &settings.domains) {
+        return match found.recipient.mailbox() {
+            Some(mailbox) => Route::Local { mailbox: mailbox.clone() },
+            // Groups and contacts are replaced by those behind them when a message is accepted. This message is older than
+            // they are, and its envelope cannot change any more.
+            None => Route::Failed(Refusal::RecipientReplaced.reply()),
+        };
     }
     if settings.domains.find(recipient.domain()).is_some_and(|accepted| accepted.kind == DomainKind::Authoritative) {
         return Route::Failed(Refusal::RecipientNotFound.reply());

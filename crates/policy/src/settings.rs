@@ -13,12 +13,13 @@ use std::sync::Arc;
 use gatepost_mail::{Domain, ForwardPath, Mailbox};
 
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains};
-use crate::directory::{Directory, LocalMailbox};
+use crate::directory::Directory;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::retry::Schedule;
 use crate::send_connector::{AddressSpaces, SendConnector};
 
 mod document;
+mod recipients;
 mod check;
 mod send_connectors;
 mod receive_connectors;
@@ -145,8 +146,6 @@ pub struct Settings {
     pub dns: DnsSettings,
     /// `[[accepted_domain]]`, as declared; [`Settings::domains`] looks them up.
     pub accepted_domains: Vec<AcceptedDomain>,
-    /// `[[mailbox]]`, as declared; [`Settings::directory`] looks them up.
-    pub mailboxes: Vec<LocalMailbox>,
     /// `[[user]]`; [`Settings::find_user`] looks them up.
     pub users: Vec<Arc<User>>,
     /// `[[receive_connector]]`, enabled or not; [`Settings::select`] selects one.
@@ -155,7 +154,7 @@ pub struct Settings {
     pub send_connectors: Vec<Arc<SendConnector>>,
     /// Accepted domains by name.
     pub domains: AcceptedDomains,
-    /// Local mailboxes by address.
+    /// `[[mailbox]]`, `[[contact]]` and `[[distribution_group]]`, by address.
     pub directory: Directory,
     /// Receive connectors by local and remote address.
     pub selector: Selector,
@@ -207,7 +206,7 @@ impl Settings {
 
     /// Whether mail to this address is delivered into a mailbox here.
     pub fn is_local_mailbox(&self, address: &Mailbox) -> bool {
-        self.directory.resolve(address, &self.domains).is_some()
+        self.directory.resolve(address, &self.domains).is_some_and(|found| found.recipient.mailbox().is_some())
     }
 
     fn default_postmaster(&self) -> Mailbox {

@@ -95,6 +95,6 @@ pub async fn apply(
 fn routes_alike(old: &Settings, new: &Settings) -> bool {
     old.send_connectors == new.send_connectors
         && old.accepted_domains == new.accepted_domains
-        && old.mailboxes == new.mailboxes
+        && old.directory.recipients() == new.directory.recipients()
         && old.server == new.server
 }

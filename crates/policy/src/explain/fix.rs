@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use gatepost_mail::{Domain, Mailbox, ReversePath};
+use gatepost_mail::{Mailbox, ReversePath};
 
 use super::dialogue::{Dialogue, Obstacle, Question, missing_right, play};
 use crate::audit::{self, Whom};
-use crate::directory::{Directory, LocalMailbox};
+use crate::directory::{KnownRecipient, LocalMailbox, RecipientKind};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::permission::{Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee};
 use crate::public_address::is_public;
@@ -335,12 +335,10 @@ impl Trial<'_> {
 
     fn declared(&self) -> Option<Fix> {
         let address = self.settings.recipient(self.question.forward_path);
-        let declared = LocalMailbox::new(address.clone(), 0..0)?;
+        let mailbox = RecipientKind::Mailbox(Arc::new(LocalMailbox::new(address.clone())?));
+        let declared = KnownRecipient::new(address.clone(), mailbox, 0..0);
         let mut changed = self.settings.clone();
-        changed.mailboxes.push(declared);
-        let server: Domain = changed.server.name.clone();
-        let postmaster = changed.directory.postmaster().address.clone();
-        changed.directory = Directory::new(changed.mailboxes.iter().cloned(), server, Some(&postmaster));
+        changed.directory = changed.directory.with(declared, &changed.domains);
         self.if_it_passes(Change::AddMailbox(address), &changed)
     }
 

@@ -178,7 +178,8 @@ fn check(fields: &mut Fields<'_, '_, '_>, trustee: &Trustee, access: Access, rig
     }
 }
 
-fn trustee(name: &str, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {
+/// Whom a name in the settings means: a well-known trustee, a user or a group of users.
+pub(super) fn trustee(name: &str, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {
     if let Some(trustee) = Trustee::parse_well_known(name) {
         return Ok(trustee);
     }

@@ -8,17 +8,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::User;
 use super::reader::Collector;
-use super::{User, address_key};
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::Right;
-use crate::directory::LocalMailbox;
 use crate::permission;
 use crate::receive_connector::{ReceiveConnector, RemoteRange, wildcard_of};
 use crate::send_connector::{AddressSpaces, SendConnector};
 
 /// Notes each of `named` whose key was there before.
-fn unique(collector: &mut Collector<'_>, noun: &str, named: impl Iterator<Item = (String, Range<usize>)>) {
+pub(super) fn unique(collector: &mut Collector<'_>, noun: &str, named: impl Iterator<Item = (String, Range<usize>)>) {
     let mut seen: HashMap<String, Range<usize>> = HashMap::new();
     // An empty key is one that could not be read, which is noted already.
     for (key, span) in named.filter(|(key, _)| !key.is_empty()) {
@@ -45,32 +44,6 @@ pub(super) fn accepted_domains(collector: &mut Collector<'_>, accepted: &[Accept
         "accepted domains",
         accepted.iter().map(|accepted| (accepted.to_string(), accepted.span.clone())),
     );
-}
-
-/// `domains` is `None` where not all of them could be read.
-pub(super) fn mailboxes(collector: &mut Collector<'_>, mailboxes: &[LocalMailbox], domains: Option<&AcceptedDomains>) {
-    unique(
-        collector,
-        "mailboxes",
-        mailboxes.iter().map(|mailbox| (address_key(&mailbox.address), mailbox.span.clone())),
-    );
-    let Some(domains) = domains else { return };
-    for mailbox in mailboxes {
-        let domain = mailbox.address.domain();
-        match domains.find(domain).map(|accepted| accepted.kind) {
-            Some(DomainKind::Authoritative | DomainKind::InternalRelay) => {}
-            Some(DomainKind::ExternalRelay) => collector.error(
-                mailbox.span.clone(),
-                format!("{domain} is an ExternalRelay domain: all its mail is passed on"),
-                "make the domain Authoritative or InternalRelay, or remove the mailbox",
-            ),
-            None => collector.error(
-                mailbox.span.clone(),
-                format!("{domain} is no accepted domain, so nothing would reach this mailbox"),
-                format!("declare [[accepted_domain]] with name = \"{domain}\""),
-            ),
-        }
-    }
 }
 
 /// `domains` is `None` where not all of them could be read.

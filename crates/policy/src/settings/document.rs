@@ -13,11 +13,11 @@ use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
-    User, address_key, receive_connectors, send_connectors, syntax, values,
+    User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
 };
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::{Trustee, UserGroup};
-use crate::directory::{Directory, FOLDER_BYTES_MAX, LocalMailbox};
+use crate::directory::Directory;
 use crate::receive_connector::Selector;
 use crate::retry::Schedule;
 use crate::send_connector::AddressSpaces;
@@ -66,11 +66,12 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let tls_table = fields.table("tls");
     let transport_table = fields.table("transport");
     let domain_tables = fields.tables("accepted_domain");
-    let mailbox_tables = fields.tables("mailbox");
+    let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
     let user_tables = fields.tables("user");
     let receive_tables = fields.tables("receive_connector");
     let send_tables = fields.tables("send_connector");
-    let sound = whole && !["accepted_domain", "mailbox", "user"].iter().any(|key| fields.is_bad(key));
+    let keys = ["accepted_domain", "mailbox", "contact", "distribution_group", "user"];
+    let sound = whole && !keys.iter().any(|key| fields.is_bad(key));
     fields.finish(&[]);
 
     let (server, postmaster) = read_server(collector, server_table, defaults);
@@ -78,15 +79,11 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let (transport, retry, dns) = read_transport(collector, transport_table);
 
     let declared = domain_tables.len();
-    let accepted_domains: Vec<AcceptedDomain> =
-        domain_tables.into_iter().filter_map(|(table, span)| read_accepted_domain(collector, table, span)).collect();
+    let (accepted_domains, catch_all_spans): (Vec<AcceptedDomain>, Vec<Range<usize>>) =
+        domain_tables.into_iter().filter_map(|(table, span)| read_accepted_domain(collector, table, span)).unzip();
     let domains_sound = sound && accepted_domains.len() == declared;
     let domains = AcceptedDomains::new(accepted_domains.clone());
     check::accepted_domains(collector, &accepted_domains);
-
-    let mailboxes: Vec<LocalMailbox> =
-        mailbox_tables.into_iter().filter_map(|(table, span)| read_mailbox(collector, table, span)).collect();
-    check::mailboxes(collector, &mailboxes, domains_sound.then_some(&domains));
 
     let declared = user_tables.len();
     let users: Vec<Arc<User>> =
@@ -104,6 +101,8 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         users: users_sound.then_some(&names),
         groups: &groups,
     };
+    let (declared, recipients_sound) = recipients::read(collector, recipient_tables, &surroundings);
+    recipients::check(collector, &declared, domains_sound.then_some(&domains));
     let receive_connectors: Vec<_> = receive_tables
         .into_iter()
         .map(|(table, span)| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
@@ -120,14 +119,16 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         check::way_out(collector, &receive_connectors, &send_connectors);
     }
 
-    let directory = Directory::new(
-        mailboxes.iter().cloned(),
-        server.name.clone(),
-        postmaster.as_ref().map(|(postmaster, _)| postmaster),
-    );
+    let (declared, ways): (Vec<_>, Vec<_>) = declared.into_iter().map(recipients::Declared::into_parts).unzip();
+    let postmaster_address = postmaster.as_ref().map(|(address, _)| address);
+    let directory = Directory::new(declared, server.name.clone(), postmaster_address, &domains);
+    if domains_sound && recipients_sound {
+        recipients::check_ways(collector, &ways, &directory, &domains);
+        recipients::check_catch_all(collector, &accepted_domains, &catch_all_spans, &directory);
+    }
     if let Some((postmaster, span)) = postmaster
         && sound
-        && directory.find(&postmaster).is_none()
+        && directory.find(&postmaster).is_none_or(|recipient| recipient.mailbox().is_none())
     {
         collector.error(
             span,
@@ -143,7 +144,6 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         retry,
         dns,
         accepted_domains,
-        mailboxes,
         users,
         selector: Selector::new(&receive_connectors),
         receive_connectors,
@@ -303,7 +303,7 @@ fn read_accepted_domain<'t>(
     collector: &mut Collector<'t>,
     table: &DeTable<'t>,
     span: Range<usize>,
-) -> Option<AcceptedDomain> {
+) -> Option<(AcceptedDomain, Range<usize>)> {
     let mut fields = Fields::new(collector, "[[accepted_domain]]", table, span);
     let name = fields.required("name", "write name = \"contoso.com\"", values::domain_with_subdomains);
     let kind = fields.optional("domain_type", values::choice(DOMAIN_KINDS)).unwrap_or_default();
@@ -315,10 +315,18 @@ fn read_accepted_domain<'t>(
             "write name = \"contoso.com\"",
         );
     }
+    let catch_all_recipient = fields.optional("catch_all_recipient", values::mailbox);
+    let catch_all_span = fields.span_of("catch_all_recipient");
+    if catch_all_recipient.is_some() && kind.is_some_and(|kind| kind != DomainKind::Authoritative) {
+        fields.error_at(
+            "catch_all_recipient",
+            "`catch_all_recipient`: what is not here of a relay domain is passed on",
+            "remove it, or make the domain Authoritative",
+        );
+    }
     let span = fields.span_of("name");
     fields.finish(&[
         "address_book_enabled",
-        "catch_all_recipient",
         "default",
         "make_default",
         "match_sub_domains",
@@ -326,23 +334,7 @@ fn read_accepted_domain<'t>(
         "recipient_verification",
     ]);
     let (domain, with_subdomains) = name?;
-    Some(AcceptedDomain { domain, with_subdomains, kind: kind?, span })
-}
-
-fn read_mailbox<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<LocalMailbox> {
-    let mut fields = Fields::new(collector, "[[mailbox]]", table, span);
-    let span = fields.span_of("address");
-    let mailbox = fields.required("address", "write address = \"bob@contoso.com\"", |value| {
-        let address = values::mailbox(value)?;
-        LocalMailbox::new(address, span.clone()).ok_or_else(|| {
-            Wrong::new(
-                "the address is too long for the name of a folder",
-                format!("keep it below {FOLDER_BYTES_MAX} bytes"),
-            )
-        })
-    });
-    fields.finish(&["display_name", "name", "aliases", "catch_all"]);
-    mailbox
+    Some((AcceptedDomain { domain, with_subdomains, kind: kind?, catch_all_recipient, span }, catch_all_span))
 }
 
 fn read_user<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<User> {

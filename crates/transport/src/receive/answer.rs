@@ -141,7 +141,7 @@ impl Visit {
         if let Err(refusal) = decided {
             return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal);
         }
-        self.transaction = Some(Transaction { mail, recipients: Vec::new(), folders: HashSet::new(), incoming: None });
+        self.transaction = Some(Transaction { mail, recipients: Vec::new(), known: HashSet::new(), incoming: None });
         Answer::Accept
     }
 
@@ -177,8 +177,8 @@ impl Visit {
         }
         // A mailbox here gets one copy, however often and by whichever of its names it was asked for: otherwise a single
         // message could fill the disk.
-        if let Some(local) = settings.directory.resolve(&mailbox, &settings.domains)
-            && !transaction.folders.insert(local.folder.clone())
+        if let Some(found) = settings.directory.resolve(&mailbox, &settings.domains)
+            && !transaction.known.insert(found.place())
         {
             return Answer::Accept;
         }

@@ -48,8 +48,8 @@ pub struct Transaction {
     pub mail: MailCommand,
     /// Whom RCPT was accepted for.
     pub recipients: Vec<Recipient>,
-    /// The folders of those that have their mailbox here.
-    pub folders: HashSet<Box<str>>,
+    /// Those of them that the directory knows, by their places in it.
+    pub known: HashSet<u32>,
     /// The content, once it has begun.
     pub incoming: Option<Incoming>,
 }

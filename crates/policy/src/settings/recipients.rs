@@ -1,0 +1,302 @@
+//! Reads `[[mailbox]]`, `[[contact]]` and `[[distribution_group]]`, and checks what recipients say about each other and
+//! about the domains that they are in (fact sheet sections 4.1 and 4.2).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use gatepost_mail::Mailbox;
+use toml::de::{DeTable, DeValue};
+
+use super::access_entries::trustee;
+use super::check::unique;
+use super::reader::{Collector, Fields, Wrong, shown};
+use super::receive_connectors::Surroundings;
+use super::{address_key, values};
+use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
+use crate::access_entry::Trustee;
+use crate::directory::{Directory, FOLDER_BYTES_MAX, KnownRecipient, LocalMailbox, RECIPIENTS_MAX, RecipientKind};
+
+/// Longest display name, in characters (Exchange's bound for DisplayName).
+const DISPLAY_NAME_CHARS_MAX: usize = 256;
+
+/// Exchange's properties of recipients that have no effect here yet.
+const PLANNED: &[&str] = &[
+    "accept_messages_only_from",
+    "deliver_to_mailbox_and_forward",
+    "forwarding_address",
+    "forwarding_smtp_address",
+    "max_receive_size",
+    "max_send_size",
+    "moderated_by",
+    "moderation_enabled",
+    "name",
+    "recipient_limits",
+    "reject_messages_from",
+    "report_to_manager_enabled",
+    "report_to_originator_enabled",
+];
+
+/// A recipient with the places of what it names.
+pub(super) struct Declared {
+    pub recipient: KnownRecipient,
+    /// In the order of its aliases.
+    aliases: Vec<Range<usize>>,
+    /// In the order of a group's members; that of a contact's external address.
+    targets: Vec<Range<usize>>,
+}
+
+type Tables<'d, 't> = Vec<(&'d DeTable<'t>, Range<usize>)>;
+
+/// Reads all recipients: mailboxes, contacts, groups. The second value says whether each could be read whole.
+pub(super) fn read<'t>(
+    collector: &mut Collector<'t>,
+    [mailboxes, contacts, groups]: [Tables<'_, 't>; 3],
+    surroundings: &Surroundings<'_>,
+) -> (Vec<Declared>, bool) {
+    let tables = mailboxes.len() + contacts.len() + groups.len();
+    let mut declared = Vec::with_capacity(tables);
+    let mut sound = true;
+    for (header, tables) in [("[[mailbox]]", mailboxes), ("[[contact]]", contacts), ("[[distribution_group]]", groups)]
+    {
+        for (table, span) in tables {
+            let mut fields = Fields::new(collector, header, table, span);
+            let read = read_one(&mut fields, header, surroundings);
+            sound &= read.is_some() && !KEYS.iter().any(|key| fields.is_bad(key));
+            fields.finish(PLANNED);
+            declared.extend(read);
+        }
+    }
+    (declared, sound)
+}
+
+/// What others than the recipient itself refer to.
+const KEYS: [&str; 4] = ["address", "aliases", "external_address", "members"];
+
+fn read_one(
+    fields: &mut Fields<'_, '_, '_>,
+    header: &'static str,
+    surroundings: &Surroundings<'_>,
+) -> Option<Declared> {
+    let address = fields.required("address", "write address = \"bob@contoso.com\"", values::mailbox);
+    let (kind, targets) = match header {
+        "[[contact]]" => {
+            let external = fields.required(
+                "external_address",
+                "write where its mail goes: external_address = \"bob@example.net\"",
+                values::mailbox,
+            );
+            let span = fields.span_of("external_address");
+            (external.map(|external_address| RecipientKind::Contact { external_address }), vec![span])
+        }
+        "[[distribution_group]]" => {
+            let members = fields.required_list(
+                "members",
+                "write who gets its mail: members = [\"bob@contoso.com\"]; without members its mail would vanish",
+                |value, _| values::mailbox(value),
+            );
+            let (members, spans) = members.into_iter().unzip();
+            (Some(RecipientKind::Group { members }), spans)
+        }
+        _ => (address.as_ref().and_then(|address| mailbox_of(fields, address)), Vec::new()),
+    };
+    if header == "[[mailbox]]" && fields.value("catch_all").is_some() {
+        fields.error_at(
+            "catch_all",
+            "`catch_all`: a domain says who gets the mail of its unknown recipients",
+            "write catch_all_recipient = \"bob@contoso.com\" in its [[accepted_domain]]",
+        );
+    }
+    for key in ["email_addresses", "proxy_addresses"] {
+        if fields.value(key).is_some() {
+            let message = format!("`{key}`: other addresses are written as `aliases`");
+            fields.error_at(key, message, "write aliases = [\"robert@contoso.com\"]");
+        }
+    }
+    let display_name = fields.optional("display_name", display_name);
+    let aliases = fields.list("aliases", |value, _| values::mailbox(value)).unwrap_or_default();
+    // Exchange's default: groups are closed to senders outside, others are open.
+    let is_group = header == "[[distribution_group]]";
+    let require_sender_authentication =
+        fields.optional("require_sender_authentication", values::boolean).unwrap_or(is_group);
+    let mut users = |key| {
+        let users = fields.list(key, |value, _| user(value, surroundings)).unwrap_or_default();
+        users.into_iter().map(|(user, _)| user).collect()
+    };
+    let (send_as, send_on_behalf) = (users("send_as"), users("grant_send_on_behalf_to"));
+    let span = fields.span_of("address");
+    let (aliases, alias_spans) = aliases.into_iter().unzip();
+    let recipient = KnownRecipient {
+        display_name,
+        aliases,
+        require_sender_authentication,
+        send_as,
+        send_on_behalf,
+        ..KnownRecipient::new(address?, kind?, span)
+    };
+    Some(Declared { recipient, aliases: alias_spans, targets })
+}
+
+fn mailbox_of(fields: &mut Fields<'_, '_, '_>, address: &Mailbox) -> Option<RecipientKind> {
+    let mailbox = LocalMailbox::new(address.clone());
+    if mailbox.is_none() {
+        fields.error_at(
+            "address",
+            "`address`: the address is too long for the name of a folder",
+            format!("keep it below {FOLDER_BYTES_MAX} bytes"),
+        );
+    }
+    mailbox.map(|mailbox| RecipientKind::Mailbox(Arc::new(mailbox)))
+}
+
+fn display_name(value: &DeValue<'_>) -> Result<Box<str>, Wrong> {
+    let text = values::string(value)?;
+    let fits = !text.is_empty() && text.chars().nth(DISPLAY_NAME_CHARS_MAX).is_none();
+    if fits && text.trim() == text && !text.contains(char::is_control) {
+        return Ok(text.into());
+    }
+    Err(Wrong::new(
+        format!("`{}` is no display name", shown(text)),
+        format!(
+            "write 1 to {DISPLAY_NAME_CHARS_MAX} characters, without control characters and without spaces at the ends"
+        ),
+    ))
+}
+
+/// A user or a group of users.
+fn user(value: &DeValue<'_>, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {
+    let name = values::string(value)?;
+    if Trustee::parse_well_known(name).is_some() {
+        return Err(Wrong::new(
+            format!("`{}` is no user: it logs on with no name", shown(name)),
+            "write the names of users; to let others write as anybody, grant ms-Exch-SMTP-Accept-Any-Sender",
+        ));
+    }
+    trustee(name, surroundings)
+}
+
+/// What can be said of the recipients by themselves; `domains` is `None` where not all of them could be read.
+pub(super) fn check(collector: &mut Collector<'_>, declared: &[Declared], domains: Option<&AcceptedDomains>) {
+    unique(collector, "recipients with the address", declared.iter().flat_map(addresses));
+    for Declared { recipient, targets, .. } in declared {
+        if let RecipientKind::Contact { external_address } = &recipient.kind
+            && recipient.addresses().any(|own| own.is_same_mailbox(external_address))
+        {
+            collector.error(
+                targets[0].clone(),
+                format!("`external_address`: {external_address} is the contact itself"),
+                "write the address that its mail is sent on to",
+            );
+        }
+    }
+    let Some(domains) = domains else { return };
+    for declared in declared {
+        for (address, (_, span)) in declared.recipient.addresses().zip(addresses(declared)) {
+            let domain = address.domain();
+            match domains.find(domain).map(|accepted| accepted.kind) {
+                Some(DomainKind::Authoritative | DomainKind::InternalRelay) => {}
+                Some(DomainKind::ExternalRelay) => collector.error(
+                    span,
+                    format!("{domain} is an ExternalRelay domain: all its mail is passed on"),
+                    "make the domain Authoritative or InternalRelay, or remove the recipient",
+                ),
+                None => collector.error(
+                    span,
+                    format!("{domain} is no accepted domain, so nothing would reach {address}"),
+                    format!("declare [[accepted_domain]] with name = \"{domain}\""),
+                ),
+            }
+        }
+    }
+}
+
+/// Each address as it is compared, with its place; the primary one first.
+fn addresses(declared: &Declared) -> impl Iterator<Item = (String, Range<usize>)> {
+    let spans = std::iter::once(&declared.recipient.span).chain(&declared.aliases);
+    declared.recipient.addresses().map(address_key).zip(spans.cloned())
+}
+
+/// What can be said only of all of them together: members that nobody has, groups that lead nowhere or to too many, and
+/// groups that are open to the world around somebody who is not.
+pub(super) fn check_ways(
+    collector: &mut Collector<'_>,
+    places: &[Vec<Range<usize>>],
+    directory: &Directory,
+    domains: &AcceptedDomains,
+) {
+    for (found, spans) in directory.iter().zip(places) {
+        let recipient = &found.recipient;
+        let (key, targets) = match &recipient.kind {
+            RecipientKind::Mailbox(_) => continue,
+            RecipientKind::Contact { external_address } => ("external_address", std::slice::from_ref(external_address)),
+            RecipientKind::Group { members } => ("members", &members[..]),
+        };
+        let mut is_whole = true;
+        for (target, span) in targets.iter().zip(spans) {
+            let is_known = directory.find(target).is_some() || directory.is_postmaster(target, domains);
+            if !is_known && domains.is_authoritative(target.domain()) {
+                is_whole = false;
+                collector.error(
+                    span.clone(),
+                    format!("`{key}`: {target} is nobody, and all recipients of {} are declared here", target.domain()),
+                    "declare it in [[mailbox]], [[contact]] or [[distribution_group]], or correct the address",
+                );
+            }
+        }
+        let end_count = found.end_count();
+        if end_count == 0 && is_whole {
+            collector.error(
+                recipient.span.clone(),
+                format!("{} leads only to itself: its mail would go round and vanish", recipient.address),
+                format!("write an address in its `{key}` that leads to a mailbox or out"),
+            );
+        }
+        if end_count > RECIPIENTS_MAX {
+            collector.error(
+                recipient.span.clone(),
+                format!("{} has more than {RECIPIENTS_MAX} recipients with all its members", recipient.address),
+                "divide it into several groups",
+            );
+        }
+        if let Some(closed) = found.closed_by()
+            && !recipient.require_sender_authentication
+        {
+            collector.warning(
+                recipient.span.clone(),
+                format!(
+                    "senders outside may write to {}, but not to {} behind it: they are refused",
+                    recipient.address, closed.address
+                ),
+                format!(
+                    "set require_sender_authentication = false for {}, or true for {}",
+                    closed.address, recipient.address
+                ),
+            );
+        }
+    }
+}
+
+/// Catch-all recipients are mailboxes here, in domains whose recipients are all here.
+pub(super) fn check_catch_all(
+    collector: &mut Collector<'_>,
+    accepted: &[AcceptedDomain],
+    spans: &[Range<usize>],
+    directory: &Directory,
+) {
+    for (AcceptedDomain { catch_all_recipient, .. }, span) in accepted.iter().zip(spans) {
+        let Some(address) = catch_all_recipient else { continue };
+        if directory.find(address).is_none_or(|recipient| recipient.mailbox().is_none()) {
+            collector.error(
+                span.clone(),
+                format!("`catch_all_recipient`: {address} is no mailbox here"),
+                "write an address of [[mailbox]]",
+            );
+        }
+    }
+}
+
+impl Declared {
+    /// The recipient, and the places of what mail to it leads to.
+    pub(super) fn into_parts(self) -> (KnownRecipient, Vec<Range<usize>>) {
+        (self.recipient, self.targets)
+    }
+}
