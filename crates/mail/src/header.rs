@@ -10,6 +10,7 @@
 //! beyond them.
 
 use crate::header_senders::{HeaderSenders, SenderField, Unreadable};
+use crate::organization::{self, Brought};
 
 /// Longest Message-ID that is reported, in bytes: the line limit of RFC 5322 section 2.1.1.
 pub const MESSAGE_ID_BYTES_MAX: usize = 998;
@@ -35,6 +36,8 @@ pub struct Header {
     /// Value of the first Message-ID field, trimmed, angle brackets included. `None` if there is none, or if it is
     /// empty, longer than [`MESSAGE_ID_BYTES_MAX`] or not printable ASCII.
     pub message_id: Option<String>,
+    /// The organization headers among its fields.
+    pub organization: Brought,
     /// Whether there is a Date field.
     pub has_date: bool,
     /// Whether there is a From field.
@@ -105,6 +108,7 @@ impl Scanner {
                 received_local_count: 0,
                 has_message_id: false,
                 message_id: None,
+                organization: Brought::default(),
                 has_date: false,
                 has_from: false,
                 is_ascii: true,
@@ -207,6 +211,8 @@ impl Scanner {
             self.header.has_date = true;
         } else if name.eq_ignore_ascii_case(b"From") {
             self.header.has_from = true;
+        } else if name.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'X')) {
+            self.note_organization_header(name, value);
         }
         if self.header.senders.is_some()
             && let Some(field) = SenderField::parse(name)
@@ -228,6 +234,19 @@ impl Scanner {
             senders.give_up(Unreadable::CarriageReturn);
         }
         self.after_cr = line.is_none() && text.len() > inner.len();
+    }
+
+    fn note_organization_header(&mut self, name: &[u8], value: &[u8]) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let brought = &mut self.header.organization;
+        if is(organization::AUTH_AS) {
+            // Its one word is never folded.
+            brought.auth_as.get_or_insert_with(|| organization::parse_auth_as(value).unwrap_or_default());
+        } else if is(organization::ORIGINAL_ARRIVAL_TIME) {
+            brought.original_arrival_time = true;
+        } else if is(organization::ORIGINAL_SIZE) {
+            brought.original_size = true;
+        }
     }
 
     /// Adds one line's share to the value of the watched field.
@@ -357,7 +376,7 @@ fn is_continuation(line: &[u8]) -> bool {
 
 /// Splits `name: value`. Names are printable ASCII (RFC 5322 section 2.2); white space before the colon is obsolete
 /// but read (section 4.5).
-fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     let name = line[..colon].trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
@@ -365,7 +384,7 @@ fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether no continuation of `start` could make it a header field.
-fn is_no_field_start(start: &[u8]) -> bool {
+pub(crate) fn is_no_field_start(start: &[u8]) -> bool {
     if memchr::memchr(b':', start).is_some() {
         return split_field(start).is_none();
     }

@@ -5,14 +5,17 @@
 
 pub mod report;
 pub mod trace;
+pub mod header_firewall;
 mod field;
 pub mod header;
 pub mod header_senders;
 pub mod address_list;
+pub mod organization;
 pub mod envelope;
 pub mod status;
 pub mod xtext;
 pub mod address;
+mod calendar;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
 pub use envelope::{Arrival, AuthAs, BodyType, Envelope, MessageId, Notify, Recipient, Return};

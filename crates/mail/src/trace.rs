@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::address::Mailbox;
+use crate::calendar::{MONTHS, TIME_S_MAX, civil_from_days};
 use crate::envelope::MessageId;
 use crate::field::{FieldWriter, token};
 
@@ -98,16 +99,12 @@ pub fn date(time_ms: u64) -> String {
     text
 }
 
-/// The last second of the year 9999: RFC 5322 would take more digits, readers do not.
-const TIME_S_MAX: u64 = 253_402_300_799;
-
 /// [`date`] without a String of its own.
 struct Date(u64);
 
 impl std::fmt::Display for Date {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let seconds = (self.0 / 1000).min(TIME_S_MAX);
         let days = seconds / 86_400;
         let (year, month, day) = civil_from_days(days);
@@ -122,22 +119,6 @@ impl std::fmt::Display for Date {
             seconds % 60
         )
     }
-}
-
-/// Year, month from zero and day from one, of a number of days since 1 January 1970 in the Gregorian calendar.
-fn civil_from_days(days: u64) -> (u64, usize, u64) {
-    const DAYS_IN_400_YEARS: u64 = 146_097;
-    // Years are counted from 1 March, so that the leap day is the last of its year; day 0 is 1 March of the year 0.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March have lengths 31 30 31 30 31, again and again: 153 days for five of them.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    let year = era * 400 + year_of_era + u64::from(month < 2);
-    (year, month as usize, day)
 }
 
 #[cfg(test)]

@@ -1,0 +1,599 @@
+//! The header firewall: takes header fields out of content that streams by (fact sheet section 2.9).
+//!
+//! Takes content in slices of any size, hands on slices: those of the caller, without the fields that [`Rules`] forbid,
+//! and where wanted with one field written anew. Copies nothing but the start of a line that a slice breaks off in, and
+//! the one field that is watched. Costs nothing behind the header section. Decides nothing: whoever makes the rules does.
+//!
+//! Fields that pass are passed byte for byte and in order. What no reader may see is judged more strictly than what
+//! [`crate::header`] calls a field, because readers of mail differ and whoever smuggles a field looks for the one that
+//! differs most:
+//!
+//! - a name is compared without whatever in it is not printable ASCII, so neither white space, control characters nor
+//!   other bytes hide it, and without regard to case; a line whose colon comes on the next line is judged by its name alone;
+//! - a line that is no field is judged like one, because some readers pass over such lines and others end there;
+//! - a CR that stands alone begins a line for some readers. What is forbidden behind one is cut off up to the line end;
+//! - the section ends at the first CRLF CRLF. Where the first empty line is written otherwise, the lines behind it are
+//!   judged too, because some readers know no other line end.
+//!
+//! Content whose first line is no field has no header section and passes whole, as everywhere in this crate.
+
+use std::fmt;
+
+use crate::header::{LINE_KEPT_BYTES_MAX, is_no_field_start, split_field};
+use crate::organization;
+
+/// How much of a line is held back at most while it is not known whether it passes, in bytes.
+const HELD_BYTES_MAX: usize = LINE_KEPT_BYTES_MAX;
+/// Longest field that can be watched, in bytes; longer ones pass unchanged.
+pub const WATCHED_BYTES_MAX: usize = 8 << 10;
+/// How much of a name is compared; longer than every name that is looked for.
+const NAME_BYTES_MAX: usize = 64;
+
+const ORGANIZATION: &[u8] = b"x-ms-exchange-organization-";
+const FOREST: &[u8] = b"x-ms-exchange-forest-";
+const RESENT: &[u8] = b"resent-";
+const RECEIVED: &[u8] = b"received";
+
+/// Which of the fields `X-MS-Exchange-Organization-*` pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Organization {
+    /// All of them.
+    All,
+    /// Those that stay in a mailbox: [`organization::DELIVERED`].
+    Delivered,
+    /// None.
+    None,
+}
+
+/// Which fields pass; those of no family always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `X-MS-Exchange-Organization-*`.
+    pub organization: Organization,
+    /// Whether `X-MS-Exchange-Forest-*` pass.
+    pub forest: bool,
+    /// Whether Received and `Resent-*` pass.
+    pub routing: bool,
+}
+
+impl Rules {
+    /// Everything passes.
+    pub const ALL: Rules = Rules { organization: Organization::All, forest: true, routing: true };
+    /// No field of a family passes.
+    pub const NONE: Rules = Rules { organization: Organization::None, forest: false, routing: false };
+
+    /// Whether a field of this name passes.
+    pub fn passes(self, name: &str) -> bool {
+        let mut cleaned = Name::default();
+        name.bytes().for_each(|byte| cleaned.push(byte));
+        self.pass(&cleaned, NameEnd::Colon)
+    }
+
+    fn pass(self, name: &Name, end: NameEnd) -> bool {
+        let text = name.as_bytes();
+        match text.first() {
+            Some(b'x') if text.starts_with(ORGANIZATION) => match self.organization {
+                Organization::All => true,
+                // What looks like one of these to some readers only is none of them.
+                Organization::Delivered => {
+                    let is_plain = end == NameEnd::Colon && !name.has_other_bytes;
+                    is_plain && organization::DELIVERED.iter().any(|kept| kept.as_bytes().eq_ignore_ascii_case(text))
+                }
+                Organization::None => false,
+            },
+            Some(b'x') if text.starts_with(FOREST) => self.forest,
+            Some(b'r') if text.starts_with(RESENT) => self.routing,
+            Some(b'r') if text == RECEIVED => self.routing || end == NameEnd::TooLong,
+            _ => true,
+        }
+    }
+}
+
+/// A function that is given a whole field, with its line end, and hands on what takes its place, if anything does.
+pub type Edit = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
+
+/// Filters one message's content; any division into slices gives the same.
+#[derive(Debug)]
+pub struct HeaderFirewall {
+    rules: Rules,
+    watched: Option<Watched>,
+    place: Place,
+    /// What of the line, or of the watched field, came in earlier slices and is not decided yet.
+    held: Vec<u8>,
+    /// The name at the start of this line.
+    name: Name,
+    /// How many bytes it has been read from.
+    name_length: usize,
+    /// Names without a colon on the lines before, which this line may continue.
+    carried: Option<Name>,
+    /// Whether some of this line has passed.
+    line_has_passed: bool,
+    /// Whether a line that continues the one before goes with it.
+    drops_continuation: bool,
+    /// Whether the last line that passed ended with CRLF.
+    after_crlf: bool,
+    /// In a line that is being cut off: whether its last byte was CR.
+    has_cr: bool,
+    /// Whether the first empty line has passed.
+    is_past_empty_line: bool,
+}
+
+struct Watched {
+    name: &'static str,
+    edit: Edit,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watched").field(&self.name).finish()
+    }
+}
+
+/// Where in the content the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On the first line: not known yet whether there is a header section.
+    FirstLine,
+    /// At the start of a later line.
+    LineStart,
+    /// Within a name: not known yet whether the line passes.
+    Name,
+    /// Within a line that passes.
+    Passing,
+    /// Behind a CR, which is held.
+    AfterCr,
+    /// Within a line that goes.
+    Dropping,
+    /// Within the rest of a line that is cut off; its line end stays.
+    Cutting,
+    /// Within the watched field.
+    Watching,
+    /// At the start of a line that may go on with the watched field.
+    WatchingLineStart,
+    /// Behind the header section.
+    Body,
+}
+
+/// What ended a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameEnd {
+    Colon,
+    /// The line is over and no colon came.
+    LineEnd,
+    /// Longer than any name that is looked for.
+    TooLong,
+}
+
+/// The printable bytes of a name, in lower case.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    bytes: [u8; NAME_BYTES_MAX],
+    length: usize,
+    /// Whether there were other bytes between or around them.
+    has_other_bytes: bool,
+}
+
+impl Default for Name {
+    fn default() -> Name {
+        Name { bytes: [0; NAME_BYTES_MAX], length: 0, has_other_bytes: false }
+    }
+}
+
+impl Name {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn push(&mut self, byte: u8) {
+        if !byte.is_ascii_graphic() {
+            self.has_other_bytes = true;
+        } else if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte.to_ascii_lowercase();
+            self.length += 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.length == NAME_BYTES_MAX
+    }
+
+    /// This name and what came on the next line.
+    fn continued(mut self, other: &Name) -> Name {
+        self.has_other_bytes |= self.length > 0 || other.has_other_bytes;
+        other.as_bytes().iter().for_each(|byte| self.push(*byte));
+        self
+    }
+}
+
+impl HeaderFirewall {
+    /// A firewall for one message.
+    pub fn new(rules: Rules) -> HeaderFirewall {
+        HeaderFirewall {
+            rules,
+            watched: None,
+            place: Place::FirstLine,
+            held: Vec::new(),
+            name: Name::default(),
+            name_length: 0,
+            carried: None,
+            line_has_passed: false,
+            drops_continuation: false,
+            after_crlf: true,
+            has_cr: false,
+            is_past_empty_line: false,
+        }
+    }
+
+    /// Also gives each field `name` that passes to `edit`. Fields longer than [`WATCHED_BYTES_MAX`], and those with a CR
+    /// that stands alone, pass as they are.
+    #[must_use]
+    pub fn watching(mut self, name: &'static str, edit: Edit) -> HeaderFirewall {
+        self.watched = Some(Watched { name, edit });
+        self
+    }
+
+    /// Whether everything that comes now passes.
+    pub fn is_past_section(&self) -> bool {
+        self.place == Place::Body
+    }
+
+    /// Takes the next slice, gives to `out` what passes.
+    ///
+    /// # Errors
+    /// Those of `out`; nothing useful comes of going on then.
+    pub fn push<E>(&mut self, bytes: &[u8], mut out: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.filter(bytes, &mut out)
+    }
+
+    /// The content has ended: gives to `out` what was held back.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn finish<E>(mut self, mut out: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        match self.place {
+            Place::Name if !self.passes(NameEnd::LineEnd) => Ok(()),
+            Place::Watching | Place::WatchingLineStart => {
+                self.end_watched(&mut out)?;
+                self.finish(out)
+            }
+            _ => self.release(&mut out),
+        }
+    }
+
+    fn filter<E>(&mut self, bytes: &[u8], out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        // What stands between `run` and `at` passes and has not been handed on.
+        let (mut run, mut at) = (0, 0);
+        while let Some(&byte) = bytes.get(at) {
+            match self.place {
+                Place::Body => break,
+                Place::Passing => match memchr::memchr2(b'\r', b'\n', &bytes[at..]) {
+                    None => break,
+                    Some(length) => {
+                        at += length;
+                        if bytes[at] == b'\n' || bytes.get(at + 1) == Some(&b'\n') {
+                            let is_crlf = bytes[at] == b'\r';
+                            at += 1 + usize::from(is_crlf);
+                            self.end_line(is_crlf);
+                        } else {
+                            pass(&bytes[run..at], out)?;
+                            self.held.push(b'\r');
+                            self.place = Place::AfterCr;
+                            at += 1;
+                            run = at;
+                        }
+                    }
+                },
+                Place::LineStart => match byte {
+                    b'\n' => {
+                        at += 1;
+                        self.empty_line(false);
+                    }
+                    b'\r' if bytes.get(at + 1) == Some(&b'\n') => {
+                        at += 2;
+                        self.empty_line(true);
+                    }
+                    b'\r' => {
+                        pass(&bytes[run..at], out)?;
+                        self.held.push(b'\r');
+                        // To some readers the line begins here, and to others it continues nothing.
+                        self.carried.get_or_insert_default();
+                        self.place = Place::AfterCr;
+                        at += 1;
+                        run = at;
+                    }
+                    b' ' | b'\t' if self.drops_continuation => {
+                        pass(&bytes[run..at], out)?;
+                        self.place = Place::Dropping;
+                    }
+                    b' ' | b'\t' if self.carried.is_none() => {
+                        self.line_has_passed = true;
+                        self.place = Place::Passing;
+                    }
+                    b' ' | b'\t' => self.start_name(),
+                    _ => {
+                        // For some readers a LF that stands alone ends no line.
+                        if self.after_crlf {
+                            self.carried = None;
+                        }
+                        self.drops_continuation = false;
+                        self.start_name();
+                    }
+                },
+                Place::AfterCr => match byte {
+                    b'\n' => {
+                        let is_empty_line = !self.line_has_passed;
+                        self.release(out)?;
+                        run = at;
+                        at += 1;
+                        if is_empty_line { self.empty_line(true) } else { self.end_line(true) }
+                    }
+                    b'\r' => {
+                        self.release(out)?;
+                        self.line_has_passed = true;
+                        self.held.push(b'\r');
+                        at += 1;
+                        run = at;
+                    }
+                    b' ' | b'\t' if self.carried.is_none() => {
+                        self.release(out)?;
+                        self.line_has_passed = true;
+                        self.place = Place::Passing;
+                        run = at;
+                    }
+                    _ => self.start_name(),
+                },
+                Place::Name => {
+                    let start = at;
+                    let end = loop {
+                        match bytes.get(at) {
+                            None => break None,
+                            Some(b':') => break Some(NameEnd::Colon),
+                            Some(b'\r' | b'\n') => break Some(NameEnd::LineEnd),
+                            Some(_) if self.name.is_full() => break Some(NameEnd::TooLong),
+                            Some(_) if self.name_length == HELD_BYTES_MAX && !self.passes(NameEnd::LineEnd) => {
+                                break Some(NameEnd::LineEnd);
+                            }
+                            Some(_) if self.name_length == HELD_BYTES_MAX => {
+                                // Nobody writes that much before a name, but what came so far is no field: it passes.
+                                pass(&bytes[run..start], out)?;
+                                self.release(out)?;
+                                self.line_has_passed = true;
+                                run = start;
+                            }
+                            Some(_) => {}
+                        }
+                        self.name.push(bytes[at]);
+                        self.name_length += 1;
+                        at += 1;
+                    };
+                    match end {
+                        None if self.name_length <= HELD_BYTES_MAX => {
+                            pass(&bytes[run..start], out)?;
+                            self.held.extend_from_slice(&bytes[start..]);
+                            return Ok(());
+                        }
+                        None => {}
+                        Some(end) if !self.passes(end) => {
+                            let passed = if self.name_length <= HELD_BYTES_MAX { start } else { at };
+                            pass(&bytes[run..passed], out)?;
+                            self.held.clear();
+                            self.drop_line();
+                        }
+                        Some(NameEnd::Colon) if self.is_watched() => {
+                            pass(&bytes[run..start], out)?;
+                            self.held.extend_from_slice(&bytes[start..at]);
+                            self.place = Place::Watching;
+                            run = at;
+                        }
+                        Some(end) => {
+                            self.carried = match end {
+                                NameEnd::LineEnd => {
+                                    Some(self.carried.map_or(self.name, |name| name.continued(&self.name)))
+                                }
+                                NameEnd::Colon | NameEnd::TooLong => None,
+                            };
+                            self.release(out)?;
+                            self.line_has_passed = true;
+                            self.place = Place::Passing;
+                        }
+                    }
+                }
+                Place::Dropping => {
+                    let end = memchr::memchr(b'\n', &bytes[at..]);
+                    at = end.map_or(bytes.len(), |length| at + length + 1);
+                    run = at;
+                    if end.is_some() {
+                        self.place = Place::LineStart;
+                        self.line_has_passed = false;
+                    }
+                }
+                Place::Cutting => {
+                    let Some(length) = memchr::memchr(b'\n', &bytes[at..]) else {
+                        self.has_cr = bytes.last() == Some(&b'\r');
+                        return Ok(());
+                    };
+                    let is_crlf = if length == 0 { self.has_cr } else { bytes[at + length - 1] == b'\r' };
+                    at += length + 1;
+                    run = at;
+                    out(if is_crlf { b"\r\n" } else { b"\n" })?;
+                    self.end_line(is_crlf);
+                }
+                Place::Watching => {
+                    let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length + 1);
+                    if self.held.len() + (end - at) > WATCHED_BYTES_MAX {
+                        self.let_watched_pass(out)?;
+                    } else {
+                        self.held.extend_from_slice(&bytes[at..end]);
+                        if bytes[end - 1] == b'\n' {
+                            self.place = Place::WatchingLineStart;
+                        }
+                        at = end;
+                    }
+                    run = at;
+                }
+                Place::WatchingLineStart => match byte {
+                    b' ' | b'\t' => self.place = Place::Watching,
+                    _ => self.end_watched(out)?,
+                },
+                Place::FirstLine => {
+                    let room = LINE_KEPT_BYTES_MAX - self.held.len();
+                    let rest = &bytes[at..bytes.len().min(at + room)];
+                    let piece = &rest[..memchr::memchr2(b':', b'\n', rest).map_or(rest.len(), |length| length + 1)];
+                    at += piece.len();
+                    if !self.held.is_empty() {
+                        self.held.extend_from_slice(piece);
+                        run = at;
+                    }
+                    let line = if self.held.is_empty() { piece } else { &self.held };
+                    match FirstLine::of(line) {
+                        FirstLine::Unknown if self.held.is_empty() => {
+                            self.held.extend_from_slice(piece);
+                            run = at;
+                        }
+                        FirstLine::Unknown => {}
+                        FirstLine::Empty { is_crlf } => {
+                            self.release(out)?;
+                            self.empty_line(is_crlf);
+                        }
+                        FirstLine::NoField => {
+                            self.release(out)?;
+                            self.place = Place::Body;
+                        }
+                        FirstLine::Field(name) => {
+                            self.name = name;
+                            if !self.passes(NameEnd::Colon) {
+                                self.held.clear();
+                                self.drop_line();
+                                run = at;
+                            } else if self.is_watched() {
+                                if self.held.is_empty() {
+                                    self.held.extend_from_slice(piece);
+                                }
+                                run = at;
+                                self.place = Place::Watching;
+                            } else {
+                                self.release(out)?;
+                                self.line_has_passed = true;
+                                self.place = Place::Passing;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        pass(&bytes[run..], out)
+    }
+
+    /// Whether the line whose name is known now passes: by its own name, and by the one that it may continue.
+    fn passes(&self, end: NameEnd) -> bool {
+        let continued = || self.carried.map(|name| name.continued(&self.name));
+        self.rules.pass(&self.name, end) && continued().is_none_or(|name| self.rules.pass(&name, end))
+    }
+
+    /// Whether the field whose name is known now is the one to be watched: a plain field at the start of a line.
+    fn is_watched(&self) -> bool {
+        let name = &self.name;
+        let is_plain =
+            !name.has_other_bytes && self.carried.is_none() && !self.line_has_passed && !self.held.starts_with(b"\r");
+        is_plain
+            && !self.is_past_empty_line
+            && self
+                .watched
+                .as_ref()
+                .is_some_and(|watched| watched.name.as_bytes().eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    fn start_name(&mut self) {
+        self.name = Name::default();
+        self.name_length = 0;
+        self.place = Place::Name;
+    }
+
+    /// The line whose name is known now goes, or what is left of it does.
+    fn drop_line(&mut self) {
+        self.drops_continuation = true;
+        self.has_cr = false;
+        self.place = if self.line_has_passed { Place::Cutting } else { Place::Dropping };
+    }
+
+    fn end_line(&mut self, is_crlf: bool) {
+        self.after_crlf = is_crlf;
+        self.line_has_passed = false;
+        self.place = Place::LineStart;
+    }
+
+    fn empty_line(&mut self, is_crlf: bool) {
+        if is_crlf && self.after_crlf {
+            self.place = Place::Body;
+            return;
+        }
+        self.is_past_empty_line = true;
+        // What comes next continues nothing, whatever it begins with.
+        self.carried = Some(Name::default());
+        self.drops_continuation = false;
+        self.end_line(is_crlf);
+    }
+
+    /// The watched field is complete.
+    fn end_watched<E>(&mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let is_plain = memchr::memchr_iter(b'\r', &self.held).all(|cr| self.held.get(cr + 1) == Some(&b'\n'));
+        let edited = self.watched.as_mut().filter(|_| is_plain).and_then(|watched| (watched.edit)(&self.held));
+        let Some(edited) = edited else { return self.let_watched_pass(out) };
+        self.held.clear();
+        self.end_line(true);
+        out(&edited)
+    }
+
+    /// What is held of the watched field passes, as every field that passes.
+    fn let_watched_pass<E>(&mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let held = std::mem::take(&mut self.held);
+        self.line_has_passed = true;
+        self.place = Place::Passing;
+        self.filter(&held, out)
+    }
+
+    /// Hands on what is held.
+    fn release<E>(&mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let passed = out(&self.held);
+        self.held.clear();
+        passed
+    }
+}
+
+/// What the start of a first line, up to a colon or its end, turns out to be.
+enum FirstLine {
+    Unknown,
+    Empty { is_crlf: bool },
+    NoField,
+    Field(Name),
+}
+
+impl FirstLine {
+    fn of(line: &[u8]) -> FirstLine {
+        match line.last() {
+            _ if line == b"\n" || line == b"\r\n" => FirstLine::Empty { is_crlf: line.len() == 2 },
+            Some(b':') => match split_field(line) {
+                Some((text, _)) => {
+                    let mut name = Name::default();
+                    text.iter().for_each(|byte| name.push(*byte));
+                    name.has_other_bytes = text.len() + 1 < line.len();
+                    FirstLine::Field(name)
+                }
+                None => FirstLine::NoField,
+            },
+            Some(b'\n') => FirstLine::NoField,
+            _ if is_no_field_start(line) => FirstLine::NoField,
+            _ => FirstLine::Unknown,
+        }
+    }
+}
+
+fn pass<E>(bytes: &[u8], out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    if bytes.is_empty() { Ok(()) } else { out(bytes) }
+}
+
+#[cfg(test)]
+mod tests;
