@@ -16,7 +16,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
@@ -29,6 +28,7 @@ use gatepost_transport::Control;
 use gatepost_transport::listing::{self, RemoveError, Which};
 
 use crate::client::API_ROOT;
+use crate::clock::now_ms;
 use crate::document::LoadError;
 use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
@@ -220,8 +220,4 @@ fn unknown(id: MessageId) -> Refusal {
 
 fn refuse(status: StatusCode, error: String) -> Refusal {
     Refusal(status, Refused::new(error))
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -9,9 +9,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gatepost_policy::safeguard;
 use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings};
 use toml::de::DeTable;
 
+use crate::clock::now_ms;
 use crate::credentials::{Secrets, SecretsError};
 use crate::replace::{folder_of, replace_file};
 
@@ -109,7 +111,7 @@ impl Document {
     /// # Errors
     /// [`LoadError::Problems`], or [`LoadError::Io`] when a relative path leads nowhere.
     pub fn parse(path: PathBuf, text: String) -> Result<Document, LoadError> {
-        match settings::parse(&text, &defaults()) {
+        match safeguard::load(&text, &defaults(), now_ms()) {
             Ok(mut settings) => {
                 resolve(&mut settings, &folder(&path)?);
                 Ok(Document { path, text, settings: Arc::new(settings) })

@@ -15,6 +15,7 @@ pub mod document;
 pub mod credentials;
 pub mod data_folder;
 mod replace;
+mod clock;
 
 pub use client::{Client, ClientError};
 pub use document::{LoadError, Loaded};

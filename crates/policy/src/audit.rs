@@ -4,7 +4,7 @@
 //! difference between two settings. Works on the selector's segments, never by sampling. It decides nothing: connectors
 //! come from `receive_connector::Selector`, rights from `permission::granted`, what they allow from `relay`, `sender`,
 //! `limits` and `authentication` (invariant I12). Where an answer may depend on more than address and principal, the
-//! worst case counts (`standing::rights_at_worst`).
+//! worst case counts (`permission::granted_at_worst`).
 
 use crate::settings::Settings;
 
@@ -15,8 +15,10 @@ mod standing;
 
 pub use difference::{Change, Whom, difference};
 pub use exposure::Exposure;
-pub use finding::{Finding, RELAY_ADDRESSES_MAX, Severity};
+pub(crate) use exposure::{Survey, addresses};
+pub use finding::{ACCEPTED_RISK, Finding, RELAY_ADDRESSES_MAX, Severity};
 pub use standing::{Capability, Standing, Who, standings};
+pub(crate) use standing::{authentication_is_possible, entry_granting, is_internal, principals};
 
 /// What the answer rests on.
 pub const ASSUMPTION: &str = "addresses are those that this machine's kernel saw: behind NAT, a proxy or a container \

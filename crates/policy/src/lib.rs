@@ -4,6 +4,7 @@
 //! Does no I/O and reads no clock (invariant I1). Modules stand in reading order, decisions first; each uses only
 //! modules listed below it.
 
+pub mod safeguard;
 pub mod explain;
 pub mod audit;
 pub mod relay;
@@ -12,9 +13,11 @@ pub mod reserved_domain;
 pub mod route;
 pub mod notify;
 pub mod settings;
+pub mod assertion;
 pub mod authentication;
 pub mod limits;
 pub mod permission;
+pub mod read_back;
 pub mod send_connector;
 pub mod receive_connector;
 pub mod retry;

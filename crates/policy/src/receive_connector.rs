@@ -157,6 +157,15 @@ pub struct Binding {
     pub span: Range<usize>,
 }
 
+/// Why somebody took it upon themselves to open a connector to strangers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedRisk {
+    /// In their words: one line, never empty.
+    pub reason: Box<str>,
+    /// Where it stands in the settings document, in bytes.
+    pub span: Range<usize>,
+}
+
 /// One `[[receive_connector]]` (fact sheet section 1.2). Sizes and counts of bytes are in bytes; `None` is unlimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiveConnector {
@@ -246,6 +255,8 @@ pub struct ReceiveConnector {
     pub reject_single_label_recipient_domains: bool,
     /// Given to addresses without a domain; an accepted domain.
     pub default_domain: Option<Domain>,
+    /// Why public addresses may relay or count as internal here without logging on; see `safeguard`.
+    pub accept_risk: Option<Box<AcceptedRisk>>,
     /// Where its name stands in the settings document, in bytes.
     pub span: Range<usize>,
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use gatepost_mail::{Domain, ForwardPath, Mailbox};
 
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains};
+use crate::assertion::Assertion;
 use crate::directory::Directory;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::retry::Schedule;
@@ -20,6 +21,7 @@ use crate::send_connector::{AddressSpaces, SendConnector};
 
 mod document;
 mod recipients;
+mod assertions;
 mod check;
 mod send_connectors;
 mod receive_connectors;
@@ -34,6 +36,7 @@ mod problem;
 
 pub use document::parse;
 pub use problem::{Problem, Related, Severity, render};
+pub(crate) use reader::Collector;
 pub use values::parse_size;
 
 /// Longest settings document, in bytes: room for some million ranges.
@@ -152,6 +155,8 @@ pub struct Settings {
     pub receive_connectors: Vec<Arc<ReceiveConnector>>,
     /// `[[send_connector]]`, enabled or not; `route::select` selects one.
     pub send_connectors: Vec<Arc<SendConnector>>,
+    /// `[[assert]]`; see `safeguard`.
+    pub assertions: Vec<Assertion>,
     /// Accepted domains by name.
     pub domains: AcceptedDomains,
     /// `[[mailbox]]`, `[[contact]]` and `[[distribution_group]]`, by address.

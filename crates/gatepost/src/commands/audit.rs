@@ -159,7 +159,10 @@ fn write_findings(out: &mut dyn Write, path: &Path, findings: &[Finding]) -> Res
         writeln!(out, "\nNo findings.")?;
         return Ok(());
     }
-    for finding in findings.iter().take(FINDINGS_SHOWN_MAX) {
+    let is_shown =
+        |(place, finding): &(usize, &Finding)| *place < FINDINGS_SHOWN_MAX || finding.code == audit::ACCEPTED_RISK;
+    let shown: Vec<&Finding> = findings.iter().enumerate().filter(is_shown).map(|(_, finding)| finding).collect();
+    for finding in &shown {
         let colour = match finding.severity {
             Severity::Critical => "\x1b[1;31m",
             Severity::Warning => "\x1b[1;33m",
@@ -177,7 +180,7 @@ fn write_findings(out: &mut dyn Write, path: &Path, findings: &[Finding]) -> Res
             harmless(&finding.remedy)
         )?;
     }
-    write_more(out, findings.len(), FINDINGS_SHOWN_MAX, "finding")?;
+    write_more(out, findings.len(), shown.len(), "finding")?;
     let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     writeln!(
         out,

@@ -8,6 +8,7 @@ use gatepost_manage::credentials::{Secrets, SecretsError};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::SettingsProblem;
 use gatepost_policy::audit;
+use gatepost_policy::read_back::read_back;
 use gatepost_transport::tls::{self, TlsError};
 use serde::Serialize;
 
@@ -15,7 +16,10 @@ use super::{difference, write_json};
 use crate::cli::CheckArguments;
 use crate::clock::now_ms;
 use crate::failure::Failure;
-use crate::terminal::{count, stderr_has_colour, stdout_has_colour};
+use crate::terminal::{Table, count, harmless, stderr_has_colour, stdout_has_colour};
+
+/// Longer lists are cut for people; JSON has everything.
+const CONNECTORS_SHOWN_MAX: usize = 40;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -27,12 +31,25 @@ struct Report {
     files: Vec<String>,
     /// Files that this user may not read, so that nothing can be said about them.
     unchecked: Vec<String>,
+    /// What Exchange would read back of each receive connector.
+    receive_connectors: Vec<Connector>,
     /// The file that it was compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<String>,
     /// Which addresses gain or lose which right, compared with that file.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<difference::Row>>,
+}
+
+/// A receive connector.
+#[derive(Serialize)]
+struct Connector {
+    name: String,
+    /// Groups that are there as a whole; `Custom` where there is more or less than they are.
+    permission_groups: Vec<&'static str>,
+    /// Why strangers may relay or count as internal here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_risk: Option<String>,
 }
 
 /// Checks the settings file, or the one that was named instead.
@@ -44,6 +61,7 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
         warnings: Vec::new(),
         files: Vec::new(),
         unchecked: Vec::new(),
+        receive_connectors: Vec::new(),
         against: None,
         changes: None,
     };
@@ -62,6 +80,7 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
         Err(other) => return Err(other.into()),
     };
     report.warnings = document.settings.warnings.iter().map(SettingsProblem::from).collect();
+    report.receive_connectors = connectors(&document);
     check_files(&document, &mut report);
     let changes = match &arguments.against {
         Some(other) => {
@@ -109,7 +128,37 @@ fn write_report(out: &mut dyn Write, document: &Document, report: &Report) -> Re
         count(settings.send_connectors.len() as u64, "send connector", "send connectors"),
         count(settings.accepted_domains.len() as u64, "accepted domain", "accepted domains"),
     )?;
+    if report.receive_connectors.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Table::new(&["RECEIVE CONNECTOR", "PERMISSION GROUPS"]);
+    for (place, connector) in report.receive_connectors.iter().enumerate() {
+        if place < CONNECTORS_SHOWN_MAX {
+            let groups = connector.permission_groups.join(", ");
+            table.row(&[&connector.name, if groups.is_empty() { "None" } else { &groups }]);
+        }
+    }
+    table.write(out)?;
+    if let Some(more) = report.receive_connectors.len().checked_sub(CONNECTORS_SHOWN_MAX).filter(|more| *more > 0) {
+        writeln!(out, "and {}: --json shows all", count(more as u64, "more connector", "more connectors"))?;
+    }
+    for connector in &report.receive_connectors {
+        if let Some(reason) = &connector.accept_risk {
+            writeln!(out, "accepted risk: {}", harmless(&format!("{}: {reason}", connector.name)))?;
+        }
+    }
     Ok(())
+}
+
+fn connectors(document: &Document) -> Vec<Connector> {
+    let connectors = document.settings.receive_connectors.iter();
+    let shown = connectors.map(|connector| Connector {
+        name: connector.name.to_string(),
+        permission_groups: read_back(&connector.entries).names(),
+        accept_risk: connector.accept_risk.as_ref().map(|risk| risk.reason.to_string()),
+    });
+    shown.collect()
 }
 
 /// The files that the settings name: what would keep the server from starting is a problem of the settings as well.

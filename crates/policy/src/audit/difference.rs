@@ -42,7 +42,7 @@ pub enum Whom {
 
 /// What changes at `now_ms` from `old` to `new`: without authentication first, then gains before losses.
 pub fn difference(old: &Settings, new: &Settings, now_ms: u64) -> Vec<Change> {
-    let (sides, known) = ((Side::of(old), Side::of(new)), HashMap::new());
+    let (sides, known) = ((Side::of(old, now_ms), Side::of(new, now_ms)), HashMap::new());
     let same_users = sides.0.users == sides.1.users;
     let mut comparison = Comparison { old: sides.0, new: sides.1, same_users, known };
     let locals: BTreeSet<SocketAddr> = old.selector.bindings().into_iter().chain(new.selector.bindings()).collect();
@@ -84,19 +84,21 @@ struct Delta {
 /// One of the two settings.
 struct Side<'a> {
     settings: &'a Settings,
+    now_ms: u64,
     /// By the connector's place; made when first asked for.
     standings: HashMap<usize, Vec<Standing>>,
     users: BTreeSet<&'a Arc<str>>,
 }
 
 impl<'a> Side<'a> {
-    fn of(settings: &'a Settings) -> Side<'a> {
-        Side { settings, standings: HashMap::new(), users: settings.users.iter().map(|user| &user.name).collect() }
+    fn of(settings: &'a Settings, now_ms: u64) -> Side<'a> {
+        let users = settings.users.iter().map(|user| &user.name).collect();
+        Side { settings, now_ms, standings: HashMap::new(), users }
     }
 
     fn standings(&mut self, connector: Option<usize>) -> &[Standing] {
         let Some(place) = connector else { return &[] };
-        let made = || standings(&self.settings.receive_connectors[place], self.settings);
+        let made = || standings(&self.settings.receive_connectors[place], self.settings, self.now_ms);
         self.standings.entry(place).or_insert_with(made)
     }
 

@@ -8,10 +8,11 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::standing::{Standing, standings};
+use super::standing::{Capability, Standing, Who, standings};
+use crate::access_entry::Principal;
 use crate::address_set::{AddressSet, AscendingRanges};
 use crate::public_address::public;
-use crate::receive_connector::Segment;
+use crate::receive_connector::{Segment, TimedSegment};
 use crate::relay::Reach;
 use crate::settings::Settings;
 
@@ -29,6 +30,11 @@ pub struct Exposure {
     pub is_public: bool,
     /// By which receive connectors, in the order of the document.
     pub connectors: Vec<Arc<str>>,
+    /// When it begins, because a narrower range has expired by then; `None`: it holds now.
+    pub from_ms: Option<u64>,
+    /// When it ends, because the range has expired by then; `None`: it stays so. That a right is tied to a condition or a
+    /// date, `standing` says.
+    pub until_ms: Option<u64>,
 }
 
 impl Exposure {
@@ -63,33 +69,45 @@ impl Exposure {
     }
 }
 
-/// What the selector says about every address, connector by connector.
-pub(super) struct Survey {
-    bindings: Vec<(SocketAddr, Vec<Segment>)>,
-    /// What all of it holds for.
+/// What the selector says about every address from an instant on, connector by connector.
+pub(crate) struct Survey {
+    /// Every binding, with who hears whom there, now and whenever a range has expired.
+    pub bindings: Vec<(SocketAddr, Vec<TimedSegment>)>,
+    /// That instant.
     pub now_ms: u64,
     /// What may be done on each connector, by its place in the settings.
     pub standings: Vec<Vec<Standing>>,
-    /// The peers that each connector hears, on any of its bindings.
+    /// The peers that each connector hears at any time, on any of its bindings.
     pub peers: Vec<AddressSet>,
 }
 
 impl Survey {
+    /// What holds now, and whatever will hold.
     pub fn of(settings: &Settings, now_ms: u64) -> Survey {
         let locals = settings.selector.bindings().into_iter();
-        let bindings: Vec<_> = locals.map(|local| (local, settings.selector.segments(local, now_ms))).collect();
+        let bindings: Vec<_> =
+            locals.map(|local| (local, settings.selector.segments_over_time(local, now_ms))).collect();
         let mut peers = vec![Vec::new(); settings.receive_connectors.len()];
         for (local, segments) in &bindings {
-            for segment in segments {
+            for TimedSegment { segment, .. } in segments {
                 peers[segment.connector].push(addresses(*local, segment));
             }
         }
+        let connectors = settings.receive_connectors.iter();
         Survey {
             bindings,
             now_ms,
-            standings: settings.receive_connectors.iter().map(|connector| standings(connector, settings)).collect(),
+            standings: connectors.map(|connector| standings(connector, settings, now_ms)).collect(),
             peers: peers.into_iter().map(AddressSet::of).collect(),
         }
+    }
+
+    /// Who peers of a connector are before they log on, and what they may do then, if anything.
+    pub fn unauthenticated(&self, place: usize) -> Option<(&Principal, &Capability)> {
+        self.standings[place].iter().find_map(|standing| match (&standing.who, &standing.capability) {
+            (Who::Unauthenticated(principal), Some(capability)) => Some((principal, capability)),
+            _ => None,
+        })
     }
 
     /// Most dangerous first.
@@ -109,38 +127,73 @@ impl Survey {
         let mut by_number: Vec<&Standing> = numbers.keys().copied().collect();
         by_number.sort_by_key(|standing| numbers[standing]);
 
-        let mut merged: HashMap<(usize, AddressSet), Row> = HashMap::new();
+        let mut merged: HashMap<(Holding, AddressSet), Row> = HashMap::new();
         for (local, segments) in &self.bindings {
-            let mut rows: HashMap<usize, (AscendingRanges, BTreeSet<usize>)> = HashMap::new();
-            for segment in segments {
-                for number in &profiles[segment.connector] {
-                    let (sources, connectors) = rows.entry(*number).or_default();
-                    sources.push(segment.first, segment.last);
-                    connectors.insert(segment.connector);
+            let mut rows: HashMap<Holding, (AscendingRanges, BTreeSet<usize>)> = HashMap::new();
+            for terms in segments.chunk_by(|one, next| one.segment.first == next.segment.first) {
+                let TimedSegment { segment: Segment { first, last, .. }, .. } = terms[0];
+                for (holding, connectors) in holdings(terms, &profiles) {
+                    let row = rows.entry(holding).or_default();
+                    row.0.push(first, last);
+                    row.1.extend(connectors);
                 }
             }
-            for (number, (sources, connectors)) in rows {
-                let row = merged.entry((number, sources.finish(local.ip()))).or_default();
+            for (holding, (sources, connectors)) in rows {
+                let row = merged.entry((holding, sources.finish(local.ip()))).or_default();
                 row.listeners.push(*local);
                 row.connectors.extend(connectors);
             }
         }
         let mut exposures: Vec<Exposure> = join_families(merged)
             .into_iter()
-            .map(|(number, sources, row)| Exposure {
-                standing: by_number[number].clone(),
+            .map(|(holding, sources, row)| Exposure {
+                standing: by_number[holding.number].clone(),
                 listeners: row.listeners,
                 is_public: !sources.intersection(public()).is_empty(),
                 sources,
                 connectors: row.connectors.iter().map(|at| settings.receive_connectors[*at].name.clone()).collect(),
+                from_ms: holding.from_ms,
+                until_ms: holding.until_ms,
             })
             .collect();
         exposures.sort_by_cached_key(|exposure| {
             let first = exposure.sources.ranges().next();
-            (Reverse(exposure.danger()), exposure.listeners.clone(), exposure.standing.who.to_string(), first)
+            let when = (exposure.from_ms, exposure.until_ms);
+            (Reverse(exposure.danger()), exposure.listeners.clone(), exposure.standing.who.to_string(), first, when)
         });
         exposures
     }
+}
+
+/// A standing, by its number, for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Holding {
+    number: usize,
+    from_ms: Option<u64>,
+    until_ms: Option<u64>,
+}
+
+/// What holds for one run of addresses as time goes by: where the next connector gives the same standing, that goes on.
+fn holdings(terms: &[TimedSegment], profiles: &[Vec<usize>]) -> Vec<(Holding, Vec<usize>)> {
+    let mut holdings: Vec<(Holding, Vec<usize>)> = Vec::new();
+    for TimedSegment { segment, from_ms, until_ms } in terms {
+        for number in &profiles[segment.connector] {
+            let goes_on = |known: &&mut (Holding, Vec<usize>)| {
+                known.0.number == *number && from_ms.is_some() && known.0.until_ms == *from_ms
+            };
+            match holdings.iter_mut().find(goes_on) {
+                Some((holding, connectors)) => {
+                    holding.until_ms = *until_ms;
+                    connectors.push(segment.connector);
+                }
+                None => {
+                    let holding = Holding { number: *number, from_ms: *from_ms, until_ms: *until_ms };
+                    holdings.push((holding, vec![segment.connector]));
+                }
+            }
+        }
+    }
+    holdings
 }
 
 /// Where something holds, and by which connectors.
@@ -180,7 +233,7 @@ pub(super) fn join_families<K: Clone + Eq + Hash>(merged: HashMap<(K, AddressSet
 }
 
 /// A segment's first and last address, in the family of `local`.
-pub(super) fn addresses(local: SocketAddr, segment: &Segment) -> (IpAddr, IpAddr) {
+pub(crate) fn addresses(local: SocketAddr, segment: &Segment) -> (IpAddr, IpAddr) {
     let address = |number: u128| match (local.ip().to_canonical(), u32::try_from(number)) {
         (IpAddr::V4(_), Ok(v4)) => Ipv4Addr::from(v4).into(),
         _ => Ipv6Addr::from(number).into(),

@@ -7,12 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::exposure::Survey;
-use super::standing::{
-    Capability, Who, authentication_is_possible, is_offered_without_tls, principals, rights_at_worst,
-};
+use super::standing::{Capability, authentication_is_possible, entry_granting, is_offered_without_tls, principals};
 use crate::accepted_domain::DomainKind;
 use crate::access_entry::{Access, AccessEntry, Principal, Right, Source, Trustee};
 use crate::address_set::{AddressSet, describe_range};
+use crate::permission::granted_at_worst;
 use crate::public_address::public;
 use crate::receive_connector::{Mechanism, ReceiveConnector, select};
 use crate::relay::Reach;
@@ -21,6 +20,9 @@ use crate::settings::Settings;
 
 /// From so many addresses on one connector, relaying without authentication raises no eyebrow yet: a /24.
 pub const RELAY_ADDRESSES_MAX: u128 = 256;
+
+/// The code of findings that tell the reason of `accept_risk`: every report shows all of them.
+pub const ACCEPTED_RISK: &str = "accepted_risk";
 
 /// How many ranges stand in a message.
 const RANGES_SHOWN_MAX: usize = 3;
@@ -180,17 +182,12 @@ impl Seen<'_> {
 
     /// Who peers are before they authenticate, and what they may do then.
     fn unauthenticated(&self) -> Option<(&Principal, &Capability)> {
-        self.survey.standings[self.place].iter().find_map(|standing| match (&standing.who, &standing.capability) {
-            (Who::Unauthenticated(principal), Some(capability)) => Some((principal, capability)),
-            _ => None,
-        })
+        self.survey.unauthenticated(self.place)
     }
 
     /// The first entry that gives `right` to `principal`.
     fn entry_granting(&self, right: Right, principal: &Principal) -> Option<&AccessEntry> {
-        self.connector.entries.iter().find(|entry| {
-            entry.access == Access::Allow && entry.rights.contains(right) && entry.trustee.covers(principal)
-        })
+        entry_granting(self.connector, right, principal, self.survey.now_ms)
     }
 
     fn disabled(&self, report: &mut Report) {
@@ -222,6 +219,19 @@ impl Seen<'_> {
         let strangers = self.peers().intersection(public());
         let entry = opening.right.and_then(|right| self.entry_granting(right, principal));
         let at = entry.map_or(self.connector.span.start, |entry| entry.span.start);
+        // The settings that are put in force have a reason (`safeguard`).
+        if let Some(risk) = self.connector.accept_risk.as_deref().filter(|_| !strangers.is_empty()) {
+            let texts = [
+                format!(
+                    "accepted risk: public addresses {may}: it hears {}; the reason is \"{}\"",
+                    self.peers().describe(RANGES_SHOWN_MAX),
+                    risk.reason
+                ),
+                "look from time to time whether the reason still holds".to_owned(),
+            ];
+            self.add(report, Severity::Note, ACCEPTED_RISK, risk.span.start, texts).sources = strangers;
+            return;
+        }
         if !strangers.is_empty() {
             let take_away = match entry.zip(opening.right) {
                 Some((entry, right)) => format!("take {right} from {}", entry.trustee),
@@ -386,8 +396,9 @@ impl Seen<'_> {
         }
         for entry in self.connector.entries.iter().filter(|entry| entry.source == Source::Extra) {
             let covered: Vec<_> = arising.iter().filter(|principal| entry.trustee.covers(principal)).collect();
-            let may_submit =
-                |principal: &&Principal| rights_at_worst(self.connector, principal).contains(Right::Submit);
+            let may_submit = |principal: &&Principal| {
+                granted_at_worst(self.connector, principal, self.survey.now_ms).contains(Right::Submit)
+            };
             let texts = if mixed == Some(&entry.span) {
                 continue;
             } else if covered.is_empty() {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use gatepost_mail::AuthAs;
 
-use crate::access_entry::{Principal, Right, Rights, Trustee};
+use crate::access_entry::{Access, AccessEntry, Principal, Right, Rights, Trustee};
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::message_bytes_max;
-use crate::permission::{auth_as, granted_at_worst, initial_principal, may_authenticate, may_submit};
+use crate::permission::{auth_as, granted_at_worst, granted_for_sure, initial_principal, may_authenticate, may_submit};
 use crate::receive_connector::ReceiveConnector;
 use crate::relay::{Reach, reach};
 use crate::sender::{Scope, scope};
@@ -63,8 +63,10 @@ impl fmt::Display for Who {
 /// What a principal that may submit may do on a connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Capability {
-    /// All rights held, Submit among them.
+    /// All rights that can be held at the worst, Submit among them.
     pub rights: Rights,
+    /// Those of them that hang on a condition, or end some day.
+    pub unsure: Rights,
     /// Whom it may write to.
     pub reach: Reach,
     /// Whom it may write as.
@@ -90,14 +92,14 @@ pub struct Standing {
 
 /// What each kind of principal that can arise on `connector` may do there. Users who may do the same are one kind; users
 /// who may not submit cannot authenticate, and do not arise.
-pub fn standings(connector: &ReceiveConnector, settings: &Settings) -> Vec<Standing> {
+pub fn standings(connector: &ReceiveConnector, settings: &Settings, now_ms: u64) -> Vec<Standing> {
     let unauthenticated = initial_principal(connector);
-    let capability = capability(connector, &unauthenticated, connector.implicit_tls);
+    let capability = capability(connector, &unauthenticated, connector.implicit_tls, now_ms);
     let mut standings = vec![Standing { who: Who::Unauthenticated(unauthenticated), capability }];
     let Some(users) = users(connector, settings) else { return standings };
     let of = |principal: &Principal| {
-        let admitted = may_authenticate(rights_at_worst(connector, principal)).is_ok();
-        capability_of_user(connector, principal).filter(|_| admitted)
+        let admitted = may_authenticate(granted_at_worst(connector, principal, now_ms)).is_ok();
+        capability_of_user(connector, principal, now_ms).filter(|_| admitted)
     };
     let others = users.other.as_ref().map(&of);
     let mut apart: Vec<Arc<str>> = Vec::new();
@@ -125,19 +127,30 @@ pub fn standings(connector: &ReceiveConnector, settings: &Settings) -> Vec<Stand
 }
 
 /// Every principal that can arise on `connector`; one stands for all users that no entry names.
-pub(super) fn principals(connector: &ReceiveConnector, settings: &Settings) -> Vec<Principal> {
+pub(crate) fn principals(connector: &ReceiveConnector, settings: &Settings) -> Vec<Principal> {
     let users = users(connector, settings).into_iter().flat_map(|users| users.other.into_iter().chain(users.named));
     std::iter::once(initial_principal(connector)).chain(users).collect()
 }
 
-/// The rights that count: those that can be held under the least favourable circumstances.
-pub(super) fn rights_at_worst(connector: &ReceiveConnector, principal: &Principal) -> Rights {
-    // Nothing has expired at the beginning of time: the worst case of every time.
-    granted_at_worst(connector, principal, 0)
+/// Whether messages count as authenticated and internal; the peer may always say that one is not.
+pub(crate) fn is_internal(rights: Rights, principal: &Principal) -> bool {
+    auth_as(rights, principal, None) == AuthAs::Internal
+}
+
+/// The first entry that gives `right` to `principal`, now or under some condition.
+pub(crate) fn entry_granting<'a>(
+    connector: &'a ReceiveConnector,
+    right: Right,
+    principal: &Principal,
+    now_ms: u64,
+) -> Option<&'a AccessEntry> {
+    let gives = |entry: &&AccessEntry| entry.access == Access::Allow && entry.rights.contains(right);
+    let mut giving = connector.entries.iter().filter(gives);
+    giving.find(|entry| entry.trustee.covers(principal) && !entry.is_expired(now_ms))
 }
 
 /// Whether a peer can be asked for a password: inside TLS or outside.
-pub(super) fn authentication_is_possible(connector: &ReceiveConnector) -> bool {
+pub(crate) fn authentication_is_possible(connector: &ReceiveConnector) -> bool {
     is_offered_without_tls(connector) || is_offered_inside_tls(connector)
 }
 
@@ -151,18 +164,24 @@ fn is_offered_inside_tls(connector: &ReceiveConnector) -> bool {
     tls_is_possible && !auth_offered(connector, true).is_empty()
 }
 
-fn capability_of_user(connector: &ReceiveConnector, principal: &Principal) -> Option<Capability> {
-    capability(connector, principal, !is_offered_without_tls(connector))
+fn capability_of_user(connector: &ReceiveConnector, principal: &Principal, now_ms: u64) -> Option<Capability> {
+    capability(connector, principal, !is_offered_without_tls(connector), now_ms)
 }
 
-fn capability(connector: &ReceiveConnector, principal: &Principal, inside_tls: bool) -> Option<Capability> {
-    let rights = rights_at_worst(connector, principal);
+fn capability(
+    connector: &ReceiveConnector,
+    principal: &Principal,
+    inside_tls: bool,
+    now_ms: u64,
+) -> Option<Capability> {
+    let rights = granted_at_worst(connector, principal, now_ms);
     may_submit(rights, principal).ok()?;
     Some(Capability {
         rights,
+        unsure: rights & !granted_for_sure(connector, principal, now_ms),
         reach: reach(rights),
         senders: scope(rights, principal),
-        is_internal: auth_as(rights, principal, None) == AuthAs::Internal,
+        is_internal: is_internal(rights, principal),
         bypasses_anti_spam: rights.contains(Right::BypassAntiSpam),
         message_bytes_max: message_bytes_max(connector, rights),
         needs_tls: inside_tls || tls_required(connector, false).is_err(),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use gatepost_mail::{Domain, Mailbox};
 use toml::de::{DeTable, DeValue};
 
-use super::check;
 use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
@@ -15,6 +14,7 @@ use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
     User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
 };
+use super::{assertions, check};
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::{Trustee, UserGroup};
 use crate::directory::Directory;
@@ -70,6 +70,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let user_tables = fields.tables("user");
     let receive_tables = fields.tables("receive_connector");
     let send_tables = fields.tables("send_connector");
+    let assert_tables = fields.tables("assert");
     let keys = ["accepted_domain", "mailbox", "contact", "distribution_group", "user"];
     let sound = whole && !keys.iter().any(|key| fields.is_bad(key));
     fields.finish(&[]);
@@ -114,6 +115,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         .collect();
     check::send_connectors(collector, &send_connectors);
     let address_spaces = AddressSpaces::new(&send_connectors);
+    let assertions = assertions::read(collector, assert_tables, users_sound.then_some(&names));
     if whole {
         check::relay_domains(collector, &accepted_domains, &address_spaces);
         check::way_out(collector, &receive_connectors, &send_connectors);
@@ -148,6 +150,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         selector: Selector::new(&receive_connectors),
         receive_connectors,
         send_connectors,
+        assertions,
         domains,
         directory,
         address_spaces,

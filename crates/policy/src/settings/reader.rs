@@ -30,7 +30,7 @@ impl Wrong {
 }
 
 /// Collects the problems of one document.
-pub(super) struct Collector<'t> {
+pub(crate) struct Collector<'t> {
     text: &'t str,
     line_starts: Vec<usize>,
     problems: Vec<Problem>,
@@ -55,7 +55,7 @@ impl<'t> Collector<'t> {
 
     /// Notes a statement that is no TOML. To be called for all of them, in order, before anything else is noted: what was
     /// lost with them is then not reported a second time as missing.
-    pub fn broken(&mut self, broken: Broken) {
+    pub(super) fn broken(&mut self, broken: Broken) {
         self.lost.extend(broken.key.map(|key| (broken.span.start, key)));
         self.error(broken.span, broken.message, broken.remedy);
     }
@@ -118,6 +118,11 @@ impl<'t> Collector<'t> {
         }
         let (line, column) = self.position(span.start);
         self.problems.push(Problem { severity, span, line, column, message, remedy, related });
+    }
+
+    /// The line of a place, from 1.
+    pub fn line(&self, at: usize) -> usize {
+        self.position(at).0
     }
 
     /// Line and column, both from 1, the column in characters.

@@ -16,8 +16,8 @@ use crate::accepted_domain::AcceptedDomains;
 use crate::access_entry::{AccessEntry, PermissionGroup, PermissionGroups, UserGroup};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::receive_connector::{
-    AuthMechanism, Binding, Mechanism, MessageRateSource, ProtocolLoggingLevel, RangeError, ReceiveConnector,
-    RemoteRange, SizeEnabled,
+    AcceptedRisk, AuthMechanism, Binding, Mechanism, MessageRateSource, ProtocolLoggingLevel, RangeError,
+    ReceiveConnector, RemoteRange, SizeEnabled,
 };
 
 const HEADER: &str = "[[receive_connector]]";
@@ -190,6 +190,7 @@ pub(super) fn read<'t>(
         ),
         reject_single_label_recipient_domains: flag(&mut fields, "reject_single_label_recipient_domains", false),
         default_domain: fields.optional("default_domain", values::domain),
+        accept_risk: accepted_risk(&mut fields),
         span: fields.span_of("name"),
     };
     check_authentication(&mut fields, &connector);
@@ -391,6 +392,12 @@ fn noted_range<'t>(
     Some(RemoteRange { note, ..range? })
 }
 
+fn accepted_risk(fields: &mut Fields<'_, '_, '_>) -> Option<Box<AcceptedRisk>> {
+    const KEY: &str = "accept_risk";
+    let reason = fields.optional(KEY, values::reason)?;
+    Some(Box::new(AcceptedRisk { reason, span: fields.span_of(KEY) }))
+}
+
 /// `None` where the key is left out.
 fn rate_source(fields: &mut Fields<'_, '_, '_>) -> Option<MessageRateSource> {
     let written = flags(fields, "message_rate_source", RATE_SOURCES)?;
@@ -402,7 +409,7 @@ fn tarpit(fields: &mut Fields<'_, '_, '_>, key: &'static str) -> Duration {
     fields.optional(key, values::time_span(0, TARPIT_SECONDS_MAX)).unwrap_or(Duration::from_secs(5))
 }
 
-fn range(text: &str, span: Range<usize>) -> Result<RemoteRange, Wrong> {
+pub(super) fn range(text: &str, span: Range<usize>) -> Result<RemoteRange, Wrong> {
     RemoteRange::parse(text, span).map_err(|error| {
         let remedy = match error {
             RangeError::Address => {

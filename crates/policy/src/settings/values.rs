@@ -17,6 +17,8 @@ const NAME_CHARS_MAX: usize = 64;
 /// Longest banner or comment, in bytes; a greeting line is at most 512 with its CRLF (RFC 5321 section 4.5.3.1.5).
 const BANNER_BYTES_MAX: usize = 510;
 const COMMENT_BYTES_MAX: usize = 4096;
+/// Longest reason for an accepted risk or an assertion, in characters.
+const REASON_CHARS_MAX: usize = 1000;
 
 /// A value of another type than `expected`.
 pub(super) fn wrong_type(expected: &str, value: &DeValue<'_>, remedy: impl Into<String>) -> Wrong {
@@ -68,6 +70,18 @@ pub(super) fn comment(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     }
     Err(Wrong::new("the comment is too long", format!("write at most {COMMENT_BYTES_MAX} bytes")))
+}
+
+/// Why something was done, in somebody's words: one line that says something.
+pub(super) fn reason(value: &DeValue<'_>) -> Result<Box<str>, Wrong> {
+    let remedy = format!("write in one line of at most {REASON_CHARS_MAX} characters why, and who decided it");
+    let text = string(value).map_err(|wrong| Wrong { remedy: remedy.clone(), ..wrong })?.trim();
+    match text {
+        "" => Err(Wrong::new("the reason is empty", remedy)),
+        text if text.contains(char::is_control) => Err(Wrong::new("the reason has control characters in it", remedy)),
+        text if text.chars().nth(REASON_CHARS_MAX).is_some() => Err(Wrong::new("the reason is too long", remedy)),
+        text => Ok(text.into()),
+    }
 }
 
 /// The whole greeting.

@@ -14,3 +14,4 @@ mod connector_properties;
 mod retries;
 mod documents;
 mod document;
+mod safeguards;

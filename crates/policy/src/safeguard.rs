@@ -1,0 +1,35 @@
+//! What no settings may do, whoever wrote them: open a relay to strangers without saying why, or break what the
+//! administrator asserted.
+//!
+//! Takes the text of a document, hands on settings that are safe to put in force, or every problem. All that load
+//! settings load them here: at start, on reload, and to be checked. It decides nothing about peers: what they may do is
+//! `audit`'s answer, which asks the deciding functions (invariant I12).
+
+use crate::audit::Survey;
+use crate::settings::{self, Collector, Defaults, Problem, Settings};
+
+mod accepted_risk;
+mod assertions;
+
+/// Reads a settings document as [`settings::parse`] does, and refuses it too where strangers may relay or count as
+/// internal on a connector without `accept_risk`, or where an `[[assert]]` is broken. `now_ms` tells what has expired.
+pub fn load(text: &str, defaults: &Defaults, now_ms: u64) -> Result<Settings, Vec<Problem>> {
+    let mut settings = settings::parse(text, defaults)?;
+    let may_open = accepted_risk::may_open(&settings, now_ms);
+    if !may_open && settings.assertions.is_empty() {
+        return Ok(settings);
+    }
+    let survey = Survey::of(&settings, now_ms);
+    let mut collector = Collector::new(text);
+    accepted_risk::check(&settings, &survey, &mut collector);
+    assertions::check(&settings, &survey, &mut collector);
+    let (found, failed) = collector.finish();
+    let mut problems = std::mem::take(&mut settings.warnings);
+    problems.extend(found);
+    problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
+    if failed {
+        return Err(problems);
+    }
+    settings.warnings = problems;
+    Ok(settings)
+}

@@ -1,0 +1,315 @@
+//! Whether every `[[assert]]` holds, for every address, on every listener, at every time from now on.
+//!
+//! What is denied must not be possible at the worst; what is allowed must be possible for sure. The first counter-example
+//! is told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use crate::access_entry::{Access, Principal, Right, Rights, Source};
+use crate::address_set::AddressSet;
+use crate::assertion::{Assertion, Power, Subject};
+use crate::audit::{Survey, addresses, authentication_is_possible, entry_granting, is_internal, principals};
+use crate::permission::{granted_at_worst, granted_for_sure, initial_principal, may_authenticate, may_submit};
+use crate::public_address::public;
+use crate::receive_connector::{ReceiveConnector, RemoteRange, TimedSegment};
+use crate::relay::{Reach, reach};
+use crate::sender::{Scope, scope};
+use crate::settings::{Collector, Settings};
+
+pub(super) fn check(settings: &Settings, survey: &Survey, collector: &mut Collector<'_>) {
+    for assertion in &settings.assertions {
+        let trial = Trial { settings, survey, assertion };
+        trial.unheard_listeners(collector);
+        let found = match assertion.access {
+            Access::Deny => trial.possible(),
+            Access::Allow => trial.unheard().or_else(|| trial.impossible()),
+        };
+        if let Some(broken) = found {
+            trial.tell(&broken, collector);
+        }
+    }
+}
+
+struct Trial<'a> {
+    settings: &'a Settings,
+    survey: &'a Survey,
+    assertion: &'a Assertion,
+}
+
+/// A counter-example.
+struct Broken {
+    peer: IpAddr,
+    local: SocketAddr,
+    /// When it begins to be one; none where it is one now.
+    from_ms: Option<u64>,
+    /// By its place; none where nobody hears the peer.
+    heard_by: Option<usize>,
+    /// Who is able, or not able, to do what; none where no such peer can arise there.
+    case: Option<(Principal, Power)>,
+}
+
+impl Trial<'_> {
+    /// The bindings that the assertion is about, with what is selected there.
+    fn bindings(&self) -> impl Iterator<Item = &(SocketAddr, Vec<TimedSegment>)> {
+        let named = &self.assertion.listeners;
+        self.survey
+            .bindings
+            .iter()
+            .filter(move |(local, _)| named.is_empty() || named.iter().any(|on| holds(*on, *local)))
+    }
+
+    /// A listener that nothing is bound to: to deny something there is idle, to allow something vain.
+    fn unheard_listeners(&self, collector: &mut Collector<'_>) {
+        for on in &self.assertion.listeners {
+            if self.survey.bindings.iter().any(|(local, _)| holds(*on, *local)) {
+                continue;
+            }
+            let span = self.assertion.span.clone();
+            let message = format!("the assertion{} is about {on}, and nothing is bound there", self.title());
+            let remedy = "write an address and port of `bindings`, or leave `on` out";
+            match self.assertion.access {
+                Access::Deny => collector.warning(span, message, remedy),
+                Access::Allow => collector.error(span, message, remedy),
+            }
+        }
+    }
+
+    /// Where what is denied is possible.
+    fn possible(&self) -> Option<Broken> {
+        self.search(|connector| {
+            self.subjects(connector).into_iter().find_map(|principal| {
+                let rights = granted_at_worst(connector, &principal, self.survey.now_ms);
+                let power = self.assertion.powers.iter().find(|power| grants(**power, rights, &principal))?;
+                Some(Some((principal, *power)))
+            })
+        })
+    }
+
+    /// Where what is allowed is not sure to be possible for somebody who is heard.
+    fn impossible(&self) -> Option<Broken> {
+        self.search(|connector| {
+            let subjects = self.subjects(connector);
+            if self.lacks_subjects(connector) {
+                return Some(None);
+            }
+            subjects.into_iter().find_map(|principal| {
+                let rights = granted_for_sure(connector, &principal, self.survey.now_ms);
+                let power = self.assertion.powers.iter().find(|power| !grants(**power, rights, &principal))?;
+                Some(Some((principal, *power)))
+            })
+        })
+    }
+
+    /// Where nobody hears a peer that something is allowed to.
+    fn unheard(&self) -> Option<Broken> {
+        self.bindings().find_map(|(local, segments)| {
+            let runs = segments.chunk_by(|one, next| one.segment.first == next.segment.first);
+            // Within a run of addresses, terms follow one another: a gap can only be before the first or behind the last.
+            let always = runs.filter(|terms| {
+                terms.first().is_some_and(|term| term.from_ms.is_none())
+                    && terms.last().is_some_and(|term| term.until_ms.is_none())
+            });
+            let heard = AddressSet::of(always.map(|terms| addresses(*local, &terms[0].segment)));
+            let family: (IpAddr, IpAddr) = match local {
+                SocketAddr::V4(_) => ([0; 4].into(), [u8::MAX; 4].into()),
+                SocketAddr::V6(_) => ([0; 16].into(), [u8::MAX; 16].into()),
+            };
+            let unheard =
+                self.assertion.sources.intersection(&AddressSet::of([family])).intersection(&heard.complement());
+            Some(Broken { peer: example(&unheard)?, local: *local, from_ms: None, heard_by: None, case: None })
+        })
+    }
+
+    /// The first peer whose connector is a case. Each connector is asked once.
+    fn search(&self, case: impl Fn(&ReceiveConnector) -> Option<Option<(Principal, Power)>>) -> Option<Broken> {
+        let mut known: Vec<Option<Option<Option<(Principal, Power)>>>> =
+            vec![None; self.settings.receive_connectors.len()];
+        for (local, segments) in self.bindings() {
+            for TimedSegment { segment, from_ms, .. } in segments {
+                let (first, last) = addresses(*local, segment);
+                if !self.assertion.sources.overlaps(first, last) {
+                    continue;
+                }
+                let place = segment.connector;
+                let case = known[place].get_or_insert_with(|| case(&self.settings.receive_connectors[place]));
+                let Some(case) = case else { continue };
+                let peers = AddressSet::of([(first, last)]).intersection(&self.assertion.sources);
+                let Some(peer) = example(&peers) else { continue };
+                return Some(Broken {
+                    peer,
+                    local: *local,
+                    from_ms: *from_ms,
+                    heard_by: Some(place),
+                    case: case.clone(),
+                });
+            }
+        }
+        None
+    }
+
+    /// Those of whom the assertion speaks who can stand before the connector, or ought to.
+    fn subjects(&self, connector: &ReceiveConnector) -> Vec<Principal> {
+        let initial = initial_principal(connector);
+        let user = |name: &std::sync::Arc<str>| Principal::User(name.clone());
+        match &self.assertion.who {
+            Subject::Unauthenticated => vec![initial],
+            Subject::Anonymous => {
+                Some(initial).filter(|principal| *principal == Principal::Anonymous).into_iter().collect()
+            }
+            Subject::ExternallySecured => {
+                Some(initial).filter(|principal| *principal == Principal::ExternallySecured).into_iter().collect()
+            }
+            _ if !authentication_is_possible(connector) => Vec::new(),
+            Subject::EveryUser => {
+                let is_user = |principal: &Principal| matches!(principal, Principal::User(_));
+                principals(connector, self.settings).into_iter().filter(is_user).collect()
+            }
+            Subject::Users { members, .. } => members.iter().map(user).collect(),
+        }
+    }
+
+    /// Whether there is somebody of whom the assertion speaks, but not before this connector.
+    fn lacks_subjects(&self, connector: &ReceiveConnector) -> bool {
+        let has_none = self.subjects(connector).is_empty();
+        has_none
+            && match &self.assertion.who {
+                Subject::EveryUser => !self.settings.users.is_empty(),
+                Subject::Users { members, .. } => !members.is_empty(),
+                _ => true,
+            }
+    }
+
+    fn title(&self) -> String {
+        self.assertion.comment.as_ref().map_or(String::new(), |comment| format!(" \"{comment}\""))
+    }
+
+    fn tell(&self, broken: &Broken, collector: &mut Collector<'_>) {
+        let Broken { peer, local, .. } = broken;
+        let title = self.title();
+        let span = self.assertion.span.clone();
+        let start = format!("the assertion{title} is broken: on {local}, {peer}");
+        let Some(connector) = broken.heard_by.map(|place| &*self.settings.receive_connectors[place]) else {
+            let message = format!("{start} is not heard by any receive connector");
+            collector.error(span, message, "give a receive connector a range that holds it, or change the assertion");
+            return;
+        };
+        let range = hearing_range(connector, *peer, broken.from_ms.unwrap_or(self.survey.now_ms));
+        let by = match range {
+            Some(range) => {
+                format!("{} hears it by {range} (line {})", connector.name, collector.line(range.span.start))
+            }
+            None => format!("{} hears it", connector.name),
+        };
+        let Some((principal, power)) = &broken.case else {
+            let message = format!("{start} can never be {}; {by}", self.assertion.who);
+            let remedy = "change auth_mechanism of the connector, or the assertion";
+            self.related(span, message, remedy, connector.span.clone(), "the connector is here", collector);
+            return;
+        };
+        let whom = match principal {
+            Principal::Anonymous => "without logging on".to_owned(),
+            Principal::ExternallySecured => "as externally secured".to_owned(),
+            Principal::User(name) => format!("as user {name}"),
+            other => format!("as {other}"),
+        };
+        let what = in_words(*power);
+        if self.assertion.access == Access::Allow {
+            let message = format!("{start} is not sure to be able to {what} {whom}; {by}");
+            let remedy =
+                "grant what is missing on that connector, without condition or expiry, or change the assertion";
+            self.related(span, message, remedy, connector.span.clone(), "the connector is here", collector);
+            return;
+        }
+        let remedy = "close what is named, or change the assertion";
+        let entry =
+            right_behind(*power).and_then(|right| entry_granting(connector, right, principal, self.survey.now_ms));
+        match (entry, range) {
+            (Some(entry), _) => {
+                let giver = match entry.source {
+                    Source::Group(group) => format!("permission group {}", group.exchange_name()),
+                    Source::Extra => format!("the entry for {}", entry.trustee),
+                };
+                let line = collector.line(entry.span.start);
+                let message = format!("{start} may {what} {whom}; {by}, and {giver} (line {line}) gives the right");
+                self.related(span, message, remedy, entry.span.clone(), "this gives the right", collector);
+            }
+            (None, Some(range)) => {
+                let message = format!("{start} may {what} {whom}; {by}");
+                self.related(span, message, remedy, range.span.clone(), "it is heard by this range", collector);
+            }
+            (None, None) => collector.error(span, format!("{start} may {what} {whom}; {by}"), remedy),
+        }
+    }
+
+    fn related(
+        &self,
+        span: Range<usize>,
+        message: String,
+        remedy: &str,
+        at: Range<usize>,
+        there: &str,
+        collector: &mut Collector<'_>,
+    ) {
+        collector.error_between(span, message, remedy, (at, there));
+    }
+}
+
+/// Whether what is bound to `local` is meant by `on`.
+fn holds(on: SocketAddr, local: SocketAddr) -> bool {
+    let wildcard = on.ip().is_unspecified() && on.is_ipv4() == local.is_ipv4() && on.port() == local.port();
+    wildcard || (on.ip().to_canonical(), on.port()) == (local.ip(), local.port())
+}
+
+/// Whether somebody with `rights` can do it; whoever may not submit can do nothing.
+fn grants(power: Power, rights: Rights, principal: &Principal) -> bool {
+    let admitted = match principal {
+        Principal::User(_) => may_authenticate(rights).is_ok(),
+        _ => true,
+    };
+    admitted
+        && may_submit(rights, principal).is_ok()
+        && match power {
+            Power::Submit => true,
+            Power::Relay => reach(rights) == Reach::AnyRecipient,
+            Power::Internal => is_internal(rights, principal),
+            Power::SendAsAnyone => scope(rights, principal) != Scope::OwnAddresses,
+            Power::SendAsOwnDomains => scope(rights, principal) == Scope::AnyAddress,
+            Power::BypassAntiSpam => rights.contains(Right::BypassAntiSpam),
+            Power::Right(right) => rights.contains(right),
+        }
+}
+
+/// The right that gives the power, as far as it is one right.
+fn right_behind(power: Power) -> Option<Right> {
+    Some(match power {
+        Power::Submit => Right::Submit,
+        Power::Relay => Right::AcceptAnyRecipient,
+        Power::Internal => Right::AcceptAuthenticationFlag,
+        Power::SendAsAnyone => Right::AcceptAnySender,
+        Power::SendAsOwnDomains => Right::AcceptAuthoritativeDomainSender,
+        Power::BypassAntiSpam => Right::BypassAntiSpam,
+        Power::Right(right) => right,
+    })
+}
+
+fn in_words(power: Power) -> String {
+    match power {
+        Power::Internal => "count as internal".to_owned(),
+        Power::Right(right) => format!("hold {right}"),
+        power => power.to_string(),
+    }
+}
+
+/// One of the addresses, a public one if there is one: that is what a reader understands.
+fn example(peers: &AddressSet) -> Option<IpAddr> {
+    let first = |peers: &AddressSet| peers.ranges().next().map(|(first, _)| first);
+    first(&peers.intersection(public())).or_else(|| first(peers))
+}
+
+/// The range by which the connector hears the peer at that time: the smallest that holds it.
+fn hearing_range(connector: &ReceiveConnector, peer: IpAddr, at_ms: u64) -> Option<&RemoteRange> {
+    let ranges = connector.remote_ip_ranges.iter();
+    let holding = ranges.filter(|range| range.contains(peer) && !range.is_expired(at_ms));
+    holding.min_by_key(|range| range.span_of_addresses())
+}

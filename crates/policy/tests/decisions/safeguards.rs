@@ -1,0 +1,118 @@
+//! What no settings may do: open a relay that nobody answers for, or break an assertion.
+
+use gatepost_policy::Settings;
+use gatepost_policy::safeguard::load;
+use gatepost_policy::settings::{Problem, Severity};
+
+use crate::document::{CONTOSO, OPTION_1, OPTION_2, connector, default_connector, defaults};
+
+const ALL: &str = r#""0.0.0.0/0", "::/0""#;
+const INTERNAL: &str = "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
+                        extended_rights = [\"ms-Exch-SMTP-Accept-Authentication-Flag\"]\n";
+
+fn loaded(text: &str) -> Result<Settings, Vec<Problem>> {
+    load(text, &defaults(), 0)
+}
+
+/// The errors of a document; none where it is taken.
+fn errors(text: &str) -> Vec<Problem> {
+    let problems = loaded(text).err().unwrap_or_default();
+    problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect()
+}
+
+#[test]
+fn strangers_may_relay_or_be_internal_only_where_somebody_says_why() {
+    for (ranges, is_public) in [
+        (ALL, true),
+        (r#""8.8.8.8""#, true),
+        (r#""8.8.8.8-8.8.8.9""#, true),
+        (r#""9.255.255.255-10.0.0.1""#, true),
+        (r#""::ffff:8.8.8.8""#, true),
+        (r#""64:ff9b::/96""#, true),
+        (r#""64:ff9b::8.8.8.8""#, true),
+        (r#""2002:808:808::/48""#, true),
+        (r#""2606:4700::1111""#, true),
+        (r#""192.168.0.0/16", "10.0.0.0/8", "fd00::/8""#, false),
+        (r#""100.64.0.0/10""#, false),
+        (r#""::ffff:10.0.0.1""#, false),
+        (r#""64:ff9b::10.0.0.1""#, false),
+        (r#""2002:a00:1::/48""#, false),
+    ] {
+        for (groups, more) in [
+            ("ExchangeServers", OPTION_1),
+            ("AnonymousUsers", OPTION_2),
+            ("AnonymousUsers", INTERNAL),
+            ("AnonymousUsers", &OPTION_2.replace(r"NT AUTHORITY\\ANONYMOUS LOGON", "Everyone")),
+        ] {
+            let text = connector("R", ranges, groups, more);
+            let found = errors(&text);
+            assert_eq!(found.len(), usize::from(is_public), "{text}{found:?}");
+            let Some(problem) = found.first() else { continue };
+            assert_eq!(problem.line, 2, "{problem:?}");
+            assert!(problem.message.starts_with("R: public addresses, such as "), "{problem:?}");
+            for remedy in ["narrow remote_ip_ranges", "log on", "accept_risk = "] {
+                assert!(problem.remedy.contains(remedy), "{problem:?}");
+            }
+            assert!(problem.related.is_some(), "{problem:?}");
+            let reason = format!("accept_risk = \"the CISO decided so\"\n{more}");
+            let accepted = loaded(&connector("R", ranges, groups, &reason)).expect("accepted");
+            assert!(!accepted.warnings.iter().any(|warning| warning.message.contains("accept_risk")));
+        }
+    }
+}
+
+#[test]
+fn a_connector_that_opens_nothing_to_strangers_needs_no_reason_and_is_told_so() {
+    for (what, text) in [
+        ("anonymous peers without the right", default_connector("AnonymousUsers", "")),
+        (
+            "users who relay",
+            format!(
+                "{CONTOSO}{}",
+                default_connector(
+                    "ExchangeUsers",
+                    "auth_mechanism = [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"]"
+                )
+            ),
+        ),
+        ("the right without Submit", default_connector("None", OPTION_2)),
+        ("a disabled connector", default_connector("AnonymousUsers", &format!("enabled = false\n{OPTION_2}"))),
+        (
+            "one that more specific ranges leave only private addresses",
+            connector("Wide", r#""10.0.0.0/8", "8.8.8.0/24""#, "AnonymousUsers", OPTION_2)
+                + &connector("A", r#""8.8.8.0/25""#, "AnonymousUsers", "")
+                + &connector("B", r#""8.8.8.128/25""#, "AnonymousUsers", ""),
+        ),
+        (
+            "one where the right is denied",
+            default_connector("AnonymousUsers", &format!("{OPTION_2}{}deny = true\n", OPTION_2)),
+        ),
+    ] {
+        assert_eq!(errors(&text), [], "{what}");
+        let with_reason = text.replacen("name = \"D\"", "name = \"D\"\naccept_risk = \"x\"", 1);
+        let with_reason = with_reason.replacen("name = \"Wide\"", "name = \"Wide\"\naccept_risk = \"x\"", 1);
+        let warnings = loaded(&with_reason).expect("taken").warnings;
+        assert!(warnings.iter().any(|warning| warning.message.contains("accept_risk")), "{what}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_range_that_expires_drops_its_hosts_onto_the_next_and_that_counts_today() {
+    let wide = connector("Wide", r#""8.8.8.8/31""#, "AnonymousUsers", OPTION_2);
+    let narrow = |ranges: &str| connector("Narrow", ranges, "AnonymousUsers", "");
+    let covered = wide.clone() + &narrow(r#""8.8.8.8", "8.8.8.9""#);
+    assert_eq!(errors(&covered), []);
+    assert_eq!(errors(&(wide + &narrow(r#""8.8.8.8""#))).len(), 1);
+}
+
+#[test]
+fn a_reason_is_one_line_that_says_something() {
+    let relay = |reason: &str| connector("R", ALL, "AnonymousUsers", &format!("accept_risk = {reason}\n{OPTION_2}"));
+    let long = format!("\"{}\"", "x".repeat(1001));
+    for wrong in [r#""""#, r#"" ""#, r#""a\nb""#, r#""a\u001bb""#, "true", &long] {
+        let found = errors(&relay(wrong));
+        assert!(found.iter().any(|problem| problem.message.contains("accept_risk")), "{wrong}: {found:?}");
+    }
+    let settings = loaded(&relay(&format!("\"{}\"", "é".repeat(1000)))).expect("long enough");
+    assert!(settings.receive_connectors[0].accept_risk.is_some());
+}
