@@ -25,7 +25,7 @@ pub fn is_golden(installation: &Installation, name: &str, printed: &str) {
 #[test]
 fn an_audit_tells_who_may_do_what_from_where() {
     for (name, settings, code) in
-        [("audit-option-1", OPTION_1, 0), ("audit-option-2", OPTION_2, 0), ("audit-open-relay", OPEN_RELAY, 1)]
+        [("audit-option-1", OPTION_1, 0), ("audit-option-2", OPTION_2, 0), ("audit-open-relay", OPEN_RELAY, 0)]
     {
         let installation = Installation::new(PROGRAM, settings);
         let audited = installation.run(&["audit"]);

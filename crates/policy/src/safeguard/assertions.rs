@@ -3,8 +3,8 @@
 //! What is denied must not be possible at the worst; what is allowed must be possible for sure. The first counter-example
 //! is told.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 
 use crate::access_entry::{Access, Principal, Right, Rights, Source};
 use crate::address_set::AddressSet;
@@ -43,10 +43,17 @@ struct Broken {
     local: SocketAddr,
     /// When it begins to be one; none where it is one now.
     from_ms: Option<u64>,
-    /// By its place; none where nobody hears the peer.
-    heard_by: Option<usize>,
-    /// Who is able, or not able, to do what; none where no such peer can arise there.
-    case: Option<(Principal, Power)>,
+    /// By which connector, by its place, and what is wrong there; none where nobody hears the peer.
+    heard: Option<(usize, Case)>,
+}
+
+/// What is wrong on a connector.
+#[derive(Clone)]
+enum Case {
+    /// This principal is able, or not able, to do this.
+    Of(Principal, Power),
+    /// Nobody of whom the assertion speaks can stand there.
+    Nobody,
 }
 
 impl Trial<'_> {
@@ -81,7 +88,7 @@ impl Trial<'_> {
             self.subjects(connector).into_iter().find_map(|principal| {
                 let rights = granted_at_worst(connector, &principal, self.survey.now_ms);
                 let power = self.assertion.powers.iter().find(|power| grants(**power, rights, &principal))?;
-                Some(Some((principal, *power)))
+                Some(Case::Of(principal, *power))
             })
         })
     }
@@ -91,12 +98,12 @@ impl Trial<'_> {
         self.search(|connector| {
             let subjects = self.subjects(connector);
             if self.lacks_subjects(connector) {
-                return Some(None);
+                return Some(Case::Nobody);
             }
             subjects.into_iter().find_map(|principal| {
                 let rights = granted_for_sure(connector, &principal, self.survey.now_ms);
                 let power = self.assertion.powers.iter().find(|power| !grants(**power, rights, &principal))?;
-                Some(Some((principal, *power)))
+                Some(Case::Of(principal, *power))
             })
         })
     }
@@ -117,14 +124,13 @@ impl Trial<'_> {
             };
             let unheard =
                 self.assertion.sources.intersection(&AddressSet::of([family])).intersection(&heard.complement());
-            Some(Broken { peer: example(&unheard)?, local: *local, from_ms: None, heard_by: None, case: None })
+            Some(Broken { peer: example(&unheard)?, local: *local, from_ms: None, heard: None })
         })
     }
 
     /// The first peer whose connector is a case. Each connector is asked once.
-    fn search(&self, case: impl Fn(&ReceiveConnector) -> Option<Option<(Principal, Power)>>) -> Option<Broken> {
-        let mut known: Vec<Option<Option<Option<(Principal, Power)>>>> =
-            vec![None; self.settings.receive_connectors.len()];
+    fn search(&self, case: impl Fn(&ReceiveConnector) -> Option<Case>) -> Option<Broken> {
+        let mut known: HashMap<usize, Option<Case>> = HashMap::new();
         for (local, segments) in self.bindings() {
             for TimedSegment { segment, from_ms, .. } in segments {
                 let (first, last) = addresses(*local, segment);
@@ -132,17 +138,11 @@ impl Trial<'_> {
                     continue;
                 }
                 let place = segment.connector;
-                let case = known[place].get_or_insert_with(|| case(&self.settings.receive_connectors[place]));
-                let Some(case) = case else { continue };
+                let asked = || case(&self.settings.receive_connectors[place]);
+                let Some(case) = known.entry(place).or_insert_with(asked) else { continue };
                 let peers = AddressSet::of([(first, last)]).intersection(&self.assertion.sources);
                 let Some(peer) = example(&peers) else { continue };
-                return Some(Broken {
-                    peer,
-                    local: *local,
-                    from_ms: *from_ms,
-                    heard_by: Some(place),
-                    case: case.clone(),
-                });
+                return Some(Broken { peer, local: *local, from_ms: *from_ms, heard: Some((place, case.clone())) });
             }
         }
         None
@@ -189,11 +189,12 @@ impl Trial<'_> {
         let title = self.title();
         let span = self.assertion.span.clone();
         let start = format!("the assertion{title} is broken: on {local}, {peer}");
-        let Some(connector) = broken.heard_by.map(|place| &*self.settings.receive_connectors[place]) else {
+        let Some((place, case)) = &broken.heard else {
             let message = format!("{start} is not heard by any receive connector");
             collector.error(span, message, "give a receive connector a range that holds it, or change the assertion");
             return;
         };
+        let connector = &*self.settings.receive_connectors[*place];
         let range = hearing_range(connector, *peer, broken.from_ms.unwrap_or(self.survey.now_ms));
         let by = match range {
             Some(range) => {
@@ -201,10 +202,10 @@ impl Trial<'_> {
             }
             None => format!("{} hears it", connector.name),
         };
-        let Some((principal, power)) = &broken.case else {
+        let Case::Of(principal, power) = case else {
             let message = format!("{start} can never be {}; {by}", self.assertion.who);
             let remedy = "change auth_mechanism of the connector, or the assertion";
-            self.related(span, message, remedy, connector.span.clone(), "the connector is here", collector);
+            collector.error_between(span, message, remedy, (connector.span.clone(), "the connector is here"));
             return;
         };
         let whom = match principal {
@@ -218,7 +219,7 @@ impl Trial<'_> {
             let message = format!("{start} is not sure to be able to {what} {whom}; {by}");
             let remedy =
                 "grant what is missing on that connector, without condition or expiry, or change the assertion";
-            self.related(span, message, remedy, connector.span.clone(), "the connector is here", collector);
+            collector.error_between(span, message, remedy, (connector.span.clone(), "the connector is here"));
             return;
         }
         let remedy = "close what is named, or change the assertion";
@@ -232,26 +233,14 @@ impl Trial<'_> {
                 };
                 let line = collector.line(entry.span.start);
                 let message = format!("{start} may {what} {whom}; {by}, and {giver} (line {line}) gives the right");
-                self.related(span, message, remedy, entry.span.clone(), "this gives the right", collector);
+                collector.error_between(span, message, remedy, (entry.span.clone(), "this gives the right"));
             }
             (None, Some(range)) => {
                 let message = format!("{start} may {what} {whom}; {by}");
-                self.related(span, message, remedy, range.span.clone(), "it is heard by this range", collector);
+                collector.error_between(span, message, remedy, (range.span.clone(), "it is heard by this range"));
             }
             (None, None) => collector.error(span, format!("{start} may {what} {whom}; {by}"), remedy),
         }
-    }
-
-    fn related(
-        &self,
-        span: Range<usize>,
-        message: String,
-        remedy: &str,
-        at: Range<usize>,
-        there: &str,
-        collector: &mut Collector<'_>,
-    ) {
-        collector.error_between(span, message, remedy, (at, there));
     }
 }
 

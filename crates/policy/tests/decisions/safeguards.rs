@@ -97,7 +97,7 @@ fn a_connector_that_opens_nothing_to_strangers_needs_no_reason_and_is_told_so() 
 }
 
 #[test]
-fn a_range_that_expires_drops_its_hosts_onto_the_next_and_that_counts_today() {
+fn strangers_count_whom_a_narrower_range_does_not_take_away() {
     let wide = connector("Wide", r#""8.8.8.8/31""#, "AnonymousUsers", OPTION_2);
     let narrow = |ranges: &str| connector("Narrow", ranges, "AnonymousUsers", "");
     let covered = wide.clone() + &narrow(r#""8.8.8.8", "8.8.8.9""#);
@@ -115,4 +115,77 @@ fn a_reason_is_one_line_that_says_something() {
     }
     let settings = loaded(&relay(&format!("\"{}\"", "é".repeat(1000)))).expect("long enough");
     assert!(settings.receive_connectors[0].accept_risk.is_some());
+}
+
+/// A site with a gate for two hosts, users who relay, and everybody else.
+fn site(assertions: &str) -> String {
+    let users = "auth_mechanism = [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"]\n";
+    CONTOSO.to_owned()
+        + "[[user]]\nname = \"bob\"\n"
+        + &default_connector("AnonymousUsers, ExchangeUsers", users)
+        + &connector("R", r#""192.168.2.55", "192.168.2.56""#, "AnonymousUsers", OPTION_2)
+        + &connector("S", r#""10.0.0.9""#, "ExchangeServers", OPTION_1)
+        + assertions
+}
+
+#[test]
+fn an_assertion_that_is_broken_names_a_counter_example() {
+    for (assertion, counter_example) in [
+        ("who = \"unauthenticated\"\nfrom = \"public\"\ndeny = [\"relay\", \"internal\"]", None),
+        (
+            "who = \"anonymous\"\nfrom = \"192.168.2.0/24\"\ndeny = \"relay\"",
+            Some(["192.168.2.55", "0.0.0.0:25", "R", "the entry for"]),
+        ),
+        ("who = \"anonymous\"\nfrom = \"192.168.2.57-192.168.2.99\"\ndeny = \"relay\"", None),
+        (
+            "who = \"unauthenticated\"\nfrom = \"10.0.0.0/8\"\ndeny = \"internal\"",
+            Some(["10.0.0.9", "0.0.0.0:25", "S", "ExchangeServers"]),
+        ),
+        ("who = \"anonymous\"\nfrom = \"10.0.0.0/8\"\ndeny = \"internal\"", None),
+        (
+            "who = \"externally secured\"\ndeny = \"bypass anti-spam\"",
+            Some(["10.0.0.9", "0.0.0.0:25", "S", "ExchangeServers"]),
+        ),
+        ("who = \"externally secured\"\nfrom = \"public\"\ndeny = \"submit\"", None),
+        (
+            "who = \"unauthenticated\"\nfrom = \"public\"\ndeny = \"send as own domains\"",
+            Some(["1.0.0.0", "0.0.0.0:25", "D", "AnonymousUsers"]),
+        ),
+        ("who = \"any user\"\ndeny = \"send as anyone\"", None),
+        (
+            "who = \"any user\"\ndeny = \"ms-Exch-SMTP-Accept-Any-Recipient\"",
+            Some(["1.0.0.0", "0.0.0.0:25", "D", "ExchangeUsers"]),
+        ),
+        ("who = \"alice\"\non = \"[::]:25\"\ndeny = \"relay\"", Some(["::2", "[::]:25", "D", "ExchangeUsers"])),
+        ("who = \"alice\"\non = \"10.1.1.1:25\"\nfrom = \"10.0.0.9\"\ndeny = \"relay\"", None),
+        ("who = \"anonymous\"\nfrom = [\"192.168.2.55\", \"192.168.2.56\"]\nallow = \"relay\"", None),
+        (
+            "who = \"anonymous\"\nfrom = \"192.168.2.55-192.168.2.57\"\nallow = \"relay\"",
+            Some(["192.168.2.57", "0.0.0.0:25", "D", "not sure"]),
+        ),
+        (
+            "who = \"anonymous\"\nfrom = \"10.0.0.9\"\nallow = \"submit\"",
+            Some(["10.0.0.9", "0.0.0.0:25", "S", "anonymous"]),
+        ),
+        ("who = \"unauthenticated\"\nallow = \"submit\"", None),
+        ("who = \"bob\"\nfrom = \"public\"\nallow = [\"submit\", \"relay\", \"internal\"]", None),
+        (
+            "who = \"any user\"\nfrom = \"10.0.0.0/24\"\nallow = \"submit\"",
+            Some(["10.0.0.9", "0.0.0.0:25", "S", "any user"]),
+        ),
+        (
+            "who = \"unauthenticated\"\nallow = \"submit\"\non = \"0.0.0.0:587\"",
+            Some(["0.0.0.0:587", "nothing is bound", "", ""]),
+        ),
+    ] {
+        let text = site(&format!("[[assert]]\ncomment = \"ours\"\n{assertion}\n"));
+        let found = errors(&text);
+        assert_eq!(found.len(), usize::from(counter_example.is_some()), "{assertion}: {found:?}");
+        let (Some(problem), Some(parts)) = (found.first(), counter_example) else { continue };
+        let line = text.lines().position(|line| line == "[[assert]]").expect("it is there") + 1;
+        assert_eq!(problem.line, line, "{problem:?}");
+        for part in parts.iter().chain(&["\"ours\""]) {
+            assert!(problem.message.contains(part), "{part} in {problem:?}");
+        }
+    }
 }
