@@ -7,7 +7,7 @@ mod reply;
 
 use std::time::{Duration, Instant};
 
-use gatepost_mail::{Class, Reply};
+use gatepost_mail::{Class, Recipient, Reply};
 
 use content::DotStuffer;
 use reply::ReplyReader;
@@ -265,6 +265,21 @@ impl Client {
         }
     }
 
+    /// Asks whether the peer would take mail for `recipient` from the null reverse-path: a transaction that ends behind
+    /// its RCPT (RFC 5321 section 3.3 lets it end there). The reply to RCPT comes as [`ClientOutput::Recipient`]; a
+    /// [`ClientOutput::Finished`] without one tells nothing about the recipient. To be called after
+    /// [`ClientOutput::Ready`], as [`Client::begin`] is.
+    pub fn ask(&mut self, now: Instant, recipient: &Recipient) {
+        if !matches!(self.state, State::Idle { .. }) {
+            let results = vec![RecipientResult { index: 0, reply: NOT_READY }];
+            self.state = State::Finished { results, is_usable: false };
+            return;
+        }
+        let exchange = Exchange::asking(recipient, &self.extensions, self.needs_rset);
+        self.needs_rset = false;
+        self.send_commands(now, exchange);
+    }
+
     /// Appends a slice of the content to `out` as it goes on the wire. Does nothing unless content is due.
     pub fn content(&mut self, slice: &[u8], out: &mut Vec<u8>) {
         match &mut self.state {
@@ -482,6 +497,8 @@ impl Client {
                         self.say(&format!("BDAT {size} LAST"));
                         Writer::Counted { left: size, is_overrun: false }
                     }
+                    // It never comes to content then.
+                    Carrier::Nothing => Writer::Counted { left: 0, is_overrun: false },
                 };
                 self.deadline = None;
                 self.state = State::Content { exchange, writer, is_told: false };
@@ -490,7 +507,7 @@ impl Client {
                 self.say(".");
                 self.await_end(now, State::EmptyEnd(exchange));
             }
-            Next::Refused => {
+            Next::Nothing => {
                 self.deadline = None;
                 self.needs_rset = exchange.is_open();
                 // Nobody is left who would get this word.
@@ -597,7 +614,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use gatepost_mail::{BodyType, Mailbox, Recipient, ReversePath};
+    use gatepost_mail::{BodyType, Mailbox, ReversePath};
 
     use super::*;
 

@@ -48,6 +48,8 @@ pub(super) enum Carrier {
     Data,
     /// One BDAT of that many bytes.
     Bdat(u64),
+    /// There is none: the peer is only asked about recipients.
+    Nothing,
 }
 
 /// The commands of a transaction on their way.
@@ -71,8 +73,8 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 struct Slot {
     index: usize,
-    /// A refusal is the last word; an acceptance waits for the end of the content.
-    refusal: Option<Reply>,
+    /// A refusal is the last word; an acceptance waits for the end of the content, if there is any.
+    last_word: Option<Reply>,
 }
 
 /// A reply's meaning for the transaction.
@@ -97,8 +99,8 @@ pub(super) enum Next {
     Content,
     /// The peer waits for content that nobody is to get: end it at once (RFC 2920 section 3.1).
     EmptyContent,
-    /// All recipients are refused.
-    Refused,
+    /// Nothing: all recipients are refused, or the peer was only asked about them.
+    Nothing,
 }
 
 impl Exchange {
@@ -109,6 +111,29 @@ impl Exchange {
         starts_with_rset: bool,
     ) -> Result<Exchange, Reply> {
         let carrier = carrier(&transaction, extensions)?;
+        Ok(Exchange::carried_by(carrier, transaction, extensions, starts_with_rset))
+    }
+
+    /// Writes MAIL and RCPT, to hear what the peer says to them and no more.
+    pub(super) fn asking(recipient: &Recipient, extensions: &Extensions, starts_with_rset: bool) -> Exchange {
+        let transaction = Transaction {
+            reverse_path: &ReversePath::Null,
+            recipients: &[(0, recipient)],
+            body: BodyType::SevenBit,
+            size: 0,
+            smtputf8: recipient.mailbox.needs_smtputf8(),
+            ret: None,
+            envid: None,
+        };
+        Exchange::carried_by(Carrier::Nothing, transaction, extensions, starts_with_rset)
+    }
+
+    fn carried_by(
+        carrier: Carrier,
+        transaction: Transaction<'_>,
+        extensions: &Extensions,
+        starts_with_rset: bool,
+    ) -> Exchange {
         let mut commands = Vec::new();
         if starts_with_rset {
             commands.extend_from_slice(b"RSET\r\n");
@@ -123,8 +148,8 @@ impl Exchange {
         let total =
             usize::from(starts_with_rset) + 1 + transaction.recipients.len() + usize::from(carrier == Carrier::Data);
         let recipients =
-            transaction.recipients.iter().map(|(index, _)| Slot { index: *index, refusal: None }).collect();
-        Ok(Exchange {
+            transaction.recipients.iter().map(|(index, _)| Slot { index: *index, last_word: None }).collect();
+        Exchange {
             commands,
             sent_bytes: 0,
             sent: 0,
@@ -135,7 +160,7 @@ impl Exchange {
             content_is_awaited: false,
             recipients,
             carrier,
-        })
+        }
     }
 
     /// How the content will go out.
@@ -195,8 +220,8 @@ impl Exchange {
         if self.mail_refusal.is_some() {
             return Meaning::Noted;
         }
-        if !reply.is_positive() {
-            slot.refusal = Some(reply.clone());
+        if !reply.is_positive() || self.carrier == Carrier::Nothing {
+            slot.last_word = Some(reply.clone());
         }
         Meaning::Recipient { index: slot.index, reply }
     }
@@ -206,16 +231,17 @@ impl Exchange {
         if self.answered < self.sent {
             return Next::Wait;
         }
-        let has_recipient = self.recipients.iter().any(|slot| slot.refusal.is_none());
+        let has_recipient = self.recipients.iter().any(|slot| slot.last_word.is_none());
         if self.answered < self.total {
             // Without a recipient DATA is not worth sending.
             let is_lost = self.mail_refusal.is_some() || (self.awaits_data() && !has_recipient);
-            return if is_lost { Next::Refused } else { Next::Send };
+            return if is_lost { Next::Nothing } else { Next::Send };
         }
         match (has_recipient, self.content_is_awaited) {
+            _ if self.carrier == Carrier::Nothing => Next::Nothing,
             (true, _) => Next::Content,
             (false, true) => Next::EmptyContent,
-            (false, false) => Next::Refused,
+            (false, false) => Next::Nothing,
         }
     }
 
@@ -223,13 +249,16 @@ impl Exchange {
     pub(super) fn into_results(self, last_word: &Reply) -> Vec<RecipientResult> {
         self.recipients
             .into_iter()
-            .map(|slot| RecipientResult { index: slot.index, reply: slot.refusal.unwrap_or_else(|| last_word.clone()) })
+            .map(|slot| RecipientResult {
+                index: slot.index,
+                reply: slot.last_word.unwrap_or_else(|| last_word.clone()),
+            })
             .collect()
     }
 
     fn refuse_rest(&mut self, reply: &Reply) {
         for slot in &mut self.recipients {
-            slot.refusal.get_or_insert_with(|| reply.clone());
+            slot.last_word.get_or_insert_with(|| reply.clone());
         }
     }
 }

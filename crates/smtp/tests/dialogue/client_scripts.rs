@@ -3,7 +3,7 @@
 //! | key | text |
 //! |---|---|
 //! | `O` | options: `tls=never`, `tls=opportunistic` (unless said) or `tls=required`; first line of a script |
-//! | `N` | the next transaction: the reverse-path, then recipients and words such as `binary`, `size=5`, `content=...` |
+//! | `N` | the next transaction: the reverse-path, then recipients and words such as `binary`, `size=5`, `content=...`; with `ask` its recipient is only asked about |
 //! | `S` | a line of the next hop; lines in a row come in one read |
 //! | `X` | an event at the caller: `timeout`, `disconnected`, `quit` |
 //! | `C` | a line of the client; content is written as `D` |
@@ -31,6 +31,7 @@ struct Message {
     envid: Option<String>,
     size: Option<u64>,
     content: Vec<u8>,
+    only_asks: bool,
 }
 
 fn message(text: &str) -> Message {
@@ -44,6 +45,7 @@ fn message(text: &str) -> Message {
         envid: None,
         size: None,
         content: b"Subject: one\r\n\r\n.dot\r\n".to_vec(),
+        only_asks: false,
     };
     for word in rest.split_whitespace() {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -54,6 +56,7 @@ fn message(text: &str) -> Message {
             "ret" => message.ret = Some(Return::Full),
             "envid" => message.envid = Some(value.to_owned()),
             "size" => message.size = Some(value.parse().expect("a number")),
+            "ask" => message.only_asks = true,
             "content" => message.content = script::unescaped(value),
             "recipients" => {
                 for i in 0..value.parse().expect("a number") {
@@ -140,6 +143,10 @@ impl Caller {
     }
 
     fn begin(&mut self, message: Message) {
+        if message.only_asks {
+            self.client.ask(self.now, &message.recipients[0]);
+            return;
+        }
         let recipients: Vec<(usize, &Recipient)> =
             message.recipients.iter().enumerate().map(|(i, recipient)| (i + 10, recipient)).collect();
         self.client.begin(
