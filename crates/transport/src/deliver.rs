@@ -6,7 +6,7 @@
 
 mod local;
 mod remote;
-mod connection;
+pub mod connection;
 
 use std::future::Future;
 use std::sync::Arc;

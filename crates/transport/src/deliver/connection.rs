@@ -1,6 +1,6 @@
-//! One connection to a next hop: drives the client engine over a socket.
+//! One connection to a next hop: finds its addresses, drives the client engine over a socket.
 //!
-//! Takes a target and messages, hands on replies. Decides nothing: whether to try again is the conclusion's business.
+//! Takes a next hop and messages, hands on replies. Decides nothing: whether to try again is the conclusion's business.
 
 use std::future::Future;
 use std::io;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::{ProtocolLoggingLevel, SendConnector};
 use gatepost_smtp::{Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish, Transaction};
 use gatepost_spool::Message;
@@ -21,7 +22,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::dns::Target;
 use crate::fetch;
-use crate::state::Running;
+use crate::state::{Revision, Running};
 use crate::transcript::{Direction, Transcript};
 
 /// Limit for opening a TCP connection; other addresses are tried after it.
@@ -42,9 +43,9 @@ const CANNOT_READ: Reply = Reply::new(451, (4, 3, 0), "The message could not be 
 
 /// Why there is no connection to a target.
 #[derive(Debug)]
-pub struct ConnectError {
+struct ConnectError {
     /// What the peer said, or what we say in its place.
-    pub reply: Reply,
+    reply: Reply,
 }
 
 /// What became of a transaction.
@@ -96,15 +97,63 @@ enum Event {
     Closed,
 }
 
+/// Why there is no connection, in the words that senders are told.
+pub enum NoConnection {
+    /// There is nobody to connect to, and there will not be.
+    NoSuchNextHop(Reply),
+    /// Not now.
+    Unreachable(Reply),
+}
+
+/// Looks the next hop up and connects to the first of its targets that answers.
+///
+/// # Errors
+/// [`NoConnection`], when none does.
+pub async fn dial(
+    running: &Arc<Running>,
+    revision: &Revision,
+    connector: &SendConnector,
+    next_hop: &NextHop,
+) -> Result<Connection, NoConnection> {
+    let own_name = revision.settings.server.name.as_str();
+    let targets = revision.dns.targets(next_hop, connector.port, own_name).await.map_err(|error| {
+        if error.reply.code >= 500 {
+            NoConnection::NoSuchNextHop(error.reply)
+        } else {
+            NoConnection::Unreachable(error.reply)
+        }
+    })?;
+    let mut last_reply = Reply::new(451, (4, 4, 1), "The next hop has no address");
+    for target in &targets {
+        match open(running, connector, target).await {
+            Ok(connection) => {
+                tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
+                return Ok(connection);
+            }
+            Err(error) => {
+                tracing::info!(
+                    next_hop = %next_hop, address = %target.address, host = target.name, reply = %error.reply,
+                    verdict = "unreachable", "no connection"
+                );
+                last_reply = error.reply;
+            }
+        }
+    }
+    if targets.len() > 1 {
+        let text = format!(
+            "Primary target IP address responded with: \"{last_reply}\". Attempted failover to alternate host, but \
+             that did not succeed. Either there are no alternate hosts, or delivery failed to all alternate hosts."
+        );
+        last_reply = Reply::new(451, (4, 4, 0), "").with_text(text);
+    }
+    Err(NoConnection::Unreachable(last_reply))
+}
+
 /// Opens a connection to `target`. With opportunistic TLS a failed handshake is followed by one attempt in clear.
 ///
 /// # Errors
 /// [`ConnectError`] with a reply for queue listings and reports.
-pub async fn open(
-    running: &Arc<Running>,
-    connector: &SendConnector,
-    target: &Target,
-) -> Result<Connection, ConnectError> {
+async fn open(running: &Arc<Running>, connector: &SendConnector, target: &Target) -> Result<Connection, ConnectError> {
     let wish = match (connector.require_tls, connector.ignore_starttls) {
         (true, _) => TlsWish::Required,
         (false, true) => TlsWish::Never,

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt};
-use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
 
-use super::connection::{self, Connection, Delivered};
+use super::connection::{Connection, Delivered, NoConnection, dial};
 use super::{Lease, Next, Worker};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
-use crate::state::{Revision, Running};
+use crate::state::Running;
 
 /// How long an open connection waits for the next message.
 const IDLE: Duration = Duration::from_secs(5);
@@ -171,55 +170,6 @@ async fn connect<'a>(
             None
         }
     }
-}
-
-/// Why there is no connection, in the words that senders are told.
-enum NoConnection {
-    /// There is nobody to connect to, and there will not be.
-    NoSuchNextHop(Reply),
-    /// Not now.
-    Unreachable(Reply),
-}
-
-/// Looks the next hop up and connects to the first of its targets that answers.
-async fn dial(
-    running: &Arc<Running>,
-    revision: &Revision,
-    connector: &SendConnector,
-    next_hop: &NextHop,
-) -> Result<Connection, NoConnection> {
-    let own_name = revision.settings.server.name.as_str();
-    let targets = revision.dns.targets(next_hop, connector.port, own_name).await.map_err(|error| {
-        if error.reply.code >= 500 {
-            NoConnection::NoSuchNextHop(error.reply)
-        } else {
-            NoConnection::Unreachable(error.reply)
-        }
-    })?;
-    let mut last_reply = Reply::new(451, (4, 4, 1), "The next hop has no address");
-    for target in &targets {
-        match connection::open(running, connector, target).await {
-            Ok(connection) => {
-                tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
-                return Ok(connection);
-            }
-            Err(error) => {
-                tracing::info!(
-                    next_hop = %next_hop, address = %target.address, host = target.name, reply = %error.reply,
-                    verdict = "unreachable", "no connection"
-                );
-                last_reply = error.reply;
-            }
-        }
-    }
-    if targets.len() > 1 {
-        let text = format!(
-            "Primary target IP address responded with: \"{last_reply}\". Attempted failover to alternate host, but \
-             that did not succeed. Either there are no alternate hosts, or delivery failed to all alternate hosts."
-        );
-        last_reply = Reply::new(451, (4, 4, 0), "").with_text(text);
-    }
-    Err(NoConnection::Unreachable(last_reply))
 }
 
 /// The next hop cannot be reached: the whole queue waits, and messages that have waited too long are given up.
