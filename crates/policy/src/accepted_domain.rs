@@ -45,6 +45,8 @@ pub struct AcceptedDomain {
     pub kind: DomainKind,
     /// Who gets the mail of recipients that are not here, in an authoritative domain.
     pub catch_all_recipient: Option<Mailbox>,
+    /// Whether the next hop is asked about recipients that are not known here; never where all of them are.
+    pub recipient_verification: bool,
     /// Where its name stands in the settings document, in bytes.
     pub span: Range<usize>,
 }

@@ -7,6 +7,7 @@
 pub mod safeguard;
 pub mod explain;
 pub mod audit;
+pub mod verification;
 pub mod relay;
 pub mod sender;
 pub mod reserved_domain;

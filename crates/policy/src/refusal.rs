@@ -45,6 +45,12 @@ pub enum Refusal {
     /// What was a mailbox when the message was accepted is a group or a contact now.
     #[error("recipient became a group or a contact while the message waited")]
     RecipientReplaced,
+    /// The next hop that leads to the recipient refuses it.
+    #[error("the next hop refuses this recipient")]
+    RecipientRefusedByNextHop,
+    /// The next hop that leads to the recipient could not say whether it takes mail for it.
+    #[error("the next hop does not say whether it takes this recipient")]
+    RecipientNotVerified,
     /// The recipient's top-level domain is reserved, and the connector takes none such.
     #[error("recipient domain is reserved: top level")]
     ReservedTopLevelDomain,
@@ -113,7 +119,8 @@ impl Refusal {
             Refusal::QuotaExceeded => {
                 Reply::new(450, (4, 7, 1), "Hourly message quota of this client is used up. Please try again later")
             }
-            Refusal::RecipientNotFound => Reply::new(
+            // Where the recipient is kept is nothing for the peer.
+            Refusal::RecipientNotFound | Refusal::RecipientRefusedByNextHop => Reply::new(
                 550,
                 (5, 1, 10),
                 "RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
@@ -126,6 +133,9 @@ impl Refusal {
                 (5, 1, 6),
                 "The recipient has become a group or a contact since the message was sent; send it again",
             ),
+            Refusal::RecipientNotVerified => {
+                Reply::new(450, (4, 4, 1), "Recipient could not be verified. Please try again later")
+            }
             Refusal::ReservedTopLevelDomain => Reply::new(550, (5, 1, 4), "Recipient address reserved by RFC 2606"),
             Refusal::ReservedSecondLevelDomain => Reply::new(550, (5, 1, 5), "Recipient address reserved by RFC 2606"),
             Refusal::SingleLabelDomain => {

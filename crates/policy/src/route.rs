@@ -85,16 +85,26 @@ pub fn select(settings: &Settings, recipient: &Mailbox, message_bytes: u64) -> R
             too_large = true;
             continue;
         }
-        let next_hop = if connector.smart_hosts.is_empty() {
-            NextHop::Domain(recipient.domain().clone())
-        } else {
-            NextHop::SmartHosts(connector.smart_hosts.clone())
-        };
+        let next_hop = next_hop(connector, recipient.domain());
         return Route::Send { connector: connector.clone(), next_hop };
     }
     if too_large {
         Route::Failed(Refusal::MessageTooLargeForRoute.reply())
     } else {
         Route::Unreachable { reason: UNREACHABLE }
+    }
+}
+
+/// Where a small message for a recipient of `domain` goes that is not known here: whom to ask about it.
+pub fn way_out<'a>(settings: &'a Settings, domain: &'a Domain) -> Option<(&'a Arc<SendConnector>, NextHop)> {
+    let (connector, _) = settings.address_spaces.candidates(domain).next()?;
+    Some((connector, next_hop(connector, domain)))
+}
+
+fn next_hop(connector: &SendConnector, domain: &Domain) -> NextHop {
+    if connector.smart_hosts.is_empty() {
+        NextHop::Domain(domain.clone())
+    } else {
+        NextHop::SmartHosts(connector.smart_hosts.clone())
     }
 }

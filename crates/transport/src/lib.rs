@@ -11,6 +11,7 @@ mod inspect;
 pub mod listing;
 mod listen;
 mod receive;
+mod verify;
 mod deliver;
 mod report;
 mod categorize;
@@ -24,6 +25,7 @@ pub mod authenticate;
 mod transcript;
 mod connections;
 mod message_rates;
+mod verdicts;
 pub mod tls;
 mod clock;
 

@@ -81,6 +81,7 @@ pub async fn apply(
         revision.routes_since = old.routes_since;
     }
     running.replace_revision(revision);
+    running.verdicts.forget();
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
     if !are_routes_alike {
         // After the new revision is in force: what is routed from here on is taken, what was routed before is not.

@@ -20,6 +20,7 @@ use crate::dns::Dns;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
 use crate::transcript::Transcripts;
+use crate::verdicts::Verdicts;
 
 /// One state of the settings and everything made from it. Replaced as a whole, never changed.
 pub struct Revision {
@@ -103,6 +104,8 @@ pub struct Running {
     pub connections: Arc<Connections>,
     /// What users and addresses have submitted lately.
     pub message_rates: MessageRates,
+    /// What next hops say of recipients.
+    pub verdicts: Arc<Verdicts>,
     /// Password checks.
     pub authenticator: Authenticator,
     /// The client's side of TLS.
@@ -148,6 +151,7 @@ impl Running {
             queues: parts.queues,
             connections: Arc::default(),
             message_rates: MessageRates::default(),
+            verdicts: Arc::default(),
             authenticator: parts.authenticator,
             client_tls: TlsConnector::from(crate::tls::client_config()),
             transcripts: parts.transcripts,

@@ -327,6 +327,14 @@ fn read_accepted_domain<'t>(
             "remove it, or make the domain Authoritative",
         );
     }
+    let recipient_verification = fields.optional("recipient_verification", values::boolean).unwrap_or_default();
+    if recipient_verification && kind == Some(DomainKind::Authoritative) {
+        fields.error_at(
+            "recipient_verification",
+            "`recipient_verification`: all recipients of an Authoritative domain are known here",
+            "remove it, or write domain_type = \"InternalRelay\" or \"ExternalRelay\"",
+        );
+    }
     let span = fields.span_of("name");
     fields.finish(&[
         "address_book_enabled",
@@ -334,10 +342,12 @@ fn read_accepted_domain<'t>(
         "make_default",
         "match_sub_domains",
         "outbound_only",
-        "recipient_verification",
     ]);
     let (domain, with_subdomains) = name?;
-    Some((AcceptedDomain { domain, with_subdomains, kind: kind?, catch_all_recipient, span }, catch_all_span))
+    Some((
+        AcceptedDomain { domain, with_subdomains, kind: kind?, catch_all_recipient, recipient_verification, span },
+        catch_all_span,
+    ))
 }
 
 fn read_user<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<User> {

@@ -92,6 +92,7 @@ enum Event {
     Ready,
     StartTls,
     Content,
+    Recipient(Reply),
     Finished(Vec<RecipientResult>),
     Failed(ClientError),
     Closed,
@@ -196,7 +197,8 @@ impl Connection {
             let text = format!("{} {}: {error}", NO_CONNECTION.text, target.address);
             OpenError::Reply(NO_CONNECTION.with_text(text))
         };
-        let socket = within(CONNECT_MAX, TcpStream::connect(target.address)).await.map_err(failed)?;
+        let patience = CONNECT_MAX.min(connector.connection_inactivity_timeout);
+        let socket = within(patience, TcpStream::connect(target.address)).await.map_err(failed)?;
         let _ = socket.set_nodelay(true);
         let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
         {
@@ -229,7 +231,7 @@ impl Connection {
                 Event::Ready => return Ok(connection),
                 Event::StartTls => connection.start_tls(running).await.map_err(OpenError::Handshake)?,
                 Event::Failed(error) => return Err(OpenError::Reply(error.reply)),
-                Event::Content | Event::Finished(_) | Event::Closed => {
+                Event::Content | Event::Recipient(_) | Event::Finished(_) | Event::Closed => {
                     return Err(OpenError::Reply(NO_CONNECTION));
                 }
             }
@@ -300,6 +302,8 @@ impl Connection {
                         break;
                     }
                 }
+                // The final results repeat it.
+                Event::Recipient(_) => {}
                 Event::Ready => break,
                 Event::Failed(_) | Event::Closed | Event::StartTls => {
                     self.broken = true;
@@ -309,6 +313,35 @@ impl Connection {
         }
         let missing = || recipients.iter().map(|(index, _)| RecipientResult { index: *index, reply: NO_CONNECTION });
         Delivered::Replies(replies.unwrap_or_else(|| missing().collect()))
+    }
+
+    /// Asks whether the peer takes mail for `recipient`. `None` when it says nothing about it, which may be because it had
+    /// closed the connection, as `broken` tells.
+    pub async fn ask(&mut self, recipient: &Recipient) -> Option<Reply> {
+        self.transactions += 1;
+        self.client.ask(Instant::now(), recipient);
+        let mut answer = None;
+        loop {
+            match self.event().await {
+                Event::Recipient(reply) => answer = Some(reply),
+                Event::Finished(results) if answer.is_none() => {
+                    let reply = results.first().map(|result| result.reply.to_string());
+                    tracing::debug!(next_hop = %self.target.address, reply, "no answer about a recipient");
+                }
+                Event::Finished(_) if self.broken => return answer,
+                Event::Finished(_) => {}
+                Event::Ready => return answer,
+                Event::Content | Event::Failed(_) | Event::Closed | Event::StartTls => {
+                    self.broken = true;
+                    return answer;
+                }
+            }
+        }
+    }
+
+    /// Whether the peer takes addresses that are not ASCII.
+    pub fn takes_utf8(&self) -> bool {
+        self.client.supports().smtputf8
     }
 
     async fn send_content(&mut self, message: &Message) -> io::Result<()> {
@@ -375,8 +408,7 @@ impl Connection {
                     self.output.extend_from_slice(bytes);
                     None
                 }
-                // The final results repeat it.
-                ClientOutput::Recipient { .. } => None,
+                ClientOutput::Recipient { reply, .. } => Some(Event::Recipient(reply)),
                 ClientOutput::NeedInput => {
                     wants_input = true;
                     None

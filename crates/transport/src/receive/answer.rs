@@ -10,7 +10,7 @@ use gatepost_mail::{Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::Facts;
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector};
-use gatepost_policy::{Refusal, authentication, limits, permission, relay, reserved_domain, sender};
+use gatepost_policy::{Refusal, authentication, limits, permission, relay, reserved_domain, sender, verification};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::visit::{OUT_OF_STEP, Transaction, Visit};
@@ -18,6 +18,7 @@ use crate::authenticate::Checked;
 use crate::clock::now_ms;
 use crate::message_rates::Key;
 use crate::state::count;
+use crate::verify;
 
 const AUTHENTICATION_BUSY: Reply = Reply::new(454, (4, 7, 0), "Temporary authentication failure");
 
@@ -29,7 +30,7 @@ impl Visit {
             Question::Hello(hello) => self.hello(hello),
             Question::Authenticate(credentials) => self.authenticate(credentials).await,
             Question::Mail(mail) => self.mail(mail),
-            Question::Rcpt(rcpt) => self.rcpt(rcpt),
+            Question::Rcpt(rcpt) => self.rcpt(rcpt).await,
             Question::BeginContent => self.begin_content(),
             Question::EndContent => self.end_content().await,
         }
@@ -164,17 +165,24 @@ impl Visit {
         }
     }
 
-    fn rcpt(&mut self, rcpt: RcptCommand) -> Answer {
-        let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
+    async fn rcpt(&mut self, rcpt: RcptCommand) -> Answer {
+        let Some(transaction) = &self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         let settings = &self.revision.settings;
         let mailbox = settings.recipient(&rcpt.forward_path);
         let decided = limits::recipients(&self.connector, transaction.recipients.len()).and_then(|()| {
             reserved_domain::decide(&self.connector, &mailbox, settings)?;
-            relay::decide(&relay::Question { rights: self.rights, forward_path: &mailbox, settings }).map(|_reason| ())
+            relay::decide(&relay::Question { rights: self.rights, forward_path: &mailbox, settings })
         });
+        let decided = match decided {
+            Ok(reason) if verification::is_due(reason, &mailbox, settings) => {
+                verification::decide(verify::recipient(&self.running, &mailbox).await, &self.principal)
+            }
+            decided => decided.map(|_reason| ()),
+        };
         if let Err(refusal) = decided {
             return self.refuse("RCPT", &mailbox.to_string(), refusal);
         }
+        let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         // A mailbox here gets one copy, however often and by whichever of its names it was asked for: otherwise a single
         // message could fill the disk.
         if let Some(found) = settings.directory.resolve(&mailbox, &settings.domains)

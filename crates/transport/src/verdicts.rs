@@ -1,0 +1,320 @@
+//! What next hops have said of recipients lately, what they are being asked now, and how much they may be asked.
+//!
+//! Takes questions about recipients and the verdicts that workers find; hands verdicts to everybody who waits for one.
+//! Asks nobody itself. Everything here has a bound: what is remembered, who waits, who works, how often a next hop is
+//! asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gatepost_mail::Mailbox;
+use gatepost_policy::route::NextHop;
+use gatepost_policy::verification::Verdict;
+use tokio::sync::{Notify, watch};
+
+/// How long a question may wait for its answer: well below the five minutes that a client waits for the reply to RCPT
+/// (RFC 5321 section 4.5.3.2.3).
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// A recipient that was there is likely to stay.
+const ACCEPTED_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+/// One that was not may be made at any moment, and its first message should not be refused for long.
+const REFUSED_LASTS: Duration = Duration::from_secs(5 * 60);
+/// A next hop that said "later" is not asked the same at once.
+const NO_ANSWER_LASTS: Duration = Duration::from_secs(30);
+/// A next hop that cannot be reached, or falls silent, is left alone so long; nobody waits for it meanwhile.
+const SILENCE_LASTS: Duration = Duration::from_secs(15);
+/// At most so many verdicts of a kind are remembered: a flood of unknown recipients does not push out known ones.
+const REMEMBERED_MAX: usize = 50_000;
+/// Questions to one next hop that wait for a worker.
+const WAITING_MAX: usize = 100;
+/// Connections to one next hop that ask. They are none of delivery's, which must not wait for us.
+const WORKERS_PER_HOP_MAX: usize = 8;
+/// Connections that ask, in all.
+const WORKERS_MAX: usize = 64;
+/// Next hops that are being asked, or were lately.
+const HOPS_MAX: usize = 1_000;
+/// A next hop is asked so often a second at most, when many want to know for long.
+const QUESTIONS_PER_SECOND: u32 = 50;
+/// So long may it be asked faster.
+const BURST: Duration = Duration::from_secs(2);
+
+/// Who is asked: a way out and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// Name of the send connector.
+    pub connector: Arc<str>,
+    /// Where to connect.
+    pub next_hop: NextHop,
+}
+
+/// What becomes of a question.
+pub enum Asked {
+    /// The verdict, without asking.
+    Known(Verdict),
+    /// It will come here. Where the sender goes away without one, there is none.
+    Awaited(watch::Receiver<Option<Verdict>>),
+    /// The same, and the caller is to start a worker that begins with [`Verdicts::begin_work`].
+    NeedsWorker(watch::Receiver<Option<Verdict>>),
+}
+
+/// A question that a worker is to ask.
+#[derive(Debug)]
+pub struct Question {
+    /// About whom.
+    pub recipient: Mailbox,
+    /// When nobody waits for the answer any more.
+    pub deadline: Instant,
+    key: u64,
+    answer: watch::Sender<Option<Verdict>>,
+}
+
+/// Everything that is known and asked.
+#[derive(Default)]
+pub struct Verdicts {
+    inner: Mutex<Inner>,
+    /// Recipients are kept as numbers: strangers choose them. The numbers are of this process alone, so nobody can choose
+    /// a recipient that is taken for another.
+    numbers: RandomState,
+}
+
+#[derive(Default)]
+struct Inner {
+    accepted: Memory,
+    others: Memory,
+    asked: HashMap<u64, watch::Receiver<Option<Verdict>>>,
+    hops: HashMap<Hop, Line>,
+    workers: usize,
+}
+
+/// What waits for one next hop.
+#[derive(Default)]
+struct Line {
+    questions: VecDeque<Question>,
+    workers: usize,
+    /// Those of the workers that wait for a question.
+    idle: usize,
+    more: Arc<Notify>,
+    /// Until when the questions so far have used up its patience.
+    paid_until: Option<Instant>,
+    /// Until when it is left alone.
+    silent_until: Option<Instant>,
+}
+
+impl Verdicts {
+    /// Looks up, or notes as a question, whether `hop` takes mail for `recipient`.
+    pub fn ask(&self, hop: &Hop, recipient: &Mailbox, now: Instant) -> Asked {
+        let key = self.numbers.hash_one((hop, recipient.local_part_key(), recipient.domain()));
+        let inner = &mut *self.lock();
+        if let Some(verdict) = inner.accepted.find(key, now).or_else(|| inner.others.find(key, now)) {
+            return Asked::Known(verdict);
+        }
+        // A worker that broke down leaves a question behind that nobody will answer.
+        if let Some(awaited) = inner.asked.get(&key).filter(|awaited| awaited.has_changed().is_ok()) {
+            return Asked::Awaited(awaited.clone());
+        }
+        if inner.hops.len() >= HOPS_MAX && !inner.hops.contains_key(hop) {
+            inner.hops.retain(|_, line| line.is_needed(now));
+            if inner.hops.len() >= HOPS_MAX {
+                return Asked::Known(Verdict::NoAnswer);
+            }
+        }
+        let line = inner.hops.entry(hop.clone()).or_default();
+        let needs_worker = line.questions.len() >= line.idle;
+        let may_have_worker = line.workers < WORKERS_PER_HOP_MAX && inner.workers < WORKERS_MAX;
+        let nobody_will_ask = line.workers == 0 && !may_have_worker;
+        let too_many_wait = line.questions.len() >= WAITING_MAX;
+        if nobody_will_ask || too_many_wait || line.is_silent(now) || !line.pay(now) {
+            return Asked::Known(Verdict::NoAnswer);
+        }
+        let (answer, awaited) = watch::channel(None);
+        line.questions.push_back(Question { recipient: recipient.clone(), deadline: now + ANSWER_MAX, key, answer });
+        inner.asked.insert(key, awaited.clone());
+        if needs_worker && may_have_worker {
+            line.workers += 1;
+            inner.workers += 1;
+            return Asked::NeedsWorker(awaited);
+        }
+        line.more.notify_one();
+        Asked::Awaited(awaited)
+    }
+
+    /// Everything that was said is forgotten: the administrator has changed something.
+    pub fn forget(&self) {
+        let inner = &mut *self.lock();
+        inner.accepted = Memory::default();
+        inner.others = Memory::default();
+        for line in inner.hops.values_mut() {
+            line.silent_until = None;
+        }
+    }
+
+    /// The worker that [`Asked::NeedsWorker`] wants.
+    pub fn begin_work(self: &Arc<Self>, hop: Hop) -> Worker {
+        Worker { verdicts: self.clone(), hop, has_retired: false }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn answer(&mut self, question: &Question, verdict: Verdict, now: Instant) {
+        self.asked.remove(&question.key);
+        let (memory, lasts) = match verdict {
+            Verdict::Accepted => (&mut self.accepted, ACCEPTED_LASTS),
+            Verdict::Refused => (&mut self.others, REFUSED_LASTS),
+            Verdict::NoAnswer => (&mut self.others, NO_ANSWER_LASTS),
+        };
+        memory.note(question.key, verdict, now + lasts);
+        question.answer.send_replace(Some(verdict));
+    }
+
+    fn worker_ended(&mut self, hop: &Hop) {
+        self.workers = self.workers.saturating_sub(1);
+        let Some(line) = self.hops.get_mut(hop) else { return };
+        line.workers = line.workers.saturating_sub(1);
+        if line.workers == 0 {
+            // Their senders go, which tells whoever waits.
+            for question in std::mem::take(&mut line.questions) {
+                self.asked.remove(&question.key);
+            }
+        }
+    }
+}
+
+impl Line {
+    fn is_silent(&self, now: Instant) -> bool {
+        self.silent_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether one more question is not too many for the next hop; counts it.
+    fn pay(&mut self, now: Instant) -> bool {
+        let until = self.paid_until.unwrap_or(now).max(now) + Duration::from_secs(1) / QUESTIONS_PER_SECOND;
+        let may = until <= now + BURST;
+        if may {
+            self.paid_until = Some(until);
+        }
+        may
+    }
+
+    fn is_needed(&self, now: Instant) -> bool {
+        self.workers > 0 || self.is_silent(now) || self.paid_until.is_some_and(|until| until > now)
+    }
+}
+
+/// One that asks a next hop. Dropping it takes it off the counts; when it was the last one, whoever still waits is told
+/// that there is no answer.
+pub struct Worker {
+    verdicts: Arc<Verdicts>,
+    /// Who is asked.
+    pub hop: Hop,
+    has_retired: bool,
+}
+
+impl Worker {
+    /// The next question that somebody waits for.
+    pub fn next(&self, now: Instant) -> Option<Question> {
+        let inner = &mut *self.verdicts.lock();
+        loop {
+            let question = inner.hops.get_mut(&self.hop)?.questions.pop_front()?;
+            if question.deadline > now {
+                return Some(question);
+            }
+            inner.answer(&question, Verdict::NoAnswer, now);
+        }
+    }
+
+    /// Waits until there may be a question.
+    pub async fn wait(&self) {
+        let more = {
+            let inner = &mut *self.verdicts.lock();
+            let Some(line) = inner.hops.get_mut(&self.hop) else { return };
+            // One that came meanwhile was not counted on us.
+            if !line.questions.is_empty() {
+                return;
+            }
+            line.idle += 1;
+            line.more.clone()
+        };
+        let _idle = Idle(self);
+        more.notified().await;
+    }
+
+    /// Ends the work, unless there is a question: whether it has ended. Looking and ending are one step, so that no
+    /// question comes in between.
+    pub fn retire(&mut self) -> bool {
+        let inner = &mut *self.verdicts.lock();
+        let line = inner.hops.get_mut(&self.hop);
+        if line.is_some_and(|line| !line.questions.is_empty()) {
+            return false;
+        }
+        inner.worker_ended(&self.hop);
+        self.has_retired = true;
+        true
+    }
+
+    /// Tells everybody who waits for it.
+    pub fn answer(&self, question: &Question, verdict: Verdict, now: Instant) {
+        self.verdicts.lock().answer(question, verdict, now);
+    }
+
+    /// The next hop does not answer at all: whoever waits for it is told so, and it is left alone for a while.
+    pub fn found_silent(&self, now: Instant) {
+        let inner = &mut *self.verdicts.lock();
+        let Some(line) = inner.hops.get_mut(&self.hop) else { return };
+        line.silent_until = Some(now + SILENCE_LASTS);
+        for question in std::mem::take(&mut line.questions) {
+            inner.answer(&question, Verdict::NoAnswer, now);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.has_retired {
+            self.verdicts.lock().worker_ended(&self.hop);
+        }
+    }
+}
+
+/// A worker that waits; dropping it says that it does no more.
+struct Idle<'a>(&'a Worker);
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        if let Some(line) = self.0.verdicts.lock().hops.get_mut(&self.0.hop) {
+            line.idle = line.idle.saturating_sub(1);
+        }
+    }
+}
+
+/// Verdicts by number, in two generations: what is asked for stays, what is not makes room.
+#[derive(Default)]
+struct Memory {
+    young: HashMap<u64, (Verdict, Instant)>,
+    old: HashMap<u64, (Verdict, Instant)>,
+}
+
+impl Memory {
+    fn find(&mut self, key: u64, now: Instant) -> Option<Verdict> {
+        let (verdict, until) = match self.young.get(&key) {
+            Some(found) => *found,
+            None => {
+                let (verdict, until) = self.old.remove(&key)?;
+                self.note(key, verdict, until);
+                (verdict, until)
+            }
+        };
+        (until > now).then_some(verdict)
+    }
+
+    fn note(&mut self, key: u64, verdict: Verdict, until: Instant) {
+        if self.young.len() >= REMEMBERED_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, (verdict, until));
+    }
+}
