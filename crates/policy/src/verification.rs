@@ -4,9 +4,8 @@
 //! Takes a recipient, hands on whether the next hop is to be asked about it; takes what that says, hands on yes or no.
 //! Asks nobody itself. Relaying is decided before and elsewhere: this can only refuse what was accepted there.
 
-use gatepost_mail::Mailbox;
+use gatepost_mail::{AuthAs, Mailbox};
 
-use crate::access_entry::Principal;
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::settings::Settings;
@@ -31,11 +30,11 @@ pub fn is_due(reason: relay::Reason<'_>, recipient: &Mailbox, settings: &Setting
 
 /// Decides what the verdict means for the peer. While there is none, a stranger is to come again: a report would go to a
 /// sender that may be forged. Whoever is known here gets one, so its message may wait in our queue.
-pub fn decide(verdict: Verdict, principal: &Principal) -> Result<(), Refusal> {
-    match (verdict, principal) {
+pub fn decide(verdict: Verdict, auth_as: AuthAs) -> Result<(), Refusal> {
+    match (verdict, auth_as) {
         (Verdict::Accepted, _) => Ok(()),
         (Verdict::Refused, _) => Err(Refusal::RecipientRefusedByNextHop),
-        (Verdict::NoAnswer, Principal::Anonymous) => Err(Refusal::RecipientNotVerified),
+        (Verdict::NoAnswer, AuthAs::Anonymous) => Err(Refusal::RecipientNotVerified),
         (Verdict::NoAnswer, _) => Ok(()),
     }
 }

@@ -130,6 +130,12 @@ impl SmtpSink {
     /// Starts it on a free port of 127.0.0.1 and waits until it listens.
     #[track_caller]
     pub fn start() -> SmtpSink {
+        SmtpSink::start_with(&[])
+    }
+
+    /// The same, with more options: `-f RCPT` refuses every recipient.
+    #[track_caller]
+    pub fn start_with(options: &[&str]) -> SmtpSink {
         let folder = TempDir::new().expect("a temporary folder");
         let dumps = folder.path().join("dumps");
         fs::create_dir(&dumps).expect("create a folder");
@@ -142,7 +148,7 @@ impl SmtpSink {
         if rustix::process::geteuid().is_root() {
             command.args(["-u", "nobody"]);
         }
-        command.args(["-d", "m."]).arg(address.to_string()).arg("100");
+        command.args(["-d", "m."]).args(options).arg(address.to_string()).arg("100");
         let child =
             command.current_dir(&dumps).stdin(Stdio::null()).spawn().expect("smtp-sink is installed (./test does it)");
         wait::until("smtp-sink listens", || TcpStream::connect(address).ok());

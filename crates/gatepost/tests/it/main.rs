@@ -6,7 +6,8 @@
 //! - [`wire`]: dialogues kept as data under `wire/`;
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`]: the receiving side;
+//! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
+//!   [`verification`]: the receiving side;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
@@ -31,6 +32,8 @@ mod extensions;
 mod listening;
 
 mod domains;
+
+mod verification;
 
 mod local_delivery;
 

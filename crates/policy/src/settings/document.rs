@@ -336,13 +336,7 @@ fn read_accepted_domain<'t>(
         );
     }
     let span = fields.span_of("name");
-    fields.finish(&[
-        "address_book_enabled",
-        "default",
-        "make_default",
-        "match_sub_domains",
-        "outbound_only",
-    ]);
+    fields.finish(&["address_book_enabled", "default", "make_default", "match_sub_domains", "outbound_only"]);
     let (domain, with_subdomains) = name?;
     Some((
         AcceptedDomain { domain, with_subdomains, kind: kind?, catch_all_recipient, recipient_verification, span },

@@ -389,6 +389,11 @@ fn each_mistake_is_told_once_and_in_words() {
             "remove",
         ),
         (
+            "[[accepted_domain]]\nname = \"x.net\"\nrecipient_verification = true".to_owned(),
+            "`recipient_verification`: all recipients of an Authoritative domain",
+            "remove it",
+        ),
+        (
             send("max_per_domain_outbound_connections = 5"),
             "`max_per_domain_outbound_connections` is a limit of",
             "write it in [transport]",

@@ -8,6 +8,7 @@ mod conditions;
 mod selection;
 mod expiry;
 mod senders;
+mod verification;
 mod routes;
 mod limits;
 mod connector_properties;

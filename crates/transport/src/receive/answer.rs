@@ -175,7 +175,8 @@ impl Visit {
         });
         let decided = match decided {
             Ok(reason) if verification::is_due(reason, &mailbox, settings) => {
-                verification::decide(verify::recipient(&self.running, &mailbox).await, &self.principal)
+                let auth_as = permission::auth_as(self.rights, &self.principal, transaction.mail.auth.as_ref());
+                verification::decide(verify::recipient(&self.running, &mailbox).await, auth_as)
             }
             decided => decided.map(|_reason| ()),
         };
