@@ -45,7 +45,7 @@ pub(crate) fn step(shared: &Shared, work: BodyWork) {
     }
     shared.count(|c| &c.flushes, 1);
     match shared.disk.flush_folder(&shared.folders.bodies) {
-        Ok(()) => named.into_iter().for_each(|commit| shared.commits.push(commit)),
+        Ok(()) => named.into_iter().for_each(|commit| shared.commits.push(commit, None)),
         Err(error) => {
             fail(shared, &error);
             for commit in named {

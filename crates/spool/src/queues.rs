@@ -1,6 +1,7 @@
 //! The queues between sessions and the two threads of the spool. Pushing never waits for the disk.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use crate::stored::StoredBody;
 
 /// Outcomes that come within this time of the first share one write.
 const OUTCOMES_GATHER: Duration = Duration::from_millis(2);
+/// How long a commit waits at most for messages that were arriving when it came, so that one flush serves them all. With
+/// nothing arriving it does not wait.
+const COMMITS_GATHER: Duration = Duration::from_millis(2);
 
 /// A message that waits for the committer.
 #[derive(Debug)]
@@ -53,7 +57,13 @@ impl Outbox {
 pub(crate) struct CommitQueue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    /// Messages whose content is arriving, and that will be a commit before long.
+    arriving: AtomicUsize,
 }
+
+/// The place of one message among those that are arriving; [`CommitQueue::leave`] takes it back.
+#[derive(Debug)]
+pub(crate) struct Arriving(());
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -61,6 +71,10 @@ struct Waiting {
     outbox: Outbox,
     is_closing: bool,
     sleep: Sleep,
+    /// How many have arrived, or were given up, since the committer began to gather.
+    arrived: usize,
+    /// Those that were waited for in vain: a peer that sends slowly is not to hold up everybody else's commits.
+    laggards: usize,
 }
 
 /// What the committer wants to be woken for: a wake-up costs a system call.
@@ -70,6 +84,8 @@ enum Sleep {
     Awake,
     UntilCommit,
     UntilAnything,
+    /// Until so many have arrived.
+    UntilArrived(usize),
 }
 
 /// What the committer takes from the queue in one go.
@@ -81,18 +97,52 @@ pub(crate) struct Work {
 }
 
 impl CommitQueue {
-    pub fn push(&self, commit: PendingCommit) {
+    /// A message begins to arrive.
+    pub fn enter(&self) -> Arriving {
+        self.arriving.fetch_add(1, Ordering::Relaxed);
+        Arriving(())
+    }
+
+    /// A message was given up, or will take longer than a flush is worth waiting for.
+    pub fn leave(&self, arriving: Arriving) {
         let mut waiting = lock(&self.waiting);
+        self.end_arrival(&mut waiting, arriving);
+        let wakes = waiting.sleep.ends_with_arrivals(waiting.arrived);
+        drop(waiting);
+        if wakes {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A message has arrived; `arriving` is its place, unless it gave that back before.
+    pub fn push(&self, commit: PendingCommit, arriving: Option<Arriving>) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(arriving) = arriving {
+            self.end_arrival(&mut waiting, arriving);
+        }
         if waiting.is_closing {
             drop(waiting);
             return commit.promise.keep(Err(CommitError::Closed));
         }
         waiting.commits.push_back(commit);
-        let wakes = std::mem::take(&mut waiting.sleep) != Sleep::Awake;
+        let wakes = match waiting.sleep {
+            Sleep::Awake => false,
+            Sleep::UntilCommit | Sleep::UntilAnything => true,
+            Sleep::UntilArrived(_) => waiting.sleep.ends_with_arrivals(waiting.arrived),
+        };
+        if wakes {
+            waiting.sleep = Sleep::Awake;
+        }
         drop(waiting);
         if wakes {
             self.wake.notify_one();
         }
+    }
+
+    fn end_arrival(&self, waiting: &mut Waiting, Arriving(()): Arriving) {
+        let left = self.arriving.fetch_sub(1, Ordering::Relaxed) - 1;
+        waiting.arrived += 1;
+        waiting.laggards = waiting.laggards.min(left);
     }
 
     pub fn push_outcomes(&self, add: impl FnOnce(&mut Outbox)) {
@@ -119,8 +169,11 @@ impl CommitQueue {
         let mut waiting = lock(&self.waiting);
         let mut gathered: Option<Instant> = None;
         loop {
-            // Waiting adaptively for sessions that are about to commit belongs here.
-            if !waiting.commits.is_empty() || waiting.is_closing {
+            if waiting.is_closing {
+                break;
+            }
+            if !waiting.commits.is_empty() {
+                waiting = self.gather(waiting);
                 break;
             }
             let now = Instant::now();
@@ -137,6 +190,32 @@ impl CommitQueue {
         }
         waiting.sleep = Sleep::Awake;
         Work::of(&mut waiting)
+    }
+
+    /// Waits for the messages that are arriving now, those excepted that kept us waiting before.
+    fn gather<'w>(&self, mut waiting: MutexGuard<'w, Waiting>) -> MutexGuard<'w, Waiting> {
+        let awaited = self.arriving.load(Ordering::Relaxed).saturating_sub(waiting.laggards);
+        waiting.arrived = 0;
+        if awaited == 0 {
+            return waiting;
+        }
+        let until = Instant::now() + COMMITS_GATHER;
+        while waiting.arrived < awaited && !waiting.is_closing {
+            let now = Instant::now();
+            if now >= until {
+                waiting.laggards = self.arriving.load(Ordering::Relaxed);
+                break;
+            }
+            waiting.sleep = Sleep::UntilArrived(awaited);
+            waiting = self.wake.wait_timeout(waiting, until - now).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        waiting
+    }
+}
+
+impl Sleep {
+    fn ends_with_arrivals(self, arrived: usize) -> bool {
+        matches!(self, Sleep::UntilArrived(awaited) if arrived >= awaited)
     }
 }
 
@@ -218,4 +297,80 @@ impl BodyWork {
 /// one step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promise::promise;
+    use crate::record::Kind;
+
+    fn commit(id: u64) -> PendingCommit {
+        let envelope = Envelope {
+            reverse_path: gatepost_mail::ReversePath::Null,
+            recipients: Vec::new(),
+            body: Default::default(),
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            arrival: gatepost_mail::Arrival {
+                time_ms: 0,
+                peer: None,
+                connector: "".into(),
+                principal: "".into(),
+                auth_as: Default::default(),
+                originator: None,
+            },
+        };
+        let record = Record::new(Kind::Message, b"", &[]);
+        PendingCommit { id: MessageId(id), record, envelope: Arc::new(envelope), body: None, promise: promise().0 }
+    }
+
+    fn taken(queue: &CommitQueue) -> usize {
+        queue.wait(None, false).commits.len()
+    }
+
+    fn laggards(queue: &CommitQueue) -> usize {
+        lock(&queue.waiting).laggards
+    }
+
+    #[test]
+    fn a_commit_is_not_held_up_twice_by_a_message_that_does_not_come() {
+        let queue = CommitQueue::default();
+        let slow = queue.enter();
+        queue.push(commit(1), Some(queue.enter()));
+        assert_eq!((taken(&queue), laggards(&queue)), (1, 1));
+        // Nobody is awaited now, so this returns without a timer.
+        let quick = queue.enter();
+        queue.push(commit(2), Some(quick));
+        assert_eq!((taken(&queue), laggards(&queue)), (1, 1));
+        queue.leave(slow);
+        assert_eq!(laggards(&queue), 0);
+    }
+
+    #[test]
+    fn a_commit_waits_no_longer_than_for_those_that_were_arriving_when_it_came() {
+        for given_up in [false, true] {
+            let queue = CommitQueue::default();
+            let others = [queue.enter(), queue.enter()];
+            queue.push(commit(1), Some(queue.enter()));
+            std::thread::scope(|scope| {
+                let committer = scope.spawn(|| {
+                    let mut seen = 0;
+                    while seen < if given_up { 1 } else { 3 } {
+                        seen += taken(&queue);
+                    }
+                    seen
+                });
+                for (place, id) in others.into_iter().zip(2..) {
+                    match given_up {
+                        true => queue.leave(place),
+                        false => queue.push(commit(id), Some(place)),
+                    }
+                }
+                assert_eq!(committer.join().expect("it ends"), if given_up { 1 } else { 3 });
+            });
+            assert_eq!((queue.arriving.load(Ordering::Relaxed), laggards(&queue)), (0, 0), "{given_up}");
+        }
+    }
 }

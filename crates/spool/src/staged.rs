@@ -11,7 +11,7 @@ use gatepost_mail::{Envelope, MessageId};
 
 use crate::disk::{self, File};
 use crate::promise::{Commit, CommitError, promise};
-use crate::queues::PendingCommit;
+use crate::queues::{Arriving, PendingCommit};
 use crate::record::{Digest, Record};
 use crate::shared::Shared;
 use crate::stored::{self, Octets, StoredBody, StoredEnvelope, StoredMessage};
@@ -43,6 +43,8 @@ pub struct Staged {
     bytes: u64,
     body: Option<StagedBody>,
     failed: Option<StageError>,
+    /// While it lasts, commits of others wait a moment for this one.
+    arriving: Option<Arriving>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,8 @@ struct StagedBody {
 impl Staged {
     pub(crate) fn new(shared: Arc<Shared>) -> Staged {
         let id = MessageId(shared.next_id.fetch_add(1, Ordering::Relaxed));
-        Staged { shared, id, buffer: Vec::new(), bytes: 0, body: None, failed: None }
+        let arriving = Some(shared.commits.enter());
+        Staged { shared, id, buffer: Vec::new(), bytes: 0, body: None, failed: None, arriving }
     }
 
     /// The number that the message will have.
@@ -109,7 +112,7 @@ impl Staged {
         let pending = PendingCommit { id: self.id, record, envelope: Arc::new(envelope), body, promise };
         match file {
             Some(file) => self.shared.bodies.push_written(file, pending),
-            None => self.shared.commits.push(pending),
+            None => self.shared.commits.push(pending, self.arriving.take()),
         }
         commit
     }
@@ -165,6 +168,8 @@ impl Staged {
 
     /// Moves what was gathered, and `bytes`, to the body file.
     fn spill(&mut self, bytes: &[u8]) -> Result<(), StageError> {
+        // A file takes its time, here and in the body thread.
+        self.stop_arriving();
         let _admission = self.shared.reserve.admit()?;
         let body = match &mut self.body {
             Some(body) => body,
@@ -182,8 +187,17 @@ impl Staged {
     }
 }
 
+impl Staged {
+    fn stop_arriving(&mut self) {
+        if let Some(arriving) = self.arriving.take() {
+            self.shared.commits.leave(arriving);
+        }
+    }
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
+        self.stop_arriving();
         if self.body.is_some() {
             // Should this fail, recovery removes the file.
             let _ = self.shared.disk.remove(&self.shared.folders.staged_body(self.id));
