@@ -81,6 +81,9 @@ pub enum Unreadable {
     /// More addresses than [`ADDRESSES_MAX`], or more fields.
     #[error("too many addresses are named as senders")]
     TooMany,
+    /// Nobody has read the header for its senders.
+    #[error("nobody has looked whom the header names")]
+    NotRead,
 }
 
 /// Every sender that a header names.

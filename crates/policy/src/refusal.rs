@@ -2,6 +2,7 @@
 //! (fact sheet section 3.5).
 
 use gatepost_mail::Reply;
+use gatepost_mail::header_senders::{SenderField, Unreadable};
 
 /// Why a peer is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -30,6 +31,15 @@ pub enum Refusal {
     /// An authenticated peer may not use this sender address.
     #[error("principal may not send as this sender")]
     SendAsDenied,
+    /// The header names a sender, in this field, that an anonymous peer may not use.
+    #[error("anonymous peer may not send as who is named in the {0} field")]
+    AnonymousHeaderSendAsDenied(SenderField),
+    /// The header names a sender, in this field, that the principal may not use.
+    #[error("principal may not send as who is named in the {0} field")]
+    HeaderSendAsDenied(SenderField),
+    /// It cannot be read with certainty whom the header names as its senders, and the peer may not use every address.
+    #[error("senders in the header are not certain: {0}")]
+    HeaderUnreadable(Unreadable),
     /// The recipient's domain is not accepted and the principal may not relay.
     #[error("recipient domain is not accepted and the principal lacks the right to relay")]
     UnableToRelay,
@@ -109,11 +119,15 @@ impl Refusal {
                 Reply::new(550, (5, 7, 1), "Client does not have permissions to submit to this server")
             }
             Refusal::AuthenticationFailed => Reply::new(535, (5, 7, 3), "Authentication unsuccessful"),
-            Refusal::AnonymousSendAsDenied => {
+            Refusal::AnonymousSendAsDenied | Refusal::AnonymousHeaderSendAsDenied(_) => {
                 Reply::new(550, (5, 7, 1), "Anonymous client does not have permissions to send as this sender")
             }
-            Refusal::SendAsDenied => {
+            Refusal::SendAsDenied | Refusal::HeaderSendAsDenied(_) => {
                 Reply::new(550, (5, 7, 1), "Client does not have permissions to send as this sender")
+            }
+            // Whoever wrote the header can mend it, and learns nothing that it does not know.
+            Refusal::HeaderUnreadable(_) => {
+                Reply::new(554, (5, 6, 0), "Invalid message content; the header does not name its senders clearly")
             }
             Refusal::UnableToRelay => Reply::new(550, (5, 7, 1), "Unable to relay"),
             Refusal::QuotaExceeded => {

@@ -7,7 +7,7 @@ use gatepost_mail::header::Scanner;
 use gatepost_mail::trace::{Received, Tls};
 use gatepost_mail::{Arrival, Envelope, MessageId, Reply};
 use gatepost_policy::access_entry::Principal;
-use gatepost_policy::{Refusal, limits, permission};
+use gatepost_policy::{Refusal, limits, permission, sender};
 use gatepost_smtp::Answer;
 use gatepost_spool::{CommitError, StageError};
 
@@ -24,9 +24,13 @@ impl Visit {
     /// DATA or the first BDAT.
     pub(super) fn begin_content(&mut self) -> Answer {
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
+        let scanner = Scanner::new(self.connector.max_header_size, self.connector.fqdn.as_str());
+        // Whom the header names matters to few peers; for the others nobody looks.
+        let senders_matter = sender::checks_header(self.rights, &self.principal)
+            || permission::depends_on_facts(&self.connector, &self.principal);
         transaction.incoming = Some(Incoming {
             staged: Some(self.running.spool.stage()),
-            scanner: Scanner::new(self.connector.max_header_size, self.connector.fqdn.as_str()),
+            scanner: if senders_matter { scanner.with_senders() } else { scanner },
             bytes: 0,
             fault: None,
         });
@@ -65,7 +69,7 @@ impl Visit {
         };
         let Incoming { staged, scanner, bytes, fault } = incoming;
         let header = scanner.finish();
-        let sender = mail.reverse_path.to_string();
+        let reverse_path = mail.reverse_path.to_string();
         let refusal = match fault {
             Some(Fault::Refused(refusal)) => Some(refusal),
             Some(Fault::Disk(error)) => {
@@ -83,7 +87,20 @@ impl Visit {
             }
         };
         if let Some(refusal) = refusal {
-            return self.refuse("DATA", &sender, refusal);
+            return self.refuse("DATA", &reverse_path, refusal);
+        }
+        let named = sender::HeaderQuestion {
+            rights: self.rights,
+            principal: &self.principal,
+            senders: header.senders.as_ref(),
+            settings: &self.revision.settings,
+        };
+        if let Err(refusal) = sender::decide_header(&named) {
+            let argument = match sender::denied(&named) {
+                Some(sender::Denied::Address(_, address)) => address.to_string(),
+                Some(sender::Denied::Unreadable(_)) | None => reverse_path,
+            };
+            return self.refuse("DATA", &argument, refusal);
         }
         let Some(staged) = staged else { return Answer::Refuse(OUT_OF_STEP) };
 
@@ -138,7 +155,7 @@ impl Visit {
             count(&self.running.counters.refusals);
             tracing::info!(
                 connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
-                sender, reply = %reply, reason = %error, verdict = "refused", "refused"
+                sender = reverse_path, reply = %reply, reason = %error, verdict = "refused", "refused"
             );
             return if reply.code == STOPPING.code { Answer::Close(reply) } else { Answer::Refuse(reply) };
         }
@@ -146,7 +163,7 @@ impl Visit {
         count(&self.running.counters.messages_accepted);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
-            sender, recipient = first_recipient, recipients = recipient_count, size = size_bytes, message_id,
+            sender = reverse_path, recipient = first_recipient, recipients = recipient_count, size = size_bytes, message_id,
             tls = self.tls.map(|(version, _)| version), verdict = "accepted", "accepted"
         );
         let text = format!(
