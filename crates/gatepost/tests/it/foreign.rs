@@ -33,7 +33,7 @@ fn curl_logs_in_over_starttls() {
     let user = format!("alice:{PASSWORD}");
     let arguments =
         ["--ssl-reqd", "--user", &user, "--mail-from", "alice@contoso.com", "--mail-rcpt", "bob@contoso.com", &url];
-    curl(&arguments, &message("by curl", ".dots\r\n..."));
+    curl(&arguments, &message("by curl", ".dots\r\n...").replace("From: app@", "From: alice@"));
     let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
     assert_eq!(mail["headers"]["Subject"], "by curl");
     assert_eq!(mail["body"].as_str().expect("a body").replace("\r\n", "\n"), ".dots\n...\n");
