@@ -6,13 +6,14 @@ use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Rec
 use gatepost_policy::Settings;
 use gatepost_policy::settings::{self, Defaults};
 use gatepost_spool::{Options, Spool};
+use gatepost_tracking::Tracking;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::authenticate::{Authenticator, Credentials};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, Queues};
-use crate::state::{Parts, Revision, Running};
+use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls;
 use crate::transcript::Transcripts;
 
@@ -47,6 +48,7 @@ impl Site {
         let tls = tls::server_config(&settings).expect("a self-signed certificate");
         let (spool, _) = Spool::open(&folder.path().join("spool"), Options::default()).expect("a new spool");
         let (queues, worker_requests) = Queues::new(20);
+        let tracking = Tracking::open(folder.path(), tracking_limits(&settings)).expect("a thread");
         let running = Arc::new(Running::new(Parts {
             version: "0",
             started_ms: now_ms(),
@@ -55,6 +57,7 @@ impl Site {
             queues,
             authenticator: Authenticator::new().expect("randomness"),
             transcripts: Transcripts::start(folder.path().join("logs")).expect("a thread"),
+            tracking,
         }));
         Site { running, worker_requests, folder }
     }
