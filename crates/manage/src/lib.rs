@@ -14,6 +14,7 @@ pub mod first_run;
 pub mod document;
 pub mod credentials;
 pub mod data_folder;
+pub mod host;
 mod replace;
 mod clock;
 

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use gatepost_policy::audit::{Audit, difference};
+use gatepost_policy::audit::{Audit, HostAddresses, difference};
 use gatepost_policy::settings::{Defaults, parse};
 
 const CONNECTORS: usize = 10_000;
@@ -17,7 +17,7 @@ fn main() {
     let read = |text: &str| parse(text, &defaults).unwrap_or_else(|problems| panic!("{:?}", problems.first()));
     let settings = timed("parse", || read(&text));
     let before = resident_peak();
-    let audit = timed("audit", || Audit::of(&settings, &text, 0));
+    let audit = timed("audit", || Audit::of(&settings, &text, &HostAddresses::default(), 0));
     println!("  {} exposures, {} findings", audit.exposures.len(), audit.findings.len());
     println!("  peak memory {} MB after parsing, {} MB after the audit", before / 1024, resident_peak() / 1024);
     let other = document("enabled = false\n");

@@ -10,13 +10,18 @@ use crate::settings::Settings;
 
 mod difference;
 mod finding;
+mod upkeep;
 mod exposure;
 mod standing;
+mod report;
+mod host;
 
 pub use difference::{Change, Whom, difference};
 pub use exposure::Exposure;
 pub(crate) use exposure::{Survey, addresses};
-pub use finding::{ACCEPTED_RISK, Finding, RELAY_ADDRESSES_MAX, Severity};
+pub use finding::RELAY_ADDRESSES_MAX;
+pub use host::HostAddresses;
+pub use report::{ACCEPTED_RISK, Finding, Severity};
 pub use standing::{Capability, Standing, Who, standings};
 pub(crate) use standing::{authentication_is_possible, entry_granting, is_internal, principals};
 
@@ -35,10 +40,11 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Audits `settings`, which were read from `document`, as they stand at `now_ms`.
-    pub fn of(settings: &Settings, document: &str, now_ms: u64) -> Audit {
-        let survey = exposure::Survey::of(settings, now_ms);
-        let findings = finding::findings(settings, &survey, document);
+    /// Audits `settings`, which were read from `document`, for every instant from `now_ms` on, on a machine that has these
+    /// addresses.
+    pub fn of(settings: &Settings, document: &str, host: &HostAddresses, now_ms: u64) -> Audit {
+        let survey = Survey::of(settings, now_ms);
+        let findings = finding::findings(settings, &survey, document, host);
         Audit { exposures: survey.exposures(settings), findings }
     }
 

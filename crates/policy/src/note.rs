@@ -3,6 +3,7 @@
 //! Takes nothing, hands on values; only `expires_ms` decides anything.
 
 use gatepost_mail::Mailbox;
+use jiff::Timestamp;
 
 /// The note of one range or entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,4 +23,10 @@ impl Note {
     pub fn is_expired(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
     }
+}
+
+/// An instant, given in milliseconds since 1970 UTC, as settings write it: `2027-01-31T00:00:00Z`.
+pub fn instant(ms: u64) -> String {
+    let timestamp = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(|| "a far day".to_owned(), |timestamp| timestamp.to_string())
 }

@@ -10,19 +10,25 @@ use crate::settings::{self, Collector, Defaults, Problem, Settings};
 
 mod accepted_risk;
 mod assertions;
+mod expiry;
 
 /// Reads a settings document as [`settings::parse`] does, and refuses it too where strangers may relay or count as
-/// internal on a connector without `accept_risk`, or where an `[[assert]]` is broken. `now_ms` tells what has expired.
+/// internal on a connector without `accept_risk`, or where an `[[assert]]` is broken. What has expired by `now_ms` is worth a
+/// warning.
 pub fn load(text: &str, defaults: &Defaults, now_ms: u64) -> Result<Settings, Vec<Problem>> {
     let mut settings = settings::parse(text, defaults)?;
-    let may_open = accepted_risk::may_open(&settings, now_ms);
-    if !may_open && settings.assertions.is_empty() {
+    let has_expired = expiry::is_there(&settings, now_ms);
+    let is_to_be_surveyed = accepted_risk::may_open(&settings, now_ms) || !settings.assertions.is_empty();
+    if !has_expired && !is_to_be_surveyed {
         return Ok(settings);
     }
-    let survey = Survey::of(&settings, now_ms);
     let mut collector = Collector::new(text);
-    accepted_risk::check(&settings, &survey, &mut collector);
-    assertions::check(&settings, &survey, &mut collector);
+    expiry::check(&settings, now_ms, &mut collector);
+    if is_to_be_surveyed {
+        let survey = Survey::of(&settings, now_ms);
+        accepted_risk::check(&settings, &survey, &mut collector);
+        assertions::check(&settings, &survey, &mut collector);
+    }
     let (found, failed) = collector.finish();
     let mut problems = std::mem::take(&mut settings.warnings);
     problems.extend(found);

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use gatepost_manage::document::Document;
+use gatepost_manage::host;
 use gatepost_policy::audit::{self, Audit, Capability, Exposure, Finding, Severity, Who};
+use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Principal, Right};
 use gatepost_policy::relay::Reach;
 use gatepost_policy::sender::Scope;
@@ -39,6 +41,10 @@ struct Row {
     sources: Vec<Range>,
     public: bool,
     connectors: Vec<String>,
+    /// When it begins, if not now: an instant with its offset.
+    from: Option<String>,
+    /// When it ends, if ever.
+    until: Option<String>,
     /// None: nothing but to connect and, where that is offered, to log in.
     may: Option<May>,
 }
@@ -69,6 +75,8 @@ struct May {
     message_bytes_max: u64,
     tls_required: bool,
     rights: Vec<&'static str>,
+    /// Those of the rights that hang on a condition, or end some day.
+    unsure: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -86,7 +94,7 @@ struct Found {
 pub fn audit(out: &mut dyn Write, config: &Path, arguments: &AuditArguments) -> Result<(), Failure> {
     let path = arguments.file.as_deref().unwrap_or(config);
     let document = Document::read(path)?;
-    let audit = Audit::of(&document.settings, &document.text, now_ms());
+    let audit = Audit::of(&document.settings, &document.text, &host::addresses(), now_ms());
     if arguments.json {
         write_json(out, &report(path, &audit))?;
     } else {
@@ -121,7 +129,7 @@ fn write_exposures(out: &mut dyn Write, exposures: &[Exposure]) -> Result<(), Fa
                 (Scope::OwnAddresses, Who::Unauthenticated(_)) => "<> only",
                 (Scope::OwnAddresses, _) => "own addresses",
             }),
-            &capability.map_or("-".to_owned(), also),
+            &also(exposure),
             &names(exposure),
         ]);
     }
@@ -129,20 +137,49 @@ fn write_exposures(out: &mut dyn Write, exposures: &[Exposure]) -> Result<(), Fa
     write_more(out, exposures.len(), ROWS_SHOWN_MAX, "row")
 }
 
-fn also(capability: &Capability) -> String {
+fn also(exposure: &Exposure) -> String {
     let mut words = Vec::new();
-    if capability.is_internal {
-        words.push("counts as internal".to_owned());
+    if let Some(capability) = &exposure.standing.capability {
+        if capability.is_internal {
+            words.push("counts as internal".to_owned());
+        }
+        if capability.bypasses_anti_spam {
+            words.push("no anti-spam".to_owned());
+        }
+        let unlimited = capability.rights.contains(Right::BypassMessageSizeLimit);
+        words.push(if unlimited {
+            "any size".to_owned()
+        } else {
+            format!("up to {}", size(capability.message_bytes_max))
+        });
+        if capability.needs_tls {
+            words.push("TLS only".to_owned());
+        }
+        words.extend(not_always(capability));
     }
-    if capability.bypasses_anti_spam {
-        words.push("no anti-spam".to_owned());
+    words.extend(exposure.from_ms.map(|from_ms| format!("from {} on", instant(from_ms))));
+    words.extend(exposure.until_ms.map(|until_ms| format!("until {}", instant(until_ms))));
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
+/// What hangs on a condition or a date.
+fn not_always(capability: &Capability) -> Option<String> {
+    let mut words: Vec<&str> = Vec::new();
+    for right in capability.unsure.iter() {
+        let word = match right {
+            Right::Submit => "sending at all",
+            Right::AcceptAnyRecipient => "relaying",
+            Right::AcceptAnySender | Right::AcceptAuthoritativeDomainSender => "other senders",
+            Right::AcceptAuthenticationFlag => "internal",
+            Right::BypassAntiSpam => "no anti-spam",
+            Right::BypassMessageSizeLimit => "any size",
+            _ => "other rights",
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
     }
-    let unlimited = capability.rights.contains(Right::BypassMessageSizeLimit);
-    words.push(if unlimited { "any size".to_owned() } else { format!("up to {}", size(capability.message_bytes_max)) });
-    if capability.needs_tls {
-        words.push("TLS only".to_owned());
-    }
-    words.join(", ")
+    (!words.is_empty()).then(|| format!("under conditions: {}", words.join(" and ")))
 }
 
 fn names(exposure: &Exposure) -> String {
@@ -226,6 +263,8 @@ fn row(exposure: &Exposure) -> Row {
         sources: ranges(&exposure.sources),
         public: exposure.is_public,
         connectors: texts(&exposure.connectors),
+        from: exposure.from_ms.map(instant),
+        until: exposure.until_ms.map(instant),
         may: exposure.standing.capability.as_ref().map(|capability| May {
             recipients: match capability.reach {
                 Reach::AnyRecipient => "any",
@@ -241,6 +280,7 @@ fn row(exposure: &Exposure) -> Row {
             message_bytes_max: capability.message_bytes_max,
             tls_required: capability.needs_tls,
             rights: capability.rights.iter().map(Right::exchange_name).collect(),
+            unsure: capability.unsure.iter().map(Right::exchange_name).collect(),
         }),
     }
 }

@@ -4,10 +4,12 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::exposure::Survey;
+use super::host::{HostAddresses, Kind};
+use super::report::{ACCEPTED_RISK, Finding, Report, Severity};
 use super::standing::{Capability, authentication_is_possible, entry_granting, is_offered_without_tls, principals};
+use super::upkeep;
 use crate::accepted_domain::DomainKind;
 use crate::access_entry::{Access, AccessEntry, Principal, Right, Source, Trustee};
 use crate::address_set::{AddressSet, describe_range};
@@ -21,56 +23,12 @@ use crate::settings::Settings;
 /// From so many addresses on one connector, relaying without authentication raises no eyebrow yet: a /24.
 pub const RELAY_ADDRESSES_MAX: u128 = 256;
 
-/// The code of findings that tell the reason of `accept_risk`: every report shows all of them.
-pub const ACCEPTED_RISK: &str = "accepted_risk";
-
 /// How many ranges stand in a message.
 const RANGES_SHOWN_MAX: usize = 3;
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Strangers can abuse this server.
-    Critical,
-    /// More is open than is likely meant.
-    Warning,
-    /// Has no effect, or is worth knowing.
-    Note,
-}
-
-impl Severity {
-    /// In lower case, as reports show it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Severity::Critical => "critical",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        }
-    }
-}
-
-/// One thing that deserves a look.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Its kind, for programs; stable.
-    pub code: &'static str,
-    /// The receive connector, if it is about one; of several, the first.
-    pub connector: Option<Arc<str>>,
-    /// Line of the document, from 1.
-    pub line: usize,
-    /// What it is.
-    pub message: String,
-    /// The smallest change that ends it.
-    pub remedy: String,
-    /// The peers concerned; empty where it is not about peers.
-    pub sources: AddressSet,
-}
-
 /// All findings, most severe first, then in the order of the document.
-pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str) -> Vec<Finding> {
-    let mut report = Report { lines: Lines::of(document), findings: Vec::new() };
+pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str, host: &HostAddresses) -> Vec<Finding> {
+    let mut report = Report::of(document);
     for (place, connector) in settings.receive_connectors.iter().enumerate() {
         let seen = Seen { settings, connector, survey, place };
         if !connector.enabled {
@@ -78,6 +36,7 @@ pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str) -> 
             continue;
         }
         seen.open_to_strangers(&mut report);
+        seen.trusted_hosts(host, &mut report);
         seen.both_options(&mut report);
         seen.own_domain_forging(&mut report);
         seen.credentials_before_tls(&mut report);
@@ -87,43 +46,8 @@ pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str) -> 
     }
     ipv6_bindings_forgotten(settings, &mut report);
     relay_domains(settings, survey, &mut report);
-    report.findings.sort_by(|a, b| (a.severity, a.line, a.code).cmp(&(b.severity, b.line, b.code)));
-    report.findings
-}
-
-/// Where lines begin.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(document: &str) -> Lines {
-        let newlines = document.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Lines(std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect())
-    }
-
-    fn at(&self, byte: usize) -> usize {
-        self.0.partition_point(|start| *start <= byte)
-    }
-}
-
-struct Report {
-    lines: Lines,
-    findings: Vec<Finding>,
-}
-
-impl Report {
-    fn add(
-        &mut self,
-        severity: Severity,
-        code: &'static str,
-        at: usize,
-        message: String,
-        remedy: String,
-    ) -> &mut Finding {
-        let line = self.lines.at(at);
-        let finding = Finding { severity, code, connector: None, line, message, remedy, sources: AddressSet::EMPTY };
-        self.findings.push(finding);
-        self.findings.last_mut().expect("it was just put there")
-    }
+    upkeep::check(settings, survey, &mut report);
+    report.finish()
 }
 
 /// A way of being open to peers who did not authenticate, and its words.
@@ -173,11 +97,9 @@ impl Seen<'_> {
         severity: Severity,
         code: &'static str,
         at: usize,
-        [message, remedy]: [String; 2],
+        texts: [String; 2],
     ) -> &'r mut Finding {
-        let finding = report.add(severity, code, at, message, remedy);
-        finding.connector = Some(self.connector.name.clone());
-        finding
+        report.add_about(self.connector, severity, code, at, texts)
     }
 
     /// Who peers are before they authenticate, and what they may do then.
@@ -255,6 +177,60 @@ impl Seen<'_> {
                 format!("narrow remote_ip_ranges to the hosts that need it, at most {RELAY_ADDRESSES_MAX}"),
             ];
             self.add(report, Severity::Warning, opening.from_many, at, texts).sources = self.peers().clone();
+        }
+    }
+
+    /// Addresses behind which strangers may hide, where trust in an address is all there is. Where public addresses are
+    /// trusted too, there is nobody left to hide.
+    fn trusted_hosts(&self, host: &HostAddresses, report: &mut Report) {
+        let Some((_, capability)) = self.unauthenticated() else { return };
+        let is_trusted = capability.reach == Reach::AnyRecipient || capability.is_internal;
+        if !is_trusted || !self.peers().intersection(public()).is_empty() {
+            return;
+        }
+        for (kind, addresses) in host.within(self.peers()) {
+            let text = addresses.describe(RANGES_SHOWN_MAX);
+            let (severity, code, message, remedy) = match kind {
+                Kind::Gateway => (
+                    Severity::Critical,
+                    "trusted_gateway",
+                    format!(
+                        "it trusts {text}, the default gateway: where that translates addresses, strangers come from it"
+                    ),
+                    "take that address out of remote_ip_ranges; if strangers reach this port through NAT, let the NAT keep \
+                     their addresses",
+                ),
+                Kind::Bridge => (
+                    Severity::Critical,
+                    "trusted_bridge",
+                    format!(
+                        "it trusts {text}, this host on a bridge: what a container proxy passes on, strangers' mail too, \
+                         may come from it"
+                    ),
+                    "take that address out of remote_ip_ranges; name the containers, or let them log on",
+                ),
+                Kind::Own => (
+                    Severity::Warning,
+                    "trusted_own_address",
+                    format!(
+                        "it trusts {text}, this host: whatever a proxy or port forwarding on it passes on is trusted too"
+                    ),
+                    "take that address out of remote_ip_ranges unless a program on this host needs it",
+                ),
+                Kind::Loopback => (
+                    Severity::Warning,
+                    "trusted_loopback",
+                    format!(
+                        "it trusts loopback, {text}: every program and every user of this host may use it, proxies too"
+                    ),
+                    "let local programs log on, or give them a loopback address of their own such as 127.0.0.2 and trust only that",
+                ),
+            };
+            // The range that lets it in, if it is one.
+            let ranges = self.connector.remote_ip_ranges.iter();
+            let mut holding = ranges.filter(|range| addresses.overlaps(range.first, range.last));
+            let at = holding.next().map_or(self.connector.span.start, |range| range.span.start);
+            self.add(report, severity, code, at, [message, remedy.to_owned()]).sources = addresses;
         }
     }
 

@@ -1,14 +1,13 @@
 //! Reads `[[assert]]`.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::reader::{Collector, Fields, Wrong, nearest, shown};
-use super::receive_connectors::range;
+use super::access_entries::trustee;
+use super::reader::{Collector, Fields, Wrong, nearest};
+use super::receive_connectors::{Surroundings, range};
 use super::values;
 use crate::access_entry::{Access, Right, Trustee};
 use crate::address_set::AddressSet;
@@ -23,11 +22,11 @@ const SUBJECTS: [(&str, Subject); 4] = [
     ("any user", Subject::EveryUser),
 ];
 
-/// Reads them all. `users` are lower-case names and names; `None` where not all of them could be read.
+/// Reads them all.
 pub(super) fn read<'t>(
     collector: &mut Collector<'t>,
     tables: Vec<(&DeTable<'t>, Range<usize>)>,
-    users: Option<&HashMap<String, Arc<str>>>,
+    surroundings: &Surroundings<'_>,
 ) -> Vec<Assertion> {
     if let Some((_, span)) = tables.get(ASSERTIONS_MAX) {
         collector.error(
@@ -37,14 +36,14 @@ pub(super) fn read<'t>(
         );
     }
     let tables = tables.into_iter().take(ASSERTIONS_MAX);
-    tables.filter_map(|(table, span)| assertion(collector, table, span, users)).collect()
+    tables.filter_map(|(table, span)| assertion(collector, table, span, surroundings)).collect()
 }
 
 fn assertion<'t>(
     collector: &mut Collector<'t>,
     table: &DeTable<'t>,
     span: Range<usize>,
-    users: Option<&HashMap<String, Arc<str>>>,
+    surroundings: &Surroundings<'_>,
 ) -> Option<Assertion> {
     let mut fields = Fields::new(collector, "[[assert]]", table, span.clone());
     let comment = fields.optional("comment", values::reason);
@@ -66,7 +65,7 @@ fn assertion<'t>(
     let who = fields.required(
         "who",
         "write who = \"unauthenticated\", \"anonymous\", \"externally secured\", \"any user\", or a user's name",
-        |value| subject(values::string(value)?, users),
+        |value| subject(values::string(value)?, surroundings),
     );
     let mut powers = |key| fields.list(key, |value, _| power(values::string(value)?));
     let (denied, allowed) = (powers("deny"), powers("allow"));
@@ -122,28 +121,26 @@ fn sources(text: &str, span: Range<usize>) -> Result<AddressSet, Wrong> {
     Ok(AddressSet::of([(range.first, range.last)] as [(IpAddr, IpAddr); 1]))
 }
 
-fn subject(text: &str, users: Option<&HashMap<String, Arc<str>>>) -> Result<Subject, Wrong> {
+fn subject(text: &str, surroundings: &Surroundings<'_>) -> Result<Subject, Wrong> {
     if let Some((_, subject)) = SUBJECTS.iter().find(|(words, _)| words.eq_ignore_ascii_case(text)) {
         return Ok(subject.clone());
     }
-    match Trustee::parse_well_known(text) {
-        Some(Trustee::AnonymousLogon) => return Ok(Subject::Anonymous),
-        Some(Trustee::ExternallySecuredServers) => return Ok(Subject::ExternallySecured),
-        Some(Trustee::AuthenticatedUsers) => return Ok(Subject::EveryUser),
-        _ => {}
+    let words = SUBJECTS.iter().map(|(words, _)| *words);
+    let trustee = trustee(text, surroundings).map_err(|wrong| match nearest(text, words.clone()) {
+        Some(meant) => Wrong { remedy: format!("did you mean `{meant}`?"), ..wrong },
+        None => wrong,
+    })?;
+    match trustee {
+        Trustee::AnonymousLogon => Ok(Subject::Anonymous),
+        Trustee::ExternallySecuredServers => Ok(Subject::ExternallySecured),
+        Trustee::AuthenticatedUsers => Ok(Subject::EveryUser),
+        Trustee::User(name) => Ok(Subject::Users { members: vec![name.clone()], name }),
+        Trustee::Group(group) => Ok(Subject::Users { name: group.name().clone(), members: group.members().to_vec() }),
+        other => Err(Wrong::new(
+            format!("no peer can prove yet that it is one of {other}"),
+            format!("write {}, or the name of a user or of a group of users", words.collect::<Vec<_>>().join(", ")),
+        )),
     }
-    let account = text.rsplit_once('\\').map_or(text, |(_, account)| account);
-    let one = |name: Arc<str>| Subject::Users { members: vec![name.clone()], name };
-    let Some(users) = users else { return Ok(one(account.into())) };
-    if let Some(user) = users.get(&account.to_lowercase()) {
-        return Ok(one(user.clone()));
-    }
-    let words: Vec<&str> = SUBJECTS.iter().map(|(words, _)| *words).collect();
-    let remedy = match nearest(text, words.iter().copied().chain(users.values().map(|user| &**user))) {
-        Some(meant) => format!("did you mean `{}`?", shown(meant)),
-        None => format!("write {}, or the name of a [[user]]", words.join(", ")),
-    };
-    Err(Wrong::new(format!("there is no user `{}`", shown(text)), remedy))
 }
 
 fn power(text: &str) -> Result<Power, Wrong> {

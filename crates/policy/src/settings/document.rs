@@ -117,7 +117,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         .collect();
     check::send_connectors(collector, &send_connectors);
     let address_spaces = AddressSpaces::new(&send_connectors);
-    let assertions = assertions::read(collector, assert_tables, users_sound.then_some(&names));
+    let assertions = assertions::read(collector, assert_tables, &surroundings);
     if whole {
         check::relay_domains(collector, &accepted_domains, &address_spaces);
         check::way_out(collector, &receive_connectors, &send_connectors);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use gatepost_mail::{Mailbox, ReversePath};
-use gatepost_policy::audit::{Audit, Capability, Severity, Who, Whom, difference};
+use gatepost_policy::audit::{Audit, Capability, HostAddresses, Severity, Who, Whom, difference};
 use gatepost_policy::permission::{self, Facts, Principal, Right, Rights};
 use gatepost_policy::receive_connector::{Mechanism, ReceiveConnector};
 use gatepost_policy::relay::Reach;
@@ -226,7 +226,7 @@ proptest! {
     #[test]
     fn the_audit_agrees_with_the_decisions_at_every_address(text in document()) {
         let Ok(settings) = parse(&text, &defaults()) else { return Err(TestCaseError::reject("refused")) };
-        let audit = Audit::of(&settings, &text, 0);
+        let audit = Audit::of(&settings, &text, &HostAddresses::default(), 0);
         let bindings: HashSet<SocketAddr> = settings.selector.bindings().into_iter().collect();
         let pairs: Vec<_> = audit.exposures.iter().flat_map(|exposure| exposure.listeners.iter().map(move |listener| (listener, &exposure.standing))).collect();
         let distinct: HashSet<_> = pairs.iter().collect();
@@ -297,9 +297,13 @@ proptest! {
     }
 }
 
-/// Code and line of each finding, but for notes on what this machine has no use for.
+/// Severity and code of each finding, but those about owners, whom most of these documents lack.
 fn found(text: &str) -> Vec<(Severity, &'static str)> {
-    let audit = Audit::of(&settings(text), text, 0);
+    found_on(text, &HostAddresses::default(), 0).into_iter().filter(|(_, code)| *code != "ownerless").collect()
+}
+
+fn found_on(text: &str, host: &HostAddresses, now_ms: u64) -> Vec<(Severity, &'static str)> {
+    let audit = Audit::of(&settings(text), text, host, now_ms);
     audit.findings.iter().map(|finding| (finding.severity, finding.code)).collect()
 }
 
@@ -428,9 +432,10 @@ fn each_kind_of_finding_is_found_where_it_is_and_not_where_it_is_not() {
 #[test]
 fn findings_name_connector_line_and_remedy() {
     let text = connector("Relay", ALL, "AnonymousUsers", OPTION_2);
-    let audit = Audit::of(&settings(&text), &text, 0);
-    let [finding] = &audit.findings[..] else { panic!("{:?}", audit.findings) };
+    let audit = Audit::of(&settings(&text), &text, &HostAddresses::default(), 0);
+    let [finding, ownerless] = &audit.findings[..] else { panic!("{:?}", audit.findings) };
     assert!(audit.has_critical());
+    assert_eq!((ownerless.code, ownerless.line), ("ownerless", 4));
     assert_eq!((finding.connector.as_deref(), finding.line), (Some("Relay"), 7), "where the entry begins");
     assert!(
         finding.remedy.starts_with("take ms-Exch-SMTP-Accept-Any-Recipient from NT AUTHORITY"),
@@ -449,7 +454,7 @@ fn what_is_equal_is_one_row_and_the_most_dangerous_comes_first() {
         + &connector("Two", r#""192.168.2.56""#, "AnonymousUsers", OPTION_2)
         + &connector("Three", r#""192.168.2.57", "fd00::7""#, "ExchangeServers", OPTION_1);
     let settings = settings(&text);
-    let audit = Audit::of(&settings, &text, 0);
+    let audit = Audit::of(&settings, &text, &HostAddresses::default(), 0);
     let rows: Vec<_> = audit
         .exposures
         .iter()
@@ -485,7 +490,7 @@ fn users_with_entries_of_their_own_stand_apart() {
         ("None", USERS.map(|user| entry(user, Right::Submit)).concat(), &["alice, bob, carol"]),
     ] {
         let text = users.clone() + &connector("C", r#""10.0.0.1""#, groups, &format!("{auth}\n{entries}"));
-        let audit = Audit::of(&settings(&text), &text, 0);
+        let audit = Audit::of(&settings(&text), &text, &HostAddresses::default(), 0);
         let users: Vec<String> = audit
             .exposures
             .iter()
@@ -515,4 +520,131 @@ fn a_difference_names_the_addresses_that_gain_and_lose() {
         ["192.168.2.57 +SMTPAcceptAnyRecipient -None", "192.168.2.55 +None -SMTPAcceptAnyRecipient"]
     );
     assert_eq!(texts(&two, &two), [""; 0]);
+}
+
+/// 2027-01-15T08:00:00Z.
+const NOW_MS: u64 = 1_800_000_000_000;
+
+#[test]
+fn what_time_does_to_settings_is_found() {
+    use Severity::{Note, Warning};
+    let owner = "owner = \"it@contoso.com\"";
+    let range = |text: &str, expires: &str| format!("{{ range = \"{text}\", {owner}, expires = {expires} }}");
+    let entry = |more: &str| OPTION_2.to_owned() + "  owner = \"it@contoso.com\"\n" + more;
+    let (past, soon, later) = ("2027-01-15T09:00:00+01:00", "2027-02-14T08:00:00Z", "2027-02-14T08:00:00.001Z");
+    let relay = |ranges: &str, more: &str| connector("R", ranges, "AnonymousUsers", more);
+    let wide = |groups: &str, more: &str| connector("W", r#""10.0.0.0/24""#, groups, more);
+    for (what, text, expected) in [
+        ("nothing expires", relay(r#""10.0.0.1""#, &entry("")), &[][..]),
+        (
+            "an entry that has expired",
+            relay(r#""10.0.0.1""#, &entry(&format!("  expires = {past}\n"))),
+            &[(Warning, "expired_entry")],
+        ),
+        (
+            "an entry that will",
+            relay(r#""10.0.0.1""#, &entry(&format!("  expires = {soon}\n"))),
+            &[(Note, "entry_expires_soon")],
+        ),
+        ("an entry that will some day", relay(r#""10.0.0.1""#, &entry(&format!("  expires = {later}\n"))), &[]),
+        (
+            "a range that has expired",
+            relay(&format!("\"10.0.0.2\", {}", range("10.0.0.1", past)), &entry("")),
+            &[(Warning, "expired_range"), (Note, "range_never_matches")],
+        ),
+        (
+            "a range that will, and then nobody hears its host",
+            relay(&range("10.0.0.1", soon), &entry("")),
+            &[(Note, "expiry_silences"), (Note, "range_expires_soon")],
+        ),
+        (
+            "a range whose host falls to a connector that may do less",
+            wide("AnonymousUsers", "") + &relay(&range("10.0.0.1", later), &entry("")),
+            &[(Note, "expiry_narrows")],
+        ),
+        (
+            "a range whose host falls to a connector that may do more",
+            wide("AnonymousUsers", &entry("")) + &relay(&range("10.0.0.1", later), ""),
+            &[(Warning, "expiry_widens")],
+        ),
+        (
+            "a range whose host falls to a wider range of the same connector",
+            relay(&format!("\"10.0.0.0/31\", {}", range("10.0.0.1", later)), &entry("")),
+            &[],
+        ),
+        ("a gate that nobody owns", relay(r#""10.0.0.1", "10.0.0.2""#, OPTION_2), &[(Note, "ownerless")]),
+        (
+            "trust that nobody owns",
+            connector("R", r#""10.0.0.1""#, "ExchangeServers", OPTION_1),
+            &[(Note, "ownerless")],
+        ),
+        (
+            "trust that somebody owns",
+            connector("R", &format!("{{ range = \"10.0.0.1\", {owner} }}"), "ExchangeServers", OPTION_1),
+            &[],
+        ),
+        ("a connector that trusts nobody", connector("R", r#""10.0.0.1""#, "AnonymousUsers", ""), &[]),
+    ] {
+        assert_eq!(found_on(&text, &HostAddresses::default(), NOW_MS), expected, "{what}");
+    }
+}
+
+#[test]
+fn trust_in_an_address_that_may_stand_for_strangers_is_found() {
+    use Severity::{Critical, Warning};
+    let address = |text: &str| text.parse().expect("an address");
+    let host = HostAddresses {
+        own: ["127.0.0.1", "10.0.0.2", "172.17.0.1", "::1", "fd00::2"].map(address).to_vec(),
+        bridges: vec![address("172.17.0.1")],
+        gateways: ["10.0.0.1", "fd00::1"].map(address).to_vec(),
+    };
+    for (ranges, expected) in [
+        (r#""10.0.0.3-10.0.0.9""#, &[][..]),
+        (r#""10.0.0.0/24""#, &[(Critical, "trusted_gateway"), (Warning, "trusted_own_address")]),
+        (r#""fd00::/126""#, &[(Critical, "trusted_gateway"), (Warning, "trusted_own_address")]),
+        (r#""172.17.0.0/24""#, &[(Critical, "trusted_bridge")]),
+        (r#""127.0.0.2""#, &[(Warning, "trusted_loopback")]),
+        (r#""::1""#, &[(Warning, "trusted_loopback")]),
+    ] {
+        for (groups, more) in [("AnonymousUsers", OPTION_2), ("ExchangeServers", OPTION_1)] {
+            let found = found_on(&connector("R", ranges, groups, more), &host, NOW_MS);
+            let found: Vec<_> = found.into_iter().filter(|(_, code)| code.starts_with("trusted_")).collect();
+            assert_eq!(found, expected, "{ranges}");
+        }
+        assert_eq!(found_on(&connector("R", ranges, "AnonymousUsers", ""), &host, NOW_MS), [], "no trust in {ranges}");
+    }
+    let accepted = connector("R", ALL, "AnonymousUsers", &format!("accept_risk = \"x\"\n{OPTION_2}"));
+    let found = found_on(&accepted, &host, NOW_MS);
+    assert!(found.iter().any(|(_, code)| *code == "accepted_risk"), "{found:?}");
+    assert!(!found.iter().any(|(_, code)| code.starts_with("trusted_")), "all are trusted: {found:?}");
+}
+
+#[test]
+fn an_exposure_says_what_it_hangs_on_and_for_how_long_it_holds() {
+    let gate = connector(
+        "Gate",
+        r#"{ range = "10.0.0.1", expires = 2027-02-01T00:00:00Z }"#,
+        "AnonymousUsers",
+        &(OPTION_2.to_owned() + "  hours = \"Mon-Fri 08:00-18:00 UTC\"\n"),
+    );
+    let text = connector("Wide", r#""10.0.0.0/24""#, "AnonymousUsers", "") + &gate;
+    let settings = settings(&text);
+    let audit = Audit::of(&settings, &text, &HostAddresses::default(), NOW_MS);
+    let ends = Some(1_801_440_000_000);
+    let rows: Vec<_> = audit
+        .exposures
+        .iter()
+        .map(|row| {
+            let unsure = row.standing.capability.as_ref().map_or(Rights::NONE, |capability| capability.unsure);
+            (row.sources.describe(9), unsure, row.from_ms, row.until_ms)
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("10.0.0.1".to_owned(), Rights::from(Right::AcceptAnyRecipient), None, ends),
+            ("10.0.0.0, 10.0.0.2-10.0.0.255".to_owned(), Rights::NONE, None, None),
+            ("10.0.0.1".to_owned(), Rights::NONE, ends, None),
+        ]
+    );
 }

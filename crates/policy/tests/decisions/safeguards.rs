@@ -10,8 +10,11 @@ const ALL: &str = r#""0.0.0.0/0", "::/0""#;
 const INTERNAL: &str = "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
                         extended_rights = [\"ms-Exch-SMTP-Accept-Authentication-Flag\"]\n";
 
+/// 2027-01-15T08:00:00Z.
+const NOW_MS: u64 = 1_800_000_000_000;
+
 fn loaded(text: &str) -> Result<Settings, Vec<Problem>> {
-    load(text, &defaults(), 0)
+    load(text, &defaults(), NOW_MS)
 }
 
 /// The errors of a document; none where it is taken.
@@ -188,4 +191,64 @@ fn an_assertion_that_is_broken_names_a_counter_example() {
             assert!(problem.message.contains(part), "{part} in {problem:?}");
         }
     }
+}
+
+#[test]
+fn whoever_falls_to_a_connector_when_a_range_expires_counts_today() {
+    let wide = connector("Wide", r#""8.8.8.8/31""#, "AnonymousUsers", OPTION_2);
+    let narrow = |expires: &str| {
+        connector("Narrow", &format!("\"8.8.8.8\", {{ range = \"8.8.8.9\"{expires} }}"), "AnonymousUsers", "")
+    };
+    let count = |text: &str| errors(text).len();
+    assert_eq!(count(&(wide.clone() + &narrow(""))), 0);
+    assert_eq!(count(&(wide + &narrow(", expires = 2099-01-01T00:00:00Z"))), 1);
+    // An entry that allows counts whatever its condition, one that denies only if that is for good.
+    let gate = |allow: &str, deny: &str| {
+        let deny = if deny.is_empty() { String::new() } else { format!("{OPTION_2}  deny = true\n{deny}\n") };
+        connector("R", r#""8.8.8.8""#, "AnonymousUsers", &format!("{OPTION_2}{allow}\n{deny}"))
+    };
+    for (allow, deny, expected) in [
+        ("senders = \"a@contoso.com\"", "", 1),
+        ("hours = \"Mon 08:00-09:00 UTC\"", "", 1),
+        ("expires = 2027-01-15T08:00:01Z", "", 1),
+        ("", "expires = 2099-01-01T00:00:00Z", 1),
+        ("", "senders = \"*.contoso.com\"", 1),
+        ("", "comment = \"for good\"", 0),
+    ] {
+        assert_eq!(count(&gate(allow, deny)), expected, "{allow} {deny}");
+    }
+    let expired = loaded(&gate("expires = 2027-01-15T08:00:00Z", "")).expect("it no longer counts");
+    assert!(expired.warnings.iter().any(|warning| warning.message.contains("has expired on 2027-01-15T08:00:00Z")));
+}
+
+#[test]
+fn an_assertion_that_cannot_be_read_is_told_with_a_remedy() {
+    let users = "[[user]]\nname = \"alice\"\ngroups = [\"Scanners\"]\n";
+    for (assertion, message, remedy) in [
+        ("who = \"anonymous\"", "neither `deny` nor `allow`", "deny = [\"relay\"]"),
+        ("who = \"anonymous\"\ndeny = \"relay\"\nallow = \"submit\"", "stand in one [[assert]]", "make two"),
+        ("deny = \"relay\"", "has no `who`", "any user"),
+        ("who = \"anonymus\"\ndeny = \"relay\"", "anonymus", "did you mean `anonymous`?"),
+        ("who = \"alicia\"\ndeny = \"relay\"", "alicia", "did you mean `alice`?"),
+        ("who = \"Partner Servers\"\ndeny = \"relay\"", "no peer can prove yet", "any user"),
+        ("who = \"anonymous\"\ndeny = \"relais\"", "relais", "did you mean `relay`?"),
+        ("who = \"anonymous\"\ndeny = []", "`deny` is empty", "deny = "),
+        ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = []", "`from` is empty", "leave it out"),
+        ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = \"publik\"", "publik", "\"anywhere\", \"public\""),
+        ("who = \"anonymous\"\ndeny = \"relay\"\non = \"25\"", "`on`", "address:port"),
+        ("who = \"anonymous\"\ndeny = \"relay\"\nwhom = \"x\"", "`whom`", "who"),
+    ] {
+        let found = errors(&format!("{users}[[assert]]\n{assertion}\n"));
+        assert_eq!(found.len(), 1, "{assertion}: {found:?}");
+        assert!(found[0].message.contains(message) && found[0].remedy.contains(remedy), "{assertion}: {found:?}");
+    }
+    for who in ["anonymous", "Scanners", "ALICE", r"CONTOSO\\alice", r"NT AUTHORITY\\ANONYMOUS LOGON", "any user"] {
+        assert_eq!(
+            errors(&format!("{users}[[assert]]\nwho = \"{who}\"\ndeny = \"ms-exch-smtp-submit\"\n")),
+            [],
+            "{who}"
+        );
+    }
+    let too_many = "[[assert]]\nwho = \"anonymous\"\ndeny = \"relay\"\n".repeat(1001);
+    assert_eq!(errors(&too_many).len(), 1);
 }
