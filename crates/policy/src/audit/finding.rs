@@ -443,7 +443,7 @@ fn ipv6_bindings_forgotten(settings: &Settings, report: &mut Report) {
 /// Domains that strangers may fill with mail which we pass on, to recipients that we do not know.
 fn relay_domains(settings: &Settings, survey: &Survey, report: &mut Report) {
     let passed_on = settings.accepted_domains.iter().filter(|accepted| accepted.kind != DomainKind::Authoritative);
-    let mut passed_on = passed_on.peekable();
+    let mut passed_on = passed_on.filter(|accepted| !accepted.recipient_verification).peekable();
     if passed_on.peek().is_none() {
         return;
     }
@@ -464,7 +464,9 @@ fn relay_domains(settings: &Settings, survey: &Survey, report: &mut Report) {
                  is refused there",
                 accepted.kind.exchange_name()
             ),
-            format!("make {accepted} Authoritative if all its recipients are known here, or keep it and accept the risk"),
+            "write recipient_verification = true, so that the next hop is asked first; or make the domain Authoritative, if \
+             all its recipients are known here"
+                .to_owned(),
         );
         finding.connector = Some(connector.name.clone());
     }

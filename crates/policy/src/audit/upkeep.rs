@@ -68,6 +68,9 @@ fn ownerless(connector: &ReceiveConnector, survey: &Survey, place: usize, report
         (_, true) => Right::AcceptAuthenticationFlag,
         _ => return,
     };
+    if survey.peers[place].is_empty() {
+        return;
+    }
     let owned = |note: Option<&Note>| note.is_some_and(|note| note.owner.is_some());
     let entry = entry_granting(connector, right, principal, survey.now_ms);
     if entry.is_some_and(|entry| owned(entry.note.as_deref())) {

@@ -424,6 +424,12 @@ fn each_kind_of_finding_is_found_where_it_is_and_not_where_it_is_not() {
             CONTOSO.to_owned() + &default_connector("AnonymousUsers", ""),
             &[(Warning, "own_domain_forging"), (Note, "relay_domain_open_to_strangers")],
         ),
+        (
+            "strangers reach only those recipients that the next hop knows",
+            CONTOSO.replace("ExternalRelay\"", "ExternalRelay\"\nrecipient_verification = true")
+                + &default_connector("AnonymousUsers", ""),
+            &[(Warning, "own_domain_forging")],
+        ),
     ] {
         assert_eq!(found(&text), expected, "{what}");
     }
