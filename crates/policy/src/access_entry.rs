@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Range};
 use std::sync::Arc;
 
-use crate::condition::Condition;
+use crate::condition::{Condition, Patterns};
 use crate::note::Note;
 
 /// One extended right on a receive connector (fact sheet section 2.1). The order is that of the session permissions in
@@ -614,6 +614,24 @@ impl AccessEntry {
     /// Whether the entry no longer holds.
     pub fn is_expired(&self, now_ms: u64) -> bool {
         self.note.as_ref().is_some_and(|note| note.is_expired(now_ms))
+    }
+
+    /// What the entry says but how often, of whom and until when it says it: two entries with one meaning can differ only
+    /// in these. The order in which things were written makes no difference.
+    pub fn meaning(&self) -> String {
+        let list = |name: &str, patterns: Option<&Patterns>| {
+            let Some(patterns) = patterns else { return String::new() };
+            let mut texts: Vec<String> = patterns.texts().iter().map(|text| text.to_lowercase()).collect();
+            texts.sort_unstable();
+            format!("\n{name} {}", texts.join(" "))
+        };
+        let condition = self.condition.as_deref();
+        let senders = list("senders", condition.and_then(|condition| condition.senders.as_ref()));
+        let recipients = list("recipients", condition.and_then(|condition| condition.recipients.as_ref()));
+        let hours = condition.and_then(|condition| condition.hours.as_ref());
+        let hours = hours.map_or(String::new(), |hours| format!("\nhours {hours}"));
+        let trustee = self.trustee.to_string().to_lowercase();
+        format!("{:?} {trustee}\n{}{senders}{recipients}{hours}", self.access, self.rights)
     }
 
     /// Whether the entry will stop holding one day, or has.

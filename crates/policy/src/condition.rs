@@ -33,28 +33,45 @@ pub struct Facts<'a> {
     pub now_ms: u64,
     /// From MAIL on.
     pub reverse_path: Option<&'a ReversePath>,
-    /// Once the content is complete.
-    pub header_senders: Option<&'a [Mailbox]>,
+    /// Whom the header names as its senders.
+    pub header_senders: HeaderSenders<'a>,
     /// While one recipient is decided.
     pub recipient: Option<&'a Mailbox>,
     /// The entries whose quota this source has used up, by their place in the connector's list.
     pub exhausted: &'a [usize],
 }
 
+/// What is known of the senders in the header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderSenders<'a> {
+    /// The content is not complete, so the envelope speaks for itself.
+    #[default]
+    NotYet,
+    /// It cannot be read with certainty whom the header names.
+    Uncertain,
+    /// All of them, from From, Sender and the like.
+    Known(&'a [Mailbox]),
+}
+
 impl Facts<'static> {
     /// Nothing is known but the time.
     pub const fn at(now_ms: u64) -> Facts<'static> {
-        Facts { now_ms, reverse_path: None, header_senders: None, recipient: None, exhausted: &[] }
+        Facts { now_ms, reverse_path: None, header_senders: HeaderSenders::NotYet, recipient: None, exhausted: &[] }
     }
 }
 
 impl Condition {
     /// Whether the condition is known to be met, its quota aside: so much an entry that allows needs. Every sender must
-    /// match, that of the envelope and, once the header is known, those in it.
+    /// match, that of the envelope and, once the content is complete, those in the header.
     pub fn is_met(&self, facts: &Facts<'_>) -> bool {
         let senders = self.senders.as_ref().map(|patterns| {
-            let envelope = patterns.match_path(facts.reverse_path?);
-            Some(envelope && facts.header_senders.unwrap_or_default().iter().all(|sender| patterns.matches(sender)))
+            let in_envelope = patterns.match_path(facts.reverse_path?);
+            match facts.header_senders {
+                _ if !in_envelope => Some(false),
+                HeaderSenders::NotYet => Some(true),
+                HeaderSenders::Uncertain => None,
+                HeaderSenders::Known(senders) => Some(senders.iter().all(|sender| patterns.matches(sender))),
+            }
         });
         [senders, self.recipient(facts), self.hour(facts)].into_iter().flatten().all(|part| part == Some(true))
     }
@@ -63,8 +80,12 @@ impl Condition {
     /// enough to be denied.
     pub fn is_ruled_out(&self, facts: &Facts<'_>) -> bool {
         let senders = self.senders.as_ref().map(|patterns| {
-            let in_header = facts.header_senders.unwrap_or_default().iter().any(|sender| patterns.matches(sender));
-            if in_header { Some(true) } else { facts.reverse_path.map(|path| patterns.match_path(path)) }
+            let in_envelope = facts.reverse_path.map(|path| patterns.match_path(path));
+            match facts.header_senders {
+                HeaderSenders::Known(senders) if senders.iter().any(|sender| patterns.matches(sender)) => Some(true),
+                HeaderSenders::Uncertain if in_envelope == Some(false) => None,
+                _ => in_envelope,
+            }
         });
         [senders, self.recipient(facts), self.hour(facts)].into_iter().flatten().any(|part| part == Some(false))
     }

@@ -10,7 +10,7 @@ use gatepost_mail::{AuthAs, Mailbox, ReversePath};
 pub use crate::access_entry::{
     Access, AccessEntry, PermissionGroup, PermissionGroups, Principal, Right, Rights, Source, Trustee, UserGroup,
 };
-pub use crate::condition::Facts;
+pub use crate::condition::{Facts, HeaderSenders};
 use crate::receive_connector::{Mechanism, ReceiveConnector};
 use crate::refusal::Refusal;
 
@@ -60,6 +60,13 @@ pub fn granted_for_sure(connector: &ReceiveConnector, principal: &Principal, now
         Access::Allow => entry.condition.is_none() && !entry.expires(),
         Access::Deny => true,
     };
+    sum(connector, principal, now_ms, counts)
+}
+
+/// The rights that are held at `now_ms` whatever the message: an entry that allows counts only without a condition, one
+/// that denies whatever its condition.
+pub fn granted_without_conditions(connector: &ReceiveConnector, principal: &Principal, now_ms: u64) -> Rights {
+    let counts = |entry: &AccessEntry| entry.access == Access::Deny || entry.condition.is_none();
     sum(connector, principal, now_ms, counts)
 }
 

@@ -194,12 +194,10 @@ impl Tracking {
         Ok(None)
     }
 
-    /// How much is kept from now on. Does not wait until what is too much has gone.
+    /// How much is kept from now on.
     pub fn set_limits(&self, limits: Limits) {
-        let mut state = lock(&self.shared.state);
-        state.limits = limits;
-        state.flushes.0 += 1;
-        self.shared.work.notify_one();
+        lock(&self.shared.state).limits = limits;
+        self.flush();
     }
 
     /// What the store holds and has done.

@@ -26,6 +26,7 @@ mod transcript;
 mod connections;
 mod message_rates;
 mod verdicts;
+mod quotas;
 pub mod tls;
 mod clock;
 

@@ -6,7 +6,7 @@
 
 mod answer;
 mod accept;
-mod record;
+mod permit;
 mod visit;
 mod buffers;
 
@@ -55,8 +55,7 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
     let Some(connector) = select(&revision.settings.selector, local, peer.ip(), now_ms()).cloned() else {
         // Fact sheet section 1.8: nobody answers for this peer, so nothing is said.
         count(&running.counters.connections_refused);
-        let decision = record::record_unheard(&running, &revision, peer, local).map(tracing::field::display);
-        tracing::info!(%peer, %local, decision, verdict = "refused", "no receive connector for this peer");
+        tracing::info!(%peer, %local, verdict = "refused", "no receive connector for this peer");
         return;
     };
     let place = running

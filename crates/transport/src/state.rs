@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use gatepost_policy::Settings;
 use gatepost_spool::Spool;
-use gatepost_tracking::{Limits, RevisionId, Tracking};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -20,6 +19,7 @@ use crate::connections::Connections;
 use crate::dns::Dns;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
+use crate::quotas::Quotas;
 use crate::transcript::Transcripts;
 use crate::verdicts::Verdicts;
 
@@ -31,8 +31,6 @@ pub struct Revision {
     pub since_ms: u64,
     /// Number of the revision since which every recipient goes the way that it goes now.
     pub routes_since: u64,
-    /// The document that the settings are from.
-    pub document: RevisionId,
     /// The settings.
     pub settings: Arc<Settings>,
     /// Password hashes.
@@ -52,10 +50,9 @@ impl Revision {
         credentials: Credentials,
         tls: Arc<ServerConfig>,
     ) -> Revision {
-        let document = RevisionId::default();
         let dns = Arc::new(Dns::new(&settings.dns.external_dns_servers));
         let tls = TlsAcceptor::from(tls);
-        Revision { number, since_ms, routes_since: number, document, settings, credentials, tls, dns }
+        Revision { number, since_ms, routes_since: number, settings, credentials, tls, dns }
     }
 }
 
@@ -110,14 +107,14 @@ pub struct Running {
     pub message_rates: MessageRates,
     /// What next hops say of recipients.
     pub verdicts: Arc<Verdicts>,
+    /// What sources have submitted within the hour under entries with a quota.
+    pub quotas: Quotas,
     /// Password checks.
     pub authenticator: Authenticator,
     /// The client's side of TLS.
     pub client_tls: TlsConnector,
     /// Protocol transcripts.
     pub transcripts: Transcripts,
-    /// Records of decisions.
-    pub tracking: Tracking,
     /// Counters.
     pub counters: Counting,
     /// Whether messages of a former run are still being put into their queues.
@@ -140,21 +137,12 @@ pub struct Parts {
     pub spool: Spool,
     /// The queues, empty.
     pub queues: Queues,
+    /// Hourly quotas.
+    pub quotas: Quotas,
     /// Password checks.
     pub authenticator: Authenticator,
     /// Protocol transcripts.
     pub transcripts: Transcripts,
-    /// Records of decisions.
-    pub tracking: Tracking,
-}
-
-/// How much is recorded under these settings.
-pub fn tracking_limits(settings: &Settings) -> Limits {
-    Limits {
-        messages_bytes_max: settings.tracking.messages_max_size,
-        refusals_bytes_max: settings.tracking.refusals_max_size,
-        refusals_per_source_per_minute: settings.tracking.refusals_per_source_per_minute,
-    }
 }
 
 impl Running {
@@ -169,10 +157,10 @@ impl Running {
             connections: Arc::default(),
             message_rates: MessageRates::default(),
             verdicts: Arc::default(),
+            quotas: parts.quotas,
             authenticator: parts.authenticator,
             client_tls: TlsConnector::from(crate::tls::client_config()),
             transcripts: parts.transcripts,
-            tracking: parts.tracking,
             counters: Counting::default(),
             recovering: AtomicBool::new(true),
             stop: watch::Sender::new(false),

@@ -162,6 +162,11 @@ impl Patterns {
         }
     }
 
+    /// All of them as they were written.
+    pub fn texts(&self) -> &[Box<str>] {
+        &self.texts
+    }
+
     /// Whether nothing but the null reverse-path matches.
     pub fn is_null_only(&self) -> bool {
         self.null && self.domains.is_empty() && self.addresses.is_empty() && self.globs.is_empty()

@@ -1,14 +1,15 @@
 //! Reads `[[receive_connector.permission]]`: who, what, and under which condition (fact sheet sections 2.1 to 2.4).
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
 use super::reader::{Collector, Fields, Wrong, nearest, shown};
-use super::receive_connectors::Surroundings;
 use super::{notes, values};
-use crate::access_entry::{Access, AccessEntry, Right, Rights, Source, Trustee};
+use crate::access_entry::{Access, AccessEntry, Right, Rights, Source, Trustee, UserGroup};
 use crate::condition::hours::{Window, zone_names};
 use crate::condition::patterns::{PATTERN_BYTES_MAX, PATTERNS_MAX, Pattern};
 use crate::condition::{Condition, Hours, HoursError, PatternError, Patterns};
@@ -19,18 +20,27 @@ const WINDOWS_MAX: usize = 100;
 /// More is no limit worth counting.
 const MESSAGES_PER_HOUR_MAX: u32 = 1_000_000;
 
+/// Whom entries can name, beside the well-known names.
+#[derive(Clone, Copy)]
+pub(super) struct Accounts<'a> {
+    /// Lower-case name to name; `None` where `[[user]]` is wrong itself: names are not checked then.
+    pub users: Option<&'a HashMap<String, Arc<str>>>,
+    /// Lower-case name to group.
+    pub groups: &'a HashMap<String, UserGroup>,
+}
+
 /// Reads one entry.
 pub(super) fn read<'t>(
     collector: &mut Collector<'t>,
     table: &DeTable<'t>,
     span: Range<usize>,
-    surroundings: &Surroundings<'_>,
+    accounts: &Accounts<'_>,
 ) -> Option<AccessEntry> {
     let mut fields = Fields::new(collector, "[[receive_connector.permission]]", table, span.clone());
     let trustee = fields.required(
         "user",
         "write whom the rights are for: user = \"NT AUTHORITY\\\\ANONYMOUS LOGON\", or a user's or group's name",
-        |value| trustee(values::string(value)?, surroundings),
+        |value| trustee(values::string(value)?, accounts),
     );
     let names = fields.required_list(
         "extended_rights",
@@ -179,21 +189,21 @@ fn check(fields: &mut Fields<'_, '_, '_>, trustee: &Trustee, access: Access, rig
 }
 
 /// Whom a name in the settings means: a well-known trustee, a user or a group of users.
-pub(super) fn trustee(name: &str, surroundings: &Surroundings<'_>) -> Result<Trustee, Wrong> {
+pub(super) fn trustee(name: &str, accounts: &Accounts<'_>) -> Result<Trustee, Wrong> {
     if let Some(trustee) = Trustee::parse_well_known(name) {
         return Ok(trustee);
     }
     let account = name.rsplit_once('\\').map_or(name, |(_, account)| account);
-    let Some(users) = surroundings.users else { return Ok(Trustee::User(account.into())) };
+    let Some(users) = accounts.users else { return Ok(Trustee::User(account.into())) };
     let key = account.to_lowercase();
     if let Some(user) = users.get(&key) {
         return Ok(Trustee::User(user.clone()));
     }
-    if let Some(group) = surroundings.groups.get(&key) {
+    if let Some(group) = accounts.groups.get(&key) {
         return Ok(Trustee::Group(group.clone()));
     }
     let well_known: Vec<String> = Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect();
-    let groups = surroundings.groups.values().map(|group| &**group.name());
+    let groups = accounts.groups.values().map(|group| &**group.name());
     let known = well_known.iter().map(String::as_str).chain(users.values().map(|user| &**user)).chain(groups);
     let remedy = match nearest(name, known) {
         Some(meant) => format!("did you mean `{}`?", shown(meant)),

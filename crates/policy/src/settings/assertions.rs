@@ -126,7 +126,7 @@ fn subject(text: &str, surroundings: &Surroundings<'_>) -> Result<Subject, Wrong
         return Ok(subject.clone());
     }
     let words = SUBJECTS.iter().map(|(words, _)| *words);
-    let trustee = trustee(text, surroundings).map_err(|wrong| match nearest(text, words.clone()) {
+    let trustee = trustee(text, &surroundings.accounts).map_err(|wrong| match nearest(text, words.clone()) {
         Some(meant) => Wrong { remedy: format!("did you mean `{meant}`?"), ..wrong },
         None => wrong,
     })?;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use gatepost_mail::{Domain, Mailbox};
 use toml::de::{DeTable, DeValue};
 
+use super::access_entries::Accounts;
 use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
-    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TrackingSettings,
-    TransportSettings, User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
+    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
+    User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
 };
 use super::{assertions, check};
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
@@ -65,7 +66,6 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let server_table = fields.table("server");
     let tls_table = fields.table("tls");
     let transport_table = fields.table("transport");
-    let tracking_table = fields.table("tracking");
     let domain_tables = fields.tables("accepted_domain");
     let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
     let user_tables = fields.tables("user");
@@ -79,7 +79,6 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let (server, postmaster) = read_server(collector, server_table, defaults);
     let tls = tls_table.and_then(|(table, span)| read_tls(collector, table, span));
     let (transport, retry, dns) = read_transport(collector, transport_table);
-    let tracking = read_tracking(collector, tracking_table);
 
     let declared = domain_tables.len();
     let (accepted_domains, catch_all_spans): (Vec<AcceptedDomain>, Vec<Range<usize>>) =
@@ -101,8 +100,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let surroundings = Surroundings {
         server_name: &server.name,
         domains: domains_sound.then_some(&domains),
-        users: users_sound.then_some(&names),
-        groups: &groups,
+        accounts: Accounts { users: users_sound.then_some(&names), groups: &groups },
     };
     let (declared, recipients_sound) = recipients::read(collector, recipient_tables, &surroundings);
     recipients::check(collector, &declared, domains_sound.then_some(&domains));
@@ -147,7 +145,6 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         transport,
         retry,
         dns,
-        tracking,
         accepted_domains,
         users,
         selector: Selector::new(&receive_connectors),
@@ -303,28 +300,6 @@ fn read_transport<'t>(
         "queue_max_idle_time",
     ]);
     (transport, retry, dns)
-}
-
-/// `[tracking]`.
-fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>) -> TrackingSettings {
-    let mut tracking = TrackingSettings::default();
-    let Some((table, span)) = table else { return tracking };
-    let mut fields = Fields::new(collector, "[tracking]", table, span);
-    if let Some(shown) = fields.optional("ids_in_replies", values::boolean) {
-        tracking.ids_in_replies = shown;
-    }
-    for (key, place) in
-        [("messages_max_size", &mut tracking.messages_max_size), ("refusals_max_size", &mut tracking.refusals_max_size)]
-    {
-        if let Some(size) = fields.optional(key, values::size(1 << 20, 4 << 30)) {
-            *place = size;
-        }
-    }
-    if let Some(count) = fields.optional("refusals_per_source_per_minute", values::number(0, 1_000_000)) {
-        tracking.refusals_per_source_per_minute = count;
-    }
-    fields.finish(&[]);
-    tracking
 }
 
 fn read_accepted_domain<'t>(

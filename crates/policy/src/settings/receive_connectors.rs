@@ -3,17 +3,17 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::Domain;
 use toml::de::{DeTable, DeValue};
 
+use super::access_entries::Accounts;
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::usage::{self, Usage};
 use super::{access_entries, notes, values};
 use crate::accepted_domain::AcceptedDomains;
-use crate::access_entry::{AccessEntry, PermissionGroup, PermissionGroups, UserGroup};
+use crate::access_entry::{AccessEntry, PermissionGroup, PermissionGroups};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::receive_connector::{
     AcceptedRisk, AuthMechanism, Binding, Mechanism, MessageRateSource, ProtocolLoggingLevel, RangeError,
@@ -73,10 +73,7 @@ const RATE_SOURCES: &[(&str, MessageRateSource)] =
 pub(super) struct Surroundings<'a> {
     pub server_name: &'a Domain,
     pub domains: Option<&'a AcceptedDomains>,
-    /// Lower-case name to name.
-    pub users: Option<&'a HashMap<String, Arc<str>>>,
-    /// Lower-case name to group.
-    pub groups: &'a HashMap<String, UserGroup>,
+    pub accounts: Accounts<'a>,
 }
 
 /// Reads one connector. Where a value is wrong, that is noted and the default stands in for it.
@@ -115,7 +112,7 @@ pub(super) fn read<'t>(
         .map(|entry| AccessEntry { span: groups_span.clone(), ..entry })
         .collect();
     for (table, span) in fields.tables("permission") {
-        entries.extend(access_entries::read(fields.collector, table, span, surroundings));
+        entries.extend(access_entries::read(fields.collector, table, span, &surroundings.accounts));
     }
 
     let count = |max| values::number_or_unlimited(1, max);

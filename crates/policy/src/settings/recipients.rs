@@ -171,7 +171,7 @@ fn user(value: &DeValue<'_>, surroundings: &Surroundings<'_>) -> Result<Trustee,
             "write the names of users; to let others write as anybody, grant ms-Exch-SMTP-Accept-Any-Sender",
         ));
     }
-    trustee(name, surroundings)
+    trustee(name, &surroundings.accounts)
 }
 
 /// What can be said of the recipients by themselves; `domains` is `None` where not all of them could be read.

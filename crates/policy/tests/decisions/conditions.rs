@@ -10,8 +10,8 @@ use gatepost_policy::condition::patterns::Pattern;
 use gatepost_policy::condition::{Condition, Hours, Patterns};
 use gatepost_policy::note::Note;
 use gatepost_policy::permission::{
-    self, Access, AccessEntry, Facts, Granted, Principal, Right, Rights, Source, Trustee, granted, granted_at_worst,
-    granted_for_sure,
+    self, Access, AccessEntry, Facts, Granted, HeaderSenders, Principal, Right, Rights, Source, Trustee, granted,
+    granted_at_worst, granted_for_sure,
 };
 use gatepost_policy::receive_connector::ReceiveConnector;
 use proptest::prelude::*;
@@ -238,6 +238,25 @@ fn each_mistake_in_a_condition_is_told_once_and_in_words() {
     }
 }
 
+#[test]
+fn entries_that_say_the_same_have_one_meaning() {
+    let meaning = |keys: &str| {
+        let settings = settings(&relay(keys));
+        settings.receive_connectors[0].entries.last().expect("an entry").meaning()
+    };
+    let plain = meaning("senders = [\"a@x.de\", \"B@x.de\"]; messages_per_hour = 5");
+    for (keys, same) in [
+        ("senders = [\"b@X.de\", \"a@x.de\"]; messages_per_hour = 7; owner = \"it@contoso.com\"", true),
+        ("senders = [\"a@x.de\", \"b@x.de\"]; expires = 2030-01-01T00:00:00Z", true),
+        ("senders = [\"a@x.de\"]", false),
+        ("recipients = [\"a@x.de\", \"b@x.de\"]", false),
+        ("senders = [\"a@x.de\", \"b@x.de\"]; hours = \"00:00-24:00 UTC\"", false),
+        ("senders = [\"a@x.de\", \"b@x.de\"]; deny = true", false),
+    ] {
+        assert_eq!(meaning(keys) == plain, same, "{keys}");
+    }
+}
+
 /// The rights that a connector's principals hold, asked as a session does.
 struct Asked {
     settings: Settings,
@@ -266,7 +285,7 @@ impl Asked {
         let recipient = mailbox(recipient);
         let facts = Facts {
             reverse_path: Some(&path),
-            header_senders: (!header.is_empty()).then_some(&header),
+            header_senders: if header.is_empty() { HeaderSenders::NotYet } else { HeaderSenders::Known(&header) },
             recipient: Some(&recipient),
             ..self.facts
         };
@@ -468,7 +487,8 @@ struct Plain {
 struct PlainFacts {
     now_ms: u64,
     sender: Option<&'static str>,
-    in_header: Option<Vec<&'static str>>,
+    /// `None`: not complete; `Some(None)`: nobody can tell.
+    in_header: Option<Option<Vec<&'static str>>>,
     recipient: Option<&'static str>,
     exhausted: Vec<usize>,
 }
@@ -520,7 +540,10 @@ fn plain() -> impl Strategy<Value = Plain> {
 
 fn plain_facts() -> impl Strategy<Value = PlainFacts> {
     let senders = || prop::sample::select([&ADDRESSES[..], &[""]].concat());
-    let header = prop::option::of(prop::collection::vec(prop::sample::select(&ADDRESSES[..]), 0..3));
+    let header = prop::option::of(prop::option::weighted(
+        0.8,
+        prop::collection::vec(prop::sample::select(&ADDRESSES[..]), 0..3),
+    ));
     let recipient = prop::option::of(prop::sample::select(&ADDRESSES[..]));
     let exhausted = prop::collection::vec(0..8_usize, 0..4);
     (0..400 * HOUR, prop::option::weighted(0.8, senders()), header, recipient, exhausted).prop_map(
@@ -587,14 +610,17 @@ impl Plain {
         let mut answers = Vec::new();
         if let Some(patterns) = &self.senders {
             let one_matches = |address: &str| patterns.iter().any(|pattern| plainly_matches(pattern, address));
-            let known: Vec<bool> =
-                facts.sender.into_iter().chain(facts.in_header.iter().flatten().copied()).map(one_matches).collect();
-            answers.push(match facts.sender {
-                // One sender that matches settles it for a deny; none does for an allow as long as the first is unknown.
+            let in_header = facts.in_header.iter().flatten().flatten().copied();
+            let known: Vec<bool> = facts.sender.into_iter().chain(in_header).map(one_matches).collect();
+            let is_uncertain = facts.sender.is_none() || facts.in_header == Some(None);
+            answers.push(match facts.sender.map(one_matches) {
+                // One sender that matches settles it for a deny, one that does not for an allow; an allow looks at the
+                // envelope first.
                 _ if self.deny && known.contains(&true) => Some(true),
-                None => None,
-                Some(_) if self.deny => Some(false),
-                Some(_) => Some(!known.contains(&false)),
+                Some(false) if !self.deny => Some(false),
+                _ if is_uncertain => None,
+                _ if self.deny => Some(false),
+                _ => Some(!known.contains(&false)),
             });
         }
         if let Some(patterns) = &self.recipients {
@@ -698,12 +724,17 @@ proptest! {
         let connector = ReceiveConnector { entries, ..(*settings.receive_connectors[0]).clone() };
         let principal = user.map_or(Principal::Anonymous, |name| Principal::User(name.into()));
         let path = facts.sender.map(|sender| ReversePath::parse_prefix(&format!("<{sender}>")).expect("a path").0);
-        let header: Option<Vec<Mailbox>> = facts.in_header.as_ref().map(|header| header.iter().map(|text| mailbox(text)).collect());
+        let header: Option<Option<Vec<Mailbox>>> =
+            facts.in_header.as_ref().map(|header| Some(header.as_ref()?.iter().map(|text| mailbox(text)).collect()));
         let recipient = facts.recipient.map(mailbox);
         let asked = Facts {
             now_ms: facts.now_ms,
             reverse_path: path.as_ref(),
-            header_senders: header.as_deref(),
+            header_senders: match &header {
+                None => HeaderSenders::NotYet,
+                Some(None) => HeaderSenders::Uncertain,
+                Some(Some(senders)) => HeaderSenders::Known(senders),
+            },
             recipient: recipient.as_ref(),
             exhausted: &facts.exhausted,
         };

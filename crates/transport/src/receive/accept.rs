@@ -3,17 +3,20 @@
 //! Takes slices of content, stages them, looks at the header section on the way; at the end asks `policy::limits` a
 //! last time, commits, and only then answers. A fault found on the way is told at the end, when the peer listens.
 
-use gatepost_mail::header::Scanner;
+use gatepost_mail::header::{Header, Scanner};
 use gatepost_mail::trace::{Received, Tls};
-use gatepost_mail::{Arrival, Envelope, MessageId, Reply};
+use gatepost_mail::{Arrival, Envelope, MessageId, Recipient, Reply};
 use gatepost_policy::access_entry::Principal;
+use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::{Refusal, limits, permission, sender};
-use gatepost_smtp::Answer;
+use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{CommitError, StageError};
 
-use super::visit::{Fault, Incoming, OUT_OF_STEP, Said, Transaction, Visit};
+use super::permit::Known;
+use super::visit::{Fault, Incoming, OUT_OF_STEP, Transaction, Visit};
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::quotas::Counted;
 use crate::state::count;
 
 const DISK_FULL: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
@@ -23,11 +26,17 @@ const STOPPING: Reply = Reply::new(421, (4, 3, 2), "Service not available, closi
 impl Visit {
     /// DATA or the first BDAT.
     pub(super) fn begin_content(&mut self) -> Answer {
+        let Some(transaction) = &self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
+        self.rights = self.rights_now(&Known {
+            reverse_path: &transaction.mail.reverse_path,
+            header_senders: HeaderSenders::NotYet,
+            recipient: None,
+            counted: &transaction.counted,
+        });
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         let scanner = Scanner::new(self.connector.max_header_size, self.connector.fqdn.as_str());
         // Whom the header names matters to few peers; for the others nobody looks.
-        let senders_matter = sender::checks_header(self.rights, &self.principal)
-            || permission::depends_on_facts(&self.connector, &self.principal);
+        let senders_matter = sender::checks_header(self.rights, &self.principal) || self.varying.is_some();
         transaction.incoming = Some(Incoming {
             staged: Some(self.running.spool.stage()),
             scanner: if senders_matter { scanner.with_senders() } else { scanner },
@@ -64,8 +73,8 @@ impl Visit {
 
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
-        self.ending = self.transaction.as_ref().map(Said::of);
-        let Some(Transaction { mail, recipients, incoming: Some(incoming), .. }) = self.transaction.take() else {
+        let Some(Transaction { mail, recipients, counted, incoming: Some(incoming), .. }) = self.transaction.take()
+        else {
             return Answer::Refuse(OUT_OF_STEP);
         };
         let Incoming { staged, scanner, bytes, fault } = incoming;
@@ -75,17 +84,18 @@ impl Visit {
             Some(Fault::Refused(refusal)) => Some(refusal),
             Some(Fault::Disk(error)) => {
                 tracing::error!(%error, peer = %self.peer, "content could not be staged");
-                let reply = match error {
+                return Answer::Refuse(match error {
                     StageError::Full => DISK_FULL,
                     StageError::Io(_) => DISK_FAILED,
-                };
-                return Answer::Refuse(self.record_failure("NotStored", &error, reply).1);
+                });
             }
             None if header.too_large => Some(Refusal::HeaderTooLarge),
             None => {
                 let [received, received_local] =
                     [header.received_count, header.received_local_count].map(|n| n as usize);
-                limits::hops(&self.connector, received, received_local).err()
+                limits::hops(&self.connector, received, received_local)
+                    .and_then(|()| self.decide_again(&mail, &recipients, &header, bytes, counted))
+                    .err()
             }
         };
         if let Some(refusal) = refusal {
@@ -155,28 +165,66 @@ impl Visit {
             };
             // The spool itself raises the alarm, once; this is one refusal of many.
             count(&self.running.counters.refusals);
-            let (decision, told) = self.record_failure("NotStored", &error, reply.clone());
             tracing::info!(
                 connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
-                sender = reverse_path, reply = %reply, reason = %error, decision = decision.map(tracing::field::display),
-                verdict = "refused", "refused"
+                sender = reverse_path, reply = %reply, reason = %error, verdict = "refused", "refused"
             );
-            return if reply.code == STOPPING.code { Answer::Close(told) } else { Answer::Refuse(told) };
+            return if reply.code == STOPPING.code { Answer::Close(reply) } else { Answer::Refuse(reply) };
         }
         categorize::enqueue(&self.running, id, time_ms, plan, None);
         count(&self.running.counters.messages_accepted);
-        let decision = self.record_accepted(id.0);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
             sender = reverse_path, recipient = first_recipient, recipients = recipient_count, size = size_bytes, message_id,
-            tls = self.tls.map(|(version, _)| version), decision = decision.map(tracing::field::display),
-            verdict = "accepted", "accepted"
+            tls = self.tls.map(|(version, _)| version), verdict = "accepted", "accepted"
         );
         let text = format!(
             "{message_id} [InternalId={id}, Hostname={}] Queued mail for delivery",
             self.revision.settings.server.name
         );
         Answer::Accepted(Reply::new(250, (2, 6, 0), "").with_text(text))
+    }
+
+    /// Everything is decided again where rights depend on the senders in the header, or the time has come for them to end.
+    /// What was decided by an entry that no longer counts is refused, and the message counts as of now.
+    fn decide_again(
+        &mut self,
+        mail: &MailCommand,
+        recipients: &[Recipient],
+        header: &Header,
+        size_bytes: u64,
+        mut counted: Vec<Counted>,
+    ) -> Result<(), Refusal> {
+        if self.varying.is_none() {
+            return Ok(());
+        }
+        let header_senders = match &header.senders {
+            Some(senders) if senders.is_readable() => HeaderSenders::Known(senders.mailboxes()),
+            _ => HeaderSenders::Uncertain,
+        };
+        let known = Known { reverse_path: &mail.reverse_path, header_senders, recipient: None, counted: &counted };
+        let permitted = self.permit(&known, |rights| {
+            self.decide_mail(rights, mail, size_bytes)?;
+            sender::decide_header(&sender::HeaderQuestion {
+                rights,
+                principal: &self.principal,
+                senders: header.senders.as_ref(),
+                settings: &self.revision.settings,
+            })
+        })?;
+        self.rights = permitted.rights;
+        counted.extend(permitted.counted);
+        for recipient in recipients {
+            let known = Known {
+                reverse_path: &mail.reverse_path,
+                header_senders,
+                recipient: Some(&recipient.mailbox),
+                counted: &counted,
+            };
+            let permitted = self.permit(&known, |rights| self.decide_recipient(rights, &recipient.mailbox))?;
+            counted.extend(permitted.counted);
+        }
+        self.running.quotas.renew(&counted).map_err(|_| Refusal::QuotaExceeded)
     }
 
     fn write_received(&self, id: MessageId, envelope: &Envelope, trace: &mut Vec<u8>) {

@@ -6,13 +6,14 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use gatepost_mail::{Recipient, Reply, ReversePath, trace};
-use gatepost_policy::access_entry::Principal;
-use gatepost_policy::permission::Facts;
+use gatepost_mail::{Mailbox, Recipient, Reply, ReversePath, trace};
+use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector};
 use gatepost_policy::{Refusal, authentication, limits, permission, relay, reserved_domain, sender, verification};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
+use super::permit::Known;
 use super::visit::{OUT_OF_STEP, Transaction, Visit};
 use crate::authenticate::Checked;
 use crate::clock::now_ms;
@@ -109,9 +110,7 @@ impl Visit {
         if permission::may_authenticate(rights).is_err() {
             return self.refuse_logon(&user);
         }
-        self.principal = principal;
-        self.rights = rights;
-        self.transcribe_rights();
+        self.become_principal(principal);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal,
             tls = self.tls.map(|(version, _)| version), verdict = "authenticated", "authenticated"
@@ -125,26 +124,55 @@ impl Visit {
     }
 
     fn mail(&mut self, mail: MailCommand) -> Answer {
-        self.offered_size = mail.size;
+        let known = Known {
+            reverse_path: &mail.reverse_path,
+            header_senders: HeaderSenders::NotYet,
+            recipient: None,
+            counted: &[],
+        };
         let decided = authentication::tls_required(&self.connector, self.tls.is_some())
-            .and_then(|()| permission::may_submit(self.rights, &self.principal))
-            .and_then(|()| {
-                sender::decide(&sender::Question {
-                    rights: self.rights,
-                    principal: &self.principal,
-                    reverse_path: &mail.reverse_path,
-                    settings: &self.revision.settings,
-                })
-                .map(|_reason| ())
-            })
-            .and_then(|()| limits::message_size(&self.connector, self.rights, mail.size.unwrap_or(0)))
+            .and_then(|()| self.permit(&known, |rights| self.decide_mail(rights, &mail, mail.size.unwrap_or(0))))
             // Last: what was refused for another reason is not counted.
-            .and_then(|()| self.message_rate(&mail.reverse_path));
-        if let Err(refusal) = decided {
-            return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal);
-        }
-        self.transaction = Some(Transaction { mail, recipients: Vec::new(), known: HashSet::new(), incoming: None });
+            .and_then(|permitted| {
+                let within_rate = self.message_rate(&mail.reverse_path);
+                within_rate.inspect_err(|_| self.running.quotas.take_back(&permitted.counted)).map(|()| permitted)
+            });
+        let permitted = match decided {
+            Ok(permitted) => permitted,
+            Err(refusal) => return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal),
+        };
+        self.rights = permitted.rights;
+        self.transaction = Some(Transaction {
+            mail,
+            recipients: Vec::new(),
+            known: HashSet::new(),
+            counted: permitted.counted,
+            incoming: None,
+        });
         Answer::Accept
+    }
+
+    /// What MAIL needs; asked again at the end, when more is known.
+    pub(super) fn decide_mail(&self, rights: Rights, mail: &MailCommand, size_bytes: u64) -> Result<(), Refusal> {
+        permission::may_submit(rights, &self.principal)?;
+        sender::decide(&sender::Question {
+            rights,
+            principal: &self.principal,
+            reverse_path: &mail.reverse_path,
+            settings: &self.revision.settings,
+        })?;
+        limits::message_size(&self.connector, rights, size_bytes)
+    }
+
+    /// What RCPT needs; asked again at the end, when more is known.
+    pub(super) fn decide_recipient<'a>(
+        &'a self,
+        rights: Rights,
+        mailbox: &'a Mailbox,
+    ) -> Result<relay::Reason<'a>, Refusal> {
+        let settings = &self.revision.settings;
+        reserved_domain::decide(&self.connector, mailbox, settings)?;
+        relay::decide(&relay::Question { rights, forward_path: mailbox, settings })
     }
 
     /// Counts a message of this user or address, if that is one that may be sent now. Whoever has not logged on is known
@@ -170,21 +198,29 @@ impl Visit {
         let Some(transaction) = &self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         let settings = &self.revision.settings;
         let mailbox = settings.recipient(&rcpt.forward_path);
-        let decided = limits::recipients(&self.connector, transaction.recipients.len()).and_then(|()| {
-            reserved_domain::decide(&self.connector, &mailbox, settings)?;
-            relay::decide(&relay::Question { rights: self.rights, forward_path: &mailbox, settings })
-        });
-        let decided = match decided {
-            Ok(reason) if verification::is_due(reason, &mailbox, settings) => {
-                let auth_as = permission::auth_as(self.rights, &self.principal, transaction.mail.auth.as_ref());
-                verification::decide(verify::recipient(&self.running, &mailbox).await, auth_as)
-            }
-            decided => decided.map(|_reason| ()),
+        let known = Known {
+            reverse_path: &transaction.mail.reverse_path,
+            header_senders: HeaderSenders::NotYet,
+            recipient: Some(&mailbox),
+            counted: &transaction.counted,
         };
-        if let Err(refusal) = decided {
-            return self.refuse("RCPT", &mailbox.to_string(), refusal);
-        }
+        let decided = limits::recipients(&self.connector, transaction.recipients.len())
+            .and_then(|()| self.permit(&known, |rights| self.decide_recipient(rights, &mailbox)));
+        let decided = match decided {
+            Ok(permitted) if verification::is_due(permitted.answer, &mailbox, settings) => {
+                let auth_as = permission::auth_as(permitted.rights, &self.principal, transaction.mail.auth.as_ref());
+                let verified = verification::decide(verify::recipient(&self.running, &mailbox).await, auth_as);
+                // What is refused at the same command is not counted.
+                verified.inspect_err(|_| self.running.quotas.take_back(&permitted.counted)).map(|()| permitted.counted)
+            }
+            decided => decided.map(|permitted| permitted.counted),
+        };
+        let counted = match decided {
+            Ok(counted) => counted,
+            Err(refusal) => return self.refuse("RCPT", &mailbox.to_string(), refusal),
+        };
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
+        transaction.counted.extend(counted);
         // A mailbox here gets one copy, however often and by whichever of its names it was asked for: otherwise a single
         // message could fill the disk.
         if let Some(found) = settings.directory.resolve(&mailbox, &settings.domains)
@@ -203,12 +239,11 @@ impl Visit {
     /// Logs a refusal, counts it, and hands on the words for the peer.
     pub(super) fn refuse(&mut self, command: &'static str, argument: &str, refusal: Refusal) -> Answer {
         count(&self.running.counters.refusals);
-        let (decision, reply) = self.record_refusal(command, argument, refusal);
-        let decision = decision.map(tracing::field::display);
+        let reply = refusal.reply();
         let sender = self.transaction.as_ref().map(|transaction| transaction.mail.reverse_path.to_string());
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, command, argument,
-            sender, reply = %refusal.reply(), reason = %refusal, decision, verdict = "refused", "refused"
+            sender, reply = %reply, reason = %refusal, verdict = "refused", "refused"
         );
         if refusal.closes() { Answer::Close(reply) } else { Answer::Refuse(reply) }
     }

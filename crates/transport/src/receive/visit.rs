@@ -1,7 +1,6 @@
 //! What is known of one connection while it lasts: who the peer is, what it may, and the transaction it has open.
 
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,9 +15,9 @@ use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
 use gatepost_smtp::MailCommand;
 use gatepost_spool::{StageError, Staged};
-use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
 
 use crate::clock::now_ms;
+use crate::quotas::{Counted, Quota, Source};
 use crate::state::{Revision, Running};
 use crate::transcript::Transcript;
 
@@ -35,17 +34,22 @@ pub struct Visit {
     pub tls: Option<(&'static str, &'static str)>,
     pub hello: Option<(bool, Box<str>)>,
     pub principal: Principal,
+    /// Those that are held now; with each step of a message they may change, if `varying` says so.
     pub rights: Rights,
+    /// Set where the rights are not the same for the whole session.
+    pub varying: Option<Varying>,
     pub transaction: Option<Transaction>,
-    /// What was said in the transaction whose content is being judged, for its record.
-    pub ending: Option<Said>,
-    /// The size that the last MAIL declared.
-    pub offered_size: Option<u64>,
     /// Whether a logon failed and the peer has not heard it.
     pub logon_failed: bool,
     /// Set when the peer may not even be greeted.
     pub refusal: Option<Refusal>,
     pub transcript: Option<Transcript>,
+}
+
+/// Why the rights of a session are not always the same.
+pub struct Varying {
+    /// The quotas that this peer may use up.
+    pub quotas: Vec<Quota>,
 }
 
 /// MAIL to end of content.
@@ -56,6 +60,8 @@ pub struct Transaction {
     pub recipients: Vec<Recipient>,
     /// Those of them that the directory knows, by their places in it.
     pub known: HashSet<u32>,
+    /// The quotas that the message was counted for.
+    pub counted: Vec<Counted>,
     /// The content, once it has begun.
     pub incoming: Option<Incoming>,
 }
@@ -72,7 +78,6 @@ impl Visit {
         transcript: Option<Transcript>,
     ) -> Visit {
         let principal = permission::initial_principal(&connector);
-        let rights = permission::granted(&connector, &principal, &Facts::at(now_ms())).rights;
         let mut visit = Visit {
             running,
             revision,
@@ -81,39 +86,64 @@ impl Visit {
             local,
             tls: None,
             hello: None,
-            principal,
-            rights,
+            principal: principal.clone(),
+            rights: Rights::NONE,
+            varying: None,
             transaction: None,
-            ending: None,
-            offered_size: None,
             logon_failed: false,
             refusal,
             transcript,
         };
-        visit.transcribe_rights();
+        visit.become_principal(principal);
         visit
+    }
+
+    /// The peer is known to be `principal` from now on.
+    pub fn become_principal(&mut self, principal: Principal) {
+        let now_ms = now_ms();
+        self.rights = permission::granted(&self.connector, &principal, &Facts::at(now_ms)).rights;
+        self.varying = permission::depends_on_facts(&self.connector, &principal)
+            .then(|| Varying { quotas: self.quotas_of(&principal) });
+        self.principal = principal;
+        if let Some(transcript) = &mut self.transcript {
+            // The row that Exchange writes when the session's permissions are set (fact sheet section 2.3).
+            let rights = permission::granted_without_conditions(&self.connector, &self.principal, now_ms);
+            transcript.information(&rights.to_string(), "Set Session Permissions");
+        }
+    }
+
+    fn quotas_of(&self, principal: &Principal) -> Vec<Quota> {
+        let source = match principal {
+            Principal::User(name) => Source::User(name),
+            _ => Source::Address(self.peer.ip()),
+        };
+        let limits = permission::quotas(&self.connector, principal);
+        limits
+            .map(|(place, limit)| {
+                let entry = &self.connector.entries[place];
+                self.running.quotas.quota(&self.connector.name, (place, limit), entry, source)
+            })
+            .collect()
     }
 
     /// TLS is active now. Whatever was known before is forgotten, who the peer is included (RFC 3207 section 4.2): it may
     /// have been somebody between us and the peer who logged on in clear.
     pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
         self.tls = Some(parameters);
-        self.abandon();
         self.hello = None;
+        self.transaction = None;
         if let Some(transcript) = &mut self.transcript {
             transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
         }
         let principal = permission::initial_principal(&self.connector);
         if self.principal != principal {
-            self.rights = permission::granted(&self.connector, &principal, &Facts::at(now_ms())).rights;
-            self.principal = principal;
-            self.transcribe_rights();
+            self.become_principal(principal);
         }
     }
 
     /// The transaction is over without a message.
     pub fn reset(&mut self) {
-        self.abandon();
+        self.transaction = None;
     }
 
     /// The peer's line, as the transcript may show it.
@@ -153,13 +183,6 @@ impl Visit {
     pub fn ended_by(&self, error: &io::Error) {
         tracing::debug!(connector = &*self.connector.name, peer = %self.peer, %error, "connection broke");
     }
-
-    /// The row that Exchange writes when the session's permissions are set (fact sheet section 2.3).
-    pub fn transcribe_rights(&mut self) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.information(&self.rights.to_string(), "Set Session Permissions");
-        }
-    }
 }
 
 /// Content that is arriving.
@@ -175,32 +198,4 @@ pub struct Incoming {
 pub enum Fault {
     Refused(Refusal),
     Disk(StageError),
-}
-
-/// What was said in a transaction, for its record.
-#[derive(Default)]
-pub struct Said {
-    pub sender: Option<Box<str>>,
-    pub recipients: Vec<Box<str>>,
-    pub recipient_count: u32,
-    pub size: Option<u64>,
-}
-
-impl Said {
-    /// What was said so far.
-    pub fn of(transaction: &Transaction) -> Said {
-        let recipients = &transaction.recipients;
-        let content = transaction.incoming.as_ref().map(|incoming| incoming.bytes);
-        Said {
-            sender: Some(text(&transaction.mail.reverse_path)),
-            recipients: recipients.iter().take(RECIPIENTS_MAX).map(|recipient| text(&recipient.mailbox)).collect(),
-            recipient_count: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
-            size: content.or(transaction.mail.size),
-        }
-    }
-}
-
-/// A value as a record holds it.
-pub fn text(value: &(impl Display + ?Sized)) -> Box<str> {
-    bounded(&value.to_string())
 }
