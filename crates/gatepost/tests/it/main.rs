@@ -5,6 +5,7 @@
 //!
 //! - [`wire`]: dialogues kept as data under `wire/`;
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
+//! - [`vectors`]: the fact sheet's test vectors, each by its number;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
 //! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
@@ -16,6 +17,8 @@
 mod wire;
 
 mod scenes;
+
+mod vectors;
 
 mod foreign;
 
