@@ -37,6 +37,7 @@ fuzz_target!(|input: &[u8]| {
                             smtputf8: choice & 4 != 0,
                             ret: None,
                             envid: None,
+                            originator: None,
                         },
                     );
                 }

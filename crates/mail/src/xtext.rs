@@ -1,6 +1,7 @@
-//! xtext, the encoding of DSN parameters (RFC 3461 section 4).
+//! xtext, the encoding of the DSN parameters (RFC 3461 section 4) and of AUTH (RFC 4954 section 5).
 //!
-//! Takes parameter values as they came, hands on what they mean. Never decides whether a parameter is welcome.
+//! Takes parameter values as they came, hands on what they mean, and the other way round. Never decides whether a parameter
+//! is welcome.
 
 /// Whether `text` is xtext: printable ASCII without `=`, and `+` only before two upper-case hexadecimal digits.
 pub fn is_valid(text: &str) -> bool {
@@ -11,6 +12,19 @@ pub fn is_valid(text: &str) -> bool {
 /// character, line ends included: clean it before it goes into a header field.
 pub fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded_bytes(text)?).ok()
+}
+
+/// The xtext that stands for `text`.
+pub fn encode(text: &str) -> String {
+    use std::fmt::Write;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' if byte != b'+' && byte != b'=' => encoded.push(byte.into()),
+            _ => write!(encoded, "+{byte:02X}").expect("writing to a String cannot fail"),
+        }
+    }
+    encoded
 }
 
 fn decoded_bytes(text: &str) -> Option<Vec<u8>> {
@@ -39,16 +53,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn encode(text: &str) -> String {
-        text.bytes()
-            .map(|b| match b {
-                b'+' | b'=' => format!("+{b:02X}"),
-                b'!'..=b'~' => (b as char).to_string(),
-                _ => format!("+{b:02X}"),
-            })
-            .collect()
-    }
 
     #[test]
     fn xtext_is_read_as_rfc_3461_writes_it() {

@@ -655,6 +655,7 @@ mod tests {
                                 smtputf8: false,
                                 ret: None,
                                 envid: None,
+                                originator: None,
                             },
                         );
                     }

@@ -58,6 +58,8 @@ pub struct Extensions {
     pub chunking: bool,
     /// SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
+    /// AUTH (RFC 4954), whatever the mechanisms.
+    pub auth: bool,
 }
 
 impl Extensions {
@@ -81,6 +83,8 @@ impl Extensions {
             "BINARYMIME" => self.binary_mime = true,
             "CHUNKING" => self.chunking = true,
             "SMTPUTF8" => self.smtputf8 = true,
+            // Some servers write `AUTH=LOGIN` for clients older than the standard.
+            keyword if keyword == "AUTH" || keyword.starts_with("AUTH=") => self.auth = true,
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use gatepost_mail::{BodyType, Recipient, Reply, Return, ReversePath};
+use gatepost_mail::{BodyType, Mailbox, Recipient, Reply, Return, ReversePath, xtext};
 
 use crate::extension::{Extensions, SizeOffer};
 
@@ -27,6 +27,8 @@ pub struct Transaction<'a> {
     pub ret: Option<Return>,
     /// The ENVID parameter, xtext.
     pub envid: Option<&'a str>,
+    /// Who submitted the message first, for a next hop that is to know; others are told that we do not say.
+    pub originator: Option<&'a Mailbox>,
 }
 
 /// What became of one recipient.
@@ -124,6 +126,7 @@ impl Exchange {
             smtputf8: recipient.mailbox.needs_smtputf8(),
             ret: None,
             envid: None,
+            originator: None,
         };
         Exchange::carried_by(Carrier::Nothing, transaction, extensions, starts_with_rset)
     }
@@ -305,6 +308,15 @@ fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut 
         }
         if let Some(envid) = transaction.envid.filter(|text| is_one_word(text)) {
             let _ = write!(out, " ENVID={envid}");
+        }
+    }
+    // RFC 4954 section 5: whoever says nothing would leave it to the next hop to take the sender for authenticated.
+    if extensions.auth {
+        match transaction.originator {
+            Some(mailbox) => {
+                let _ = write!(out, " AUTH={}", xtext::encode(&mailbox.to_string()));
+            }
+            None => out.extend_from_slice(b" AUTH=<>"),
         }
     }
     out.extend_from_slice(b"\r\n");

@@ -29,6 +29,7 @@ struct Message {
     smtputf8: bool,
     ret: Option<Return>,
     envid: Option<String>,
+    originator: Option<Mailbox>,
     size: Option<u64>,
     content: Vec<u8>,
     only_asks: bool,
@@ -43,6 +44,7 @@ fn message(text: &str) -> Message {
         smtputf8: false,
         ret: None,
         envid: None,
+        originator: None,
         size: None,
         content: b"Subject: one\r\n\r\n.dot\r\n".to_vec(),
         only_asks: false,
@@ -55,6 +57,7 @@ fn message(text: &str) -> Message {
             "smtputf8" => message.smtputf8 = true,
             "ret" => message.ret = Some(Return::Full),
             "envid" => message.envid = Some(value.to_owned()),
+            "auth" => message.originator = Some(Mailbox::parse(value).expect("an address")),
             "size" => message.size = Some(value.parse().expect("a number")),
             "ask" => message.only_asks = true,
             "content" => message.content = script::unescaped(value),
@@ -159,6 +162,7 @@ impl Caller {
                 smtputf8: message.smtputf8,
                 ret: message.ret,
                 envid: message.envid.as_deref(),
+                originator: message.originator.as_ref(),
             },
         );
         self.current = Some(message);

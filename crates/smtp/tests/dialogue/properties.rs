@@ -151,6 +151,7 @@ fn sent_by_client(content: &[u8], cuts: &[usize]) -> Vec<u8> {
                     smtputf8: false,
                     ret: None,
                     envid: None,
+                    originator: None,
                 },
             ),
             ClientOutput::Content => break,
@@ -310,6 +311,7 @@ proptest! {
                         smtputf8: false,
                         ret: None,
                         envid: None,
+                        originator: None,
                     });
                 }
                 ClientOutput::Content => {

@@ -273,6 +273,7 @@ impl Connection {
                 smtputf8: envelope.smtputf8,
                 ret: envelope.ret,
                 envid: envelope.envid.as_deref(),
+                originator: None,
             },
         );
         let mut replies: Option<Vec<RecipientResult>> = None;
