@@ -12,6 +12,7 @@ use gatepost_manage::api::{self, Management};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::SettingsProblem;
 use gatepost_manage::{Door, LoadError, Loaded, Reloader, data_folder, first_run, reload};
+use gatepost_tracking::RevisionId;
 use gatepost_transport::{Start, Transport};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -55,19 +56,20 @@ fn load_and_serve(config: &Path, format: LogFormat) -> Result<(), Failure> {
     };
     log_warnings(&loaded.document);
     data_folder::ensure(&loaded.document.settings.server.data_dir).map_err(Failure::of)?;
+    let document = loaded.document.keep(&loaded.document.settings.server.data_dir);
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(loaded));
+    let outcome = runtime.block_on(serve(loaded, document));
     // Whatever still runs has had its time.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(loaded: Loaded) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, document: RevisionId) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let settings = loaded.document.settings.clone();
     let data_dir = settings.server.data_dir.clone();
-    let start = Start { settings, credentials: loaded.secrets.to_credentials(), version: VERSION };
+    let start = Start { settings, document, credentials: loaded.secrets.to_credentials(), version: VERSION };
     let transport = tokio::select! {
         started = Transport::start(start) => started.map_err(Failure::of)?,
         () = signals.end() => return Err(Failure::of("told to end before the start was complete")),

@@ -8,9 +8,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_policy::safeguard;
 use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings};
+use gatepost_tracking::{RevisionId, Revisions};
 use toml::de::DeTable;
 
 use crate::clock::now_ms;
@@ -129,6 +131,18 @@ impl Document {
         replace_file(&self.path, next.text.as_bytes(), 0o640)
             .map_err(|source| LoadError::Io { path: self.path.clone(), source })?;
         Ok(next)
+    }
+
+    /// Keeps the document as it is in a data folder that exists, so that decisions under it can be explained later. A disk that does
+    /// not take it costs the explanations, no more.
+    pub fn keep(&self, data_dir: &Path) -> RevisionId {
+        let host_name = defaults().host_name;
+        let loaded_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let kept = Revisions::of(data_dir).keep(&self.text, &host_name, loaded_ms);
+        kept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the settings document cannot be kept: decisions under it cannot be explained later");
+            RevisionId::of(&self.text, &host_name)
+        })
     }
 
     /// The warnings drawn as text; empty if there are none.

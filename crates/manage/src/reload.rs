@@ -80,7 +80,12 @@ impl Reloader {
         let config = self.config.clone();
         let loaded = tokio::task::spawn_blocking(move || Loaded::read(&config)).await;
         let loaded = loaded.map_err(|_| ReloadError::Panicked)??;
-        let applied = self.control.apply(loaded.document.settings.clone(), loaded.secrets.to_credentials()).await?;
+        let (settings, credentials) = (loaded.document.settings.clone(), loaded.secrets.to_credentials());
+        let data_dir = self.control.data_dir();
+        // Before the first decision under it. One that does not get in force is kept for nothing, which harms nobody.
+        let kept = tokio::task::spawn_blocking(move || (loaded.document.keep(&data_dir), loaded)).await;
+        let (document, loaded) = kept.map_err(|_| ReloadError::Panicked)?;
+        let applied = self.control.apply(settings, document, credentials).await?;
         Ok(Reloaded {
             config: self.config.display().to_string(),
             revision: applied.revision,

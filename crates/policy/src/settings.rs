@@ -80,6 +80,30 @@ pub struct TransportSettings {
     pub external_postmaster_address: Option<Mailbox>,
 }
 
+/// `[tracking]`: which decisions are recorded, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackingSettings {
+    /// Whether the reply to a refused command ends with the id of its record.
+    pub ids_in_replies: bool,
+    /// Bytes of records of accepted messages.
+    pub messages_max_size: u64,
+    /// Bytes of records of refusals.
+    pub refusals_max_size: u64,
+    /// Refusals of one source beyond so many a minute are counted only.
+    pub refusals_per_source_per_minute: u32,
+}
+
+impl Default for TrackingSettings {
+    fn default() -> Self {
+        TrackingSettings {
+            ids_in_replies: true,
+            messages_max_size: 64 << 20,
+            refusals_max_size: 64 << 20,
+            refusals_per_source_per_minute: 60,
+        }
+    }
+}
+
 /// Where names are looked up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsSettings {
@@ -147,6 +171,8 @@ pub struct Settings {
     pub retry: Schedule,
     /// Name servers.
     pub dns: DnsSettings,
+    /// `[tracking]`.
+    pub tracking: TrackingSettings,
     /// `[[accepted_domain]]`, as declared; [`Settings::domains`] looks them up.
     pub accepted_domains: Vec<AcceptedDomain>,
     /// `[[user]]`; [`Settings::find_user`] looks them up.

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Client {
     wire: Wire,
     transcript: String,
+    decision_id: Option<String>,
 }
 
 /// One reply, one or more lines, without line endings.
@@ -81,12 +82,12 @@ impl Client {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
         socket.connect(&server.into())?;
-        Ok(Client { wire: Wire::new(socket.into(), PATIENCE)?, transcript: String::new() })
+        Ok(Client { wire: Wire::new(socket.into(), PATIENCE)?, transcript: String::new(), decision_id: None })
     }
 
     fn over(stream: TcpStream) -> Client {
         let wire = Wire::new(stream, PATIENCE).expect("a fresh socket takes its options");
-        Client { wire, transcript: String::new() }
+        Client { wire, transcript: String::new(), decision_id: None }
     }
 
     /// Connects from `source`, reads the greeting and says EHLO.
@@ -122,8 +123,17 @@ impl Client {
         }
     }
 
-    /// The next single line of a reply, without its line ending.
+    /// The next single line of a reply, without its line ending. The id of a decision at its end is taken off, so that
+    /// replies can be compared; [`Client::decision_id`] has it.
     pub fn try_line(&mut self) -> io::Result<String> {
+        let line = self.try_whole_line()?;
+        let (text, id) = split_decision_id(&line);
+        self.decision_id = id.map(str::to_owned);
+        Ok(text.to_owned())
+    }
+
+    /// The next single line of a reply as it was sent, without its line ending.
+    pub fn try_whole_line(&mut self) -> io::Result<String> {
         let line = self.wire.read_line()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let Some(line) = line.strip_suffix(b"\r\n") else {
             return Err(io::Error::other(format!("a reply line without CRLF: {line:?}")));
@@ -131,6 +141,11 @@ impl Client {
         let line = String::from_utf8_lossy(line).into_owned();
         self.transcript.push_str(&format!("S: {line}\n"));
         Ok(line)
+    }
+
+    /// The id at the end of the last line that was read.
+    pub fn decision_id(&self) -> Option<&str> {
+        self.decision_id.as_deref()
     }
 
     /// Sends one line and reads the reply to it.
@@ -228,4 +243,13 @@ impl Client {
     pub fn transcript(&self) -> &str {
         &self.transcript
     }
+}
+
+/// A reply without the id of a decision at its end, ` [1f3a9c04b27e]`, and that id.
+pub fn split_decision_id(reply: &str) -> (&str, Option<&str>) {
+    let parts = || {
+        let (text, id) = reply.strip_suffix(']')?.rsplit_once(" [")?;
+        (id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some((text, id))
+    };
+    parts().map_or((reply, None), |(text, id)| (text, Some(id)))
 }

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::client::split_decision_id;
 use crate::{port, wait};
 
 /// One run of swaks, the Swiss army knife for SMTP.
@@ -80,7 +81,7 @@ pub struct SwaksRun {
 
 impl SwaksRun {
     /// The reply to the last line sent that starts with `command`; several lines joined by line feeds. The reply to the
-    /// end of data is that to `.`.
+    /// end of data is that to `.`. Without the id of a decision.
     #[track_caller]
     pub fn reply_to(&self, command: &str) -> String {
         let lines: Vec<&str> = self.transcript.lines().collect();
@@ -90,7 +91,7 @@ impl SwaksRun {
         });
         let Some(at) = at else { panic!("swaks never sent {command}:\n{}", self.transcript) };
         let replies = lines[at + 1..].iter().take_while(|line| line.starts_with('<'));
-        replies.map(|line| &line[4..]).collect::<Vec<_>>().join("\n")
+        replies.map(|line| split_decision_id(&line[4..]).0).collect::<Vec<_>>().join("\n")
     }
 
     /// The content as swaks put it on the wire, dots unstuffed.

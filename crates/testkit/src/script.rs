@@ -4,6 +4,7 @@
 //! # A comment.
 //! @127.0.0.2            connect from this address (a name in braces behind it: to another port than the first)
 //! S: 220 mail.*         the server must say a line like this; * stands for anything
+//! S: 550 * [*]          a line with a bracket is held against all of it; else an id of a decision at its end is ignored
 //! S: ...                the rest of a reply of several lines, whatever it is
 //! C: EHLO app01         we say this line; several C lines in a row go out in one packet
 //! B: a\nb\r\n           we say these bytes: \r \n \t \0 \\ and \xNN are escapes, nothing is added
@@ -13,7 +14,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::client::Client;
+use crate::client::{Client, split_decision_id};
 
 /// A dialogue and the settings that it needs, from a data file: TOML, a line of `---`, steps.
 #[derive(Debug)]
@@ -84,8 +85,8 @@ impl Script {
             }
             let Some(connected) = client.as_mut() else { return Err(fail(&None, "no connection yet".to_owned())) };
             match step {
-                Step::Expect(pattern) => match connected.try_line() {
-                    Ok(line) if is_like(pattern, &line) => last_line = line,
+                Step::Expect(pattern) => match connected.try_whole_line() {
+                    Ok(line) if is_said(pattern, &line) => last_line = line,
                     Ok(line) => return Err(fail(&client, format!("expected {pattern:?}, got {line:?}"))),
                     Err(error) => return Err(fail(&client, format!("expected {pattern:?}, got {error}"))),
                 },
@@ -168,6 +169,11 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+fn is_said(pattern: &str, line: &str) -> bool {
+    let without_id = split_decision_id(line).0;
+    is_like(pattern, if pattern.contains('[') { line } else { without_id })
+}
+
 /// Whether `text` has the form of `pattern`, in which `*` stands for any text, none included.
 pub fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
@@ -202,6 +208,19 @@ mod tests {
             ("*", "", true),
         ] {
             assert_eq!(is_like(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_ignored_unless_brackets_are_expected() {
+        for (pattern, line, expected) in [
+            ("550 5.7.1 Unable to relay", "550 5.7.1 Unable to relay [1f3a9c04b27e]", true),
+            ("550 5.7.1 Unable to relay", "550 5.7.1 Unable to relay [1f3a9c04b27g]", false),
+            ("550 5.7.1 Unable to relay [*]", "550 5.7.1 Unable to relay [1f3a9c04b27e]", true),
+            ("550 5.7.1 Unable to relay [*]", "550 5.7.1 Unable to relay", false),
+            ("250-mail Hello [127.0.0.2]", "250-mail Hello [127.0.0.2]", true),
+        ] {
+            assert_eq!(is_said(pattern, line), expected, "{pattern} {line}");
         }
     }
 

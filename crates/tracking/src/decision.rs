@@ -163,6 +163,8 @@ pub struct Decision {
     pub command: Command,
     /// The reverse-path with its brackets, once MAIL was said.
     pub sender: Option<Box<str>>,
+    /// The address in the header that content was refused for.
+    pub header_sender: Option<Box<str>>,
     /// The recipient of the RCPT that was refused.
     pub refused_recipient: Option<Box<str>>,
     /// Recipients accepted before, at most [`RECIPIENTS_MAX`].
@@ -207,6 +209,7 @@ pub(crate) mod tests {
             hello: Some("app01".into()),
             command: Command::Rcpt,
             sender: Some("<a@hotmail.com>".into()),
+            header_sender: None,
             refused_recipient: Some("b@gmail.com".into()),
             recipients: Vec::new(),
             recipient_count: 0,

@@ -52,7 +52,10 @@ impl Revisions {
     /// When the disk does not take it. Decisions under it can then be shown, not recomputed.
     pub fn keep(&self, text: &str, host_name: &str, loaded_ms: u64) -> io::Result<RevisionId> {
         let id = RevisionId::of(text, host_name);
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        match DirBuilder::new().mode(0o700).create(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let loaded = format!("host_name = {host_name}\nloaded_ms = {loaded_ms}\n");
         // The text last: where it stands, the rest stands too.
         self.replace(id, LOADED_EXTENSION, loaded.as_bytes())?;

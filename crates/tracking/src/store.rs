@@ -194,10 +194,12 @@ impl Tracking {
         Ok(None)
     }
 
-    /// How much is kept from now on.
+    /// How much is kept from now on. Does not wait until what is too much has gone.
     pub fn set_limits(&self, limits: Limits) {
-        lock(&self.shared.state).limits = limits;
-        self.flush();
+        let mut state = lock(&self.shared.state);
+        state.limits = limits;
+        state.flushes.0 += 1;
+        self.shared.work.notify_one();
     }
 
     /// What the store holds and has done.

@@ -60,6 +60,8 @@ struct StoredDecision<'a> {
     repeats: Option<u64>,
     #[n(23)]
     until_ms: Option<u64>,
+    #[b(24)]
+    header_sender: Option<&'a str>,
 }
 
 /// The octets of an IPv6 address, which an IPv4 address is mapped to, and the port.
@@ -123,6 +125,7 @@ pub fn write(decision: &Decision, into: &mut Vec<u8>) {
         reply,
         repeats: decision.repeats.map(|repeats| repeats.count),
         until_ms: decision.repeats.map(|repeats| repeats.until_ms),
+        header_sender: decision.header_sender.as_deref(),
     };
     // Writing to a Vec cannot fail.
     let _ = minicbor::encode(&stored, into);
@@ -152,6 +155,7 @@ pub fn read(bytes: &[u8]) -> Option<Decision> {
             _ => return None,
         },
         sender: owned(stored.sender),
+        header_sender: owned(stored.header_sender),
         refused_recipient: owned(stored.refused_recipient),
         recipients: stored.recipients.into_iter().map(Box::from).collect(),
         recipient_count: stored.recipient_count,
@@ -204,6 +208,7 @@ mod tests {
                 prop::option::of(text()), prop::option::of(text()), prop::option::of(text()), prop::option::of(text()),
             ),
             tls in prop::option::of((text(), text())),
+            header_sender in prop::option::of(text()),
             recipients in prop::collection::vec(text(), 0..16),
             command in prop::sample::select(vec![
                 Command::Connect, Command::Auth, Command::Mail, Command::Rcpt, Command::Content,
@@ -214,7 +219,7 @@ mod tests {
             Decision {
                 id: DecisionId::from_number(number).expect("48 bits"),
                 revision: RevisionId::from_number(time_ms ^ 7),
-                time_ms, peer, local, connector, principal, user, tls, hello, command, sender, refused_recipient,
+                time_ms, peer, local, connector, principal, user, tls, hello, command, sender, header_sender, refused_recipient,
                 recipients, recipient_count, size, verdict,
                 repeats: repeats.map(|(count, until_ms)| Repeats { count, until_ms }),
             }

@@ -3,10 +3,13 @@
 //! Takes questions from `manage`, hands on the values of [`crate::listing`]; the only way into the moving parts from
 //! outside. Never formats for a person: that is the door's work.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
+use gatepost_tracking::{Decision, DecisionId, RevisionId, Usage};
 use tokio::sync::Mutex;
 
 use crate::authenticate::Credentials;
@@ -52,11 +55,40 @@ impl Control {
         inspect::remove(&self.running, id, with_report).await
     }
 
+    /// The record of a decision, or `None` if there is none any more. Reads files in a task of its own.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn decision(&self, id: DecisionId) -> io::Result<Option<Decision>> {
+        let running = self.running.clone();
+        tokio::task::spawn_blocking(move || running.tracking.find(id)).await.map_err(io::Error::other)?
+    }
+
+    /// What the records of decisions take, and since when there are some.
+    pub fn tracking(&self) -> Usage {
+        self.running.tracking.usage()
+    }
+
+    /// The folder that holds everything.
+    pub fn data_dir(&self) -> PathBuf {
+        self.running.revision().settings.server.data_dir.clone()
+    }
+
+    /// The document that the settings in force are from.
+    pub fn document(&self) -> RevisionId {
+        self.running.revision().document
+    }
+
     /// Puts new settings in force, whole or not at all. Open connections keep the revision that they started with.
     ///
     /// # Errors
     /// [`ApplyError`]; the old revision stays in force then.
-    pub async fn apply(&self, settings: Arc<Settings>, credentials: Credentials) -> Result<Applied, ApplyError> {
-        reload::apply(&self.running, &self.listeners, settings, credentials).await
+    pub async fn apply(
+        &self,
+        settings: Arc<Settings>,
+        document: RevisionId,
+        credentials: Credentials,
+    ) -> Result<Applied, ApplyError> {
+        reload::apply(&self.running, &self.listeners, settings, document, credentials).await
     }
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod accept;
 mod permit;
+mod record;
 mod visit;
 mod buffers;
 
@@ -55,7 +56,8 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
     let Some(connector) = select(&revision.settings.selector, local, peer.ip(), now_ms()).cloned() else {
         // Fact sheet section 1.8: nobody answers for this peer, so nothing is said.
         count(&running.counters.connections_refused);
-        tracing::info!(%peer, %local, verdict = "refused", "no receive connector for this peer");
+        let decision = record::record_unheard(&running, &revision, peer, local).map(tracing::field::display);
+        tracing::info!(%peer, %local, decision, verdict = "refused", "no receive connector for this peer");
         return;
     };
     let place = running

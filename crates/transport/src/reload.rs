@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gatepost_policy::Settings;
+use gatepost_tracking::RevisionId;
 use tokio::sync::Mutex;
 
 use crate::authenticate::Credentials;
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::listen::{self, ListenError, Listeners};
-use crate::state::{Revision, Running};
+use crate::state::{Revision, Running, tracking_limits};
 use crate::tls;
 
 /// What a reload changed.
@@ -59,6 +60,7 @@ pub async fn apply(
     running: &Arc<Running>,
     listeners: &Mutex<Listeners>,
     settings: Arc<Settings>,
+    document: RevisionId,
     credentials: Credentials,
 ) -> Result<Applied, ApplyError> {
     // One change at a time; the lock is held to the end.
@@ -76,12 +78,14 @@ pub async fn apply(
     running.queues.set_connections_max(connections_max);
     let number = old.number + 1;
     let are_routes_alike = routes_alike(&old.settings, &settings);
-    let mut revision = Revision::new(number, now_ms(), settings, credentials, tls);
+    let limits = tracking_limits(&settings);
+    let mut revision = Revision { document, ..Revision::new(number, now_ms(), settings, credentials, tls) };
     if are_routes_alike {
         revision.routes_since = old.routes_since;
     }
     running.replace_revision(revision);
     running.verdicts.forget();
+    running.tracking.set_limits(limits);
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
     if !are_routes_alike {
         // After the new revision is in force: what is routed from here on is taken, what was routed before is not.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
 use gatepost_spool::{OpenError, Options, Recovery, Spool};
+use gatepost_tracking::{RevisionId, Tracking};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -23,7 +24,7 @@ use crate::deliver;
 use crate::listen::{self, ListenError, Listeners};
 use crate::queue::Queues;
 use crate::quotas::Quotas;
-use crate::state::{Parts, Revision, Running};
+use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls::{self, TlsError};
 use crate::transcript::Transcripts;
 
@@ -31,6 +32,8 @@ use crate::transcript::Transcripts;
 pub struct Start {
     /// The checked settings; `server.data_dir` is absolute by now.
     pub settings: Arc<Settings>,
+    /// The document that they are from.
+    pub document: RevisionId,
     /// Password hashes from data_dir/credentials.
     pub credentials: Credentials,
     /// Version of the program, for status.
@@ -85,7 +88,7 @@ impl Transport {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub async fn start(start: Start) -> Result<Transport, StartError> {
-        let Start { settings, credentials, version } = start;
+        let Start { settings, document, credentials, version } = start;
         let data_dir = settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
@@ -100,15 +103,18 @@ impl Transport {
         let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
         let (queues, worker_requests) = Queues::new(connections_max);
         let now = now_ms();
+        let tracking = Tracking::open(&data_dir, tracking_limits(&settings))?;
+        let revision = Revision { document, ..Revision::new(1, now, settings, credentials, tls) };
         let running = Arc::new(Running::new(Parts {
             version,
             started_ms: now,
-            revision: Revision::new(1, now, settings, credentials, tls),
+            revision,
             spool,
             queues,
             quotas: Quotas::open(data_dir.join("quotas"))?,
             authenticator: Authenticator::new().map_err(io::Error::other)?,
             transcripts: Transcripts::start(data_dir.join("logs").join("protocol"))?,
+            tracking,
         }));
         let tasks = vec![
             tokio::spawn(deliver::run(running.clone(), worker_requests)),
@@ -141,6 +147,7 @@ impl Transport {
             running.spool.close();
             running.quotas.close();
             running.transcripts.flush();
+            running.tracking.close();
         };
         if tokio::task::spawn_blocking(close).await.is_err() {
             tracing::error!("closing the spool failed by a fault of ours");

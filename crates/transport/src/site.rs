@@ -6,6 +6,7 @@ use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Rec
 use gatepost_policy::Settings;
 use gatepost_policy::settings::{self, Defaults};
 use gatepost_spool::{Options, Spool};
+use gatepost_tracking::Tracking;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -13,7 +14,7 @@ use crate::authenticate::{Authenticator, Credentials};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, Queues};
 use crate::quotas::Quotas;
-use crate::state::{Parts, Revision, Running};
+use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls;
 use crate::transcript::Transcripts;
 
@@ -48,6 +49,7 @@ impl Site {
         let tls = tls::server_config(&settings).expect("a self-signed certificate");
         let (spool, _) = Spool::open(&folder.path().join("spool"), Options::default()).expect("a new spool");
         let (queues, worker_requests) = Queues::new(20);
+        let tracking = Tracking::open(folder.path(), tracking_limits(&settings)).expect("a thread");
         let running = Arc::new(Running::new(Parts {
             version: "0",
             started_ms: now_ms(),
@@ -57,6 +59,7 @@ impl Site {
             quotas: Quotas::open(folder.path().join("quotas")).expect("a thread"),
             authenticator: Authenticator::new().expect("randomness"),
             transcripts: Transcripts::start(folder.path().join("logs")).expect("a thread"),
+            tracking,
         }));
         Site { running, worker_requests, folder }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use gatepost_policy::Settings;
 use gatepost_spool::Spool;
+use gatepost_tracking::{Limits, RevisionId, Tracking};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -31,6 +32,8 @@ pub struct Revision {
     pub since_ms: u64,
     /// Number of the revision since which every recipient goes the way that it goes now.
     pub routes_since: u64,
+    /// The document that the settings are from.
+    pub document: RevisionId,
     /// The settings.
     pub settings: Arc<Settings>,
     /// Password hashes.
@@ -50,9 +53,10 @@ impl Revision {
         credentials: Credentials,
         tls: Arc<ServerConfig>,
     ) -> Revision {
+        let document = RevisionId::default();
         let dns = Arc::new(Dns::new(&settings.dns.external_dns_servers));
         let tls = TlsAcceptor::from(tls);
-        Revision { number, since_ms, routes_since: number, settings, credentials, tls, dns }
+        Revision { number, since_ms, routes_since: number, document, settings, credentials, tls, dns }
     }
 }
 
@@ -115,6 +119,8 @@ pub struct Running {
     pub client_tls: TlsConnector,
     /// Protocol transcripts.
     pub transcripts: Transcripts,
+    /// Records of decisions.
+    pub tracking: Tracking,
     /// Counters.
     pub counters: Counting,
     /// Whether messages of a former run are still being put into their queues.
@@ -143,6 +149,17 @@ pub struct Parts {
     pub authenticator: Authenticator,
     /// Protocol transcripts.
     pub transcripts: Transcripts,
+    /// Records of decisions.
+    pub tracking: Tracking,
+}
+
+/// How much is recorded under these settings.
+pub fn tracking_limits(settings: &Settings) -> Limits {
+    Limits {
+        messages_bytes_max: settings.tracking.messages_max_size,
+        refusals_bytes_max: settings.tracking.refusals_max_size,
+        refusals_per_source_per_minute: settings.tracking.refusals_per_source_per_minute,
+    }
 }
 
 impl Running {
@@ -161,6 +178,7 @@ impl Running {
             authenticator: parts.authenticator,
             client_tls: TlsConnector::from(crate::tls::client_config()),
             transcripts: parts.transcripts,
+            tracking: parts.tracking,
             counters: Counting::default(),
             recovering: AtomicBool::new(true),
             stop: watch::Sender::new(false),

@@ -57,12 +57,14 @@ fn only_negative_replies_to_nobody_and_failed_logons_are_late() {
     });
     let rows: Vec<&str> =
         text.lines().filter_map(|row| row.split_once("127.0.0.2:")?.1.split_once(',')).map(|row| row.1).collect();
-    let at = |row: &str| rows.iter().position(|other| *other == row).unwrap_or_else(|| panic!("no {row} in {text}"));
-    assert_eq!(at("*,Tarpit for '0.00:00:01',") + 1, at(">,550 5.7.1 Unable to relay,"), "{text}");
-    assert_eq!(at("*,Tarpit for '0.00:00:02',") + 1, at(">,535 5.7.3 Authentication unsuccessful,"), "{text}");
+    let at = |row: &str| {
+        rows.iter().position(|other| other.starts_with(row)).unwrap_or_else(|| panic!("no {row} in {text}"))
+    };
+    assert_eq!(at("*,Tarpit for '0.00:00:01',") + 1, at(">,550 5.7.1 Unable to relay"), "{text}");
+    assert_eq!(at("*,Tarpit for '0.00:00:02',") + 1, at(">,535 5.7.3 Authentication unsuccessful"), "{text}");
     // A row has the time at which it was said. Times of one form sort as text.
-    let time_of = |end: &str| text.lines().find(|row| row.ends_with(end)).and_then(|row| row.split(',').next());
-    assert!(time_of("Tarpit for '0.00:00:01',") < time_of("550 5.7.1 Unable to relay,"), "{text}");
+    let time_of = |words: &str| text.lines().find(|row| row.contains(words)).and_then(|row| row.split(',').next());
+    assert!(time_of("Tarpit for '0.00:00:01',") < time_of("550 5.7.1 Unable to relay"), "{text}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
-    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TransportSettings,
-    User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
+    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TrackingSettings,
+    TransportSettings, User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
 };
 use super::{assertions, check};
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
@@ -66,6 +66,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let server_table = fields.table("server");
     let tls_table = fields.table("tls");
     let transport_table = fields.table("transport");
+    let tracking_table = fields.table("tracking");
     let domain_tables = fields.tables("accepted_domain");
     let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
     let user_tables = fields.tables("user");
@@ -79,6 +80,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let (server, postmaster) = read_server(collector, server_table, defaults);
     let tls = tls_table.and_then(|(table, span)| read_tls(collector, table, span));
     let (transport, retry, dns) = read_transport(collector, transport_table);
+    let tracking = read_tracking(collector, tracking_table);
 
     let declared = domain_tables.len();
     let (accepted_domains, catch_all_spans): (Vec<AcceptedDomain>, Vec<Range<usize>>) =
@@ -145,6 +147,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         transport,
         retry,
         dns,
+        tracking,
         accepted_domains,
         users,
         selector: Selector::new(&receive_connectors),
@@ -300,6 +303,28 @@ fn read_transport<'t>(
         "queue_max_idle_time",
     ]);
     (transport, retry, dns)
+}
+
+/// `[tracking]`.
+fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>) -> TrackingSettings {
+    let mut tracking = TrackingSettings::default();
+    let Some((table, span)) = table else { return tracking };
+    let mut fields = Fields::new(collector, "[tracking]", table, span);
+    if let Some(shown) = fields.optional("ids_in_replies", values::boolean) {
+        tracking.ids_in_replies = shown;
+    }
+    for (key, place) in
+        [("messages_max_size", &mut tracking.messages_max_size), ("refusals_max_size", &mut tracking.refusals_max_size)]
+    {
+        if let Some(size) = fields.optional(key, values::size(1 << 20, 4 << 30)) {
+            *place = size;
+        }
+    }
+    if let Some(count) = fields.optional("refusals_per_source_per_minute", values::number(0, 1_000_000)) {
+        tracking.refusals_per_source_per_minute = count;
+    }
+    fields.finish(&[]);
+    tracking
 }
 
 fn read_accepted_domain<'t>(

@@ -13,7 +13,7 @@ use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{CommitError, StageError};
 
 use super::permit::Known;
-use super::visit::{Fault, Incoming, OUT_OF_STEP, Transaction, Visit};
+use super::visit::{Fault, Incoming, OUT_OF_STEP, Said, Transaction, Visit};
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::quotas::Counted;
@@ -73,6 +73,7 @@ impl Visit {
 
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
+        self.ending = self.transaction.as_ref().map(Said::of);
         let Some(Transaction { mail, recipients, counted, incoming: Some(incoming), .. }) = self.transaction.take()
         else {
             return Answer::Refuse(OUT_OF_STEP);
@@ -84,10 +85,11 @@ impl Visit {
             Some(Fault::Refused(refusal)) => Some(refusal),
             Some(Fault::Disk(error)) => {
                 tracing::error!(%error, peer = %self.peer, "content could not be staged");
-                return Answer::Refuse(match error {
+                let reply = match error {
                     StageError::Full => DISK_FULL,
                     StageError::Io(_) => DISK_FAILED,
-                });
+                };
+                return Answer::Refuse(self.record_failure("NotStored", &error, reply).1);
             }
             None if header.too_large => Some(Refusal::HeaderTooLarge),
             None => {
@@ -165,18 +167,22 @@ impl Visit {
             };
             // The spool itself raises the alarm, once; this is one refusal of many.
             count(&self.running.counters.refusals);
+            let (decision, told) = self.record_failure("NotStored", &error, reply.clone());
             tracing::info!(
                 connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
-                sender = reverse_path, reply = %reply, reason = %error, verdict = "refused", "refused"
+                sender = reverse_path, reply = %reply, reason = %error, decision = decision.map(tracing::field::display),
+                verdict = "refused", "refused"
             );
-            return if reply.code == STOPPING.code { Answer::Close(reply) } else { Answer::Refuse(reply) };
+            return if reply.code == STOPPING.code { Answer::Close(told) } else { Answer::Refuse(told) };
         }
         categorize::enqueue(&self.running, id, time_ms, plan, None);
         count(&self.running.counters.messages_accepted);
+        let decision = self.record_accepted(id.0);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
             sender = reverse_path, recipient = first_recipient, recipients = recipient_count, size = size_bytes, message_id,
-            tls = self.tls.map(|(version, _)| version), verdict = "accepted", "accepted"
+            tls = self.tls.map(|(version, _)| version), decision = decision.map(tracing::field::display),
+            verdict = "accepted", "accepted"
         );
         let text = format!(
             "{message_id} [InternalId={id}, Hostname={}] Queued mail for delivery",

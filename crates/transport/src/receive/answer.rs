@@ -124,6 +124,7 @@ impl Visit {
     }
 
     fn mail(&mut self, mail: MailCommand) -> Answer {
+        self.offered_size = mail.size;
         let known = Known {
             reverse_path: &mail.reverse_path,
             header_senders: HeaderSenders::NotYet,
@@ -239,11 +240,12 @@ impl Visit {
     /// Logs a refusal, counts it, and hands on the words for the peer.
     pub(super) fn refuse(&mut self, command: &'static str, argument: &str, refusal: Refusal) -> Answer {
         count(&self.running.counters.refusals);
-        let reply = refusal.reply();
+        let (decision, reply) = self.record_refusal(command, argument, refusal);
+        let decision = decision.map(tracing::field::display);
         let sender = self.transaction.as_ref().map(|transaction| transaction.mail.reverse_path.to_string());
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, command, argument,
-            sender, reply = %reply, reason = %refusal, verdict = "refused", "refused"
+            sender, reply = %refusal.reply(), reason = %refusal, decision, verdict = "refused", "refused"
         );
         if refusal.closes() { Answer::Close(reply) } else { Answer::Refuse(reply) }
     }

@@ -1,6 +1,7 @@
 //! What is known of one connection while it lasts: who the peer is, what it may, and the transaction it has open.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
 use gatepost_smtp::MailCommand;
 use gatepost_spool::{StageError, Staged};
+use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
 
 use crate::clock::now_ms;
 use crate::quotas::{Counted, Quota, Source};
@@ -39,6 +41,10 @@ pub struct Visit {
     /// Set where the rights are not the same for the whole session.
     pub varying: Option<Varying>,
     pub transaction: Option<Transaction>,
+    /// What was said in the transaction whose content is being judged, for its record.
+    pub ending: Option<Said>,
+    /// The size that the last MAIL declared.
+    pub offered_size: Option<u64>,
     /// Whether a logon failed and the peer has not heard it.
     pub logon_failed: bool,
     /// Set when the peer may not even be greeted.
@@ -90,6 +96,8 @@ impl Visit {
             rights: Rights::NONE,
             varying: None,
             transaction: None,
+            ending: None,
+            offered_size: None,
             logon_failed: false,
             refusal,
             transcript,
@@ -130,8 +138,8 @@ impl Visit {
     /// have been somebody between us and the peer who logged on in clear.
     pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
         self.tls = Some(parameters);
+        self.abandon();
         self.hello = None;
-        self.transaction = None;
         if let Some(transcript) = &mut self.transcript {
             transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
         }
@@ -143,7 +151,7 @@ impl Visit {
 
     /// The transaction is over without a message.
     pub fn reset(&mut self) {
-        self.transaction = None;
+        self.abandon();
     }
 
     /// The peer's line, as the transcript may show it.
@@ -198,4 +206,32 @@ pub struct Incoming {
 pub enum Fault {
     Refused(Refusal),
     Disk(StageError),
+}
+
+/// What was said in a transaction, for its record.
+#[derive(Default)]
+pub struct Said {
+    pub sender: Option<Box<str>>,
+    pub recipients: Vec<Box<str>>,
+    pub recipient_count: u32,
+    pub size: Option<u64>,
+}
+
+impl Said {
+    /// What was said so far.
+    pub fn of(transaction: &Transaction) -> Said {
+        let recipients = &transaction.recipients;
+        let content = transaction.incoming.as_ref().map(|incoming| incoming.bytes);
+        Said {
+            sender: Some(text(&transaction.mail.reverse_path)),
+            recipients: recipients.iter().take(RECIPIENTS_MAX).map(|recipient| text(&recipient.mailbox)).collect(),
+            recipient_count: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
+            size: content.or(transaction.mail.size),
+        }
+    }
+}
+
+/// A value as a record holds it.
+pub fn text(value: &(impl Display + ?Sized)) -> Box<str> {
+    bounded(&value.to_string())
 }

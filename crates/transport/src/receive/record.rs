@@ -1,0 +1,180 @@
+//! Leaves a record of what was decided about a peer, and puts its id into the reply of a refusal.
+//!
+//! Takes what the visit knows at that moment; hands on the id. A refused command leaves one record, an accepted message
+//! one, and so does a transaction that ends without a message. Errors of the dialogue (500, 501, 503) are no decisions.
+//! Never holds up the session: the store takes what it can.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use gatepost_mail::Reply;
+use gatepost_policy::Refusal;
+use gatepost_policy::access_entry::Principal;
+use gatepost_tracking::decision::bounded;
+use gatepost_tracking::{Command, Decision, DecisionId, Verdict};
+
+use super::visit::{Said, Transaction, Visit, text};
+use crate::clock::now_ms;
+use crate::state::{Revision, Running};
+
+impl Visit {
+    /// Records that a command was refused; `argument` is what it named. Hands back the id and the reply that shows it.
+    pub(super) fn record_refusal(
+        &mut self,
+        command: &str,
+        argument: &str,
+        refusal: Refusal,
+    ) -> (Option<DecisionId>, Reply) {
+        let reply = refusal.reply();
+        let Some(mut decision) = self.decision() else { return (None, reply) };
+        decision.command = match command {
+            "CONNECT" => Command::Connect,
+            "AUTH" => Command::Auth,
+            "MAIL" => Command::Mail,
+            "RCPT" => Command::Rcpt,
+            _ => Command::Content,
+        };
+        match decision.command {
+            Command::Auth => decision.user = Some(bounded(argument)),
+            Command::Mail => {
+                decision.sender = Some(bounded(argument));
+                decision.size = self.offered_size;
+            }
+            Command::Rcpt => decision.refused_recipient = Some(bounded(argument)),
+            // What is named and is not the envelope's sender, is the header's.
+            Command::Content if !argument.is_empty() && decision.sender.as_deref() != Some(argument) => {
+                decision.header_sender = Some(bounded(argument));
+            }
+            Command::Connect | Command::Content => {}
+        }
+        decision.verdict = refused(&format!("{refusal:?}"), &refusal, &reply);
+        self.store_refusal(decision, reply)
+    }
+
+    /// Records that content was not taken for a reason of ours.
+    pub(super) fn record_failure(
+        &mut self,
+        name: &str,
+        reason: &dyn Display,
+        reply: Reply,
+    ) -> (Option<DecisionId>, Reply) {
+        let Some(mut decision) = self.decision() else { return (None, reply) };
+        decision.command = Command::Content;
+        decision.verdict = refused(name, reason, &reply);
+        self.store_refusal(decision, reply)
+    }
+
+    fn store_refusal(&mut self, decision: Box<Decision>, reply: Reply) -> (Option<DecisionId>, Reply) {
+        let id = self.running.tracking.refusal(decision);
+        if !self.revision.settings.tracking.ids_in_replies {
+            return (Some(id), reply);
+        }
+        let text = format!("{} [{id}]", reply.text);
+        (Some(id), reply.with_text(text))
+    }
+
+    /// Records that a message was accepted.
+    pub(super) fn record_accepted(&mut self, queue_id: u64) -> Option<DecisionId> {
+        let mut decision = self.decision()?;
+        decision.command = Command::Content;
+        decision.verdict = Verdict::Accepted { queue_id };
+        self.running.tracking.record(&decision);
+        Some(decision.id)
+    }
+
+    /// Ends a transaction that brought no message.
+    pub(super) fn abandon(&mut self) {
+        let Some(transaction) = &self.transaction else { return };
+        let command = match transaction {
+            Transaction { incoming: Some(_), .. } => Command::Content,
+            Transaction { recipients, .. } if !recipients.is_empty() => Command::Rcpt,
+            _ => Command::Mail,
+        };
+        if let Some(mut decision) = self.decision() {
+            decision.command = command;
+            let sender = decision.sender.clone();
+            let recipients = decision.recipient_count;
+            let id = self.running.tracking.refusal(decision);
+            tracing::debug!(
+                connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, sender, recipients,
+                decision = %id, verdict = "abandoned", "abandoned"
+            );
+        }
+        self.transaction = None;
+    }
+
+    /// What is known now, as the record of an abandoned transaction. `None` when the system gives no random id.
+    fn decision(&mut self) -> Option<Box<Decision>> {
+        let said = self.transaction.as_ref().map(Said::of).or_else(|| self.ending.take()).unwrap_or_default();
+        Some(Box::new(Decision {
+            id: DecisionId::random()?,
+            time_ms: now_ms(),
+            revision: self.revision.document,
+            peer: self.peer,
+            local: self.local,
+            connector: (&*self.connector.name).into(),
+            principal: text(&self.principal),
+            user: match &self.principal {
+                Principal::User(name) => Some((&**name).into()),
+                _ => None,
+            },
+            tls: self.tls.map(|(version, cipher)| (version.into(), cipher.into())),
+            hello: self.hello.as_ref().map(|(_, name)| bounded(name)),
+            command: Command::Mail,
+            sender: said.sender,
+            header_sender: None,
+            refused_recipient: None,
+            recipients: said.recipients,
+            recipient_count: said.recipient_count,
+            size: said.size,
+            verdict: Verdict::Abandoned,
+            repeats: None,
+        }))
+    }
+}
+
+/// A transaction that is still open when the visit ends, however that comes about, was given up.
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// Records that nobody answers for a peer.
+pub fn record_unheard(
+    running: &Running,
+    revision: &Revision,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> Option<DecisionId> {
+    let decision = Decision {
+        id: DecisionId::random()?,
+        time_ms: now_ms(),
+        revision: revision.document,
+        peer,
+        local,
+        connector: "".into(),
+        principal: "".into(),
+        user: None,
+        tls: None,
+        hello: None,
+        command: Command::Connect,
+        sender: None,
+        header_sender: None,
+        refused_recipient: None,
+        recipients: Vec::new(),
+        recipient_count: 0,
+        size: None,
+        verdict: Verdict::Refused {
+            name: "NoConnector".into(),
+            reason: "no receive connector hears this address there".into(),
+            reply: "".into(),
+        },
+        repeats: None,
+    };
+    Some(running.tracking.refusal(Box::new(decision)))
+}
+
+fn refused(name: &str, reason: &dyn Display, reply: &Reply) -> Verdict {
+    Verdict::Refused { name: bounded(name), reason: text(reason), reply: text(reply) }
+}
