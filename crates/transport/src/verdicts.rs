@@ -318,3 +318,151 @@ impl Memory {
         self.young.insert(key, (verdict, until));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gatepost_mail::Domain;
+
+    use super::*;
+
+    fn hop(name: &str) -> Hop {
+        let domain = Domain::parse("next.example").expect("a domain");
+        Hop { connector: name.into(), next_hop: NextHop::Domain(domain) }
+    }
+
+    fn user(n: usize) -> Mailbox {
+        Mailbox::parse(&format!("user{n}@relay.example")).expect("an address")
+    }
+
+    fn known(asked: Asked) -> Option<Verdict> {
+        match asked {
+            Asked::Known(verdict) => Some(verdict),
+            Asked::Awaited(_) | Asked::NeedsWorker(_) => None,
+        }
+    }
+
+    /// Asks, and answers as the one worker would.
+    fn say(verdicts: &Arc<Verdicts>, hop: &Hop, recipient: &Mailbox, verdict: Verdict, now: Instant) {
+        let Asked::NeedsWorker(awaited) = verdicts.ask(hop, recipient, now) else { panic!("somebody works already") };
+        let mut worker = verdicts.begin_work(hop.clone());
+        let question = worker.next(now).expect("the question");
+        assert_eq!(question.recipient, *recipient);
+        worker.answer(&question, verdict, now);
+        assert_eq!(*awaited.borrow(), Some(verdict));
+        assert!(worker.retire());
+    }
+
+    #[test]
+    fn a_yes_lasts_longer_than_a_no_and_a_no_longer_than_no_answer() {
+        for (verdict, lasts) in [
+            (Verdict::Accepted, ACCEPTED_LASTS),
+            (Verdict::Refused, REFUSED_LASTS),
+            (Verdict::NoAnswer, NO_ANSWER_LASTS),
+        ] {
+            let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+            say(&verdicts, &hop, &user(1), verdict, now);
+            let at = |after: Duration| known(verdicts.ask(&hop, &user(1), now + after));
+            assert_eq!(at(lasts - Duration::from_millis(1)), Some(verdict));
+            assert_eq!(at(lasts), None, "{verdict:?} is asked again");
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_one_of_this_way_out_and_of_this_recipient() {
+        let (verdicts, inside, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+        say(&verdicts, &inside, &user(1), Verdict::Accepted, now);
+        assert_eq!(known(verdicts.ask(&hop("Other"), &user(1), now)), None);
+        assert_eq!(known(verdicts.ask(&inside, &user(2), now)), None);
+        let shouted = Mailbox::parse("USER1@Relay.Example").expect("an address");
+        assert_eq!(known(verdicts.ask(&inside, &shouted, now)), Some(Verdict::Accepted));
+        verdicts.forget();
+        assert_eq!(known(verdicts.ask(&inside, &user(1), now)), None);
+    }
+
+    #[test]
+    fn a_flood_of_unknown_recipients_has_a_bound_and_pushes_out_no_known_one() {
+        let now = Instant::now();
+        let mut inner = Inner::default();
+        let note = |inner: &mut Inner, key: u64, verdict| {
+            let (answer, _awaited) = watch::channel(None);
+            inner.answer(&Question { recipient: user(0), deadline: now, key, answer }, verdict, now);
+        };
+        note(&mut inner, 1, Verdict::Accepted);
+        for key in 2..4 * REMEMBERED_MAX as u64 {
+            note(&mut inner, key, Verdict::Refused);
+            // What is asked for stays.
+            assert_eq!(inner.others.find(2, now), Some(Verdict::Refused));
+        }
+        assert_eq!(inner.accepted.find(1, now), Some(Verdict::Accepted));
+        assert!(inner.others.young.len() + inner.others.old.len() <= REMEMBERED_MAX);
+        assert_eq!(inner.others.find(3, now), None);
+    }
+
+    #[test]
+    fn a_next_hop_is_asked_so_often_a_second_and_no_more() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        let burst = QUESTIONS_PER_SECOND * u32::try_from(BURST.as_secs()).expect("few seconds");
+        let paid = |line: &mut Line, at: Duration| (0..1_000).filter(|_| line.pay(now + at)).count();
+        assert_eq!(paid(&mut line, Duration::ZERO), burst as usize);
+        assert_eq!(paid(&mut line, Duration::from_secs(1)), QUESTIONS_PER_SECOND as usize);
+        assert_eq!(paid(&mut line, Duration::from_millis(1_020)), 1);
+    }
+
+    #[test]
+    fn a_silent_next_hop_is_left_alone_and_whoever_waits_for_it_is_told() {
+        let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+        let Asked::NeedsWorker(first) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let Asked::NeedsWorker(second) = verdicts.ask(&hop, &user(2), now) else { panic!("one works at one question") };
+        let worker = verdicts.begin_work(hop.clone());
+        let question = worker.next(now).expect("the first question");
+        worker.answer(&question, Verdict::NoAnswer, now);
+        worker.found_silent(now);
+        for awaited in [first, second] {
+            assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
+        }
+        assert_eq!(known(verdicts.ask(&hop, &user(3), now)), Some(Verdict::NoAnswer));
+        let later = now + SILENCE_LASTS;
+        assert_eq!(known(verdicts.ask(&hop, &user(3), later)), None);
+    }
+
+    #[test]
+    fn a_worker_that_breaks_down_leaves_nobody_waiting() {
+        let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let worker = verdicts.begin_work(hop.clone());
+        // It had begun with the question, or not.
+        let begun = worker.next(now);
+        drop((begun, worker));
+        assert!(awaited.has_changed().is_err());
+        assert!(matches!(verdicts.ask(&hop, &user(1), now), Asked::NeedsWorker(_)));
+        let worker = verdicts.begin_work(hop.clone());
+        drop(worker);
+        assert!(matches!(verdicts.ask(&hop, &user(1), now), Asked::NeedsWorker(_)));
+    }
+
+    #[test]
+    fn workers_and_next_hops_have_bounds() {
+        let (verdicts, now) = (Arc::<Verdicts>::default(), Instant::now());
+        let mut workers = 0;
+        for connector in 0..2 * HOPS_MAX {
+            let hop = hop(&connector.to_string());
+            // Nobody works where there is no room, so nobody waits either.
+            match verdicts.ask(&hop, &user(1), now) {
+                Asked::NeedsWorker(_) => workers += 1,
+                Asked::Known(verdict) => assert_eq!(verdict, Verdict::NoAnswer),
+                Asked::Awaited(_) => panic!("nobody would answer"),
+            }
+        }
+        assert_eq!(workers, WORKERS_MAX);
+        assert!(verdicts.lock().hops.len() <= HOPS_MAX);
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_answer_may_take() {
+        let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let worker = verdicts.begin_work(hop);
+        assert!(worker.next(now + ANSWER_MAX).is_none());
+        assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
+    }
+}
