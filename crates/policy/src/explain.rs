@@ -14,7 +14,7 @@ mod candidate;
 mod dialogue;
 
 pub use candidate::{Candidate, Fate, RightOrigin, candidates, origins};
-pub use dialogue::{Command, Dialogue, Holder, Obstacle, Question, Step, play};
+pub use dialogue::{Asked, Command, Dialogue, Holder, Obstacle, Question, Step, play};
 pub use fix::{Change, Fix};
 
 /// The answer to one question.

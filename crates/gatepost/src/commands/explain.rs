@@ -7,8 +7,11 @@ use std::path::Path;
 use gatepost_mail::address::AddressError;
 use gatepost_mail::{ForwardPath, ReversePath};
 use gatepost_manage::document::Document;
+use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
-use gatepost_policy::explain::{self, Candidate, Change, Command, Explanation, Fate, Fix, Holder, Question, Step};
+use gatepost_policy::explain::{
+    self, Asked, Candidate, Change, Command, Explanation, Fate, Fix, Holder, Question, Step,
+};
 use gatepost_policy::permission::{AccessEntry, Right, Rights, Source};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
@@ -36,6 +39,8 @@ struct Report {
     principals: Vec<Holding>,
     dialogue: Vec<Line>,
     reason: Option<String>,
+    /// Who is asked at RCPT whether it takes the recipient; its answer is taken for yes.
+    next_hop_asked: Option<String>,
     missing_right: Option<&'static str>,
     changes: Vec<Offer>,
     assumption: &'static str,
@@ -158,6 +163,7 @@ fn write_text(
         format!("{} to {}, {} for {}", question.peer, question.local, question.reverse_path, question.forward_path);
     let verdict = match (dialogue.obstacle(), dialogue.steps.last()) {
         (Some(obstacle), Some(step)) => format!("refused at {}: {obstacle}", command(step.command)),
+        _ if dialogue.asked.is_some() => "accepted, if the next hop takes the recipient".to_owned(),
         _ => "accepted".to_owned(),
     };
     writeln!(out, "{}\n{}", harmless(&what), harmless(&verdict))?;
@@ -188,6 +194,15 @@ fn write_text(
         table.row(&[&format!("  {}", command(step.command)), &reply, &held_back]);
     }
     table.write(out)?;
+    if let Some(Asked { next_hop, unanswered }) = &dialogue.asked {
+        let unanswered = match unanswered {
+            Ok(()) => "the recipient is accepted all the same".to_owned(),
+            Err(refusal) => format!("`{}`", refusal.reply()),
+        };
+        let refused = Refusal::RecipientRefusedByNextHop.reply();
+        writeln!(out, "\nNot known without traffic: at RCPT {next_hop} is asked whether it takes the recipient.")?;
+        writeln!(out, "  If it says no:       `{refused}`\n  If it does not say:  {unanswered}")?;
+    }
     if let Some(right) = explanation.missing {
         writeln!(out, "\nMissing: {right}")?;
     }
@@ -438,6 +453,7 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
             })
             .collect(),
         reason: dialogue.obstacle().map(|obstacle| obstacle.to_string()),
+        next_hop_asked: dialogue.asked.as_ref().map(|asked| asked.next_hop.to_string()),
         missing_right: explanation.missing.map(Right::exchange_name),
         changes: explanation
             .fixes

@@ -310,3 +310,27 @@ fn postfix_as_the_next_hop_is_understood() {
         assert!(sink.messages().is_empty());
     }
 }
+
+#[test]
+fn an_explanation_says_what_it_cannot_know() {
+    let site = site("[10.9.9.9]");
+    let explain = |source: &str, recipient: &str, json: &[&str]| {
+        let local = site.smtp().to_string();
+        let question =
+            ["explain", "--from", source, "--local", &local, "--sender", "a@x.net", "--recipient", recipient];
+        String::from_utf8(site.installation.run(&[&question[..], json].concat()).stdout).expect("text")
+    };
+    let text = explain("127.0.0.2", "dave@relay.example", &[]);
+    for words in [
+        "accepted, if the next hop takes the recipient",
+        "Not known without traffic: at RCPT [10.9.9.9]:25 is asked whether it takes the recipient.",
+        UNKNOWN,
+        LATER,
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    let text = explain("127.0.0.3", "dave@relay.example", &[]);
+    assert!(text.contains("the recipient is accepted all the same") && !text.contains(LATER), "{text}");
+    assert!(!explain("127.0.0.2", "carol@relay.example", &[]).contains("Not known"));
+    assert!(explain("127.0.0.2", "dave@relay.example", &["--json"]).contains(r#""next_hop_asked": "[10.9.9.9]:25""#));
+}

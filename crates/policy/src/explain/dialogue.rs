@@ -8,10 +8,14 @@ use gatepost_mail::{ForwardPath, Reply, ReversePath};
 
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::{self, Saying};
-use crate::permission::{Facts, Principal, Right, Rights, granted, initial_principal, may_authenticate, may_submit};
+use crate::permission::{
+    self, Facts, Principal, Right, Rights, granted, initial_principal, may_authenticate, may_submit,
+};
 use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
 use crate::refusal::Refusal;
+use crate::route::{self, NextHop};
 use crate::settings::Settings;
+use crate::verification::{self, Verdict};
 use crate::{relay, reserved_domain, sender};
 
 /// What is asked: would this message pass?
@@ -95,6 +99,15 @@ pub struct Step {
     pub held_back: Duration,
 }
 
+/// A next hop that is asked whether it takes the recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Who.
+    pub next_hop: NextHop,
+    /// What becomes of the recipient if there is no answer.
+    pub unanswered: Result<(), Refusal>,
+}
+
 /// What the peer does and reads.
 #[derive(Clone, Debug)]
 pub struct Dialogue {
@@ -104,6 +117,9 @@ pub struct Dialogue {
     pub holders: Vec<Holder>,
     /// Whether the session is inside TLS when it gets to AUTH and MAIL.
     pub inside_tls: bool,
+    /// Who is asked at RCPT whether it takes the recipient, if anybody is: what it says is not known without traffic, so
+    /// the dialogue goes on as if it were yes.
+    pub asked: Option<Asked>,
     /// One after the other; only the last can have an obstacle.
     pub steps: Vec<Step>,
 }
@@ -129,7 +145,7 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
             reply: None,
             held_back: Duration::ZERO,
         };
-        return Dialogue { connector: None, holders: Vec::new(), inside_tls: false, steps: vec![step] };
+        return Dialogue { connector: None, holders: Vec::new(), inside_tls: false, asked: None, steps: vec![step] };
     };
     let principal = initial_principal(connector);
     let rights = granted(connector, &principal, &Facts::at(question.now_ms)).rights;
@@ -137,6 +153,7 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
         connector: Some(connector.clone()),
         holders: vec![Holder { principal: principal.clone(), rights }],
         inside_tls: connector.implicit_tls,
+        asked: None,
         steps: Vec::new(),
     };
     let mut playing = Playing { settings, question, connector, principal, rights, dialogue };
@@ -187,7 +204,8 @@ impl Playing<'_> {
             self.step(Command::Auth, outcome)?;
         }
         self.step(Command::Mail, self.mail().map_err(Obstacle::from))?;
-        self.step(Command::Rcpt, self.rcpt().map_err(Obstacle::from))?;
+        let decided = self.rcpt();
+        self.step(Command::Rcpt, decided.map_err(Obstacle::from))?;
         let size = self.question.size.unwrap_or(0);
         self.step(Command::Content, limits::message_size(self.connector, self.rights, size).map_err(Obstacle::from))
     }
@@ -220,11 +238,20 @@ impl Playing<'_> {
         limits::message_size(self.connector, self.rights, told)
     }
 
-    fn rcpt(&self) -> Result<(), Refusal> {
+    fn rcpt(&mut self) -> Result<(), Refusal> {
+        let settings = self.settings;
         let forward_path = &self.settings.recipient(self.question.forward_path);
         limits::recipients(self.connector, 0)?;
         reserved_domain::decide(self.connector, forward_path, self.settings)?;
-        relay::decide(&relay::Question { rights: self.rights, forward_path, settings: self.settings }).map(drop)
+        let reason = relay::decide(&relay::Question { rights: self.rights, forward_path, settings })?;
+        if !verification::is_due(reason, forward_path, settings) {
+            return Ok(());
+        }
+        let auth_as = permission::auth_as(self.rights, &self.principal, None);
+        let unanswered = verification::decide(Verdict::NoAnswer, auth_as);
+        let Some((_, next_hop)) = route::way_out(settings, forward_path.domain()) else { return unanswered };
+        self.dialogue.asked = Some(Asked { next_hop, unanswered });
+        Ok(())
     }
 
     fn step(&mut self, command: Command, outcome: Result<(), Obstacle>) -> Result<(), Obstacle> {

@@ -1,9 +1,9 @@
 //! Recipients that only the next hop knows.
 
-use gatepost_mail::{AuthAs, Mailbox};
+use gatepost_mail::{AuthAs, ForwardPath, Mailbox, ReversePath};
 use gatepost_policy::access_entry::{Right, Rights};
 use gatepost_policy::verification::{Verdict, decide, is_due};
-use gatepost_policy::{Refusal, relay, route};
+use gatepost_policy::{Refusal, explain, relay, route};
 
 use crate::document::settings;
 
@@ -101,4 +101,55 @@ fn whoever_would_get_a_small_message_is_asked() {
     let without = crate::document::settings(DOCUMENT.split("[[send_connector]]").next().expect("a first part"));
     let recipient = Mailbox::parse("q@partner.example").expect("an address");
     assert!(route::way_out(&without, recipient.domain()).is_none());
+}
+
+#[test]
+fn an_explanation_says_who_would_be_asked_and_what_comes_of_silence() {
+    const CONNECTORS: &str = r#"
+[[receive_connector]]
+name = "Internet"
+bindings = ["0.0.0.0:25"]
+remote_ip_ranges = ["0.0.0.0/0"]
+auth_mechanism = ["Tls"]
+permission_groups = ["AnonymousUsers"]
+[[receive_connector]]
+name = "Trusted"
+bindings = ["0.0.0.0:25"]
+remote_ip_ranges = ["10.0.0.5"]
+auth_mechanism = ["Tls", "ExternalAuthoritative"]
+permission_groups = ["ExchangeServers"]
+"#;
+    let played = |document: &str, peer: &str, recipient: &str| {
+        let settings = settings(document);
+        let dialogue = explain::play(
+            &settings,
+            &explain::Question {
+                peer: peer.parse().expect("an address"),
+                local: "10.0.0.1:25".parse().expect("an address"),
+                user: None,
+                tls: false,
+                reverse_path: &ReversePath::Null,
+                forward_path: &ForwardPath::Mailbox(Mailbox::parse(recipient).expect("an address")),
+                size: None,
+                now_ms: 0,
+            },
+        );
+        let refused = dialogue.obstacle().map(|obstacle| obstacle.to_string());
+        (dialogue.asked.map(|asked| (asked.next_hop.to_string(), asked.unanswered)), refused)
+    };
+    let document = format!("{DOCUMENT}{CONNECTORS}");
+    let without_way_out = format!("{}{CONNECTORS}", DOCUMENT.split("[[send_connector]]").next().expect("a first part"));
+    let next_hop = || "[10.0.0.1]:25".to_owned();
+    let not_verified = Refusal::RecipientNotVerified;
+    for (peer, recipient, expected) in [
+        ("8.8.8.8", "dave@shared.example", Some((next_hop(), Err(not_verified)))),
+        ("10.0.0.5", "dave@shared.example", Some((next_hop(), Ok(())))),
+        ("8.8.8.8", "carol@shared.example", None),
+        ("8.8.8.8", "bob@contoso.com", None),
+    ] {
+        assert_eq!(played(&document, peer, recipient), (expected, None), "{peer} {recipient}");
+    }
+    // Without a way out nobody is asked, and the answer is known.
+    assert_eq!(played(&without_way_out, "8.8.8.8", "dave@shared.example"), (None, Some(not_verified.to_string())));
+    assert_eq!(played(&without_way_out, "10.0.0.5", "dave@shared.example"), (None, None));
 }
