@@ -194,9 +194,27 @@ impl Mailbox {
         meant.flat_map(char::to_lowercase)
     }
 
+    /// The local part, if [`Mailbox::local_part_key`] is that text in lower case by ASCII's rules: for nearly every
+    /// address there is, so that comparing one need not go through it by characters.
+    pub fn plain_local_part(&self) -> Option<&str> {
+        (self.local_part.is_ascii() && !self.local_part.starts_with('"')).then_some(&*self.local_part)
+    }
+
+    /// Whether [`Mailbox::local_part_key`] is `key`, which is in lower case.
+    pub fn has_local_part_key(&self, key: &str) -> bool {
+        match self.plain_local_part() {
+            Some(plain) => plain.eq_ignore_ascii_case(key),
+            None => self.local_part_key_chars().eq(key.chars()),
+        }
+    }
+
     /// Whether both name the same mailbox here: same domain, local parts equal by [`Mailbox::local_part_key`].
     pub fn is_same_mailbox(&self, other: &Mailbox) -> bool {
-        self.domain == other.domain && self.local_part_key_chars().eq(other.local_part_key_chars())
+        let is_same_local_part = || match (self.plain_local_part(), other.plain_local_part()) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => self.local_part_key_chars().eq(other.local_part_key_chars()),
+        };
+        self.domain == other.domain && is_same_local_part()
     }
 }
 
@@ -509,6 +527,20 @@ mod tests {
                 prop_assert!(text.ends_with(rest));
                 let written = path.to_string();
                 prop_assert_eq!(ReversePath::parse_prefix(&written), Ok((path, "")));
+            }
+        }
+
+        #[test]
+        fn comparing_local_parts_agrees_with_their_keys(one in "[aAbK\u{212a}\u{e9}\u{c9}]{1,3}", other in "[aAbkK\u{e9}\u{c9}]{1,3}", quoted in any::<[bool; 2]>()) {
+            let mailbox = |text: &str, quoted| {
+                Mailbox::parse(&if quoted { format!("\"{text}\"@x.net") } else { format!("{text}@x.net") }).expect("an address")
+            };
+            let (one, other) = (mailbox(&one, quoted[0]), mailbox(&other, quoted[1]));
+            let (key, other_key) = (one.local_part_key(), other.local_part_key());
+            prop_assert_eq!(one.is_same_mailbox(&other), key == other_key);
+            prop_assert_eq!(one.has_local_part_key(&other_key), key == other_key);
+            if let Some(plain) = one.plain_local_part() {
+                prop_assert_eq!(plain.to_ascii_lowercase(), key);
             }
         }
 

@@ -250,7 +250,7 @@ impl Directory {
 
     /// Whether this address is that of our postmaster: at the server's own name or at an authoritative domain.
     pub fn is_postmaster(&self, address: &Mailbox, domains: &AcceptedDomains) -> bool {
-        address.local_part_key_chars().eq("postmaster".chars())
+        address.has_local_part_key("postmaster")
             && (*address.domain() == self.server || domains.is_authoritative(address.domain()))
     }
 
@@ -308,13 +308,22 @@ fn hash_of(hasher: &RandomState, address: &Mailbox) -> u64 {
     let mut hasher = hasher.build_hasher();
     let mut piece = [0; PIECE_BYTES];
     let mut filled = 0;
-    for c in address.local_part_key_chars() {
-        // A character has at most four bytes.
-        if filled + 4 > PIECE_BYTES {
-            hasher.write(&piece[..filled]);
-            filled = 0;
+    match address.plain_local_part() {
+        Some(plain) if plain.len() <= PIECE_BYTES - 4 => {
+            filled = plain.len();
+            piece[..filled].copy_from_slice(plain.as_bytes());
+            piece[..filled].make_ascii_lowercase();
         }
-        filled += c.encode_utf8(&mut piece[filled..]).len();
+        _ => {
+            for c in address.local_part_key_chars() {
+                // A character has at most four bytes.
+                if filled + 4 > PIECE_BYTES {
+                    hasher.write(&piece[..filled]);
+                    filled = 0;
+                }
+                filled += c.encode_utf8(&mut piece[filled..]).len();
+            }
+        }
     }
     hasher.write(&piece[..filled]);
     hasher.write_u8(b'@');
