@@ -1,6 +1,7 @@
 //! Accepted domains: for which recipient domains mail is taken from anybody (fact sheet section 4.1).
 //!
-//! Takes domains, hands on which declared domain covers one. A look-up costs one map access per label.
+//! Takes domains, hands on which declared domain covers one. A look-up costs one map access, and one more for each number
+//! of labels that a declared `*.` domain has; it allocates nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -62,32 +63,55 @@ impl fmt::Display for AcceptedDomain {
 #[derive(Clone, Debug, Default)]
 pub struct AcceptedDomains {
     declared: Vec<AcceptedDomain>,
-    /// Domain to place in `declared`, for domains declared without and with subdomains.
-    exact: HashMap<Box<str>, usize>,
-    suffixes: HashMap<Box<str>, usize>,
+    names: HashMap<Box<str>, Declared>,
+    suffix_labels: LabelCounts,
+}
+
+/// The places of a name in the list of declared ones.
+#[derive(Clone, Copy, Debug, Default)]
+struct Declared {
+    exact: Option<u32>,
+    with_subdomains: Option<u32>,
 }
 
 impl AcceptedDomains {
     /// Builds the table. Of two that declare the same name, the first counts; the settings reader refuses the second.
     pub fn new(declared: Vec<AcceptedDomain>) -> AcceptedDomains {
-        let (mut exact, mut suffixes) = (HashMap::new(), HashMap::new());
-        for (place, accepted) in declared.iter().enumerate() {
-            let table = if accepted.with_subdomains { &mut suffixes } else { &mut exact };
-            table.entry(accepted.domain.as_str().into()).or_insert(place);
+        let mut names: HashMap<Box<str>, Declared> = HashMap::new();
+        let mut suffix_labels = LabelCounts::default();
+        for (place, accepted) in (0..).zip(&declared) {
+            let name = names.entry(accepted.domain.as_str().into()).or_default();
+            if accepted.with_subdomains {
+                suffix_labels.insert(labels(accepted.domain.as_str()));
+                name.with_subdomains.get_or_insert(place);
+            } else {
+                name.exact.get_or_insert(place);
+            }
         }
-        AcceptedDomains { declared, exact, suffixes }
+        AcceptedDomains { declared, names, suffix_labels }
     }
 
     /// The accepted domain that covers `domain`: the exact one, else the longest `*.` suffix. `*.contoso.com` covers
     /// `contoso.com` too.
     pub fn find(&self, domain: &Domain) -> Option<&AcceptedDomain> {
-        if let Some(place) = self.exact.get(domain.as_str()) {
-            return Some(&self.declared[*place]);
-        }
-        if self.suffixes.is_empty() || domain.is_literal() {
+        let whole = self.names.get(domain.as_str()).copied().unwrap_or_default();
+        let covering = || match domain.is_literal() {
+            true => None,
+            false => self.find_parent(domain.as_str()),
+        };
+        let place = whole.exact.or(whole.with_subdomains).or_else(covering)?;
+        self.declared.get(place as usize)
+    }
+
+    /// Domains are declared in few depths, so that most parents of a name need no look-up.
+    fn find_parent(&self, name: &str) -> Option<u32> {
+        if self.suffix_labels.is_empty() {
             return None;
         }
-        suffixes(domain.as_str()).find_map(|suffix| self.suffixes.get(suffix)).map(|place| &self.declared[*place])
+        let parents = (0..labels(name)).rev().zip(suffixes(name).skip(1));
+        parents
+            .filter(|(labels, _)| self.suffix_labels.contains(*labels))
+            .find_map(|(_, parent)| self.names.get(parent)?.with_subdomains)
     }
 
     /// Whether `domain` is one of our own: covered by an authoritative accepted domain.
@@ -107,6 +131,28 @@ impl AcceptedDomains {
             .find(|accepted| accepted.kind == DomainKind::Authoritative)
             .map(|accepted| &accepted.domain)
     }
+}
+
+/// Some of the numbers of labels that a name can have; a legal one has fewer than 128.
+#[derive(Clone, Copy, Debug, Default)]
+struct LabelCounts(u128);
+
+impl LabelCounts {
+    fn insert(&mut self, labels: u32) {
+        self.0 |= 1 << labels.min(u128::BITS - 1);
+    }
+
+    fn contains(self, labels: u32) -> bool {
+        self.0 & 1 << labels.min(u128::BITS - 1) != 0
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+fn labels(name: &str) -> u32 {
+    (1..).zip(suffixes(name)).last().map_or(0, |(labels, _)| labels)
 }
 
 /// The name itself and each parent, longest first: `a.b.c`, `b.c`, `c`.
