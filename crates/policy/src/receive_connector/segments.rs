@@ -2,6 +2,7 @@
 //!
 //! Takes ranges that may hold each other, hands on disjoint runs of addresses. Sweeps once over all beginnings and ends.
 
+use std::array;
 use std::collections::BTreeSet;
 
 use super::claim::{Claim, Claims};
@@ -15,11 +16,25 @@ pub(super) struct Owned {
     pub until_ms: Option<u64>,
 }
 
-/// Runs of addresses. Two arrays, so that the search touches only keys.
+/// Runs of addresses, each with who claims it. In blocks, so that a look-up in a large table searches a small list first,
+/// and then touches one place of the large one.
 #[derive(Clone, Debug)]
 pub(super) struct Segments<K> {
-    firsts: Vec<K>,
-    claims: Vec<Claim>,
+    /// The lowest address of each block.
+    tops: Vec<K>,
+    blocks: Vec<Block<K>>,
+    /// How many runs there are; the last block is filled up with copies of the last one.
+    len: usize,
+}
+
+const BLOCK_LEN: usize = 16;
+
+/// Runs that follow each other: the lowest address of each, and its claim. Cache lines are not shared.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Block<K> {
+    firsts: [K; BLOCK_LEN],
+    claims: [Claim; BLOCK_LEN],
 }
 
 impl<K: Copy + Ord + TryFrom<u128> + Into<u128>> Segments<K> {
@@ -34,7 +49,7 @@ impl<K: Copy + Ord + TryFrom<u128> + Into<u128>> Segments<K> {
             }
         }
         events.sort_unstable();
-        let mut segments = Segments { firsts: Vec::new(), claims: Vec::new() };
+        let mut runs: Vec<(K, Claim)> = Vec::new();
         let mut open: BTreeSet<(u128, usize)> = BTreeSet::new();
         let mut events = events.into_iter().peekable();
         while let Some((address, begins, i)) = events.next() {
@@ -50,27 +65,39 @@ impl<K: Copy + Ord + TryFrom<u128> + Into<u128>> Segments<K> {
             let claim = claims.of(open.iter().map(|(_, i)| (ranges[*i].owner, ranges[*i].until_ms)));
             // One behind the last IPv4 address is no IPv4 address, and nothing follows it.
             let Ok(first) = K::try_from(address) else { continue };
-            if segments.claims.last().copied().unwrap_or(Claim::NOBODY) != claim {
-                segments.firsts.push(first);
-                segments.claims.push(claim);
+            if runs.last().map_or(Claim::NOBODY, |(_, claim)| *claim) != claim {
+                runs.push((first, claim));
             }
         }
-        segments.firsts.shrink_to_fit();
-        segments.claims.shrink_to_fit();
-        segments
+        Segments::of(&runs)
+    }
+
+    fn of(runs: &[(K, Claim)]) -> Segments<K> {
+        let blocks: Vec<Block<K>> = runs
+            .chunks(BLOCK_LEN)
+            .map(|runs| {
+                let at = |place: usize| runs[place.min(runs.len() - 1)];
+                Block { firsts: array::from_fn(|place| at(place).0), claims: array::from_fn(|place| at(place).1) }
+            })
+            .collect();
+        Segments { tops: blocks.iter().map(|block| block.firsts[0]).collect(), blocks, len: runs.len() }
     }
 
     /// First and last address of each run that anybody claims.
     pub fn runs(&self, max: K) -> Vec<(u128, u128, Claim)> {
-        let ends = self.firsts.iter().skip(1).map(|first| (*first).into() - 1).chain([max.into()]);
-        let runs = self.firsts.iter().zip(ends).zip(&self.claims);
-        runs.map(|((first, last), claim)| ((*first).into(), last, *claim))
-            .filter(|(.., claim)| *claim != Claim::NOBODY)
-            .collect()
+        let firsts = self.blocks.iter().flat_map(|block| block.firsts).take(self.len).map(Into::into);
+        let claims = self.blocks.iter().flat_map(|block| block.claims);
+        let ends = firsts.clone().skip(1).map(|first| first - 1).chain([max.into()]);
+        let runs = firsts.zip(ends).zip(claims).map(|((first, last), claim)| (first, last, claim));
+        runs.filter(|(.., claim)| *claim != Claim::NOBODY).collect()
     }
 
     pub fn find(&self, address: K) -> Claim {
-        let after = self.firsts.partition_point(|first| *first <= address);
-        after.checked_sub(1).map_or(Claim::NOBODY, |place| self.claims[place])
+        let after = self.tops.partition_point(|first| *first <= address);
+        let Some(block) = after.checked_sub(1).map(|place| &self.blocks[place]) else { return Claim::NOBODY };
+        // The first is not above the address; all are looked at, since that takes no branch. Past the last, all have
+        // its claim.
+        let after = block.firsts[1..].iter().filter(|first| **first <= address).count();
+        block.claims[after]
     }
 }

@@ -7,6 +7,7 @@ mod rights;
 mod conditions;
 mod selection;
 mod expiry;
+mod allocations;
 mod senders;
 mod verification;
 mod routes;
