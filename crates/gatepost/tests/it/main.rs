@@ -7,7 +7,7 @@
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`vectors`]: the fact sheet's test vectors, each by its number;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`limits`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
+//! - [`authentication`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
@@ -25,6 +25,8 @@ mod foreign;
 mod authentication;
 
 mod limits;
+
+mod conditions;
 
 mod tarpit;
 
