@@ -176,6 +176,9 @@ pub struct ExplainArguments {
     /// The recipient of the envelope
     #[arg(long, value_name = "ADDRESS")]
     pub recipient: String,
+    /// When it happens, if not now, for example 2027-01-31T09:30:00+01:00: hours and expiry count then
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
     /// The size of the message, for example 5MB
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,

@@ -9,10 +9,13 @@ use gatepost_mail::{ForwardPath, ReversePath};
 use gatepost_manage::document::Document;
 use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
+use gatepost_policy::condition::Condition;
 use gatepost_policy::explain::{
-    self, Asked, Candidate, Change, Command, Explanation, Fate, Fix, Holder, Question, Step,
+    self, Asked, Candidate, Change, Command, Effect, Explanation, Fate, Fix, Holder, Origin, Part, Question,
+    RightOrigin, Step,
 };
-use gatepost_policy::permission::{AccessEntry, Right, Rights, Source};
+use gatepost_policy::note::{Note, instant};
+use gatepost_policy::permission::{Right, Rights, Source};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
 use serde::Serialize;
@@ -34,6 +37,9 @@ struct Report {
     file: String,
     accepted: bool,
     local: String,
+    /// The instant that was asked about, where that is not now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     connectors: Vec<Connector>,
     inside_tls: bool,
     principals: Vec<Holding>,
@@ -50,7 +56,7 @@ struct Report {
 struct Connector {
     name: String,
     line: usize,
-    /// `won`, `less_specific`, `range_elsewhere`, `wildcard_only`, `other_binding` or `disabled`.
+    /// `won`, `less_specific`, `expired`, `range_elsewhere`, `wildcard_only`, `other_binding` or `disabled`.
     fate: &'static str,
     range: Option<String>,
 }
@@ -75,6 +81,32 @@ struct Entry {
     group: Option<&'static str>,
     trustee: String,
     line: usize,
+    /// `counts`, `expired` or `unmet`.
+    effect: &'static str,
+    /// The part of its condition that is not met: `senders`, `recipients` or `hours`.
+    unmet: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Noted>,
+}
+
+/// What stands beside an entry or a range.
+#[derive(Serialize)]
+struct Noted {
+    owner: Option<String>,
+    ticket: Option<String>,
+    comment: Option<String>,
+    expires: Option<String>,
+}
+
+impl From<&Note> for Noted {
+    fn from(note: &Note) -> Noted {
+        Noted {
+            owner: note.owner.as_ref().map(ToString::to_string),
+            ticket: note.ticket.as_deref().map(str::to_owned),
+            comment: note.comment.as_deref().map(str::to_owned),
+            expires: note.expires_ms.map(instant),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -100,7 +132,10 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
         Some(local) => local,
         None => only_binding(&settings.selector.bindings(), arguments.from)?,
     };
-    let now_ms = now_ms();
+    let now_ms = match &arguments.at {
+        Some(text) => instant_of(text)?,
+        None => now_ms(),
+    };
     let connector = settings.select(local, arguments.from, now_ms);
     let default_domain = connector.and_then(|connector| connector.default_domain.as_ref());
     let sender = if arguments.sender.is_empty() { "<>" } else { &arguments.sender };
@@ -123,12 +158,20 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
     };
     let explanation = explain::explain(settings, &question);
     if arguments.json {
-        write_json(out, &report(&document, &question, &explanation))?;
+        let at = arguments.at.as_ref().map(|_| instant(now_ms));
+        write_json(out, &Report { at, ..report(&document, &question, &explanation) })?;
     } else {
-        write_text(out, &document, &question, &explanation)?;
+        write_text(out, &document, &question, &explanation, arguments.at.is_some())?;
     }
     out.flush()?;
     if explanation.is_accepted() { Ok(()) } else { Err(Failure::Failed(String::new())) }
+}
+
+/// An instant as RFC 3339 writes it, in milliseconds since 1970 UTC.
+fn instant_of(text: &str) -> Result<u64, Failure> {
+    let instant = text.parse::<jiff::Timestamp>().ok().and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
+    let remedy = "write one with its offset, such as 2027-01-31T09:30:00+01:00";
+    instant.ok_or_else(|| Failure::of(format!("`{}` is no instant: {remedy}", harmless(text))))
 }
 
 fn whole<T>(text: &str, parsed: Result<(T, &str), AddressError>) -> Result<T, Failure> {
@@ -157,6 +200,7 @@ fn write_text(
     document: &Document,
     question: &Question<'_>,
     explanation: &Explanation,
+    is_timely: bool,
 ) -> Result<(), Failure> {
     let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
     let what =
@@ -167,6 +211,9 @@ fn write_text(
         _ => "accepted".to_owned(),
     };
     writeln!(out, "{}\n{}", harmless(&what), harmless(&verdict))?;
+    if is_timely {
+        writeln!(out, "at {}", instant(question.now_ms))?;
+    }
 
     writeln!(out, "\nConnectors")?;
     write_connectors(out, &lines, &explanation.candidates)?;
@@ -177,7 +224,8 @@ fn write_text(
         table.row(&["  AUTH", &auth(connector, dialogue.inside_tls)]);
         table.write(out)?;
         for holder in &dialogue.holders {
-            write_rights(out, &lines, connector, holder)?;
+            let origins = explain::origins(&document.settings, question, connector, &holder.principal);
+            write_rights(out, &lines, &origins, holder)?;
         }
     }
     writeln!(out, "\nDialogue")?;
@@ -211,7 +259,7 @@ fn write_text(
             0 => "Smallest change",
             _ => "Or, if the peer cannot do that",
         };
-        writeln!(out, "\n{title}: {}", harmless(&advice(question, &fix.change)))?;
+        writeln!(out, "\n{title}: {}", harmless(&advice(question, &lines, &fix.change)))?;
         write_opens(out, fix)?;
     }
     if !explanation.is_accepted() && explanation.fixes.is_empty() {
@@ -227,16 +275,21 @@ fn write_connectors(out: &mut dyn Write, lines: &Lines, candidates: &[Candidate]
     let rank = |candidate: &&Candidate| match candidate.fate {
         Fate::Won(_) => 0,
         Fate::LessSpecific(_) => 1,
-        Fate::RangeElsewhere => 2,
-        Fate::Disabled => 3,
-        Fate::WildcardOnly | Fate::OtherBinding => 4,
+        Fate::Expired(_) => 2,
+        Fate::RangeElsewhere => 3,
+        Fate::Disabled => 4,
+        Fate::WildcardOnly | Fate::OtherBinding => 5,
     };
     let mut sorted: Vec<&Candidate> = candidates.iter().collect();
     sorted.sort_by_key(rank);
     for candidate in sorted.iter().take(CONNECTORS_SHOWN_MAX) {
         let why = match &candidate.fate {
-            Fate::Won(range) => format!("hears it: {range} is the smallest range that holds the address"),
+            Fate::Won(range) => {
+                let note = noted(range.note.as_deref());
+                format!("hears it: {range} is the smallest range that holds the address{note}")
+            }
             Fate::LessSpecific(range) => format!("lost: its range {range} is less specific"),
+            Fate::Expired(range) => format!("lost: its range {range} no longer counts{}", noted(range.note.as_deref())),
             Fate::RangeElsewhere => "lost: no range of it holds the address".to_owned(),
             Fate::WildcardOnly => "lost: another connector is bound to this very address".to_owned(),
             Fate::OtherBinding => "lost: it is bound to another address or port".to_owned(),
@@ -255,21 +308,27 @@ fn write_connectors(out: &mut dyn Write, lines: &Lines, candidates: &[Candidate]
 fn write_rights(
     out: &mut dyn Write,
     lines: &Lines,
-    connector: &ReceiveConnector,
+    origins: &[RightOrigin<'_>],
     holder: &Holder,
 ) -> Result<(), Failure> {
     writeln!(out, "\nRights of {}", harmless(&holder.principal.to_string()))?;
-    let origins = explain::origins(connector, &holder.principal);
     if origins.is_empty() {
         writeln!(out, "  none: no group and no entry gives any")?;
     }
     let mut table = Table::plain();
     for origin in origins {
         let is_held = holder.rights.contains(origin.right);
-        let entries = if is_held { &origin.allowed_by } else { &origin.denied_by };
-        let places: Vec<String> = entries.iter().map(|entry| place(lines, entry)).collect();
-        let verb = if is_held { "has" } else { "denied" };
-        table.row(&[&format!("  {verb}"), origin.right.exchange_name(), &format!("by {}", places.join(" and "))]);
+        let counts = |origin: &&Origin<'_>| origin.effect == Effect::Counts;
+        let is_denied = origin.denied_by.iter().any(|origin| counts(&origin));
+        let (verb, entries): (_, Vec<&Origin<'_>>) = match (is_held, is_denied) {
+            (true, _) => ("has", origin.allowed_by.iter().filter(counts).collect()),
+            (false, true) => ("denied", origin.denied_by.iter().filter(counts).collect()),
+            (false, false) => ("not now", origin.allowed_by.iter().collect()),
+        };
+        let places: Vec<String> = entries.iter().map(|origin| place(lines, origin)).collect();
+        let idle = if is_held && origin.right == Right::BypassAntiSpam { " (nothing to bypass yet)" } else { "" };
+        let by = format!("by {}{idle}", places.join(" and "));
+        table.row(&[&format!("  {verb}"), origin.right.exchange_name(), &by]);
     }
     Ok(table.write(out)?)
 }
@@ -293,7 +352,7 @@ fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
 }
 
 /// What to do, for a person.
-fn advice(question: &Question<'_>, change: &Change) -> String {
+fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
     let names = |rights: &Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>().join(", ");
     let peer = question.peer;
     match change {
@@ -311,6 +370,24 @@ fn advice(question: &Question<'_>, change: &Change) -> String {
              ExchangeUsers to permission_groups; then let the peer log on inside TLS"
         ),
         Change::OfferTls { connector } => format!("add Tls to auth_mechanism of {connector}"),
+        Change::RenewEntry { connector, trustee, expired_ms, at } => format!(
+            "renew the entry for {trustee} on {connector} (line {}), which expired on {}",
+            lines.line(*at),
+            instant(*expired_ms)
+        ),
+        Change::RenewRange { connector, range, expired_ms, at } => format!(
+            "renew the range {range} of {connector} (line {}), which expired on {}",
+            lines.line(*at),
+            instant(*expired_ms)
+        ),
+        Change::WidenCondition { connector, trustee, parts, at } => {
+            let names: Vec<&str> = parts.iter().map(|part| part_name(*part)).collect();
+            let names = names.join(" and ");
+            format!(
+                "widen {names} of the entry for {trustee} on {connector} (line {}), to take this in",
+                lines.line(*at)
+            )
+        }
         Change::AddRange { connector } => format!("add \"{peer}\" to remote_ip_ranges of {connector}"),
         Change::NewConnector { like, trustee, rights } => format!(
             "add a connector like {like} with remote_ip_ranges = [\"{peer}\"] and one more entry: {trustee} is allowed {}",
@@ -375,12 +452,52 @@ fn auth(connector: &ReceiveConnector, inside_tls: bool) -> String {
     }
 }
 
-fn place(lines: &Lines, entry: &AccessEntry) -> String {
+fn place(lines: &Lines, origin: &Origin<'_>) -> String {
+    let entry = origin.entry;
     let line = lines.line(entry.span.start);
-    match entry.source {
+    let place = match entry.source {
         Source::Group(group) => format!("the group {}, line {line}", group.exchange_name()),
         Source::Extra => format!("the entry for {}, line {line}", entry.trustee),
+    };
+    let condition = match (&entry.condition, origin.effect) {
+        (_, Effect::Expired(_)) => " (expired)".to_owned(),
+        (Some(condition), Effect::Unmet(part)) => format!(" (not met: {})", part_text(condition, part)),
+        (Some(condition), Effect::Counts) => match condition.messages_per_hour {
+            Some(messages) => format!(" (condition met; {messages} messages an hour)"),
+            None => " (condition met)".to_owned(),
+        },
+        (None, _) => String::new(),
+    };
+    format!("{place}{condition}{}", noted(entry.note.as_deref()))
+}
+
+fn part_text(condition: &Condition, part: Part) -> String {
+    match part {
+        Part::Senders => condition.senders.as_ref().map_or(String::new(), |senders| format!("senders {senders}")),
+        Part::Recipients => {
+            condition.recipients.as_ref().map_or(String::new(), |recipients| format!("recipients {recipients}"))
+        }
+        Part::Hours => condition.hours.as_ref().map_or(String::new(), |hours| format!("hours {hours}")),
     }
+}
+
+const fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Senders => "senders",
+        Part::Recipients => "recipients",
+        Part::Hours => "hours",
+    }
+}
+
+/// Whose it is and until when, in brackets.
+fn noted(note: Option<&Note>) -> String {
+    let Some(note) = note else { return String::new() };
+    let mut words = Vec::new();
+    words.extend(note.owner.as_ref().map(|owner| format!("owner {owner}")));
+    words.extend(note.ticket.as_ref().map(|ticket| format!("ticket {ticket}")));
+    words.extend(note.comment.as_ref().map(|comment| format!("\"{comment}\"")));
+    words.extend(note.expires_ms.map(|expires_ms| format!("until {}", instant(expires_ms))));
+    if words.is_empty() { String::new() } else { format!(" [{}]", words.join(", ")) }
 }
 
 /// Where the lines of the document end: many places are looked up, and counting anew each time would take long.
@@ -403,6 +520,7 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
         let (fate, range) = match &candidate.fate {
             Fate::Won(range) => ("won", Some(range.to_string())),
             Fate::LessSpecific(range) => ("less_specific", Some(range.to_string())),
+            Fate::Expired(range) => ("expired", Some(range.to_string())),
             Fate::RangeElsewhere => ("range_elsewhere", None),
             Fate::WildcardOnly => ("wildcard_only", None),
             Fate::OtherBinding => ("other_binding", None),
@@ -411,19 +529,32 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
         let line = lines.line(candidate.connector.span.start);
         Connector { name: candidate.connector.name.to_string(), line, fate, range }
     };
-    let entries = |entries: &[&AccessEntry]| {
-        let entry = |entry: &&AccessEntry| Entry {
+    let entries = |origins: &[Origin<'_>]| {
+        let entry = |Origin { entry, effect }: &Origin<'_>| Entry {
             group: match entry.source {
                 Source::Group(group) => Some(group.exchange_name()),
                 Source::Extra => None,
             },
             trustee: entry.trustee.to_string(),
             line: lines.line(entry.span.start),
+            effect: match effect {
+                Effect::Counts => "counts",
+                Effect::Expired(_) => "expired",
+                Effect::Unmet(_) => "unmet",
+            },
+            unmet: match effect {
+                Effect::Unmet(part) => Some(part_name(*part)),
+                Effect::Counts | Effect::Expired(_) => None,
+            },
+            note: entry.note.as_deref().map(Noted::from),
         };
-        entries.iter().map(entry).collect()
+        origins.iter().map(entry).collect()
     };
     let holding = |holder: &Holder| {
-        let origins = dialogue.connector.as_deref().map(|connector| explain::origins(connector, &holder.principal));
+        let origins = dialogue
+            .connector
+            .as_deref()
+            .map(|connector| explain::origins(&document.settings, question, connector, &holder.principal));
         let held = |origin: explain::RightOrigin<'_>| Held {
             right: origin.right.exchange_name(),
             held: holder.rights.contains(origin.right),
@@ -439,6 +570,7 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
         file: document.path.display().to_string(),
         accepted: explanation.is_accepted(),
         local: question.local.to_string(),
+        at: None,
         connectors: explanation.candidates.iter().map(connector).collect(),
         inside_tls: dialogue.inside_tls,
         principals: dialogue.holders.iter().map(holding).collect(),
@@ -458,7 +590,7 @@ fn report(document: &Document, question: &Question<'_>, explanation: &Explanatio
         changes: explanation
             .fixes
             .iter()
-            .map(|fix| Offer { change: advice(question, &fix.change), opens: difference::rows(&fix.opens) })
+            .map(|fix| Offer { change: advice(question, &lines, &fix.change), opens: difference::rows(&fix.opens) })
             .collect(),
         assumption: ASSUMPTION,
     }

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::permission::{Access, AccessEntry, Principal, Right};
+use super::dialogue::Question;
+use crate::condition::Condition;
+use crate::permission::{Access, AccessEntry, Facts, Principal, Right};
 use crate::receive_connector::{ReceiveConnector, RemoteRange, select, wildcard_of};
 use crate::settings::Settings;
 
@@ -14,6 +16,8 @@ pub enum Fate {
     Won(RemoteRange),
     /// Its range holds the peer, but a smaller range of another connector does too.
     LessSpecific(RemoteRange),
+    /// Its range held the peer, and has expired.
+    Expired(RemoteRange),
     /// None of its ranges holds the peer.
     RangeElsewhere,
     /// It is bound to all addresses, and another connector to this very one, which then hears whoever comes there.
@@ -46,15 +50,16 @@ pub fn candidates(settings: &Settings, local: SocketAddr, peer: IpAddr, now_ms: 
                 .iter()
                 .any(|binding| binding.address.port() == local.port() && binding.address.ip().to_canonical() == ip)
         };
-        let held = connector.remote_ip_ranges.iter().filter(|range| range.contains(peer) && !range.is_expired(now_ms));
-        let smallest = held.min_by_key(|range| range.span_of_addresses()).cloned();
+        let held = connector.remote_ip_ranges.iter().filter(|range| range.contains(peer));
+        let (expired, held): (Vec<_>, Vec<_>) = held.partition(|range| range.is_expired(now_ms));
+        let (smallest, expired) = (smallest_of(held).cloned(), smallest_of(expired).cloned());
         match smallest {
             _ if !connector.enabled => Fate::Disabled,
             Some(range) if winner.is_some_and(|winner| Arc::ptr_eq(winner, connector)) => Fate::Won(range),
             _ if !bound_to(local.ip()) && !bound_to(wildcard_of(local.ip())) => Fate::OtherBinding,
             _ if own_binding && !bound_to(local.ip()) => Fate::WildcardOnly,
             Some(range) => Fate::LessSpecific(range),
-            None => Fate::RangeElsewhere,
+            None => expired.map_or(Fate::RangeElsewhere, Fate::Expired),
         }
     };
     settings
@@ -64,23 +69,112 @@ pub fn candidates(settings: &Settings, local: SocketAddr, peer: IpAddr, now_ms: 
         .collect()
 }
 
+fn smallest_of(ranges: Vec<&RemoteRange>) -> Option<&RemoteRange> {
+    ranges.into_iter().min_by_key(|range| range.span_of_addresses())
+}
+
+/// What an entry that speaks of somebody does to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// It grants, or takes away.
+    Counts,
+    /// It has expired at this instant, in milliseconds since 1970 UTC.
+    Expired(u64),
+    /// This part of its condition is not met.
+    Unmet(Part),
+}
+
+/// One part of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Who sends.
+    Senders,
+    /// Who receives.
+    Recipients,
+    /// When.
+    Hours,
+}
+
+impl Part {
+    /// Every part, in the order in which they are told.
+    pub const ALL: [Part; 3] = [Part::Senders, Part::Recipients, Part::Hours];
+
+    /// Whether this part of the condition of an entry that allows is not met.
+    pub(super) fn is_unmet(self, condition: &Condition, facts: &Facts<'_>) -> bool {
+        !self.of(condition).is_met(facts)
+    }
+
+    /// Takes this part out of the condition.
+    pub(super) fn remove(self, condition: &mut Condition) {
+        match self {
+            Part::Senders => condition.senders = None,
+            Part::Recipients => condition.recipients = None,
+            Part::Hours => condition.hours = None,
+        }
+    }
+
+    /// The condition with nothing but this part.
+    fn of(self, condition: &Condition) -> Condition {
+        let nothing = Condition::default();
+        match self {
+            Part::Senders => Condition { senders: condition.senders.clone(), ..nothing },
+            Part::Recipients => Condition { recipients: condition.recipients.clone(), ..nothing },
+            Part::Hours => Condition { hours: condition.hours.clone(), ..nothing },
+        }
+    }
+}
+
+/// What `entry` does to a message of which so much is known.
+pub(super) fn effect(entry: &AccessEntry, facts: &Facts<'_>) -> Effect {
+    if let Some(expires_ms) = entry.note.as_ref().and_then(|note| note.expires_ms)
+        && entry.is_expired(facts.now_ms)
+    {
+        return Effect::Expired(expires_ms);
+    }
+    let Some(condition) = entry.condition.as_deref() else { return Effect::Counts };
+    // An entry that denies counts unless a part is known not to be met.
+    let is_unmet = |part: &Part| match entry.access {
+        Access::Allow => part.is_unmet(condition, facts),
+        Access::Deny => part.of(condition).is_ruled_out(facts),
+    };
+    Part::ALL.into_iter().find(is_unmet).map_or(Effect::Counts, Effect::Unmet)
+}
+
+/// An entry that speaks of somebody, and what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The entry.
+    pub entry: &'a AccessEntry,
+    /// What it does to this message.
+    pub effect: Effect,
+}
+
 /// One right and the entries that speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RightOrigin<'a> {
     /// The right.
     pub right: Right,
-    /// Entries that grant it to the principal.
-    pub allowed_by: Vec<&'a AccessEntry>,
-    /// Entries that take it away: one is enough.
-    pub denied_by: Vec<&'a AccessEntry>,
+    /// Entries that grant it to the principal, if they count.
+    pub allowed_by: Vec<Origin<'a>>,
+    /// Entries that take it away: one that counts is enough.
+    pub denied_by: Vec<Origin<'a>>,
 }
 
-/// The rights that any entry of `connector` grants to `principal` or takes from it, in log order, with those entries.
-pub fn origins<'a>(connector: &'a ReceiveConnector, principal: &Principal) -> Vec<RightOrigin<'a>> {
-    let entries: Vec<&AccessEntry> = connector.entries.iter().filter(|entry| entry.trustee.covers(principal)).collect();
-    let of = |right: Right, access: Access| -> Vec<&'a AccessEntry> {
-        let speaks = |entry: &&&AccessEntry| entry.access == access && entry.rights.contains(right);
-        entries.iter().filter(speaks).copied().collect()
+/// The rights that any entry of `connector` grants to `principal` or takes from it, in log order, with those entries and
+/// what they do to the message that is asked about.
+pub fn origins<'a>(
+    settings: &Settings,
+    question: &Question<'_>,
+    connector: &'a ReceiveConnector,
+    principal: &Principal,
+) -> Vec<RightOrigin<'a>> {
+    let recipient = settings.recipient(question.forward_path);
+    let facts = question.facts(&recipient);
+    let speaking = connector.entries.iter().filter(|entry| entry.trustee.covers(principal));
+    let origins: Vec<Origin<'a>> = speaking.map(|entry| Origin { entry, effect: effect(entry, &facts) }).collect();
+    let of = |right: Right, access: Access| -> Vec<Origin<'a>> {
+        let speaks = |origin: &&Origin<'a>| origin.entry.access == access && origin.entry.rights.contains(right);
+        origins.iter().filter(speaks).copied().collect()
     };
     Right::ALL
         .into_iter()

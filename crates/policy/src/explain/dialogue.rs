@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_mail::{ForwardPath, Reply, ReversePath};
+use gatepost_mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::{self, Saying};
@@ -37,6 +37,13 @@ pub struct Question<'a> {
     pub size: Option<u64>,
     /// When all this happens, in milliseconds since 1970 UTC.
     pub now_ms: u64,
+}
+
+impl Question<'_> {
+    /// What conditions are held against, once all that is asked about is known. `recipient` is the forward-path's.
+    pub(super) fn facts<'a>(&'a self, recipient: &'a Mailbox) -> Facts<'a> {
+        Facts { reverse_path: Some(self.reverse_path), recipient: Some(recipient), ..Facts::at(self.now_ms) }
+    }
 }
 
 /// One thing that the peer does.
@@ -81,7 +88,7 @@ pub enum Obstacle {
 pub struct Holder {
     /// Who.
     pub principal: Principal,
-    /// Its rights.
+    /// Its rights, for this message at this time.
     pub rights: Rights,
 }
 
@@ -148,7 +155,9 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
         return Dialogue { connector: None, holders: Vec::new(), inside_tls: false, asked: None, steps: vec![step] };
     };
     let principal = initial_principal(connector);
-    let rights = granted(connector, &principal, &Facts::at(question.now_ms)).rights;
+    let recipient = settings.recipient(question.forward_path);
+    // No condition can ask for more than is known when its right is asked for: what holds in the end holds then.
+    let rights = granted(connector, &principal, &question.facts(&recipient)).rights;
     let dialogue = Dialogue {
         connector: Some(connector.clone()),
         holders: vec![Holder { principal: principal.clone(), rights }],
@@ -156,7 +165,7 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
         asked: None,
         steps: Vec::new(),
     };
-    let mut playing = Playing { settings, question, connector, principal, rights, dialogue };
+    let mut playing = Playing { settings, question, connector, recipient: &recipient, principal, rights, dialogue };
     // The obstacle stands in the last step.
     let _ = playing.run();
     playing.dialogue
@@ -180,6 +189,7 @@ struct Playing<'a> {
     settings: &'a Settings,
     question: &'a Question<'a>,
     connector: &'a ReceiveConnector,
+    recipient: &'a Mailbox,
     principal: Principal,
     rights: Rights,
     dialogue: Dialogue,
@@ -218,8 +228,9 @@ impl Playing<'_> {
         }
         let user = self.settings.find_user(user).ok_or(Refusal::AuthenticationFailed)?;
         let principal = Principal::User(user.name.clone());
-        let rights = granted(self.connector, &principal, &Facts::at(self.question.now_ms)).rights;
-        may_authenticate(rights)?;
+        // The message is not known yet.
+        may_authenticate(granted(self.connector, &principal, &Facts::at(self.question.now_ms)).rights)?;
+        let rights = granted(self.connector, &principal, &self.question.facts(self.recipient)).rights;
         Ok(Holder { principal, rights })
     }
 
@@ -240,7 +251,7 @@ impl Playing<'_> {
 
     fn rcpt(&mut self) -> Result<(), Refusal> {
         let settings = self.settings;
-        let forward_path = &self.settings.recipient(self.question.forward_path);
+        let forward_path = self.recipient;
         limits::recipients(self.connector, 0)?;
         reserved_domain::decide(self.connector, forward_path, self.settings)?;
         let reason = relay::decide(&relay::Question { rights: self.rights, forward_path, settings })?;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use gatepost_mail::{Mailbox, ReversePath};
 
+use super::candidate::{Candidate, Effect, Fate, Part, candidates, effect};
 use super::dialogue::{Dialogue, Obstacle, Question, missing_right, play};
 use crate::audit::{self, Whom};
 use crate::directory::{KnownRecipient, LocalMailbox, RecipientKind};
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::permission::{Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee};
+use crate::permission::{self, Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee};
 use crate::public_address::is_public;
 use crate::receive_connector::{Mechanism, ReceiveConnector, RemoteRange, Selector};
 use crate::refusal::Refusal;
@@ -49,6 +50,39 @@ pub enum Change {
     OfferTls {
         /// Where.
         connector: Arc<str>,
+    },
+    /// An entry of this connector that has expired is renewed.
+    RenewEntry {
+        /// Where.
+        connector: Arc<str>,
+        /// Whose it is.
+        trustee: Trustee,
+        /// When it expired, in milliseconds since 1970 UTC.
+        expired_ms: u64,
+        /// Where the entry stands in the document, in bytes.
+        at: usize,
+    },
+    /// A range of this connector that has expired is renewed.
+    RenewRange {
+        /// Where.
+        connector: Arc<str>,
+        /// As it is written.
+        range: Box<str>,
+        /// When it expired, in milliseconds since 1970 UTC.
+        expired_ms: u64,
+        /// Where the range stands in the document, in bytes.
+        at: usize,
+    },
+    /// The condition of an entry of this connector takes the message in.
+    WidenCondition {
+        /// Where.
+        connector: Arc<str>,
+        /// Whose entry it is.
+        trustee: Trustee,
+        /// Which parts do not take it in.
+        parts: Vec<Part>,
+        /// Where the entry stands in the document, in bytes.
+        at: usize,
     },
     /// The peer's address is added to the ranges of this connector.
     AddRange {
@@ -154,6 +188,73 @@ impl Trial<'_> {
     }
 
     fn settings_change(&self) -> Option<Fix> {
+        self.renewed_range().or_else(|| self.repaired_entry()).or_else(|| self.wider_change())
+    }
+
+    /// A range that has expired would still have let the message pass.
+    fn renewed_range(&self) -> Option<Fix> {
+        let question = self.question;
+        let expired = candidates(self.settings, question.local, question.peer, question.now_ms).into_iter();
+        let mut offers = expired.filter_map(|Candidate { connector, fate }| {
+            let Fate::Expired(range) = fate else { return None };
+            let expired_ms = range.note.as_ref()?.expires_ms?;
+            let mut changed = (*connector).clone();
+            for known in changed.remote_ip_ranges.iter_mut().filter(|known| known.span == range.span) {
+                known.note = None;
+            }
+            // Renewing is granting anew: a public address gets no trust by it.
+            let principal = permission::initial_principal(&connector);
+            if self.is_public() && trusts(permission::granted_at_worst(&connector, &principal, question.now_ms)) {
+                return None;
+            }
+            let (name, at) = (connector.name.clone(), range.span.start);
+            let change = Change::RenewRange { connector: name, range: range.text.clone(), expired_ms, at };
+            self.if_it_passes(change, &self.with(&connector, changed))
+        });
+        offers.next()
+    }
+
+    /// An entry that has expired would still have let the message pass, or one whose condition does not take it in.
+    fn repaired_entry(&self) -> Option<Fix> {
+        let connector = self.dialogue.connector.as_ref()?;
+        let principal = self.principal()?;
+        let recipient = self.settings.recipient(self.question.forward_path);
+        let facts = self.question.facts(&recipient);
+        connector.entries.iter().enumerate().take(TRIED_MAX).find_map(|(place, entry)| {
+            let is_own = entry.access == Access::Allow && entry.trustee.covers(&principal);
+            if !is_own || (self.is_public() && trusts(entry.rights)) {
+                return None;
+            }
+            let mut changed = (**connector).clone();
+            let repaired = &mut changed.entries[place];
+            let (name, trustee, at) = (connector.name.clone(), entry.trustee.clone(), entry.span.start);
+            let change = match effect(entry, &facts) {
+                Effect::Counts => return None,
+                Effect::Expired(expired_ms) => {
+                    repaired.note = None;
+                    Change::RenewEntry { connector: name, trustee, expired_ms, at }
+                }
+                Effect::Unmet(_) => {
+                    let condition = repaired.condition.as_deref_mut()?;
+                    let parts: Vec<Part> =
+                        Part::ALL.into_iter().filter(|part| part.is_unmet(condition, &facts)).collect();
+                    parts.iter().for_each(|part| part.remove(condition));
+                    Change::WidenCondition { connector: name, trustee, parts, at }
+                }
+            };
+            self.if_it_passes(change, &self.with(connector, changed))
+        })
+    }
+
+    /// Who lacks rights: the user who logs on, else whoever comes.
+    fn principal(&self) -> Option<Principal> {
+        match self.question.user.and_then(|user| self.settings.find_user(user)) {
+            Some(user) => Some(Principal::User(user.name.clone())),
+            None => Some(self.dialogue.holders.first()?.principal.clone()),
+        }
+    }
+
+    fn wider_change(&self) -> Option<Fix> {
         let Some(connector) = &self.dialogue.connector else { return self.heard() };
         let fix = |change, changed: &Settings| self.if_it_passes(change, changed);
         let name = connector.name.clone();
@@ -258,11 +359,7 @@ impl Trial<'_> {
 
     /// The entries of `connector` with what the peer still needs, found by asking until nothing is missing.
     fn entries_needed(&self, connector: &Arc<ReceiveConnector>) -> Option<(Trustee, Rights, Vec<AccessEntry>)> {
-        let user = self.question.user.and_then(|user| self.settings.find_user(user));
-        let principal = match user {
-            Some(user) => Principal::User(user.name.clone()),
-            None => self.dialogue.holders.first()?.principal.clone(),
-        };
+        let principal = self.principal()?;
         let trustee = match &principal {
             Principal::Anonymous => Trustee::AnonymousLogon,
             Principal::ExternallySecured => Trustee::ExternallySecuredServers,
@@ -381,6 +478,11 @@ impl Trial<'_> {
     fn fix(&self, change: Change, changed: &Settings) -> Fix {
         Fix { change, opens: audit::difference(self.settings, changed, self.question.now_ms) }
     }
+}
+
+/// Whether these rights make a relay, or internal of what comes.
+fn trusts(rights: Rights) -> bool {
+    rights.contains(Right::AcceptAnyRecipient) || rights.contains(Right::AcceptAuthenticationFlag)
 }
 
 fn passes(settings: &Settings, question: &Question<'_>) -> bool {

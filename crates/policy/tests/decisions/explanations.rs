@@ -1,7 +1,7 @@
 //! What `explain` says: the replies, the reason, and the smallest change, for the scenes and the fact sheet's test vectors.
 
 use gatepost_mail::{ForwardPath, ReversePath};
-use gatepost_policy::explain::{Change, Command, Explanation, Fate, Question, explain, origins};
+use gatepost_policy::explain::{Change, Command, Effect, Explanation, Fate, Part, Question, explain, origins};
 use gatepost_policy::permission::{self, Facts, Principal, Right};
 use gatepost_policy::receive_connector::select;
 use gatepost_policy::{Refusal, Settings, authentication, limits, relay, reserved_domain, sender};
@@ -240,13 +240,114 @@ fn a_right_names_the_entries_that_give_and_take_it() {
         )
     );
     let settings = settings(&document);
-    let origins = origins(&settings.receive_connectors[0], &Principal::Anonymous);
+    let (reverse_path, forward_path) = (ReversePath::Null, ForwardPath::Postmaster);
+    let question = Question {
+        peer: "10.0.0.1".parse().expect("an address"),
+        local: "10.1.1.1:25".parse().expect("an address"),
+        user: None,
+        tls: false,
+        reverse_path: &reverse_path,
+        forward_path: &forward_path,
+        size: None,
+        now_ms: 0,
+    };
+    let origins = origins(&settings, &question, &settings.receive_connectors[0], &Principal::Anonymous);
     let of = |right| origins.iter().find(|origin| origin.right == right).expect("an entry speaks of it");
     assert_eq!((of(Right::Submit).allowed_by.len(), of(Right::Submit).denied_by.len()), (1, 0));
     let denied = of(Right::AcceptAnySender);
     assert_eq!((denied.allowed_by.len(), denied.denied_by.len()), (1, 1));
-    let place = denied.denied_by[0].span.clone();
+    let place = denied.denied_by[0].entry.span.clone();
     assert!(document[place].contains("receive_connector.permission"), "{denied:?}");
+}
+
+/// Friday, 2027-01-15T08:00:00Z.
+const FRIDAY_MS: u64 = 1_800_000_000_000;
+
+#[test]
+fn a_condition_or_a_date_that_stands_in_the_way_is_mended_before_anything_wider() {
+    let private = Asked("192.168.2.55", None, false, "<app@contoso.com>", "<z@gmail.com>", 0);
+    let public = Asked("8.8.8.8", None, false, "<app@contoso.com>", "<z@gmail.com>", 0);
+    let gate = |peer: &str, more: &str| {
+        let risk = "accept_risk = \"test\"\n";
+        format!("{CONTOSO}{}", connector("R", peer, "AnonymousUsers", &format!("{risk}{OPTION_2}{more}\n")))
+    };
+    let range = r#"{ range = "192.168.2.55", expires = 2027-01-15T08:00:00Z }"#;
+    let own = r#""192.168.2.55""#;
+    for (what, document, asked, unmet, expected) in [
+        (
+            "another sender",
+            gate(own, "senders = \"scan@contoso.com\""),
+            private,
+            Some(Effect::Unmet(Part::Senders)),
+            Some("widen"),
+        ),
+        ("that sender", gate(own, "senders = [\"app@contoso.com\"]"), private, Some(Effect::Counts), None),
+        (
+            "another recipient",
+            gate(own, "recipients = \"*.gmail.com\""),
+            private,
+            Some(Effect::Unmet(Part::Recipients)),
+            Some("widen"),
+        ),
+        (
+            "another hour",
+            gate(own, "hours = \"Fri 08:01-18:00 UTC\""),
+            private,
+            Some(Effect::Unmet(Part::Hours)),
+            Some("widen"),
+        ),
+        ("that hour", gate(own, "hours = \"Fri 09:00-18:00 Europe/Berlin\""), private, Some(Effect::Counts), None),
+        (
+            "an entry until now",
+            gate(own, "expires = 2027-01-15T09:00:00+01:00"),
+            private,
+            Some(Effect::Expired(FRIDAY_MS)),
+            Some("entry"),
+        ),
+        ("an entry until later", gate(own, "expires = 2027-01-15T09:00:01+01:00"), private, Some(Effect::Counts), None),
+        ("a range until now", gate(range, ""), private, None, Some("range")),
+        (
+            "strangers get no entry back",
+            gate(r#""8.8.8.8""#, "expires = 2027-01-15T08:00:00Z"),
+            public,
+            Some(Effect::Expired(FRIDAY_MS)),
+            Some("log on"),
+        ),
+        (
+            "nor a wider one",
+            gate(r#""8.8.8.8""#, "senders = \"x@contoso.com\""),
+            public,
+            Some(Effect::Unmet(Part::Senders)),
+            Some("log on"),
+        ),
+    ] {
+        let settings = settings(&document);
+        ask(asked, |question| {
+            let question = &Question { now_ms: FRIDAY_MS, ..*question };
+            let explanation = explain(&settings, question);
+            let connector = &settings.receive_connectors[0];
+            let origins = origins(&settings, question, connector, &Principal::Anonymous);
+            let relay = origins.iter().find(|origin| origin.right == Right::AcceptAnyRecipient).expect("it is there");
+            if let Some(unmet) = unmet {
+                assert_eq!(relay.allowed_by[0].effect, unmet, "{what}");
+            }
+            let change = explanation.fixes.first().map(|fix| match &fix.change {
+                Change::WidenCondition { parts, .. } => {
+                    let [part] = parts[..] else { panic!("{what}: {parts:?}") };
+                    assert_eq!(Some(Effect::Unmet(part)), unmet, "{what}");
+                    "widen"
+                }
+                Change::RenewEntry { expired_ms: FRIDAY_MS, .. } => "entry",
+                Change::RenewRange { expired_ms: FRIDAY_MS, .. } => "range",
+                Change::Authenticate { .. } | Change::OfferAuthentication { .. } => "log on",
+                other => panic!("{what}: {other:?}"),
+            });
+            assert_eq!(change, expected, "{what}");
+            assert_eq!(explanation.is_accepted(), expected.is_none(), "{what}");
+            let is_expired = matches!(explanation.candidates[0].fate, Fate::Expired(_));
+            assert_eq!(is_expired, expected == Some("range"), "{what}");
+        });
+    }
 }
 
 /// What a session asks, in the order of its commands; `None` stands for what no decision answers.
@@ -332,7 +433,7 @@ proptest! {
             if let Some(connector) = &explanation.dialogue.connector {
                 for holder in &explanation.dialogue.holders {
                     for right in Right::ALL {
-                        let origin = origins(connector, &holder.principal).into_iter().find(|known| known.right == right);
+                        let origin = origins(&settings, question, connector, &holder.principal).into_iter().find(|known| known.right == right);
                         let holds = origin.is_some_and(|known| !known.allowed_by.is_empty() && known.denied_by.is_empty());
                         prop_assert_eq!(holder.rights.contains(right), holds);
                     }
