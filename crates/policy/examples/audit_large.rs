@@ -12,7 +12,7 @@ const CONNECTORS: usize = 10_000;
 const RANGES_EACH: usize = 10;
 
 fn main() {
-    let text = document("");
+    let text = document();
     let defaults = Defaults { host_name: "mail.contoso.com".to_owned(), data_dir: "data".into() };
     let read = |text: &str| parse(text, &defaults).unwrap_or_else(|problems| panic!("{:?}", problems.first()));
     let settings = timed("parse", || read(&text));
@@ -20,14 +20,22 @@ fn main() {
     let audit = timed("audit", || Audit::of(&settings, &text, &HostAddresses::default(), 0));
     println!("  {} exposures, {} findings", audit.exposures.len(), audit.findings.len());
     println!("  peak memory {} MB after parsing, {} MB after the audit", before / 1024, resident_peak() / 1024);
-    let other = document("enabled = false\n");
-    let other = read(&other);
-    let changes = timed("difference of one connector", || difference(&settings, &other, 0));
-    println!("  {} changes", changes.len());
+    let disabled = text.replacen("name = \"C9999\"", "name = \"C9999\"\nenabled = false", 1);
+    let secured = text.replacen("permission_groups = \"AnonymousUsers\"", "permission_groups = \"ExchangeUsers\"", 1);
+    for (what, other) in [
+        ("difference of one connector", disabled),
+        ("difference of the connector that hears everybody else", secured),
+        ("difference of places in the document alone", format!("# moved\n{text}")),
+        ("difference of users, which looks at everything", format!("{text}[[user]]\nname = \"carol\"\n")),
+    ] {
+        let other = read(&other);
+        let changes = timed(what, || difference(&settings, &other, 0));
+        println!("  {} changes", changes.len());
+    }
 }
 
 /// Connectors of three kinds, each with hosts, networks and IPv6 of its own, and one for everybody else.
-fn document(last: &str) -> String {
+fn document() -> String {
     let mut text = String::from(
         "[[accepted_domain]]\nname = \"contoso.com\"\n[[user]]\nname = \"alice\"\n[[user]]\nname = \"bob\"\n\
          [[receive_connector]]\nname = \"Default\"\nbindings = [\"0.0.0.0:25\", \"[::]:25\"]\n\
@@ -56,11 +64,10 @@ fn document(last: &str) -> String {
                   [[receive_connector.permission]]\nuser = \"alice\"\nextended_rights = [\"ms-Exch-SMTP-Accept-Any-Sender\"]\n"
             }
         };
-        let more = if connector == CONNECTORS - 1 { last } else { "" };
         let _ = write!(
             text,
             "[[receive_connector]]\nname = \"C{connector}\"\nbindings = [\"0.0.0.0:25\", \"[::]:25\"]\n\
-             remote_ip_ranges = [{}]\nmax_message_size = \"{} MB\"\n{more}{kind}",
+             remote_ip_ranges = [{}]\nmax_message_size = \"{} MB\"\n{kind}",
             ranges.join(", "),
             1 + connector % 30,
         );

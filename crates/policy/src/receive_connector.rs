@@ -18,7 +18,10 @@ mod segments;
 mod claim;
 pub mod remote_range;
 
+pub(crate) use claim::{Claim, Term};
+pub(crate) use remote_range::number;
 pub use remote_range::{RangeError, RemoteRange};
+pub(crate) use selector::key;
 pub use selector::{Segment, Selector, TimedSegment, select};
 
 /// One flag of `auth_mechanism` (fact sheet section 2.5).
@@ -259,6 +262,76 @@ pub struct ReceiveConnector {
     pub accept_risk: Option<Box<AcceptedRisk>>,
     /// Where its name stands in the settings document, in bytes.
     pub span: Range<usize>,
+}
+
+impl ReceiveConnector {
+    /// Whether `other` hears the same peers at the same places and gives them the same rights for the same time. Errs on
+    /// the side of no. A new field has its say here: it is ignored where it can neither select a connector nor give or
+    /// take a right.
+    pub(crate) fn exposes_the_same_as(&self, other: &ReceiveConnector) -> bool {
+        let ReceiveConnector {
+            enabled,
+            bindings,
+            implicit_tls,
+            remote_ip_ranges,
+            auth_mechanism,
+            entries,
+            require_tls,
+            name: _,
+            comment: _,
+            fqdn: _,
+            banner: _,
+            permission_groups: _,
+            max_message_size: _,
+            size_enabled: _,
+            max_header_size: _,
+            max_hop_count: _,
+            max_local_hop_count: _,
+            max_recipients_per_message: _,
+            max_inbound_connection: _,
+            max_inbound_connection_per_source: _,
+            max_inbound_connection_percentage_per_source: _,
+            message_rate_limit: _,
+            message_rate_source: _,
+            max_protocol_errors: _,
+            max_logon_failures: _,
+            connection_timeout: _,
+            connection_inactivity_timeout: _,
+            tarpit_interval: _,
+            auth_tarpit_interval: _,
+            protocol_logging_level: _,
+            pipelining_enabled: _,
+            eight_bit_mime_enabled: _,
+            binary_mime_enabled: _,
+            chunking_enabled: _,
+            delivery_status_notification_enabled: _,
+            enhanced_status_codes_enabled: _,
+            smtp_utf8_enabled: _,
+            bare_linefeed_rejection_enabled: _,
+            require_ehlo_domain: _,
+            reject_reserved_top_level_recipient_domains: _,
+            reject_reserved_second_level_recipient_domains: _,
+            reject_single_label_recipient_domains: _,
+            default_domain: _,
+            accept_risk: _,
+            span: _,
+        } = self;
+        let is_same_range = |(one, other): (&RemoteRange, &RemoteRange)| {
+            (one.first, one.last, one.expires_ms()) == (other.first, other.last, other.expires_ms())
+        };
+        let is_same_entry = |(one, other): (&AccessEntry, &AccessEntry)| {
+            let AccessEntry { trustee, access, rights, condition, note, source: _, span: _ } = one;
+            (trustee, access, rights, condition, note)
+                == (&other.trustee, &other.access, &other.rights, &other.condition, &other.note)
+        };
+        (*enabled, *implicit_tls, *auth_mechanism, *require_tls)
+            == (other.enabled, other.implicit_tls, other.auth_mechanism, other.require_tls)
+            && bindings.iter().map(|binding| binding.address).eq(other.bindings.iter().map(|binding| binding.address))
+            && remote_ip_ranges.len() == other.remote_ip_ranges.len()
+            && remote_ip_ranges.iter().zip(&other.remote_ip_ranges).all(is_same_range)
+            && entries.len() == other.entries.len()
+            && entries.iter().zip(&other.entries).all(is_same_entry)
+    }
 }
 
 /// A socket to listen on.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// A succession of connectors, in the list that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Claim(u32);
+pub(crate) struct Claim(u32);
 
 impl Claim {
     /// Nobody, ever.
@@ -35,7 +35,7 @@ struct Expiring {
 
 /// One connector's share of a succession.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Term {
+pub(crate) struct Term {
     pub owner: usize,
     /// `None`: now.
     pub from_ms: Option<u64>,

@@ -83,21 +83,37 @@ impl<K: Copy + Ord + TryFrom<u128> + Into<u128>> Segments<K> {
         Segments { tops: blocks.iter().map(|block| block.firsts[0]).collect(), blocks, len: runs.len() }
     }
 
-    /// First and last address of each run that anybody claims.
-    pub fn runs(&self, max: K) -> Vec<(u128, u128, Claim)> {
-        let firsts = self.blocks.iter().flat_map(|block| block.firsts).take(self.len).map(Into::into);
-        let claims = self.blocks.iter().flat_map(|block| block.claims);
-        let ends = firsts.clone().skip(1).map(|first| first - 1).chain([max.into()]);
-        let runs = firsts.zip(ends).zip(claims).map(|((first, last), claim)| (first, last, claim));
-        runs.filter(|(.., claim)| *claim != Claim::NOBODY).collect()
+    /// First and last address of each run between two addresses that anybody claims, cut there.
+    pub fn runs_within(&self, first: u128, last: u128) -> impl Iterator<Item = (u128, u128, Claim)> {
+        let start = match K::try_from(first) {
+            // Behind the last run there are only copies of it.
+            Ok(first) => self.place_of(first).map_or(0, |place| place.min(self.len - 1)),
+            Err(_) => self.len,
+        };
+        (start..self.len)
+            .map(|place| self.run(place))
+            .take_while(move |(run_first, ..)| *run_first <= last)
+            .filter(move |(_, run_last, claim)| *claim != Claim::NOBODY && *run_last >= first)
+            .map(move |(run_first, run_last, claim)| (run_first.max(first), run_last.min(last), claim))
     }
 
     pub fn find(&self, address: K) -> Claim {
-        let after = self.tops.partition_point(|first| *first <= address);
-        let Some(block) = after.checked_sub(1).map(|place| &self.blocks[place]) else { return Claim::NOBODY };
-        // The first is not above the address; all are looked at, since that takes no branch. Past the last, all have
-        // its claim.
-        let after = block.firsts[1..].iter().filter(|first| **first <= address).count();
-        block.claims[after]
+        self.place_of(address).map_or(Claim::NOBODY, |place| self.blocks[place / BLOCK_LEN].claims[place % BLOCK_LEN])
+    }
+
+    /// The run that holds the address, or a copy of it behind the last. None before the first run.
+    fn place_of(&self, address: K) -> Option<usize> {
+        let block = self.tops.partition_point(|first| *first <= address).checked_sub(1)?;
+        // The first is not above the address; all others are looked at, since that takes no branch.
+        let after = self.blocks[block].firsts[1..].iter().filter(|first| **first <= address).count();
+        Some(block * BLOCK_LEN + after)
+    }
+
+    fn run(&self, place: usize) -> (u128, u128, Claim) {
+        let first = |place: usize| self.blocks[place / BLOCK_LEN].firsts[place % BLOCK_LEN].into();
+        let following = (place + 1 < self.len).then(|| first(place + 1));
+        let last_of_family = u128::MAX >> (u128::BITS as usize - 8 * size_of::<K>());
+        let claim = self.blocks[place / BLOCK_LEN].claims[place % BLOCK_LEN];
+        (first(place), following.map_or(last_of_family, |following| following - 1), claim)
     }
 }

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::claim::{Claim, Claims};
+use super::claim::{Claim, Claims, Term};
 use super::segments::{Owned, Segments};
 use super::{ReceiveConnector, remote_range::number, wildcard_of};
 
@@ -106,7 +106,7 @@ impl Selector {
     /// the other family cannot come to `local`.
     pub fn segments(&self, local: SocketAddr, now_ms: u64) -> Vec<Segment> {
         let mut segments: Vec<Segment> = Vec::new();
-        for (first, last, claim) in self.runs(local) {
+        for (first, last, claim) in self.claims_within(local, 0, u128::MAX) {
             let Some(connector) = self.claims.holder(claim, now_ms) else { continue };
             match segments.last_mut() {
                 Some(before) if before.connector == connector && before.last.checked_add(1) == Some(first) => {
@@ -123,7 +123,7 @@ impl Selector {
     /// that outlive it takes over; where none does, nobody is heard.
     pub fn segments_over_time(&self, local: SocketAddr, now_ms: u64) -> Vec<TimedSegment> {
         let mut segments = Vec::new();
-        for (first, last, claim) in self.runs(local) {
+        for (first, last, claim) in self.claims_within(local, 0, u128::MAX) {
             segments.extend(self.claims.terms(claim, now_ms).map(|term| TimedSegment {
                 segment: Segment { first, last, connector: term.owner },
                 from_ms: term.from_ms,
@@ -133,25 +133,37 @@ impl Selector {
         segments
     }
 
-    fn runs(&self, local: SocketAddr) -> Vec<(u128, u128, Claim)> {
+    /// Whether an enabled connector is bound to this very address.
+    pub(crate) fn is_bound(&self, local: SocketAddr) -> bool {
+        self.place(key(local)).is_some()
+    }
+
+    /// The runs of addresses from `first` to `last`, numbers within `local`'s family, each with who claims it.
+    pub(crate) fn claims_within(&self, local: SocketAddr, first: u128, last: u128) -> Vec<(u128, u128, Claim)> {
         let Some(table) = self.table(local) else { return Vec::new() };
         match local.ip().to_canonical() {
-            IpAddr::V4(_) => table.v4.runs(u32::MAX),
-            IpAddr::V6(_) => table.v6.runs(u128::MAX),
+            IpAddr::V4(_) => table.v4.runs_within(first, last).collect(),
+            IpAddr::V6(_) => table.v6.runs_within(first, last).collect(),
         }
+    }
+
+    /// Who holds a claim from `now_ms` on, one after the other.
+    pub(crate) fn terms(&self, claim: Claim, now_ms: u64) -> impl Iterator<Item = Term> {
+        self.claims.terms(claim, now_ms)
     }
 
     fn table(&self, local: SocketAddr) -> Option<&Table> {
         let local = key(local);
-        let bound_to = |wanted: SocketAddr| {
-            let place = self.bindings.binary_search_by(|(local, _)| local.cmp(&wanted)).ok()?;
-            Some(&self.bindings[place].1)
-        };
-        bound_to(local).or_else(|| bound_to(SocketAddr::new(wildcard_of(local.ip()), local.port())))
+        let wildcard = || self.place(SocketAddr::new(wildcard_of(local.ip()), local.port()));
+        self.place(local).or_else(wildcard).map(|place| &self.bindings[place].1)
+    }
+
+    fn place(&self, local: SocketAddr) -> Option<usize> {
+        self.bindings.binary_search_by(|(bound, _)| bound.cmp(&local)).ok()
     }
 }
 
 /// A local address as selection knows it: without IPv6's zone, which the kernel's choice of socket has settled.
-fn key(local: SocketAddr) -> SocketAddr {
+pub(crate) fn key(local: SocketAddr) -> SocketAddr {
     SocketAddr::new(local.ip().to_canonical(), local.port())
 }
