@@ -145,11 +145,12 @@ pub fn stage(right: Right, trustee: &Trustee) -> Stage {
         Right::Submit | Right::AcceptAnySender | Right::AcceptAuthoritativeDomainSender => MAIL,
         Right::AcceptAnyRecipient => Stage { asked_at: "at RCPT", knows_recipient: true, ..MAIL },
         Right::AcceptAuthenticationFlag | Right::BypassMessageSizeLimit => Stage { knows_message: false, ..MAIL },
-        Right::BypassAntiSpam
-        | Right::AcceptHeadersRouting
-        | Right::AcceptHeadersForest
-        | Right::AcceptHeadersOrganization => {
+        Right::BypassAntiSpam => {
             Stage { asked_at: "after the content, for all recipients at once", knows_message: false, ..MAIL }
+        }
+        // Fields are kept or removed as they come, before all senders have been read.
+        Right::AcceptHeadersRouting | Right::AcceptHeadersForest | Right::AcceptHeadersOrganization => {
+            Stage { asked_at: "while the header is still being read", ..CONNECTION }
         }
         Right::AcceptExch50
         | Right::AcceptXShadow

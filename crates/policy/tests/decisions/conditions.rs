@@ -176,6 +176,13 @@ fn each_mistake_in_a_condition_is_told_once_and_in_words() {
             "`senders` is not known when ms-Exch-SMTP-Accept-XShadow is asked for: before MAIL",
             "grant",
         ),
+        (
+            entry(
+                "user = \"Everyone\"; extended_rights = \"ms-Exch-Accept-Headers-Organization\"; senders = \"contoso.com\"",
+            ),
+            "`senders` is not known when ms-Exch-Accept-Headers-Organization is asked for: while the header is still",
+            "grant",
+        ),
         // Notes.
         (relay("owner = \"it\""), "`owner`: `it` is no address", "write an address"),
         (
