@@ -149,18 +149,25 @@ pub struct AuditArguments {
 /// `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is sent and no server needs to run: the settings are asked. The answer names the connector and why the others lost, the rights and the lines that give them, the reply to each command, the right that is missing, and the smallest change that would let the message pass, with what that opens besides.
+With the id of a decision, as a reply shows it in brackets, the running server is asked what happened. The answer tells what was recorded, and why, recomputed under the settings of that moment and under those in force now. The whole reply may be pasted.
 
-Exit code 0 if the message would be accepted, 1 if it would be refused, 3 if the settings have problems.
+Without an id nothing is sent and no server needs to run: the settings are asked. The answer names the connector and why the others lost, the rights and the lines that give them, the reply to each command, the right that is missing, and the smallest change that would let the message pass, with what that opens besides.
+
+Exit code of a question: 0 if the message would be accepted, 1 if it would be refused, 3 if the settings have problems. Of an id: 0 if there is a record, 1 if there is none, 4 if the server is not running.
 
 Examples:
+  gatepost explain 1f3a9c04b27e
+  gatepost explain '550 5.7.1 Unable to relay [1f3a9c04b27e]'
   gatepost explain --from 192.168.2.55 --sender app@contoso.com --recipient b@gmail.com
   gatepost explain --from 10.0.0.9 --local 10.0.0.1:587 --user alice --tls --sender alice@contoso.com --recipient b@gmail.com
   gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json | jq .missing_right")]
 pub struct ExplainArguments {
+    /// The id of a decision, or the reply that holds it
+    #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "sender", "recipient", "at", "size"])]
+    pub id: Vec<String>,
     /// The address that the peer comes from
-    #[arg(long, value_name = "IP")]
-    pub from: IpAddr,
+    #[arg(long, value_name = "IP", required_unless_present = "id")]
+    pub from: Option<IpAddr>,
     /// The address and port that it connects to; needed where there are several
     #[arg(long, value_name = "IP:PORT")]
     pub local: Option<SocketAddr>,
@@ -171,11 +178,11 @@ pub struct ExplainArguments {
     #[arg(long)]
     pub tls: bool,
     /// The sender of the envelope; <> is that of reports
-    #[arg(long, value_name = "ADDRESS")]
-    pub sender: String,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "id")]
+    pub sender: Option<String>,
     /// The recipient of the envelope
-    #[arg(long, value_name = "ADDRESS")]
-    pub recipient: String,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "id")]
+    pub recipient: Option<String>,
     /// When it happens, if not now, for example 2027-01-31T09:30:00+01:00: hours and expiry count then
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,

@@ -7,6 +7,7 @@ mod queue;
 mod user;
 mod reload;
 mod status;
+mod decision;
 mod explain;
 mod check;
 mod audit;
@@ -20,12 +21,11 @@ use clap::CommandFactory;
 use gatepost_manage::Client;
 use serde::Serialize;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, ExplainArguments};
 use crate::failure::Failure;
 
 pub use audit::audit;
 pub use check::check;
-pub use explain::explain;
 pub use queue::queue;
 pub use reload::reload;
 pub use status::status;
@@ -37,6 +37,14 @@ pub fn completion(out: &mut dyn Write, shell: clap_complete::Shell) -> Result<()
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "gatepost", &mut script);
     Ok(out.write_all(&script)?)
+}
+
+/// `explain`: a decision by its id, or a question.
+pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments) -> Result<(), Failure> {
+    match &arguments.id[..] {
+        [] => explain::explain(out, config, arguments),
+        words => decision::explain(out, config, &words.join(" "), arguments.json),
+    }
 }
 
 /// `version`.

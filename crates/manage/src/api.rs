@@ -12,8 +12,10 @@
 //! | `POST /queue/{id}/retry` | `Retried` | 400, 404 |
 //! | `POST /queue/retry` with `RetryRequest` | `Retried` | 400 |
 //! | `DELETE /queue/{id}?report=true` | `Removed` | 400, 404, 409, 500 |
+//! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `POST /reload` | `Reloaded` | 409, 422 |
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,11 +26,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use gatepost_mail::MessageId;
+use gatepost_tracking::{DecisionId, Revisions};
 use gatepost_transport::Control;
 use gatepost_transport::listing::{self, RemoveError, Which};
 
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
+use crate::decision::{DecisionDetail, RevisionDocument};
 use crate::document::LoadError;
 use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
@@ -59,6 +63,7 @@ pub fn routes(management: Management) -> Router {
         .route("/queue/retry", post(retry))
         .route("/queue/{id}", get(message).delete(remove))
         .route("/queue/{id}/retry", post(retry_message))
+        .route("/decisions/{id}", get(decision))
         .route("/reload", post(reload))
         .method_not_allowed_fallback(method_not_allowed);
     Router::new()
@@ -101,6 +106,7 @@ async fn status(State(management): State<Management>) -> Json<Status> {
         counters: status.counters.into(),
         queues: status.queues.into_iter().map(Queue::from).collect(),
         spool: status.spool.into(),
+        tracking: management.control.tracking().into(),
     })
 }
 
@@ -174,6 +180,35 @@ async fn remove(
     })?;
     tracing::info!(queue_id = id.0, report = query.report, uid = visitor.uid, "message removed from the queue");
     Ok(Json(Removed { id: id.0, report: query.report }))
+}
+
+async fn decision(State(management): State<Management>, Path(id): Path<String>) -> Answer<DecisionDetail> {
+    let Some(id) = DecisionId::parse(&id) else {
+        let error = "the id of a decision has 12 hexadecimal digits, as the reply shows them in brackets";
+        return Err(refuse(StatusCode::BAD_REQUEST, error.to_owned()));
+    };
+    let failed =
+        |error: io::Error| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the records cannot be read: {error}"));
+    let Some(decision) = management.control.decision(id).await.map_err(failed)? else {
+        let error = format!(
+            "there is no record of the decision {id}: it is another server's, or so old that newer ones took its room; \
+             `gatepost status` says how far back records go"
+        );
+        return Err(refuse(StatusCode::NOT_FOUND, error));
+    };
+    let (revisions, in_force) = (Revisions::of(&management.data_dir), management.control.document());
+    let wanted = (decision.revision, (in_force != decision.revision).then_some(in_force));
+    let read = move || -> io::Result<_> {
+        let in_force = wanted.1.map(|id| revisions.read(id)).transpose()?.flatten();
+        Ok((revisions.read(wanted.0)?, in_force))
+    };
+    let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let (document, in_force) = read.map_err(failed)?;
+    Ok(Json(DecisionDetail {
+        decision: decision.into(),
+        document: document.map(RevisionDocument::from),
+        in_force: in_force.map(RevisionDocument::from),
+    }))
 }
 
 async fn reload(State(management): State<Management>, ConnectInfo(visitor): ConnectInfo<Visitor>) -> Answer<Reloaded> {

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gatepost_tracking::DecisionId;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -15,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use crate::decision::DecisionDetail;
 use crate::door::socket_path;
 use crate::resource::{
     MessageDetail, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
@@ -135,6 +137,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn remove(&self, id: u64, query: RemoveQuery) -> Result<Removed, ClientError> {
         self.call(Method::DELETE, &format!("/queue/{id}?report={}", query.report), None::<&()>).await
+    }
+
+    /// The record of a decision, with the settings that it was taken under.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with 404 if there is no record.
+    pub async fn decision(&self, id: DecisionId) -> Result<DecisionDetail, ClientError> {
+        self.get(&format!("/decisions/{id}")).await
     }
 
     /// Makes the server read its settings file again.

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use gatepost_policy::safeguard;
 use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings};
@@ -133,12 +132,24 @@ impl Document {
         Ok(next)
     }
 
-    /// Keeps the document as it is in a data folder that exists, so that decisions under it can be explained later. A disk that does
-    /// not take it costs the explanations, no more.
+    /// Reads a document that was in force before, as it was read then. What is checked when settings are put in force is
+    /// not checked again: it may have come later.
+    ///
+    /// # Errors
+    /// [`LoadError::Problems`], when this program does not understand what an older or newer one did.
+    pub fn recall(name: &str, text: String, host_name: &str) -> Result<Document, LoadError> {
+        let (path, defaults) = (PathBuf::from(name), Defaults { host_name: host_name.to_owned(), ..defaults() });
+        match settings::parse(&text, &defaults) {
+            Ok(settings) => Ok(Document { path, text, settings: Arc::new(settings) }),
+            Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
+        }
+    }
+
+    /// Keeps the document as it is in a data folder that exists, so that decisions under it can be explained later. A disk
+    /// that does not take it costs the explanations, no more.
     pub fn keep(&self, data_dir: &Path) -> RevisionId {
         let host_name = defaults().host_name;
-        let loaded_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let kept = Revisions::of(data_dir).keep(&self.text, &host_name, loaded_ms);
+        let kept = Revisions::of(data_dir).keep(&self.text, &host_name, now_ms());
         kept.unwrap_or_else(|error| {
             tracing::warn!(%error, "the settings document cannot be kept: decisions under it cannot be explained later");
             RevisionId::of(&self.text, &host_name)

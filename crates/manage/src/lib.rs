@@ -9,6 +9,7 @@ pub mod client;
 pub mod door;
 pub mod reload;
 pub mod resource;
+pub mod decision;
 pub mod users;
 pub mod first_run;
 pub mod document;

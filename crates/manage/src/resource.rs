@@ -44,6 +44,36 @@ pub struct Status {
     pub queues: Vec<Queue>,
     /// What the spool holds.
     pub spool: SpoolUsage,
+    /// What is recorded of decisions.
+    pub tracking: Tracking,
+}
+
+/// What is recorded of decisions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Tracking {
+    /// Accepted messages.
+    pub messages: RecordRoom,
+    /// Refused commands and abandoned transactions.
+    pub refusals: RecordRoom,
+    /// Refusals since start that were counted and not recorded one by one.
+    pub counted: u64,
+}
+
+/// One room of records.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RecordRoom {
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// The most that it may hold.
+    pub max_bytes: u64,
+    /// How far back records go; none: there are none.
+    pub oldest_ms: Option<u64>,
+    /// Records written since start.
+    pub written: u64,
+    /// Records left out since start, because the disk was full or could not keep up.
+    pub dropped: u64,
+    /// Damaged records that searches have met.
+    pub damaged: u64,
 }
 
 /// One listening socket.
@@ -365,6 +395,25 @@ impl From<listing::Counters> for Counters {
             deferred: counters.deferred,
             failed: counters.failed,
             reports: counters.reports,
+        }
+    }
+}
+
+impl From<gatepost_tracking::Usage> for Tracking {
+    fn from(usage: gatepost_tracking::Usage) -> Self {
+        Tracking { messages: usage.messages.into(), refusals: usage.refusals.into(), counted: usage.counted }
+    }
+}
+
+impl From<gatepost_tracking::RoomUsage> for RecordRoom {
+    fn from(room: gatepost_tracking::RoomUsage) -> Self {
+        RecordRoom {
+            bytes: room.bytes,
+            max_bytes: room.bytes_max,
+            oldest_ms: room.oldest_ms,
+            written: room.written,
+            dropped: room.dropped,
+            damaged: room.damaged,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use crate::decision::{Decision, DecisionId, Repeats};
+use crate::decision::{Decision, DecisionId, Repeats, Verdict};
 
 /// Sources that are told apart at a time.
 pub const SOURCES_MAX: usize = 4_096;
@@ -66,6 +66,10 @@ impl Flood {
         if window.stored < per_minute {
             window.stored += 1;
             return Judgement::Store(refusal);
+        }
+        // A transaction that was given up showed nobody an id, so nothing has to stand for it.
+        if refusal.verdict == Verdict::Abandoned {
+            return Judgement::Counted(refusal.id);
         }
         let until_ms = refusal.time_ms;
         let counted = window.counted.get_or_insert_with(|| {
@@ -169,6 +173,16 @@ mod tests {
         assert_eq!(playing.stored("192.0.2.1:1", 0, 2), 2);
         assert_eq!(playing.stored("[::ffff:192.0.2.1]:1", 0, 2), 1);
         assert_eq!(playing.stored("[::ffff:192.0.2.2]:1", 0, 2), 2);
+    }
+
+    #[test]
+    fn a_transaction_given_up_never_stands_for_refusals() {
+        let mut playing = Playing::new();
+        assert_eq!(playing.stored("192.0.2.1:1", 0, 3), 3);
+        let given_up = Box::new(Decision { verdict: Verdict::Abandoned, ..refusal(99, "192.0.2.1:1") });
+        let judged = playing.flood.judge(given_up, 3, playing.start, &mut playing.due);
+        assert_eq!(judged, Judgement::Counted(refusal(99, "192.0.2.1:1").id));
+        assert_eq!(playing.refuse("192.0.2.1:1", 0), Judgement::Counted(refusal(4, "192.0.2.1:1").id));
     }
 
     #[test]

@@ -33,7 +33,7 @@ const ASSUMPTION: &str = "the password is right, no other connection is open, no
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     file: String,
     accepted: bool,
     local: String,
@@ -126,28 +126,30 @@ struct Offer {
 
 /// Answers the question.
 pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments) -> Result<(), Failure> {
+    let (Some(from), Some(sender), Some(recipient)) = (arguments.from, &arguments.sender, &arguments.recipient) else {
+        return Err(Failure::of("name a decision by its id, or a question by --from, --sender and --recipient"));
+    };
     let document = Document::read(config)?;
     let settings = &document.settings;
     let local = match arguments.local {
         Some(local) => local,
-        None => only_binding(&settings.selector.bindings(), arguments.from)?,
+        None => only_binding(&settings.selector.bindings(), from)?,
     };
     let now_ms = match &arguments.at {
         Some(text) => instant_of(text)?,
         None => now_ms(),
     };
-    let connector = settings.select(local, arguments.from, now_ms);
+    let connector = settings.select(local, from, now_ms);
     let default_domain = connector.and_then(|connector| connector.default_domain.as_ref());
-    let sender = if arguments.sender.is_empty() { "<>" } else { &arguments.sender };
+    let sender = if sender.is_empty() { "<>" } else { sender };
     let reverse_path = whole(sender, ReversePath::parse_prefix_in(sender, default_domain))?;
-    let recipient = &*arguments.recipient;
     let forward_path = whole(recipient, ForwardPath::parse_prefix_in(recipient, default_domain))?;
     let size = match &arguments.size {
         Some(text) => Some(parse_size(text).ok_or_else(|| Failure::of(format!("`{text}` is no size: write 5MB")))?),
         None => None,
     };
     let question = Question {
-        peer: arguments.from,
+        peer: from,
         local,
         user: arguments.user.as_deref(),
         tls: arguments.tls,
@@ -202,7 +204,7 @@ fn write_text(
     explanation: &Explanation,
     is_timely: bool,
 ) -> Result<(), Failure> {
-    let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
+    let dialogue = &explanation.dialogue;
     let what =
         format!("{} to {}, {} for {}", question.peer, question.local, question.reverse_path, question.forward_path);
     let verdict = match (dialogue.obstacle(), dialogue.steps.last()) {
@@ -214,7 +216,17 @@ fn write_text(
     if is_timely {
         writeln!(out, "at {}", instant(question.now_ms))?;
     }
+    write_grounds(out, document, question, explanation)
+}
 
+/// Connectors, rights, dialogue and what would change it.
+pub(super) fn write_grounds(
+    out: &mut dyn Write,
+    document: &Document,
+    question: &Question<'_>,
+    explanation: &Explanation,
+) -> Result<(), Failure> {
+    let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
     writeln!(out, "\nConnectors")?;
     write_connectors(out, &lines, &explanation.candidates)?;
     if let Some(connector) = &dialogue.connector {
@@ -514,7 +526,7 @@ impl Lines {
     }
 }
 
-fn report(document: &Document, question: &Question<'_>, explanation: &Explanation) -> Report {
+pub(super) fn report(document: &Document, question: &Question<'_>, explanation: &Explanation) -> Report {
     let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
     let connector = |candidate: &Candidate| {
         let (fate, range) = match &candidate.fate {

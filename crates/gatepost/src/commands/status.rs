@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gatepost_manage::resource::{Queue, QueueState, Status};
+use gatepost_manage::resource::{Queue, QueueState, RecordRoom, Status};
 
 use super::{client, wait_for, write_json};
 use crate::failure::Failure;
@@ -76,6 +76,14 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
             size(spool.disk_bytes),
         ),
     ]);
+    let tracking = &status.tracking;
+    for (title, room) in [("  message records", &tracking.messages), ("  refusal records", &tracking.refusals)] {
+        facts.row(&[title, &records(room, now)]);
+    }
+    if tracking.counted > 0 {
+        let counted = count(tracking.counted, "refusal", "refusals");
+        facts.row(&["  floods", &format!("{counted} counted since the start, not recorded one by one")]);
+    }
     if spool.set_aside > 0 {
         facts.row(&[
             "  damaged",
@@ -93,6 +101,21 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     }
     facts.write(out)?;
     write_queues(out, &status.queues, now)
+}
+
+/// How far back records of decisions go, and what is missing.
+fn records(room: &RecordRoom, now: u64) -> String {
+    let mut text = match room.oldest_ms {
+        Some(oldest) => format!("since {} ({}), ", moment(oldest), ago(oldest, now)),
+        None => String::new(),
+    };
+    text += &format!("{} of {}", size(room.bytes), size(room.max_bytes));
+    for (number, what) in [(room.dropped, "left out"), (room.damaged, "damaged")] {
+        if number > 0 {
+            text += &format!(", {} {what}", count(number, "record", "records"));
+        }
+    }
+    text
 }
 
 fn write_queues(out: &mut dyn Write, queues: &[Queue], now: u64) -> io::Result<()> {

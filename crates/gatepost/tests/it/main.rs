@@ -56,6 +56,8 @@ mod audit;
 
 mod explain;
 
+mod decision;
+
 mod first_run;
 
 mod queue;

@@ -1,0 +1,367 @@
+//! `gatepost explain ID`: what happened, as the running server recorded it, and why, recomputed under the settings of that
+//! moment and under those in force now.
+//!
+//! Takes the id of a reply, hands on text or JSON. Recomputes with the functions that decide (invariant I12), and says where
+//! that differs from what happened: how many connections were open, which rates were used up or what stood in the header
+//! is not recorded.
+
+use std::io::Write;
+use std::path::Path;
+
+use gatepost_mail::{ForwardPath, ReversePath};
+use gatepost_manage::ClientError;
+use gatepost_manage::decision::{Decision, DecisionDetail, Outcome, RevisionDocument, Stage};
+use gatepost_manage::document::Document;
+use gatepost_policy::explain::{self as policy, Command, Explanation, Obstacle, Question};
+use gatepost_tracking::DecisionId;
+use serde::Serialize;
+
+use super::explain::{Report, report, write_grounds};
+use super::{client, wait_for, write_json};
+use crate::clock::now_ms;
+use crate::failure::Failure;
+use crate::terminal::{Table, ago, count, harmless, moment, size};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Explained<'a> {
+    decision: &'a Decision,
+    /// None: the settings of that moment are kept no more, or cannot be read any more.
+    recomputed: Option<Recomputed>,
+    /// Under the settings in force now, at this moment.
+    now: Option<Recomputed>,
+}
+
+#[derive(Serialize)]
+struct Recomputed {
+    revision: String,
+    same: bool,
+    /// Where it differs: what the settings alone would do, and what they do not know.
+    difference: Option<String>,
+    explanation: Report,
+}
+
+/// One question asked under one document.
+struct Answer {
+    document: Document,
+    asked: Asked,
+    now_ms: u64,
+    explanation: Explanation,
+    /// The refusal up to the recorded command: at which, its name, its words.
+    refusal: Option<(Stage, String, String)>,
+}
+
+/// Addresses that the question borrows.
+struct Asked {
+    reverse_path: ReversePath,
+    forward_path: ForwardPath,
+}
+
+/// Explains the decision whose id `text` is, or holds.
+pub fn explain(out: &mut dyn Write, config: &Path, text: &str, json: bool) -> Result<(), Failure> {
+    let Some(id) = DecisionId::find_in(text) else {
+        return Err(Failure::of(format!(
+            "there is no id of a decision in `{}`: it has 12 hexadecimal digits, as in `550 5.7.1 Unable to relay [1f3a9c04b27e]`; \
+             to ask without traffic, use --from, --sender and --recipient",
+            harmless(text)
+        )));
+    };
+    let detail = fetch(config, id)?;
+    let DecisionDetail { decision, document, in_force } = &detail;
+    let then = document.as_ref().map(|kept| ask(decision, kept, decision.time_ms));
+    let now = in_force.as_ref().or(document.as_ref().filter(|kept| kept.revision == decision.revision));
+    let now = match (in_force, document) {
+        // Expiry alone can make a difference under the same settings.
+        (Some(_), _) | (None, Some(_)) => now.map(|kept| ask(decision, kept, now_ms())),
+        (None, None) => None,
+    };
+    if json {
+        let recomputed = |answer: Option<Result<Answer, Failure>>| Some(answer?.ok()?.recomputed(decision));
+        return write_json(out, &Explained { decision, recomputed: recomputed(then), now: recomputed(now) });
+    }
+    write_recorded(out, decision, in_force.is_none())?;
+    match then {
+        None => writeln!(out, "\nThe settings of that moment are kept no more: what is recorded is above.")?,
+        Some(Err(failure)) => writeln!(out, "\nThe settings of that moment cannot be asked: {}", said(&failure))?,
+        Some(Ok(answer)) => {
+            let difference = answer.difference(decision);
+            let comparison = difference.unwrap_or_else(|| "they decide the same".to_owned());
+            writeln!(out, "\nAsked again, the settings of that moment: {}", harmless(&comparison))?;
+            write_grounds(out, &answer.document, &answer.question(decision), &answer.explanation)?;
+        }
+    }
+    match now {
+        Some(Ok(answer)) => writeln!(out, "\nToday, {}.", harmless(&answer.today(decision, in_force.is_some())))?,
+        Some(Err(failure)) => writeln!(out, "\nThe settings in force cannot be asked: {}", said(&failure))?,
+        None => {}
+    }
+    Ok(out.flush()?)
+}
+
+/// The record, or how far back records go.
+fn fetch(config: &Path, id: DecisionId) -> Result<DecisionDetail, Failure> {
+    let client = client(config)?;
+    wait_for(async {
+        match client.decision(id).await {
+            Err(ClientError::Refused { status: 404, refused }) => {
+                let tracking = client.status().await?.tracking;
+                let since = |oldest: Option<u64>| oldest.map_or("none are kept".to_owned(), moment);
+                Ok(Err(Failure::of(format!(
+                    "{}\nRecords of accepted messages go back to: {}; of refusals: {}.",
+                    refused.error.split("; `gatepost status`").next().unwrap_or_default(),
+                    since(tracking.messages.oldest_ms),
+                    since(tracking.refusals.oldest_ms),
+                ))))
+            }
+            Err(error) => Err(error),
+            Ok(detail) => Ok(Ok(detail)),
+        }
+    })?
+}
+
+/// Asks one document about what was recorded, at a moment.
+fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answer, Failure> {
+    let name = format!("revision {}", kept.revision);
+    let document = Document::recall(&name, kept.text.clone(), &kept.host_name)?;
+    let unreadable = |text: &str| Failure::of(format!("the recorded address `{}` is cut short", harmless(text)));
+    let reverse_path = match decision.sender.as_deref() {
+        Some(text) => match ReversePath::parse_prefix_in(text, None) {
+            Ok((path, "")) => path,
+            _ => return Err(unreadable(text)),
+        },
+        None => ReversePath::Null,
+    };
+    let recipients: Vec<&str> = match &decision.refused_recipient {
+        Some(refused) => vec![refused],
+        None => decision.recipients.iter().map(String::as_str).collect(),
+    };
+    let mut asked = Vec::new();
+    for text in recipients {
+        match ForwardPath::parse_prefix_in(text, None) {
+            Ok((path, "")) => asked.push(path),
+            _ => return Err(unreadable(text)),
+        }
+    }
+    if asked.is_empty() {
+        // No recipient was named: the one that always passes stands for it, and is not shown.
+        asked.push(ForwardPath::Postmaster);
+    }
+    // Of several recipients, one who is refused today or was refused then is worth more words than one who is not.
+    let mut answers = asked.into_iter().map(|forward_path| {
+        let asked = Asked { reverse_path: reverse_path.clone(), forward_path };
+        let mut explanation = policy::explain(&document.settings, &question(decision, &asked, now_ms));
+        explanation.dialogue.steps.retain(|step| stage(step.command) <= decision.command);
+        let refusal = refusal_of(&explanation);
+        (asked, explanation, refusal)
+    });
+    let Some(mut chosen) = answers.next() else { return Err(Failure::of("no recipient was recorded")) };
+    if chosen.2.is_none() {
+        chosen = answers.find(|(_, _, refusal)| refusal.is_some()).unwrap_or(chosen);
+    }
+    let (asked, explanation, refusal) = chosen;
+    Ok(Answer { document, asked, now_ms, explanation, refusal })
+}
+
+fn question<'a>(decision: &'a Decision, asked: &'a Asked, now_ms: u64) -> Question<'a> {
+    Question {
+        peer: decision.peer.ip(),
+        local: decision.local,
+        user: decision.user.as_deref(),
+        tls: decision.tls_version.is_some(),
+        reverse_path: &asked.reverse_path,
+        forward_path: &asked.forward_path,
+        size: decision.size_bytes,
+        now_ms,
+    }
+}
+
+fn refusal_of(explanation: &Explanation) -> Option<(Stage, String, String)> {
+    let step = explanation.dialogue.steps.iter().find(|step| step.outcome.is_err())?;
+    let obstacle = step.outcome.err()?;
+    let name = match obstacle {
+        Obstacle::Refused(refusal) => format!("{refusal:?}"),
+        other => format!("{other:?}"),
+    };
+    Some((stage(step.command), name, obstacle.to_string()))
+}
+
+const fn stage(command: Command) -> Stage {
+    match command {
+        Command::Connect => Stage::Connect,
+        Command::StartTls | Command::Auth => Stage::Auth,
+        Command::Mail => Stage::Mail,
+        Command::Rcpt => Stage::Rcpt,
+        Command::Content => Stage::Content,
+    }
+}
+
+const fn name_of(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Connect => "connect",
+        Stage::Auth => "AUTH",
+        Stage::Mail => "MAIL",
+        Stage::Rcpt => "RCPT",
+        Stage::Content => "the content",
+    }
+}
+
+impl Answer {
+    fn question<'a>(&'a self, decision: &'a Decision) -> Question<'a> {
+        question(decision, &self.asked, self.now_ms)
+    }
+
+    fn recomputed(&self, decision: &Decision) -> Recomputed {
+        let difference = self.difference(decision);
+        Recomputed {
+            revision: self.document.path.display().to_string().split_off("revision ".len()),
+            same: difference.is_none(),
+            difference,
+            explanation: report(&self.document, &self.question(decision), &self.explanation),
+        }
+    }
+
+    /// Where these settings differ from what happened; `None` if they decide the same.
+    fn difference(&self, decision: &Decision) -> Option<String> {
+        match (&self.refusal, &decision.name) {
+            (Some(refusal), Some(recorded)) if is_same(refusal, recorded, decision.command) => None,
+            (None, None) => None,
+            (None, Some(recorded)) => Some(format!("they let it pass. {}", unknown(recorded, decision))),
+            (Some((at, _, words)), _) => Some(format!(
+                "they refuse it at {}: {words}. That connection had begun before something expired or came into force, or \
+                 conditions were met then that are not recorded",
+                name_of(*at)
+            )),
+        }
+    }
+
+    fn today(&self, decision: &Decision, is_other: bool) -> String {
+        let settings = if is_other { "under the settings in force now" } else { "under the same settings" };
+        let change = match (&self.refusal, &decision.name) {
+            (Some(refusal), Some(recorded)) if is_same(refusal, recorded, decision.command) => {
+                "it would be refused for the same reason".to_owned()
+            }
+            (Some((at, _, words)), Some(_)) => format!("it would be refused at {}: {words}", name_of(*at)),
+            (Some((at, _, words)), None) => {
+                format!("it would not pass any more: refused at {}: {words}", name_of(*at))
+            }
+            (None, Some(_)) => "the settings would let it pass".to_owned(),
+            (None, None) => "it would pass as it did".to_owned(),
+        };
+        format!("{settings}, {change}")
+    }
+}
+
+/// Whether a refusal is the one that was recorded. A peer that declares the size hears at MAIL what another hears at the end.
+fn is_same((at, name, _): &(Stage, String, String), recorded: &str, command: Stage) -> bool {
+    name == recorded && (*at == command || name == "MessageTooLarge")
+}
+
+/// What the settings alone do not know about a refusal of this name.
+fn unknown(name: &str, decision: &Decision) -> String {
+    match name {
+        "TooManyConnections" | "TooManyConnectionsFromSource" => {
+            "What refused it: how many connections were open at that moment".to_owned()
+        }
+        "AuthenticationFailed" => "What refused it: the password was wrong".to_owned(),
+        "MessageRateExceeded" | "QuotaExceeded" => {
+            "What refused it: a rate that was used up at that moment".to_owned()
+        }
+        "HeaderTooLarge" | "TooManyHops" => "What refused it: the header section, which is not recorded".to_owned(),
+        "TooManyRecipients" => {
+            format!("What refused it: {} before it", count(decision.recipient_count.into(), "recipient", "recipients"))
+        }
+        "NotStored" => "What refused it: the disk did not take the content; the log says why".to_owned(),
+        _ if decision.header_sender.is_some() => {
+            format!("What refused it: the sender {} in the header", decision.header_sender.as_deref().unwrap_or_default())
+        }
+        _ => "What refused it is nothing that settings alone decide: the next hop's word, the header, a rate, or settings that \
+              came into force while the connection was open"
+            .to_owned(),
+    }
+}
+
+fn write_recorded(out: &mut dyn Write, decision: &Decision, is_in_force: bool) -> Result<(), Failure> {
+    let now = now_ms();
+    let force = if is_in_force { "in force" } else { "no longer in force" };
+    let mut title = format!("{} to {}", decision.peer.ip(), decision.local);
+    if let Some(sender) = &decision.sender {
+        title += &format!(", {sender}");
+    }
+    let recipient = decision.refused_recipient.as_ref().or(decision.recipients.first());
+    if let Some(recipient) = recipient {
+        title += &format!(" for <{recipient}>");
+    }
+    writeln!(out, "{}", harmless(&title))?;
+    let verdict = match (decision.verdict, &decision.reason) {
+        (Outcome::Accepted, _) => format!("accepted, queue id {}", decision.queue_id.unwrap_or_default()),
+        (Outcome::Refused, reason) => {
+            format!(
+                "refused at {}: {}",
+                name_of(decision.command),
+                reason.as_deref().unwrap_or("no reason was recorded")
+            )
+        }
+        (Outcome::Abandoned, _) => {
+            format!("given up by the peer, or cut off, after {}: no message came of it", name_of(decision.command))
+        }
+    };
+    writeln!(out, "{}\n\nRecorded", harmless(&verdict))?;
+    let mut table = Table::plain();
+    table.row(&["  decision", &decision.id]);
+    table.row(&["  when", &format!("{} ({})", moment(decision.time_ms), ago(decision.time_ms, now))]);
+    if let (Some(count), Some(until_ms)) = (decision.count, decision.until_ms) {
+        let text = format!(
+            "the first of {count} refusals of this source, counted together until {}; the others may have had other reasons",
+            moment(until_ms)
+        );
+        table.row(&["  stands for", &text]);
+    }
+    table.row(&["  peer", &decision.peer.to_string()]);
+    if let Some(hello) = &decision.hello {
+        table.row(&["  called itself", &harmless(hello)]);
+    }
+    if !decision.principal.is_empty() {
+        table.row(&["  principal", &harmless(&decision.principal)]);
+    }
+    if let Some(user) = decision.user.as_ref().filter(|user| **user != decision.principal) {
+        table.row(&["  logged on as", &format!("{} (tried)", harmless(user))]);
+    }
+    if let Some(connector) = &decision.connector {
+        table.row(&["  connector", &harmless(connector)]);
+    }
+    let tls = match (&decision.tls_version, &decision.tls_cipher) {
+        (Some(version), cipher) => format!("{version} {}", cipher.as_deref().unwrap_or_default()),
+        (None, _) => "no".to_owned(),
+    };
+    table.row(&["  TLS", tls.trim_end()]);
+    if let Some(bytes) = decision.size_bytes {
+        table.row(&["  size", &size(bytes)]);
+    }
+    if let Some(header_sender) = &decision.header_sender {
+        table.row(&["  header's sender", &harmless(header_sender)]);
+    }
+    if decision.recipient_count > 0 {
+        let mut shown = decision.recipients.join(", ");
+        let more = (decision.recipient_count as usize).saturating_sub(decision.recipients.len());
+        if more > 0 {
+            shown += &format!(" and {more} more");
+        }
+        table.row(&["  accepted for", &harmless(&shown)]);
+    }
+    if decision.verdict == Outcome::Refused {
+        let reply = decision.reply.as_deref().unwrap_or("(closed without a word)");
+        table.row(&["  reply", &harmless(reply)]);
+    }
+    table.row(&["  settings", &format!("revision {}, {force}", decision.revision)]);
+    Ok(table.write(out)?)
+}
+
+/// A failure in one line, where it is not the end.
+fn said(failure: &Failure) -> String {
+    match failure {
+        Failure::Failed(text) | Failure::Settings(text) | Failure::NotRunning(text) => {
+            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        }
+        Failure::OutputClosed => String::new(),
+    }
+}

@@ -1,0 +1,178 @@
+//! Decision records as the management API shows them, with the settings documents that they were taken under.
+//!
+//! Takes a record of the running server, hands on values that serialize. Times are Unix milliseconds (`*_ms`), sizes are
+//! bytes (`*_bytes`). Never decides anything.
+
+use std::net::SocketAddr;
+
+use gatepost_tracking::revisions::KeptDocument;
+use gatepost_tracking::{Command, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/decisions/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DecisionDetail {
+    /// What was recorded.
+    pub decision: Decision,
+    /// The settings document that it was taken under; none if that is kept no more.
+    pub document: Option<RevisionDocument>,
+    /// The settings document in force now, if it is another one.
+    pub in_force: Option<RevisionDocument>,
+}
+
+/// A settings document as it was loaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RevisionDocument {
+    /// Its id.
+    pub revision: String,
+    /// Its text.
+    pub text: String,
+    /// The host name that it was read with.
+    pub host_name: String,
+    /// When it was loaded last.
+    pub loaded_ms: u64,
+}
+
+/// What was recorded of one decision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Decision {
+    /// Twelve hexadecimal digits, as the reply shows them.
+    pub id: String,
+    /// When.
+    pub time_ms: u64,
+    /// Id of the settings document.
+    pub revision: String,
+    /// Where the peer came from.
+    pub peer: SocketAddr,
+    /// Where it came to.
+    pub local: SocketAddr,
+    /// The receive connector; none if none hears the peer.
+    pub connector: Option<String>,
+    /// Who the peer was.
+    pub principal: String,
+    /// The name that it logged on with, or tried to.
+    pub user: Option<String>,
+    /// The TLS protocol, inside TLS.
+    pub tls_version: Option<String>,
+    /// The cipher suite, inside TLS.
+    pub tls_cipher: Option<String>,
+    /// What it called itself.
+    pub hello: Option<String>,
+    /// How far the peer had come.
+    pub command: Stage,
+    /// The reverse-path.
+    pub sender: Option<String>,
+    /// The address in the header that content was refused for.
+    pub header_sender: Option<String>,
+    /// The recipient of the RCPT that was refused.
+    pub refused_recipient: Option<String>,
+    /// Recipients accepted before; not all where there were many.
+    pub recipients: Vec<String>,
+    /// How many recipients were accepted before.
+    pub recipient_count: u32,
+    /// The size of the content, or what MAIL declared.
+    pub size_bytes: Option<u64>,
+    /// How it ended.
+    pub verdict: Outcome,
+    /// The queue id of the accepted message.
+    pub queue_id: Option<u64>,
+    /// A name for the reason of a refusal that stays the same while words change.
+    pub name: Option<String>,
+    /// The reason of a refusal, as the log has it.
+    pub reason: Option<String>,
+    /// The reply of a refusal, without the id; none where the connection was closed without a word.
+    pub reply: Option<String>,
+    /// How many refusals this record stands for, where it is more than one.
+    pub count: Option<u64>,
+    /// When the last of those was.
+    pub until_ms: Option<u64>,
+}
+
+/// How far a peer had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stage {
+    /// It connected.
+    #[serde(rename = "connect")]
+    Connect,
+    /// AUTH.
+    #[serde(rename = "AUTH")]
+    Auth,
+    /// MAIL.
+    #[serde(rename = "MAIL")]
+    Mail,
+    /// RCPT.
+    #[serde(rename = "RCPT")]
+    Rcpt,
+    /// The content.
+    #[serde(rename = "content")]
+    Content,
+}
+
+/// How a decision ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The message was accepted.
+    Accepted,
+    /// The command was refused.
+    Refused,
+    /// Commands were accepted, and no message came of them.
+    Abandoned,
+}
+
+impl From<KeptDocument> for RevisionDocument {
+    fn from(kept: KeptDocument) -> Self {
+        RevisionDocument {
+            revision: kept.id.to_string(),
+            text: kept.text,
+            host_name: kept.host_name,
+            loaded_ms: kept.loaded_ms,
+        }
+    }
+}
+
+impl From<gatepost_tracking::Decision> for Decision {
+    fn from(decision: gatepost_tracking::Decision) -> Self {
+        let filled = |text: Box<str>| Some(String::from(text)).filter(|text| !text.is_empty());
+        let (verdict, queue_id, refusal) = match decision.verdict {
+            Verdict::Accepted { queue_id } => (Outcome::Accepted, Some(queue_id), None),
+            Verdict::Refused { name, reason, reply } => (Outcome::Refused, None, Some((name, reason, reply))),
+            Verdict::Abandoned => (Outcome::Abandoned, None, None),
+        };
+        let (name, reason, reply) = refusal.unwrap_or_default();
+        let (tls_version, tls_cipher) = decision.tls.unzip();
+        Decision {
+            id: decision.id.to_string(),
+            time_ms: decision.time_ms,
+            revision: decision.revision.to_string(),
+            peer: decision.peer,
+            local: decision.local,
+            connector: filled(decision.connector),
+            principal: decision.principal.into(),
+            user: decision.user.map(String::from),
+            tls_version: tls_version.map(String::from),
+            tls_cipher: tls_cipher.map(String::from),
+            hello: decision.hello.map(String::from),
+            command: match decision.command {
+                Command::Connect => Stage::Connect,
+                Command::Auth => Stage::Auth,
+                Command::Mail => Stage::Mail,
+                Command::Rcpt => Stage::Rcpt,
+                Command::Content => Stage::Content,
+            },
+            sender: decision.sender.map(String::from),
+            header_sender: decision.header_sender.map(String::from),
+            refused_recipient: decision.refused_recipient.map(String::from),
+            recipients: decision.recipients.into_iter().map(String::from).collect(),
+            recipient_count: decision.recipient_count,
+            size_bytes: decision.size,
+            verdict,
+            queue_id,
+            name: filled(name),
+            reason: filled(reason),
+            reply: filled(reply),
+            count: decision.repeats.map(|repeats| repeats.count),
+            until_ms: decision.repeats.map(|repeats| repeats.until_ms),
+        }
+    }
+}
