@@ -12,6 +12,7 @@
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
+//! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
 
 mod wire;
@@ -65,5 +66,7 @@ mod queue;
 mod users;
 
 mod seeing;
+
+mod guide;
 
 mod site;
