@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::address::{Mailbox, ReversePath};
+use crate::xtext;
 
 /// The number of a message on this server, unique for the life of its data folder: the queue id that the `250` names
 /// as `InternalId`.
@@ -81,6 +82,31 @@ impl Recipient {
     pub fn new(mailbox: Mailbox) -> Recipient {
         Recipient { mailbox, notify: Notify::default(), original_recipient: None }
     }
+
+    /// The same recipient under another address. Reports go on naming the one that the sender wrote (RFC 3461 section
+    /// 5.2.7.2), unless that is too long for the parameter.
+    pub fn redirected(&self, mailbox: Mailbox) -> Recipient {
+        let named = || original_recipient(&self.mailbox);
+        let original_recipient = self.original_recipient.clone().or_else(named);
+        Recipient { mailbox, notify: self.notify, original_recipient }
+    }
+}
+
+/// Longest ORCPT parameter, in bytes (RFC 3461 section 4.2).
+pub const ORIGINAL_RECIPIENT_BYTES_MAX: usize = 500;
+
+/// The ORCPT parameter that names this address. Beyond ASCII it is of the type utf-8, in the form that may travel without
+/// SMTPUTF8 (RFC 6533 section 3).
+fn original_recipient(mailbox: &Mailbox) -> Option<Box<str>> {
+    let address = mailbox.to_string();
+    let parameter = if address.is_ascii() {
+        format!("rfc822;{}", xtext::encode(&address))
+    } else {
+        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=');
+        let escaped = |c: char| if is_plain(c) { c.to_string() } else { format!("\\x{{{:02X}}}", u32::from(c)) };
+        format!("utf-8;{}", address.chars().map(escaped).collect::<String>())
+    };
+    (parameter.len() <= ORIGINAL_RECIPIENT_BYTES_MAX).then(|| parameter.into())
 }
 
 /// How far we trust who a message says it is from (fact sheet section 2.8). The one function that says so is
@@ -156,5 +182,33 @@ impl Envelope {
     /// The peer's IP address, with IPv4-mapped addresses as IPv4.
     pub fn peer_ip(&self) -> Option<IpAddr> {
         self.arrival.peer.map(|peer| peer.ip().to_canonical())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirected_recipient_keeps_the_address_that_the_sender_wrote() {
+        let long = format!("{}@contoso.com", "+".repeat(200));
+        for (named, given, expected) in [
+            ("sales@contoso.com", None, Some("rfc822;sales@contoso.com")),
+            ("sales+eu@contoso.com", None, Some("rfc822;sales+2Beu@contoso.com")),
+            ("\"a b\"@contoso.com", None, Some("rfc822;\"a+20b\"@contoso.com")),
+            ("用+@contoso.com", None, Some("utf-8;\\x{7528}\\x{2B}@contoso.com")),
+            ("sales@contoso.com", Some("rfc822;first@x.net"), Some("rfc822;first@x.net")),
+            (&long, None, None),
+        ] {
+            let mailbox = |text| Mailbox::parse(text).expect("an address");
+            let named = Recipient {
+                original_recipient: given.map(Into::into),
+                notify: Notify::NEVER,
+                ..Recipient::new(mailbox(named))
+            };
+            let redirected = named.redirected(mailbox("bob@contoso.com"));
+            assert_eq!(redirected.original_recipient.as_deref(), expected, "{named:?}");
+            assert_eq!((redirected.mailbox, redirected.notify), (mailbox("bob@contoso.com"), Notify::NEVER));
+        }
     }
 }

@@ -204,6 +204,9 @@ impl Report<'_> {
         for failed in self.recipients {
             text.blank();
             text.paragraph("  ", &failed.recipient.mailbox.to_string());
+            if let Some(named) = self.named_by_sender(failed.recipient) {
+                text.paragraph("    ", &format!("You wrote to: {named}"));
+            }
             self.describe(failed, &mut text);
         }
         text.blank();
@@ -299,6 +302,15 @@ impl Report<'_> {
         if let (Kind::Delayed, Some(until_ms)) = (self.kind, failed.retry_until_ms) {
             field("Will-Retry-Until:", &date(until_ms));
         }
+    }
+
+    /// The address that the sender wrote, where an alias, a contact or a group led elsewhere.
+    fn named_by_sender(&self, recipient: &Recipient) -> Option<String> {
+        let original = self.original_recipient(recipient.original_recipient.as_deref()?)?;
+        let (_, named) = original.split_once("; ")?;
+        let own = self.final_recipient(&recipient.mailbox);
+        let is_own = own.split_once("; ").is_some_and(|(_, own)| own.eq_ignore_ascii_case(named));
+        (!is_own).then(|| named.to_owned())
     }
 
     /// `type; address`, decoded from the ORCPT parameter; `None` if that is not well-formed.

@@ -138,9 +138,18 @@ impl<'a> Found<'a> {
     }
 
     /// How many recipients mail to it has at its end: 1 for a mailbox or a contact, for a group those of all its members,
-    /// each counted once. At most [`RECIPIENTS_MAX`] in settings that were accepted.
+    /// each counted once. At most [`RECIPIENTS_MAX`] in settings that were accepted; not counted further than one more.
     pub fn end_count(&self) -> usize {
-        self.directory.reach[self.place as usize].end_count
+        match self.recipient.kind {
+            RecipientKind::Mailbox(_) => 1,
+            RecipientKind::Contact { .. } | RecipientKind::Group { .. } => self.directory.end_count_of(self.place),
+        }
+    }
+
+    /// Whether mail to it ends anywhere: groups can lead to nothing but each other. Always so in settings that were
+    /// accepted.
+    pub fn leads_somewhere(&self) -> bool {
+        self.directory.reach[self.place as usize].leads_somewhere
     }
 
     /// Itself or the nearest recipient behind it that senders outside the organization may not write to.
@@ -262,6 +271,12 @@ impl Directory {
     /// The declared recipients: mailboxes, contacts, groups, each in the order of the document.
     pub fn recipients(&self) -> &[Arc<KnownRecipient>] {
         &self.recipients[..self.declared]
+    }
+
+    /// The recipients that have more than [`RECIPIENTS_MAX`] at their end.
+    pub fn too_large(&self) -> impl Iterator<Item = Found<'_>> {
+        let is_possible = self.ends_in_all() > RECIPIENTS_MAX;
+        self.iter().filter(move |found| is_possible && found.end_count() > RECIPIENTS_MAX)
     }
 
     /// The declared recipients with what lies behind them, in the same order.

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::access_entry::{Principal, Right, Rights};
+use crate::directory::RECIPIENTS_MAX;
 use crate::receive_connector::ReceiveConnector;
 use crate::refusal::Refusal;
 
@@ -50,6 +51,12 @@ pub fn header_size(connector: &ReceiveConnector, bytes: u64) -> Result<(), Refus
 /// Whether one more recipient is taken when `already` were.
 pub fn recipients(connector: &ReceiveConnector, already: usize) -> Result<(), Refusal> {
     if already >= connector.max_recipients_per_message as usize { Err(Refusal::TooManyRecipients) } else { Ok(()) }
+}
+
+/// Whether recipients that lead to `more` others in the end are taken when those taken lead to `already`.
+pub fn resolved_recipients(connector: &ReceiveConnector, already: usize, more: usize) -> Result<(), Refusal> {
+    let max = RECIPIENTS_MAX.max(connector.max_recipients_per_message as usize);
+    if already.saturating_add(more) > max { Err(Refusal::TooManyRecipients) } else { Ok(()) }
 }
 
 /// Whether a message with that many Received fields, `received_local_count` of them written by this server, may go on.

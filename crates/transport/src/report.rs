@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
 use gatepost_mail::{
-    Arrival, AuthAs, BodyType, Envelope, Mailbox, Notify, Recipient, Reply, Return, ReversePath, header,
+    Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Reply, Return, ReversePath, header,
 };
 use gatepost_policy::retry::{self, Failure, Next};
-use gatepost_policy::{Refusal, notify};
+use gatepost_policy::{Refusal, notify, resolve};
 use gatepost_spool::{CommitError, Message, Outcome};
 
 use crate::categorize;
@@ -25,6 +25,8 @@ const ORIGINAL_BYTES_MAX: u64 = 1 << 20;
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How long recipients wait whose report could not be written.
 const REPORT_OWED_MS: u64 = 60_000;
+/// What is said of a group whose members have the message on its way to them.
+const EXPANDED: Reply = Reply::new(250, (2, 1, 5), "Handed on to the members of the group");
 
 /// What one attempt brought for one recipient.
 #[derive(Clone, Debug)]
@@ -139,6 +141,46 @@ async fn tell_of_success(running: &Arc<Running>, message: &Message, delivered: &
     }
 }
 
+/// Groups of a message that were replaced by their members, whose sender wants to hear of it, and the message.
+pub struct Expansion {
+    message: Message,
+    groups: Vec<Recipient>,
+}
+
+impl Expansion {
+    /// Reads the message. `None` where there is nothing to tell, or nothing left to tell of.
+    pub async fn read(running: &Running, id: MessageId, groups: Vec<Recipient>) -> Option<Expansion> {
+        if groups.is_empty() {
+            return None;
+        }
+        match fetch::message(&running.spool, id).await {
+            Ok(message) => Some(Expansion { message, groups }),
+            Err(error) => {
+                tracing::warn!(queue_id = id.0, %error, "a report of an expanded group could not be written");
+                None
+            }
+        }
+    }
+
+    /// Reports it. As other news of success, one that is lost to a full disk is no harm to anybody.
+    pub async fn tell(&self, running: &Arc<Running>) {
+        let Expansion { message, groups } = self;
+        let ReversePath::Mailbox(to) = &message.envelope.reverse_path else { return };
+        let (now, reply) = (now_ms(), EXPANDED);
+        let told = groups.iter().map(|recipient| FailedRecipient {
+            recipient,
+            remote_mta: None,
+            reply: &reply,
+            is_remote: false,
+            last_attempt_ms: now,
+            retry_until_ms: None,
+        });
+        if let Err(error) = send(running, message, to, Kind::Expanded, &told.collect::<Vec<_>>(), now).await {
+            tracing::warn!(queue_id = message.id.0, %error, "a report of an expanded group could not be written");
+        }
+    }
+}
+
 /// Writes one report about those of `attempts` that a report is due for.
 async fn report(
     running: &Arc<Running>,
@@ -164,6 +206,18 @@ async fn report(
             })
         })
         .collect();
+    send(running, message, to, kind, &told, now).await
+}
+
+/// The same for recipients that need not stand in the envelope.
+async fn send(
+    running: &Arc<Running>,
+    message: &Message,
+    to: &Mailbox,
+    kind: Kind,
+    told: &[FailedRecipient<'_>],
+    now: u64,
+) -> Result<(), CommitError> {
     if told.is_empty() {
         return Ok(());
     }
@@ -177,11 +231,11 @@ async fn report(
         reporting_mta: settings.server.name.as_str(),
         postmaster: &settings.postmaster(),
         to,
-        envelope,
+        envelope: &message.envelope,
         id: message.id,
         report_id: &report_id,
         time_ms: now,
-        recipients: &told,
+        recipients: told,
         original: match &original {
             (true, bytes) => Original::Full(bytes),
             (false, bytes) => Original::Headers(bytes),
@@ -202,11 +256,16 @@ async fn commit(
         gatepost_spool::StageError::Full => CommitError::Full,
         gatepost_spool::StageError::Io(kind) => CommitError::Io(kind),
     })?;
+    let revision = running.revision();
+    // The sender may be an alias, a contact or a group here.
+    let whom = vec![Recipient { notify: Notify::NEVER, ..Recipient::new(to.clone()) }];
+    let recipients = resolve::resolve(&revision.settings, whom).recipients;
+    let recipients_need_utf8 = recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
     let envelope = Envelope {
         reverse_path: ReversePath::Null,
-        recipients: vec![Recipient { notify: Notify::NEVER, ..Recipient::new(to.clone()) }],
+        recipients,
         body: if report.is_8bit() { BodyType::EightBitMime } else { BodyType::SevenBit },
-        smtputf8: report.needs_smtputf8(),
+        smtputf8: report.needs_smtputf8() || recipients_need_utf8,
         ret: None,
         envid: None,
         // A report is our own word.
@@ -220,7 +279,8 @@ async fn commit(
         },
     };
     let id = staged.id();
-    let plan = categorize::plan(&running.revision(), &envelope, std::iter::once(0), content.len() as u64);
+    let indices = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
+    let plan = categorize::plan(&revision, &envelope, indices, content.len() as u64);
     staged.commit(envelope, Vec::new()).await?;
     categorize::enqueue(running, id, now, plan, None);
     count(&running.counters.reports);

@@ -9,6 +9,7 @@
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
 //! - [`authentication`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
+//! - [`recipients`]: groups, contacts, aliases;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
@@ -46,6 +47,8 @@ mod local_delivery;
 mod next_hop;
 
 mod report;
+
+mod recipients;
 
 mod mx;
 

@@ -4,7 +4,7 @@
 //! whether one of them is closed to senders outside. Nothing here recurses: groups may be nested as deep as they like.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gatepost_mail::Mailbox;
 
@@ -26,25 +26,35 @@ pub enum End<'a> {
 /// What lies behind one recipient.
 #[derive(Clone, Debug)]
 pub(super) struct Reach {
-    /// Recipients at the end of the way, each counted once; not counted beyond one more than [`RECIPIENTS_MAX`].
-    pub end_count: usize,
+    /// Whether mail to it ends anywhere, and does not only go round.
+    pub leads_somewhere: bool,
     /// The recipient on the way, itself first, that is closed to senders outside.
     pub closed_by: Option<u32>,
     /// For each member of a group or the address of a contact: the recipient that it belongs to, `None` for an address
     /// elsewhere.
     next: Box<[Option<u32>]>,
+    /// Counted when somebody asks: in large directories the sum of all ways is long.
+    end_count: OnceLock<usize>,
 }
 
 /// For all recipients of the directory, whose table of addresses is complete.
 pub(super) fn of_all(directory: &Directory, domains: &AcceptedDomains) -> Vec<Reach> {
     let place = |address: &Mailbox| directory.resolve(address, domains).map(|found| found.place);
     let next = directory.recipients.iter().map(|recipient| next_of(recipient).iter().map(place).collect());
-    let mut all: Vec<Reach> = next.map(|next| Reach { end_count: 0, closed_by: None, next }).collect();
-    close(directory, &mut all);
-    // A recipient was seen on the way from the one whose number stands here.
-    let mut seen_from = vec![u32::MAX; all.len()];
-    for place in 0..all.len() {
-        all[place].end_count = count_ends(directory, &all, place as u32, &mut seen_from);
+    let reach = |next| Reach { leads_somewhere: false, closed_by: None, next, end_count: OnceLock::new() };
+    let mut all: Vec<Reach> = next.map(reach).collect();
+    let steps = steps_back(&all);
+    let is_closed = |place: u32| directory.recipients[place as usize].require_sender_authentication;
+    for (reach, closed_by) in all.iter_mut().zip(nearest_ahead(&steps, directory.recipients.len(), is_closed)) {
+        reach.closed_by = closed_by;
+    }
+    let ends = |place: u32| {
+        let place = place as usize;
+        directory.recipients[place].mailbox().is_some() || all[place].next.contains(&None)
+    };
+    let ends = nearest_ahead(&steps, all.len(), ends);
+    for (reach, end) in all.iter_mut().zip(ends) {
+        reach.leads_somewhere = end.is_some();
     }
     all
 }
@@ -57,52 +67,67 @@ fn next_of(recipient: &KnownRecipient) -> &[Mailbox] {
     }
 }
 
-/// Goes back from every recipient that is closed to all that lead to it. Every step is taken once.
-fn close(directory: &Directory, all: &mut [Reach]) {
-    let steps =
-        |(from, reach): (usize, &Reach)| reach.next.iter().flatten().map(|to| (*to, from as u32)).collect::<Vec<_>>();
-    let mut steps: Vec<(u32, u32)> = all.iter().enumerate().flat_map(steps).collect();
+/// Every step from a recipient to the next, as (to, from), sorted.
+fn steps_back(all: &[Reach]) -> Vec<(u32, u32)> {
+    let steps_from =
+        |(from, reach): (u32, &Reach)| reach.next.iter().flatten().map(|to| (*to, from)).collect::<Vec<_>>();
+    let mut steps: Vec<(u32, u32)> = (0..).zip(all).flat_map(steps_from).collect();
     steps.sort_unstable();
-    let mut closed: Vec<u32> = Vec::new();
-    for (place, recipient) in directory.recipients.iter().enumerate() {
-        if recipient.require_sender_authentication {
-            all[place].closed_by = Some(place as u32);
-            closed.push(place as u32);
-        }
-    }
-    // Who is found last is gone back from last, so the nearest is found first.
+    steps
+}
+
+/// For each of `count` recipients: the nearest one ahead, itself first, that `is_sought`. Goes back from those; every step
+/// is taken once.
+fn nearest_ahead(steps: &[(u32, u32)], count: usize, is_sought: impl Fn(u32) -> bool) -> Vec<Option<u32>> {
+    let sought = |place: u32| is_sought(place).then_some(place);
+    let mut nearest: Vec<Option<u32>> = (0..count as u32).map(sought).collect();
+    let mut found: Vec<u32> = nearest.iter().copied().flatten().collect();
     let mut at = 0;
-    while let Some(to) = closed.get(at).copied() {
+    while let Some(to) = found.get(at).copied() {
         at += 1;
         let first = steps.partition_point(|(end, _)| *end < to);
         for (_, from) in steps[first..].iter().take_while(|(end, _)| *end == to) {
-            let from_there = all[*from as usize].closed_by;
-            if from_there.is_none() {
-                // Not the group in between is named, but the one that is closed by its own settings.
-                all[*from as usize].closed_by = all[to as usize].closed_by;
-                closed.push(*from);
+            if nearest[*from as usize].is_none() {
+                nearest[*from as usize] = nearest[to as usize];
+                found.push(*from);
             }
         }
     }
-}
-
-fn count_ends(directory: &Directory, all: &[Reach], start: u32, seen_from: &mut [u32]) -> usize {
-    let mut count = 0;
-    let mut elsewhere: HashSet<&Mailbox> = HashSet::new();
-    let is_new = |place: u32| std::mem::replace(&mut seen_from[place as usize], start) != start;
-    walk(directory, all, start, is_new, |end, _| {
-        count += usize::from(match end {
-            End::Here(..) => true,
-            End::Elsewhere(address) => elsewhere.insert(address),
-        });
-        count <= RECIPIENTS_MAX
-    });
-    count
+    nearest
 }
 
 impl Directory {
+    pub(super) fn end_count_of(&self, start: u32) -> usize {
+        *self.reach[start as usize].end_count.get_or_init(|| {
+            let mut count = 0;
+            let mut elsewhere: HashSet<&Mailbox> = HashSet::new();
+            let mut seen: HashSet<u32> = HashSet::new();
+            walk(
+                self,
+                &self.reach,
+                start,
+                |place| seen.insert(place),
+                |end, _| {
+                    count += usize::from(match end {
+                        End::Here(..) => true,
+                        End::Elsewhere(address) => elsewhere.insert(address),
+                    });
+                    count <= RECIPIENTS_MAX
+                },
+            );
+            count
+        })
+    }
+
+    /// No recipient can have more at its end than this: all mailboxes, and every address elsewhere that is written.
+    pub(super) fn ends_in_all(&self) -> usize {
+        let mailboxes = self.recipients.iter().filter(|recipient| recipient.mailbox().is_some()).count();
+        let elsewhere = self.reach.iter().flat_map(|reach| &reach.next).filter(|next| next.is_none()).count();
+        mailboxes + elsewhere
+    }
+
     pub(super) fn ends_of(&self, start: u32) -> Vec<(End<'_>, bool)> {
-        let mut ends = Vec::with_capacity(self.reach[start as usize].end_count);
+        let mut ends = Vec::new();
         let mut elsewhere: HashSet<&Mailbox> = HashSet::new();
         let mut seen: HashSet<u32> = HashSet::new();
         walk(

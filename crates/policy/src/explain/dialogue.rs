@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::route::{self, NextHop};
 use crate::settings::Settings;
 use crate::verification::{self, Verdict};
-use crate::{relay, reserved_domain, sender};
+use crate::{relay, reserved_domain, restriction, sender};
 
 /// What is asked: would this message pass?
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +181,7 @@ pub fn missing_right(obstacle: Obstacle, rights: Rights) -> Option<Right> {
             false => Right::AcceptAnySender,
         }),
         Refusal::UnableToRelay => Some(Right::AcceptAnyRecipient),
+        Refusal::SenderNotAuthenticated => Some(Right::AcceptAuthenticationFlag),
         _ => None,
     }
 }
@@ -255,10 +256,11 @@ impl Playing<'_> {
         limits::recipients(self.connector, 0)?;
         reserved_domain::decide(self.connector, forward_path, self.settings)?;
         let reason = relay::decide(&relay::Question { rights: self.rights, forward_path, settings })?;
+        let auth_as = permission::auth_as(self.rights, &self.principal, None);
+        restriction::decide(&restriction::Question { auth_as, recipient: forward_path, settings })?;
         if !verification::is_due(reason, forward_path, settings) {
             return Ok(());
         }
-        let auth_as = permission::auth_as(self.rights, &self.principal, None);
         let unanswered = verification::decide(Verdict::NoAnswer, auth_as);
         let Some((_, next_hop)) = route::way_out(settings, forward_path.domain()) else { return unanswered };
         self.dialogue.asked = Some(Asked { next_hop, unanswered });

@@ -128,6 +128,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let directory = Directory::new(declared, server.name.clone(), postmaster_address, &domains);
     if domains_sound && recipients_sound {
         recipients::check_ways(collector, &ways, &directory, &domains);
+        recipients::check_sizes(collector, &directory);
         recipients::check_catch_all(collector, &accepted_domains, &catch_all_spans, &directory);
     }
     if let Some((postmaster, span)) = postmaster

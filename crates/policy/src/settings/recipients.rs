@@ -177,17 +177,6 @@ fn user(value: &DeValue<'_>, surroundings: &Surroundings<'_>) -> Result<Trustee,
 /// What can be said of the recipients by themselves; `domains` is `None` where not all of them could be read.
 pub(super) fn check(collector: &mut Collector<'_>, declared: &[Declared], domains: Option<&AcceptedDomains>) {
     unique(collector, "recipients with the address", declared.iter().flat_map(addresses));
-    for Declared { recipient, targets, .. } in declared {
-        if let RecipientKind::Contact { external_address } = &recipient.kind
-            && recipient.addresses().any(|own| own.is_same_mailbox(external_address))
-        {
-            collector.error(
-                targets[0].clone(),
-                format!("`external_address`: {external_address} is the contact itself"),
-                "write the address that its mail is sent on to",
-            );
-        }
-    }
     let Some(domains) = domains else { return };
     for declared in declared {
         for (address, (_, span)) in declared.recipient.addresses().zip(addresses(declared)) {
@@ -242,19 +231,11 @@ pub(super) fn check_ways(
                 );
             }
         }
-        let end_count = found.end_count();
-        if end_count == 0 && is_whole {
+        if !found.leads_somewhere() && is_whole {
             collector.error(
                 recipient.span.clone(),
                 format!("{} leads only to itself: its mail would go round and vanish", recipient.address),
                 format!("write an address in its `{key}` that leads to a mailbox or out"),
-            );
-        }
-        if end_count > RECIPIENTS_MAX {
-            collector.error(
-                recipient.span.clone(),
-                format!("{} has more than {RECIPIENTS_MAX} recipients with all its members", recipient.address),
-                "divide it into several groups",
             );
         }
         if let Some(closed) = found.closed_by()
@@ -272,6 +253,17 @@ pub(super) fn check_ways(
                 ),
             );
         }
+    }
+}
+
+/// Groups whose mail would be too many messages.
+pub(super) fn check_sizes(collector: &mut Collector<'_>, directory: &Directory) {
+    for found in directory.too_large() {
+        collector.error(
+            found.recipient.span.clone(),
+            format!("{} has more than {RECIPIENTS_MAX} recipients with all its members", found.recipient.address),
+            "divide it into several groups",
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod expiry;
 mod allocations;
 mod senders;
 mod verification;
+mod recipients;
 mod routes;
 mod limits;
 mod connector_properties;

@@ -5,9 +5,10 @@
 
 use gatepost_mail::header::{Header, Scanner};
 use gatepost_mail::trace::{Received, Tls};
-use gatepost_mail::{Arrival, Envelope, MessageId, Recipient, Reply};
+use gatepost_mail::{Arrival, Envelope, Mailbox, MessageId, Recipient, Reply};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::HeaderSenders;
+use gatepost_policy::resolve::{self, Resolved};
 use gatepost_policy::{Refusal, limits, permission, sender};
 use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{CommitError, StageError};
@@ -17,6 +18,7 @@ use super::visit::{Fault, Incoming, OUT_OF_STEP, Said, Transaction, Visit};
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::quotas::Counted;
+use crate::report;
 use crate::state::count;
 
 const DISK_FULL: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
@@ -120,13 +122,18 @@ impl Visit {
 
         let id = staged.id();
         let time_ms = now_ms();
-        let addresses_need_utf8 = mail.reverse_path.mailbox().is_some_and(|m| m.needs_smtputf8())
-            || recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
+        // By the settings that RCPT was answered by: what was accepted then leads somewhere in them.
+        let first_named = recipients.first().map(|named| named.mailbox.clone());
+        let only_named = first_named.as_ref().filter(|_| recipients.len() == 1).cloned();
+        let Resolved { recipients, expanded } = resolve::resolve(&self.revision.settings, recipients);
+        // Whom an alias or a group leads to may need SMTPUTF8 where the peer's own words did not.
+        let recipients_need_utf8 = recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
+        let sender_needs_utf8 = mail.reverse_path.mailbox().is_some_and(|mailbox| mailbox.needs_smtputf8());
         let auth_as = permission::auth_as(self.rights, &self.principal, mail.auth.as_ref());
         let originator = permission::originator(self.rights, mail.auth.as_ref()).cloned();
         let envelope = Envelope {
             // A peer that sends raw 8-bit header fields without saying SMTPUTF8 is passed on as it came.
-            smtputf8: mail.smtputf8 && (addresses_need_utf8 || !header.is_ascii),
+            smtputf8: recipients_need_utf8 || mail.smtputf8 && (sender_needs_utf8 || !header.is_ascii),
             reverse_path: mail.reverse_path,
             recipients,
             body: mail.body,
@@ -143,7 +150,7 @@ impl Visit {
         };
         let message_id = header.message_id.unwrap_or_else(|| format!("<{id}.{time_ms}@{}>", self.connector.fqdn));
         let mut trace = Vec::with_capacity(384);
-        self.write_received(id, &envelope, &mut trace);
+        self.write_received(id, &envelope, only_named.as_ref(), &mut trace);
         if !header.has_message_id {
             trace.extend_from_slice(format!("Message-ID: {message_id}\r\n").as_bytes());
         }
@@ -156,7 +163,6 @@ impl Visit {
         // Routes are those in force now: this connection may have begun long before the settings last changed.
         let plan = categorize::plan(&self.running.revision(), &envelope, indices, size_bytes);
         let recipient_count = envelope.recipients.len();
-        let first_recipient = envelope.recipients.first().map(|recipient| recipient.mailbox.to_string());
 
         if let Err(error) = staged.commit(envelope, trace).await {
             let reply = match error {
@@ -175,12 +181,17 @@ impl Visit {
             );
             return if reply.code == STOPPING.code { Answer::Close(told) } else { Answer::Refuse(told) };
         }
+        // Read before anybody delivers it: with its last delivery the message ends.
+        let expansion = report::Expansion::read(&self.running, id, expanded).await;
         categorize::enqueue(&self.running, id, time_ms, plan, None);
+        if let Some(expansion) = expansion {
+            expansion.tell(&self.running).await;
+        }
         count(&self.running.counters.messages_accepted);
         let decision = self.record_accepted(id.0);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
-            sender = reverse_path, recipient = first_recipient, recipients = recipient_count, size = size_bytes, message_id,
+            sender = reverse_path, recipient = first_named.map(tracing::field::display), recipients = recipient_count, size = size_bytes, message_id,
             tls = self.tls.map(|(version, _)| version), decision = decision.map(tracing::field::display),
             verdict = "accepted", "accepted"
         );
@@ -227,13 +238,13 @@ impl Visit {
                 recipient: Some(&recipient.mailbox),
                 counted: &counted,
             };
-            let permitted = self.permit(&known, |rights| self.decide_recipient(rights, &recipient.mailbox))?;
+            let permitted = self.permit(&known, |rights| self.decide_recipient(rights, mail, &recipient.mailbox))?;
             counted.extend(permitted.counted);
         }
         self.running.quotas.renew(&counted).map_err(|_| Refusal::QuotaExceeded)
     }
 
-    fn write_received(&self, id: MessageId, envelope: &Envelope, trace: &mut Vec<u8>) {
+    fn write_received(&self, id: MessageId, envelope: &Envelope, recipient: Option<&Mailbox>, trace: &mut Vec<u8>) {
         let (esmtp, hello) = self.hello.as_ref().map_or((false, ""), |(esmtp, domain)| (*esmtp, &**domain));
         Received {
             helo: hello,
@@ -245,10 +256,7 @@ impl Visit {
             authenticated: matches!(self.principal, Principal::User(_)),
             smtputf8: envelope.smtputf8,
             id,
-            recipient: match envelope.recipients.as_slice() {
-                [only] => Some(&only.mailbox),
-                _ => None,
-            },
+            recipient,
             time_ms: envelope.arrival.time_ms,
         }
         .write(trace);

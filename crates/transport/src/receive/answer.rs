@@ -10,7 +10,9 @@ use gatepost_mail::{Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector};
-use gatepost_policy::{Refusal, authentication, limits, permission, relay, reserved_domain, sender, verification};
+use gatepost_policy::{
+    Refusal, authentication, limits, permission, relay, reserved_domain, restriction, sender, verification,
+};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::Known;
@@ -147,6 +149,7 @@ impl Visit {
             mail,
             recipients: Vec::new(),
             known: HashSet::new(),
+            end_count: 0,
             counted: permitted.counted,
             incoming: None,
         });
@@ -169,11 +172,15 @@ impl Visit {
     pub(super) fn decide_recipient<'a>(
         &'a self,
         rights: Rights,
+        mail: &MailCommand,
         mailbox: &'a Mailbox,
     ) -> Result<relay::Reason<'a>, Refusal> {
         let settings = &self.revision.settings;
         reserved_domain::decide(&self.connector, mailbox, settings)?;
-        relay::decide(&relay::Question { rights, forward_path: mailbox, settings })
+        let reason = relay::decide(&relay::Question { rights, forward_path: mailbox, settings })?;
+        let auth_as = permission::auth_as(rights, &self.principal, mail.auth.as_ref());
+        restriction::decide(&restriction::Question { auth_as, recipient: mailbox, settings })?;
+        Ok(reason)
     }
 
     /// Counts a message of this user or address, if that is one that may be sent now. Whoever has not logged on is known
@@ -205,8 +212,15 @@ impl Visit {
             recipient: Some(&mailbox),
             counted: &transaction.counted,
         };
+        // Who is known here gets one copy, however often and by whichever address it was asked for: otherwise a single
+        // message could fill the disk.
+        let found = settings.directory.resolve(&mailbox, &settings.domains);
+        let is_named_already = found.is_some_and(|found| transaction.known.contains(&found.place()));
+        // Members take the place of their groups once the content is here; that there will be room is known now.
+        let end_count = if is_named_already { 0 } else { found.map_or(1, |found| found.end_count()) };
         let decided = limits::recipients(&self.connector, transaction.recipients.len())
-            .and_then(|()| self.permit(&known, |rights| self.decide_recipient(rights, &mailbox)));
+            .and_then(|()| limits::resolved_recipients(&self.connector, transaction.end_count, end_count))
+            .and_then(|()| self.permit(&known, |rights| self.decide_recipient(rights, &transaction.mail, &mailbox)));
         let decided = match decided {
             Ok(permitted) if verification::is_due(permitted.answer, &mailbox, settings) => {
                 let auth_as = permission::auth_as(permitted.rights, &self.principal, transaction.mail.auth.as_ref());
@@ -222,13 +236,11 @@ impl Visit {
         };
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         transaction.counted.extend(counted);
-        // A mailbox here gets one copy, however often and by whichever of its names it was asked for: otherwise a single
-        // message could fill the disk.
-        if let Some(found) = settings.directory.resolve(&mailbox, &settings.domains)
-            && !transaction.known.insert(found.place())
-        {
+        if is_named_already {
             return Answer::Accept;
         }
+        transaction.end_count += end_count;
+        transaction.known.extend(found.map(|found| found.place()));
         transaction.recipients.push(Recipient {
             mailbox,
             notify: rcpt.notify,

@@ -68,6 +68,8 @@ pub struct Transaction {
     pub known: HashSet<u32>,
     /// The quotas that the message was counted for.
     pub counted: Vec<Counted>,
+    /// How many recipients they lead to in the end, members of groups counted.
+    pub end_count: usize,
     /// The content, once it has begun.
     pub incoming: Option<Incoming>,
 }
