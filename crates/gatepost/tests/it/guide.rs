@@ -30,6 +30,16 @@ address_spaces = ["SMTP:*;1"]
 dns_routing_enabled = true
 "#;
 
+/// What an entry alone stands below.
+const ABOVE_AN_ENTRY: &str = r#"
+[[receive_connector]]
+name = "Relay"
+bindings = ["0.0.0.0:25"]
+remote_ip_ranges = ["192.168.3.7"]
+auth_mechanism = ["Tls", "BasicAuth"]
+permission_groups = ["AnonymousUsers", "ExchangeUsers"]
+"#;
+
 /// The pieces marked as TOML, with the line at which each begins.
 fn pieces(page: &str) -> Vec<(usize, String)> {
     let mut pieces = Vec::new();
@@ -55,7 +65,9 @@ fn every_piece_of_a_document_in_the_guide_passes_the_check() {
         for (line, piece) in pieces(&text) {
             // A piece that names the server is a document of its own.
             let rest = if piece.contains("[server]") { "" } else { REST };
-            let installation = Installation::new(PROGRAM, &format!("{rest}\n{piece}\n"));
+            let is_entry = piece.trim_start().starts_with("[[receive_connector.permission]]");
+            let above = if is_entry { ABOVE_AN_ENTRY } else { "" };
+            let installation = Installation::new(PROGRAM, &format!("{rest}{above}\n{piece}\n"));
             let run = installation.run(&["check"]);
             let told = text_of(&run);
             let name = page.file_name().unwrap_or_default().to_string_lossy();
