@@ -78,6 +78,8 @@ pub struct Quotas {
 struct State {
     sources: HashMap<u128, Marks>,
     swept_s: u64,
+    /// When it was last said that there is no room.
+    warned_s: u64,
     is_dirty: bool,
 }
 
@@ -101,7 +103,7 @@ impl Quotas {
         let began = Instant::now();
         let began_s = store::wall_clock_s();
         let (secret, sources) = store::load(&path, began_s)?;
-        let state = Arc::new(Mutex::new(State { sources, swept_s: began_s, is_dirty: false }));
+        let state = Arc::new(Mutex::new(State { sources, swept_s: began_s, ..State::default() }));
         let store = Store::start(path, state.clone(), secret, began, began_s)?;
         Ok(Quotas { state, store, secret: hmac::Key::new(hmac::HMAC_SHA256, &secret), began, began_s })
     }
@@ -216,11 +218,14 @@ impl State {
             self.sources.retain(|_, marks| marks.count(now) > 0);
             self.swept_s = now.as_secs();
         }
-        let is_still_full = self.sources.len() >= SOURCES_MAX;
-        if is_full && is_still_full {
-            tracing::debug!(sources = SOURCES_MAX, "too many sources use hourly quotas: a new one is turned away");
+        if self.sources.len() < SOURCES_MAX {
+            return true;
         }
-        !is_still_full
+        if now.as_secs() >= self.warned_s + SWEEP_EVERY_S {
+            self.warned_s = now.as_secs();
+            tracing::warn!(sources = SOURCES_MAX, "too many sources use hourly quotas: new ones are turned away");
+        }
+        false
     }
 
     fn count(&mut self, quota: &Quota, now: Duration) -> Counted {
@@ -399,6 +404,28 @@ mod tests {
             // Two in one millisecond would share a name.
             assert!(!names().is_empty() && names().len() <= n + 1, "{:?}", names());
         }
+    }
+
+    #[test]
+    fn sessions_that_race_for_the_last_messages_get_no_more_than_there_are() {
+        let folder = TempDir::new().expect("a folder");
+        let quotas = Quotas::open(folder.path().join("quotas")).expect("a thread");
+        let [first, second] = [quota(1, 100), quota(2, 150)];
+        let sent = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        if quotas.count(&[first, second]).is_ok() {
+                            sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(sent.into_inner(), 100);
+        assert_eq!((0..200).filter(|_| quotas.count(&[second]).is_ok()).count(), 50);
+        quotas.close();
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Store {
         let signal = Arc::new(Signal::default());
         let told = signal.clone();
         let write = move || {
+            let mut fails = false;
             while let Some(is_last) = told.wait() {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.is_dirty = false;
@@ -110,8 +111,20 @@ impl Store {
                 let behind_s = wall_clock_s() as i64 + 1 - (began_s + began.elapsed().as_secs()) as i64;
                 let bytes = encode(&secret, &state.sources, behind_s);
                 drop(state);
-                if let Err(error) = replace(&path, &bytes) {
-                    tracing::error!(file = %path.display(), %error, "cannot write down the hourly quotas: a restart would forget them");
+                let written = replace(&path, &bytes);
+                match &written {
+                    Err(error) if !fails => tracing::error!(
+                        file = %path.display(), %error,
+                        "cannot write down the hourly quotas: a restart would forget them; trying again and again"
+                    ),
+                    Ok(()) if fails => {
+                        tracing::info!(file = %path.display(), "the hourly quotas are written down again")
+                    }
+                    _ => {}
+                }
+                fails = written.is_err();
+                if fails {
+                    told.tell(|told| told.is_dirty = true);
                 }
                 if is_last {
                     return;
