@@ -97,13 +97,15 @@ impl Visit {
             None => {
                 let [received, received_local] =
                     [header.received_count, header.received_local_count].map(|n| n as usize);
-                limits::hops(&self.connector, received, received_local)
-                    .and_then(|()| self.decide_again(&mail, &recipients, &header, bytes, counted))
-                    .err()
+                limits::hops(&self.connector, received, received_local).err()
             }
         };
         if let Some(refusal) = refusal {
             return self.refuse("DATA", &reverse_path, refusal);
+        }
+        if let Err((recipient, refusal)) = self.decide_again(&mail, &recipients, &header, bytes, counted) {
+            let argument = recipient.map_or(reverse_path, Mailbox::to_string);
+            return self.refuse("DATA", &argument, refusal);
         }
         let named = sender::HeaderQuestion {
             rights: self.rights,
@@ -203,15 +205,16 @@ impl Visit {
     }
 
     /// Everything is decided again where rights depend on the senders in the header, or the time has come for them to end.
-    /// What was decided by an entry that no longer counts is refused, and the message counts as of now.
-    fn decide_again(
+    /// What was decided by an entry that no longer counts is refused, for a recipient if there is one; and the message
+    /// counts as of now.
+    fn decide_again<'r>(
         &mut self,
         mail: &MailCommand,
-        recipients: &[Recipient],
+        recipients: &'r [Recipient],
         header: &Header,
         size_bytes: u64,
         mut counted: Vec<Counted>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), (Option<&'r Mailbox>, Refusal)> {
         if self.varying.is_none() {
             return Ok(());
         }
@@ -220,7 +223,7 @@ impl Visit {
             _ => HeaderSenders::Uncertain,
         };
         let known = Known { reverse_path: &mail.reverse_path, header_senders, recipient: None, counted: &counted };
-        let permitted = self.permit(&known, |rights| {
+        let of_the_whole = self.permit(&known, |rights| {
             self.decide_mail(rights, mail, size_bytes)?;
             sender::decide_header(&sender::HeaderQuestion {
                 rights,
@@ -228,7 +231,8 @@ impl Visit {
                 senders: header.senders.as_ref(),
                 settings: &self.revision.settings,
             })
-        })?;
+        });
+        let permitted = of_the_whole.map_err(|refusal| (None, refusal))?;
         self.rights = permitted.rights;
         counted.extend(permitted.counted);
         for recipient in recipients {
@@ -238,10 +242,10 @@ impl Visit {
                 recipient: Some(&recipient.mailbox),
                 counted: &counted,
             };
-            let permitted = self.permit(&known, |rights| self.decide_recipient(rights, mail, &recipient.mailbox))?;
-            counted.extend(permitted.counted);
+            let of_one = self.permit(&known, |rights| self.decide_recipient(rights, mail, &recipient.mailbox));
+            counted.extend(of_one.map_err(|refusal| (Some(&recipient.mailbox), refusal))?.counted);
         }
-        self.running.quotas.renew(&counted).map_err(|_| Refusal::QuotaExceeded)
+        self.running.quotas.renew(&counted).map_err(|_| (None, Refusal::QuotaExceeded))
     }
 
     fn write_received(&self, id: MessageId, envelope: &Envelope, recipient: Option<&Mailbox>, trace: &mut Vec<u8>) {
