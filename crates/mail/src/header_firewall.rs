@@ -17,6 +17,7 @@
 //!
 //! Content whose first line is no field has no header section and passes whole, as everywhere in this crate.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use crate::header::{LINE_KEPT_BYTES_MAX, is_no_field_start, split_field};
@@ -92,6 +93,14 @@ impl Rules {
 /// A function that is given a whole field, with its line end, and hands on what takes its place, if anything does.
 pub type Edit = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
 
+/// For [`HeaderFirewall::push`] and [`HeaderFirewall::finish`]: somebody who takes everything.
+pub fn infallible(mut take: impl FnMut(&[u8])) -> impl FnMut(&[u8]) -> Result<(), Infallible> {
+    move |slice| {
+        take(slice);
+        Ok(())
+    }
+}
+
 /// Filters one message's content; any division into slices gives the same.
 #[derive(Debug)]
 pub struct HeaderFirewall {
@@ -104,8 +113,10 @@ pub struct HeaderFirewall {
     name: Name,
     /// How many bytes it has been read from.
     name_length: usize,
-    /// Names without a colon on the lines before, which this line may continue.
+    /// The end of what passed last without a colon, which some reader may join with what comes next.
     carried: Option<Name>,
+    /// Whether this line may be joined with that.
+    continues: bool,
     /// Whether some of this line has passed.
     line_has_passed: bool,
     /// Whether a line that continues the one before goes with it.
@@ -154,6 +165,38 @@ enum Place {
     Body,
 }
 
+/// A slice of the content, and how far it has been looked at.
+struct Slice<'s, F> {
+    bytes: &'s [u8],
+    /// Up to here it has been handed on or has gone; what stands between here and `at` passes.
+    passed: usize,
+    at: usize,
+    out: &'s mut F,
+}
+
+impl<'s, F> Slice<'s, F> {
+    fn rest(&self) -> &'s [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// What comes next does not pass, or is held. What passes before it has been handed on.
+    fn skip(&mut self, length: usize) {
+        debug_assert_eq!(self.passed, self.at, "nothing is lost");
+        self.at += length;
+        self.passed = self.at;
+    }
+
+    /// Hands on what passes.
+    fn pass<E>(&mut self) -> Result<(), E>
+    where
+        F: FnMut(&[u8]) -> Result<(), E>,
+    {
+        let passing = &self.bytes[self.passed..self.at];
+        self.passed = self.at;
+        if passing.is_empty() { Ok(()) } else { (self.out)(passing) }
+    }
+}
+
 /// What ended a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NameEnd {
@@ -197,11 +240,23 @@ impl Name {
         self.length == NAME_BYTES_MAX
     }
 
-    /// This name and what came on the next line.
-    fn continued(mut self, other: &Name) -> Name {
-        self.has_other_bytes |= self.length > 0 || other.has_other_bytes;
-        other.as_bytes().iter().for_each(|byte| self.push(*byte));
-        self
+    /// The end of both, one behind the other.
+    fn joined_with(&self, other: &Name) -> Name {
+        let kept = self.length.min(NAME_BYTES_MAX - other.length);
+        let mut joined = Name { has_other_bytes: true, ..Name::default() };
+        for byte in self.as_bytes()[self.length - kept..].iter().chain(other.as_bytes()) {
+            joined.push(*byte);
+        }
+        joined
+    }
+
+    /// This name from each of its bytes on: readers do not agree where lines begin.
+    fn ends(&self) -> impl Iterator<Item = Name> {
+        (0..self.length).map(|start| {
+            let mut end = Name { has_other_bytes: true, ..Name::default() };
+            self.as_bytes()[start..].iter().for_each(|byte| end.push(*byte));
+            end
+        })
     }
 }
 
@@ -216,6 +271,7 @@ impl HeaderFirewall {
             name: Name::default(),
             name_length: 0,
             carried: None,
+            continues: false,
             line_has_passed: false,
             drops_continuation: false,
             after_crlf: true,
@@ -261,240 +317,276 @@ impl HeaderFirewall {
     }
 
     fn filter<E>(&mut self, bytes: &[u8], out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        // What stands between `run` and `at` passes and has not been handed on.
-        let (mut run, mut at) = (0, 0);
-        while let Some(&byte) = bytes.get(at) {
+        let mut slice = Slice { bytes, passed: 0, at: 0, out };
+        while let Some(&byte) = bytes.get(slice.at) {
             match self.place {
-                Place::Body => break,
-                Place::Passing => match memchr::memchr2(b'\r', b'\n', &bytes[at..]) {
-                    None => break,
-                    Some(length) => {
-                        at += length;
-                        if bytes[at] == b'\n' || bytes.get(at + 1) == Some(&b'\n') {
-                            let is_crlf = bytes[at] == b'\r';
-                            at += 1 + usize::from(is_crlf);
-                            self.end_line(is_crlf);
-                        } else {
-                            pass(&bytes[run..at], out)?;
-                            self.held.push(b'\r');
-                            self.place = Place::AfterCr;
-                            at += 1;
-                            run = at;
-                        }
-                    }
-                },
-                Place::LineStart => match byte {
-                    b'\n' => {
-                        at += 1;
-                        self.empty_line(false);
-                    }
-                    b'\r' if bytes.get(at + 1) == Some(&b'\n') => {
-                        at += 2;
-                        self.empty_line(true);
-                    }
-                    b'\r' => {
-                        pass(&bytes[run..at], out)?;
-                        self.held.push(b'\r');
-                        // To some readers the line begins here, and to others it continues nothing.
-                        self.carried.get_or_insert_default();
-                        self.place = Place::AfterCr;
-                        at += 1;
-                        run = at;
-                    }
-                    b' ' | b'\t' if self.drops_continuation => {
-                        pass(&bytes[run..at], out)?;
-                        self.place = Place::Dropping;
-                    }
-                    b' ' | b'\t' if self.carried.is_none() => {
-                        self.line_has_passed = true;
-                        self.place = Place::Passing;
-                    }
-                    b' ' | b'\t' => self.start_name(),
-                    _ => {
-                        // For some readers a LF that stands alone ends no line.
-                        if self.after_crlf {
-                            self.carried = None;
-                        }
-                        self.drops_continuation = false;
-                        self.start_name();
-                    }
-                },
-                Place::AfterCr => match byte {
-                    b'\n' => {
-                        let is_empty_line = !self.line_has_passed;
-                        self.release(out)?;
-                        run = at;
-                        at += 1;
-                        if is_empty_line { self.empty_line(true) } else { self.end_line(true) }
-                    }
-                    b'\r' => {
-                        self.release(out)?;
-                        self.line_has_passed = true;
-                        self.held.push(b'\r');
-                        at += 1;
-                        run = at;
-                    }
-                    b' ' | b'\t' if self.carried.is_none() => {
-                        self.release(out)?;
-                        self.line_has_passed = true;
-                        self.place = Place::Passing;
-                        run = at;
-                    }
-                    _ => self.start_name(),
-                },
-                Place::Name => {
-                    let start = at;
-                    let end = loop {
-                        match bytes.get(at) {
-                            None => break None,
-                            Some(b':') => break Some(NameEnd::Colon),
-                            Some(b'\r' | b'\n') => break Some(NameEnd::LineEnd),
-                            Some(_) if self.name.is_full() => break Some(NameEnd::TooLong),
-                            Some(_) if self.name_length == HELD_BYTES_MAX && !self.passes(NameEnd::LineEnd) => {
-                                break Some(NameEnd::LineEnd);
-                            }
-                            Some(_) if self.name_length == HELD_BYTES_MAX => {
-                                // Nobody writes that much before a name, but what came so far is no field: it passes.
-                                pass(&bytes[run..start], out)?;
-                                self.release(out)?;
-                                self.line_has_passed = true;
-                                run = start;
-                            }
-                            Some(_) => {}
-                        }
-                        self.name.push(bytes[at]);
-                        self.name_length += 1;
-                        at += 1;
-                    };
-                    match end {
-                        None if self.name_length <= HELD_BYTES_MAX => {
-                            pass(&bytes[run..start], out)?;
-                            self.held.extend_from_slice(&bytes[start..]);
-                            return Ok(());
-                        }
-                        None => {}
-                        Some(end) if !self.passes(end) => {
-                            let passed = if self.name_length <= HELD_BYTES_MAX { start } else { at };
-                            pass(&bytes[run..passed], out)?;
-                            self.held.clear();
-                            self.drop_line();
-                        }
-                        Some(NameEnd::Colon) if self.is_watched() => {
-                            pass(&bytes[run..start], out)?;
-                            self.held.extend_from_slice(&bytes[start..at]);
-                            self.place = Place::Watching;
-                            run = at;
-                        }
-                        Some(end) => {
-                            self.carried = match end {
-                                NameEnd::LineEnd => {
-                                    Some(self.carried.map_or(self.name, |name| name.continued(&self.name)))
-                                }
-                                NameEnd::Colon | NameEnd::TooLong => None,
-                            };
-                            self.release(out)?;
-                            self.line_has_passed = true;
-                            self.place = Place::Passing;
-                        }
-                    }
-                }
-                Place::Dropping => {
-                    let end = memchr::memchr(b'\n', &bytes[at..]);
-                    at = end.map_or(bytes.len(), |length| at + length + 1);
-                    run = at;
-                    if end.is_some() {
-                        self.place = Place::LineStart;
-                        self.line_has_passed = false;
-                    }
-                }
-                Place::Cutting => {
-                    let Some(length) = memchr::memchr(b'\n', &bytes[at..]) else {
-                        self.has_cr = bytes.last() == Some(&b'\r');
-                        return Ok(());
-                    };
-                    let is_crlf = if length == 0 { self.has_cr } else { bytes[at + length - 1] == b'\r' };
-                    at += length + 1;
-                    run = at;
-                    out(if is_crlf { b"\r\n" } else { b"\n" })?;
-                    self.end_line(is_crlf);
-                }
-                Place::Watching => {
-                    let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length + 1);
-                    if self.held.len() + (end - at) > WATCHED_BYTES_MAX {
-                        self.let_watched_pass(out)?;
-                    } else {
-                        self.held.extend_from_slice(&bytes[at..end]);
-                        if bytes[end - 1] == b'\n' {
-                            self.place = Place::WatchingLineStart;
-                        }
-                        at = end;
-                    }
-                    run = at;
-                }
-                Place::WatchingLineStart => match byte {
-                    b' ' | b'\t' => self.place = Place::Watching,
-                    _ => self.end_watched(out)?,
-                },
-                Place::FirstLine => {
-                    let room = LINE_KEPT_BYTES_MAX - self.held.len();
-                    let rest = &bytes[at..bytes.len().min(at + room)];
-                    let piece = &rest[..memchr::memchr2(b':', b'\n', rest).map_or(rest.len(), |length| length + 1)];
-                    at += piece.len();
-                    if !self.held.is_empty() {
-                        self.held.extend_from_slice(piece);
-                        run = at;
-                    }
-                    let line = if self.held.is_empty() { piece } else { &self.held };
-                    match FirstLine::of(line) {
-                        FirstLine::Unknown if self.held.is_empty() => {
-                            self.held.extend_from_slice(piece);
-                            run = at;
-                        }
-                        FirstLine::Unknown => {}
-                        FirstLine::Empty { is_crlf } => {
-                            self.release(out)?;
-                            self.empty_line(is_crlf);
-                        }
-                        FirstLine::NoField => {
-                            self.release(out)?;
-                            self.place = Place::Body;
-                        }
-                        FirstLine::Field(name) => {
-                            self.name = name;
-                            if !self.passes(NameEnd::Colon) {
-                                self.held.clear();
-                                self.drop_line();
-                                run = at;
-                            } else if self.is_watched() {
-                                if self.held.is_empty() {
-                                    self.held.extend_from_slice(piece);
-                                }
-                                run = at;
-                                self.place = Place::Watching;
-                            } else {
-                                self.release(out)?;
-                                self.line_has_passed = true;
-                                self.place = Place::Passing;
-                            }
-                        }
-                    }
-                }
+                Place::FirstLine => self.first_line(&mut slice)?,
+                Place::LineStart => self.line_start(&mut slice, byte)?,
+                Place::Name => self.name(&mut slice)?,
+                Place::Passing => self.passing(&mut slice)?,
+                Place::AfterCr => self.after_cr(&mut slice, byte)?,
+                Place::Dropping => self.dropping(&mut slice)?,
+                Place::Cutting => self.cutting(&mut slice)?,
+                Place::Watching => self.watching_line(&mut slice)?,
+                Place::WatchingLineStart if matches!(byte, b' ' | b'\t') => self.place = Place::Watching,
+                Place::WatchingLineStart => self.end_watched(slice.out)?,
+                Place::Body => slice.at = bytes.len(),
             }
         }
-        pass(&bytes[run..], out)
+        slice.pass()
+    }
+
+    fn first_line<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        let room = LINE_KEPT_BYTES_MAX - self.held.len();
+        let rest = &slice.rest()[..slice.rest().len().min(room)];
+        let piece = &rest[..memchr::memchr2(b':', b'\n', rest).map_or(rest.len(), |length| length + 1)];
+        // Most first lines come in one slice as far as they matter, and are not copied.
+        if !self.held.is_empty() {
+            self.held.extend_from_slice(piece);
+            slice.skip(piece.len());
+        }
+        match FirstLine::of(if self.held.is_empty() { piece } else { &self.held }) {
+            FirstLine::Unknown => {
+                self.hold(piece, slice);
+                return Ok(());
+            }
+            FirstLine::Field => {
+                // From here on it is a line like all others.
+                self.start_name();
+                let held = std::mem::take(&mut self.held);
+                return self.filter(&held, slice.out);
+            }
+            FirstLine::Empty { is_crlf } => self.empty_line(is_crlf),
+            FirstLine::NoField => self.place = Place::Body,
+        }
+        if self.held.is_empty() {
+            slice.at += piece.len();
+        }
+        self.release(slice.out)
+    }
+
+    /// Keeps the piece of the first line that comes next in `slice`, unless that has been done.
+    fn hold<F>(&mut self, piece: &[u8], slice: &mut Slice<'_, F>) {
+        if self.held.is_empty() {
+            self.held.extend_from_slice(piece);
+            slice.skip(piece.len());
+        }
+    }
+
+    fn line_start<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>, byte: u8) -> Result<(), E> {
+        match byte {
+            b'\n' => {
+                slice.at += 1;
+                self.empty_line(false);
+            }
+            b'\r' if slice.rest().get(1) == Some(&b'\n') => {
+                slice.at += 2;
+                self.empty_line(true);
+            }
+            b'\r' => {
+                // To some readers the line begins behind it, and to others it continues nothing.
+                self.carried.get_or_insert_default();
+                self.continues = true;
+                self.hold_cr(slice)?;
+            }
+            b' ' | b'\t' if self.drops_continuation => {
+                slice.pass()?;
+                self.place = Place::Dropping;
+            }
+            b' ' | b'\t' if self.carried.is_none() => {
+                self.line_has_passed = true;
+                self.place = Place::Passing;
+            }
+            b' ' | b'\t' => {
+                self.continues = true;
+                self.start_name();
+            }
+            _ => {
+                // For some readers a LF that stands alone ends no line.
+                self.continues = !self.after_crlf;
+                self.drops_continuation = false;
+                self.start_name();
+            }
+        }
+        Ok(())
+    }
+
+    fn name<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        let rest = slice.rest();
+        let mut length = 0;
+        let end = loop {
+            match rest.get(length) {
+                None => break None,
+                Some(b':') => break Some(NameEnd::Colon),
+                Some(b'\r' | b'\n') => break Some(NameEnd::LineEnd),
+                Some(_) if self.name.is_full() => break Some(NameEnd::TooLong),
+                Some(_) if self.name_length == HELD_BYTES_MAX && !self.passes(NameEnd::LineEnd) => {
+                    break Some(NameEnd::LineEnd);
+                }
+                Some(_) if self.name_length == HELD_BYTES_MAX => {
+                    // Nobody writes that much before a name, but what came so far is no field: it passes.
+                    slice.pass()?;
+                    self.release(slice.out)?;
+                    self.line_has_passed = true;
+                }
+                Some(_) => {}
+            }
+            self.name.push(rest[length]);
+            self.name_length += 1;
+            length += 1;
+        };
+        let is_held = self.name_length <= HELD_BYTES_MAX;
+        match end {
+            None if is_held => {
+                slice.pass()?;
+                self.held.extend_from_slice(rest);
+                slice.skip(length);
+            }
+            None => slice.at += length,
+            Some(end) if !self.passes(end) => {
+                if is_held {
+                    slice.pass()?;
+                    slice.skip(length);
+                } else {
+                    slice.at += length;
+                    slice.pass()?;
+                }
+                self.held.clear();
+                self.drop_line();
+            }
+            Some(NameEnd::Colon) if self.is_watched() => {
+                slice.pass()?;
+                self.held.extend_from_slice(&rest[..length]);
+                slice.skip(length);
+                self.place = Place::Watching;
+            }
+            Some(end) => {
+                self.carried = match end {
+                    NameEnd::LineEnd => Some(self.joined().unwrap_or(self.name)),
+                    NameEnd::Colon | NameEnd::TooLong => None,
+                };
+                self.release(slice.out)?;
+                slice.at += length;
+                self.line_has_passed = true;
+                self.place = Place::Passing;
+            }
+        }
+        Ok(())
+    }
+
+    fn passing<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        let rest = slice.rest();
+        let Some(length) = memchr::memchr2(b'\r', b'\n', rest) else {
+            slice.at += rest.len();
+            return Ok(());
+        };
+        slice.at += length;
+        match (rest[length], rest.get(length + 1)) {
+            (b'\n', _) => {
+                slice.at += 1;
+                self.end_line(false);
+            }
+            (_, Some(b'\n')) => {
+                slice.at += 2;
+                self.end_line(true);
+            }
+            _ => self.hold_cr(slice)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps the CR that comes next.
+    fn hold_cr<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        slice.pass()?;
+        self.held.push(b'\r');
+        slice.skip(1);
+        self.place = Place::AfterCr;
+        Ok(())
+    }
+
+    fn after_cr<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>, byte: u8) -> Result<(), E> {
+        match byte {
+            b'\n' => {
+                self.release(slice.out)?;
+                slice.at += 1;
+                if self.line_has_passed { self.end_line(true) } else { self.empty_line(true) }
+            }
+            b'\r' => {
+                self.release(slice.out)?;
+                self.line_has_passed = true;
+                self.hold_cr(slice)?;
+            }
+            b' ' | b'\t' if self.carried.is_none() => {
+                self.release(slice.out)?;
+                self.line_has_passed = true;
+                self.place = Place::Passing;
+            }
+            _ => {
+                self.continues = true;
+                self.start_name();
+            }
+        }
+        Ok(())
+    }
+
+    fn dropping<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        let rest = slice.rest();
+        match memchr::memchr(b'\n', rest) {
+            None => slice.skip(rest.len()),
+            Some(length) => {
+                slice.skip(length + 1);
+                self.line_has_passed = false;
+                self.place = Place::LineStart;
+            }
+        }
+        Ok(())
+    }
+
+    fn cutting<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        let rest = slice.rest();
+        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let has_cr = rest[..length].last().map_or(self.has_cr, |last| *last == b'\r');
+        slice.skip(length);
+        if length == rest.len() {
+            self.has_cr = has_cr;
+            return Ok(());
+        }
+        slice.skip(1);
+        self.end_line(has_cr);
+        (slice.out)(if has_cr { b"\r\n" } else { b"\n" })
+    }
+
+    fn watching_line<E, F: FnMut(&[u8]) -> Result<(), E>>(&mut self, slice: &mut Slice<'_, F>) -> Result<(), E> {
+        let rest = slice.rest();
+        let end = memchr::memchr(b'\n', rest);
+        let length = end.map_or(rest.len(), |length| length + 1);
+        if self.held.len() + length > WATCHED_BYTES_MAX {
+            return self.let_watched_pass(slice.out);
+        }
+        self.held.extend_from_slice(&rest[..length]);
+        slice.skip(length);
+        if end.is_some() {
+            self.place = Place::WatchingLineStart;
+        }
+        Ok(())
     }
 
     /// Whether the line whose name is known now passes: by its own name, and by the one that it may continue.
     fn passes(&self, end: NameEnd) -> bool {
-        let continued = || self.carried.map(|name| name.continued(&self.name));
-        self.rules.pass(&self.name, end) && continued().is_none_or(|name| self.rules.pass(&name, end))
+        self.rules.pass(&self.name, end)
+            && self.joined().is_none_or(|joined| joined.ends().all(|name| self.rules.pass(&name, end)))
+    }
+
+    /// The name on this line behind what it may be joined with.
+    fn joined(&self) -> Option<Name> {
+        self.carried.filter(|_| self.continues).map(|carried| carried.joined_with(&self.name))
     }
 
     /// Whether the field whose name is known now is the one to be watched: a plain field at the start of a line.
     fn is_watched(&self) -> bool {
         let name = &self.name;
         let is_plain =
-            !name.has_other_bytes && self.carried.is_none() && !self.line_has_passed && !self.held.starts_with(b"\r");
+            !name.has_other_bytes && self.joined().is_none() && !self.line_has_passed && !self.held.starts_with(b"\r");
         is_plain
             && !self.is_past_empty_line
             && self
@@ -528,8 +620,8 @@ impl HeaderFirewall {
             return;
         }
         self.is_past_empty_line = true;
-        // What comes next continues nothing, whatever it begins with.
-        self.carried = Some(Name::default());
+        // What comes next continues no field, whatever it begins with.
+        self.carried.get_or_insert_default();
         self.drops_continuation = false;
         self.end_line(is_crlf);
     }
@@ -568,31 +660,20 @@ enum FirstLine {
     Unknown,
     Empty { is_crlf: bool },
     NoField,
-    Field(Name),
+    Field,
 }
 
 impl FirstLine {
     fn of(line: &[u8]) -> FirstLine {
         match line.last() {
             _ if line == b"\n" || line == b"\r\n" => FirstLine::Empty { is_crlf: line.len() == 2 },
-            Some(b':') => match split_field(line) {
-                Some((text, _)) => {
-                    let mut name = Name::default();
-                    text.iter().for_each(|byte| name.push(*byte));
-                    name.has_other_bytes = text.len() + 1 < line.len();
-                    FirstLine::Field(name)
-                }
-                None => FirstLine::NoField,
-            },
+            Some(b':') if split_field(line).is_some() => FirstLine::Field,
+            Some(b':') => FirstLine::NoField,
             Some(b'\n') => FirstLine::NoField,
             _ if is_no_field_start(line) => FirstLine::NoField,
             _ => FirstLine::Unknown,
         }
     }
-}
-
-fn pass<E>(bytes: &[u8], out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    if bytes.is_empty() { Ok(()) } else { out(bytes) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod report;
 pub mod trace;
 pub mod header_firewall;
+pub mod from_field;
 mod field;
 pub mod header;
 pub mod header_senders;
