@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 
+use gatepost_mail::organization::AuthMechanism;
 use gatepost_mail::{AuthAs, Mailbox, ReversePath};
 
 pub use crate::access_entry::{
@@ -224,6 +225,22 @@ pub fn auth_as(rights: Rights, principal: &Principal, auth: Option<&ReversePath>
         _ if vouches => AuthAs::Internal,
         Principal::Partner => AuthAs::Partner,
         _ => AuthAs::Anonymous,
+    }
+}
+
+/// What we take a message for that brings the judgement of another server of the organization, which it may: `own` is
+/// our judgement of the session. What was not internal there does not become so by the way it came; what was, is only
+/// where we would have said so ourselves, for the right to bring the header is not the one to be internal.
+pub fn with_brought(own: AuthAs, brought: Option<AuthAs>) -> AuthAs {
+    if own == AuthAs::Internal { brought.unwrap_or(own) } else { own }
+}
+
+/// By which means a principal was authenticated, as the organization headers say it (fact sheet section 2.8).
+pub fn auth_mechanism(principal: &Principal) -> Option<AuthMechanism> {
+    match principal {
+        Principal::User(_) => Some(AuthMechanism::Basic),
+        Principal::ExternallySecured => Some(AuthMechanism::ExternallySecured),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use gatepost_mail::Domain;
 
 use crate::accepted_domain::suffixes;
 pub use crate::receive_connector::ProtocolLoggingLevel;
+use crate::send_right::SendEntry;
 
 /// Which recipients' domains an address space covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +80,16 @@ impl fmt::Display for SmartHost {
     }
 }
 
+/// How smart hosts are told who we are, and whom they are taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SmartHostAuthMechanism {
+    /// Nothing is said; they are anybody.
+    #[default]
+    None,
+    /// The network vouches for them: nothing is said either, but they are externally secured servers.
+    ExternalAuthoritative,
+}
+
 /// One `[[send_connector]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendConnector {
@@ -108,6 +119,10 @@ pub struct SendConnector {
     pub smtp_max_messages_per_connection: u32,
     /// How long a silent peer is waited for.
     pub connection_inactivity_timeout: Duration,
+    /// Whom its smart hosts are taken for.
+    pub smart_host_auth_mechanism: SmartHostAuthMechanism,
+    /// `[[send_connector.permission]]`: rights beside those that everybody has by default.
+    pub entries: Vec<SendEntry>,
     /// Whether the dialogue is recorded.
     pub protocol_logging_level: ProtocolLoggingLevel,
     /// Where its name stands in the settings document, in bytes.

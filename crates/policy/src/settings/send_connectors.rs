@@ -4,13 +4,16 @@ use std::ops::Range;
 use std::time::Duration;
 
 use gatepost_mail::Domain;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
-use super::reader::{Collector, Fields};
+use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::LOGGING_LEVELS;
-use super::values;
+use super::{notes, values};
+use crate::access_entry::{Access, Right, Trustee};
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::send_connector::SendConnector;
+use crate::send_connector::{SendConnector, SmartHostAuthMechanism};
+use crate::send_permission;
+use crate::send_right::{SendEntry, SendRight, SendRights};
 
 const HEADER: &str = "[[send_connector]]";
 const DAY: u64 = 24 * 60 * 60;
@@ -28,7 +31,6 @@ const PLANNED: &[&str] = &[
     "is_scoped_connector",
     "linked_receive_connector",
     "require_oorg",
-    "smart_host_auth_mechanism",
     "source_ip_address",
     "source_transport_servers",
     "tls_auth_level",
@@ -59,6 +61,9 @@ pub(super) fn read<'t>(
     let smart_hosts = fields.list("smart_hosts", |value, _| values::smart_host(value)).unwrap_or_default();
     let has_smart_hosts = !smart_hosts.is_empty() || fields.is_bad("smart_hosts");
     let dns_routing = fields.optional("dns_routing_enabled", values::boolean);
+    let tables = fields.tables("permission");
+    let permissions = tables.into_iter().filter_map(|(table, span)| permission(fields.collector, table, span));
+    let entries: Vec<SendEntry> = permissions.collect();
     let flag = |fields: &mut Fields<'_, '_, 't>, key| fields.optional(key, values::boolean);
     let connector = SendConnector {
         name: name.unwrap_or_default().into(),
@@ -80,6 +85,10 @@ pub(super) fn read<'t>(
         connection_inactivity_timeout: fields
             .optional("connection_inactivity_timeout", values::time_span(1, DAY))
             .unwrap_or(Duration::from_secs(10 * 60)),
+        smart_host_auth_mechanism: fields
+            .optional("smart_host_auth_mechanism", smart_host_auth_mechanism)
+            .unwrap_or_default(),
+        entries,
         protocol_logging_level: fields
             .optional("protocol_logging_level", values::choice(LOGGING_LEVELS))
             .unwrap_or_default(),
@@ -106,6 +115,13 @@ pub(super) fn read<'t>(
             "write ignore_starttls = false, or require_tls = false",
         );
     }
+    if connector.smart_host_auth_mechanism == SmartHostAuthMechanism::ExternalAuthoritative && !has_smart_hosts {
+        fields.error_at(
+            "smart_host_auth_mechanism",
+            "`ExternalAuthoritative` speaks of smart hosts, and this connector has none",
+            "write smart_hosts = [\"[10.0.0.5]\"], or leave smart_host_auth_mechanism out",
+        );
+    }
     for key in ["max_per_domain_outbound_connections", "max_outbound_connections"] {
         if fields.value(key).is_some() {
             let remedy = format!("write it in [transport]: {key} = 20");
@@ -113,5 +129,88 @@ pub(super) fn read<'t>(
         }
     }
     fields.finish(PLANNED);
+    warn_of_idle_entries(collector, &connector);
     connector
+}
+
+/// Warns of entries for principals that the next hops of this connector never are.
+fn warn_of_idle_entries(collector: &mut Collector<'_>, connector: &SendConnector) {
+    let next_hop = send_permission::next_hop(connector);
+    for entry in connector.entries.iter().filter(|entry| !entry.trustee.covers(&next_hop)) {
+        collector.warning(
+            entry.span.clone(),
+            format!("this entry changes nothing: the next hops of this connector are `{next_hop}`"),
+            match connector.smart_host_auth_mechanism {
+                SmartHostAuthMechanism::None => {
+                    "write that as its user, or smart_host_auth_mechanism = \"ExternalAuthoritative\" in the connector"
+                }
+                SmartHostAuthMechanism::ExternalAuthoritative => "write that as its user",
+            },
+        );
+    }
+}
+
+fn smart_host_auth_mechanism(value: &DeValue<'_>) -> Result<SmartHostAuthMechanism, Wrong> {
+    const LATER: [&str; 3] = ["BasicAuth", "BasicAuthRequireTLS", "ExchangeServer"];
+    const KNOWN: [(&str, SmartHostAuthMechanism); 2] = [
+        ("None", SmartHostAuthMechanism::None),
+        ("ExternalAuthoritative", SmartHostAuthMechanism::ExternalAuthoritative),
+    ];
+    let name = values::string(value)?;
+    if let Some(later) = LATER.into_iter().find(|later| later.eq_ignore_ascii_case(name)) {
+        let message = format!("`{later}` is not supported yet");
+        return Err(Wrong::new(
+            message,
+            "write \"None\", or \"ExternalAuthoritative\" where the network protects the way",
+        ));
+    }
+    let known = KNOWN.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    known
+        .map(|(_, mechanism)| mechanism)
+        .ok_or_else(|| values::unknown_name(name, KNOWN.into_iter().map(|(known, _)| known)))
+}
+
+/// One `[[send_connector.permission]]`.
+fn permission<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<SendEntry> {
+    let mut fields = Fields::new(collector, "[[send_connector.permission]]", table, span.clone());
+    let trustee = fields.required(
+        "user",
+        "write whom the rights are for: user = \"NT AUTHORITY\\\\ANONYMOUS LOGON\" is any next hop",
+        |value| trustee(values::string(value)?),
+    );
+    let names = fields.required_list(
+        "extended_rights",
+        "write what is granted: extended_rights = [\"ms-Exch-Send-Headers-Organization\"]",
+        |value, _| {
+            let names = values::flag_names(value)?;
+            names.iter().map(|name| right(name)).collect::<Result<SendRights, Wrong>>()
+        },
+    );
+    let deny = fields.optional("deny", values::boolean).unwrap_or(false);
+    let note = notes::read(&mut fields);
+    fields.finish(&[]);
+    let rights = names.into_iter().fold(SendRights::NONE, |all, (rights, _)| all | rights);
+    let access = if deny { Access::Deny } else { Access::Allow };
+    Some(SendEntry { trustee: trustee?, access, rights, note, span })
+}
+
+fn trustee(name: &str) -> Result<Trustee, Wrong> {
+    Trustee::parse_well_known(name).ok_or_else(|| {
+        Wrong::new(
+            format!("`{}` is no next hop", shown(name)),
+            "write \"NT AUTHORITY\\\\ANONYMOUS LOGON\" or \"MS Exchange\\\\Externally Secured Servers\": we never send to a user",
+        )
+    })
+}
+
+fn right(name: &str) -> Result<SendRight, Wrong> {
+    SendRight::parse(name).ok_or_else(|| {
+        if Right::parse(name).is_some() {
+            return Wrong::new(
+                format!("`{}` is a right on receive connectors", shown(name)),
+                "write it in a [[receive_connector.permission]]",
+            );
+        }
+        values::unknown_name(name, SendRight::ALL.into_iter().map(SendRight::exchange_name))
+    })
 }

@@ -13,6 +13,7 @@ mod verification;
 mod recipients;
 mod routes;
 mod limits;
+mod header_firewall;
 mod connector_properties;
 mod retries;
 mod documents;

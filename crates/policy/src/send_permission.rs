@@ -1,0 +1,33 @@
+//! Step 8 of 9 - deliver: which rights the next hop of a send connector holds (fact sheet section 2.1, second table).
+//!
+//! Takes a connector, hands on a set of rights. Whom the next hop is taken for, the administrator declares: nothing that
+//! a next hop says of itself makes a difference.
+
+use crate::access_entry::{Access, Principal};
+use crate::note::Note;
+use crate::send_connector::{SendConnector, SmartHostAuthMechanism};
+use crate::send_right::SendRights;
+
+/// The rights of the next hops of `connector`: what is theirs by default and what its entries allow, without what they
+/// deny. Expired entries count for nothing.
+pub fn granted(connector: &SendConnector, now_ms: u64) -> SendRights {
+    let principal = next_hop(connector);
+    let (mut allowed, mut denied) = (SendRights::by_default(&principal), SendRights::NONE);
+    let is_expired = |note: &Option<Box<Note>>| note.as_ref().is_some_and(|note| note.is_expired(now_ms));
+    let entries = connector.entries.iter().filter(|entry| !is_expired(&entry.note));
+    for entry in entries.filter(|entry| entry.trustee.covers(&principal)) {
+        match entry.access {
+            Access::Allow => allowed |= entry.rights,
+            Access::Deny => denied |= entry.rights,
+        }
+    }
+    allowed & !denied
+}
+
+/// Whom the next hops of a connector are taken for.
+pub fn next_hop(connector: &SendConnector) -> Principal {
+    match connector.smart_host_auth_mechanism {
+        SmartHostAuthMechanism::None => Principal::Anonymous,
+        SmartHostAuthMechanism::ExternalAuthoritative => Principal::ExternallySecured,
+    }
+}
