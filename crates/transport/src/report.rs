@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use gatepost_mail::header_firewall::{HeaderFirewall, infallible};
 use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
 use gatepost_mail::{
     Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Reply, Return, ReversePath, header,
 };
 use gatepost_policy::retry::{self, Failure, Next};
-use gatepost_policy::{Refusal, notify, resolve};
+use gatepost_policy::{Refusal, header_firewall, notify, resolve};
 use gatepost_spool::{CommitError, Message, Outcome};
 
 use crate::categorize;
@@ -289,7 +290,8 @@ async fn commit(
 }
 
 /// What goes back of the original: all of it (true) or its header section. All of it only with news of failure, and not
-/// where the sender asked for less (RFC 3461 section 4.3).
+/// where the sender asked for less (RFC 3461 section 4.3). How it came through our organization is nobody's business
+/// outside (fact sheet section 2.9).
 async fn original(message: &Message, kind: Kind) -> (bool, Vec<u8>) {
     let is_wanted = kind == Kind::Failed && message.envelope.ret != Some(Return::Headers);
     let is_whole = is_wanted && message.content.len() <= ORIGINAL_BYTES_MAX;
@@ -311,7 +313,12 @@ async fn original(message: &Message, kind: Kind) -> (bool, Vec<u8>) {
         let length = header::section_len(&bytes).unwrap_or(bytes.len());
         bytes.truncate(length);
     }
-    (is_whole, bytes)
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut firewall = HeaderFirewall::new(header_firewall::RETURNED);
+    let mut keep = infallible(|slice| kept.extend_from_slice(slice));
+    let Ok(()) = firewall.push(&bytes, &mut keep);
+    let Ok(()) = firewall.finish(keep);
+    (is_whole, kept)
 }
 
 fn recipient_text(message: &Message, index: u32) -> String {

@@ -11,6 +11,7 @@
 //!   [`verification`]: the receiving side;
 //! - [`recipients`]: groups, contacts, aliases;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
+//! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`guide`]: what the guide shows;
@@ -51,6 +52,8 @@ mod report;
 mod recipients;
 
 mod mx;
+
+mod header_firewall;
 
 mod durability;
 

@@ -207,13 +207,15 @@ pub fn message(subject: &str, body: &str) -> String {
     )
 }
 
-/// What stands below the one Received field that we put on top. Panics when there is none.
+/// What stands below the fields that we put on top: Received, and the organization headers where they are kept. Panics
+/// when there is no Received field.
 #[track_caller]
 pub fn below_trace(content: &str) -> &str {
     assert!(content.starts_with("Received: "), "no trace on top of {content:?}");
     let mut end = 0;
     for (i, line) in content.split_inclusive('\n').enumerate() {
-        if i > 0 && !line.starts_with([' ', '\t']) {
+        let is_ours = line.starts_with([' ', '\t']) || line.starts_with("X-MS-Exchange-Organization-");
+        if i > 0 && !is_ours {
             break;
         }
         end += line.len();

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use gatepost_mail::header_firewall::{HeaderFirewall, Rules, infallible};
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::{ProtocolLoggingLevel, SendConnector};
+use gatepost_policy::{header_firewall, send_permission};
 use gatepost_smtp::{Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish, Transaction};
 use gatepost_spool::Message;
 use rustls::pki_types::ServerName;
@@ -20,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
 
+use crate::clock::now_ms;
 use crate::dns::Target;
 use crate::fetch;
 use crate::state::{Revision, Running};
@@ -33,6 +36,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
 const INPUT_BYTES: usize = 4 << 10;
 /// Content goes out in writes of about this many bytes.
 const OUTPUT_BYTES: usize = 64 << 10;
+/// Of a message's header section, this much is read at once.
+const HEADER_PIECE_BYTES: usize = 16 << 10;
 /// How long a polite farewell may take.
 const QUIT_MAX: Duration = Duration::from_secs(5);
 /// How long a stop waits for an attempt whose message the peer cannot have yet.
@@ -65,6 +70,8 @@ pub struct Connection {
     start: usize,
     output: Vec<u8>,
     transcript: Option<Transcript>,
+    /// What the peer may be sent.
+    rules: Rules,
     /// How long the peer may take to read a block of content.
     block_max: Duration,
     /// Who is at the other end.
@@ -218,6 +225,7 @@ impl Connection {
             start: 0,
             output: Vec::new(),
             transcript,
+            rules: header_firewall::decide_send(send_permission::granted(connector, now_ms())),
             block_max,
             target: target.clone(),
             transactions: 0,
@@ -259,6 +267,14 @@ impl Connection {
 
     /// Sends one message to some of its recipients.
     pub async fn deliver(&mut self, message: &Message, recipients: &[(usize, &Recipient)]) -> Delivered {
+        let size = match outgoing_size(message, self.rules).await {
+            Ok(size) => size,
+            Err(error) => {
+                tracing::error!(queue_id = message.id.0, %error, reply = %CANNOT_READ, "content cannot be read");
+                let result = |index: usize| RecipientResult { index, reply: CANNOT_READ };
+                return Delivered::Replies(recipients.iter().map(|(index, _)| result(*index)).collect());
+            }
+        };
         let envelope = &message.envelope;
         let was_used = self.transactions > 0;
         self.transactions += 1;
@@ -269,7 +285,7 @@ impl Connection {
                 reverse_path: &envelope.reverse_path,
                 recipients,
                 body: envelope.body,
-                size: message.content.len(),
+                size,
                 smtputf8: envelope.smtputf8,
                 ret: envelope.ret,
                 envid: envelope.envid.as_deref(),
@@ -347,6 +363,7 @@ impl Connection {
 
     async fn send_content(&mut self, message: &Message) -> io::Result<()> {
         let mut offset = 0;
+        let mut firewall = HeaderFirewall::new(self.rules);
         loop {
             let piece = match fetch::piece(&message.content, offset, OUTPUT_BYTES).await {
                 Ok(piece) => piece,
@@ -361,12 +378,15 @@ impl Connection {
                 break;
             }
             offset += piece.len() as u64;
-            self.client.content(piece, &mut self.output);
+            let Connection { client, output, .. } = self;
+            let Ok(()) = firewall.push(piece, infallible(|kept| client.content(kept, output)));
             if self.output.len() >= OUTPUT_BYTES {
                 self.flush(self.block_max).await?;
             }
         }
-        self.client.content_end(Instant::now(), &mut self.output);
+        let Connection { client, output, .. } = self;
+        let Ok(()) = firewall.finish(infallible(|kept| client.content(kept, output)));
+        client.content_end(Instant::now(), output);
         self.may_be_cut_short = false;
         self.flush(self.block_max).await
     }
@@ -475,6 +495,25 @@ impl Connection {
         self.output.clear();
         Ok(())
     }
+}
+
+/// How large a message is once the fields that its next hop may not be sent are gone, in bytes. Reads no more of it than
+/// its header section.
+async fn outgoing_size(message: &Message, rules: Rules) -> io::Result<u64> {
+    let (mut offset, mut kept_bytes) = (0, 0);
+    let mut firewall = HeaderFirewall::new(rules);
+    let mut count = infallible(|kept| kept_bytes += kept.len() as u64);
+    while rules != Rules::ALL && !firewall.is_past_section() {
+        let piece = fetch::piece(&message.content, offset, HEADER_PIECE_BYTES).await?;
+        let piece = piece.as_ref();
+        if piece.is_empty() {
+            break;
+        }
+        offset += piece.len() as u64;
+        let Ok(()) = firewall.push(piece, &mut count);
+    }
+    let Ok(()) = firewall.finish(count);
+    Ok(message.content.len() - offset + kept_bytes)
 }
 
 /// The patience of RFC 5321, cut to what the connector allows a silent peer.

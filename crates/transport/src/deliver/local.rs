@@ -7,9 +7,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use gatepost_mail::{Mailbox, Reply};
+use gatepost_mail::header_firewall::HeaderFirewall;
+use gatepost_mail::{AuthAs, Mailbox, Reply, from_field};
 use gatepost_policy::route::{self, Route};
+use gatepost_policy::{Settings, header_firewall};
 use gatepost_spool::Message;
 
 use super::{Next, Worker};
@@ -40,11 +43,10 @@ pub async fn work(worker: &Worker) {
             continue;
         }
         let message = lease.message.clone();
-        let host = settings.server.name.to_string();
         let deliver_all = move || -> Vec<Attempt> {
             jobs.into_iter()
                 .map(|(index, folder, recipient)| {
-                    let reply = match deliver(&folder, &message, index, &recipient, &host) {
+                    let reply = match deliver(&folder, &message, index, &recipient, &settings) {
                         Ok(()) => DELIVERED,
                         Err(error) => {
                             tracing::error!(folder = %folder.display(), %error, "cannot write into a mailbox");
@@ -67,15 +69,21 @@ pub async fn work(worker: &Worker) {
 ///
 /// The name is made of the queue id and the recipient's number, so that an attempt repeated after a crash replaces its
 /// own file instead of adding another.
-fn deliver(maildir: &Path, message: &Message, index: u32, recipient: &Mailbox, host: &str) -> io::Result<()> {
+fn deliver(
+    maildir: &Path,
+    message: &Message,
+    index: u32,
+    recipient: &Mailbox,
+    settings: &Arc<Settings>,
+) -> io::Result<()> {
     make_folders(maildir)?;
     let seconds = message.envelope.arrival.time_ms / 1000;
     let milliseconds = message.envelope.arrival.time_ms % 1000;
-    let host = host.replace(['/', ':'], "_");
+    let host = settings.server.name.as_str().replace(['/', ':'], "_");
     let name = format!("{seconds}.M{milliseconds}Q{}R{index}.{host}", message.id);
     let temporary: PathBuf = maildir.join("tmp").join(&name);
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = write_message(file, message, recipient);
+    let written = write_message(file, message, recipient, settings);
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, maildir.join("new").join(&name))) {
         let _ = fs::remove_file(&temporary);
         return Err(error);
@@ -100,24 +108,42 @@ fn make_folders(maildir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn write_message(file: File, message: &Message, recipient: &Mailbox) -> io::Result<()> {
+fn write_message(file: File, message: &Message, recipient: &Mailbox, settings: &Arc<Settings>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 << 10, file);
     // RFC 5321 section 4.4: the last server writes the reverse-path into the message.
     write!(out, "Return-Path: {}\nDelivered-To: {recipient}\n", message.envelope.reverse_path)?;
     let mut offset = 0;
     let mut after_cr = false;
+    let mut firewall = firewall(message, settings);
     loop {
         let piece = message.content.read(offset, PIECE_BYTES)?;
         if piece.is_empty() {
             break;
         }
         offset += piece.len() as u64;
-        write_with_lf(&mut out, &piece, &mut after_cr)?;
+        firewall.push(&piece, |kept| write_with_lf(&mut out, kept, &mut after_cr))?;
     }
+    firewall.finish(|kept| write_with_lf(&mut out, kept, &mut after_cr))?;
     if after_cr {
         out.write_all(b"\r")?;
     }
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Takes out what does not stay in a mailbox; shows a sender of ours by the name that the recipient directory has. What
+/// came from strangers keeps the name they gave themselves: it is not ours to vouch for.
+fn firewall(message: &Message, settings: &Arc<Settings>) -> HeaderFirewall {
+    let firewall = HeaderFirewall::new(header_firewall::DELIVERED);
+    let envelope = &message.envelope;
+    if envelope.arrival.auth_as != AuthAs::Internal {
+        return firewall;
+    }
+    let (settings, smtputf8) = (settings.clone(), envelope.smtputf8);
+    let show_name = move |field: &[u8]| {
+        let sender = from_field::sole_mailbox(field)?;
+        from_field::write(settings.directory.display_name(&sender)?, &sender, smtputf8)
+    };
+    firewall.watching("From", Box::new(show_name))
 }
 
 /// Maildir holds lines as the system writes them: CRLF becomes LF. A CR at the end of a piece waits for the next.

@@ -1,15 +1,18 @@
 //! Step 6 of 9 - spool: takes the content in, and says 250 only when it is on disk (invariant I2).
 //!
-//! Takes slices of content, stages them, looks at the header section on the way; at the end asks `policy::limits` a
+//! Takes slices of content, stages them without the header fields that the peer may not bring, looks at the header
+//! section on the way (as the peer sent it, so that no hop is missed); at the end asks `policy::limits` a
 //! last time, commits, and only then answers. A fault found on the way is told at the end, when the peer listens.
 
 use gatepost_mail::header::{Header, Scanner};
+use gatepost_mail::header_firewall::{HeaderFirewall, Organization};
+use gatepost_mail::organization::{Brought, Stamps};
 use gatepost_mail::trace::{Received, Tls};
 use gatepost_mail::{Arrival, Envelope, Mailbox, MessageId, Recipient, Reply};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::resolve::{self, Resolved};
-use gatepost_policy::{Refusal, limits, permission, sender};
+use gatepost_policy::{Refusal, header_firewall, limits, permission, sender};
 use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{CommitError, StageError};
 
@@ -39,9 +42,12 @@ impl Visit {
         let scanner = Scanner::new(self.connector.max_header_size, self.connector.fqdn.as_str());
         // Whom the header names matters to few peers; for the others nobody looks.
         let senders_matter = sender::checks_header(self.rights, &self.principal) || self.varying.is_some();
+        let rules = header_firewall::decide(self.rights);
         transaction.incoming = Some(Incoming {
             staged: Some(self.running.spool.stage()),
             scanner: if senders_matter { scanner.with_senders() } else { scanner },
+            rules,
+            firewall: HeaderFirewall::new(rules),
             bytes: 0,
             fault: None,
         });
@@ -62,7 +68,8 @@ impl Visit {
             Err(refusal) => Some(Fault::Refused(refusal)),
             Ok(()) if incoming.scanner.is_too_large() => Some(Fault::Refused(Refusal::HeaderTooLarge)),
             Ok(()) => {
-                let written = incoming.staged.as_mut().map_or(Ok(()), |staged| staged.write(bytes));
+                let Incoming { staged, firewall, .. } = incoming;
+                let written = staged.as_mut().map_or(Ok(()), |staged| firewall.push(bytes, |kept| staged.write(kept)));
                 written.err().map(Fault::Disk)
             }
         };
@@ -80,8 +87,11 @@ impl Visit {
         else {
             return Answer::Refuse(OUT_OF_STEP);
         };
-        let Incoming { staged, scanner, bytes, fault } = incoming;
+        let Incoming { mut staged, scanner, rules, firewall, bytes, mut fault } = incoming;
         let header = scanner.finish();
+        if let Some(staged) = staged.as_mut().filter(|_| fault.is_none()) {
+            fault = firewall.finish(|kept| staged.write(kept)).err().map(Fault::Disk);
+        }
         let reverse_path = mail.reverse_path.to_string();
         let refusal = match fault {
             Some(Fault::Refused(refusal)) => Some(refusal),
@@ -131,6 +141,7 @@ impl Visit {
         // Whom an alias or a group leads to may need SMTPUTF8 where the peer's own words did not.
         let recipients_need_utf8 = recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
         let sender_needs_utf8 = mail.reverse_path.mailbox().is_some_and(|mailbox| mailbox.needs_smtputf8());
+        let brought = if rules.organization == Organization::All { header.organization } else { Brought::default() };
         let auth_as = permission::auth_as(self.rights, &self.principal, mail.auth.as_ref());
         let originator = permission::originator(self.rights, mail.auth.as_ref()).cloned();
         let envelope = Envelope {
@@ -146,13 +157,21 @@ impl Visit {
                 peer: Some(self.peer),
                 connector: (&*self.connector.name).into(),
                 principal: self.principal.to_string().into(),
-                auth_as,
+                auth_as: permission::with_brought(auth_as, brought.auth_as),
                 originator,
             },
         };
         let message_id = header.message_id.unwrap_or_else(|| format!("<{id}.{time_ms}@{}>", self.connector.fqdn));
-        let mut trace = Vec::with_capacity(384);
+        let mut trace = Vec::with_capacity(768);
         self.write_received(id, &envelope, only_named.as_ref(), &mut trace);
+        let stamps = Stamps {
+            auth_as,
+            auth_source: &self.revision.settings.server.name,
+            auth_mechanism: permission::auth_mechanism(&self.principal),
+            arrival_ms: time_ms,
+            size_bytes: bytes,
+        };
+        stamps.write(brought, &mut trace);
         if !header.has_message_id {
             trace.extend_from_slice(format!("Message-ID: {message_id}\r\n").as_bytes());
         }
@@ -160,7 +179,7 @@ impl Visit {
             // Content without a header section: ours ends here, or the first body line would become a field.
             trace.extend_from_slice(b"\r\n");
         }
-        let size_bytes = bytes + trace.len() as u64;
+        let size_bytes = staged.len() + trace.len() as u64;
         let indices = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
         // Routes are those in force now: this connection may have begun long before the settings last changed.
         let plan = categorize::plan(&self.running.revision(), &envelope, indices, size_bytes);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::header::Scanner;
+use gatepost_mail::header_firewall::{HeaderFirewall, Rules};
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::limits::{self, Saying};
@@ -199,6 +200,10 @@ impl Visit {
 pub struct Incoming {
     pub staged: Option<Staged>,
     pub scanner: Scanner,
+    /// What the peer may bring.
+    pub rules: Rules,
+    pub firewall: HeaderFirewall,
+    /// How many the peer has sent.
     pub bytes: u64,
     pub fault: Option<Fault>,
 }
