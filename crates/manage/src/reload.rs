@@ -6,13 +6,16 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use gatepost_policy::address_set::describe_range;
+use gatepost_policy::audit;
 use gatepost_policy::settings::Problem;
 use gatepost_transport::Control;
 use gatepost_transport::reload::ApplyError;
 use tokio::sync::Mutex;
 
+use crate::clock::now_ms;
 use crate::document::{LoadError, Loaded};
-use crate::resource::{Refused, Reloaded, SettingsProblem};
+use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
 
 /// Knows which file the server was started with and whom to hand its settings to.
 pub struct Reloader {
@@ -65,6 +68,18 @@ impl Reloader {
                     closed = listed(&reloaded.closed),
                     "settings reloaded"
                 );
+                if reloaded.changes_total > 0 {
+                    let count = |is_there: fn(&ExposureChange) -> bool| {
+                        reloaded.changes.iter().filter(|change| is_there(change)).count()
+                    };
+                    tracing::info!(
+                        changes = reloaded.changes_total,
+                        gains = count(|change| !change.gained.is_empty()),
+                        losses = count(|change| !change.lost.is_empty()),
+                        first = first(&reloaded.changes),
+                        "exposure changed: addresses gain or lose rights"
+                    );
+                }
             }
             Err(error) => {
                 if let ReloadError::Load(LoadError::Problems(faulty)) = error {
@@ -85,6 +100,9 @@ impl Reloader {
         // Before the first decision under it. One that does not get in force is kept for nothing, which harms nobody.
         let kept = tokio::task::spawn_blocking(move || (loaded.document.keep(&data_dir), loaded)).await;
         let (document, loaded) = kept.map_err(|_| ReloadError::Panicked)?;
+        let (old, new) = (self.control.settings(), settings.clone());
+        let compared = tokio::task::spawn_blocking(move || audit::difference(&old, &new, now_ms())).await;
+        let changes = compared.map_err(|_| ReloadError::Panicked)?;
         let applied = self.control.apply(settings, document, credentials).await?;
         Ok(Reloaded {
             config: self.config.display().to_string(),
@@ -92,6 +110,8 @@ impl Reloader {
             opened: applied.opened,
             closed: applied.closed,
             warnings: loaded.document.settings.warnings.iter().map(SettingsProblem::from).collect(),
+            changes: changes.iter().take(CHANGES_MAX).map(ExposureChange::from).collect(),
+            changes_total: changes.len() as u64,
         })
     }
 }
@@ -106,6 +126,18 @@ impl ReloadError {
         }
         refused
     }
+}
+
+/// The first change, for a line of the log: who gains what where, or loses it.
+fn first(changes: &[ExposureChange]) -> String {
+    let Some(change) = changes.first() else { return String::new() };
+    let (verb, rights) = match change.gained.is_empty() {
+        false => ("gains", &change.gained),
+        true => ("loses", &change.lost),
+    };
+    let whom = change.user.as_deref().unwrap_or(&change.whom);
+    let sources = change.sources.first().map_or(String::new(), |range| describe_range(range.first, range.last));
+    format!("{whom} from {sources} {verb} {}", rights.join(" "))
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {

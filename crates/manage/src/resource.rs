@@ -4,8 +4,11 @@
 //! Takes snapshots of the running server, hands on values that serialize. Times are Unix milliseconds (`*_ms`), sizes
 //! are bytes (`*_bytes`). Later versions may add fields; readers ignore what they do not know. Never decides anything.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use gatepost_policy::address_set::AddressSet;
+use gatepost_policy::audit::{Change, Whom};
+use gatepost_policy::permission::Rights;
 use gatepost_policy::settings::Problem;
 use gatepost_spool::State;
 use gatepost_transport::listing;
@@ -319,6 +322,67 @@ pub struct Reloaded {
     pub closed: Vec<SocketAddr>,
     /// What is legal but probably not meant.
     pub warnings: Vec<SettingsProblem>,
+    /// Which addresses gain or lose which right, compared with what was in force; the first [`CHANGES_MAX`].
+    #[serde(default)]
+    pub changes: Vec<ExposureChange>,
+    /// How many changes there are in all.
+    #[serde(default)]
+    pub changes_total: u64,
+}
+
+/// How many changes of exposure one answer holds at most.
+pub const CHANGES_MAX: usize = 1000;
+
+/// Some addresses that gain or lose rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposureChange {
+    /// `unauthenticated`, `user` or `other_users`.
+    pub whom: String,
+    /// Which user.
+    pub user: Option<String>,
+    /// Rights that are new, by Exchange's names.
+    pub gained: Vec<String>,
+    /// Rights that are gone.
+    pub lost: Vec<String>,
+    /// Where.
+    pub listeners: Vec<SocketAddr>,
+    /// From where.
+    pub sources: Vec<AddressRange>,
+}
+
+/// Addresses from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// The lowest.
+    pub first: IpAddr,
+    /// The highest.
+    pub last: IpAddr,
+}
+
+impl AddressRange {
+    /// The ranges of a set.
+    pub fn list(sources: &AddressSet) -> Vec<AddressRange> {
+        sources.ranges().map(|(first, last)| AddressRange { first, last }).collect()
+    }
+}
+
+impl From<&Change> for ExposureChange {
+    fn from(change: &Change) -> ExposureChange {
+        let names = |rights: Rights| rights.iter().map(|right| right.exchange_name().to_owned()).collect();
+        let (whom, user) = match &change.whom {
+            Whom::Unauthenticated => ("unauthenticated", None),
+            Whom::User(name) => ("user", Some(name.to_string())),
+            Whom::OtherUsers => ("other_users", None),
+        };
+        ExposureChange {
+            whom: whom.to_owned(),
+            user,
+            gained: names(change.gained),
+            lost: names(change.lost),
+            listeners: change.listeners.clone(),
+            sources: AddressRange::list(&change.sources),
+        }
+    }
 }
 
 /// One mistake in the settings file, or one warning.

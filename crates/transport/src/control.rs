@@ -79,6 +79,11 @@ impl Control {
         self.running.revision().document
     }
 
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.running.revision().settings.clone()
+    }
+
     /// Puts new settings in force, whole or not at all. Open connections keep the revision that they started with.
     ///
     /// # Errors

@@ -1,24 +1,11 @@
-//! How the reports about exposure show sources and listeners, to people and to programs.
+//! How the reports about exposure show sources and listeners to people.
 
 use std::net::SocketAddr;
 
 use gatepost_policy::address_set::AddressSet;
-use serde::Serialize;
 
 /// How many ranges stand in one cell.
 const RANGES_SHOWN_MAX: usize = 3;
-
-/// One range of sources, in JSON.
-#[derive(Serialize)]
-pub struct Range {
-    first: String,
-    last: String,
-}
-
-/// All ranges, in JSON.
-pub fn ranges(sources: &AddressSet) -> Vec<Range> {
-    sources.ranges().map(|(first, last)| Range { first: first.to_string(), last: last.to_string() }).collect()
-}
 
 /// Sources for a person.
 pub fn sources_text(sources: &AddressSet) -> String {

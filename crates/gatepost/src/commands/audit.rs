@@ -5,6 +5,7 @@ use std::path::Path;
 
 use gatepost_manage::document::Document;
 use gatepost_manage::host;
+use gatepost_manage::resource::AddressRange;
 use gatepost_policy::audit::{self, Audit, Capability, Exposure, Finding, Severity, Who};
 use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Principal, Right};
@@ -12,7 +13,7 @@ use gatepost_policy::relay::Reach;
 use gatepost_policy::sender::Scope;
 use serde::Serialize;
 
-use super::addresses::{Range, listeners_text, ranges, sources_text};
+use super::addresses::{listeners_text, sources_text};
 use super::write_json;
 use crate::cli::AuditArguments;
 use crate::clock::now_ms;
@@ -38,7 +39,7 @@ struct Report {
 struct Row {
     who: Kind,
     listeners: Vec<String>,
-    sources: Vec<Range>,
+    sources: Vec<AddressRange>,
     public: bool,
     connectors: Vec<String>,
     /// When it begins, if not now: an instant with its offset.
@@ -87,7 +88,7 @@ struct Found {
     line: usize,
     message: String,
     remedy: String,
-    sources: Vec<Range>,
+    sources: Vec<AddressRange>,
 }
 
 /// Audits the settings file, or the one that was named instead.
@@ -260,7 +261,7 @@ fn row(exposure: &Exposure) -> Row {
             Who::UsersBut(names) => Kind::EveryUser { but: texts(names) },
         },
         listeners: exposure.listeners.iter().map(ToString::to_string).collect(),
-        sources: ranges(&exposure.sources),
+        sources: AddressRange::list(&exposure.sources),
         public: exposure.is_public,
         connectors: texts(&exposure.connectors),
         from: exposure.from_ms.map(instant),
@@ -293,6 +294,6 @@ fn found(finding: &Finding) -> Found {
         line: finding.line,
         message: finding.message.clone(),
         remedy: finding.remedy.clone(),
-        sources: ranges(&finding.sources),
+        sources: AddressRange::list(&finding.sources),
     }
 }

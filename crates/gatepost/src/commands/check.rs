@@ -6,7 +6,7 @@ use std::path::Path;
 use gatepost_manage::LoadError;
 use gatepost_manage::credentials::{Secrets, SecretsError};
 use gatepost_manage::document::Document;
-use gatepost_manage::resource::SettingsProblem;
+use gatepost_manage::resource::{ExposureChange, SettingsProblem};
 use gatepost_policy::audit;
 use gatepost_policy::read_back::read_back;
 use gatepost_transport::tls::{self, TlsError};
@@ -38,7 +38,7 @@ struct Report {
     against: Option<String>,
     /// Which addresses gain or lose which right, compared with that file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    changes: Option<Vec<difference::Row>>,
+    changes: Option<Vec<ExposureChange>>,
 }
 
 /// A receive connector.

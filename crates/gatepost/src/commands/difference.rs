@@ -1,49 +1,39 @@
-//! `gatepost check --against`: what one settings file opens and closes, compared with another.
+//! `gatepost check --against` and `gatepost reload`: what one settings file opens and closes, compared with another.
 
 use std::io::Write;
 
+use gatepost_manage::resource::ExposureChange;
+use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Change, Whom};
 use gatepost_policy::permission::{Right, Rights};
-use serde::Serialize;
 
-use super::addresses::{Range, listeners_text, ranges, sources_text};
+use super::addresses::{listeners_text, sources_text};
 use crate::failure::Failure;
 use crate::terminal::{Table, count};
 
 /// Longer lists are cut for people; JSON has everything.
 const ROWS_SHOWN_MAX: usize = 40;
 
-/// One change, in JSON.
-#[derive(Serialize)]
-pub struct Row {
-    /// `unauthenticated`, `user` or `other_users`.
-    whom: &'static str,
-    user: Option<String>,
-    gained: Vec<&'static str>,
-    lost: Vec<&'static str>,
-    listeners: Vec<String>,
-    sources: Vec<Range>,
+/// All changes, in JSON.
+pub fn rows(changes: &[Change]) -> Vec<ExposureChange> {
+    changes.iter().map(ExposureChange::from).collect()
 }
 
-/// All changes, in JSON.
-pub fn rows(changes: &[Change]) -> Vec<Row> {
-    let names = |rights: Rights| rights.iter().map(Right::exchange_name).collect();
-    let row = |change: &Change| Row {
-        whom: match &change.whom {
-            Whom::Unauthenticated => "unauthenticated",
-            Whom::User(_) => "user",
-            Whom::OtherUsers => "other_users",
+/// The changes that a server told of; a right that this program does not know is left out.
+pub fn told(changes: &[ExposureChange]) -> Vec<Change> {
+    let rights = |names: &[String]| names.iter().filter_map(|name| Right::parse(name)).collect();
+    let change = |change: &ExposureChange| Change {
+        whom: match &change.user {
+            Some(user) => Whom::User(user.as_str().into()),
+            None if change.whom == "unauthenticated" => Whom::Unauthenticated,
+            None => Whom::OtherUsers,
         },
-        user: match &change.whom {
-            Whom::User(name) => Some(name.to_string()),
-            Whom::Unauthenticated | Whom::OtherUsers => None,
-        },
-        gained: names(change.gained),
-        lost: names(change.lost),
-        listeners: change.listeners.iter().map(ToString::to_string).collect(),
-        sources: ranges(&change.sources),
+        gained: rights(&change.gained),
+        lost: rights(&change.lost),
+        listeners: change.listeners.clone(),
+        sources: AddressSet::of(change.sources.iter().map(|range| (range.first, range.last))),
     };
-    changes.iter().map(row).collect()
+    changes.iter().map(change).collect()
 }
 
 /// All changes for a person, gains and losses on lines of their own.

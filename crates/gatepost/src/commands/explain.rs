@@ -7,6 +7,7 @@ use std::path::Path;
 use gatepost_mail::address::AddressError;
 use gatepost_mail::{ForwardPath, ReversePath};
 use gatepost_manage::document::Document;
+use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
 use gatepost_policy::condition::Condition;
@@ -121,7 +122,7 @@ struct Line {
 #[derive(Serialize)]
 struct Offer {
     change: String,
-    opens: Vec<difference::Row>,
+    opens: Vec<ExposureChange>,
 }
 
 /// Answers the question.

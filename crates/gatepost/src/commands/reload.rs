@@ -6,7 +6,7 @@ use std::path::Path;
 use gatepost_manage::ClientError;
 use gatepost_manage::resource::Reloaded;
 
-use super::{client, write_json};
+use super::{client, difference, write_json};
 use crate::failure::Failure;
 use crate::terminal::count;
 
@@ -50,6 +50,12 @@ fn write_reloaded(out: &mut dyn Write, reloaded: &Reloaded) -> Result<(), Failur
             let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             writeln!(out, "{done} {}: {}", count(addresses.len() as u64, "listener", "listeners"), shown.join(", "))?;
         }
+    }
+    if reloaded.changes_total > 0 {
+        writeln!(out)?;
+        difference::write_changes(out, "what was in force", &difference::told(&reloaded.changes))?;
+    } else {
+        writeln!(out, "no address gains or loses a right")?;
     }
     Ok(())
 }

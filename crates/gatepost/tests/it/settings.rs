@@ -84,6 +84,14 @@ fn a_reload_takes_effect_on_the_next_connection_and_open_sessions_keep_theirs() 
     site.write_settings(&[CONTOSO, &relay_for("127.0.0.3"), &to_sink(&sink.smart_host())]);
     let reloaded = site.installation.json(&["reload"]);
     assert_eq!(reloaded["revision"], 2, "{reloaded}");
+    assert_eq!(reloaded["changes_total"], 2, "{reloaded}");
+    for (place, key, host) in [(0, "gained", "127.0.0.3"), (1, "lost", "127.0.0.2")] {
+        let change = &reloaded["changes"][place];
+        let rights = change[key].as_array().unwrap_or_else(|| panic!("rights in {reloaded}"));
+        assert!(rights.iter().any(|right| right == "ms-Exch-SMTP-Accept-Any-Recipient"), "{reloaded}");
+        assert_eq!((&change["whom"], &change["sources"][0]["first"]), (&"unauthenticated".into(), &host.into()));
+    }
+    assert!(site.server.log().contains("exposure changed"), "{}", site.server.log());
     assert!(may_relay(site.smtp(), HOST_3));
     assert!(!may_relay(site.smtp(), HOST_2));
     // The session that was open is as it was.
@@ -144,4 +152,35 @@ fn a_reload_opens_and_closes_listeners_and_refuses_as_a_whole_when_one_cannot_be
     wait::until("the second port is closed", || {
         std::net::TcpStream::connect(site.port("second")).is_err().then_some(())
     });
+}
+
+#[test]
+fn what_breaks_an_assertion_or_opens_a_relay_to_strangers_is_refused_at_every_door() {
+    let assertion = "[[assert]]\ncomment = \"only the scanners relay\"\nfrom = \"127.0.0.4-127.0.0.9\"\n\
+                     who = \"unauthenticated\"\ndeny = [\"relay\"]\n";
+    let site = Site::start(&[CONTOSO, &relay_for("127.0.0.2"), assertion]);
+    let stranger = relay_for("127.0.0.2").replace("\"127.0.0.2\"", "\"127.0.0.2\", \"8.8.8.8\"");
+    for (connector, expected) in [
+        (relay_for("127.0.0.2-127.0.0.5"), ["the assertion \"only the scanners relay\" is broken", "127.0.0.4"]),
+        (stranger.clone(), ["public addresses, such as 8.8.8.8,", "accept_risk"]),
+    ] {
+        site.write_settings(&[CONTOSO, &connector, assertion]);
+        for arguments in [&["check"][..], &["reload"], &["audit"]] {
+            let refused = site.installation.run(arguments);
+            assert_eq!(refused.status.code(), Some(3), "{arguments:?}: {}", text_of(&refused));
+            for part in expected {
+                assert!(text_of(&refused).contains(part), "{arguments:?}: {}", text_of(&refused));
+            }
+        }
+        assert!(may_relay(site.smtp(), HOST_2) && !may_relay(site.smtp(), HOST_4));
+        assert_eq!(site.installation.json(&["status"])["revision"], 1);
+    }
+    let accepted = stranger.replace("name = \"Tests\"", "name = \"Tests\"\naccept_risk = \"the board wants it\"");
+    site.write_settings(&[CONTOSO, &accepted, assertion]);
+    let reloaded = site.installation.output(&["reload"]);
+    assert!(reloaded.contains("gains") && reloaded.contains("8.8.8.8"), "{reloaded}");
+    for arguments in [&["check"][..], &["audit"], &["audit", "--json"]] {
+        let shown = site.installation.output(arguments);
+        assert!(shown.contains("the board wants it"), "{arguments:?}: {shown}");
+    }
 }

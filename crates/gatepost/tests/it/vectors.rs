@@ -258,6 +258,31 @@ fn v23_a_second_connector_with_a_partly_overlapping_range_is_refused() {
 }
 
 #[test]
+fn v25_the_groups_read_back_with_custom_where_there_is_more() {
+    let more = "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
+                extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]\n";
+    for (groups, more, expected) in [
+        ("\"AnonymousUsers\"", more, "AnonymousUsers, Custom"),
+        ("\"AnonymousUsers\"", "", "AnonymousUsers"),
+        ("\"ExchangeUsers, AnonymousUsers\"", "", "AnonymousUsers, ExchangeUsers"),
+        ("\"None\"", more, "Custom"),
+        ("\"None\"", "", "None"),
+    ] {
+        // Such a right for everybody would need a reason.
+        let connector = d(groups, more).replace("0.0.0.0-255.255.255.255", "127.0.0.0/8");
+        let installation = Installation::new(PROGRAM, &Ports::free().fill(&[CONTOSO, &connector].concat()));
+        let checked = installation.output(&["check"]);
+        assert!(
+            checked.lines().any(|line| line.starts_with("D ") && line.ends_with(&format!("  {expected}"))),
+            "{checked}"
+        );
+        let names: Vec<&str> = if expected == "None" { Vec::new() } else { expected.split(", ").collect() };
+        let report = installation.json(&["check"]);
+        assert_eq!(report["receive_connectors"][0]["permission_groups"], serde_json::json!(names), "{report}");
+    }
+}
+
+#[test]
 fn v26_without_permission_groups_nobody_submits() {
     let site = Site::start(&[CONTOSO, &d("\"None\"", "")]);
     for sender in ["<a@x.net>", "<alice@contoso.com>", "<>"] {
