@@ -348,6 +348,12 @@ pub struct ExposureChange {
     pub listeners: Vec<SocketAddr>,
     /// From where.
     pub sources: Vec<AddressRange>,
+    /// From when on, where that is not now, in Unix milliseconds.
+    #[serde(default)]
+    pub from_ms: Option<u64>,
+    /// Until when, where that is not for good, in Unix milliseconds.
+    #[serde(default)]
+    pub until_ms: Option<u64>,
 }
 
 /// Addresses from the first to the last.
@@ -381,6 +387,8 @@ impl From<&Change> for ExposureChange {
             lost: names(change.lost),
             listeners: change.listeners.clone(),
             sources: AddressRange::list(&change.sources),
+            from_ms: change.from_ms,
+            until_ms: change.until_ms,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Change, Whom};
+use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Right, Rights};
 
 use super::addresses::{listeners_text, sources_text};
@@ -32,6 +33,8 @@ pub fn told(changes: &[ExposureChange]) -> Vec<Change> {
         lost: rights(&change.lost),
         listeners: change.listeners.clone(),
         sources: AddressSet::of(change.sources.iter().map(|range| (range.first, range.last))),
+        from_ms: change.from_ms,
+        until_ms: change.until_ms,
     };
     changes.iter().map(change).collect()
 }
@@ -45,7 +48,7 @@ pub fn write_changes(out: &mut dyn Write, against: &str, changes: &[Change]) -> 
     let mut table = Table::new(&["", "WHO", "FROM", "AT", "RIGHTS"]);
     for change in changes.iter().take(ROWS_SHOWN_MAX) {
         let whom = whom(&change.whom);
-        let (sources, listeners) = (sources_text(&change.sources), listeners_text(&change.listeners));
+        let (sources, listeners) = (sources_text(&change.sources) + &when(change), listeners_text(&change.listeners));
         for (verb, rights) in [("gains", change.gained), ("loses", change.lost)] {
             if !rights.is_empty() {
                 let names: Vec<&str> = rights.iter().map(Right::exchange_name).collect();
@@ -60,6 +63,13 @@ pub fn write_changes(out: &mut dyn Write, against: &str, changes: &[Change]) -> 
     Ok(())
 }
 
+/// From when and until when, where that is not from now on and for good.
+fn when(change: &Change) -> String {
+    let begins = change.from_ms.map(|from_ms| format!(" from {} on", instant(from_ms)));
+    let ends = change.until_ms.map(|until_ms| format!(" until {}", instant(until_ms)));
+    begins.unwrap_or_default() + &ends.unwrap_or_default()
+}
+
 fn whom(whom: &Whom) -> String {
     match whom {
         Whom::Unauthenticated => "without logging in".to_owned(),
@@ -71,6 +81,6 @@ fn whom(whom: &Whom) -> String {
 /// One change as a sentence; `verb` is `gain` or `lose`.
 pub fn sentence(change: &Change, verb: &str, rights: Rights) -> String {
     let names: Vec<&str> = rights.iter().map(Right::exchange_name).collect();
-    let (sources, listeners) = (sources_text(&change.sources), listeners_text(&change.listeners));
+    let (sources, listeners) = (sources_text(&change.sources) + &when(change), listeners_text(&change.listeners));
     format!("{sources} at {listeners} ({}) will {verb} {}", whom(&change.whom), names.join(", "))
 }

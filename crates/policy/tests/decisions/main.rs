@@ -19,3 +19,4 @@ mod retries;
 mod documents;
 mod document;
 mod safeguards;
+mod proofs;
