@@ -100,6 +100,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A name that stays the same while words change, for records that are read years later: that of the variant, without
+    /// what it holds.
+    pub fn name(self) -> String {
+        let written = format!("{self:?}");
+        written.split('(').next().unwrap_or_default().to_owned()
+    }
+
     /// The words for the peer, or for the report to the sender.
     pub const fn reply(self) -> Reply {
         match self {
@@ -185,5 +192,20 @@ impl Refusal {
                 | Refusal::TooManyProtocolErrors
                 | Refusal::TooManyLogonFailures
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_nothing_of_what_the_refusal_holds() {
+        for (refusal, name) in [
+            (Refusal::UnableToRelay, "UnableToRelay"),
+            (Refusal::HeaderSendAsDenied(SenderField::From), "HeaderSendAsDenied"),
+        ] {
+            assert_eq!(refusal.name(), name);
+        }
     }
 }

@@ -139,7 +139,7 @@ impl Tracking {
             damaged: Default::default(),
             counted: AtomicU64::new(0),
         });
-        let mut writer = Writer { shared: shared.clone(), rooms, complained: None };
+        let mut writer = Writer { shared: shared.clone(), rooms, complained: None, looked_around: Instant::now() };
         writer.tell_usage(limits);
         let thread = std::thread::Builder::new().name("decisions".into()).spawn(move || writer.run())?;
         Ok(Tracking { shared, writer: Some(thread) })
@@ -287,6 +287,7 @@ struct Writer {
     shared: Arc<Shared>,
     rooms: [Room; 2],
     complained: Option<Instant>,
+    looked_around: Instant,
 }
 
 impl Writer {
@@ -306,6 +307,10 @@ impl Writer {
             if ends {
                 return;
             }
+            // Where something waits all the time, gathering never gets to it.
+            if self.looked_around.elapsed() >= LOOK_AROUND {
+                self.look_around();
+            }
         }
     }
 
@@ -322,14 +327,11 @@ impl Writer {
                 state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (waited, timeout) =
-                self.shared.work.wait_timeout(state, LOOK_AROUND).unwrap_or_else(PoisonError::into_inner);
-            state = waited;
-            if timeout.timed_out() {
+            state = self.shared.work.wait_timeout(state, LOOK_AROUND).unwrap_or_else(PoisonError::into_inner).0;
+            if self.looked_around.elapsed() >= LOOK_AROUND {
                 drop(state);
-                let is_empty = self.shared.take_counted(|flood, due| flood.take_ended(Instant::now(), due));
+                self.look_around();
                 state = lock(&self.shared.state);
-                state.counts = !is_empty;
             }
         }
         let (mut state, _) = self
@@ -339,6 +341,16 @@ impl Writer {
             .unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.waiting, batch);
         (state.limits, state.flushes.0, state.ends)
+    }
+
+    /// Records what was counted in minutes that are over.
+    fn look_around(&mut self) {
+        self.looked_around = Instant::now();
+        // Whoever counts from here on says so again.
+        lock(&self.shared.state).counts = false;
+        if !self.shared.take_counted(|flood, due| flood.take_ended(Instant::now(), due)) {
+            lock(&self.shared.state).counts = true;
+        }
     }
 
     fn write(&mut self, place: usize, frames: &[u8]) {

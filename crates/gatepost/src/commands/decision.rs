@@ -179,7 +179,7 @@ fn refusal_of(explanation: &Explanation) -> Option<(Stage, String, String)> {
     let step = explanation.dialogue.steps.iter().find(|step| step.outcome.is_err())?;
     let obstacle = step.outcome.err()?;
     let name = match obstacle {
-        Obstacle::Refused(refusal) => format!("{refusal:?}"),
+        Obstacle::Refused(refusal) => refusal.name(),
         other => format!("{other:?}"),
     };
     Some((stage(step.command), name, obstacle.to_string()))
@@ -263,18 +263,23 @@ fn unknown(name: &str, decision: &Decision) -> String {
             "What refused it: how many connections were open at that moment".to_owned()
         }
         "AuthenticationFailed" => "What refused it: the password was wrong".to_owned(),
-        "MessageRateExceeded" | "QuotaExceeded" => {
-            "What refused it: a rate that was used up at that moment".to_owned()
+        "MessageRateExceeded" | "QuotaExceeded" => "What refused it: a rate that was used up at that moment".to_owned(),
+        "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" => {
+            "What refused it: the header section, which is not recorded".to_owned()
         }
-        "HeaderTooLarge" | "TooManyHops" => "What refused it: the header section, which is not recorded".to_owned(),
         "TooManyRecipients" => {
             format!("What refused it: {} before it", count(decision.recipient_count.into(), "recipient", "recipients"))
         }
+        "RecipientRefusedByNextHop" => "What refused it: the next hop, which was asked about the recipient".to_owned(),
+        "RecipientNotVerified" => "What refused it: the next hop could not be asked about the recipient".to_owned(),
         "NotStored" => "What refused it: the disk did not take the content; the log says why".to_owned(),
         _ if decision.header_sender.is_some() => {
-            format!("What refused it: the sender {} in the header", decision.header_sender.as_deref().unwrap_or_default())
+            format!(
+                "What refused it: the sender {} in the header",
+                decision.header_sender.as_deref().unwrap_or_default()
+            )
         }
-        _ => "What refused it is nothing that settings alone decide: the next hop's word, the header, a rate, or settings that \
+        _ => "What refused it is nothing that settings alone decide: the header, a rate, or something that \
               came into force while the connection was open"
             .to_owned(),
     }
@@ -282,7 +287,13 @@ fn unknown(name: &str, decision: &Decision) -> String {
 
 fn write_recorded(out: &mut dyn Write, decision: &Decision, is_in_force: bool) -> Result<(), Failure> {
     let now = now_ms();
-    let force = if is_in_force { "in force" } else { "no longer in force" };
+    let force = match is_in_force {
+        true => "in force".to_owned(),
+        false => format!(
+            "no longer in force: revisions/{}.toml in the data folder, whose lines are named",
+            decision.revision
+        ),
+    };
     let mut title = format!("{} to {}", decision.peer.ip(), decision.local);
     if let Some(sender) = &decision.sender {
         title += &format!(", {sender}");

@@ -47,7 +47,7 @@ impl Visit {
             }
             Command::Connect | Command::Content => {}
         }
-        decision.verdict = refused(&format!("{refusal:?}"), &refusal, &reply);
+        decision.verdict = refused(&refusal.name(), &refusal, &reply);
         self.store_refusal(decision, reply)
     }
 
