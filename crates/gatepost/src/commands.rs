@@ -12,6 +12,7 @@ mod explain;
 mod check;
 mod audit;
 mod difference;
+mod addressee;
 mod addresses;
 
 use std::io::Write;

@@ -5,6 +5,11 @@
 //! decides, asked in the order in which a session asks (invariant I12). It assumes that the password is right, that no
 //! other connection is open, that no rate is used up, and that the header is small and has few Received fields.
 
+use std::sync::Arc;
+
+use gatepost_mail::Mailbox;
+
+use crate::directory::{FoundBy, KnownRecipient};
 use crate::permission::Right;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -22,6 +27,8 @@ pub use fix::{Change, Fix};
 pub struct Explanation {
     /// Every connector, in the order of the document, with what became of it.
     pub candidates: Vec<Candidate>,
+    /// What is known of the recipient; `None` where it is nobody here, or elsewhere.
+    pub addressee: Option<Addressee>,
     /// What the peer says and reads, up to the first refusal.
     pub dialogue: Dialogue,
     /// The right whose absence is the first reason for the refusal; `None` where no right would have helped.
@@ -29,6 +36,19 @@ pub struct Explanation {
     /// The smallest change that would let the message pass, and where that is for the peer to make, one of the settings
     /// for a peer that cannot. Empty where the message passes, or where nothing can be offered.
     pub fixes: Vec<Fix>,
+}
+
+/// A recipient that is known here, as it was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addressee {
+    /// Who.
+    pub recipient: Arc<KnownRecipient>,
+    /// Why the address is the recipient's.
+    pub by: FoundBy,
+    /// How many recipients mail to it has at its end.
+    pub end_count: usize,
+    /// Itself or the recipient behind it that senders outside may not write to.
+    pub closed_by: Option<Mailbox>,
 }
 
 impl Explanation {
@@ -47,7 +67,15 @@ pub fn explain(settings: &Settings, question: &Question<'_>) -> Explanation {
         Obstacle::Refused(Refusal::AuthenticationFailed) => is_known().then_some(Right::Submit),
         _ => dialogue::missing_right(obstacle, played.last_holder()?.rights),
     });
+    let named = settings.recipient(question.forward_path);
+    let addressee = settings.directory.resolve(&named, &settings.domains).map(|found| Addressee {
+        recipient: found.recipient.clone(),
+        by: found.by,
+        end_count: found.end_count(),
+        closed_by: found.closed_by().map(|closed| closed.address.clone()),
+    });
     Explanation {
+        addressee,
         candidates: candidates(settings, question.local, question.peer, question.now_ms),
         missing,
         fixes: fix::fixes(settings, question, &played),

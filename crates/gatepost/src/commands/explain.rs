@@ -21,7 +21,7 @@ use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
 use serde::Serialize;
 
-use super::{difference, write_json};
+use super::{addressee, difference, write_json};
 use crate::cli::ExplainArguments;
 use crate::clock::now_ms;
 use crate::failure::Failure;
@@ -41,6 +41,9 @@ pub(super) struct Report {
     /// The instant that was asked about, where that is not now.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
+    /// What is known of the recipient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<addressee::Known>,
     connectors: Vec<Connector>,
     inside_tls: bool,
     principals: Vec<Holding>,
@@ -228,6 +231,9 @@ pub(super) fn write_grounds(
     explanation: &Explanation,
 ) -> Result<(), Failure> {
     let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
+    if let Some(addressee) = &explanation.addressee {
+        writeln!(out, "\nRecipient\n  {}", harmless(&addressee::text(addressee)))?;
+    }
     writeln!(out, "\nConnectors")?;
     write_connectors(out, &lines, &explanation.candidates)?;
     if let Some(connector) = &dialogue.connector {
@@ -584,6 +590,7 @@ pub(super) fn report(document: &Document, question: &Question<'_>, explanation: 
         accepted: explanation.is_accepted(),
         local: question.local.to_string(),
         at: None,
+        recipient: explanation.addressee.as_ref().map(addressee::Known::from),
         connectors: explanation.candidates.iter().map(connector).collect(),
         inside_tls: dialogue.inside_tls,
         principals: dialogue.holders.iter().map(holding).collect(),

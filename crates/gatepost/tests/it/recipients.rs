@@ -2,6 +2,7 @@
 //! closed to them.
 
 use gatepost_testkit::client::Client;
+use gatepost_testkit::installation::text_of;
 use gatepost_testkit::programs::parse_message;
 use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
@@ -243,4 +244,37 @@ fn what_waits_for_a_mailbox_that_becomes_a_group_is_reported_when_the_settings_c
         assert!(part(report, "message/delivery-status").contains("Status: 5.1.6"), "{report}");
     }
     wait_until_all_is_at_its_end(&site);
+}
+
+#[test]
+fn explain_says_what_a_recipient_is_and_who_may_write_to_it() {
+    let sink = Sink::start();
+    let site = start(&sink);
+    let question = |recipient| ["explain", "--from", "127.0.0.3", "--sender", "a@x.net", "--recipient", recipient];
+    let explain = |recipient| text_of(&site.installation.run(&question(recipient)));
+    for (recipient, expected) in [
+        ("carol@contoso.com", "carol@contoso.com: a mailbox here\n"),
+        ("c@contoso.com", "an alias of carol@contoso.com: a mailbox here\n"),
+        ("dave@contoso.com", "dave@contoso.com: a contact: its mail goes to dave@y.net\n"),
+        ("sales@contoso.com", "sales@contoso.com: a distribution group of 4 members, 5 recipients in the end\n"),
+        ("any@fabrikam.com", "nobody; what nobody gets is caught by bob@contoso.com: a mailbox here\n"),
+        ("Postmaster", "postmaster, whose mail goes to postmaster@mail.contoso.com: a mailbox here\n"),
+        (
+            "managers@contoso.com",
+            "managers@contoso.com: a distribution group of 1 member, 1 recipient in the end. It takes mail from inside \
+             the organization only\n",
+        ),
+    ] {
+        let told = explain(recipient);
+        assert!(told.contains(&format!("\nRecipient\n  {expected}")), "{told}");
+    }
+    let told = explain("managers@contoso.com");
+    assert!(told.contains("refused at RCPT: recipient requires an authenticated sender"), "{told}");
+    assert!(told.contains("550 5.7.1 RESOLVER.RST.AuthRequired"), "{told}");
+    assert!(told.contains("Missing: ms-Exch-SMTP-Accept-Authentication-Flag"), "{told}");
+    let told = site.installation.json(&question("c@contoso.com"));
+    assert_eq!(told["recipient"]["address"], "carol@contoso.com");
+    assert_eq!((&told["recipient"]["kind"], &told["recipient"]["by"]), (&"mailbox".into(), &"alias".into()));
+    let told = explain("nobody@contoso.com");
+    assert!(!told.contains("\nRecipient\n"), "{told}");
 }

@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use gatepost_mail::Mailbox;
-use gatepost_policy::permission::{Facts, Principal, granted, initial_principal, may_submit};
-use gatepost_policy::{relay, reserved_domain};
+use gatepost_policy::permission::{Facts, Principal, auth_as, granted, initial_principal, may_submit};
+use gatepost_policy::resolve::end_count;
+use gatepost_policy::{relay, reserved_domain, restriction};
 
 use crate::document::{CONTOSO, OPTION_2, connector, default_connector, settings};
 
@@ -51,7 +52,12 @@ fn no_recipient_and_no_selection_allocates() {
                 for recipient in &recipients {
                     let question = relay::Question { rights, forward_path: recipient, settings: &settings };
                     let reserved = reserved_domain::decide(connector, recipient, &settings);
-                    accepted += u64::from(reserved.is_ok() && relay::decide(&question).is_ok());
+                    let auth_as = auth_as(rights, principal, None);
+                    let restriction = restriction::Question { auth_as, recipient, settings: &settings };
+                    let taken = reserved.is_ok()
+                        && relay::decide(&question).is_ok()
+                        && restriction::decide(&restriction).is_ok();
+                    accepted += u64::from(taken && end_count(&settings, recipient) == 1);
                 }
             }
         }
