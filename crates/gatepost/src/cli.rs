@@ -160,10 +160,11 @@ Examples:
   gatepost explain '550 5.7.1 Unable to relay [1f3a9c04b27e]'
   gatepost explain --from 192.168.2.55 --sender app@contoso.com --recipient b@gmail.com
   gatepost explain --from 10.0.0.9 --local 10.0.0.1:587 --user alice --tls --sender alice@contoso.com --recipient b@gmail.com
-  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json | jq .missing_right")]
+  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json | jq .missing_right
+  gatepost explain --from 10.0.0.9 --user alice --tls --sender alice@contoso.com --recipient b@gmail.com --header-from 'Sales <sales@contoso.com>'")]
 pub struct ExplainArguments {
     /// The id of a decision, or the reply that holds it
-    #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "sender", "recipient", "at", "size"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "sender", "recipient", "header_from", "header_sender", "at", "size"])]
     pub id: Vec<String>,
     /// The address that the peer comes from
     #[arg(long, value_name = "IP", required_unless_present = "id")]
@@ -183,6 +184,12 @@ pub struct ExplainArguments {
     /// The recipient of the envelope
     #[arg(long, value_name = "ADDRESS", required_unless_present = "id")]
     pub recipient: Option<String>,
+    /// What the From field of the header says, as it stands there
+    #[arg(long, value_name = "TEXT")]
+    pub header_from: Option<String>,
+    /// What the Sender field of the header says, as it stands there
+    #[arg(long, value_name = "TEXT")]
+    pub header_sender: Option<String>,
     /// When it happens, if not now, for example 2027-01-31T09:30:00+01:00: hours and expiry count then
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,

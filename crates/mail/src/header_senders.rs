@@ -135,6 +135,11 @@ impl HeaderSenders {
         }
     }
 
+    /// A header that names one address, in this field.
+    pub fn naming(field: SenderField, mailbox: Mailbox) -> HeaderSenders {
+        HeaderSenders { mailboxes: vec![mailbox], fields: vec![(field, 1)], unreadable: None }
+    }
+
     /// Notes that the header cannot be read.
     pub(crate) fn give_up(&mut self, reason: Unreadable) {
         self.unreadable.get_or_insert(reason);

@@ -234,6 +234,19 @@ impl Directory {
         Directory::new(declared.chain([recipient]).collect(), self.server.clone(), Some(&postmaster), domains)
     }
 
+    /// The same with one recipient changed: the declared one that has this address, if there is one.
+    pub fn with_changed(
+        &self,
+        address: &Mailbox,
+        change: impl FnOnce(&mut KnownRecipient),
+        domains: &AcceptedDomains,
+    ) -> Option<Directory> {
+        let postmaster = self.postmaster().address.clone();
+        let mut declared: Vec<_> = self.recipients().iter().map(|recipient| (**recipient).clone()).collect();
+        change(declared.get_mut(self.place_of(address)?.place as usize)?);
+        Some(Directory::new(declared, self.server.clone(), Some(&postmaster), domains))
+    }
+
     /// The declared recipient that has this address as its primary one or as an alias, in any case of its local part.
     pub fn find(&self, address: &Mailbox) -> Option<&Arc<KnownRecipient>> {
         self.place_of(address).map(|found| &self.recipients[found.place as usize])

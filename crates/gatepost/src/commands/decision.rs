@@ -8,7 +8,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use gatepost_mail::{ForwardPath, ReversePath};
+use gatepost_mail::header_senders::{HeaderSenders, SenderField};
+use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
 use gatepost_manage::ClientError;
 use gatepost_manage::decision::{Decision, DecisionDetail, Outcome, RevisionDocument, Stage};
 use gatepost_manage::document::Document;
@@ -55,6 +56,7 @@ struct Answer {
 struct Asked {
     reverse_path: ReversePath,
     forward_path: ForwardPath,
+    header: Option<HeaderSenders>,
 }
 
 /// Explains the decision whose id `text` is, or holds.
@@ -148,7 +150,7 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     }
     // Of several recipients, one who is refused today or was refused then is worth more words than one who is not.
     let mut answers = asked.into_iter().map(|forward_path| {
-        let asked = Asked { reverse_path: reverse_path.clone(), forward_path };
+        let asked = Asked { reverse_path: reverse_path.clone(), forward_path, header: header_of(decision) };
         let mut explanation = policy::explain(&document.settings, &question(decision, &asked, now_ms));
         explanation.dialogue.steps.retain(|step| stage(step.command) <= decision.command);
         let refusal = refusal_of(&explanation);
@@ -162,6 +164,14 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     Ok(Answer { document, asked, now_ms, explanation, refusal })
 }
 
+/// What is recorded of the header: the address that it was refused for, and in the refusal's name its field.
+fn header_of(decision: &Decision) -> Option<HeaderSenders> {
+    let mailbox = Mailbox::parse(decision.header_sender.as_deref()?).ok()?;
+    let name = decision.name.as_deref()?;
+    let field = SenderField::ALL.into_iter().find(|field| name.ends_with(&format!("({field:?})")))?;
+    Some(HeaderSenders::naming(field, mailbox))
+}
+
 fn question<'a>(decision: &'a Decision, asked: &'a Asked, now_ms: u64) -> Question<'a> {
     Question {
         peer: decision.peer.ip(),
@@ -171,6 +181,7 @@ fn question<'a>(decision: &'a Decision, asked: &'a Asked, now_ms: u64) -> Questi
         reverse_path: &asked.reverse_path,
         forward_path: &asked.forward_path,
         size: decision.size_bytes,
+        header: asked.header.as_ref(),
         now_ms,
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use gatepost_mail::address::AddressError;
+use gatepost_mail::header_senders::{HeaderSenders, SenderField};
 use gatepost_mail::{ForwardPath, ReversePath};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::ExposureChange;
@@ -30,7 +31,7 @@ use crate::terminal::{Table, count, duration, harmless, size};
 /// Longer lists are cut for people; JSON has everything.
 const CONNECTORS_SHOWN_MAX: usize = 20;
 const CHANGES_SHOWN_MAX: usize = 4;
-const ASSUMPTION: &str = "the password is right, no other connection is open, no rate is used up, the header is small";
+const ASSUMPTION: &str = "the password is right, no other connection is open, no rate is used up, the header is small and names no other sender";
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -152,6 +153,8 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
         Some(text) => Some(parse_size(text).ok_or_else(|| Failure::of(format!("`{text}` is no size: write 5MB")))?),
         None => None,
     };
+    let fields = [(SenderField::From, &arguments.header_from), (SenderField::Sender, &arguments.header_sender)];
+    let header = fields.iter().any(|(_, text)| text.is_some()).then(|| header(&fields));
     let question = Question {
         peer: from,
         local,
@@ -160,6 +163,7 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
         reverse_path: &reverse_path,
         forward_path: &forward_path,
         size,
+        header: header.as_ref(),
         now_ms,
     };
     let explanation = explain::explain(settings, &question);
@@ -178,6 +182,17 @@ fn instant_of(text: &str) -> Result<u64, Failure> {
     let instant = text.parse::<jiff::Timestamp>().ok().and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
     let remedy = "write one with its offset, such as 2027-01-31T09:30:00+01:00";
     instant.ok_or_else(|| Failure::of(format!("`{}` is no instant: {remedy}", harmless(text))))
+}
+
+/// Whom a header with these fields names.
+fn header(fields: &[(SenderField, &Option<String>)]) -> HeaderSenders {
+    let mut senders = HeaderSenders::default();
+    for (field, text) in fields {
+        if let Some(text) = text {
+            senders.read(*field, text.as_bytes());
+        }
+    }
+    senders
 }
 
 fn whole<T>(text: &str, parsed: Result<(T, &str), AddressError>) -> Result<T, Failure> {
@@ -209,8 +224,11 @@ fn write_text(
     is_timely: bool,
 ) -> Result<(), Failure> {
     let dialogue = &explanation.dialogue;
-    let what =
+    let mut what =
         format!("{} to {}, {} for {}", question.peer, question.local, question.reverse_path, question.forward_path);
+    for (field, named) in question.header.iter().flat_map(|header| header.fields()) {
+        what += &format!(", {field}: {}", named.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
     let verdict = match (dialogue.obstacle(), dialogue.steps.last()) {
         (Some(obstacle), Some(step)) => format!("refused at {}: {obstacle}", command(step.command)),
         _ if dialogue.asked.is_some() => "accepted, if the next hop takes the recipient".to_owned(),
@@ -382,6 +400,13 @@ fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
         }
         Change::StartTls => "let the peer start TLS".to_owned(),
         Change::SendAs(sender) => format!("let the peer use the sender {sender}, which is the user's own"),
+        Change::ClearHeader => {
+            "let the peer name its sender in the header as everybody does: From: \"Name\" <address>".to_owned()
+        }
+        Change::GrantSendAs { user, recipients } => {
+            let recipients = recipients.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and of ");
+            format!("let {user} write as that recipient: add \"{user}\" to send_as of {recipients}")
+        }
         Change::AddUser(Some(name)) => format!("declare the user: gatepost user add {name}"),
         Change::AddUser(None) => "declare a user for the peer (gatepost user add), and let it log on".to_owned(),
         Change::OfferAuthentication { connector } => format!(

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_mail::header_senders::HeaderSenders;
 use gatepost_mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
@@ -35,6 +36,8 @@ pub struct Question<'a> {
     pub forward_path: &'a ForwardPath,
     /// The size of the message in bytes, if that matters.
     pub size: Option<u64>,
+    /// Whom the header names as its senders, if that is asked about.
+    pub header: Option<&'a HeaderSenders>,
     /// When all this happens, in milliseconds since 1970 UTC.
     pub now_ms: u64,
 }
@@ -42,6 +45,16 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// What conditions are held against, once all that is asked about is known. `recipient` is the forward-path's.
     pub(super) fn facts<'a>(&'a self, recipient: &'a Mailbox) -> Facts<'a> {
+        let header_senders = match self.header {
+            None => permission::HeaderSenders::NotYet,
+            Some(header) if header.is_readable() => permission::HeaderSenders::Known(header.mailboxes()),
+            Some(_) => permission::HeaderSenders::Uncertain,
+        };
+        Facts { header_senders, ..self.facts_before_content(recipient) }
+    }
+
+    /// The same before the header is known.
+    fn facts_before_content<'a>(&'a self, recipient: &'a Mailbox) -> Facts<'a> {
         Facts { reverse_path: Some(self.reverse_path), recipient: Some(recipient), ..Facts::at(self.now_ms) }
     }
 }
@@ -156,8 +169,9 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
     };
     let principal = initial_principal(connector);
     let recipient = settings.recipient(question.forward_path);
-    // No condition can ask for more than is known when its right is asked for: what holds in the end holds then.
-    let rights = granted(connector, &principal, &question.facts(&recipient)).rights;
+    // No condition can ask for more than is known when its right is asked for: what holds in the end holds then, but for
+    // what the header changes.
+    let rights = granted(connector, &principal, &question.facts_before_content(&recipient)).rights;
     let dialogue = Dialogue {
         connector: Some(connector.clone()),
         holders: vec![Holder { principal: principal.clone(), rights }],
@@ -176,7 +190,11 @@ pub fn missing_right(obstacle: Obstacle, rights: Rights) -> Option<Right> {
     let Obstacle::Refused(refusal) = obstacle else { return None };
     match refusal {
         Refusal::NotAuthenticated | Refusal::SubmitDenied => Some(Right::Submit),
-        Refusal::AnonymousSendAsDenied | Refusal::SendAsDenied => Some(match rights.contains(Right::AcceptAnySender) {
+        Refusal::AnonymousSendAsDenied
+        | Refusal::SendAsDenied
+        | Refusal::AnonymousHeaderSendAsDenied(_)
+        | Refusal::HeaderSendAsDenied(_)
+        | Refusal::HeaderUnreadable(_) => Some(match rights.contains(Right::AcceptAnySender) {
             true => Right::AcceptAuthoritativeDomainSender,
             false => Right::AcceptAnySender,
         }),
@@ -217,8 +235,8 @@ impl Playing<'_> {
         self.step(Command::Mail, self.mail().map_err(Obstacle::from))?;
         let decided = self.rcpt();
         self.step(Command::Rcpt, decided.map_err(Obstacle::from))?;
-        let size = self.question.size.unwrap_or(0);
-        self.step(Command::Content, limits::message_size(self.connector, self.rights, size).map_err(Obstacle::from))
+        let decided = self.content();
+        self.step(Command::Content, decided.map_err(Obstacle::from))
     }
 
     fn authenticate(&self, user: &str) -> Result<Holder, Obstacle> {
@@ -231,7 +249,7 @@ impl Playing<'_> {
         let principal = Principal::User(user.name.clone());
         // The message is not known yet.
         may_authenticate(granted(self.connector, &principal, &Facts::at(self.question.now_ms)).rights)?;
-        let rights = granted(self.connector, &principal, &self.question.facts(self.recipient)).rights;
+        let rights = granted(self.connector, &principal, &self.question.facts_before_content(self.recipient)).rights;
         Ok(Holder { principal, rights })
     }
 
@@ -265,6 +283,26 @@ impl Playing<'_> {
         let Some((_, next_hop)) = route::way_out(settings, forward_path.domain()) else { return unanswered };
         self.dialogue.asked = Some(Asked { next_hop, unanswered });
         Ok(())
+    }
+
+    /// With the header known, everything is decided again, as a session does it.
+    fn content(&mut self) -> Result<(), Refusal> {
+        if let Some(senders) = self.question.header {
+            let facts = self.question.facts(self.recipient);
+            self.rights = granted(self.connector, &self.principal, &facts).rights;
+            if let Some(holder) = self.dialogue.holders.last_mut() {
+                holder.rights = self.rights;
+            }
+            self.mail()?;
+            sender::decide_header(&sender::HeaderQuestion {
+                rights: self.rights,
+                principal: &self.principal,
+                senders: Some(senders),
+                settings: self.settings,
+            })?;
+            self.rcpt()?;
+        }
+        limits::message_size(self.connector, self.rights, self.question.size.unwrap_or(0))
     }
 
     fn step(&mut self, command: Command, outcome: Result<(), Obstacle>) -> Result<(), Obstacle> {

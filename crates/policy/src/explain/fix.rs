@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use gatepost_mail::header_senders::{HeaderSenders, SenderField};
 use gatepost_mail::{Mailbox, ReversePath};
 
 use super::candidate::{Candidate, Effect, Fate, Part, candidates, effect};
-use super::dialogue::{Dialogue, Obstacle, Question, missing_right, play};
+use super::dialogue::{Dialogue, Holder, Obstacle, Question, missing_right, play};
 use crate::audit::{self, Whom};
 use crate::directory::{KnownRecipient, LocalMailbox, RecipientKind};
 use crate::limits::MESSAGE_BYTES_MAX;
@@ -16,6 +17,7 @@ use crate::permission::{self, Access, AccessEntry, PermissionGroup, Principal, R
 use crate::public_address::is_public;
 use crate::receive_connector::{Mechanism, ReceiveConnector, RemoteRange, Selector};
 use crate::refusal::Refusal;
+use crate::sender;
 use crate::settings::{Settings, User};
 
 /// How many users and connectors are looked at for one that would do.
@@ -37,8 +39,10 @@ pub enum Change {
     },
     /// The peer starts TLS.
     StartTls,
-    /// The peer uses this sender address.
+    /// The peer uses this sender address, in the envelope and in the header.
     SendAs(Mailbox),
+    /// The peer names its sender in the header so that nobody can read it differently.
+    ClearHeader,
     /// A user is declared, with this name if one was asked about.
     AddUser(Option<Box<str>>),
     /// The connector offers authentication inside TLS, and users may submit there.
@@ -107,6 +111,13 @@ pub enum Change {
         /// What.
         rights: Rights,
     },
+    /// The user is granted Send-As on these recipients.
+    GrantSendAs {
+        /// To whom.
+        user: Arc<str>,
+        /// Their primary addresses.
+        recipients: Vec<Mailbox>,
+    },
     /// A mailbox is declared.
     AddMailbox(Mailbox),
     /// The connector takes recipients in reserved domains.
@@ -126,7 +137,7 @@ pub enum Change {
 impl Change {
     /// Whether the peer changes, not the settings.
     pub fn is_for_the_peer(&self) -> bool {
-        matches!(self, Change::Authenticate { .. } | Change::StartTls | Change::SendAs(_))
+        matches!(self, Change::Authenticate { .. } | Change::StartTls | Change::SendAs(_) | Change::ClearHeader)
     }
 }
 
@@ -167,16 +178,19 @@ impl Trial<'_> {
         if !question.tls && passes(&Question { tls: true, ..question }) {
             return Some(Change::StartTls);
         }
+        let is_unclear = matches!(self.obstacle, Obstacle::Refused(Refusal::HeaderUnreadable(_)));
+        if is_unclear && passes(&Question { header: None, ..question }) {
+            return Some(Change::ClearHeader);
+        }
         if let Some(own) = self.own_address(question.user)
-            && passes(&Question { reverse_path: &ReversePath::Mailbox(own.clone()), ..question })
+            && passes_as(self.settings, &question, &own)
         {
             return Some(Change::SendAs(own));
         }
         let Some(user) = question.user else { return authentication(self.settings, &question) };
         let user = self.settings.find_user(user)?;
         let own = user.addresses.first()?;
-        let reverse_path = &ReversePath::Mailbox(own.clone());
-        passes(&Question { tls: true, reverse_path, ..question }).then(|| Change::Authenticate {
+        passes_as(self.settings, &Question { tls: true, ..question }, own).then(|| Change::Authenticate {
             user: user.name.clone(),
             tls: true,
             sender: Some(own.clone()),
@@ -288,6 +302,9 @@ impl Trial<'_> {
                 changed.max_message_size = bytes;
                 fix(Change::RaiseSizeLimit { connector: name, bytes }, &self.with(connector, changed))
             }
+            Obstacle::Refused(Refusal::SendAsDenied | Refusal::HeaderSendAsDenied(_)) if self.is_user() => {
+                self.granted_send_as().or_else(|| self.granted(connector))
+            }
             Obstacle::Refused(_) => match self.dialogue.last_holder().map(|holder| &holder.principal) {
                 Some(Principal::User(_)) => self.granted(connector),
                 _ if self.is_public() => self.offer_authentication(connector),
@@ -355,6 +372,31 @@ impl Trial<'_> {
         let changed = ReceiveConnector { entries, ..(**connector).clone() };
         let change = Change::Grant { connector: connector.name.clone(), trustee, rights };
         self.if_it_passes(change, &self.with(connector, changed))
+    }
+
+    /// A user may not write as a recipient that is known here: it is granted for that recipient alone.
+    fn granted_send_as(&self) -> Option<Fix> {
+        let Holder { principal, rights } = self.dialogue.last_holder()?;
+        let Principal::User(user) = principal else { return None };
+        let settings = self.settings;
+        let header = self.question.header.map_or(&[][..], HeaderSenders::mailboxes);
+        let mut changed = settings.clone();
+        let mut recipients: Vec<Mailbox> = Vec::new();
+        for address in self.question.reverse_path.mailbox().into_iter().chain(header) {
+            let reverse_path = &ReversePath::Mailbox(address.clone());
+            let asked = sender::Question { rights: *rights, principal, reverse_path, settings: &changed };
+            if sender::decide(&asked).is_ok() {
+                continue;
+            }
+            let grant = |recipient: &mut KnownRecipient| recipient.send_as.push(Trustee::User(user.clone()));
+            changed.directory = changed.directory.with_changed(address, grant, &settings.domains)?;
+            recipients.push(settings.directory.find(address)?.address.clone());
+        }
+        self.if_it_passes(Change::GrantSendAs { user: user.clone(), recipients }, &changed)
+    }
+
+    fn is_user(&self) -> bool {
+        self.dialogue.last_holder().is_some_and(|holder| matches!(holder.principal, Principal::User(_)))
     }
 
     /// The entries of `connector` with what the peer still needs, found by asking until nothing is missing.
@@ -489,6 +531,13 @@ fn passes(settings: &Settings, question: &Question<'_>) -> bool {
     play(settings, question).obstacle().is_none()
 }
 
+/// Whether the message would pass with `own` as its sender, in the header too if that is asked about.
+fn passes_as(settings: &Settings, question: &Question<'_>, own: &Mailbox) -> bool {
+    let header = HeaderSenders::naming(SenderField::From, own.clone());
+    let reverse_path = &ReversePath::Mailbox(own.clone());
+    passes(settings, &Question { reverse_path, header: question.header.map(|_| &header), ..*question })
+}
+
 /// A user as whom the message would pass: whoever owns the sender address first, then whoever may use it, then somebody
 /// with an address of their own.
 fn authentication(settings: &Settings, question: &Question<'_>) -> Option<Change> {
@@ -505,8 +554,7 @@ fn authentication(settings: &Settings, question: &Question<'_>) -> Option<Change
         }
         for user in others.clone() {
             let Some(own) = user.addresses.first() else { continue };
-            let reverse_path = &ReversePath::Mailbox(own.clone());
-            if passes(settings, &Question { user: Some(&user.name), tls, reverse_path, ..*question }) {
+            if passes_as(settings, &Question { user: Some(&user.name), tls, ..*question }, own) {
                 return Some(Change::Authenticate { user: user.name.clone(), tls, sender: Some(own.clone()) });
             }
         }

@@ -1,8 +1,9 @@
 //! What `explain` says: the replies, the reason, and the smallest change, for the scenes and the fact sheet's test vectors.
 
-use gatepost_mail::{ForwardPath, ReversePath};
+use gatepost_mail::header_senders::{HeaderSenders, SenderField};
+use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
 use gatepost_policy::explain::{Change, Command, Effect, Explanation, Fate, Part, Question, explain, origins};
-use gatepost_policy::permission::{self, Facts, Principal, Right};
+use gatepost_policy::permission::{self, Facts, Principal, Right, Trustee};
 use gatepost_policy::receive_connector::select;
 use gatepost_policy::{Refusal, Settings, authentication, limits, relay, reserved_domain, sender};
 use proptest::prelude::*;
@@ -25,6 +26,7 @@ fn ask<T>(asked: Asked<'_>, answer: impl FnOnce(&Question<'_>) -> T) -> T {
         reverse_path: &ReversePath::parse_prefix(sender).expect("a reverse-path").0,
         forward_path: &ForwardPath::parse_prefix(recipient).expect("a forward-path").0,
         size: Some(megabytes << 20),
+        header: None,
         now_ms: 0,
     })
 }
@@ -249,6 +251,7 @@ fn a_right_names_the_entries_that_give_and_take_it() {
         reverse_path: &reverse_path,
         forward_path: &forward_path,
         size: None,
+        header: None,
         now_ms: 0,
     };
     let origins = origins(&settings, &question, &settings.receive_connectors[0], &Principal::Anonymous);
@@ -457,4 +460,92 @@ fn a_refusal_ends_the_dialogue() {
     let explanation = explained(&settings, Asked("10.0.0.9", None, false, "<>", "<z@gmail.com>", 0));
     let commands: Vec<Command> = explanation.dialogue.steps.iter().map(|step| step.command).collect();
     assert_eq!(commands, [Command::Connect, Command::Mail, Command::Rcpt]);
+}
+
+/// What the header adds: the same question, with the From and the Sender field that are given.
+fn with_header(settings: &Settings, asked: Asked<'_>, from: &str, sender: &str) -> Explanation {
+    let mut header = HeaderSenders::default();
+    header.read(SenderField::From, from.as_bytes());
+    header.read(SenderField::Sender, sender.as_bytes());
+    ask(asked, |question| explain(settings, &Question { header: Some(&header), ..*question }))
+}
+
+#[test]
+fn a_refusal_of_the_header_is_explained_with_the_smallest_change() {
+    let grants = r#"
+        [[mailbox]]
+        address = "boss@contoso.com"
+        aliases = ["ceo@contoso.com"]
+        grant_send_on_behalf_to = ["alice"]
+    "#;
+    let users = settings(&format!("{CONTOSO}{grants}{}", default_connector("ExchangeUsers", BASIC)));
+    let alice = |sender| Asked("10.0.0.9", Some("alice"), true, sender, "z@gmail.com", 1);
+    let own = || Mailbox::parse("alice@contoso.com").expect("an address");
+    let send_as = || Change::SendAs(own());
+    let granted = |addresses: &[&str]| Change::GrantSendAs {
+        user: "alice".into(),
+        recipients: addresses.iter().map(|text| Mailbox::parse(text).expect("an address")).collect(),
+    };
+    let any_sender = || Change::Grant {
+        connector: "D".into(),
+        trustee: Trustee::User("alice".into()),
+        rights: Right::AcceptAnySender.into(),
+    };
+    const UNCLEAR: &str = "554 5.6.0 Invalid message content; the header does not name its senders clearly";
+    for (envelope, from, sender, reply, expected) in [
+        ("<alice@contoso.com>", "Alice <alice@contoso.com>", "", DONE, vec![]),
+        ("<alice@contoso.com>", "boss@contoso.com", "alice@contoso.com", DONE, vec![]),
+        ("<alice@contoso.com>", "ceo@contoso.com", "", SEND_AS, vec![send_as(), granted(&["boss@contoso.com"])]),
+        (
+            "<bob@contoso.com>",
+            "ceo@contoso.com",
+            "",
+            SEND_AS,
+            vec![send_as(), granted(&["bob@contoso.com", "boss@contoso.com"])],
+        ),
+        ("<bob@contoso.com>", "alice@contoso.com", "", SEND_AS, vec![send_as(), granted(&["bob@contoso.com"])]),
+        // Nobody here has that address, so that nobody can grant it.
+        ("<alice@contoso.com>", "a@x.net", "", SEND_AS, vec![send_as(), any_sender()]),
+        ("<alice@contoso.com>", "a@x.net <alice@contoso.com>", "", UNCLEAR, vec![Change::ClearHeader, any_sender()]),
+    ] {
+        let explanation = with_header(&users, alice(envelope), from, sender);
+        assert_eq!(last_reply(&explanation), reply, "{envelope} {from} {sender}");
+        assert_eq!(changes(&explanation), expected.iter().collect::<Vec<_>>(), "{envelope} {from} {sender}");
+        let missing = (reply != DONE).then_some(Right::AcceptAnySender);
+        assert_eq!(explanation.missing, missing, "{envelope} {from} {sender}");
+    }
+    // Without the question the header plays no part.
+    assert_eq!(last_reply(&explained(&users, alice("<alice@contoso.com>"))), DONE);
+}
+
+#[test]
+fn a_stranger_who_writes_as_us_in_the_header_lacks_the_right_to_our_domains() {
+    let deny = "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\ndeny = true\n\
+                extended_rights = [\"ms-Exch-SMTP-Accept-Authoritative-Domain-Sender\"]";
+    let hardened = settings(&format!("{CONTOSO}{}", default_connector("AnonymousUsers", deny)));
+    let stranger = Asked("8.8.8.8", None, false, "<a@x.net>", "bob@contoso.com", 1);
+    let explanation = with_header(&hardened, stranger, "The boss <boss@contoso.com>", "");
+    let refusal = Refusal::AnonymousHeaderSendAsDenied(SenderField::From);
+    assert_eq!(explanation.dialogue.obstacle(), Some(refusal.into()));
+    assert_eq!(last_reply(&explanation), "550 5.7.1 Anonymous client does not have permissions to send as this sender");
+    assert_eq!(explanation.missing, Some(Right::AcceptAuthoritativeDomainSender));
+    assert_eq!(last_reply(&with_header(&hardened, stranger, "a@x.net", "")), DONE);
+}
+
+#[test]
+fn a_condition_on_senders_that_the_header_breaks_ends_the_message_at_its_content() {
+    let gate = "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
+                extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]\nsenders = [\"scan@contoso.com\"]";
+    let settings = settings(&format!("{CONTOSO}{}", connector("R", R, "AnonymousUsers", gate)));
+    let scanner = Asked("192.168.2.55", None, false, "<scan@contoso.com>", "z@gmail.com", 1);
+    for (from, reply, steps, missing) in [
+        ("Scanner <scan@contoso.com>", DONE, 4, None),
+        ("boss@contoso.com", UNABLE, 4, Some(Right::AcceptAnyRecipient)),
+        ("scan@contoso.com <boss@contoso.com>", UNABLE, 4, Some(Right::AcceptAnyRecipient)),
+    ] {
+        let explanation = with_header(&settings, scanner, from, "");
+        assert_eq!(last_reply(&explanation), reply, "{from}");
+        assert_eq!(explanation.dialogue.steps.len(), steps, "{from}");
+        assert_eq!(explanation.missing, missing, "{from}");
+    }
 }

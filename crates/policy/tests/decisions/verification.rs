@@ -131,6 +131,7 @@ permission_groups = ["ExchangeServers"]
                 reverse_path: &ReversePath::Null,
                 forward_path: &ForwardPath::Mailbox(Mailbox::parse(recipient).expect("an address")),
                 size: None,
+                header: None,
                 now_ms: 0,
             },
         );

@@ -9,7 +9,7 @@ use gatepost_mail::header_firewall::{HeaderFirewall, Organization};
 use gatepost_mail::organization::{Brought, Stamps};
 use gatepost_mail::trace::{Received, Tls};
 use gatepost_mail::{Arrival, Envelope, Mailbox, MessageId, Recipient, Reply};
-use gatepost_policy::access_entry::Principal;
+use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::resolve::{self, Resolved};
 use gatepost_policy::{Refusal, header_firewall, limits, permission, sender};
@@ -113,22 +113,12 @@ impl Visit {
         if let Some(refusal) = refusal {
             return self.refuse("DATA", &reverse_path, refusal);
         }
-        if let Err((recipient, refusal)) = self.decide_again(&mail, &recipients, &header, bytes, counted) {
-            let argument = recipient.map_or(reverse_path, Mailbox::to_string);
-            return self.refuse("DATA", &argument, refusal);
-        }
-        let named = sender::HeaderQuestion {
-            rights: self.rights,
-            principal: &self.principal,
-            senders: header.senders.as_ref(),
-            settings: &self.revision.settings,
-        };
-        if let Err(refusal) = sender::decide_header(&named) {
-            let argument = match sender::denied(&named) {
-                Some(sender::Denied::Address(_, address)) => address.to_string(),
-                Some(sender::Denied::Unreadable(_)) | None => reverse_path,
-            };
-            return self.refuse("DATA", &argument, refusal);
+        let decided = self.decide_again(&mail, &recipients, &header, bytes, counted);
+        let decided =
+            decided.and_then(|()| self.decide_header(self.rights, &header).map_err(|refusal| (None, refusal)));
+        if let Err((recipient, refusal)) = decided {
+            let named = recipient.map(Mailbox::to_string).or_else(|| self.denied_in(&header, refusal));
+            return self.refuse("DATA", &named.unwrap_or(reverse_path), refusal);
         }
         let Some(staged) = staged else { return Answer::Refuse(OUT_OF_STEP) };
 
@@ -244,12 +234,7 @@ impl Visit {
         let known = Known { reverse_path: &mail.reverse_path, header_senders, recipient: None, counted: &counted };
         let of_the_whole = self.permit(&known, |rights| {
             self.decide_mail(rights, mail, size_bytes)?;
-            sender::decide_header(&sender::HeaderQuestion {
-                rights,
-                principal: &self.principal,
-                senders: header.senders.as_ref(),
-                settings: &self.revision.settings,
-            })
+            self.decide_header(rights, header)
         });
         let permitted = of_the_whole.map_err(|refusal| (None, refusal))?;
         self.rights = permitted.rights;
@@ -265,6 +250,25 @@ impl Visit {
             counted.extend(of_one.map_err(|refusal| (Some(&recipient.mailbox), refusal))?.counted);
         }
         self.running.quotas.renew(&counted).map_err(|_| (None, Refusal::QuotaExceeded))
+    }
+
+    /// Whether the header names nobody whom the peer may not use.
+    fn decide_header(&self, rights: Rights, header: &Header) -> Result<(), Refusal> {
+        sender::decide_header(&self.header_question(rights, header)).map(|_reason| ())
+    }
+
+    /// Whom the header names although the peer may not use the address, if that is why it is refused.
+    fn denied_in(&self, header: &Header, refusal: Refusal) -> Option<String> {
+        let is_why = matches!(refusal, Refusal::HeaderSendAsDenied(_) | Refusal::AnonymousHeaderSendAsDenied(_));
+        match sender::denied(&self.header_question(self.rights, header)).filter(|_| is_why)? {
+            sender::Denied::Address(_, address) => Some(address.to_string()),
+            sender::Denied::Unreadable(_) => None,
+        }
+    }
+
+    fn header_question<'a>(&'a self, rights: Rights, header: &'a Header) -> sender::HeaderQuestion<'a> {
+        let settings = &self.revision.settings;
+        sender::HeaderQuestion { rights, principal: &self.principal, senders: header.senders.as_ref(), settings }
     }
 
     fn write_received(&self, id: MessageId, envelope: &Envelope, recipient: Option<&Mailbox>, trace: &mut Vec<u8>) {
