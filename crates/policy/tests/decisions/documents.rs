@@ -490,3 +490,37 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn records_are_kept_as_the_document_says_within_bounds() {
+    use gatepost_policy::settings::TrackingSettings;
+    let standard = TrackingSettings {
+        ids_in_replies: true,
+        messages_max_size: 64 << 20,
+        refusals_max_size: 64 << 20,
+        refusals_per_source_per_minute: 60,
+    };
+    assert_eq!(settings("").tracking, standard);
+    assert_eq!(settings("[tracking]\n").tracking, standard);
+    let text = "[tracking]\nids_in_replies = false\nmessages_max_size = \"1 GB\"\nrefusals_max_size = 1048576\n\
+                refusals_per_source_per_minute = 0\n";
+    let declared = TrackingSettings {
+        ids_in_replies: false,
+        messages_max_size: 1 << 30,
+        refusals_max_size: 1 << 20,
+        refusals_per_source_per_minute: 0,
+    };
+    assert_eq!(settings(text).tracking, declared);
+    for (line, words) in [
+        ("messages_max_size = \"1 KB\"", "1 MB"),
+        ("refusals_max_size = \"5 GB\"", "4 GB"),
+        ("refusals_per_source_per_minute = -1", "from 0 to 1000000"),
+        ("ids_in_replies = \"no\"", "true or false"),
+        ("max_size = \"1 GB\"", "keys are ids_in_replies"),
+    ] {
+        let found = problems(&format!("[tracking]\n{line}\n"));
+        let [problem] = &found[..] else { panic!("{line}: {found:?}") };
+        let told = format!("{} {}", problem.message, problem.remedy);
+        assert!(problem.line == 2 && told.contains(words), "{line}: {problem:?}");
+    }
+}
