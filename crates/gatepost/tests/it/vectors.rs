@@ -1,6 +1,7 @@
 //! The test vectors of the fact sheet's section 11.1 against the running program, one test each, named by their numbers.
 //! D is the default connector, R the one of two hosts. V24, V31 and V32 are about the shell.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use gatepost_testkit::client::Client;
@@ -107,6 +108,19 @@ fn v5_externally_secured_hosts_send_as_anybody_to_anybody() {
 }
 
 #[test]
+fn v6_externally_secured_hosts_reach_a_group_that_wants_authenticated_senders() {
+    let group = "[[distribution_group]]\naddress = \"managers@contoso.com\"\nmembers = [\"bob@contoso.com\"]\n";
+    let site = Site::start(&[CONTOSO, group, &d("\"AnonymousUsers\"", ""), &r(OPTION_1, "")]);
+    let reply = site.client(HOST_2).submit("<ceo@contoso.com>", &["managers@contoso.com"], &message("v6", "x"));
+    assert_eq!(reply.code(), 250, "{reply}");
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
+    assert_eq!(mail["headers"]["X-MS-Exchange-Organization-AuthAs"], "Internal", "{mail}");
+
+    let wanted = "550 5.7.1 RESOLVER.RST.AuthRequired";
+    talk(&site, HOST_4, &[("MAIL FROM:<ceo@contoso.com>", SENDER_OK), ("RCPT TO:<managers@contoso.com>", wanted)]);
+}
+
+#[test]
 fn v7_externally_secured_hosts_are_offered_no_logon() {
     let site = with_r(OPTION_1, "");
     for (host, offered) in [(HOST_2, false), (HOST_4, true)] {
@@ -150,6 +164,39 @@ fn v11_without_its_entry_option_2_is_no_relay() {
     let groups_alone = OPTION_2.split("  [[").next().expect("the keys before the entry");
     let site = with_r(groups_alone, "");
     talk(&site, HOST_2, &[("MAIL FROM:<a@x.net>", SENDER_OK), ("RCPT TO:<z@gmail.com>", UNABLE)]);
+}
+
+/// Whether a spam confidence level that the peer brings is still there in the mailbox.
+#[track_caller]
+fn keeps_the_level(option: &str) -> bool {
+    let site = with_r(option, "");
+    let content =
+        message("level", "x").replace("Subject:", "X-MS-Exchange-Organization-SCL: -1\r\nX-Mine: yes\r\nSubject:");
+    let reply = submitted(&mut site.client(HOST_2), &content);
+    assert!(reply.starts_with("250 2.6.0"), "{reply}");
+    let mail = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
+    assert_eq!(mail["headers"]["X-Mine"], "yes", "{mail}");
+    !mail["headers"]["X-MS-Exchange-Organization-SCL"].is_null()
+}
+
+/// An entry more, for those of `trustee`: they may bring organization headers.
+fn with_headers(option: &str, trustee: &str) -> String {
+    format!(
+        "{option}  [[receive_connector.permission]]\n  user = \"{trustee}\"\n  \
+         extended_rights = [\"ms-Exch-Accept-Headers-Organization\"]\n"
+    )
+}
+
+#[test]
+fn v12_an_anonymous_host_does_not_bring_organization_headers() {
+    assert!(!keeps_the_level(OPTION_2));
+    assert!(keeps_the_level(&with_headers(OPTION_2, r"NT AUTHORITY\\ANONYMOUS LOGON")), "the right lets it");
+}
+
+#[test]
+fn v13_an_externally_secured_host_does_not_bring_organization_headers() {
+    assert!(!keeps_the_level(OPTION_1));
+    assert!(keeps_the_level(&with_headers(OPTION_1, r"MS Exchange\\Externally Secured Servers")), "the right lets it");
 }
 
 #[test]
@@ -380,4 +427,19 @@ fn v35_an_externally_secured_host_that_logs_on_is_refused() {
     let reply = client.command("AUTH LOGIN");
     assert!([503, 504].contains(&reply.code()), "{reply}");
     expect(&mut client, &[("MAIL FROM:<ceo@contoso.com>", SENDER_OK)]);
+}
+
+/// Those of the shell are [`BEYOND`] this program.
+const VECTORS: std::ops::RangeInclusive<u32> = 1..=35;
+const BEYOND: [u32; 3] = [24, 31, 32];
+
+#[test]
+fn every_vector_has_its_test() {
+    let tested: BTreeSet<u32> = include_str!("vectors.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("fn v")?.split_once('_')?.0.parse().ok())
+        .collect();
+    let expected: BTreeSet<u32> = VECTORS.filter(|vector| !BEYOND.contains(vector)).collect();
+    assert_eq!(expected.difference(&tested).collect::<Vec<_>>(), Vec::<&u32>::new(), "without a test");
+    assert!(tested.is_subset(&expected), "{tested:?}");
 }
