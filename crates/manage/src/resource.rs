@@ -108,6 +108,8 @@ pub struct Counters {
     pub messages_accepted: u64,
     /// Commands or contents refused by a decision.
     pub refusals: u64,
+    /// Questions about a recipient that a next hop was asked.
+    pub recipients_asked: u64,
     /// Recipients delivered.
     pub delivered: u64,
     /// Attempts that ended with "try again later".
@@ -463,6 +465,7 @@ impl From<listing::Counters> for Counters {
             connections_refused: counters.connections_refused,
             messages_accepted: counters.messages_accepted,
             refusals: counters.refusals,
+            recipients_asked: counters.recipients_asked,
             delivered: counters.delivered,
             deferred: counters.deferred,
             failed: counters.failed,

@@ -62,6 +62,7 @@ pub fn status(running: &Running) -> Status {
             connections_refused: read(&counters.connections_refused),
             messages_accepted: read(&counters.messages_accepted),
             refusals: read(&counters.refusals),
+            recipients_asked: read(&counters.recipients_asked),
             delivered: read(&counters.delivered),
             deferred: read(&counters.deferred),
             failed: read(&counters.failed),

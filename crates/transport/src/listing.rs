@@ -53,6 +53,8 @@ pub struct Counters {
     pub messages_accepted: u64,
     /// Commands or contents refused by a decision.
     pub refusals: u64,
+    /// Questions about a recipient that a next hop was asked.
+    pub recipients_asked: u64,
     /// Recipients delivered.
     pub delivered: u64,
     /// Attempts on a recipient that ended with "try again later".

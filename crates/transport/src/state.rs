@@ -71,6 +71,8 @@ pub struct Counting {
     pub messages_accepted: AtomicU64,
     /// Commands and contents refused by a decision.
     pub refusals: AtomicU64,
+    /// Questions about a recipient that a next hop was asked.
+    pub recipients_asked: AtomicU64,
     /// Recipients delivered.
     pub delivered: AtomicU64,
     /// Attempts that are to be repeated.

@@ -14,7 +14,7 @@ use gatepost_policy::verification::Verdict;
 use tokio::sync::watch;
 
 use crate::deliver::connection::{Connection, NoConnection, dial};
-use crate::state::Running;
+use crate::state::{Running, count};
 use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, Worker};
 
 /// How long an open connection waits for the next question.
@@ -132,6 +132,7 @@ async fn ask(
             // No message for it could be handed over there.
             return Answer::Said(Verdict::Refused);
         }
+        count(&running.counters.recipients_asked);
         let reply = connection.ask(&Recipient::new(question.recipient.clone())).await;
         let is_broken = connection.broken;
         if is_broken {

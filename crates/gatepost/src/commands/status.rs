@@ -57,10 +57,14 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
             counters.connections_refused,
         ),
     ]);
+    let asked = match counters.recipients_asked {
+        0 => String::new(),
+        asked => format!("; {} to next hops", count(asked, "question", "questions")),
+    };
     facts.row(&[
         "  recipients",
         &format!(
-            "{} delivered, {} deferred, {} failed; {}",
+            "{} delivered, {} deferred, {} failed; {}{asked}",
             counters.delivered,
             counters.deferred,
             counters.failed,

@@ -104,6 +104,8 @@ fn a_recipient_that_the_next_hop_knows_is_accepted_and_an_unknown_one_refused_an
     assert_eq!(asked(&site, HOST_2, "nobody@partner.example"), ACCEPTED);
     assert_eq!(*rcpts.lock().expect("no panic"), ["<dave@relay.example>", "<nobody@relay.example>"]);
     assert_eq!(sink.count(), 0, "questions have no content");
+    assert_eq!(site.installation.json(&["status"])["counters"]["recipients_asked"], 2);
+    assert!(site.installation.output(&["status"]).contains("; 2 questions to next hops"));
 
     let reply = site.client(HOST_2).submit("<a@x.net>", &["dave@relay.example"], &message("verified", "x"));
     assert_eq!(reply.code(), 250, "{reply}");
