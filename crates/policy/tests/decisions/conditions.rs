@@ -16,7 +16,7 @@ use gatepost_policy::permission::{
 use gatepost_policy::receive_connector::ReceiveConnector;
 use proptest::prelude::*;
 
-use crate::document::{CONTOSO, connector, default_connector, problems, settings};
+use crate::document::{CONTOSO, cases, connector, default_connector, problems, settings};
 
 const ANONYMOUS: &str = r"NT AUTHORITY\\ANONYMOUS LOGON";
 /// Saturday, 1 August 2026, 10:00 in UTC.
@@ -713,13 +713,8 @@ fn expected(entries: &[Plain], facts: &PlainFacts, user: Option<&str>) -> [Right
     rights
 }
 
-/// More in a long run: `GATEPOST_CASES=100000 cargo test -p gatepost-policy conditions`.
-fn cases() -> u32 {
-    std::env::var("GATEPOST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(4_000)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(cases(4_000)))]
     #[test]
     fn rights_under_conditions_agree_with_the_plain_rules(
         plain in prop::collection::vec(plain(), 0..8),

@@ -21,6 +21,12 @@ pub fn problems(text: &str) -> Vec<Problem> {
     }
 }
 
+/// How many random cases a comparison with a plain oracle takes; more in a long run:
+/// `GATEPOST_CASES=100000 cargo test -p gatepost-policy --test decisions`.
+pub fn cases(usual: u32) -> u32 {
+    std::env::var("GATEPOST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 /// The surroundings of the fact sheet's test vectors: contoso.com is ours, partner.example is passed on.
 pub const CONTOSO: &str = r#"
 [[accepted_domain]]

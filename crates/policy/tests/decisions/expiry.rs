@@ -7,7 +7,7 @@ use gatepost_policy::note::Note;
 use gatepost_policy::receive_connector::{ReceiveConnector, RemoteRange, Selector, select};
 use proptest::prelude::*;
 
-use crate::document::{default_connector, settings};
+use crate::document::{cases, default_connector, settings};
 
 /// Small worlds, so that ranges meet: 16 addresses of each family, two connectors' bindings, few instants.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ fn holds(segment: &gatepost_policy::receive_connector::Segment, peer: IpAddr) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(2_000)))]
     #[test]
     fn the_next_wider_unexpired_range_takes_over(drawn in prop::collection::vec(drawn(), 1..5), since in 0..=INSTANTS) {
         let connectors = connectors(&drawn);

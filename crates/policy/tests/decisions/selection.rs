@@ -7,7 +7,7 @@ use gatepost_policy::receive_connector::{RangeError, RemoteRange, listeners};
 use gatepost_policy::settings::parse;
 use proptest::prelude::*;
 
-use crate::document::{defaults, settings};
+use crate::document::{cases, defaults, settings};
 
 fn connector(name: &str, bindings: &str, ranges: &str, more: &str) -> String {
     format!(
@@ -229,7 +229,7 @@ fn winner(connectors: &[Drawn], local: SocketAddr, peer: IpAddr, peer_low: u8) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(2_000)))]
     #[test]
     fn selection_and_collisions_agree_with_the_plain_rules(connectors in prop::collection::vec(drawn(), 1..5)) {
         let read = parse(&document(&connectors), &defaults());
