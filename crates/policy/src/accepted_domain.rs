@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
 use gatepost_mail::{Domain, Mailbox};
 
 /// What an accepted domain means for its recipients.
@@ -63,7 +64,7 @@ impl fmt::Display for AcceptedDomain {
 #[derive(Clone, Debug, Default)]
 pub struct AcceptedDomains {
     declared: Vec<AcceptedDomain>,
-    names: HashMap<Box<str>, Declared>,
+    names: HashMap<Box<str>, Declared, RandomState>,
     suffix_labels: LabelCounts,
 }
 
@@ -77,7 +78,7 @@ struct Declared {
 impl AcceptedDomains {
     /// Builds the table. Of two that declare the same name, the first counts; the settings reader refuses the second.
     pub fn new(declared: Vec<AcceptedDomain>) -> AcceptedDomains {
-        let mut names: HashMap<Box<str>, Declared> = HashMap::new();
+        let mut names: HashMap<Box<str>, Declared, RandomState> = HashMap::default();
         let mut suffix_labels = LabelCounts::default();
         for (place, accepted) in (0..).zip(&declared) {
             let name = names.entry(accepted.domain.as_str().into()).or_default();

@@ -4,10 +4,11 @@
 //! Takes an address, hands on the recipient that it belongs to and what mail to it leads to. A look-up allocates nothing.
 //! Knows nothing of files but a safe folder name.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use gatepost_mail::{Domain, Mailbox};
 use hashbrown::HashTable;
 
@@ -204,7 +205,7 @@ impl Directory {
             recipients,
             reach: Vec::new(),
             places: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             postmaster: 0,
             server,
         };
@@ -330,7 +331,8 @@ fn address_at(recipients: &[Arc<KnownRecipient>], slot: Address) -> &Mailbox {
     }
 }
 
-/// Equal for addresses of the same mailbox. The local part is lowered on its way into the hash.
+/// Equal for addresses of the same mailbox. The local part is lowered on its way into the hash; it is cut by what it says
+/// alone, since the hash depends on where it is cut.
 fn hash_of(hasher: &RandomState, address: &Mailbox) -> u64 {
     const PIECE_BYTES: usize = 64;
     let mut hasher = hasher.build_hasher();
