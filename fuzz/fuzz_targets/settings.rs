@@ -1,12 +1,13 @@
 //! The settings document: any text is taken or refused with problems that have a place and a remedy and can be drawn.
 #![no_main]
 
-use gatepost_policy::settings::{Defaults, Severity, parse, render};
+use gatepost_policy::safeguard::load;
+use gatepost_policy::settings::{Defaults, Severity, render};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let defaults = Defaults { host_name: "mail.contoso.com".to_owned(), data_dir: "data".into() };
-    match parse(text, &defaults) {
+    match load(text, &defaults, 1_800_000_000_000) {
         Ok(settings) => {
             assert!(settings.warnings.iter().all(|problem| problem.severity == Severity::Warning));
             for listener in settings.listeners() {

@@ -130,7 +130,8 @@ impl Seen<'_> {
         if relays {
             self.open_by(&ANONYMOUS_RELAY, principal, report);
         }
-        if capability.is_internal {
+        // An accepted risk is told once.
+        if capability.is_internal && !(relays && self.connector.accept_risk.is_some()) {
             self.open_by(&ANONYMOUS_INTERNAL, principal, report);
         }
     }
