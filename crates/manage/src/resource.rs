@@ -351,10 +351,10 @@ pub struct ExposureChange {
     /// From where.
     pub sources: Vec<AddressRange>,
     /// From when on, where that is not now, in Unix milliseconds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_ms: Option<u64>,
     /// Until when, where that is not for good, in Unix milliseconds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
 }
 
