@@ -3,6 +3,8 @@
 //! Takes a connector, hands on a set of rights. Whom the next hop is taken for, the administrator declares: nothing that
 //! a next hop says of itself makes a difference.
 
+use gatepost_mail::{AuthAs, Envelope, Mailbox};
+
 use crate::access_entry::{Access, Principal};
 use crate::note::Note;
 use crate::send_connector::{SendConnector, SmartHostAuthMechanism};
@@ -22,6 +24,14 @@ pub fn granted(connector: &SendConnector, now_ms: u64) -> SendRights {
         }
     }
     allowed & !denied
+}
+
+/// Who submitted a message, as a next hop is told with `AUTH=` (fact sheet section 2.11, RFC 4954 section 5): whom an
+/// internal message is from, if the next hop is one that is to believe us. `None`: it is told that we do not say.
+pub fn originator<'e>(next_hop: &Principal, envelope: &'e Envelope) -> Option<&'e Mailbox> {
+    let arrival = &envelope.arrival;
+    let is_told = *next_hop == Principal::ExternallySecured && arrival.auth_as == AuthAs::Internal;
+    arrival.originator.as_ref().or_else(|| envelope.reverse_path.mailbox()).filter(|_| is_told)
 }
 
 /// Whom the next hops of a connector are taken for.

@@ -241,7 +241,21 @@ fn a_report_returns_the_original_without_them() {
     }
 }
 
-/// Names for three senders of ours.
+#[test]
+fn only_a_next_hop_that_is_to_believe_us_is_told_who_submitted_an_internal_message() {
+    const TRUSTED: &str = "smart_host_auth_mechanism = \"ExternalAuthoritative\"\n";
+    for (trust, host, expected) in
+        [(TRUSTED, HOST_2, "AUTH=app@contoso.com"), (TRUSTED, HOST_3, "AUTH=<>"), ("", HOST_2, "AUTH=<>")]
+    {
+        let sink = Setup::new().offering("AUTH LOGIN").start();
+        let site = Site::start(&[CONTOSO, QUICK_RETRY, BOTH_OPTIONS, &to_sink(&sink.smart_host()), trust]);
+        site.client(host).submit("<app@contoso.com>", &["z@gmail.com"], &message("who", "x"));
+        let mail = sink.first().mail;
+        assert!(mail.ends_with(expected), "{mail} at {host} with {trust:?}");
+    }
+}
+
+/// Names for senders of ours.
 const NAMED: &str = r#"
 [[mailbox]]
 address = "scan3@contoso.com"

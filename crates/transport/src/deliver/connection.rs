@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use gatepost_mail::header_firewall::{HeaderFirewall, Rules, infallible};
 use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::access_entry::Principal;
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::{ProtocolLoggingLevel, SendConnector};
 use gatepost_policy::{header_firewall, send_permission};
@@ -70,6 +71,8 @@ pub struct Connection {
     start: usize,
     output: Vec<u8>,
     transcript: Option<Transcript>,
+    /// Whom the peer is taken for.
+    next_hop: Principal,
     /// What the peer may be sent.
     rules: Rules,
     /// How long the peer may take to read a block of content.
@@ -225,6 +228,7 @@ impl Connection {
             start: 0,
             output: Vec::new(),
             transcript,
+            next_hop: send_permission::next_hop(connector),
             rules: header_firewall::decide_send(send_permission::granted(connector, now_ms())),
             block_max,
             target: target.clone(),
@@ -289,7 +293,7 @@ impl Connection {
                 smtputf8: envelope.smtputf8,
                 ret: envelope.ret,
                 envid: envelope.envid.as_deref(),
-                originator: None,
+                originator: send_permission::originator(&self.next_hop, envelope),
             },
         );
         let mut replies: Option<Vec<RecipientResult>> = None;
