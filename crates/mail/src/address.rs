@@ -183,7 +183,7 @@ impl Mailbox {
     }
 
     /// The characters of [`Mailbox::local_part_key`], for those who compare without keeping it.
-    pub fn local_part_key_chars(&self) -> impl Iterator<Item = char> {
+    pub fn local_part_key_chars(&self) -> impl Iterator<Item = char> + Clone {
         let quoted = self.local_part.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
         let (text, is_quoted) = (quoted.unwrap_or(&self.local_part), quoted.is_some());
         let mut escaped = false;

@@ -3,7 +3,6 @@
 //! Takes text and addresses, hands on whether an address matches. No pattern makes that take longer than its length times
 //! the address's.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use gatepost_mail::{AddressError, Domain, Mailbox, ReversePath};
@@ -189,13 +188,14 @@ impl Patterns {
         if self.addresses.is_empty() && self.globs.is_empty() {
             return false;
         }
-        let local_part = local_part_key(mailbox);
-        let as_address =
-            |(known_domain, known): &(Box<str>, Box<str>)| (&**known_domain, &**known).cmp(&(domain, &*local_part));
+        let local_part = mailbox.local_part_key_chars();
+        let as_address = |(known_domain, known): &(Box<str>, Box<str>)| {
+            (**known_domain).cmp(domain).then_with(|| known.chars().cmp(local_part.clone()))
+        };
         self.addresses.binary_search_by(as_address).is_ok()
             || self.globs.iter().any(|glob| {
-                matches_glob(&glob.domain, domain)
-                    && glob.local_part.as_ref().is_none_or(|pattern| matches_glob(pattern, &local_part))
+                matches_glob(&glob.domain, domain.chars())
+                    && glob.local_part.as_ref().is_none_or(|pattern| matches_glob(pattern, local_part.clone()))
             })
     }
 }
@@ -207,18 +207,9 @@ impl fmt::Display for Patterns {
     }
 }
 
-/// `Mailbox::local_part_key`, without a copy where that would change nothing.
-fn local_part_key(mailbox: &Mailbox) -> Cow<'_, str> {
-    let is_key = |b: u8| b.is_ascii() && !b.is_ascii_uppercase() && b != b'"';
-    match mailbox.local_part() {
-        written if written.bytes().all(is_key) => written.into(),
-        _ => mailbox.local_part_key().into(),
-    }
-}
-
 /// Matches without recursion: when the text goes on differently, only the last `*` takes one character more.
-fn matches_glob(pattern: &str, text: &str) -> bool {
-    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+fn matches_glob(pattern: &str, mut text: impl Iterator<Item = char> + Clone) -> bool {
+    let mut pattern = pattern.chars();
     let mut last_star = None;
     loop {
         let mut rest = text.clone();

@@ -2,8 +2,10 @@
 
 use std::hint::black_box;
 
-use gatepost_mail::Mailbox;
-use gatepost_policy::permission::{Facts, Principal, auth_as, granted, initial_principal, may_submit};
+use gatepost_mail::{Mailbox, ReversePath};
+use gatepost_policy::permission::{
+    Facts, HeaderSenders, Principal, Right, auth_as, granted, initial_principal, may_submit,
+};
 use gatepost_policy::resolve::end_count;
 use gatepost_policy::{relay, reserved_domain, restriction};
 
@@ -66,4 +68,43 @@ fn no_recipient_and_no_selection_allocates() {
     assert_eq!(counted.count_total, 0);
     // The counter counts.
     assert!(allocation_counter::measure(|| drop(black_box(recipients.clone()))).count_total > 0);
+}
+
+#[test]
+fn no_condition_allocates() {
+    let entry = r#"
+      [[receive_connector.permission]]
+      user = "NT AUTHORITY\\ANONYMOUS LOGON"
+      extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+      senders = ["contoso.com", "boss@fabrikam.com", "scan-*@*.contoso.com", "<>"]
+      recipients = ["*.example", "someone@gmail.com"]
+      hours = ["Mon-Fri 08:00-18:00 Europe/Berlin", "00:00-24:00 America/New_York"]
+      messages_per_hour = 5
+      expires = 2999-01-01T00:00:00Z
+    "#;
+    let settings = settings(&format!("{CONTOSO}{}", connector("R", r#""10.0.0.0/8""#, "AnonymousUsers", entry)));
+    let connector = &settings.receive_connectors[0];
+    let mailbox = |text: &str| Mailbox::parse(text).expect("an address");
+    let senders = ["BOSS@fabrikam.com", "\"scan-1\"@a.contoso.com", "MÜLLER@contoso.com", "x@gmail.com"].map(mailbox);
+    let paths = senders.clone().map(ReversePath::Mailbox);
+    let recipients = ["x@b.example", "Someone@GMAIL.com", "x@fabrikam.com"].map(mailbox);
+    let mut held = 0;
+    let counted = allocation_counter::measure(|| {
+        for now_ms in (1_780_000_000_000..1_780_600_000_000).step_by(10_000_000) {
+            for ((path, sender), recipient) in
+                paths.iter().zip(&senders).flat_map(|sender| recipients.iter().map(move |to| (sender, to)))
+            {
+                let facts = Facts {
+                    reverse_path: Some(path),
+                    header_senders: HeaderSenders::Known(std::slice::from_ref(sender)),
+                    recipient: Some(recipient),
+                    ..Facts::at(now_ms)
+                };
+                let rights = granted(connector, &Principal::Anonymous, &facts).rights;
+                held += u64::from(rights.contains(Right::AcceptAnyRecipient));
+            }
+        }
+    });
+    assert_eq!(held, 60 * 3 * 2, "at every hour in New York, for three senders and two recipients");
+    assert_eq!(counted.count_total, 0);
 }
