@@ -283,6 +283,7 @@ fn unknown(name: &str, decision: &Decision) -> String {
         }
         "RecipientRefusedByNextHop" => "What refused it: the next hop, which was asked about the recipient".to_owned(),
         "RecipientNotVerified" => "What refused it: the next hop could not be asked about the recipient".to_owned(),
+        "AuthenticationBusy" => "What refused it: too many passwords waited to be checked at that moment".to_owned(),
         "NotStored" => "What refused it: the disk did not take the content; the log says why".to_owned(),
         _ if decision.header_sender.is_some() => {
             format!(

@@ -101,7 +101,7 @@ impl Visit {
                     StageError::Full => DISK_FULL,
                     StageError::Io(_) => DISK_FAILED,
                 };
-                return Answer::Refuse(self.record_failure("NotStored", &error, reply).1);
+                return Answer::Refuse(self.record_not_stored(&error, reply).1);
             }
             None if header.too_large => Some(Refusal::HeaderTooLarge),
             None => {
@@ -184,7 +184,7 @@ impl Visit {
             };
             // The spool itself raises the alarm, once; this is one refusal of many.
             count(&self.running.counters.refusals);
-            let (decision, told) = self.record_failure("NotStored", &error, reply.clone());
+            let (decision, told) = self.record_not_stored(&error, reply.clone());
             tracing::info!(
                 connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
                 sender = reverse_path, reply = %reply, reason = %error, decision = decision.map(tracing::field::display),

@@ -102,8 +102,10 @@ impl Visit {
             Checked::Right(name) if for_oneself => name,
             Checked::Right(_) | Checked::Wrong => return self.refuse_logon(&user),
             Checked::Busy => {
-                tracing::warn!(peer = %self.peer, "too many passwords wait to be checked: temporary failure");
-                return Answer::Refuse(AUTHENTICATION_BUSY);
+                let (decision, reply) = self.record_busy(&user, AUTHENTICATION_BUSY);
+                let decision = decision.map(tracing::field::display);
+                tracing::warn!(peer = %self.peer, decision, "too many passwords wait to be checked: temporary failure");
+                return Answer::Refuse(reply);
             }
         };
         let principal = Principal::User(name);

@@ -51,16 +51,20 @@ impl Visit {
         self.store_refusal(decision, reply)
     }
 
-    /// Records that content was not taken for a reason of ours.
-    pub(super) fn record_failure(
-        &mut self,
-        name: &str,
-        reason: &dyn Display,
-        reply: Reply,
-    ) -> (Option<DecisionId>, Reply) {
+    /// Records that content was not taken because the disk did not.
+    pub(super) fn record_not_stored(&mut self, reason: &dyn Display, reply: Reply) -> (Option<DecisionId>, Reply) {
         let Some(mut decision) = self.decision() else { return (None, reply) };
         decision.command = Command::Content;
-        decision.verdict = refused(name, reason, &reply);
+        decision.verdict = refused("NotStored", reason, &reply);
+        self.store_refusal(decision, reply)
+    }
+
+    /// Records that nobody had time to look at a password.
+    pub(super) fn record_busy(&mut self, user: &str, reply: Reply) -> (Option<DecisionId>, Reply) {
+        let Some(mut decision) = self.decision() else { return (None, reply) };
+        decision.command = Command::Auth;
+        decision.user = Some(bounded(user));
+        decision.verdict = refused("AuthenticationBusy", &"too many passwords wait to be checked", &reply);
         self.store_refusal(decision, reply)
     }
 
