@@ -7,7 +7,7 @@
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`vectors`]: the fact sheet's test vectors, each by its number;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
+//! - [`authentication`], [`senders`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
 //! - [`recipients`]: groups, contacts, aliases;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
@@ -26,6 +26,8 @@ mod vectors;
 mod foreign;
 
 mod authentication;
+
+mod senders;
 
 mod limits;
 

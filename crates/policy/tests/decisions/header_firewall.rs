@@ -1,6 +1,7 @@
 //! Which header fields pass, by right and by send connector (fact sheet sections 2.1 and 2.9).
 
 use gatepost_mail::header_firewall::{Organization, Rules};
+use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, Recipient, ReversePath};
 use gatepost_policy::access_entry::{PermissionGroup, Principal, Right, Rights};
 use gatepost_policy::header_firewall::{DELIVERED, RETURNED, decide, decide_send};
 use gatepost_policy::send_right::{SendRight, SendRights};
@@ -190,5 +191,39 @@ fn what_another_server_judged_lowers_our_judgement_and_never_raises_it() {
         (Partner, Some(Internal), Partner),
     ] {
         assert_eq!(permission::with_brought(own, brought), expected);
+    }
+}
+
+/// Fact sheet section 2.11, outbound.
+#[test]
+fn only_a_next_hop_that_is_trusted_is_told_who_submitted_an_internal_message() {
+    let mailbox = |text: &str| Mailbox::parse(text).expect("an address");
+    let (alice, relay) = ("alice@contoso.com", "relay@contoso.com");
+    for (next_hop, auth_as, originator, sender, expected) in [
+        (Principal::Anonymous, AuthAs::Internal, Some(alice), "<relay@contoso.com>", None),
+        (Principal::ExternallySecured, AuthAs::Internal, Some(alice), "<relay@contoso.com>", Some(alice)),
+        (Principal::ExternallySecured, AuthAs::Internal, None, "<relay@contoso.com>", Some(relay)),
+        (Principal::ExternallySecured, AuthAs::Internal, None, "<>", None),
+        (Principal::ExternallySecured, AuthAs::Anonymous, None, "<relay@contoso.com>", None),
+        (Principal::ExternallySecured, AuthAs::Partner, None, "<relay@contoso.com>", None),
+    ] {
+        let envelope = Envelope {
+            reverse_path: ReversePath::parse_prefix(sender).expect("a reverse-path").0,
+            recipients: vec![Recipient::new(mailbox("z@gmail.com"))],
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            arrival: Arrival {
+                time_ms: 0,
+                peer: None,
+                connector: "Relay".into(),
+                principal: "alice".into(),
+                auth_as,
+                originator: originator.map(mailbox),
+            },
+        };
+        let told = send_permission::originator(&next_hop, &envelope).map(ToString::to_string);
+        assert_eq!(told.as_deref(), expected, "{next_hop}: {auth_as} {sender}");
     }
 }
