@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatepost_mail::{AuthAs, Mailbox, Notify, Recipient};
 use gatepost_policy::Refusal;
 use gatepost_policy::directory::{FoundBy, RECIPIENTS_MAX, RecipientKind};
+use gatepost_policy::limits;
 use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::relay::{self, Reason};
 use gatepost_policy::resolve::{end_count, resolve};
@@ -13,7 +14,7 @@ use gatepost_policy::route::{self, Route};
 use gatepost_policy::settings::{Problem, Settings, Severity, parse};
 use proptest::prelude::*;
 
-use crate::document::{defaults, problems, settings};
+use crate::document::{CONTOSO, default_connector, defaults, problems, settings};
 
 const DOMAINS: &str = r#"
 [[accepted_domain]]
@@ -446,6 +447,26 @@ fn a_group_has_a_limit_that_counts_everybody_once() {
     let told = told(&over);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].0, "over@contoso.com has more than 100000 recipients with all its members");
+}
+
+#[test]
+fn a_message_leads_to_so_many_recipients_and_no_more() {
+    let settings = settings(&format!("{CONTOSO}{}", default_connector("AnonymousUsers", "")));
+    let connector = &settings.receive_connectors[0];
+    for (already, more, expected) in [
+        (0, 1, Ok(())),
+        (0, RECIPIENTS_MAX, Ok(())),
+        (RECIPIENTS_MAX - 1, 1, Ok(())),
+        (RECIPIENTS_MAX, 0, Ok(())),
+        (RECIPIENTS_MAX, 1, Err(Refusal::TooManyRecipients)),
+        (1, RECIPIENTS_MAX, Err(Refusal::TooManyRecipients)),
+    ] {
+        assert_eq!(limits::resolved_recipients(connector, already, more), expected, "{already} and {more}");
+    }
+    // A connector that takes more in one message takes them.
+    let many = default_connector("AnonymousUsers", "max_recipients_per_message = 200000");
+    let settings = crate::document::settings(&format!("{CONTOSO}{many}"));
+    assert_eq!(limits::resolved_recipients(&settings.receive_connectors[0], RECIPIENTS_MAX, 1), Ok(()));
 }
 
 #[test]
