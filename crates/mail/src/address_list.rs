@@ -415,10 +415,16 @@ mod tests {
             while let Some(byte) = bytes.next() {
                 match byte {
                     b'\\' if self.knows_escapes && (quoted || depth > 0) => drop(bytes.next()),
-                    b'"' if depth == 0 => quoted = !quoted,
-                    b'(' if self.knows_comments && !quoted => depth = if self.nests_comments { depth + 1 } else { 1 },
+                    b'"' if depth == 0 => {
+                        quoted = !quoted;
+                        word.push(byte);
+                    }
+                    // What stands in quotes belongs to its word, but makes no address of it.
+                    b'@' if quoted => {}
+                    byte if quoted => word.push(byte),
+                    b'(' if self.knows_comments => depth = if self.nests_comments { depth + 1 } else { 1 },
                     b')' if depth > 0 => depth -= 1,
-                    _ if quoted || depth > 0 => {}
+                    _ if depth > 0 => {}
                     b' ' | b'\t' | b'<' | b'>' | b',' | b';' | b'(' | b')' => found.push(std::mem::take(&mut word)),
                     byte => word.push(byte),
                 }
