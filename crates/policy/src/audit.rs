@@ -10,6 +10,7 @@ use crate::settings::Settings;
 
 mod difference;
 mod finding;
+mod passage;
 mod upkeep;
 mod exposure;
 mod standing;

@@ -303,6 +303,13 @@ impl Directory {
         (0..self.declared as u32).map(|place| self.found(place, FoundBy::Address))
     }
 
+    /// The declared recipients that lead to an address elsewhere which is sought, in the same order. Every member of every
+    /// group is looked at once, however they are nested.
+    pub fn leading_to(&self, is_sought: impl Fn(&Mailbox) -> bool) -> impl Iterator<Item = Found<'_>> {
+        let leads = self.lead_to(is_sought);
+        self.iter().zip(leads).filter_map(|(found, leads)| leads.then_some(found))
+    }
+
     fn found(&self, place: u32, by: FoundBy) -> Found<'_> {
         Found { recipient: &self.recipients[place as usize], by, directory: self, place }
     }

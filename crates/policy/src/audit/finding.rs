@@ -9,7 +9,7 @@ use super::exposure::Survey;
 use super::host::{HostAddresses, Kind};
 use super::report::{ACCEPTED_RISK, Finding, Report, Severity};
 use super::standing::{Capability, authentication_is_possible, entry_granting, is_offered_without_tls, principals};
-use super::upkeep;
+use super::{passage, upkeep};
 use crate::accepted_domain::DomainKind;
 use crate::access_entry::{Access, AccessEntry, Principal, Right, Source, Trustee};
 use crate::address_set::{AddressSet, describe_range};
@@ -45,7 +45,7 @@ pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str, hos
         seen.unusable_entries(&mut report);
     }
     ipv6_bindings_forgotten(settings, &mut report);
-    relay_domains(settings, survey, &mut report);
+    passage::check(settings, survey, &mut report);
     upkeep::check(settings, survey, &mut report);
     report.finish()
 }
@@ -436,38 +436,6 @@ fn ipv6_bindings_forgotten(settings: &Settings, report: &mut Report) {
             format!(
                 "add \"[::]:{port}\" to bindings and IPv6 ranges to remote_ip_ranges, if hosts are to come by IPv6"
             ),
-        );
-        finding.connector = Some(connector.name.clone());
-    }
-}
-
-/// Domains that strangers may fill with mail which we pass on, to recipients that we do not know.
-fn relay_domains(settings: &Settings, survey: &Survey, report: &mut Report) {
-    let passed_on = settings.accepted_domains.iter().filter(|accepted| accepted.kind != DomainKind::Authoritative);
-    let mut passed_on = passed_on.filter(|accepted| !accepted.recipient_verification).peekable();
-    if passed_on.peek().is_none() {
-        return;
-    }
-    let mut connectors = settings.receive_connectors.iter().enumerate();
-    let open = connectors.find(|(place, connector)| {
-        let seen = Seen { settings, connector, survey, place: *place };
-        let is_open = matches!(seen.unauthenticated(), Some((Principal::Anonymous, _)));
-        is_open && !seen.peers().intersection(public()).is_empty()
-    });
-    let Some((_, connector)) = open else { return };
-    for accepted in passed_on {
-        let finding = report.add(
-            Severity::Note,
-            "relay_domain_open_to_strangers",
-            accepted.span.start,
-            format!(
-                "strangers may send to any recipient of {accepted} ({}): we pass it on, and report to forged senders what \
-                 is refused there",
-                accepted.kind.exchange_name()
-            ),
-            "write recipient_verification = true, so that the next hop is asked first; or make the domain Authoritative, if \
-             all its recipients are known here"
-                .to_owned(),
         );
         finding.connector = Some(connector.name.clone());
     }

@@ -119,6 +119,17 @@ impl Directory {
         })
     }
 
+    /// Of each recipient, whether it leads to an address elsewhere that is sought.
+    pub(super) fn lead_to(&self, is_sought: impl Fn(&Mailbox) -> bool) -> Vec<bool> {
+        let names_one = |place: u32| {
+            let place = place as usize;
+            let next = next_of(&self.recipients[place]).iter().zip(&self.reach[place].next);
+            next.into_iter().any(|(address, place)| place.is_none() && is_sought(address))
+        };
+        let nearest = nearest_ahead(&steps_back(&self.reach), self.recipients.len(), names_one);
+        nearest.into_iter().map(|nearest| nearest.is_some()).collect()
+    }
+
     /// No recipient can have more at its end than this: all mailboxes, and every address elsewhere that is written.
     pub(super) fn ends_in_all(&self) -> usize {
         let mailboxes = self.recipients.iter().filter(|recipient| recipient.mailbox().is_some()).count();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatepost_mail::{AuthAs, Mailbox, Notify, Recipient};
 use gatepost_policy::Refusal;
+use gatepost_policy::audit::{Audit, HostAddresses, Severity as Weight};
 use gatepost_policy::directory::{FoundBy, RECIPIENTS_MAX, RecipientKind};
 use gatepost_policy::limits;
 use gatepost_policy::permission::{Right, Rights};
@@ -14,7 +15,7 @@ use gatepost_policy::route::{self, Route};
 use gatepost_policy::settings::{Problem, Settings, Severity, parse};
 use proptest::prelude::*;
 
-use crate::document::{CONTOSO, default_connector, defaults, problems, settings};
+use crate::document::{CONTOSO, OPTION_2, connector, default_connector, defaults, problems, settings};
 
 const DOMAINS: &str = r#"
 [[accepted_domain]]
@@ -417,6 +418,121 @@ fn every_mistake_in_a_recipient_is_named_with_its_place() {
     }
 }
 
+/// Severity, recipient's line, and the message of each finding about a way out.
+fn ways_out(recipients: &str, connector: &str) -> Vec<(Weight, usize, String)> {
+    let text = format!("{CONTOSO}{recipients}{connector}");
+    let audit = Audit::of(&settings(&text), &text, &HostAddresses::default(), 0);
+    let about = audit.findings.into_iter().filter(|finding| finding.code == "way_out_open_to_strangers");
+    let line = |line: usize| line - CONTOSO.lines().count();
+    about.map(|finding| (finding.severity, line(finding.line), finding.message)).collect()
+}
+
+#[test]
+fn whoever_passes_strangers_mail_on_to_addresses_outside_is_found() {
+    let group = |address: &str, members: &str, is_closed: bool| {
+        format!(
+            "[[distribution_group]]\naddress = \"{address}\"\nmembers = [{members}]\n\
+             require_sender_authentication = {is_closed}\n"
+        )
+    };
+    let contact = |address: &str, external: &str| {
+        format!("[[contact]]\naddress = \"{address}\"\nexternal_address = \"{external}\"\n")
+    };
+    let open = || default_connector("AnonymousUsers", "");
+    let inside = r#""bob@contoso.com", "q@partner.example""#;
+    let crowd = |count: usize| (0..count).map(|n| format!("\"m{n}@x.net\"")).collect::<Vec<_>>().join(", ");
+    let through = |count: &str, group: &str, whom: &str| {
+        format!("strangers reach {count} that they may not write to through the group {group}: {whom}")
+    };
+    use Weight::{Note, Warning};
+    for (what, recipients, connector, expected) in [
+        ("members whom strangers may write to anyway", group("g@contoso.com", inside, false), open(), vec![]),
+        ("a closed group", group("g@contoso.com", "\"a@x.net\"", true), open(), vec![]),
+        (
+            "an open group",
+            group("g@contoso.com", "\"bob@contoso.com\", \"a@x.net\"", false),
+            open(),
+            vec![(Note, 2, through("1 address", "g@contoso.com", "a@x.net"))],
+        ),
+        (
+            "ten members outside, each once",
+            group("g@contoso.com", &(crowd(10) + ", \"m1@x.net\""), false),
+            open(),
+            vec![(Note, 2, through("10 addresses", "g@contoso.com", "m0@x.net, m1@x.net, m2@x.net and 7 more"))],
+        ),
+        (
+            "eleven, by a group in a group",
+            group("g@contoso.com", "\"h@contoso.com\"", false) + &group("h@contoso.com", &crowd(11), false),
+            open(),
+            ["g@contoso.com", "h@contoso.com"]
+                .map(|group| through("11 addresses", group, "m0@x.net, m1@x.net, m2@x.net and 8 more"))
+                .into_iter()
+                .zip([2, 6])
+                .map(|(message, line)| (Warning, line, message))
+                .collect(),
+        ),
+        (
+            "an open group around a closed one",
+            group("g@contoso.com", "\"h@contoso.com\", \"a@x.net\"", false) + &group("h@contoso.com", &crowd(1), true),
+            open(),
+            vec![],
+        ),
+        (
+            "contacts",
+            contact("c@contoso.com", "c@x.net")
+                + &contact("p@contoso.com", "q@partner.example")
+                + &contact("d@contoso.com", "d@x.net"),
+            open(),
+            vec![(
+                Note,
+                2,
+                "strangers reach addresses that they may not write to through 2 contacts: c@contoso.com, d@contoso.com"
+                    .to_owned(),
+            )],
+        ),
+        (
+            "postmaster takes mail from everybody, even as a closed group",
+            group("postmaster@contoso.com", "\"a@x.net\"", true),
+            open(),
+            vec![(Note, 2, through("1 address", "postmaster@contoso.com", "a@x.net"))],
+        ),
+        (
+            "a closed group where strangers count as internal",
+            group("g@contoso.com", "\"a@x.net\"", true),
+            default_connector(
+                "AnonymousUsers",
+                "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
+                 extended_rights = [\"ms-Exch-SMTP-Accept-Authentication-Flag\"]",
+            ),
+            vec![(Note, 2, through("1 address", "g@contoso.com", "a@x.net"))],
+        ),
+        (
+            "nobody is heard from outside",
+            group("g@contoso.com", "\"a@x.net\"", false),
+            connector("R", "\"10.0.0.0/8\"", "AnonymousUsers", ""),
+            vec![],
+        ),
+        (
+            "strangers may not submit",
+            group("g@contoso.com", "\"a@x.net\"", false),
+            default_connector("ExchangeUsers", ""),
+            vec![],
+        ),
+        (
+            "strangers relay anyway",
+            group("g@contoso.com", "\"a@x.net\"", false),
+            default_connector("AnonymousUsers", OPTION_2),
+            vec![],
+        ),
+    ] {
+        assert_eq!(ways_out(&recipients, &connector), expected, "{what}");
+    }
+    let many: String = (0..103).map(|n| group(&format!("g{n}@contoso.com"), "\"a@x.net\"", false)).collect();
+    let told = ways_out(&many, &open());
+    assert_eq!(told.len(), 101);
+    assert!(told[100].2.contains("through 3 more groups, g100@contoso.com the first of them"), "{:?}", told[100]);
+}
+
 #[test]
 fn postmaster_is_a_mailbox() {
     let text = format!("[server]\npostmaster = \"sales@contoso.com\"\n{DOMAINS}{PEOPLE}",);
@@ -611,5 +727,43 @@ proptest! {
         let expected: BTreeMap<String, usize> =
             numbers.iter().flat_map(|number| graph.ends(*number)).map(|end| (address(end), 1)).collect();
         prop_assert_eq!(counted, expected);
+    }
+
+    #[test]
+    fn the_audit_names_every_group_and_counts_every_contact_that_leads_strangers_out(graph in graphs()) {
+        let text = graph.document() + &default_connector("AnonymousUsers", "");
+        let Ok(settings) = parse(&text, &defaults()) else { return Ok(()) };
+        let first = MAILBOXES + ELSEWHERE;
+        // What RCPT says of them, and whom that leads to, one by one.
+        let accepts = |address: &Mailbox| {
+            let question = relay::Question { rights: Right::Submit.into(), forward_path: address, settings: &settings };
+            let restricted = restriction::Question { auth_as: AuthAs::Anonymous, recipient: address, settings: &settings };
+            relay::decide(&question).is_ok() && restriction::decide(&restricted).is_ok()
+        };
+        let outside = |number: usize| {
+            let name = address(number);
+            let recipients = resolve(&settings, named(&[&name])).recipients;
+            let is_outside = |recipient: &&Recipient| !accepts(&recipient.mailbox);
+            if accepts(&mailbox(&name)) { recipients.iter().filter(is_outside).count() } else { 0 }
+        };
+        let leading = (first..first + graph.nodes.len()).filter(|number| outside(*number) > 0);
+        let (contacts, groups): (Vec<_>, Vec<_>) = leading.partition(|number| graph.nodes[number - first].0);
+        let mut expected: BTreeSet<String> = groups
+            .into_iter()
+            .map(|number| format!("{} by {}", outside(number), address(number)))
+            .collect();
+        expected.extend((!contacts.is_empty()).then(|| format!("by {} contacts", contacts.len())));
+        let audit = Audit::of(&settings, &text, &HostAddresses::default(), 0);
+        let told = audit.findings.iter().filter(|finding| finding.code == "way_out_open_to_strangers");
+        let told: BTreeSet<String> = told
+            .map(|finding| {
+                let words: Vec<&str> = finding.message.split([' ', ':']).collect();
+                match words.iter().position(|word| *word == "group") {
+                    Some(at) => format!("{} by {}", words[2], words[at + 1]),
+                    None => format!("by {} contacts", words[words.iter().position(|word| *word == "through").expect("a way") + 1]),
+                }
+            })
+            .collect();
+        prop_assert_eq!(told, expected, "{}", text);
     }
 }
