@@ -60,6 +60,29 @@ impl fmt::Display for AcceptedDomain {
     }
 }
 
+/// Top-level names below which nobody can register a domain: those of RFC 2606, and what organizations use inside.
+const PRIVATE_TOP_LEVEL: [&str; 13] = [
+    "alt",
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "test",
+];
+
+/// Whether anybody may have a domain below this one, as below `com`.
+pub fn is_public_top_level(domain: &Domain) -> bool {
+    let name = domain.as_str();
+    !domain.is_literal() && !name.contains('.') && !PRIVATE_TOP_LEVEL.contains(&name)
+}
+
 /// All accepted domains, ready to be looked up.
 #[derive(Clone, Debug, Default)]
 pub struct AcceptedDomains {

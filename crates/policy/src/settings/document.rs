@@ -16,7 +16,7 @@ use super::{
     TransportSettings, User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
 };
 use super::{assertions, check};
-use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
+use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::{Trustee, UserGroup};
 use crate::directory::Directory;
 use crate::receive_connector::Selector;
@@ -361,9 +361,21 @@ fn read_accepted_domain<'t>(
             "remove it, or write domain_type = \"InternalRelay\" or \"ExternalRelay\"",
         );
     }
+    let is_relay = matches!(kind, Some(DomainKind::InternalRelay | DomainKind::ExternalRelay));
+    let too_wide = name.as_ref().filter(|(domain, with_subdomains)| {
+        is_relay && *with_subdomains && accepted_domain::is_public_top_level(domain)
+    });
+    if let Some((domain, _)) = too_wide {
+        fields.error_at(
+            "name",
+            format!("`name`: `*.{domain}` would let everybody relay to every domain below {domain}"),
+            "write the domains; to let a host relay anywhere, grant it ms-Exch-SMTP-Accept-Any-Recipient",
+        );
+    }
+    let is_too_wide = too_wide.is_some();
     let span = fields.span_of("name");
     fields.finish(&["address_book_enabled", "default", "make_default", "match_sub_domains", "outbound_only"]);
-    let (domain, with_subdomains) = name?;
+    let (domain, with_subdomains) = name.filter(|_| !is_too_wide)?;
     Some((
         AcceptedDomain { domain, with_subdomains, kind: kind?, catch_all_recipient, recipient_verification, span },
         catch_all_span,

@@ -354,6 +354,11 @@ fn each_mistake_is_told_once_and_in_words() {
             "write the domains",
         ),
         (
+            "[[accepted_domain]]\nname = \"*.com\"\ndomain_type = \"InternalRelay\"".to_owned(),
+            "`name`: `*.com` would let everybody relay to every domain below com",
+            "write the domains",
+        ),
+        (
             "[[mailbox]]\naddress = \"bob@x.net\"".to_owned(),
             "x.net is no accepted domain, so nothing",
             "declare [[accepted_domain]]",
