@@ -17,6 +17,8 @@ use tokio::sync::{Notify, watch};
 /// How long a question may wait for its answer: well below the five minutes that a client waits for the reply to RCPT
 /// (RFC 5321 section 4.5.3.2.3).
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// The longest wait for one address of the next hop to be connected to, and for each of its replies.
+pub const REPLY_MAX: Duration = Duration::from_secs(10);
 /// A recipient that was there is likely to stay.
 const ACCEPTED_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
 /// One that was not may be made at any moment, and its first message should not be refused for long.
@@ -261,6 +263,14 @@ impl Worker {
         self.verdicts.lock().answer(question, verdict, now);
     }
 
+    /// The deadline of a question that was begun at `asked_at` came before its answer: whether that was silence. Where a
+    /// question has waited long for its turn, the next hop had no time to answer, and is no worse for that: one that holds
+    /// replies about unknown recipients back would else be lost to all others whenever a stranger asks about many.
+    pub fn ran_out(&self, question: &Question, asked_at: Instant, now: Instant) -> bool {
+        self.answer(question, Verdict::NoAnswer, now);
+        now.saturating_duration_since(asked_at) >= REPLY_MAX
+    }
+
     /// The next hop does not answer at all: whoever waits for it is told so, and it is left alone for a while.
     pub fn found_silent(&self, now: Instant) {
         let inner = &mut *self.verdicts.lock();
@@ -423,6 +433,18 @@ mod tests {
         assert_eq!(known(verdicts.ask(&hop, &user(3), now)), Some(Verdict::NoAnswer));
         let later = now + SILENCE_LASTS;
         assert_eq!(known(verdicts.ask(&hop, &user(3), later)), None);
+    }
+
+    #[test]
+    fn a_question_that_waited_for_its_turn_makes_no_next_hop_silent() {
+        let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let worker = verdicts.begin_work(hop.clone());
+        let question = worker.next(now + ANSWER_MAX - Duration::from_secs(1)).expect("a second is left");
+        assert!(!worker.ran_out(&question, now + ANSWER_MAX - Duration::from_secs(1), now + ANSWER_MAX));
+        assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
+        assert_eq!(known(verdicts.ask(&hop, &user(2), now + ANSWER_MAX)), None, "it is asked further");
+        assert!(worker.ran_out(&question, now, now + ANSWER_MAX));
     }
 
     #[test]

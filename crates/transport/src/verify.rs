@@ -15,12 +15,10 @@ use tokio::sync::watch;
 
 use crate::deliver::connection::{Connection, NoConnection, dial};
 use crate::state::{Running, count};
-use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, Worker};
+use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, REPLY_MAX, Worker};
 
 /// How long an open connection waits for the next question.
 const IDLE: Duration = Duration::from_secs(5);
-/// The longest wait for one address of the next hop to be connected to, and for each of its replies.
-const REPLY_MAX: Duration = Duration::from_secs(10);
 
 /// What the next hop says of `recipient`, or has said lately. At most [`ANSWER_MAX`] later there is a verdict, and at once
 /// when the server stops.
@@ -78,10 +76,16 @@ async fn ask_all(running: &Arc<Running>, connector: &SendConnector, worker: &mut
             }
             continue;
         };
+        let asked_at = Instant::now();
         let asked = ask(running, connector, &worker.hop, &mut open, &question);
         let answer = tokio::time::timeout_at(question.deadline.into(), asked).await;
         let verdict = match answer {
             Ok(Answer::Said(verdict)) => verdict,
+            // The reply may come yet, and would be taken for that to the next question.
+            Err(_) if !worker.ran_out(&question, asked_at, Instant::now()) => {
+                open = None;
+                continue;
+            }
             Ok(Answer::Silence) | Err(_) => {
                 let now = Instant::now();
                 tracing::info!(
