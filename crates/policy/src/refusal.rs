@@ -13,6 +13,9 @@ pub enum Refusal {
     /// This source has too many connections.
     #[error("too many connections from this source")]
     TooManyConnectionsFromSource,
+    /// The range that the connector heard this source by has expired while the connection was open.
+    #[error("the connector no longer hears this source: its range has expired")]
+    SourceExpired,
     /// TLS is required and was not started.
     #[error("TLS is required")]
     TlsRequired,
@@ -120,6 +123,7 @@ impl Refusal {
                 (4, 3, 2),
                 "The maximum number of concurrent server connections has exceeded a per-source limit, closing transmission channel",
             ),
+            Refusal::SourceExpired => Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel"),
             Refusal::TlsRequired => Reply::new(451, (5, 7, 3), "Must issue a STARTTLS command first"),
             Refusal::NotAuthenticated => Reply::new(530, (5, 7, 1), "Client was not authenticated"),
             Refusal::SubmitDenied => {
@@ -188,6 +192,7 @@ impl Refusal {
             self,
             Refusal::TooManyConnections
                 | Refusal::TooManyConnectionsFromSource
+                | Refusal::SourceExpired
                 | Refusal::MessageRateExceeded
                 | Refusal::TooManyProtocolErrors
                 | Refusal::TooManyLogonFailures

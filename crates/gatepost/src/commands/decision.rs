@@ -164,11 +164,13 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     Ok(Answer { document, asked, now_ms, explanation, refusal })
 }
 
-/// What is recorded of the header: the address that it was refused for, and in the refusal's name its field.
+/// What is recorded of the header: the address that it was refused for, and in the reason its field.
 fn header_of(decision: &Decision) -> Option<HeaderSenders> {
     let mailbox = Mailbox::parse(decision.header_sender.as_deref()?).ok()?;
-    let name = decision.name.as_deref()?;
-    let field = SenderField::ALL.into_iter().find(|field| name.ends_with(&format!("({field:?})")))?;
+    let reason = decision.reason.as_deref().unwrap_or_default();
+    let is_named = |field: &SenderField| reason.contains(&format!(" the {field} field"));
+    // Every field needs the same rights, so it does not matter much where an older reason has other words.
+    let field = SenderField::ALL.into_iter().find(is_named).unwrap_or(SenderField::From);
     Some(HeaderSenders::naming(field, mailbox))
 }
 
@@ -274,6 +276,7 @@ fn unknown(name: &str, decision: &Decision) -> String {
             "What refused it: how many connections were open at that moment".to_owned()
         }
         "AuthenticationFailed" => "What refused it: the password was wrong".to_owned(),
+        "SourceExpired" => "What refused it: the range of this source expired while the connection was open".to_owned(),
         "MessageRateExceeded" | "QuotaExceeded" => "What refused it: a rate that was used up at that moment".to_owned(),
         "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" => {
             "What refused it: the header section, which is not recorded".to_owned()

@@ -72,3 +72,13 @@ fn too_many_wrong_passwords_end_the_session() {
     assert_eq!(replies.last(), Some(&421), "{replies:?}");
     assert!((2..=3).contains(&replies.len()), "{replies:?}");
 }
+
+#[test]
+fn a_name_to_log_on_with_cannot_paint_on_the_terminal_that_shows_the_log() {
+    let site = Site::start(&[CONTOSO, &CLIENT.replace(", \"BasicAuthRequireTLS\"", "")]);
+    let mut client = site.client(HOST_2);
+    // U+009B begins an escape sequence; the name is `x`, that, `31m` and U+202E.
+    assert_eq!(client.command("AUTH PLAIN AHjCmzMxbeKArgB3cm9uZw==").code(), 535);
+    site.server.wait_for_log_text(r"x\\u{9b}31m\\u{202e}");
+    assert!(!site.server.log().contains(['\u{9b}', '\u{202e}']));
+}

@@ -48,6 +48,27 @@ fn hours_are_those_of_their_zone() {
 }
 
 #[test]
+fn a_range_that_expires_ends_for_connections_that_are_open_too() {
+    let expires = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 3).expect("a time");
+    let range = format!("{{ range = \"127.0.0.2\", expires = \"{expires}\" }}, \"127.0.0.3\"");
+    let settings = relay("").replace("\"127.0.0.2\", \"127.0.0.3\"", &range);
+    let site = Site::start(&[CONTOSO, &settings]);
+    if jiff::Timestamp::now() > expires {
+        // The machine was too slow to see the beginning.
+        return;
+    }
+    let [mut open, mut other] = [HOST_2, HOST_3].map(|host| site.client(host));
+    let last = wait::until("the range has expired", || {
+        open.command("RSET");
+        let reply = open.command("MAIL FROM:<app@contoso.com>");
+        (reply.code() != 250).then_some(reply)
+    });
+    assert_eq!(last.to_string(), "421 4.3.2 Service not available, closing transmission channel");
+    assert!(jiff::Timestamp::now() >= expires);
+    assert_eq!(asked(&mut other), "250 2.1.5 Recipient OK");
+}
+
+#[test]
 fn a_group_of_users_holds_what_it_was_granted() {
     let users = "[[user]]\nname = \"carol\"\naddresses = [\"carol@contoso.com\"]\ngroups = [\"CRM\"]\n\
                  password = \"$argon2id$v=19$m=64,t=1,p=1$Z2F0ZXBvc3QtaXQtc2FsdA$O7qB4H3kG1QDMvcbi9tuOv4Jn5LAsX/1NuaGiGQ6YGU\"\n";

@@ -123,6 +123,13 @@ fn each_stage_of_a_dialogue_leaves_its_own_record() {
     assert_eq!(content["decision"]["recipients"], serde_json::json!(["bob@contoso.com"]));
     assert_eq!(content["recomputed"]["same"], true, "{content}");
 
+    let forged = format!("From: ceo@contoso.com\r\n{}\r\n.", message("forged", "x").trim_end());
+    let alice =
+        ["AUTH PLAIN AGFsaWNlAGNvcnJlY3QgaG9yc2U=", "MAIL FROM:<alice@contoso.com>", "RCPT TO:<bob@contoso.com>"];
+    let header = refused(&[&alice[..], &["DATA", &forged]].concat(), 550);
+    assert_eq!(header["decision"]["header_sender"], "ceo@contoso.com");
+    assert_eq!(header["recomputed"]["same"], true, "{header}");
+
     let mut others: Vec<Client> = (0..2).map(|_| site.client(HOST_2)).collect();
     let mut one_too_many = Client::connect_from(HOST_2, site.smtp());
     assert_eq!(one_too_many.reply().code(), 421);

@@ -3,13 +3,15 @@
 //! Takes what the peer said, hands on the engine's [`Answer`]. Every yes and no comes from one function of `policy`;
 //! this file only carries facts there and verdicts back.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gatepost_mail::{Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::permission::{Facts, HeaderSenders};
-use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector};
+use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
 use gatepost_policy::{
     Refusal, authentication, limits, permission, relay, reserved_domain, restriction, sender, verification,
 };
@@ -135,7 +137,9 @@ impl Visit {
             recipient: None,
             counted: &[],
         };
-        let decided = authentication::tls_required(&self.connector, self.tls.is_some())
+        let decided = self
+            .is_still_heard()
+            .and_then(|()| authentication::tls_required(&self.connector, self.tls.is_some()))
             .and_then(|()| self.permit(&known, |rights| self.decide_mail(rights, &mail, mail.size.unwrap_or(0))))
             // Last: what was refused for another reason is not counted.
             .and_then(|permitted| {
@@ -156,6 +160,16 @@ impl Visit {
             incoming: None,
         });
         Answer::Accept
+    }
+
+    /// Whether a peer that connected now would come to the same connector. A range that has expired since ends with the
+    /// message that had begun: a connection that is kept open would outlive it by far.
+    fn is_still_heard(&self) -> Result<(), Refusal> {
+        let selected = select(&self.revision.settings.selector, self.local, self.peer.ip(), now_ms());
+        match selected.is_some_and(|selected| Arc::ptr_eq(selected, &self.connector)) {
+            true => Ok(()),
+            false => Err(Refusal::SourceExpired),
+        }
     }
 
     /// What MAIL needs; asked again at the end, when more is known.
@@ -257,12 +271,23 @@ impl Visit {
         let (decision, reply) = self.record_refusal(command, argument, refusal);
         let decision = decision.map(tracing::field::display);
         let sender = self.transaction.as_ref().map(|transaction| transaction.mail.reverse_path.to_string());
+        let argument = &*legible(argument);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, command, argument,
             sender, reply = %refusal.reply(), reason = %refusal, decision, verdict = "refused", "refused"
         );
         if refusal.closes() { Answer::Close(reply) } else { Answer::Refuse(reply) }
     }
+}
+
+/// A name to log on with may hold anything. JSON keeps control characters beyond ASCII as they are, and a terminal that shows
+/// the log would obey them.
+fn legible(argument: &str) -> Cow<'_, str> {
+    let is_legible = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if argument.chars().all(is_legible) { argument.into() } else { argument.escape_debug().to_string().into() }
 }
 
 fn size_offer(connector: &ReceiveConnector) -> SizeOffer {
