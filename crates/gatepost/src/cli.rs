@@ -61,8 +61,22 @@ pub enum Command {
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Show how the running server is doing
+    #[command(after_help = "\
+Connections, messages, each delivery queue, and how far back the records of decisions go.
+
+Examples:
+  gatepost status
+  gatepost status --json | jq '.queues[].last_error'")]
     Status(JsonArguments),
     /// Put a changed settings file in force, whole or not at all
+    #[command(after_help = "\
+What it opens and closes compared with what was in force is shown: which addresses gain or lose which right. Conditions count as met. Connections that are open keep the settings that they began with.
+
+Exit code 3 if the file has problems: the settings in force have not changed then.
+
+Examples:
+  gatepost check && gatepost reload
+  gatepost reload --json | jq '.changes[] | select(.gained != [])'")]
     Reload(JsonArguments),
     /// Print a completion script
     #[command(after_help = "Example:\n  gatepost completion bash > /etc/bash_completion.d/gatepost")]
@@ -105,7 +119,7 @@ pub enum LogFormat {
 /// `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --against, what the checked file opens and closes compared with the other one: which addresses gain or lose which right.
+With --against, what the checked file opens and closes compared with the other one: which addresses gain or lose which right. Conditions count as met: widening one opens nothing here.
 
 Exit code 3 if there are problems.
 
@@ -159,9 +173,9 @@ Examples:
   gatepost explain 1f3a9c04b27e
   gatepost explain '550 5.7.1 Unable to relay [1f3a9c04b27e]'
   gatepost explain --from 192.168.2.55 --sender app@contoso.com --recipient b@gmail.com
-  gatepost explain --from 10.0.0.9 --local 10.0.0.1:587 --user alice --tls --sender alice@contoso.com --recipient b@gmail.com
-  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json | jq .missing_right
-  gatepost explain --from 10.0.0.9 --user alice --tls --sender alice@contoso.com --recipient b@gmail.com --header-from 'Sales <sales@contoso.com>'")]
+  gatepost explain --from 10.0.0.9 --local 10.0.0.1:587 --user alice --tls \\
+    --sender alice@contoso.com --recipient b@gmail.com --header-from 'Sales <sales@contoso.com>'
+  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json")]
 pub struct ExplainArguments {
     /// The id of a decision, or the reply that holds it
     #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "sender", "recipient", "header_from", "header_sender", "at", "size"])]
@@ -231,8 +245,10 @@ Examples:
         password_stdin: bool,
     },
     /// List the users
+    #[command(after_help = "Examples:\n  gatepost user list\n  gatepost user list --json")]
     List(JsonArguments),
     /// Remove a user with the password
+    #[command(after_help = "Example:\n  gatepost user remove alice")]
     Remove {
         /// The name to authenticate with
         name: String,

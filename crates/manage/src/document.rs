@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gatepost_policy::safeguard;
-use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings};
+use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings, Severity};
 use gatepost_tracking::{RevisionId, Revisions};
 use toml::de::DeTable;
 
@@ -92,8 +92,11 @@ impl Faulty {
 
 impl std::fmt::Display for Faulty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (count, path) = (self.problems.len(), self.path.display());
-        if count == 1 { write!(f, "{path} has 1 problem") } else { write!(f, "{path} has {count} problems") }
+        let warnings = self.problems.iter().filter(|problem| problem.severity == Severity::Warning).count();
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let errors = self.problems.len() - warnings;
+        write!(f, "{} has {errors} problem{}", self.path.display(), plural(errors))?;
+        if warnings > 0 { write!(f, ", {warnings} warning{}", plural(warnings)) } else { Ok(()) }
     }
 }
 
@@ -283,6 +286,15 @@ mod tests {
         assert!(matches!(Document::read(folder.path()), Err(LoadError::Io { .. })));
         File::create(&path).and_then(|file| file.set_len(DOCUMENT_BYTES_MAX as u64 + 1)).expect("a sparse file");
         assert!(matches!(Document::read(&path), Err(LoadError::TooLarge(_))));
+    }
+
+    #[test]
+    fn warnings_are_no_problems() {
+        let folder = folder_with(
+            "[server]\nnaem = \"x\"\n[[accepted_domain]]\nname = \"x.example\"\ndomain_type = \"InternalRelay\"\n",
+        );
+        let error = Document::read(&folder.path().join("gatepost.toml")).expect_err("a problem");
+        assert!(error.to_string().ends_with("gatepost.toml has 1 problem, 1 warning"), "{error}");
     }
 
     #[test]

@@ -144,7 +144,8 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
             _ => return Err(unreadable(text)),
         }
     }
-    if asked.is_empty() {
+    let nobody_is_named = asked.is_empty();
+    if nobody_is_named {
         // No recipient was named: the one that always passes stands for it, and is not shown.
         asked.push(ForwardPath::Postmaster);
     }
@@ -153,6 +154,7 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
         let asked = Asked { reverse_path: reverse_path.clone(), forward_path, header: header_of(decision) };
         let mut explanation = policy::explain(&document.settings, &question(decision, &asked, now_ms));
         explanation.dialogue.steps.retain(|step| stage(step.command) <= decision.command);
+        explanation.addressee = explanation.addressee.filter(|_| !nobody_is_named);
         let refusal = refusal_of(&explanation);
         (asked, explanation, refusal)
     });
@@ -257,7 +259,7 @@ impl Answer {
             (Some((at, _, words)), None) => {
                 format!("it would not pass any more: refused at {}: {words}", name_of(*at))
             }
-            (None, Some(_)) => "the settings would let it pass".to_owned(),
+            (None, Some(_)) => "it would not be refused by them".to_owned(),
             (None, None) => "it would pass as it did".to_owned(),
         };
         format!("{settings}, {change}")

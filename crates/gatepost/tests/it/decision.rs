@@ -106,6 +106,7 @@ fn each_stage_of_a_dialogue_leaves_its_own_record() {
     let auth = refused(&["AUTH PLAIN AGFsaWNlAHdyb25n"], 535);
     assert_eq!((&auth["decision"]["command"], &auth["decision"]["user"]), (&"AUTH".into(), &"alice".into()));
     assert_eq!(auth["recomputed"]["same"], false);
+    assert_eq!(auth["recomputed"]["explanation"]["recipient"], Value::Null, "nobody was named");
     let difference = auth["recomputed"]["difference"].as_str().expect("a text");
     assert!(difference.contains("the password was wrong"), "{difference}");
 
@@ -140,6 +141,25 @@ fn each_stage_of_a_dialogue_leaves_its_own_record() {
         let reply = others[0].command(nonsense);
         assert!(reply.code() >= 500 && others[0].decision_id().is_none(), "{reply}");
     }
+}
+
+#[test]
+fn a_recipient_whom_the_header_closes_the_gate_to_is_recorded_as_such() {
+    let narrow = RELAY.to_owned() + "  senders = [\"scan@contoso.com\"]\n";
+    let site = Site::start(&[CONTOSO, GATE, &narrow]);
+    let mut client = site.client(HOST_2);
+    for command in ["MAIL FROM:<scan@contoso.com>", "RCPT TO:<b@gmail.com>"] {
+        assert_eq!(client.command(command).code(), 250);
+    }
+    assert_eq!(client.command("DATA").code(), 354);
+    let refused = client.command("From: ceo@contoso.com\r\n\r\nPay.\r\n.");
+    assert_eq!(refused.to_string(), "550 5.7.1 Unable to relay");
+    let report = explained(&site, &id_of(&client));
+    let decision = &report["decision"];
+    assert_eq!((&decision["command"], &decision["refused_recipient"]), (&"content".into(), &"b@gmail.com".into()));
+    assert_eq!(decision["header_sender"], Value::Null, "{decision}");
+    let difference = report["recomputed"]["difference"].as_str().expect("a text");
+    assert!(difference.contains("the header"), "{difference}");
 }
 
 #[test]

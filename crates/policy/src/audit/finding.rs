@@ -3,7 +3,7 @@
 //! Takes the survey, hands on findings, each with its place in the document and the smallest remedy.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::exposure::Survey;
 use super::host::{HostAddresses, Kind};
@@ -191,6 +191,9 @@ impl Seen<'_> {
         }
         for (kind, addresses) in host.within(self.peers()) {
             let text = addresses.describe(RANGES_SHOWN_MAX);
+            // Proxies come from the address that the kernel takes where nobody chooses.
+            let [localhost, localhost6] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            let proxies_too = addresses.contains(localhost) || addresses.contains(localhost6);
             let (severity, code, message, remedy) = match kind {
                 Kind::Gateway => (
                     Severity::Critical,
@@ -222,9 +225,16 @@ impl Seen<'_> {
                     Severity::Warning,
                     "trusted_loopback",
                     format!(
-                        "it trusts loopback, {text}: every program and every user of this host may use it, proxies too"
+                        "it trusts loopback, {text}: every program and every user of this host may use it{}",
+                        if proxies_too { ", proxies too" } else { "" }
                     ),
-                    "let local programs log on, or give them a loopback address of their own such as 127.0.0.2 and trust only that",
+                    match proxies_too {
+                        true => {
+                            "let local programs log on, or give them a loopback address of their own such as 127.0.0.2 \
+                             and trust only that"
+                        }
+                        false => "let local programs log on, or take it out once a trial is over",
+                    },
                 ),
             };
             // The range that lets it in, if it is one.

@@ -23,6 +23,9 @@ pub enum HoursError {
     /// It does not have the three parts.
     #[error("it is not of the form days hours zone")]
     Form,
+    /// It ends with the time of day.
+    #[error("it does not say in which time zone")]
+    ZoneMissing,
     /// A day is none.
     #[error("`{0}` is no day")]
     Day(Box<str>),
@@ -80,9 +83,14 @@ impl Window {
     pub fn parse(text: &str) -> Result<Window, HoursError> {
         let text = text.trim();
         let (rest, zone) = text.rsplit_once(char::is_whitespace).ok_or(HoursError::Form)?;
+        if zone.contains(':') && minute(zone.split('-').next().unwrap_or(zone)).is_ok() {
+            return Err(HoursError::ZoneMissing);
+        }
         let rest = rest.trim_end();
         let (days, times) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
-        let (first, end) = times.split_once('-').ok_or(HoursError::Form)?;
+        // Without a digit these are days.
+        let times_given = times.contains(|c: char| c.is_ascii_digit());
+        let (first, end) = times.split_once('-').filter(|_| times_given).ok_or(HoursError::Form)?;
         let (first, end) = (minute(first)?, minute(end)?);
         if first == MINUTES_A_DAY {
             return Err(HoursError::Time(times.into()));

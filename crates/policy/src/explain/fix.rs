@@ -329,6 +329,11 @@ impl Trial<'_> {
             changed.permission_groups.insert(PermissionGroup::ExchangeUsers);
             changed.entries.extend(PermissionGroup::ExchangeUsers.entries());
         }
+        let has_them = changed.auth_mechanism == connector.auth_mechanism
+            && changed.permission_groups == connector.permission_groups;
+        if has_them {
+            return None;
+        }
         let changed = self.with(connector, changed);
         let question = Question { tls: true, ..*self.question };
         let helps = match question.user {

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::reader::{Collector, Fields, Wrong, nearest, shown};
 use super::{notes, values};
-use crate::access_entry::{Access, AccessEntry, Right, Rights, Source, Trustee, UserGroup};
+use crate::access_entry::{Access, AccessEntry, PermissionGroup, Right, Rights, Source, Trustee, UserGroup};
 use crate::condition::hours::{Window, zone_names};
 use crate::condition::patterns::{PATTERN_BYTES_MAX, PATTERNS_MAX, Pattern};
 use crate::condition::{Condition, Hours, HoursError, PatternError, Patterns};
@@ -40,7 +40,7 @@ pub(super) fn read<'t>(
     let trustee = fields.required(
         "user",
         "write whom the rights are for: user = \"NT AUTHORITY\\\\ANONYMOUS LOGON\", or a user's or group's name",
-        |value| trustee(values::string(value)?, accounts),
+        |value| trustee(values::string(value)?, accounts, remedy_for_user),
     );
     let names = fields.required_list(
         "extended_rights",
@@ -133,9 +133,14 @@ fn hours(fields: &mut Fields<'_, '_, '_>) -> Option<Hours> {
 fn window(text: &str) -> Result<Window, Wrong> {
     Window::parse(text).map_err(|error| {
         let remedy = match &error {
-            HoursError::Form => "write days, hours and time zone: \"Mon-Fri 08:00-18:00 Europe/Berlin\"".to_owned(),
+            HoursError::Form | HoursError::ZoneMissing => {
+                "write days, hours and time zone: \"Mon-Fri 08:00-18:00 Europe/Berlin\"".to_owned()
+            }
             HoursError::Day(_) => "write Mon, Tue, Wed, Thu, Fri, Sat, Sun: \"Mon-Fri\", \"Mon,Wed,Fri\"".to_owned(),
-            HoursError::Time(_) => "write hours and minutes from 00:00 to 24:00: \"08:00-18:00\"".to_owned(),
+            HoursError::Time(_) => {
+                "write hours and minutes from 00:00 to 24:00: \"08:00-18:00\"; several are a list of such texts"
+                    .to_owned()
+            }
             HoursError::Empty => "for the whole day write 00:00-24:00".to_owned(),
             HoursError::Zone(name) => {
                 let zones: Vec<String> = zone_names().collect();
@@ -188,8 +193,25 @@ fn check(fields: &mut Fields<'_, '_, '_>, trustee: &Trustee, access: Access, rig
     }
 }
 
-/// Whom a name in the settings means: a well-known trustee, a user or a group of users.
-pub(super) fn trustee(name: &str, accounts: &Accounts<'_>) -> Result<Trustee, Wrong> {
+/// What to write as the `user` of an entry.
+fn remedy_for_user(name: &str) -> String {
+    if name.eq_ignore_ascii_case(PermissionGroup::AnonymousUsers.exchange_name()) {
+        return "write NT AUTHORITY\\\\ANONYMOUS LOGON: that is whom this permission group is for".to_owned();
+    }
+    let well_known: Vec<String> = Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect();
+    format!(
+        "declare the user in [[user]], name the group in a user's `groups`, or write one of {}",
+        well_known.join(", ").escape_debug()
+    )
+}
+
+/// Whom a name in the settings means: a well-known trustee, a user or a group of users. `remedy` says what else to write
+/// where it is none and like none of them.
+pub(super) fn trustee(
+    name: &str,
+    accounts: &Accounts<'_>,
+    remedy: impl FnOnce(&str) -> String,
+) -> Result<Trustee, Wrong> {
     if let Some(trustee) = Trustee::parse_well_known(name) {
         return Ok(trustee);
     }
@@ -207,10 +229,7 @@ pub(super) fn trustee(name: &str, accounts: &Accounts<'_>) -> Result<Trustee, Wr
     let known = well_known.iter().map(String::as_str).chain(users.values().map(|user| &**user)).chain(groups);
     let remedy = match nearest(name, known) {
         Some(meant) => format!("did you mean `{}`?", shown(meant)),
-        None => format!(
-            "declare the user in [[user]], name the group in a user's `groups`, or write one of {}",
-            well_known.join(", ").escape_debug()
-        ),
+        None => remedy(name),
     };
     Err(Wrong::new(format!("there is no user or group `{}`", shown(name)), remedy))
 }

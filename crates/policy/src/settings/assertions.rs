@@ -67,9 +67,13 @@ fn assertion<'t>(
         "write who = \"unauthenticated\", \"anonymous\", \"externally secured\", \"any user\", or a user's name",
         |value| subject(values::string(value)?, surroundings),
     );
-    let mut powers = |key| fields.list(key, |value, _| power(values::string(value)?));
-    let (denied, allowed) = (powers("deny"), powers("allow"));
     let remedy = "write what must not be possible, deny = [\"relay\"], or what must be, allow = [\"relay\"]";
+    let mut powers = |key| {
+        fields.list(key, |value, _| {
+            power(values::string(value).map_err(|wrong| Wrong { remedy: remedy.to_owned(), ..wrong })?)
+        })
+    };
+    let (denied, allowed) = (powers("deny"), powers("allow"));
     let said = match (denied, allowed) {
         (Some(powers), None) => Some(("deny", Access::Deny, powers)),
         (None, Some(powers)) => Some(("allow", Access::Allow, powers)),
@@ -106,16 +110,18 @@ fn assertion<'t>(
 }
 
 fn sources(text: &str, span: Range<usize>) -> Result<AddressSet, Wrong> {
-    let is = |word: &str| text.trim().eq_ignore_ascii_case(word);
-    if is("anywhere") {
-        return Ok(AddressSet::every());
-    } else if is("public") {
-        return Ok(public().clone());
-    } else if is("private") {
-        return Ok(public().complement());
+    const PLACES: [&str; 3] = ["anywhere", "public", "private"];
+    match PLACES.into_iter().find(|word| text.trim().eq_ignore_ascii_case(word)) {
+        Some("anywhere") => return Ok(AddressSet::every()),
+        Some("public") => return Ok(public().clone()),
+        Some(_) => return Ok(public().complement()),
+        None => {}
     }
     let range = range(text, span).map_err(|wrong| Wrong {
-        remedy: format!("{}; or \"anywhere\", \"public\", \"private\"", wrong.remedy),
+        remedy: match nearest(text, PLACES.into_iter()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("{}; or \"anywhere\", \"public\", \"private\"", wrong.remedy),
+        },
         ..wrong
     })?;
     Ok(AddressSet::of([(range.first, range.last)] as [(IpAddr, IpAddr); 1]))
@@ -126,20 +132,20 @@ fn subject(text: &str, surroundings: &Surroundings<'_>) -> Result<Subject, Wrong
         return Ok(subject.clone());
     }
     let words = SUBJECTS.iter().map(|(words, _)| *words);
-    let trustee = trustee(text, &surroundings.accounts).map_err(|wrong| match nearest(text, words.clone()) {
-        Some(meant) => Wrong { remedy: format!("did you mean `{meant}`?"), ..wrong },
-        None => wrong,
-    })?;
+    let remedy =
+        format!("write {}, or the name of a user or of a group of users", words.clone().collect::<Vec<_>>().join(", "));
+    let trustee =
+        trustee(text, &surroundings.accounts, |_| remedy.clone()).map_err(|wrong| match nearest(text, words) {
+            Some(meant) => Wrong { remedy: format!("did you mean `{meant}`?"), ..wrong },
+            None => wrong,
+        })?;
     match trustee {
         Trustee::AnonymousLogon => Ok(Subject::Anonymous),
         Trustee::ExternallySecuredServers => Ok(Subject::ExternallySecured),
         Trustee::AuthenticatedUsers => Ok(Subject::EveryUser),
         Trustee::User(name) => Ok(Subject::Users { members: vec![name.clone()], name }),
         Trustee::Group(group) => Ok(Subject::Users { name: group.name().clone(), members: group.members().to_vec() }),
-        other => Err(Wrong::new(
-            format!("no peer can prove yet that it is one of {other}"),
-            format!("write {}, or the name of a user or of a group of users", words.collect::<Vec<_>>().join(", ")),
-        )),
+        other => Err(Wrong::new(format!("no peer can prove yet that it is one of {other}"), remedy)),
     }
 }
 

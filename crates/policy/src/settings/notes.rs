@@ -11,11 +11,17 @@ use crate::note::Note;
 pub(super) fn read(fields: &mut Fields<'_, '_, '_>) -> Option<Box<Note>> {
     let note = Note {
         owner: fields.optional("owner", values::mailbox),
-        ticket: fields.optional("ticket", |value| values::name(value).map(Into::into)),
+        ticket: fields.optional("ticket", ticket),
         comment: fields.optional("comment", |value| values::comment(value).map(Into::into)),
         expires_ms: fields.optional("expires", instant),
     };
     (note != Note::default()).then(|| note.into())
+}
+
+fn ticket(value: &DeValue<'_>) -> Result<Box<str>, Wrong> {
+    let name = values::name(value);
+    name.map(Into::into)
+        .map_err(|wrong| Wrong { message: wrong.message.replace("is no name", "is no ticket"), ..wrong })
 }
 
 /// An instant as RFC 3339 writes it, with its offset, in milliseconds since 1970 UTC: a TOML date-time or a text. One before

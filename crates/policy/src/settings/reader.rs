@@ -328,6 +328,14 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
         self.bad.push(key);
     }
 
+    /// Notes an error where a key stands that has another name here or belongs elsewhere. Lists of keys do not name it.
+    pub fn refuse(&mut self, key: &'static str, message: impl Into<String>, remedy: impl Into<String>) {
+        if self.is_given(key) {
+            self.asked.push(key);
+            self.error_at(key, message, remedy);
+        }
+    }
+
     /// Notes that a key is missing.
     pub fn lacks(&mut self, key: &'static str, remedy: &str) {
         if !self.is_bad(key) {
@@ -335,6 +343,17 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
             self.collector.error(self.span.clone(), message, remedy);
         }
         self.bad.push(key);
+    }
+
+    /// What to do with a key that is none here. In TOML, keys of a table can not follow below a table inside it: whoever adds
+    /// one at the end adds it to the inner table.
+    fn removal(&self) -> String {
+        match self.header.rsplit_once('.') {
+            Some((outer, _)) if self.header.starts_with("[[") => {
+                format!("remove it, or if it is for {outer}]], write it above the first {}", self.header)
+            }
+            _ => "remove it".to_owned(),
+        }
     }
 
     fn path(&self, key: &str) -> String {
@@ -361,12 +380,15 @@ impl<'c, 'd, 't> Fields<'c, 'd, 't> {
             let message = format!("`{}` is no key of {place}", shown(name));
             let remedy = match nearest(name, self.asked.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => format!("remove it; the keys are {}", self.asked.join(", ")),
+                None => format!("{}; the keys are {}", self.removal(), self.asked.join(", ")),
             };
             self.collector.error(key.span(), message, remedy);
         }
     }
 }
+
+/// Shorter names are held by many others without having to do with them.
+const HELD_BYTES_MIN: usize = 5;
 
 /// Text of the document as messages show it: short and without control characters.
 pub(super) fn shown(text: &str) -> String {
@@ -379,18 +401,29 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The known name that `name` most likely was meant to be: the one with the smallest edit distance, if that is small
-/// enough to be a slip.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+/// enough to be a slip; else the only one that holds it or that it holds, as `Accept-Any-Recipient` is held by
+/// `ms-Exch-SMTP-Accept-Any-Recipient`.
+pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
     let name: Vec<char> = name.chars().take(KEY_CHARS_MAX + 1).flat_map(char::to_lowercase).collect();
     if name.len() > KEY_CHARS_MAX {
         return None;
     }
     let slips_max = (name.len() / 3).max(1);
-    known
+    let slip = known
+        .clone()
         .map(|known| (edit_distance(&name, &known.to_lowercase().chars().collect::<Vec<_>>()), known))
         .filter(|(distance, _)| *distance <= slips_max)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
+        .map(|(_, known)| known);
+    slip.or_else(|| {
+        let name = String::from_iter(&name);
+        let holds = |whole: &str, part: &str| part.len() >= HELD_BYTES_MIN && whole.contains(part);
+        let mut holding = known.filter(|known| {
+            let known = known.to_lowercase();
+            holds(&known, &name) || holds(&name, &known)
+        });
+        holding.next().filter(|_| holding.next().is_none())
+    })
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that lead from one to the other.
@@ -425,7 +458,10 @@ mod tests {
             ("RemoteIPRanges", Some("remote_ip_ranges")),
             ("binding", Some("bindings")),
             ("prot", Some("port")),
+            ("permission", Some("permission_groups")),
+            ("local_bindings", Some("bindings")),
             ("smart_hosts", None),
+            ("transport", None),
             ("x", None),
             (&"x".repeat(10_000), None),
         ] {

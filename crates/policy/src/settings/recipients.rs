@@ -99,18 +99,16 @@ fn read_one(
         }
         _ => (address.as_ref().and_then(|address| mailbox_of(fields, address)), Vec::new()),
     };
-    if header == "[[mailbox]]" && fields.value("catch_all").is_some() {
-        fields.error_at(
+    if header == "[[mailbox]]" {
+        fields.refuse(
             "catch_all",
             "`catch_all`: a domain says who gets the mail of its unknown recipients",
             "write catch_all_recipient = \"bob@contoso.com\" in its [[accepted_domain]]",
         );
     }
     for key in ["email_addresses", "proxy_addresses"] {
-        if fields.value(key).is_some() {
-            let message = format!("`{key}`: other addresses are written as `aliases`");
-            fields.error_at(key, message, "write aliases = [\"robert@contoso.com\"]");
-        }
+        let message = format!("`{key}`: other addresses are written as `aliases`");
+        fields.refuse(key, message, "write aliases = [\"robert@contoso.com\"]");
     }
     let display_name = fields.optional("display_name", display_name);
     let aliases = fields.list("aliases", |value, _| values::mailbox(value)).unwrap_or_default();
@@ -171,7 +169,9 @@ fn user(value: &DeValue<'_>, surroundings: &Surroundings<'_>) -> Result<Trustee,
             "write the names of users; to let others write as anybody, grant ms-Exch-SMTP-Accept-Any-Sender",
         ));
     }
-    trustee(name, &surroundings.accounts)
+    trustee(name, &surroundings.accounts, |_| {
+        "write the `name` of a [[user]], not an address, or a group that a user names in `groups`".to_owned()
+    })
 }
 
 /// What can be said of the recipients by themselves; `domains` is `None` where not all of them could be read.

@@ -100,7 +100,16 @@ fn each_mistake_in_a_condition_is_told_once_and_in_words() {
             "`hours`: `08:00-18:00` are no hours: it is not of the form",
             "write days, hours and time zone",
         ),
-        (relay("hours = \"Mon-Fri 08:00-18:00\""), "`hours`: `Mon-Fri 08:00-18:00` are no hours", "write"),
+        (
+            relay("hours = \"Mon-Fri 08:00-18:00\""),
+            "`hours`: `Mon-Fri 08:00-18:00` are no hours: it does not say in which time zone",
+            "write days, hours and time zone",
+        ),
+        (
+            relay("hours = \"Mon-Fri UTC\""),
+            "`hours`: `Mon-Fri UTC` are no hours: it is not of the form days hours zone",
+            "write days, hours and time zone",
+        ),
         (
             relay("hours = \"Mo-Fr 08:00-18:00 UTC\""),
             "`hours`: `Mo-Fr 08:00-18:00 UTC` are no hours: `Mo` is no day",
@@ -210,6 +219,12 @@ fn each_mistake_in_a_condition_is_told_once_and_in_words() {
             "`expire` is no key of [[receive_connector.permission]]",
             "did you mean `expires`?",
         ),
+        (
+            relay("accept_risk = \"written below the entry\""),
+            "`accept_risk` is no key of [[receive_connector.permission]]",
+            "remove it, or if it is for [[receive_connector]], write it above the first [[receive_connector.permission]]",
+        ),
+        (relay(&format!("ticket = \"{}\"", "x".repeat(65))), "is no ticket", "write 1 to 64 characters"),
         (range("{ owner = \"it@contoso.com\" }"), "a range of remote_ip_ranges has no `range`", "write { range ="),
         (range("{ range = \"10.0.0.256\" }"), "`range`: `10.0.0.256` is no range", "write \"192.168.2.55\""),
         (range("{ range = \"10.0.0.1\", expires = 2027-01-31 }"), "`expires`: `2027-01-31` does not say", "write date"),

@@ -327,6 +327,16 @@ fn each_mistake_is_told_once_and_in_words() {
             "",
         ),
         (
+            receive("permission = [{ user = \"AnonymousUsers\", extended_rights = \"ms-Exch-SMTP-Submit\" }]"),
+            "`user`: there is no user or group `AnonymousUsers`",
+            "write NT AUTHORITY\\\\ANONYMOUS LOGON",
+        ),
+        (
+            receive("permission = [{ user = \"Everyone\", extended_rights = \"Accept-Any-Recipient\" }]"),
+            "`extended_rights`: there is no `Accept-Any-Recipient`",
+            "did you mean `ms-Exch-SMTP-Accept-Any-Recipient`?",
+        ),
+        (
             receive("permission = [{ user = \"Everyone\", extended_rights = \"ms-Exch-SMTP-Accept-Any-Recipients\" }]"),
             "`extended_rights`: there is no `ms-Exch-SMTP-Accept-Any-Recipients`",
             "did you mean `ms-Exch-SMTP-Accept-Any-Recipient`?",

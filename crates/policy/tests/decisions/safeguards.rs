@@ -234,7 +234,15 @@ fn an_assertion_that_cannot_be_read_is_told_with_a_remedy() {
         ("who = \"anonymous\"\ndeny = \"relais\"", "relais", "did you mean `relay`?"),
         ("who = \"anonymous\"\ndeny = []", "`deny` is empty", "deny = "),
         ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = []", "`from` is empty", "leave it out"),
-        ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = \"publik\"", "publik", "\"anywhere\", \"public\""),
+        ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = \"publik\"", "publik", "did you mean `public`?"),
+        ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = \"10.0.0.0/40\"", "10.0.0.0/40", "\"anywhere\", \"public\""),
+        (
+            "who = \"Nurses\"\ndeny = \"relay\"",
+            "no user or group `Nurses`",
+            "write unauthenticated, anonymous, externally",
+        ),
+        ("who = \"anonymous\"\ndeny = \"relaying\"", "relaying", "did you mean `relay`?"),
+        ("who = \"anonymous\"\ndeny = true", "expected text, found a boolean", "deny = [\"relay\"]"),
         ("who = \"anonymous\"\ndeny = \"relay\"\non = \"25\"", "`on`", "address:port"),
         ("who = \"anonymous\"\ndeny = \"relay\"\nwhom = \"x\"", "`whom`", "who"),
     ] {

@@ -41,11 +41,15 @@ impl Visit {
                 decision.size = self.offered_size;
             }
             Command::Rcpt => decision.refused_recipient = Some(bounded(argument)),
-            // What is named and is not the envelope's sender, is the header's.
-            Command::Content if !argument.is_empty() && decision.sender.as_deref() != Some(argument) => {
-                decision.header_sender = Some(bounded(argument));
-            }
-            Command::Connect | Command::Content => {}
+            Command::Content if argument.is_empty() || decision.sender.as_deref() == Some(argument) => {}
+            // What is named and is not the envelope's sender, is the header's, or a recipient who was judged again.
+            Command::Content => match refusal {
+                Refusal::HeaderSendAsDenied(_) | Refusal::AnonymousHeaderSendAsDenied(_) => {
+                    decision.header_sender = Some(bounded(argument));
+                }
+                _ => decision.refused_recipient = Some(bounded(argument)),
+            },
+            Command::Connect => {}
         }
         decision.verdict = refused(&refusal.name(), &refusal, &reply);
         self.store_refusal(decision, reply)
