@@ -259,7 +259,7 @@ impl Answer {
             (Some((at, _, words)), None) => {
                 format!("it would not pass any more: refused at {}: {words}", name_of(*at))
             }
-            (None, Some(_)) => "it would not be refused by them".to_owned(),
+            (None, Some(_)) => return format!("{} would let it pass", settings.trim_start_matches("under ")),
             (None, None) => "it would pass as it did".to_owned(),
         };
         format!("{settings}, {change}")

@@ -22,6 +22,7 @@ use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
 use serde::Serialize;
 
+use super::addresses::listeners_text;
 use super::{addressee, difference, write_json};
 use crate::cli::ExplainArguments;
 use crate::clock::now_ms;
@@ -329,7 +330,11 @@ fn write_connectors(out: &mut dyn Write, lines: &Lines, candidates: &[Candidate]
             Fate::Expired(range) => format!("lost: its range {range} no longer counts{}", noted(range.note.as_deref())),
             Fate::RangeElsewhere => "lost: no range of it holds the address".to_owned(),
             Fate::WildcardOnly => "lost: another connector is bound to this very address".to_owned(),
-            Fate::OtherBinding => "lost: it is bound to another address or port".to_owned(),
+            Fate::OtherBinding => {
+                let bindings: Vec<SocketAddr> =
+                    candidate.connector.bindings.iter().map(|binding| binding.address).collect();
+                format!("lost: it is bound to {}", listeners_text(&bindings))
+            }
             Fate::Disabled => "lost: it is disabled".to_owned(),
         };
         let connector = &candidate.connector;

@@ -486,16 +486,17 @@ impl Trial<'_> {
         self.if_it_passes(Change::AddMailbox(address), &changed)
     }
 
-    /// The offer that opens least: internal standing weighs most, then the number of addresses, then that of rights. Of
-    /// equals the first.
+    /// The offer that opens least: internal standing weighs most, then relaying, then the number of addresses. Of equals
+    /// the first: a place in a gate that is there, although it may come with a right or two more.
     fn smallest(&self, offers: Vec<Fix>) -> Option<Fix> {
         offers.into_iter().min_by_key(|fix| {
             let gains = || fix.opens.iter().filter(|change| !change.gained.is_empty());
-            let is_internal = gains().any(|change| {
-                change.gained.contains(Right::AcceptAuthenticationFlag) && change.whom == Whom::Unauthenticated
-            });
+            let strangers_gain =
+                |right| gains().any(|change| change.gained.contains(right) && change.whom == Whom::Unauthenticated);
+            let is_internal = strangers_gain(Right::AcceptAuthenticationFlag);
+            let may_relay = strangers_gain(Right::AcceptAnyRecipient);
             let addresses = gains().map(|change| change.sources.count()).fold(0, u128::saturating_add);
-            (is_internal, addresses)
+            (is_internal, may_relay, addresses)
         })
     }
 

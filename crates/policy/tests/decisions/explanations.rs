@@ -205,7 +205,19 @@ fn the_smallest_change_is_offered() {
     let explanation = explained(&trusting, Asked("192.168.2.57", None, false, "<a@b.net>", "<z@gmail.com>", 0));
     assert!(matches!(changes(&explanation)[..], [Change::NewConnector { .. }]), "{:?}", explanation.fixes);
 
+    // Nor where both would count as internal: a gate of its own does not open relaying.
+    let closed = "[[distribution_group]]\naddress = \"staff@contoso.com\"\nmembers = [\"bob@contoso.com\"]\n";
+    let trusting =
+        settings(&(contoso("AnonymousUsers", "") + &connector("R", R, "ExchangeServers", OPTION_1) + closed));
+    let explanation = explained(&trusting, Asked("192.168.2.57", None, false, "<a@b.net>", "<staff@contoso.com>", 0));
+    let [Change::NewConnector { rights, .. }] = changes(&explanation)[..] else { panic!("{:?}", explanation.fixes) };
+    assert_eq!(*rights, Right::AcceptAuthenticationFlag.into());
+
+    // Whoever logs on without TLS where TLS is offered has to start it: nothing is missing in the settings.
     let users = settings(&contoso("ExchangeUsers", BASIC));
+    let in_the_clear = Asked("10.0.0.9", Some("alice"), false, "<alice@contoso.com>", "<z@gmail.com>", 0);
+    assert_eq!(changes(&explained(&users, in_the_clear)), [&Change::StartTls]);
+
     let explanation = explained(&users, Asked("10.0.0.9", None, false, "<alice@contoso.com>", "<z@gmail.com>", 0));
     let authenticate = Change::Authenticate { user: "alice".into(), tls: true, sender: None };
     assert_eq!(changes(&explanation)[0], &authenticate);
