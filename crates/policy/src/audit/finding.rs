@@ -39,6 +39,7 @@ pub(super) fn findings(settings: &Settings, survey: &Survey, document: &str, hos
         seen.trusted_hosts(host, &mut report);
         seen.both_options(&mut report);
         seen.own_domain_forging(&mut report);
+        seen.headers_of_strangers(&mut report);
         seen.credentials_before_tls(&mut report);
         seen.ipv6_ranges_forgotten(&mut report);
         seen.never_matching(&mut report);
@@ -290,6 +291,25 @@ impl Seen<'_> {
         ];
         let at = self.connector.span.start;
         self.add(report, Severity::Warning, "own_domain_forging", at, texts).sources = strangers;
+    }
+
+    /// Fields by which servers of the organization tell one another what they found out. Whoever may bring them says so
+    /// of its own message, and readers and servers behind us believe it.
+    fn headers_of_strangers(&self, report: &mut Report) {
+        let Some((principal @ Principal::Anonymous, _)) = self.unauthenticated() else { return };
+        let rights = granted_at_worst(self.connector, principal, self.survey.now_ms);
+        let families = [Right::AcceptHeadersOrganization, Right::AcceptHeadersForest];
+        let Some(right) = families.into_iter().find(|right| rights.contains(*right)) else { return };
+        let strangers = self.peers().intersection(public());
+        let Some(entry) = self.entry_granting(right, principal).filter(|_| !strangers.is_empty()) else { return };
+        let texts = [
+            format!(
+                "public addresses may bring header fields that only servers of our organization write ({right}): it hears {}",
+                self.peers().describe(RANGES_SHOWN_MAX)
+            ),
+            format!("remove {right} from the entry, or narrow remote_ip_ranges"),
+        ];
+        self.add(report, Severity::Warning, "headers_of_strangers", entry.span.start, texts).sources = strangers;
     }
 
     fn credentials_before_tls(&self, report: &mut Report) {

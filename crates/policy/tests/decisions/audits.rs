@@ -360,6 +360,19 @@ fn each_kind_of_finding_is_found_where_it_is_and_not_where_it_is_not() {
             &[],
         ),
         (
+            "strangers bring headers that only our servers write",
+            default_connector("AnonymousUsers", "")
+                + "  [[receive_connector.permission]]\n  user = \"Everyone\"\n  extended_rights = [\"ms-Exch-Accept-Headers-Forest\"]\n",
+            &[(Warning, "headers_of_strangers")],
+        ),
+        (
+            "strangers bring none of them",
+            default_connector("AnonymousUsers", "")
+                + "  [[receive_connector.permission]]\n  user = \"Everyone\"\n  extended_rights = [\"ms-Exch-Accept-Headers-Forest\"]\n"
+                + "  [[receive_connector.permission]]\n  user = \"Everyone\"\n  deny = true\n  extended_rights = [\"ms-Exch-Accept-Headers-Forest\"]\n",
+            &[],
+        ),
+        (
             "passwords without TLS",
             alice.to_owned() + &connector("C", r#""10.0.0.1""#, "ExchangeUsers", "auth_mechanism = [\"BasicAuth\"]"),
             &[(Warning, "credentials_before_tls")],
