@@ -95,8 +95,8 @@ struct Inner {
 struct Line {
     questions: VecDeque<Question>,
     workers: usize,
-    /// Those of the workers that wait for a question.
-    idle: usize,
+    /// Those of the workers that are at a question. The others wait for one, or are about to look for one.
+    busy: usize,
     more: Arc<Notify>,
     /// Until when the questions so far have used up its patience.
     paid_until: Option<Instant>,
@@ -123,7 +123,7 @@ impl Verdicts {
             }
         }
         let line = inner.hops.entry(hop.clone()).or_default();
-        let needs_worker = line.questions.len() >= line.idle;
+        let needs_worker = line.questions.len() >= line.workers - line.busy;
         let may_have_worker = line.workers < WORKERS_PER_HOP_MAX && inner.workers < WORKERS_MAX;
         let nobody_will_ask = line.workers == 0 && !may_have_worker;
         let too_many_wait = line.questions.len() >= WAITING_MAX;
@@ -154,7 +154,7 @@ impl Verdicts {
 
     /// The worker that [`Asked::NeedsWorker`] wants.
     pub fn begin_work(self: &Arc<Self>, hop: Hop) -> Worker {
-        Worker { verdicts: self.clone(), hop, has_retired: false }
+        Worker { verdicts: self.clone(), hop, is_busy: false, has_retired: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -188,6 +188,15 @@ impl Inner {
 }
 
 impl Line {
+    /// Notes whether one of the workers is at a question, if that has changed.
+    fn set_busy(&mut self, was_busy: &mut bool, is_busy: bool) {
+        match (std::mem::replace(was_busy, is_busy), is_busy) {
+            (false, true) => self.busy += 1,
+            (true, false) => self.busy -= 1,
+            (false, false) | (true, true) => {}
+        }
+    }
+
     fn is_silent(&self, now: Instant) -> bool {
         self.silent_until.is_some_and(|until| until > now)
     }
@@ -213,16 +222,21 @@ pub struct Worker {
     verdicts: Arc<Verdicts>,
     /// Who is asked.
     pub hop: Hop,
+    is_busy: bool,
     has_retired: bool,
 }
 
 impl Worker {
     /// The next question that somebody waits for.
-    pub fn next(&self, now: Instant) -> Option<Question> {
+    pub fn next(&mut self, now: Instant) -> Option<Question> {
         let inner = &mut *self.verdicts.lock();
+        let line = inner.hops.get_mut(&self.hop)?;
+        line.set_busy(&mut self.is_busy, false);
         loop {
-            let question = inner.hops.get_mut(&self.hop)?.questions.pop_front()?;
+            let line = inner.hops.get_mut(&self.hop)?;
+            let question = line.questions.pop_front()?;
             if question.deadline > now {
+                line.set_busy(&mut self.is_busy, true);
                 return Some(question);
             }
             inner.answer(&question, Verdict::NoAnswer, now);
@@ -234,14 +248,12 @@ impl Worker {
         let more = {
             let inner = &mut *self.verdicts.lock();
             let Some(line) = inner.hops.get_mut(&self.hop) else { return };
-            // One that came meanwhile was not counted on us.
+            // One that came meanwhile was counted on us, and nobody tells of it again.
             if !line.questions.is_empty() {
                 return;
             }
-            line.idle += 1;
             line.more.clone()
         };
-        let _idle = Idle(self);
         more.notified().await;
     }
 
@@ -258,15 +270,25 @@ impl Worker {
         true
     }
 
-    /// Tells everybody who waits for it.
-    pub fn answer(&self, question: &Question, verdict: Verdict, now: Instant) {
+    /// Tells everybody who waits for it, and is there for the next question. Both are one step: whoever hears the answer may
+    /// ask the next question at once, and no other worker is to be begun for that.
+    pub fn answer(&mut self, question: &Question, verdict: Verdict, now: Instant) {
+        let inner = &mut *self.verdicts.lock();
+        inner.answer(question, verdict, now);
+        if let Some(line) = inner.hops.get_mut(&self.hop) {
+            line.set_busy(&mut self.is_busy, false);
+        }
+    }
+
+    /// The same, but it has something else to do before it comes for the next question.
+    pub fn answer_only(&self, question: &Question, verdict: Verdict, now: Instant) {
         self.verdicts.lock().answer(question, verdict, now);
     }
 
     /// The deadline of a question that was begun at `asked_at` came before its answer: whether that was silence. Where a
     /// question has waited long for its turn, the next hop had no time to answer, and is no worse for that: one that holds
     /// replies about unknown recipients back would else be lost to all others whenever a stranger asks about many.
-    pub fn ran_out(&self, question: &Question, asked_at: Instant, now: Instant) -> bool {
+    pub fn ran_out(&mut self, question: &Question, asked_at: Instant, now: Instant) -> bool {
         self.answer(question, Verdict::NoAnswer, now);
         now.saturating_duration_since(asked_at) >= REPLY_MAX
     }
@@ -285,18 +307,11 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if !self.has_retired {
-            self.verdicts.lock().worker_ended(&self.hop);
-        }
-    }
-}
-
-/// A worker that waits; dropping it says that it does no more.
-struct Idle<'a>(&'a Worker);
-
-impl Drop for Idle<'_> {
-    fn drop(&mut self) {
-        if let Some(line) = self.0.verdicts.lock().hops.get_mut(&self.0.hop) {
-            line.idle = line.idle.saturating_sub(1);
+            let inner = &mut *self.verdicts.lock();
+            if let Some(line) = inner.hops.get_mut(&self.hop) {
+                line.set_busy(&mut self.is_busy, false);
+            }
+            inner.worker_ended(&self.hop);
         }
     }
 }
@@ -423,7 +438,7 @@ mod tests {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
         let Asked::NeedsWorker(first) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
         let Asked::NeedsWorker(second) = verdicts.ask(&hop, &user(2), now) else { panic!("one works at one question") };
-        let worker = verdicts.begin_work(hop.clone());
+        let mut worker = verdicts.begin_work(hop.clone());
         let question = worker.next(now).expect("the first question");
         worker.answer(&question, Verdict::NoAnswer, now);
         worker.found_silent(now);
@@ -439,7 +454,7 @@ mod tests {
     fn a_question_that_waited_for_its_turn_makes_no_next_hop_silent() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
         let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
-        let worker = verdicts.begin_work(hop.clone());
+        let mut worker = verdicts.begin_work(hop.clone());
         let question = worker.next(now + ANSWER_MAX - Duration::from_secs(1)).expect("a second is left");
         assert!(!worker.ran_out(&question, now + ANSWER_MAX - Duration::from_secs(1), now + ANSWER_MAX));
         assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
@@ -451,7 +466,7 @@ mod tests {
     fn a_worker_that_breaks_down_leaves_nobody_waiting() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
         let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
-        let worker = verdicts.begin_work(hop.clone());
+        let mut worker = verdicts.begin_work(hop.clone());
         // It had begun with the question, or not.
         let begun = worker.next(now);
         drop((begun, worker));
@@ -460,6 +475,28 @@ mod tests {
         let worker = verdicts.begin_work(hop.clone());
         drop(worker);
         assert!(matches!(verdicts.ask(&hop, &user(1), now), Asked::NeedsWorker(_)));
+    }
+
+    #[test]
+    fn a_worker_that_has_just_answered_gets_the_next_question_and_no_other_is_begun() {
+        let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+        let ask = |n| verdicts.ask(&hop, &user(n), now);
+        let Asked::NeedsWorker(_first) = ask(1) else { panic!("nobody works yet") };
+        let mut worker = verdicts.begin_work(hop.clone());
+        let question = worker.next(now).expect("the first question");
+        worker.answer(&question, Verdict::Accepted, now);
+        // It has not come back yet.
+        let Asked::Awaited(_second) = ask(2) else { panic!("one works already") };
+        let question = worker.next(now).expect("the second question");
+        assert_eq!(question.recipient, user(2));
+        // While it says goodbye to a connection, nobody waits for it.
+        worker.answer_only(&question, Verdict::Accepted, now);
+        let Asked::NeedsWorker(_third) = ask(3) else { panic!("the worker is busy") };
+        let other = verdicts.begin_work(hop.clone());
+        let Asked::NeedsWorker(_fourth) = ask(4) else { panic!("the other has one question to ask") };
+        drop(verdicts.begin_work(hop.clone()));
+        drop((other, worker));
+        assert!(matches!(ask(5), Asked::NeedsWorker(_)), "nobody works any more");
     }
 
     #[test]
@@ -483,7 +520,7 @@ mod tests {
     fn nobody_waits_longer_than_the_answer_may_take() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
         let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
-        let worker = verdicts.begin_work(hop);
+        let mut worker = verdicts.begin_work(hop);
         assert!(worker.next(now + ANSWER_MAX).is_none());
         assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
     }

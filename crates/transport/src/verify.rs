@@ -97,11 +97,14 @@ async fn ask_all(running: &Arc<Running>, connector: &SendConnector, worker: &mut
                 return None;
             }
         };
-        worker.answer(&question, verdict, Instant::now());
-        if let Some(used) =
-            open.take_if(|open| open.broken || open.transactions >= connector.smtp_max_messages_per_connection)
-        {
-            used.quit().await;
+        let is_used_up =
+            |open: &mut Connection| open.broken || open.transactions >= connector.smtp_max_messages_per_connection;
+        match open.take_if(is_used_up) {
+            None => worker.answer(&question, verdict, Instant::now()),
+            Some(used) => {
+                worker.answer_only(&question, verdict, Instant::now());
+                used.quit().await;
+            }
         }
     }
 }
