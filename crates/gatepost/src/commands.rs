@@ -13,6 +13,7 @@ mod check;
 mod audit;
 mod difference;
 mod addressee;
+mod rights;
 mod addresses;
 
 use std::io::Write;

@@ -11,18 +11,17 @@ use gatepost_manage::document::Document;
 use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
-use gatepost_policy::condition::Condition;
 use gatepost_policy::explain::{
-    self, Asked, Candidate, Change, Command, Effect, Explanation, Fate, Fix, Holder, Origin, Part, Question,
-    RightOrigin, Step,
+    self, Asked, Candidate, Change, Command, Dialogue, Explanation, Fate, Fix, Holder, Question, RightOrigin, Step,
 };
-use gatepost_policy::note::{Note, instant};
-use gatepost_policy::permission::{Right, Rights, Source};
+use gatepost_policy::note::instant;
+use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
 use serde::Serialize;
 
 use super::addresses::listeners_text;
+use super::rights::{Holding, Lines, noted, part_name, write_rights};
 use super::{addressee, difference, write_json};
 use crate::cli::ExplainArguments;
 use crate::clock::now_ms;
@@ -65,54 +64,6 @@ struct Connector {
     /// `won`, `less_specific`, `expired`, `range_elsewhere`, `wildcard_only`, `other_binding` or `disabled`.
     fate: &'static str,
     range: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Holding {
-    principal: String,
-    rights: Vec<Held>,
-}
-
-#[derive(Serialize)]
-struct Held {
-    right: &'static str,
-    held: bool,
-    allowed_by: Vec<Entry>,
-    denied_by: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    /// None: an entry of its own.
-    group: Option<&'static str>,
-    trustee: String,
-    line: usize,
-    /// `counts`, `expired` or `unmet`.
-    effect: &'static str,
-    /// The part of its condition that is not met: `senders`, `recipients` or `hours`.
-    unmet: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<Noted>,
-}
-
-/// What stands beside an entry or a range.
-#[derive(Serialize)]
-struct Noted {
-    owner: Option<String>,
-    ticket: Option<String>,
-    comment: Option<String>,
-    expires: Option<String>,
-}
-
-impl From<&Note> for Noted {
-    fn from(note: &Note) -> Noted {
-        Noted {
-            owner: note.owner.as_ref().map(ToString::to_string),
-            ticket: note.ticket.as_deref().map(str::to_owned),
-            comment: note.comment.as_deref().map(str::to_owned),
-            expires: note.expires_ms.map(instant),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -262,8 +213,7 @@ pub(super) fn write_grounds(
         table.row(&["  AUTH", &auth(connector, dialogue.inside_tls)]);
         table.write(out)?;
         for holder in &dialogue.holders {
-            let origins = explain::origins(&document.settings, question, connector, &holder.principal);
-            write_rights(out, &lines, &origins, holder)?;
+            write_rights(out, &lines, &origins(document, question, dialogue, holder), holder)?;
         }
     }
     writeln!(out, "\nDialogue")?;
@@ -345,34 +295,6 @@ fn write_connectors(out: &mut dyn Write, lines: &Lines, candidates: &[Candidate]
         writeln!(out, "  and {}: --json shows all", count(more as u64, "more", "more"))?;
     }
     Ok(())
-}
-
-fn write_rights(
-    out: &mut dyn Write,
-    lines: &Lines,
-    origins: &[RightOrigin<'_>],
-    holder: &Holder,
-) -> Result<(), Failure> {
-    writeln!(out, "\nRights of {}", harmless(&holder.principal.to_string()))?;
-    if origins.is_empty() {
-        writeln!(out, "  none: no group and no entry gives any")?;
-    }
-    let mut table = Table::plain();
-    for origin in origins {
-        let is_held = holder.rights.contains(origin.right);
-        let counts = |origin: &&Origin<'_>| origin.effect == Effect::Counts;
-        let is_denied = origin.denied_by.iter().any(|origin| counts(&origin));
-        let (verb, entries): (_, Vec<&Origin<'_>>) = match (is_held, is_denied) {
-            (true, _) => ("has", origin.allowed_by.iter().filter(counts).collect()),
-            (false, true) => ("denied", origin.denied_by.iter().filter(counts).collect()),
-            (false, false) => ("not now", origin.allowed_by.iter().collect()),
-        };
-        let places: Vec<String> = entries.iter().map(|origin| place(lines, origin)).collect();
-        let idle = if is_held && origin.right == Right::BypassAntiSpam { " (nothing to bypass yet)" } else { "" };
-        let by = format!("by {}{idle}", places.join(" and "));
-        table.row(&[&format!("  {verb}"), origin.right.exchange_name(), &by]);
-    }
-    Ok(table.write(out)?)
 }
 
 fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
@@ -469,6 +391,18 @@ const fn command(command: Command) -> &'static str {
     }
 }
 
+/// Where the rights of one principal come from.
+fn origins<'a>(
+    document: &Document,
+    question: &Question<'_>,
+    dialogue: &'a Dialogue,
+    holder: &Holder,
+) -> Vec<RightOrigin<'a>> {
+    let connector = dialogue.connector.as_deref();
+    let of = |connector| explain::origins(&document.settings, question, connector, &holder.principal);
+    connector.map(of).unwrap_or_default()
+}
+
 /// The reply as this connector writes it.
 fn reply(explanation: &Explanation, step: &Step) -> Option<String> {
     let enhanced = explanation.dialogue.connector.as_ref()?.enhanced_status_codes_enabled;
@@ -501,68 +435,6 @@ fn auth(connector: &ReceiveConnector, inside_tls: bool) -> String {
     }
 }
 
-fn place(lines: &Lines, origin: &Origin<'_>) -> String {
-    let entry = origin.entry;
-    let line = lines.line(entry.span.start);
-    let place = match entry.source {
-        Source::Group(group) => format!("the group {}, line {line}", group.exchange_name()),
-        Source::Extra => format!("the entry for {}, line {line}", entry.trustee),
-    };
-    let condition = match (&entry.condition, origin.effect) {
-        (_, Effect::Expired(_)) => " (expired)".to_owned(),
-        (Some(condition), Effect::Unmet(part)) => format!(" (not met: {})", part_text(condition, part)),
-        (Some(condition), Effect::Counts) => match condition.messages_per_hour {
-            Some(messages) => format!(" (condition met; {messages} messages an hour)"),
-            None => " (condition met)".to_owned(),
-        },
-        (None, _) => String::new(),
-    };
-    format!("{place}{condition}{}", noted(entry.note.as_deref()))
-}
-
-fn part_text(condition: &Condition, part: Part) -> String {
-    match part {
-        Part::Senders => condition.senders.as_ref().map_or(String::new(), |senders| format!("senders {senders}")),
-        Part::Recipients => {
-            condition.recipients.as_ref().map_or(String::new(), |recipients| format!("recipients {recipients}"))
-        }
-        Part::Hours => condition.hours.as_ref().map_or(String::new(), |hours| format!("hours {hours}")),
-    }
-}
-
-const fn part_name(part: Part) -> &'static str {
-    match part {
-        Part::Senders => "senders",
-        Part::Recipients => "recipients",
-        Part::Hours => "hours",
-    }
-}
-
-/// Whose it is and until when, in brackets.
-fn noted(note: Option<&Note>) -> String {
-    let Some(note) = note else { return String::new() };
-    let mut words = Vec::new();
-    words.extend(note.owner.as_ref().map(|owner| format!("owner {owner}")));
-    words.extend(note.ticket.as_ref().map(|ticket| format!("ticket {ticket}")));
-    words.extend(note.comment.as_ref().map(|comment| format!("\"{comment}\"")));
-    words.extend(note.expires_ms.map(|expires_ms| format!("until {}", instant(expires_ms))));
-    if words.is_empty() { String::new() } else { format!(" [{}]", words.join(", ")) }
-}
-
-/// Where the lines of the document end: many places are looked up, and counting anew each time would take long.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Lines {
-        Lines(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
-    }
-
-    /// The line of a place in the document, from 1.
-    fn line(&self, at: usize) -> usize {
-        1 + self.0.partition_point(|end| *end < at)
-    }
-}
-
 pub(super) fn report(document: &Document, question: &Question<'_>, explanation: &Explanation) -> Report {
     let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
     let connector = |candidate: &Candidate| {
@@ -578,43 +450,6 @@ pub(super) fn report(document: &Document, question: &Question<'_>, explanation: 
         let line = lines.line(candidate.connector.span.start);
         Connector { name: candidate.connector.name.to_string(), line, fate, range }
     };
-    let entries = |origins: &[Origin<'_>]| {
-        let entry = |Origin { entry, effect }: &Origin<'_>| Entry {
-            group: match entry.source {
-                Source::Group(group) => Some(group.exchange_name()),
-                Source::Extra => None,
-            },
-            trustee: entry.trustee.to_string(),
-            line: lines.line(entry.span.start),
-            effect: match effect {
-                Effect::Counts => "counts",
-                Effect::Expired(_) => "expired",
-                Effect::Unmet(_) => "unmet",
-            },
-            unmet: match effect {
-                Effect::Unmet(part) => Some(part_name(*part)),
-                Effect::Counts | Effect::Expired(_) => None,
-            },
-            note: entry.note.as_deref().map(Noted::from),
-        };
-        origins.iter().map(entry).collect()
-    };
-    let holding = |holder: &Holder| {
-        let origins = dialogue
-            .connector
-            .as_deref()
-            .map(|connector| explain::origins(&document.settings, question, connector, &holder.principal));
-        let held = |origin: explain::RightOrigin<'_>| Held {
-            right: origin.right.exchange_name(),
-            held: holder.rights.contains(origin.right),
-            allowed_by: entries(&origin.allowed_by),
-            denied_by: entries(&origin.denied_by),
-        };
-        Holding {
-            principal: holder.principal.to_string(),
-            rights: origins.unwrap_or_default().into_iter().map(held).collect(),
-        }
-    };
     Report {
         file: document.path.display().to_string(),
         accepted: explanation.is_accepted(),
@@ -623,7 +458,11 @@ pub(super) fn report(document: &Document, question: &Question<'_>, explanation: 
         recipient: explanation.addressee.as_ref().map(addressee::Known::from),
         connectors: explanation.candidates.iter().map(connector).collect(),
         inside_tls: dialogue.inside_tls,
-        principals: dialogue.holders.iter().map(holding).collect(),
+        principals: dialogue
+            .holders
+            .iter()
+            .map(|holder| Holding::of(&lines, &origins(document, question, dialogue, holder), holder))
+            .collect(),
         dialogue: dialogue
             .steps
             .iter()
