@@ -22,6 +22,7 @@ pub use exposure::Exposure;
 pub(crate) use exposure::{Survey, addresses};
 pub use finding::RELAY_ADDRESSES_MAX;
 pub use host::HostAddresses;
+pub(crate) use passage::strangers_may_submit;
 pub use report::{ACCEPTED_RISK, Finding, Severity};
 pub use standing::{Capability, Standing, Who, standings};
 pub(crate) use standing::{authentication_is_possible, entry_granting, is_internal, principals};

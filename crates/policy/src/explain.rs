@@ -18,7 +18,7 @@ mod fix;
 mod candidate;
 mod dialogue;
 
-pub use candidate::{Candidate, Effect, Fate, Origin, Part, RightOrigin, candidates, origins};
+pub use candidate::{Candidate, Effect, Fate, Origin, Part, RightOrigin, candidates, origins, quotas};
 pub use dialogue::{Asked, Command, Dialogue, Holder, Obstacle, Question, Step, play};
 pub use fix::{Change, Fix};
 

@@ -18,6 +18,7 @@ use gatepost_tracking::DecisionId;
 use serde::Serialize;
 
 use super::explain::{Report, report, write_grounds};
+use super::rights::Lines;
 use super::{client, wait_for, write_json};
 use crate::clock::now_ms;
 use crate::failure::Failure;
@@ -240,13 +241,38 @@ impl Answer {
         match (&self.refusal, &decision.name) {
             (Some(refusal), Some(recorded)) if is_same(refusal, recorded, decision.command) => None,
             (None, None) => None,
-            (None, Some(recorded)) => Some(format!("they let it pass. {}", unknown(recorded, decision))),
+            (None, Some(recorded)) => {
+                let unknown = self.quota(decision, recorded).unwrap_or_else(|| unknown(recorded, decision));
+                Some(format!("they let it pass. What refused it: {unknown}"))
+            }
             (Some((at, _, words)), _) => Some(format!(
                 "they refuse it at {}: {words}. That connection had begun before something expired or came into force, or \
                  conditions were met then that are not recorded",
                 name_of(*at)
             )),
         }
+    }
+
+    /// Which quota a refusal of this name was for; `None` where it was for none, or these settings have none.
+    fn quota(&self, decision: &Decision, name: &str) -> Option<String> {
+        if name != "QuotaExceeded" {
+            return None;
+        }
+        let dialogue = &self.explanation.dialogue;
+        let (connector, holder) = dialogue.connector.as_deref().zip(dialogue.last_holder())?;
+        let question = self.question(decision);
+        let lines = Lines::of(&self.document.text);
+        let quotas = policy::quotas(&self.document.settings, &question, connector, &holder.principal).into_iter();
+        let quotas: Vec<String> = quotas
+            .filter_map(|entry| {
+                let messages = entry.condition.as_ref()?.messages_per_hour?;
+                let line = lines.line(entry.span.start);
+                let messages = count(messages.get().into(), "message", "messages");
+                Some(format!("that of {messages} an hour of the entry for {} (line {line})", entry.trustee))
+            })
+            .collect();
+        let quotas = quotas.join(", or ");
+        (!quotas.is_empty()).then(|| format!("a quota that was used up at that moment, {quotas}"))
     }
 
     fn today(&self, decision: &Decision, is_other: bool) -> String {
@@ -259,7 +285,11 @@ impl Answer {
             (Some((at, _, words)), None) => {
                 format!("it would not pass any more: refused at {}: {words}", name_of(*at))
             }
-            (None, Some(_)) => return format!("{} would let it pass", settings.trim_start_matches("under ")),
+            (None, Some(recorded)) => {
+                let settings = settings.trim_start_matches("under ");
+                let unless = self.quota(decision, recorded).map_or("", |_| ", unless that quota is used up again");
+                return format!("{settings} would let it pass{unless}");
+            }
             (None, None) => "it would pass as it did".to_owned(),
         };
         format!("{settings}, {change}")
@@ -275,28 +305,24 @@ fn is_same((at, name, _): &(Stage, String, String), recorded: &str, command: Sta
 fn unknown(name: &str, decision: &Decision) -> String {
     match name {
         "TooManyConnections" | "TooManyConnectionsFromSource" => {
-            "What refused it: how many connections were open at that moment".to_owned()
+            "how many connections were open at that moment".to_owned()
         }
-        "AuthenticationFailed" => "What refused it: the password was wrong".to_owned(),
-        "SourceExpired" => "What refused it: the range of this source expired while the connection was open".to_owned(),
-        "MessageRateExceeded" | "QuotaExceeded" => "What refused it: a rate that was used up at that moment".to_owned(),
-        "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" => {
-            "What refused it: the header section, which is not recorded".to_owned()
-        }
+        "AuthenticationFailed" => "the password was wrong".to_owned(),
+        "SourceExpired" => "the range of this source expired while the connection was open".to_owned(),
+        "QuotaExceeded" => "a quota that was used up at that moment".to_owned(),
+        "MessageRateExceeded" => "a rate that was used up at that moment".to_owned(),
+        "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" => "the header section, which is not recorded".to_owned(),
         "TooManyRecipients" => {
-            format!("What refused it: {} before it", count(decision.recipient_count.into(), "recipient", "recipients"))
+            format!("{} before it", count(decision.recipient_count.into(), "recipient", "recipients"))
         }
-        "RecipientRefusedByNextHop" => "What refused it: the next hop, which was asked about the recipient".to_owned(),
-        "RecipientNotVerified" => "What refused it: the next hop could not be asked about the recipient".to_owned(),
-        "AuthenticationBusy" => "What refused it: too many passwords waited to be checked at that moment".to_owned(),
-        "NotStored" => "What refused it: the disk did not take the content; the log says why".to_owned(),
+        "RecipientRefusedByNextHop" => "the next hop, which was asked about the recipient".to_owned(),
+        "RecipientNotVerified" => "the next hop could not be asked about the recipient".to_owned(),
+        "AuthenticationBusy" => "too many passwords waited to be checked at that moment".to_owned(),
+        "NotStored" => "the disk did not take the content; the log says why".to_owned(),
         _ if decision.header_sender.is_some() => {
-            format!(
-                "What refused it: the sender {} in the header",
-                decision.header_sender.as_deref().unwrap_or_default()
-            )
+            format!("the sender {} in the header", decision.header_sender.as_deref().unwrap_or_default())
         }
-        _ => "What refused it is nothing that settings alone decide: the header, a rate, or something that \
+        _ => "something that settings alone do not decide: the header, a rate, or what \
               came into force while the connection was open"
             .to_owned(),
     }

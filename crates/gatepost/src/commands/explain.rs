@@ -12,7 +12,8 @@ use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
 use gatepost_policy::explain::{
-    self, Asked, Candidate, Change, Command, Dialogue, Explanation, Fate, Fix, Holder, Question, RightOrigin, Step,
+    self, Asked, Candidate, Change, Command, Dialogue, Explanation, Fate, Fix, Holder, Obstacle, Question, RightOrigin,
+    Step,
 };
 use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Right, Rights};
@@ -181,8 +182,8 @@ fn write_text(
     for (field, named) in question.header.iter().flat_map(|header| header.fields()) {
         what += &format!(", {field}: {}", named.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
-    let verdict = match (dialogue.obstacle(), dialogue.steps.last()) {
-        (Some(obstacle), Some(step)) => format!("refused at {}: {obstacle}", command(step.command)),
+    let verdict = match (reason(explanation), dialogue.steps.last()) {
+        (Some(reason), Some(step)) => format!("refused at {}: {reason}", command(step.command)),
         _ if dialogue.asked.is_some() => "accepted, if the next hop takes the recipient".to_owned(),
         _ => "accepted".to_owned(),
     };
@@ -370,6 +371,13 @@ fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
                 names(rights)
             )
         }
+        Change::OpenRecipients(recipients) => {
+            let recipients = recipients.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and for ");
+            format!(
+                "write require_sender_authentication = false for {recipients}: whoever may submit here without logging on \
+                 may then write to it"
+            )
+        }
         Change::AddMailbox(address) => format!("declare the mailbox {address}, or correct the address"),
         Change::TakeReservedDomains { connector } => {
             format!("switch off reject_reserved_... and reject_single_label_recipient_domains of {connector}")
@@ -389,6 +397,19 @@ const fn command(command: Command) -> &'static str {
         Command::Rcpt => "RCPT",
         Command::Content => "content",
     }
+}
+
+/// Why it is refused, and where that is not the recipient who was named, for whose sake.
+fn reason(explanation: &Explanation) -> Option<String> {
+    let obstacle = explanation.dialogue.obstacle()?;
+    let addressee = explanation.addressee.as_ref();
+    let closed = addressee.and_then(|addressee| Some((addressee.closed_by.as_ref()?, &addressee.recipient.address)));
+    Some(match (obstacle, closed) {
+        (Obstacle::Refused(Refusal::SenderNotAuthenticated), Some((closed, named))) if closed != named => {
+            format!("{obstacle}: {closed}, behind {named}")
+        }
+        _ => obstacle.to_string(),
+    })
 }
 
 /// Where the rights of one principal come from.
@@ -473,7 +494,7 @@ pub(super) fn report(document: &Document, question: &Question<'_>, explanation: 
                 held_back_ms: u64::try_from(step.held_back.as_millis()).unwrap_or(u64::MAX),
             })
             .collect(),
-        reason: dialogue.obstacle().map(|obstacle| obstacle.to_string()),
+        reason: reason(explanation),
         next_hop_asked: dialogue.asked.as_ref().map(|asked| asked.next_hop.to_string()),
         missing_right: explanation.missing.map(Right::exchange_name),
         changes: explanation

@@ -4,6 +4,7 @@
 //! Takes origins and a holder, hands on text or what JSON shows.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 
 use gatepost_policy::condition::Condition;
 use gatepost_policy::explain::{Effect, Holder, Origin, Part, RightOrigin};
@@ -12,7 +13,7 @@ use gatepost_policy::permission::{Right, Source};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::terminal::{Table, harmless};
+use crate::terminal::{Table, count, harmless};
 
 /// A principal and its rights, for programs.
 #[derive(Serialize)]
@@ -39,6 +40,9 @@ struct Entry {
     effect: &'static str,
     /// The part of its condition that is not met: `senders`, `recipients` or `hours`.
     unmet: Option<&'static str>,
+    /// What it is good for; whether that is used up is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages_per_hour: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<Noted>,
 }
@@ -95,6 +99,7 @@ impl Entry {
                 Effect::Unmet(part) => Some(part_name(*part)),
                 Effect::Counts | Effect::Expired(_) => None,
             },
+            messages_per_hour: entry.condition.as_ref().and_then(|condition| condition.messages_per_hour),
             note: entry.note.as_deref().map(Noted::from),
         }
     }
@@ -140,7 +145,10 @@ fn place(lines: &Lines, origin: &Origin<'_>) -> String {
         (_, Effect::Expired(_)) => " (expired)".to_owned(),
         (Some(condition), Effect::Unmet(part)) => format!(" (not met: {})", part_text(condition, part)),
         (Some(condition), Effect::Counts) => match condition.messages_per_hour {
-            Some(messages) => format!(" (condition met; {messages} messages an hour)"),
+            Some(messages) => {
+                let messages = count(messages.get().into(), "message", "messages");
+                format!(" (condition met; a quota of {messages} an hour is not looked at here)")
+            }
             None => " (condition met)".to_owned(),
         },
         (None, _) => String::new(),

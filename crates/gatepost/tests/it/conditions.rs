@@ -167,3 +167,34 @@ fn the_log_says_that_a_quota_is_the_reason_and_the_transcript_what_is_held_witho
     let permissions = transcript.lines().find(|line| line.contains("Set Session Permissions")).expect("the row");
     assert!(permissions.contains("SMTPSubmit") && !permissions.contains("SMTPAcceptAnyRecipient"), "{permissions}");
 }
+
+#[test]
+fn a_refusal_for_a_quota_is_explained_by_the_entry_that_has_it() {
+    let settings = relay("messages_per_hour = 1");
+    let site = Site::start(&[CONTOSO, &settings]);
+    let text = site.installation.settings();
+    let line =
+        1 + text.lines().position(|line| line.starts_with("[[receive_connector.permission]]")).expect("the entry");
+    let mut client = site.client(HOST_2);
+    assert_eq!(asked(&mut client), "250 2.1.5 Recipient OK");
+    assert_eq!(asked(&mut client), OVER);
+    let id = client.decision_id().expect("an id").to_owned();
+    let entry = format!("the entry for NT AUTHORITY\\ANONYMOUS LOGON (line {line})");
+    let refused = format!(
+        "the settings of that moment: they let it pass. What refused it: a quota that was used up at that moment, that of \
+         1 message an hour of {entry}"
+    );
+    let text = site.installation.output(&["explain", &id]);
+    for words in [
+        &*refused,
+        "(condition met; a quota of 1 message an hour is not looked at here)",
+        "Today, the same settings would let it pass, unless that quota is used up again.",
+    ] {
+        assert!(text.contains(words), "{words} in:\n{text}");
+    }
+    let report = site.installation.json(&["explain", &id]);
+    assert!(report["recomputed"]["difference"].as_str().is_some_and(|told| told.contains(&entry)), "{report}");
+    let rights = report["recomputed"]["explanation"]["principals"][0]["rights"].as_array().expect("rights");
+    let relays = rights.iter().find(|right| right["right"] == "ms-Exch-SMTP-Accept-Any-Recipient").expect("the right");
+    assert_eq!(relays["allowed_by"][0]["messages_per_hour"], 1, "{relays}");
+}

@@ -119,6 +119,46 @@ fn the_replies_explained_are_those_that_a_peer_reads() {
 }
 
 #[test]
+fn an_open_group_that_is_refused_says_who_in_it_is_closed() {
+    let recipients = r#"
+[[mailbox]]
+address = "ceo@contoso.com"
+require_sender_authentication = true
+
+[[distribution_group]]
+address = "staff@contoso.com"
+members = ["bob@contoso.com", "ceo@contoso.com"]
+require_sender_authentication = false
+
+[[receive_connector]]
+name = "Inside"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["127.0.0.0/8"]
+permission_groups = ["AnonymousUsers"]
+"#;
+    let site = Site::start(&[CONTOSO, recipients]);
+    let question =
+        ["explain", "--from", "127.0.0.2", "--sender", "app@contoso.com", "--recipient", "staff@contoso.com"];
+    let text = text_of(&site.installation.run(&question));
+    for words in [
+        "refused at RCPT: recipient requires an authenticated sender: ceo@contoso.com, behind staff@contoso.com\n",
+        "Smallest change: write require_sender_authentication = false for ceo@contoso.com: whoever may submit here",
+    ] {
+        assert!(text.contains(words), "{words} in:\n{text}");
+    }
+    let json = site.installation.run(&[&question[..], &["--json"]].concat());
+    let report: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(
+        report["reason"],
+        "recipient requires an authenticated sender: ceo@contoso.com, behind staff@contoso.com"
+    );
+    let mut client = site.client(HOST_2);
+    client.command("MAIL FROM:<app@contoso.com>");
+    let heard = client.command("RCPT TO:<staff@contoso.com>");
+    assert_eq!(heard.to_string().trim_end(), "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required");
+}
+
+#[test]
 fn a_question_that_cannot_be_asked_says_what_is_wrong() {
     let installation = Installation::new(PROGRAM, SETTINGS);
     for (arguments, expected) in [

@@ -31,6 +31,11 @@ pub(super) fn check(settings: &Settings, survey: &Survey, report: &mut Report) {
     ways_out(settings, &doors, report);
 }
 
+/// Whether public addresses may send anything without logging on.
+pub(crate) fn strangers_may_submit(settings: &Settings, now_ms: u64) -> bool {
+    !doors(settings, &Survey::of(settings, now_ms)).is_empty()
+}
+
 /// A connector that hears public addresses, and what they are before they log on.
 struct Door<'a> {
     connector: &'a ReceiveConnector,

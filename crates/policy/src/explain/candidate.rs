@@ -1,11 +1,12 @@
 //! Which connectors could have heard a peer, why each lost, and where the rights on the winner come from.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::dialogue::Question;
 use crate::condition::Condition;
-use crate::permission::{Access, AccessEntry, Facts, Principal, Right};
+use crate::permission::{self, Access, AccessEntry, Facts, Principal, Right};
 use crate::receive_connector::{ReceiveConnector, RemoteRange, select, wildcard_of};
 use crate::settings::Settings;
 
@@ -181,4 +182,20 @@ pub fn origins<'a>(
         .map(|right| RightOrigin { right, allowed_by: of(right, Access::Allow), denied_by: of(right, Access::Deny) })
         .filter(|origin| !origin.allowed_by.is_empty() || !origin.denied_by.is_empty())
         .collect()
+}
+
+/// The entries of `connector` whose quota pays for what `principal` may do with the message that is asked about: each once,
+/// in the order of the document.
+pub fn quotas<'a>(
+    settings: &Settings,
+    question: &Question<'_>,
+    connector: &'a ReceiveConnector,
+    principal: &Principal,
+) -> Vec<&'a AccessEntry> {
+    let recipient = settings.recipient(question.forward_path);
+    let facts = question.facts(&recipient);
+    let held = permission::granted(connector, principal, &facts).rights;
+    let places: BTreeSet<usize> =
+        held.iter().filter_map(|right| permission::rests_on(connector, principal, &facts, right)).collect();
+    places.into_iter().map(|place| &connector.entries[place]).collect()
 }

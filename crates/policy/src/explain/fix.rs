@@ -24,6 +24,8 @@ use crate::settings::{Settings, User};
 const TRIED_MAX: usize = 1000;
 /// How many of those that would do are compared for what they open.
 const COMPARED_MAX: usize = 10;
+/// More recipients than this are not opened for one message.
+const OPENED_MAX: usize = 3;
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +122,8 @@ pub enum Change {
     },
     /// A mailbox is declared.
     AddMailbox(Mailbox),
+    /// These recipients, by their primary addresses, take mail from outside the organization.
+    OpenRecipients(Vec<Mailbox>),
     /// The connector takes recipients in reserved domains.
     TakeReservedDomains {
         /// Which.
@@ -305,6 +309,9 @@ impl Trial<'_> {
             Obstacle::Refused(Refusal::SendAsDenied | Refusal::HeaderSendAsDenied(_)) if self.is_user() => {
                 self.granted_send_as().or_else(|| self.granted(connector))
             }
+            Obstacle::Refused(Refusal::SenderNotAuthenticated) if !self.is_public() => {
+                self.opened().or_else(|| self.gate(connector))
+            }
             Obstacle::Refused(_) => match self.dialogue.last_holder().map(|holder| &holder.principal) {
                 Some(Principal::User(_)) => self.granted(connector),
                 _ if self.is_public() => self.offer_authentication(connector),
@@ -484,6 +491,27 @@ impl Trial<'_> {
         let mut changed = self.settings.clone();
         changed.directory = changed.directory.with(declared, &changed.domains);
         self.if_it_passes(Change::AddMailbox(address), &changed)
+    }
+
+    /// The recipient, and whoever behind it is closed, take mail from outside the organization. Less than to let the peer
+    /// count as internal, as long as that opens them to our own hosts only: where strangers may write, they all could.
+    fn opened(&self) -> Option<Fix> {
+        if audit::strangers_may_submit(self.settings, self.question.now_ms) {
+            return None;
+        }
+        let address = self.settings.recipient(self.question.forward_path);
+        let mut changed = self.settings.clone();
+        let mut opened = Vec::new();
+        while let Some(closed) = changed.directory.resolve(&address, &changed.domains)?.closed_by() {
+            if opened.len() >= OPENED_MAX {
+                return None;
+            }
+            let closed = closed.address.clone();
+            let open = |recipient: &mut KnownRecipient| recipient.require_sender_authentication = false;
+            changed.directory = changed.directory.with_changed(&closed, open, &changed.domains)?;
+            opened.push(closed);
+        }
+        self.if_it_passes(Change::OpenRecipients(opened), &changed)
     }
 
     /// The offer that opens least: internal standing weighs most, then relaying, then the number of addresses. Of equals

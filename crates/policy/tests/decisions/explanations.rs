@@ -2,10 +2,12 @@
 
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
 use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
-use gatepost_policy::explain::{Change, Command, Effect, Explanation, Fate, Part, Question, explain, origins};
-use gatepost_policy::permission::{self, Facts, Principal, Right, Trustee};
+use gatepost_policy::explain::{
+    Change, Command, Effect, Explanation, Fate, Obstacle, Part, Question, explain, origins, quotas,
+};
+use gatepost_policy::permission::{self, AccessEntry, Facts, Principal, Right, Trustee};
 use gatepost_policy::receive_connector::select;
-use gatepost_policy::{Refusal, Settings, authentication, limits, relay, reserved_domain, sender};
+use gatepost_policy::{Refusal, Settings, authentication, limits, relay, reserved_domain, restriction, sender};
 use proptest::prelude::*;
 
 use crate::document::{CONTOSO, OPTION_1, OPTION_2, connector, default_connector, settings};
@@ -392,7 +394,9 @@ fn asked_by_a_session(settings: &Settings, question: &Question<'_>) -> Result<()
         .and_then(|()| {
             let forward_path = &settings.recipient(question.forward_path);
             reserved_domain::decide(connector, forward_path, settings)?;
-            relay::decide(&relay::Question { rights, forward_path, settings }).map(drop)
+            relay::decide(&relay::Question { rights, forward_path, settings })?;
+            let auth_as = permission::auth_as(rights, &principal, None);
+            restriction::decide(&restriction::Question { auth_as, recipient: forward_path, settings })
         })
         .map_err(Some)
 }
@@ -421,11 +425,11 @@ proptest! {
         tls in any::<bool>(),
         sender in proptest::sample::select(vec!["<>", "<alice@contoso.com>", "<bob@contoso.com>", "<a@hotmail.com>"]),
         recipient in proptest::sample::select(vec![
-            "<bob@contoso.com>", "<nobody@contoso.com>", "<z@gmail.com>", "<q@partner.example>", "<a@b.test>", "<Postmaster>",
+            "<bob@contoso.com>", "<closed@contoso.com>", "<nobody@contoso.com>", "<z@gmail.com>", "<q@partner.example>", "<a@b.test>", "<Postmaster>",
         ]),
         megabytes in proptest::sample::select(vec![0_u64, 2, 40, 4096]),
     ) {
-        let mut document = CONTOSO.to_owned();
+        let mut document = format!("{CONTOSO}[[mailbox]]\naddress = \"closed@contoso.com\"\nrequire_sender_authentication = true\n");
         for (place, gate) in gates.iter().enumerate() {
             let Some((groups, more)) = gate.map(|gate| GATES[gate]) else { continue };
             document += &match place.checked_sub(1) {
@@ -559,5 +563,84 @@ fn a_condition_on_senders_that_the_header_breaks_ends_the_message_at_its_content
         assert_eq!(last_reply(&explanation), reply, "{from}");
         assert_eq!(explanation.dialogue.steps.len(), steps, "{from}");
         assert_eq!(explanation.missing, missing, "{from}");
+    }
+}
+
+#[test]
+fn a_closed_recipient_is_opened_only_to_hosts_of_our_own_and_else_the_peer_is_let_in() {
+    let recipients = "[[mailbox]]\naddress = \"ceo@contoso.com\"\nrequire_sender_authentication = true\n\
+         [[distribution_group]]\naddress = \"staff@contoso.com\"\nmembers = [\"bob@contoso.com\", \"board@contoso.com\"]\n\
+         require_sender_authentication = false\n\
+         [[distribution_group]]\naddress = \"board@contoso.com\"\nmembers = [\"ceo@contoso.com\"]\n";
+    let inside = format!("{CONTOSO}{recipients}{}", connector("I", r#""10.0.0.0/8""#, "AnonymousUsers", ""));
+    let outside = format!("{CONTOSO}{recipients}{}", default_connector("AnonymousUsers", ""));
+    let (ceo, board) = (Mailbox::parse("ceo@contoso.com"), Mailbox::parse("board@contoso.com"));
+    let (ceo, board) = (ceo.expect("an address"), board.expect("an address"));
+    for (what, document, peer, recipient, opened) in [
+        ("a mailbox", &inside, "10.0.0.9", "<ceo@contoso.com>", Some(vec![ceo.clone()])),
+        ("a group and who is in it", &inside, "10.0.0.9", "<staff@contoso.com>", Some(vec![board, ceo])),
+        ("strangers could write to it too", &outside, "10.0.0.9", "<ceo@contoso.com>", None),
+        ("a public address", &outside, "8.8.8.8", "<ceo@contoso.com>", None),
+    ] {
+        let settings = settings(document);
+        let explanation = explained(&settings, Asked(peer, None, false, "<a@hotmail.com>", recipient, 0));
+        assert_eq!(explanation.dialogue.obstacle(), Some(Obstacle::Refused(Refusal::SenderNotAuthenticated)), "{what}");
+        assert_eq!(explanation.missing, Some(Right::AcceptAuthenticationFlag), "{what}");
+        match (opened, changes(&explanation).last()) {
+            (Some(opened), Some(change)) => assert_eq!(**change, Change::OpenRecipients(opened), "{what}"),
+            (None, Some(Change::NewConnector { rights, .. })) => {
+                assert_eq!(*rights, Right::AcceptAuthenticationFlag.into(), "{what}");
+            }
+            (None, Some(Change::OfferAuthentication { .. } | Change::Authenticate { .. })) if peer == "8.8.8.8" => {}
+            (_, other) => panic!("{what}: {other:?}"),
+        }
+    }
+    // More than a few are not opened for one message.
+    let nested: String = (0..5)
+        .map(|n| {
+            let member = if n == 4 { "bob".to_owned() } else { format!("g{}", n + 1) };
+            format!("[[distribution_group]]\naddress = \"g{n}@contoso.com\"\nmembers = [\"{member}@contoso.com\"]\n")
+        })
+        .collect();
+    let settings = settings(&(inside + &nested));
+    let explanation = explained(&settings, Asked("10.0.0.9", None, false, "<a@hotmail.com>", "<g0@contoso.com>", 0));
+    assert!(matches!(changes(&explanation)[..], [Change::NewConnector { .. }]), "{:?}", explanation.fixes);
+}
+
+#[test]
+fn the_quotas_that_pay_for_what_a_message_needs_are_named() {
+    let entry = |right: &str, more: &str| {
+        format!(
+            "[[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
+             extended_rights = [\"{right}\"]\n{more}\n"
+        )
+    };
+    let relay = "ms-Exch-SMTP-Accept-Any-Recipient";
+    let limited = entry(relay, "messages_per_hour = 2");
+    for (what, entries, expected) in [
+        ("no quota", entry(relay, ""), vec![]),
+        ("one", limited.clone(), vec![2]),
+        ("one that another entry makes idle", limited.clone() + &entry(relay, ""), vec![]),
+        ("one whose condition is not met", entry(relay, "senders = [\"x@y.net\"]\nmessages_per_hour = 3"), vec![]),
+        (
+            "two, of two rights",
+            limited.clone() + &entry("ms-Exch-SMTP-Submit", "messages_per_hour = 5"),
+            // The group gives the right to submit without one.
+            vec![2],
+        ),
+        (
+            "two of one right, of which the first pays",
+            limited.clone() + &entry(relay, "messages_per_hour = 7"),
+            vec![2],
+        ),
+    ] {
+        let settings = settings(&format!("{CONTOSO}{}", default_connector("AnonymousUsers", &entries)));
+        let asked = Asked("10.0.0.9", None, false, "<a@hotmail.com>", "<z@gmail.com>", 0);
+        let named: Vec<u32> = ask(asked, |question| {
+            let named = quotas(&settings, question, &settings.receive_connectors[0], &Principal::Anonymous);
+            let quota = |entry: &&AccessEntry| entry.condition.as_ref()?.messages_per_hour.map(std::num::NonZero::get);
+            named.iter().filter_map(quota).collect()
+        });
+        assert_eq!(named, expected, "{what}");
     }
 }
