@@ -107,6 +107,17 @@ fn ranges_of_one_family_hold_no_address_of_the_other() {
     assert_eq!(selected(&settings, "[2001:db8::1]:25", "2001:db8::2"), Some("six"));
     assert_eq!(selected(&settings, "10.0.0.1:25", "10.0.0.2"), None);
     assert_eq!(selected(&settings, "[::ffff:10.0.0.1]:25", "::ffff:10.0.0.2"), None);
+    let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
+    // A network of IPv6 that ends among the IPv4-mapped addresses.
+    let range = RemoteRange::parse("::/80", 0..5).expect("a network");
+    assert_eq!((range.first, range.last), (ip("::"), ip("::ffff:255.255.255.255")));
+    for (peer, holds) in [("::1", true), ("::fffe:ffff:ffff", true), ("::ffff:10.0.0.1", false), ("10.0.0.1", false)] {
+        assert_eq!(range.contains(ip(peer)), holds, "{peer}");
+    }
+    let settings = crate::document::settings(&connector("six", r#""[::]:25", "0.0.0.0:25""#, r#""::/80""#, ""));
+    assert_eq!(selected(&settings, "[::1]:25", "::1"), Some("six"));
+    assert_eq!(selected(&settings, "[::ffff:10.0.0.1]:25", "::ffff:10.0.0.2"), None);
+    assert_eq!(selected(&settings, "10.0.0.1:25", "10.0.0.2"), None);
 }
 
 #[test]
