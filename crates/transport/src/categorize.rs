@@ -36,8 +36,14 @@ struct Part {
     recipients: Vec<u32>,
 }
 
-/// Routes `recipients` (indices into the envelope) of a message of `size_bytes`.
-pub fn plan(revision: &Revision, envelope: &Envelope, recipients: impl Iterator<Item = u32>, size_bytes: u64) -> Plan {
+/// Routes all recipients of a message of `size_bytes`.
+pub fn plan(revision: &Revision, envelope: &Envelope, size_bytes: u64) -> Plan {
+    let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
+    plan_for(revision, envelope, recipients, size_bytes)
+}
+
+/// The same for some of them, by their indices into the envelope.
+fn plan_for(revision: &Revision, envelope: &Envelope, recipients: impl Iterator<Item = u32>, size_bytes: u64) -> Plan {
     Plan { parts: group(&revision.settings, envelope, recipients, size_bytes), routes_since: revision.routes_since }
 }
 
@@ -131,7 +137,7 @@ pub fn is_pending(states: &[RecipientState], index: u32) -> bool {
 /// Routes what is pending of `recipients` by the settings in force, and puts it into its queues.
 pub fn route_message(running: &Arc<Running>, message: &Message, recipients: &[u32], due_ms: Option<u64>) {
     let pending = recipients.iter().copied().filter(|index| is_pending(&message.recipients, *index));
-    let plan = plan(&running.revision(), &message.envelope, pending, message.content.len());
+    let plan = plan_for(&running.revision(), &message.envelope, pending, message.content.len());
     enqueue(running, message.id, message.envelope.arrival.time_ms, plan, due_ms);
 }
 
@@ -225,7 +231,7 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     let next_attempt_ms = pending.iter().filter_map(|index| states.get(*index as usize)).map(|s| s.next_attempt_ms);
     let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms));
     // The size decides between routes only near a connector's limit; the envelope alone is read here.
-    let plan = plan(&running.revision(), &envelope, pending.into_iter(), 0);
+    let plan = plan_for(&running.revision(), &envelope, pending.into_iter(), 0);
     enqueue_by(running, id, envelope.arrival.time_ms, plan, |part| match &unrouted.before {
         Some(before) if before.key != part.key || before.connector != part.connector => None,
         _ => due_ms,
@@ -292,7 +298,7 @@ max_message_size = "1 MB"
         let mut site = Site::new(CONTOSO);
         let id = site.accept(envelope("", &["a@partner.example", "bob@contoso.com"]), "x\r\n").await;
         let message = site.running.spool.message(id).expect("it is live");
-        let plan = plan(&site.running.revision(), &message.envelope, 0..2, 1);
+        let plan = plan(&site.running.revision(), &message.envelope, 1);
         assert_eq!(told(&plan.parts), [("unreachable".to_owned(), vec![0]), ("local delivery".to_owned(), vec![1])]);
 
         let settings = site.settings(&format!("{CONTOSO}{WAYS_OUT}"));

@@ -6,9 +6,11 @@
 
 mod answer;
 mod accept;
+mod judge;
 mod permit;
 mod record;
 mod visit;
+mod incoming;
 mod buffers;
 
 use std::future::poll_fn;

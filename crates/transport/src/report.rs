@@ -280,8 +280,7 @@ async fn commit(
         },
     };
     let id = staged.id();
-    let indices = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-    let plan = categorize::plan(&revision, &envelope, indices, content.len() as u64);
+    let plan = categorize::plan(&revision, &envelope, content.len() as u64);
     staged.commit(envelope, Vec::new()).await?;
     categorize::enqueue(running, id, now, plan, None);
     count(&running.counters.reports);

@@ -8,13 +8,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gatepost_mail::{Mailbox, Recipient, Reply, ReversePath, trace};
-use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_mail::{Recipient, Reply, ReversePath, trace};
+use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::{
-    Refusal, authentication, limits, permission, relay, reserved_domain, restriction, sender, verification,
-};
+use gatepost_policy::{Refusal, authentication, limits, permission, verification};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::Known;
@@ -170,33 +168,6 @@ impl Visit {
             true => Ok(()),
             false => Err(Refusal::SourceExpired),
         }
-    }
-
-    /// What MAIL needs; asked again at the end, when more is known.
-    pub(super) fn decide_mail(&self, rights: Rights, mail: &MailCommand, size_bytes: u64) -> Result<(), Refusal> {
-        permission::may_submit(rights, &self.principal)?;
-        sender::decide(&sender::Question {
-            rights,
-            principal: &self.principal,
-            reverse_path: &mail.reverse_path,
-            settings: &self.revision.settings,
-        })?;
-        limits::message_size(&self.connector, rights, size_bytes)
-    }
-
-    /// What RCPT needs; asked again at the end, when more is known.
-    pub(super) fn decide_recipient<'a>(
-        &'a self,
-        rights: Rights,
-        mail: &MailCommand,
-        mailbox: &'a Mailbox,
-    ) -> Result<relay::Reason<'a>, Refusal> {
-        let settings = &self.revision.settings;
-        reserved_domain::decide(&self.connector, mailbox, settings)?;
-        let reason = relay::decide(&relay::Question { rights, forward_path: mailbox, settings })?;
-        let auth_as = permission::auth_as(rights, &self.principal, mail.auth.as_ref());
-        restriction::decide(&restriction::Question { auth_as, recipient: mailbox, settings })?;
-        Ok(reason)
     }
 
     /// Counts a message of this user or address, if that is one that may be sent now. Whoever has not logged on is known

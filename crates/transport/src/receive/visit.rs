@@ -7,8 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_mail::header::Scanner;
-use gatepost_mail::header_firewall::{HeaderFirewall, Rules};
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::{Principal, Rights};
 use gatepost_policy::limits::{self, Saying};
@@ -16,9 +14,9 @@ use gatepost_policy::permission::Facts;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
 use gatepost_smtp::MailCommand;
-use gatepost_spool::{StageError, Staged};
 use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
 
+use super::incoming::Incoming;
 use crate::clock::now_ms;
 use crate::quotas::{Counted, Quota, Source};
 use crate::state::{Revision, Running};
@@ -196,25 +194,6 @@ impl Visit {
     }
 }
 
-/// Content that is arriving.
-pub struct Incoming {
-    pub staged: Option<Staged>,
-    pub scanner: Scanner,
-    /// What the peer may bring.
-    pub rules: Rules,
-    pub firewall: HeaderFirewall,
-    /// How many the peer has sent.
-    pub bytes: u64,
-    pub fault: Option<Fault>,
-}
-
-/// Why the content will not be taken.
-#[derive(Clone, Copy)]
-pub enum Fault {
-    Refused(Refusal),
-    Disk(StageError),
-}
-
 /// What was said in a transaction, for its record.
 #[derive(Default)]
 pub struct Said {
@@ -228,7 +207,7 @@ impl Said {
     /// What was said so far.
     pub fn of(transaction: &Transaction) -> Said {
         let recipients = &transaction.recipients;
-        let content = transaction.incoming.as_ref().map(|incoming| incoming.bytes);
+        let content = transaction.incoming.as_ref().map(Incoming::size_bytes);
         Said {
             sender: Some(text(&transaction.mail.reverse_path)),
             recipients: recipients.iter().take(RECIPIENTS_MAX).map(|recipient| text(&recipient.mailbox)).collect(),

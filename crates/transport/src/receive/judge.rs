@@ -1,0 +1,130 @@
+//! What MAIL, RCPT and the complete content are asked, and everything again at the end where more is known by then.
+//!
+//! Takes what the peer said, hands on what `policy` says to it. A message is judged as a whole once its content is here:
+//! rights may depend on whom the header names, and time has passed since MAIL.
+
+use gatepost_mail::header::Header;
+use gatepost_mail::{Mailbox, Recipient};
+use gatepost_policy::access_entry::Rights;
+use gatepost_policy::permission::HeaderSenders;
+use gatepost_policy::{Refusal, limits, permission, relay, reserved_domain, restriction, sender};
+use gatepost_smtp::MailCommand;
+
+use super::incoming::Content;
+use super::permit::Known;
+use super::visit::Visit;
+use crate::quotas::Counted;
+
+/// Why a complete message is not taken.
+pub struct Objection {
+    pub refusal: Refusal,
+    /// The recipient or the sender in the header that it is about, if there is one.
+    pub about: Option<String>,
+}
+
+impl From<Refusal> for Objection {
+    fn from(refusal: Refusal) -> Objection {
+        Objection { refusal, about: None }
+    }
+}
+
+impl Visit {
+    /// What MAIL needs; asked again at the end, when more is known.
+    pub(super) fn decide_mail(&self, rights: Rights, mail: &MailCommand, size_bytes: u64) -> Result<(), Refusal> {
+        permission::may_submit(rights, &self.principal)?;
+        sender::decide(&sender::Question {
+            rights,
+            principal: &self.principal,
+            reverse_path: &mail.reverse_path,
+            settings: &self.revision.settings,
+        })?;
+        limits::message_size(&self.connector, rights, size_bytes)
+    }
+
+    /// What RCPT needs; asked again at the end, when more is known.
+    pub(super) fn decide_recipient<'a>(
+        &'a self,
+        rights: Rights,
+        mail: &MailCommand,
+        mailbox: &'a Mailbox,
+    ) -> Result<relay::Reason<'a>, Refusal> {
+        let settings = &self.revision.settings;
+        reserved_domain::decide(&self.connector, mailbox, settings)?;
+        let reason = relay::decide(&relay::Question { rights, forward_path: mailbox, settings })?;
+        let auth_as = permission::auth_as(rights, &self.principal, mail.auth.as_ref());
+        restriction::decide(&restriction::Question { auth_as, recipient: mailbox, settings })?;
+        Ok(reason)
+    }
+
+    /// Whether the message is taken, now that all of it is known.
+    pub(super) fn judge(
+        &mut self,
+        mail: &MailCommand,
+        recipients: &[Recipient],
+        content: &Content,
+        counted: Vec<Counted>,
+    ) -> Result<(), Objection> {
+        let header = &content.header;
+        limits::hops(&self.connector, header.received_count as usize, header.received_local_count as usize)?;
+        if self.varying.is_some() {
+            return self.decide_again(mail, recipients, content, counted);
+        }
+        self.decide_header(self.rights, header).map_err(|refusal| self.object_to_header(refusal, header))
+    }
+
+    /// Everything is decided again where rights depend on the senders in the header, or the time has come for them to end.
+    /// What was decided by an entry that no longer counts is refused, for a recipient if there is one; and the message
+    /// counts as of now.
+    fn decide_again(
+        &mut self,
+        mail: &MailCommand,
+        recipients: &[Recipient],
+        content: &Content,
+        mut counted: Vec<Counted>,
+    ) -> Result<(), Objection> {
+        let header = &content.header;
+        let header_senders = match &header.senders {
+            Some(senders) if senders.is_readable() => HeaderSenders::Known(senders.mailboxes()),
+            _ => HeaderSenders::Uncertain,
+        };
+        let known = Known { reverse_path: &mail.reverse_path, header_senders, recipient: None, counted: &counted };
+        let of_the_whole = self.permit(&known, |rights| {
+            self.decide_mail(rights, mail, content.size_bytes)?;
+            self.decide_header(rights, header)
+        });
+        let permitted = of_the_whole.map_err(|refusal| self.object_to_header(refusal, header))?;
+        self.rights = permitted.rights;
+        counted.extend(permitted.counted);
+        for recipient in recipients {
+            let mailbox = &recipient.mailbox;
+            let known =
+                Known { reverse_path: &mail.reverse_path, header_senders, recipient: Some(mailbox), counted: &counted };
+            let of_one = self.permit(&known, |rights| self.decide_recipient(rights, mail, mailbox));
+            let of_one = of_one.map_err(|refusal| Objection { refusal, about: Some(mailbox.to_string()) })?;
+            counted.extend(of_one.counted);
+        }
+        Ok(self.running.quotas.renew(&counted).map_err(|_| Refusal::QuotaExceeded)?)
+    }
+
+    /// Whether the header names nobody whom the peer may not use.
+    fn decide_header(&self, rights: Rights, header: &Header) -> Result<(), Refusal> {
+        sender::decide_header(&self.header_question(rights, header)).map(|_reason| ())
+    }
+
+    /// Names whom the header names although the peer may not use the address, if that is why it is refused.
+    fn object_to_header(&self, refusal: Refusal, header: &Header) -> Objection {
+        if !matches!(refusal, Refusal::HeaderSendAsDenied(_) | Refusal::AnonymousHeaderSendAsDenied(_)) {
+            return refusal.into();
+        }
+        let about = match sender::denied(&self.header_question(self.rights, header)) {
+            Some(sender::Denied::Address(_, address)) => Some(address.to_string()),
+            Some(sender::Denied::Unreadable(_)) | None => None,
+        };
+        Objection { refusal, about }
+    }
+
+    fn header_question<'a>(&'a self, rights: Rights, header: &'a Header) -> sender::HeaderQuestion<'a> {
+        let settings = &self.revision.settings;
+        sender::HeaderQuestion { rights, principal: &self.principal, senders: header.senders.as_ref(), settings }
+    }
+}
