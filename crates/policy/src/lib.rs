@@ -8,6 +8,7 @@ pub mod safeguard;
 pub mod explain;
 pub mod audit;
 pub mod verification;
+pub mod permit;
 pub mod relay;
 pub mod restriction;
 pub mod sender;

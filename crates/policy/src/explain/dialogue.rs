@@ -9,15 +9,14 @@ use gatepost_mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::{self, Saying};
-use crate::permission::{
-    self, Facts, Principal, Right, Rights, granted, initial_principal, may_authenticate, may_submit,
-};
+use crate::permission::{self, Facts, Principal, Right, Rights, granted, initial_principal, may_authenticate};
+use crate::permit::Peer;
 use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
 use crate::refusal::Refusal;
 use crate::route::{self, NextHop};
 use crate::settings::Settings;
 use crate::verification::{self, Verdict};
-use crate::{relay, reserved_domain, restriction, sender};
+use crate::{permit, sender};
 
 /// What is asked: would this message pass?
 #[derive(Clone, Copy, Debug)]
@@ -255,34 +254,28 @@ impl Playing<'_> {
 
     fn mail(&self) -> Result<(), Refusal> {
         tls_required(self.connector, self.dialogue.inside_tls)?;
-        may_submit(self.rights, &self.principal)?;
-        sender::decide(&sender::Question {
-            rights: self.rights,
-            principal: &self.principal,
-            reverse_path: self.question.reverse_path,
-            settings: self.settings,
-        })?;
         // Only where EHLO shows SIZE can the peer tell the size this early.
         let is_told = self.connector.size_enabled != SizeEnabled::Disabled;
         let told = self.question.size.filter(|_| is_told).unwrap_or(0);
-        limits::message_size(self.connector, self.rights, told)
+        permit::mail(&self.peer(), self.question.reverse_path, told)
     }
 
     fn rcpt(&mut self) -> Result<(), Refusal> {
-        let settings = self.settings;
-        let forward_path = self.recipient;
+        let (settings, recipient) = (self.settings, self.recipient);
         limits::recipients(self.connector, 0)?;
-        reserved_domain::decide(self.connector, forward_path, self.settings)?;
-        let reason = relay::decide(&relay::Question { rights: self.rights, forward_path, settings })?;
-        let auth_as = permission::auth_as(self.rights, &self.principal, None);
-        restriction::decide(&restriction::Question { auth_as, recipient: forward_path, settings })?;
-        if !verification::is_due(reason, forward_path, settings) {
+        let reason = permit::recipient(&self.peer(), None, recipient)?;
+        if !verification::is_due(reason, recipient, settings) {
             return Ok(());
         }
+        let auth_as = permission::auth_as(self.rights, &self.principal, None);
         let unanswered = verification::decide(Verdict::NoAnswer, auth_as);
-        let Some((_, next_hop)) = route::way_out(settings, forward_path.domain()) else { return unanswered };
+        let Some((_, next_hop)) = route::way_out(settings, recipient.domain()) else { return unanswered };
         self.dialogue.asked = Some(Asked { next_hop, unanswered });
         Ok(())
+    }
+
+    fn peer(&self) -> Peer<'_> {
+        Peer { connector: self.connector, principal: &self.principal, rights: self.rights, settings: self.settings }
     }
 
     /// With the header known, everything is decided again, as a session does it.

@@ -8,14 +8,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gatepost_mail::{Recipient, Reply, ReversePath, trace};
+use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::{Refusal, authentication, limits, permission, verification};
+use gatepost_policy::{Refusal, authentication, limits, permission, permit, verification};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
-use super::permit::Known;
+use super::permit::{Known, Permitted};
 use super::visit::{OUT_OF_STEP, Transaction, Visit};
 use crate::authenticate::Checked;
 use crate::clock::now_ms;
@@ -129,22 +129,7 @@ impl Visit {
 
     fn mail(&mut self, mail: MailCommand) -> Answer {
         self.offered_size = mail.size;
-        let known = Known {
-            reverse_path: &mail.reverse_path,
-            header_senders: HeaderSenders::NotYet,
-            recipient: None,
-            counted: &[],
-        };
-        let decided = self
-            .is_still_heard()
-            .and_then(|()| authentication::tls_required(&self.connector, self.tls.is_some()))
-            .and_then(|()| self.permit(&known, |rights| self.decide_mail(rights, &mail, mail.size.unwrap_or(0))))
-            // Last: what was refused for another reason is not counted.
-            .and_then(|permitted| {
-                let within_rate = self.message_rate(&mail.reverse_path);
-                within_rate.inspect_err(|_| self.running.quotas.take_back(&permitted.counted)).map(|()| permitted)
-            });
-        let permitted = match decided {
+        let permitted = match self.permit_mail(&mail) {
             Ok(permitted) => permitted,
             Err(refusal) => return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal),
         };
@@ -158,6 +143,23 @@ impl Visit {
             incoming: None,
         });
         Answer::Accept
+    }
+
+    fn permit_mail(&self, mail: &MailCommand) -> Result<Permitted<()>, Refusal> {
+        self.is_still_heard()?;
+        authentication::tls_required(&self.connector, self.tls.is_some())?;
+        let known = Known {
+            reverse_path: &mail.reverse_path,
+            header_senders: HeaderSenders::NotYet,
+            recipient: None,
+            counted: &[],
+        };
+        let size_bytes = mail.size.unwrap_or(0);
+        let permitted =
+            self.permit(&known, |rights| permit::mail(&self.peer(rights), &mail.reverse_path, size_bytes))?;
+        // Last: what was refused for another reason is not counted.
+        self.message_rate(&mail.reverse_path).inspect_err(|_| self.running.quotas.take_back(&permitted.counted))?;
+        Ok(permitted)
     }
 
     /// Whether a peer that connected now would come to the same connector. A range that has expired since ends with the
@@ -193,32 +195,23 @@ impl Visit {
         let Some(transaction) = &self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         let settings = &self.revision.settings;
         let mailbox = settings.recipient(&rcpt.forward_path);
-        let known = Known {
-            reverse_path: &transaction.mail.reverse_path,
-            header_senders: HeaderSenders::NotYet,
-            recipient: Some(&mailbox),
-            counted: &transaction.counted,
-        };
         // Who is known here gets one copy, however often and by whichever address it was asked for: otherwise a single
         // message could fill the disk.
         let found = settings.directory.resolve(&mailbox, &settings.domains);
         let is_named_already = found.is_some_and(|found| transaction.known.contains(&found.place()));
         // Members take the place of their groups once the content is here; that there will be room is known now.
         let end_count = if is_named_already { 0 } else { found.map_or(1, |found| found.end_count()) };
-        let decided = limits::recipients(&self.connector, transaction.recipients.len())
-            .and_then(|()| limits::resolved_recipients(&self.connector, transaction.end_count, end_count))
-            .and_then(|()| self.permit(&known, |rights| self.decide_recipient(rights, &transaction.mail, &mailbox)));
-        let decided = match decided {
-            Ok(permitted) if verification::is_due(permitted.answer, &mailbox, settings) => {
-                let auth_as = permission::auth_as(permitted.rights, &self.principal, transaction.mail.auth.as_ref());
-                let verified = verification::decide(verify::recipient(&self.running, &mailbox).await, auth_as);
+        let mut permitted = self.permit_recipient(transaction, &mailbox, end_count);
+        if let Ok(Permitted { answer: Some(auth_as), counted, .. }) = &permitted {
+            let verified = verification::decide(verify::recipient(&self.running, &mailbox).await, *auth_as);
+            if let Err(refusal) = verified {
                 // What is refused at the same command is not counted.
-                verified.inspect_err(|_| self.running.quotas.take_back(&permitted.counted)).map(|()| permitted.counted)
+                self.running.quotas.take_back(counted);
+                permitted = Err(refusal);
             }
-            decided => decided.map(|permitted| permitted.counted),
-        };
-        let counted = match decided {
-            Ok(counted) => counted,
+        }
+        let counted = match permitted {
+            Ok(permitted) => permitted.counted,
             Err(refusal) => return self.refuse("RCPT", &mailbox.to_string(), refusal),
         };
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
@@ -234,6 +227,30 @@ impl Visit {
             original_recipient: rcpt.original_recipient,
         });
         Answer::Accept
+    }
+
+    /// Whether the transaction may have one more recipient, who leads to `end_count`. Answers with what the message counts
+    /// as where the next hop is to be asked before that is certain.
+    fn permit_recipient(
+        &self,
+        transaction: &Transaction,
+        mailbox: &Mailbox,
+        end_count: usize,
+    ) -> Result<Permitted<Option<AuthAs>>, Refusal> {
+        limits::recipients(&self.connector, transaction.recipients.len())?;
+        limits::resolved_recipients(&self.connector, transaction.end_count, end_count)?;
+        let known = Known {
+            reverse_path: &transaction.mail.reverse_path,
+            header_senders: HeaderSenders::NotYet,
+            recipient: Some(mailbox),
+            counted: &transaction.counted,
+        };
+        let auth = transaction.mail.auth.as_ref();
+        let Permitted { answer: reason, rights, counted } =
+            self.permit(&known, |rights| permit::recipient(&self.peer(rights), auth, mailbox))?;
+        let is_due = verification::is_due(reason, mailbox, &self.revision.settings);
+        let answer = is_due.then(|| permission::auth_as(rights, &self.principal, auth));
+        Ok(Permitted { answer, rights, counted })
     }
 
     /// Logs a refusal, counts it, and hands on the words for the peer.

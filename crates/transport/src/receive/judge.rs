@@ -1,13 +1,13 @@
-//! What MAIL, RCPT and the complete content are asked, and everything again at the end where more is known by then.
+//! A message judged as a whole, once its content is here: rights may depend on whom the header names, and time has passed
+//! since MAIL.
 //!
-//! Takes what the peer said, hands on what `policy` says to it. A message is judged as a whole once its content is here:
-//! rights may depend on whom the header names, and time has passed since MAIL.
+//! Takes what the peer said and what the header says, hands on what `policy` says to it. A yes counts the message as of now.
 
+use gatepost_mail::Recipient;
 use gatepost_mail::header::Header;
-use gatepost_mail::{Mailbox, Recipient};
 use gatepost_policy::access_entry::Rights;
 use gatepost_policy::permission::HeaderSenders;
-use gatepost_policy::{Refusal, limits, permission, relay, reserved_domain, restriction, sender};
+use gatepost_policy::{Refusal, limits, permit, sender};
 use gatepost_smtp::MailCommand;
 
 use super::incoming::Content;
@@ -29,33 +29,6 @@ impl From<Refusal> for Objection {
 }
 
 impl Visit {
-    /// What MAIL needs; asked again at the end, when more is known.
-    pub(super) fn decide_mail(&self, rights: Rights, mail: &MailCommand, size_bytes: u64) -> Result<(), Refusal> {
-        permission::may_submit(rights, &self.principal)?;
-        sender::decide(&sender::Question {
-            rights,
-            principal: &self.principal,
-            reverse_path: &mail.reverse_path,
-            settings: &self.revision.settings,
-        })?;
-        limits::message_size(&self.connector, rights, size_bytes)
-    }
-
-    /// What RCPT needs; asked again at the end, when more is known.
-    pub(super) fn decide_recipient<'a>(
-        &'a self,
-        rights: Rights,
-        mail: &MailCommand,
-        mailbox: &'a Mailbox,
-    ) -> Result<relay::Reason<'a>, Refusal> {
-        let settings = &self.revision.settings;
-        reserved_domain::decide(&self.connector, mailbox, settings)?;
-        let reason = relay::decide(&relay::Question { rights, forward_path: mailbox, settings })?;
-        let auth_as = permission::auth_as(rights, &self.principal, mail.auth.as_ref());
-        restriction::decide(&restriction::Question { auth_as, recipient: mailbox, settings })?;
-        Ok(reason)
-    }
-
     /// Whether the message is taken, now that all of it is known.
     pub(super) fn judge(
         &mut self,
@@ -89,7 +62,7 @@ impl Visit {
         };
         let known = Known { reverse_path: &mail.reverse_path, header_senders, recipient: None, counted: &counted };
         let of_the_whole = self.permit(&known, |rights| {
-            self.decide_mail(rights, mail, content.size_bytes)?;
+            permit::mail(&self.peer(rights), &mail.reverse_path, content.size_bytes)?;
             self.decide_header(rights, header)
         });
         let permitted = of_the_whole.map_err(|refusal| self.object_to_header(refusal, header))?;
@@ -99,7 +72,8 @@ impl Visit {
             let mailbox = &recipient.mailbox;
             let known =
                 Known { reverse_path: &mail.reverse_path, header_senders, recipient: Some(mailbox), counted: &counted };
-            let of_one = self.permit(&known, |rights| self.decide_recipient(rights, mail, mailbox));
+            let of_one =
+                self.permit(&known, |rights| permit::recipient(&self.peer(rights), mail.auth.as_ref(), mailbox));
             let of_one = of_one.map_err(|refusal| Objection { refusal, about: Some(mailbox.to_string()) })?;
             counted.extend(of_one.counted);
         }

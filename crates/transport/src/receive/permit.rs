@@ -8,6 +8,7 @@ use gatepost_mail::{Mailbox, ReversePath};
 use gatepost_policy::Refusal;
 use gatepost_policy::access_entry::Rights;
 use gatepost_policy::permission::{self, Facts, HeaderSenders};
+use gatepost_policy::permit::Peer;
 
 use super::visit::{Varying, Visit};
 use crate::clock::now_ms;
@@ -74,6 +75,12 @@ impl Visit {
         let Some(varying) = &self.varying else { return self.rights };
         let exhausted = self.exhausted(varying, known.counted);
         permission::granted(&self.connector, &self.principal, &facts(known, &exhausted)).rights
+    }
+
+    /// Who asks, under these rights.
+    pub fn peer(&self, rights: Rights) -> Peer<'_> {
+        let settings = &self.revision.settings;
+        Peer { connector: &self.connector, principal: &self.principal, rights, settings }
     }
 
     /// A quota that the message was counted for is not used up for that message.

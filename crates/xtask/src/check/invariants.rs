@@ -1,7 +1,7 @@
 //! Each invariant of ARCHITECTURE.md names a test that exists, and relay is decided in one place (I3).
 //!
 //! Takes the repository's folder; hands on a finding for each test that is named and not there, and for each place that asks
-//! for the relay decision or refuses by itself, but the one that answers peers, and those that explain such an answer or audit all of them.
+//! for the relay decision or refuses by itself, but the one that sessions, explanations and audits share.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,11 +16,8 @@ const MAP: &str = "ARCHITECTURE.md";
 const DECISION: &str = "relay::decide";
 const REFUSAL: &str = "Refusal::UnableToRelay";
 const DECIDER: &str = "crates/policy/src/relay.rs";
-/// Explaining asks the same question again, about a message that is not there: otherwise it would need a second model of
-/// the decision (I12). It lets nobody pass, and it has to know the refusal again to name the right that is missing.
+/// Explaining has to know the refusal again to name the right that is missing.
 const EXPLAINER: &str = "crates/policy/src/explain/dialogue.rs";
-/// Auditing asks the same question for the same reason, about recipients that strangers might name.
-const AUDITOR: &str = "crates/policy/src/audit/passage.rs";
 
 /// The tests that the table of invariants names.
 pub(super) fn findings(root: &Path) -> io::Result<Vec<Finding>> {
@@ -72,7 +69,7 @@ pub(super) fn relay_findings(root: &Path) -> io::Result<Vec<Finding>> {
 
 fn judge_relay(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let (mut asked, mut explained, mut audited) = (0, 0, 0);
+    let mut asked = 0;
     for source in sources.iter().filter(|source| !source.file.starts_with("crates/xtask")) {
         for path in source.paths() {
             let asks = path.text == DECISION || path.text.ends_with(&format!("::{DECISION}"));
@@ -80,22 +77,14 @@ fn judge_relay(sources: &[Source]) -> Vec<Finding> {
             let refuses = path.text.ends_with(REFUSAL)
                 && ![DECIDER, EXPLAINER].into_iter().any(|file| source.file == Path::new(file))
                 && source.file != Path::new("crates/policy/src/refusal.rs");
-            let places = match source.file.to_str() {
-                Some(EXPLAINER) => &mut explained,
-                Some(AUDITOR) => &mut audited,
-                _ => &mut asked,
-            };
-            *places += usize::from(asks);
-            let is_one_too_many = asks && *places > 1;
+            asked += usize::from(asks);
+            let is_one_too_many = asks && asked > 1;
             if refuses || is_one_too_many {
                 findings.push(Finding {
                     file: source.file.clone(),
                     line: path.line,
-                    wrong: format!(
-                        "`{}`: relay is decided in one place, asked from one place, explained in one and audited in one",
-                        path.text
-                    ),
-                    instead: "let the one caller ask, and take its answer as an argument".to_owned(),
+                    wrong: format!("`{}`: relay is decided in one place and asked from one place", path.text),
+                    instead: "ask `permit::recipient`, or take its answer as an argument".to_owned(),
                 });
             }
         }
@@ -150,16 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn explaining_and_auditing_may_ask_about_relay_once_and_answer_nobody() {
+    fn explaining_knows_the_refusal_and_does_not_ask_by_itself() {
         let source = |file: &str, text: &str| Source::parse(Path::new(file), text);
-        let asks = || source("crates/transport/src/a.rs", "fn f() { relay::decide(q) }");
-        let beside = |file: &str| source(file, "fn f() { relay::decide(q) }");
-        assert_eq!(judge_relay(&[beside(EXPLAINER), beside(AUDITOR), asks()]).len(), 0);
-        assert_eq!(judge_relay(&[beside(EXPLAINER), beside(AUDITOR)]).len(), 1, "nobody asks for a peer");
-        for file in [EXPLAINER, AUDITOR] {
-            let twice = source(file, "fn f() { relay::decide(q) } fn g() { relay::decide(q) }");
-            assert_eq!(judge_relay(&[asks(), twice]).len(), 1);
-        }
-        assert_eq!(judge_relay(&[asks(), source(AUDITOR, "fn f() { Err(Refusal::UnableToRelay) }")]).len(), 1);
+        let asks = || source("crates/policy/src/permit.rs", "fn f() { relay::decide(q) }");
+        let names = source(EXPLAINER, "fn f() { Refusal::UnableToRelay }");
+        assert_eq!(judge_relay(&[asks(), names]).len(), 0);
+        let explains = source(EXPLAINER, "fn f() { relay::decide(q) }");
+        assert_eq!(judge_relay(&[asks(), explains]).len(), 1);
     }
 }
