@@ -100,21 +100,10 @@ impl Directory {
     pub(super) fn end_count_of(&self, start: u32) -> usize {
         *self.reach[start as usize].end_count.get_or_init(|| {
             let mut count = 0;
-            let mut elsewhere: HashSet<&Mailbox> = HashSet::new();
-            let mut seen: HashSet<u32> = HashSet::new();
-            walk(
-                self,
-                &self.reach,
-                start,
-                |place| seen.insert(place),
-                |end, _| {
-                    count += usize::from(match end {
-                        End::Here(..) => true,
-                        End::Elsewhere(address) => elsewhere.insert(address),
-                    });
-                    count <= RECIPIENTS_MAX
-                },
-            );
+            self.each_end(start, |_, _| {
+                count += 1;
+                count <= RECIPIENTS_MAX
+            });
             count
         })
     }
@@ -139,57 +128,38 @@ impl Directory {
 
     pub(super) fn ends_of(&self, start: u32) -> Vec<(End<'_>, bool)> {
         let mut ends = Vec::new();
-        let mut elsewhere: HashSet<&Mailbox> = HashSet::new();
-        let mut seen: HashSet<u32> = HashSet::new();
-        walk(
-            self,
-            &self.reach,
-            start,
-            |place| seen.insert(place),
-            |end, through_group| {
-                let is_new = match end {
-                    End::Here(..) => true,
-                    End::Elsewhere(address) => elsewhere.insert(address),
-                };
-                if is_new {
-                    ends.push((end, through_group));
-                }
-                true
-            },
-        );
+        self.each_end(start, |end, through_group| {
+            ends.push((end, through_group));
+            true
+        });
         ends
     }
-}
 
-/// Goes every way from `start`, members in their order, and hands `end` each end with whether a group led there, until it
-/// says false. Recipients that `is_new` says no to are not entered again.
-fn walk<'a>(
-    directory: &'a Directory,
-    all: &[Reach],
-    start: u32,
-    mut is_new: impl FnMut(u32) -> bool,
-    mut end: impl FnMut(End<'a>, bool) -> bool,
-) {
-    // What is still to be entered, the next one last.
-    let mut ahead: Vec<(Result<u32, &'a Mailbox>, bool)> = vec![(Ok(start), false)];
-    while let Some((next, through_group)) = ahead.pop() {
-        let place = match next {
-            Ok(place) if is_new(place) => place,
-            Ok(_) => continue,
-            Err(address) if end(End::Elsewhere(address), through_group) => continue,
-            Err(_) => return,
-        };
-        let recipient = &directory.recipients[place as usize];
-        match &recipient.kind {
-            RecipientKind::Mailbox(_) => {
-                if !end(End::Here(recipient, place), through_group) {
-                    return;
+    /// Goes every way from `start`, members in their order, and hands `take` each end once, with whether a group led there,
+    /// until it says false.
+    fn each_end<'d>(&'d self, start: u32, mut take: impl FnMut(End<'d>, bool) -> bool) {
+        let mut entered: HashSet<u32> = HashSet::new();
+        let mut elsewhere: HashSet<&Mailbox> = HashSet::new();
+        // What is still to be entered, the next one last.
+        let mut ahead: Vec<(Result<u32, &Mailbox>, bool)> = vec![(Ok(start), false)];
+        while let Some((next, through_group)) = ahead.pop() {
+            let end = match next {
+                Ok(place) if !entered.insert(place) => continue,
+                Err(address) if !elsewhere.insert(address) => continue,
+                Ok(place) => {
+                    let recipient = &self.recipients[place as usize];
+                    if recipient.mailbox().is_none() {
+                        let through_group = through_group || matches!(recipient.kind, RecipientKind::Group { .. });
+                        let next = next_of(recipient).iter().zip(&self.reach[place as usize].next);
+                        ahead.extend(next.rev().map(|(address, place)| (place.ok_or(address), through_group)));
+                        continue;
+                    }
+                    End::Here(recipient, place)
                 }
-            }
-            RecipientKind::Contact { .. } | RecipientKind::Group { .. } => {
-                let through_group = through_group || matches!(recipient.kind, RecipientKind::Group { .. });
-                let next = next_of(recipient).iter().zip(&all[place as usize].next);
-                ahead.extend(next.rev().map(|(address, place)| (place.ok_or(address), through_group)));
+                Err(address) => End::Elsewhere(address),
+            };
+            if !take(end, through_group) {
+                return;
             }
         }
     }
