@@ -32,6 +32,7 @@ pub mod directory;
 pub mod accepted_domain;
 pub mod refusal;
 pub mod access_entry;
+pub mod right;
 pub mod condition;
 pub mod note;
 pub mod public_address;
