@@ -12,10 +12,11 @@ use crate::accepted_domain::DomainKind;
 use crate::access_entry::{Principal, Rights};
 use crate::directory::{End, Found, RecipientKind};
 use crate::permission::auth_as;
+use crate::permit::{self, Peer};
 use crate::public_address::public;
 use crate::receive_connector::ReceiveConnector;
+use crate::relay;
 use crate::settings::Settings;
-use crate::{relay, reserved_domain, restriction};
 
 /// So many addresses elsewhere may one message of a stranger reach through a group before that is a warning: whoever
 /// finds a larger one has an amplifier.
@@ -39,9 +40,9 @@ pub(crate) fn strangers_may_submit(settings: &Settings, now_ms: u64) -> bool {
 /// A connector that hears public addresses, and what they are before they log on.
 struct Door<'a> {
     connector: &'a ReceiveConnector,
+    principal: Principal,
     rights: Rights,
     auth_as: AuthAs,
-    is_anonymous: bool,
 }
 
 fn doors<'a>(settings: &'a Settings, survey: &Survey) -> Vec<Door<'a>> {
@@ -51,9 +52,9 @@ fn doors<'a>(settings: &'a Settings, survey: &Survey) -> Vec<Door<'a>> {
         let is_public = !survey.peers[place].intersection(public()).is_empty();
         is_public.then(|| Door {
             connector,
+            principal: principal.clone(),
             rights: capability.rights,
             auth_as: auth_as(capability.rights, principal, None),
-            is_anonymous: *principal == Principal::Anonymous,
         })
     };
     connectors.filter_map(door).collect()
@@ -61,7 +62,7 @@ fn doors<'a>(settings: &'a Settings, survey: &Survey) -> Vec<Door<'a>> {
 
 /// Domains that strangers may fill with mail which we pass on, to recipients that we do not know.
 fn relay_domains(settings: &Settings, doors: &[Door<'_>], report: &mut Report) {
-    let Some(door) = doors.iter().find(|door| door.is_anonymous) else { return };
+    let Some(door) = doors.iter().find(|door| door.principal.is_anonymous()) else { return };
     let passed_on = settings.accepted_domains.iter().filter(|accepted| accepted.kind != DomainKind::Authoritative);
     for accepted in passed_on.filter(|accepted| !accepted.recipient_verification) {
         let finding = report.add(
@@ -176,11 +177,8 @@ fn listed<'a>(addresses: impl Iterator<Item = &'a Mailbox>, count: usize) -> Str
 impl Door<'_> {
     /// Whether RCPT with this address is accepted from strangers.
     fn passes(&self, recipient: &Mailbox, settings: &Settings) -> bool {
-        let relayed = relay::Question { rights: self.rights, forward_path: recipient, settings };
-        let restricted = restriction::Question { auth_as: self.auth_as, recipient, settings };
-        relay::decide(&relayed).is_ok()
-            && restriction::decide(&restricted).is_ok()
-            && reserved_domain::decide(self.connector, recipient, settings).is_ok()
+        let Door { connector, principal, rights, .. } = self;
+        permit::recipient(&Peer { connector, principal, rights: *rights, settings }, None, recipient).is_ok()
     }
 }
 
