@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::access_entry::{Access, Principal, Right, Rights, Source};
+use crate::access_entry::{Access, AccessEntry, Principal, Right, Rights, Source};
 use crate::address_set::AddressSet;
 use crate::assertion::{Assertion, Power, Subject};
 use crate::audit::{Survey, addresses, authentication_is_possible, entry_granting, is_internal, principals};
+use crate::note::instant;
 use crate::permission::{granted_at_worst, granted_for_sure, initial_principal, may_authenticate, may_submit};
 use crate::public_address::public;
 use crate::receive_connector::{ReceiveConnector, RemoteRange, TimedSegment};
@@ -180,6 +181,37 @@ impl Trial<'_> {
             }
     }
 
+    /// The entry on which it hangs whether `principal` has what is allowed, and in words why that is not sure: one that
+    /// takes a right away, else one that gives it but not always, or no longer.
+    fn unsure_entry<'c>(
+        &self,
+        connector: &'c ReceiveConnector,
+        power: Power,
+        principal: &Principal,
+    ) -> Option<(&'c AccessEntry, String)> {
+        let now_ms = self.survey.now_ms;
+        let sure = granted_for_sure(connector, principal, now_ms);
+        let needed = needed_rights(power, principal).into_iter().flatten();
+        needed.filter(|right| !sure.contains(*right)).find_map(|right| {
+            let speaks_of = |entry: &&AccessEntry| entry.rights.contains(right) && entry.trustee.covers(principal);
+            let entries = || connector.entries.iter().filter(speaks_of);
+            if let Some(entry) = entries().find(|entry| entry.access == Access::Deny && !entry.is_expired(now_ms)) {
+                return Some((entry, format!("denies {right}{}", hanging_on(entry))));
+            }
+            // One that still counts at times says more than one that is over.
+            let gives = |is_expired| {
+                let mut giving = entries().filter(|entry| entry.access == Access::Allow);
+                giving.find(|entry| entry.is_expired(now_ms) == is_expired && !hanging_on(entry).is_empty())
+            };
+            if let Some(entry) = gives(false) {
+                return Some((entry, format!("gives {right} only{}", hanging_on(entry))));
+            }
+            let entry = gives(true)?;
+            let expired_ms = entry.note.as_ref()?.expires_ms?;
+            Some((entry, format!("no longer gives {right}: it expired on {}", instant(expired_ms))))
+        })
+    }
+
     fn title(&self) -> String {
         self.assertion.comment.as_ref().map_or(String::new(), |comment| format!(" \"{comment}\""))
     }
@@ -219,7 +251,13 @@ impl Trial<'_> {
             let message = format!("{start} is not sure to be able to {what} {whom}; {by}");
             let remedy =
                 "grant what is missing on that connector, without condition or expiry, or change the assertion";
-            collector.error_between(span, message, remedy, (connector.span.clone(), "the connector is here"));
+            let Some((entry, why)) = self.unsure_entry(connector, *power, principal) else {
+                let related = (connector.span.clone(), "the connector is here");
+                return collector.error_between(span, message, remedy, related);
+            };
+            let line = collector.line(entry.span.start);
+            let message = format!("{message}, and {} (line {line}) {why}", giver(entry));
+            collector.error_between(span, message, remedy, (entry.span.clone(), "this is why it is not sure"));
             return;
         }
         let remedy = "close what is named, or change the assertion";
@@ -227,10 +265,7 @@ impl Trial<'_> {
             right_behind(*power).and_then(|right| entry_granting(connector, right, principal, self.survey.now_ms));
         match (entry, range) {
             (Some(entry), _) => {
-                let giver = match entry.source {
-                    Source::Group(group) => format!("permission group {}", group.exchange_name()),
-                    Source::Extra => format!("the entry for {}", entry.trustee),
-                };
+                let giver = giver(entry);
                 let line = collector.line(entry.span.start);
                 let message = format!("{start} may {what} {whom}; {by}, and {giver} (line {line}) gives the right");
                 collector.error_between(span, message, remedy, (entry.span.clone(), "this gives the right"));
@@ -280,6 +315,42 @@ fn right_behind(power: Power) -> Option<Right> {
         Power::BypassAntiSpam => Right::BypassAntiSpam,
         Power::Right(right) => right,
     })
+}
+
+/// Every right that the power takes: who may not submit can do nothing, and to send as our own domains takes the right to
+/// any sender, which suffices for users.
+fn needed_rights(power: Power, principal: &Principal) -> [Option<Right>; 3] {
+    let submit = Some(Right::Submit);
+    match (power, principal) {
+        (Power::SendAsOwnDomains, Principal::User(_)) => [submit, Some(Right::AcceptAnySender), None],
+        (Power::SendAsOwnDomains, _) => [submit, Some(Right::AcceptAnySender), right_behind(power)],
+        _ => [submit, right_behind(power), None],
+    }
+}
+
+/// The entry in words.
+fn giver(entry: &AccessEntry) -> String {
+    match entry.source {
+        Source::Group(group) => format!("permission group {}", group.exchange_name()),
+        Source::Extra => format!("the entry for {}", entry.trustee),
+    }
+}
+
+/// On which keys it hangs whether an entry counts, and until when it does; empty where it always counts.
+fn hanging_on(entry: &AccessEntry) -> String {
+    let keys = entry.condition.as_ref().map_or_else(Vec::new, |condition| {
+        let keys = [
+            ("`senders`", condition.senders.is_some()),
+            ("`recipients`", condition.recipients.is_some()),
+            ("`hours`", condition.hours.is_some()),
+            ("`messages_per_hour`", condition.messages_per_hour.is_some()),
+        ];
+        keys.into_iter().filter_map(|(key, is_there)| is_there.then_some(key)).collect()
+    });
+    let under = if keys.is_empty() { String::new() } else { format!(" within {}", keys.join(" and ")) };
+    let until = entry.note.as_ref().and_then(|note| note.expires_ms);
+    let until = until.map_or_else(String::new, |until_ms| format!(" until {}", instant(until_ms)));
+    under + &until
 }
 
 fn in_words(power: Power) -> String {

@@ -194,6 +194,67 @@ fn an_assertion_that_is_broken_names_a_counter_example() {
 }
 
 #[test]
+fn an_assertion_that_allows_names_the_entry_on_which_it_hangs() {
+    let gate = |more: &str| format!("{OPTION_2}{more}\n");
+    for (what, entries, message) in [
+        (
+            "a condition",
+            gate("senders = \"a@contoso.com\""),
+            "gives ms-Exch-SMTP-Accept-Any-Recipient only within `senders`",
+        ),
+        (
+            "all conditions and a date",
+            gate(
+                "senders = \"a@contoso.com\"\nrecipients = \"z@x.net\"\nhours = \"Mon 08:00-09:00 UTC\"\n\
+                 messages_per_hour = 9\nexpires = 2099-01-31T00:00:00Z",
+            ),
+            "gives ms-Exch-SMTP-Accept-Any-Recipient only within `senders` and `recipients` and `hours` and \
+             `messages_per_hour` until 2099-01-31T00:00:00Z",
+        ),
+        (
+            "a date",
+            gate("expires = 2099-01-31T00:00:00Z"),
+            "gives ms-Exch-SMTP-Accept-Any-Recipient only until 2099-01-31T00:00:00Z",
+        ),
+        (
+            "a date that is over",
+            gate("expires = 2020-01-31T00:00:00Z"),
+            "no longer gives ms-Exch-SMTP-Accept-Any-Recipient: it expired on 2020-01-31T00:00:00Z",
+        ),
+        (
+            "an entry that takes it away under a condition",
+            gate("") + &gate("deny = true\nsenders = \"a@contoso.com\""),
+            "denies ms-Exch-SMTP-Accept-Any-Recipient within `senders`",
+        ),
+        ("an entry that takes it away", gate("") + &gate("deny = true"), "denies ms-Exch-SMTP-Accept-Any-Recipient"),
+        (
+            "submitting, without which nothing helps",
+            gate("")
+                + &gate("deny = true\nhours = \"Mon 08:00-09:00 UTC\"")
+                    .replace("ms-Exch-SMTP-Accept-Any-Recipient", "ms-Exch-SMTP-Submit"),
+            "denies ms-Exch-SMTP-Submit within `hours`",
+        ),
+    ] {
+        let text = connector("R", r#""10.0.0.9""#, "AnonymousUsers", &entries)
+            + "[[assert]]\nwho = \"unauthenticated\"\nfrom = \"10.0.0.9\"\nallow = \"relay\"\n";
+        let found = errors(&text);
+        let [problem] = &found[..] else { panic!("{what}: {found:?}") };
+        // The entry is the last one that was written.
+        let lines = text.lines().take_while(|line| *line != "[[assert]]").enumerate();
+        let line =
+            lines.filter(|(_, line)| line.contains("[[receive_connector.permission]]")).last().expect("one").0 + 1;
+        let told = format!("and the entry for NT AUTHORITY\\ANONYMOUS LOGON (line {line}) {message}");
+        assert!(problem.message.ends_with(&told), "{what}: {told} in {}", problem.message);
+        assert!(problem.related.is_some(), "{what}");
+    }
+    // Nothing would give it: the connector is what the reader is shown.
+    let text = connector("R", r#""10.0.0.9""#, "AnonymousUsers", "")
+        + "[[assert]]\nwho = \"unauthenticated\"\nfrom = \"10.0.0.9\"\nallow = \"relay\"\n";
+    let found = errors(&text);
+    assert!(found.len() == 1 && !found[0].message.contains("entry for"), "{found:?}");
+}
+
+#[test]
 fn whoever_falls_to_a_connector_when_a_range_expires_counts_today() {
     let wide = connector("Wide", r#""8.8.8.8/31""#, "AnonymousUsers", OPTION_2);
     let narrow = |expires: &str| {
