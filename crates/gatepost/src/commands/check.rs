@@ -9,6 +9,7 @@ use gatepost_manage::document::Document;
 use gatepost_manage::resource::{ExposureChange, SettingsProblem};
 use gatepost_policy::audit;
 use gatepost_policy::read_back::read_back;
+use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_transport::tls::{self, TlsError};
 use serde::Serialize;
 
@@ -153,10 +154,17 @@ fn write_report(out: &mut dyn Write, document: &Document, report: &Report) -> Re
 
 fn connectors(document: &Document) -> Vec<Connector> {
     let connectors = document.settings.receive_connectors.iter();
+    let reason = |connector: &ReceiveConnector| {
+        let risk = connector.accept_risk.as_ref()?;
+        // One that a warning asks to remove accepts nothing.
+        let is_idle = document.settings.warnings.iter().any(|warning| warning.span == risk.span);
+        (!is_idle).then(|| risk.reason.to_string())
+    };
     let shown = connectors.map(|connector| Connector {
         name: connector.name.to_string(),
         permission_groups: read_back(&connector.entries).names(),
-        accept_risk: connector.accept_risk.as_ref().map(|risk| risk.reason.to_string()),
+        // One that a warning asks to remove accepts nothing.
+        accept_risk: reason(connector),
     });
     shown.collect()
 }
