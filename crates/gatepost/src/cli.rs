@@ -88,6 +88,27 @@ Examples:
     Version,
 }
 
+impl Command {
+    /// Whether a program reads what the command prints.
+    pub fn wants_json(&self) -> bool {
+        match self {
+            Command::Check(arguments) => arguments.json,
+            Command::Audit(arguments) => arguments.json,
+            Command::Explain(arguments) => arguments.json,
+            Command::User(UserCommand::List(arguments)) | Command::Status(arguments) | Command::Reload(arguments) => {
+                arguments.json
+            }
+            Command::Queue(QueueCommand::List(arguments)) => arguments.json,
+            Command::Queue(QueueCommand::Retry(arguments)) => arguments.json,
+            Command::Queue(QueueCommand::Show { json, .. } | QueueCommand::Remove { json, .. }) => *json,
+            Command::User(UserCommand::Add { .. } | UserCommand::Remove { .. })
+            | Command::Serve(_)
+            | Command::Completion { .. }
+            | Command::Version => false,
+        }
+    }
+}
+
 const SERVE_HELP: &str = "\
 Without a settings file a safe one is created: it listens on loopback only and relays for nobody.
 
@@ -162,7 +183,12 @@ pub struct AuditArguments {
 
 /// `explain`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+// What is missing is told with both forms in sight: without an id or a peer it is not clear which one was meant.
+#[command(
+    override_usage = "\
+gatepost explain [OPTIONS] <ID>...
+       gatepost explain [OPTIONS] --from <IP> --sender <ADDRESS> --recipient <ADDRESS>",
+    after_help = "\
 With the id of a decision, as a reply shows it in brackets, the running server is asked what happened. The answer tells what was recorded, and why, recomputed under the settings of that moment and under those in force now. The whole reply may be pasted.
 
 Without an id nothing is sent and no server needs to run: the settings are asked. The answer names the connector and why the others lost, the rights and the lines that give them, the reply to each command, the right that is missing, and the smallest change that would let the message pass, with what that opens besides.
@@ -175,7 +201,8 @@ Examples:
   gatepost explain --from 192.168.2.55 --sender app@contoso.com --recipient b@gmail.com
   gatepost explain --from 10.0.0.9 --local 10.0.0.1:587 --user alice --tls \\
     --sender alice@contoso.com --recipient b@gmail.com --header-from 'Sales <sales@contoso.com>'
-  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json")]
+  gatepost explain --from 192.168.2.55 --sender '<>' --recipient b@gmail.com --size 5MB --json"
+)]
 pub struct ExplainArguments {
     /// The id of a decision, or the reply that holds it
     #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "sender", "recipient", "header_from", "header_sender", "at", "size"])]

@@ -7,11 +7,15 @@
 //! | 2 | the command line is not understood |
 //! | 3 | the settings have problems |
 //! | 4 | the server is not running |
+//!
+//! With `--json` the reason stands on standard output too, as `{"error": "..."}`: every command is heard by one program
+//! that reads one stream.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use gatepost_manage::{ClientError, LoadError};
+use serde::Serialize;
 
 use crate::terminal;
 
@@ -28,7 +32,28 @@ pub enum Failure {
     OutputClosed,
 }
 
+/// What `--json` prints of a command that has failed.
+#[derive(Serialize)]
+struct Reason<'a> {
+    error: &'a str,
+}
+
 impl Failure {
+    /// Says it as JSON, unless the command has printed its JSON already.
+    pub fn write_json(&self, out: &mut dyn Write) {
+        let (Failure::Failed(text) | Failure::Settings(text) | Failure::NotRunning(text)) = self else { return };
+        if text.is_empty() {
+            return;
+        }
+        // Problems of the settings are drawn above the sentence; `check --json` has them one by one.
+        let sentence = text.rsplit_once("\nerror: ").map_or(text.as_str(), |(_, sentence)| sentence);
+        let error = sentence.strip_prefix("error: ").unwrap_or(sentence).trim_end();
+        if let Ok(line) = serde_json::to_string_pretty(&Reason { error }) {
+            // Whoever closed standard output still gets the exit code.
+            let _ = writeln!(out, "{line}");
+        }
+    }
+
     /// Says it on standard error; hands back the exit code.
     pub fn report(self) -> ExitCode {
         let (text, code) = match self {

@@ -16,11 +16,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let config = cli.config_file();
+    let json = cli.command.wants_json();
     let out = &mut std::io::stdout().lock();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(out, &config, &arguments),
@@ -34,5 +34,9 @@ fn main() -> ExitCode {
         Command::Completion { shell } => commands::completion(out, shell),
         Command::Version => commands::version(out),
     };
-    outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    if json {
+        failure.write_json(out);
+    }
+    failure.report()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gatepost_mail::address::AddressError;
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{ForwardPath, ReversePath};
+use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::Refusal;
@@ -327,7 +327,14 @@ fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
             format!("let the peer log on{tls}, for example as {user}{sender}")
         }
         Change::StartTls => "let the peer start TLS".to_owned(),
-        Change::SendAs(sender) => format!("let the peer use the sender {sender}, which is the user's own"),
+        Change::SendAs(own) => match header_fields_to_change(question, own) {
+            Some(fields) => {
+                format!(
+                    "let the peer write {own}, which is the user's own and the envelope's sender, in {fields} of the header"
+                )
+            }
+            None => format!("let the peer use the sender {own}, which is the user's own"),
+        },
         Change::ClearHeader => {
             "let the peer name its sender in the header as everybody does: From: \"Name\" <address>".to_owned()
         }
@@ -386,6 +393,14 @@ fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
             format!("raise max_message_size of {connector} to {bytes} bytes ({})", size(*bytes))
         }
     }
+}
+
+/// The fields of the header that name others than `own`, where the envelope has that sender already.
+fn header_fields_to_change(question: &Question<'_>, own: &Mailbox) -> Option<String> {
+    question.reverse_path.mailbox().filter(|sender| *sender == own)?;
+    let fields = question.header?.fields().filter(|(_, named)| named.iter().any(|address| address != own));
+    let names: Vec<String> = fields.map(|(field, _)| field.to_string()).collect();
+    (!names.is_empty()).then(|| names.join(" and "))
 }
 
 const fn command(command: Command) -> &'static str {

@@ -47,6 +47,55 @@ fn a_refusal_is_explained_with_the_smallest_change() {
     }
 }
 
+#[test]
+fn an_own_address_is_offered_for_what_has_to_change_envelope_or_header() {
+    let installation = Installation::new(PROGRAM, SETTINGS);
+    let asked = |sender: &str, from: &str| {
+        let explained = installation.run(&[
+            "explain",
+            "--from",
+            "10.0.0.9",
+            "--local",
+            "10.0.0.1:587",
+            "--user",
+            "bob",
+            "--tls",
+            "--sender",
+            sender,
+            "--header-from",
+            from,
+            "--recipient",
+            "z@example.com",
+        ]);
+        assert_eq!(explained.status.code(), Some(1), "{}", text_of(&explained));
+        text_of(&explained)
+    };
+    let (bob, alice) = ("bob@contoso.com", "alice@contoso.com");
+    let field =
+        "let the peer write bob@contoso.com, which is the user's own and the envelope's sender, in From of the header";
+    let both = "let the peer use the sender bob@contoso.com, which is the user's own";
+    for (sender, from, offer) in [(bob, alice, field), (alice, bob, both), (alice, alice, both)] {
+        let text = asked(sender, from);
+        assert!(text.contains(&format!("{offer}\n")), "{sender} {from}: {text}");
+    }
+}
+
+#[test]
+fn explain_without_arguments_names_both_forms() {
+    let installation = Installation::new(PROGRAM, SETTINGS);
+    for arguments in [&["explain"][..], &["explain", "--json"]] {
+        let refused = installation.run(arguments);
+        assert_eq!(refused.status.code(), Some(2), "{}", text_of(&refused));
+        let text = text_of(&refused);
+        for form in [
+            "gatepost explain [OPTIONS] <ID>...\n",
+            "gatepost explain [OPTIONS] --from <IP> --sender <ADDRESS> --recipient <ADDRESS>\n",
+        ] {
+            assert!(text.contains(form), "{text}");
+        }
+    }
+}
+
 /// A gate for one host, another for a host that trusts nobody, and the Internet.
 const GATES: &str = r#"
 [[receive_connector]]

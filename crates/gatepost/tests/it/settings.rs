@@ -55,6 +55,75 @@ fn a_good_file_passes_the_check_and_a_bad_one_does_not_start() {
     assert!(text_of(&missing).contains("nowhere.toml"), "{}", text_of(&missing));
 }
 
+#[test]
+fn every_command_that_fails_says_so_in_json_where_json_was_asked_for() {
+    let good = Ports::free().fill(&[CONTOSO, OPEN_TO_TESTS].concat());
+    let installation = Installation::new(PROGRAM, &good);
+    let question = ["explain", "--from", "127.0.0.2", "--sender", "a@x.net", "--recipient", "b@contoso.com"];
+    let fails = |arguments: &[&str], code: i32, part: &str| {
+        let failed = installation.run(&[arguments, &["--json"]].concat());
+        assert_eq!(failed.status.code(), Some(code), "{arguments:?}: {}", text_of(&failed));
+        let answer: Value =
+            serde_json::from_slice(&failed.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{arguments:?}: {answer}"));
+        assert!(
+            error.contains(part) && !error.starts_with("error") && !error.contains('\u{1b}'),
+            "{arguments:?}: {error}"
+        );
+        // Who reads along is told as ever.
+        assert!(String::from_utf8_lossy(&failed.stderr).contains(error), "{arguments:?}: {}", text_of(&failed));
+    };
+    for asks_server in [
+        &["status"][..],
+        &["reload"],
+        &["queue", "list"],
+        &["queue", "show", "1"],
+        &["queue", "retry", "1"],
+        &["queue", "remove", "1"],
+        &["explain", "1f3a9c04b27e"],
+    ] {
+        fails(asks_server, 4, "the server is not running");
+    }
+    fails(&["explain", "no id"], 1, "there is no id of a decision");
+    fails(&[&question[..], &["--size", "x"]].concat(), 1, "`x` is no size");
+    fails(&["check", "nowhere.toml"], 1, "nowhere.toml");
+    // Where JSON says it already, it is not said twice; where nobody asked, nothing changes.
+    let refused = installation.run(&[&question[..], &["--user", "nobody", "--json"]].concat());
+    let report: Value = serde_json::from_slice(&refused.stdout).expect("one value");
+    assert_eq!((refused.status.code(), &report["accepted"], &report["error"]), (Some(1), &false.into(), &Value::Null));
+    assert!(installation.run(&["status"]).stdout.is_empty());
+
+    installation.write_settings(FIVE_MISTAKES);
+    for reads_file in [&["audit"][..], &question, &["user", "list"], &["check", "nowhere.toml"]] {
+        let code = if reads_file[0] == "check" { 1 } else { 3 };
+        let part = if reads_file[0] == "check" { "nowhere.toml" } else { "5 problems" };
+        fails(reads_file, code, part);
+    }
+    let checked = installation.run(&["check", "--json"]);
+    let report: Value = serde_json::from_slice(&checked.stdout).expect("one value");
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(5), "{report}");
+}
+
+#[test]
+fn a_risk_is_listed_as_accepted_only_where_there_is_one() {
+    let ranges = |range: &str| {
+        format!(
+            "[[receive_connector]]\nname = \"R\"\nbindings = [\"127.0.0.1:2525\"]\nremote_ip_ranges = [\"{range}\"]\n\
+             permission_groups = [\"AnonymousUsers\"]\naccept_risk = \"the board wants it\"\n\
+             [[receive_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\n\
+             extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]\n"
+        )
+    };
+    for (range, is_a_risk) in [("8.8.8.8", true), ("10.0.0.9", false)] {
+        let installation = Installation::new(PROGRAM, &[CONTOSO, &ranges(range)].concat());
+        let text = installation.output(&["check"]);
+        assert_eq!(text.contains("accepted risk: R: the board wants it"), is_a_risk, "{text}");
+        assert_eq!(text.contains("opens nothing to public addresses"), !is_a_risk, "{text}");
+        let report = installation.json(&["check"]);
+        assert_eq!(report["receive_connectors"][0]["accept_risk"].is_string(), is_a_risk, "{report}");
+    }
+}
+
 fn may_relay(server: SocketAddr, source: std::net::IpAddr) -> bool {
     let mut client = Client::greeted_from(source, server);
     let mail = client.command("MAIL FROM:<a@x.net>");
