@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ const SWEEP_FULL_EVERY_S: u64 = 1;
 pub enum Source<'a> {
     /// A user who logged on.
     User(&'a str),
-    /// A peer's address.
+    /// A peer's address; an IPv6 /64 is one source.
     Address(IpAddr),
 }
 
@@ -118,7 +118,11 @@ impl Quotas {
     ) -> Quota {
         let source = match source {
             Source::User(name) => format!("user {}", name.to_lowercase()),
-            Source::Address(address) => format!("address {}", address.to_canonical()),
+            Source::Address(address) => match address.to_canonical() {
+                IpAddr::V4(address) => format!("address {address}"),
+                // Whoever has one address of an IPv6 /64 usually has them all.
+                IpAddr::V6(address) => format!("address {}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+            },
         };
         // None of the three can hold a NUL, so what is joined by one is told apart.
         let name = [connector.to_lowercase(), meaning.meaning(), source].join("\0");
@@ -371,7 +375,14 @@ mod tests {
             ]
         };
         let quotas = Quotas::open(path.clone()).expect("a thread");
+        let keys = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1", "::ffff:10.0.0.1"].map(|text| {
+            let address = text.parse().expect("an address");
+            quotas.quota("Relay", (0, two), &relay, Source::Address(address)).key
+        });
+        assert_eq!(keys[0], keys[1], "one IPv6 /64 is one source");
+        assert_ne!(keys[0], keys[2]);
         let [first, same, ..] = all(&quotas);
+        assert_eq!(keys[3], first.key);
         assert_eq!(quotas.count(&[first]).map(|counted| counted.len()), Ok(1));
         assert_eq!(quotas.count(&[same]).map(|counted| counted.len()), Ok(1));
         assert_eq!(quotas.used_up(&all(&quotas)), [0, 5]);
