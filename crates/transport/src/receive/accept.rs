@@ -17,7 +17,9 @@ use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{CommitError, StageError, Staged};
 
 use super::incoming::{Content, Fault, Incoming};
+use super::judge::Objection;
 use super::permit::Known;
+use super::record::Refused;
 use super::visit::{OUT_OF_STEP, Said, Transaction, Visit};
 use crate::categorize::{self, Plan};
 use crate::clock::now_ms;
@@ -90,12 +92,11 @@ impl Visit {
         };
         let content = match incoming.finish() {
             Ok(content) => content,
-            Err(Fault::Refused(refusal)) => return self.refuse("DATA", &mail.reverse_path.to_string(), refusal),
+            Err(Fault::Refused(refusal)) => return self.refuse_content(&mail, refusal.into()),
             Err(Fault::Disk(error)) => return self.refuse_unstaged(error),
         };
         if let Err(objection) = self.judge(&mail, &recipients, &content, counted) {
-            let about = objection.about.unwrap_or_else(|| mail.reverse_path.to_string());
-            return self.refuse("DATA", &about, objection.refusal);
+            return self.refuse_content(&mail, objection);
         }
         let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
         // Routes are those in force now: this connection may have begun long before the settings last changed.
@@ -174,6 +175,11 @@ impl Visit {
             time_ms: envelope.arrival.time_ms,
         }
         .write(trace);
+    }
+
+    fn refuse_content(&mut self, mail: &MailCommand, objection: Objection) -> Answer {
+        let Objection { refusal, recipient, header_sender } = objection;
+        self.refuse(&Refused::Content { reverse_path: &mail.reverse_path, recipient, header_sender }, refusal)
     }
 
     /// The content could not be written on the way to the disk.

@@ -16,6 +16,7 @@ use gatepost_policy::{Refusal, authentication, limits, permission, permit, verif
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::{Known, Permitted};
+use super::record::Refused;
 use super::visit::{OUT_OF_STEP, Transaction, Visit};
 use crate::authenticate::Checked;
 use crate::clock::now_ms;
@@ -81,7 +82,7 @@ impl Visit {
             None => Answer::Greet(self.profile()),
             Some(refusal) => {
                 count(&self.running.counters.connections_refused);
-                self.refuse("CONNECT", "", refusal)
+                self.refuse(&Refused::Connect, refusal)
             }
         }
     }
@@ -124,14 +125,14 @@ impl Visit {
 
     fn refuse_logon(&mut self, user: &str) -> Answer {
         self.logon_failed = true;
-        self.refuse("AUTH", user, Refusal::AuthenticationFailed)
+        self.refuse(&Refused::Auth { user }, Refusal::AuthenticationFailed)
     }
 
     fn mail(&mut self, mail: MailCommand) -> Answer {
         self.offered_size = mail.size;
         let permitted = match self.permit_mail(&mail) {
             Ok(permitted) => permitted,
-            Err(refusal) => return self.refuse("MAIL", &mail.reverse_path.to_string(), refusal),
+            Err(refusal) => return self.refuse(&Refused::Mail(&mail.reverse_path), refusal),
         };
         self.rights = permitted.rights;
         self.transaction = Some(Transaction {
@@ -212,7 +213,7 @@ impl Visit {
         }
         let counted = match permitted {
             Ok(permitted) => permitted.counted,
-            Err(refusal) => return self.refuse("RCPT", &mailbox.to_string(), refusal),
+            Err(refusal) => return self.refuse(&Refused::Rcpt(&mailbox), refusal),
         };
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         transaction.counted.extend(counted);
@@ -254,12 +255,13 @@ impl Visit {
     }
 
     /// Logs a refusal, counts it, and hands on the words for the peer.
-    pub(super) fn refuse(&mut self, command: &'static str, argument: &str, refusal: Refusal) -> Answer {
+    pub(super) fn refuse(&mut self, refused: &Refused<'_>, refusal: Refusal) -> Answer {
         count(&self.running.counters.refusals);
-        let (decision, reply) = self.record_refusal(command, argument, refusal);
+        let (decision, reply) = self.record_refusal(refused, refusal);
+        let (command, argument) = (refused.command(), refused.argument());
+        let argument = &*legible(&argument);
         let decision = decision.map(tracing::field::display);
         let sender = self.transaction.as_ref().map(|transaction| transaction.mail.reverse_path.to_string());
-        let argument = &*legible(argument);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, command, argument,
             sender, reply = %refusal.reply(), reason = %refusal, decision, verdict = "refused", "refused"

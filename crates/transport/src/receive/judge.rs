@@ -3,8 +3,8 @@
 //!
 //! Takes what the peer said and what the header says, hands on what `policy` says to it. A yes counts the message as of now.
 
-use gatepost_mail::Recipient;
 use gatepost_mail::header::Header;
+use gatepost_mail::{Mailbox, Recipient, ReversePath};
 use gatepost_policy::access_entry::Rights;
 use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::{Refusal, limits, permit, sender};
@@ -18,13 +18,15 @@ use crate::quotas::Counted;
 /// Why a complete message is not taken.
 pub struct Objection {
     pub refusal: Refusal,
-    /// The recipient or the sender in the header that it is about, if there is one.
-    pub about: Option<String>,
+    /// The recipient that it is about, if it is about one.
+    pub recipient: Option<Mailbox>,
+    /// The sender in the header that brought it about, as far as we know.
+    pub header_sender: Option<Mailbox>,
 }
 
 impl From<Refusal> for Objection {
     fn from(refusal: Refusal) -> Objection {
-        Objection { refusal, about: None }
+        Objection { refusal, recipient: None, header_sender: None }
     }
 }
 
@@ -65,7 +67,12 @@ impl Visit {
             permit::mail(&self.peer(rights), &mail.reverse_path, content.size_bytes)?;
             self.decide_header(rights, header)
         });
-        let permitted = of_the_whole.map_err(|refusal| self.object_to_header(refusal, header))?;
+        // What was permitted at MAIL and RCPT and is not now: most likely for a sender whom only the header names.
+        let other_sender = || other_sender(&mail.reverse_path, header).cloned();
+        let permitted = of_the_whole.map_err(|refusal| {
+            let objection = self.object_to_header(refusal, header);
+            Objection { header_sender: objection.header_sender.or_else(other_sender), ..objection }
+        })?;
         self.rights = permitted.rights;
         counted.extend(permitted.counted);
         for recipient in recipients {
@@ -74,7 +81,11 @@ impl Visit {
                 Known { reverse_path: &mail.reverse_path, header_senders, recipient: Some(mailbox), counted: &counted };
             let of_one =
                 self.permit(&known, |rights| permit::recipient(&self.peer(rights), mail.auth.as_ref(), mailbox));
-            let of_one = of_one.map_err(|refusal| Objection { refusal, about: Some(mailbox.to_string()) })?;
+            let of_one = of_one.map_err(|refusal| Objection {
+                refusal,
+                recipient: Some(mailbox.clone()),
+                header_sender: other_sender(),
+            })?;
             counted.extend(of_one.counted);
         }
         Ok(self.running.quotas.renew(&counted).map_err(|_| Refusal::QuotaExceeded)?)
@@ -90,15 +101,21 @@ impl Visit {
         if !matches!(refusal, Refusal::HeaderSendAsDenied(_) | Refusal::AnonymousHeaderSendAsDenied(_)) {
             return refusal.into();
         }
-        let about = match sender::denied(&self.header_question(self.rights, header)) {
-            Some(sender::Denied::Address(_, address)) => Some(address.to_string()),
+        let header_sender = match sender::denied(&self.header_question(self.rights, header)) {
+            Some(sender::Denied::Address(_, address)) => Some(address.clone()),
             Some(sender::Denied::Unreadable(_)) | None => None,
         };
-        Objection { refusal, about }
+        Objection { refusal, recipient: None, header_sender }
     }
 
     fn header_question<'a>(&'a self, rights: Rights, header: &'a Header) -> sender::HeaderQuestion<'a> {
         let settings = &self.revision.settings;
         sender::HeaderQuestion { rights, principal: &self.principal, senders: header.senders.as_ref(), settings }
     }
+}
+
+/// The first sender in the header who is not the envelope's.
+fn other_sender<'a>(reverse_path: &ReversePath, header: &'a Header) -> Option<&'a Mailbox> {
+    let named = header.senders.as_ref()?.mailboxes();
+    named.iter().find(|sender| reverse_path.mailbox().is_none_or(|envelope| !envelope.is_same_mailbox(sender)))
 }

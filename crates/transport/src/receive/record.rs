@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-use gatepost_mail::Reply;
+use gatepost_mail::{Mailbox, Reply, ReversePath};
 use gatepost_policy::Refusal;
 use gatepost_policy::access_entry::Principal;
 use gatepost_tracking::decision::bounded;
@@ -17,41 +17,74 @@ use super::visit::{Said, Transaction, Visit, text};
 use crate::clock::now_ms;
 use crate::state::{Revision, Running};
 
+/// A command that was refused, and what it named.
+pub enum Refused<'a> {
+    /// The connection itself.
+    Connect,
+    /// AUTH.
+    Auth { user: &'a str },
+    /// MAIL.
+    Mail(&'a ReversePath),
+    /// RCPT.
+    Rcpt(&'a Mailbox),
+    /// The content: for a recipient or a sender in the header, where it was for one of them.
+    Content { reverse_path: &'a ReversePath, recipient: Option<Mailbox>, header_sender: Option<Mailbox> },
+}
+
+impl Refused<'_> {
+    /// The command's name in the log.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Refused::Connect => "CONNECT",
+            Refused::Auth { .. } => "AUTH",
+            Refused::Mail(_) => "MAIL",
+            Refused::Rcpt(_) => "RCPT",
+            Refused::Content { .. } => "DATA",
+        }
+    }
+
+    /// What it named, for the log.
+    pub fn argument(&self) -> String {
+        match self {
+            Refused::Connect => String::new(),
+            Refused::Auth { user } => (*user).to_owned(),
+            Refused::Mail(reverse_path) => reverse_path.to_string(),
+            Refused::Rcpt(recipient) => recipient.to_string(),
+            Refused::Content { reverse_path, recipient, header_sender } => {
+                let about = header_sender.as_ref().or(recipient.as_ref());
+                about.map_or_else(|| reverse_path.to_string(), Mailbox::to_string)
+            }
+        }
+    }
+}
+
 impl Visit {
-    /// Records that a command was refused; `argument` is what it named. Hands back the id and the reply that shows it.
-    pub(super) fn record_refusal(
-        &mut self,
-        command: &str,
-        argument: &str,
-        refusal: Refusal,
-    ) -> (Option<DecisionId>, Reply) {
+    /// Records that a command was refused. Hands back the id and the reply that shows it.
+    pub(super) fn record_refusal(&mut self, refused: &Refused<'_>, refusal: Refusal) -> (Option<DecisionId>, Reply) {
         let reply = refusal.reply();
         let Some(mut decision) = self.decision() else { return (None, reply) };
-        decision.command = match command {
-            "CONNECT" => Command::Connect,
-            "AUTH" => Command::Auth,
-            "MAIL" => Command::Mail,
-            "RCPT" => Command::Rcpt,
-            _ => Command::Content,
-        };
-        match decision.command {
-            Command::Auth => decision.user = Some(bounded(argument)),
-            Command::Mail => {
-                decision.sender = Some(bounded(argument));
+        match refused {
+            Refused::Connect => decision.command = Command::Connect,
+            Refused::Auth { user } => {
+                decision.command = Command::Auth;
+                decision.user = Some(bounded(user));
+            }
+            Refused::Mail(reverse_path) => {
+                decision.command = Command::Mail;
+                decision.sender = Some(text(reverse_path));
                 decision.size = self.offered_size;
             }
-            Command::Rcpt => decision.refused_recipient = Some(bounded(argument)),
-            Command::Content if argument.is_empty() || decision.sender.as_deref() == Some(argument) => {}
-            // What is named and is not the envelope's sender, is the header's, or a recipient who was judged again.
-            Command::Content => match refusal {
-                Refusal::HeaderSendAsDenied(_) | Refusal::AnonymousHeaderSendAsDenied(_) => {
-                    decision.header_sender = Some(bounded(argument));
-                }
-                _ => decision.refused_recipient = Some(bounded(argument)),
-            },
-            Command::Connect => {}
+            Refused::Rcpt(recipient) => {
+                decision.command = Command::Rcpt;
+                decision.refused_recipient = Some(text(recipient));
+            }
+            Refused::Content { recipient, header_sender, .. } => {
+                decision.command = Command::Content;
+                decision.refused_recipient = recipient.as_ref().map(text);
+                decision.header_sender = header_sender.as_ref().map(text);
+            }
         }
-        decision.verdict = refused(&refusal.name(), &refusal, &reply);
+        decision.verdict = verdict(&refusal.name(), &refusal, &reply);
         self.store_refusal(decision, reply)
     }
 
@@ -59,7 +92,7 @@ impl Visit {
     pub(super) fn record_not_stored(&mut self, reason: &dyn Display, reply: Reply) -> (Option<DecisionId>, Reply) {
         let Some(mut decision) = self.decision() else { return (None, reply) };
         decision.command = Command::Content;
-        decision.verdict = refused("NotStored", reason, &reply);
+        decision.verdict = verdict("NotStored", reason, &reply);
         self.store_refusal(decision, reply)
     }
 
@@ -68,7 +101,7 @@ impl Visit {
         let Some(mut decision) = self.decision() else { return (None, reply) };
         decision.command = Command::Auth;
         decision.user = Some(bounded(user));
-        decision.verdict = refused("AuthenticationBusy", &"too many passwords wait to be checked", &reply);
+        decision.verdict = verdict("AuthenticationBusy", &"too many passwords wait to be checked", &reply);
         self.store_refusal(decision, reply)
     }
 
@@ -183,6 +216,6 @@ pub fn record_unheard(
     Some(running.tracking.refusal(Box::new(decision)))
 }
 
-fn refused(name: &str, reason: &dyn Display, reply: &Reply) -> Verdict {
+fn verdict(name: &str, reason: &dyn Display, reply: &Reply) -> Verdict {
     Verdict::Refused { name: bounded(name), reason: text(reason), reply: text(reply) }
 }
