@@ -114,8 +114,8 @@ impl Window {
     }
 }
 
-/// Whoever holds one address of an IPv6 /64 usually holds them all.
-fn source_of(ip: IpAddr) -> IpAddr {
+/// Who counts as one source: an IPv4 address, or an IPv6 /64. Whoever holds one address of a /64 usually holds them all.
+pub fn source_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         ip => ip,

@@ -24,5 +24,6 @@ mod stored;
 pub mod decision;
 
 pub use decision::{Command, Decision, DecisionId, Repeats, RevisionId, Verdict};
+pub use flood::source_of;
 pub use revisions::Revisions;
 pub use store::{Limits, RoomUsage, Tracking, Usage};

@@ -4,15 +4,21 @@
 //! Asks nobody itself. Everything here has a bound: what is remembered, who waits, who works, how often a next hop is
 //! asked.
 
-use std::collections::{HashMap, VecDeque};
+mod turns;
+
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gatepost_mail::Mailbox;
 use gatepost_policy::route::NextHop;
 use gatepost_policy::verification::Verdict;
+use gatepost_tracking::source_of;
 use tokio::sync::{Notify, watch};
+
+use self::turns::Turns;
 
 /// How long a question may wait for its answer: well below the five minutes that a client waits for the reply to RCPT
 /// (RFC 5321 section 4.5.3.2.3).
@@ -31,6 +37,9 @@ const SILENCE_LASTS: Duration = Duration::from_secs(15);
 const REMEMBERED_MAX: usize = 50_000;
 /// Questions to one next hop that wait for a worker.
 const WAITING_MAX: usize = 100;
+/// Those of one source: a next hop that holds replies about unknown recipients back is soon busy with one stranger's, and
+/// others would find no room to wait.
+const WAITING_OF_SOURCE_MAX: usize = 4;
 /// Connections to one next hop that ask. They are none of delivery's, which must not wait for us.
 const WORKERS_PER_HOP_MAX: usize = 8;
 /// Connections that ask, in all.
@@ -93,7 +102,7 @@ struct Inner {
 /// What waits for one next hop.
 #[derive(Default)]
 struct Line {
-    questions: VecDeque<Question>,
+    questions: Turns<Question>,
     workers: usize,
     /// Those of the workers that are at a question. The others wait for one, or are about to look for one.
     busy: usize,
@@ -105,8 +114,8 @@ struct Line {
 }
 
 impl Verdicts {
-    /// Looks up, or notes as a question, whether `hop` takes mail for `recipient`.
-    pub fn ask(&self, hop: &Hop, recipient: &Mailbox, now: Instant) -> Asked {
+    /// Looks up, or notes as a question of `peer`, whether `hop` takes mail for `recipient`.
+    pub fn ask(&self, hop: &Hop, recipient: &Mailbox, peer: IpAddr, now: Instant) -> Asked {
         let key = self.numbers.hash_one((hop, recipient.local_part_key(), recipient.domain()));
         let inner = &mut *self.lock();
         if let Some(verdict) = inner.accepted.find(key, now).or_else(|| inner.others.find(key, now)) {
@@ -126,12 +135,17 @@ impl Verdicts {
         let needs_worker = line.questions.len() >= line.workers - line.busy;
         let may_have_worker = line.workers < WORKERS_PER_HOP_MAX && inner.workers < WORKERS_MAX;
         let nobody_will_ask = line.workers == 0 && !may_have_worker;
-        let too_many_wait = line.questions.len() >= WAITING_MAX;
+        let source = source_of(peer);
+        // Where a worker is free, or may begin, a question does not wait.
+        let waits = needs_worker && !may_have_worker;
+        let too_many_wait =
+            line.questions.len() >= WAITING_MAX || waits && line.questions.len_of(source) >= WAITING_OF_SOURCE_MAX;
         if nobody_will_ask || too_many_wait || line.is_silent(now) || !line.pay(now) {
             return Asked::Known(Verdict::NoAnswer);
         }
         let (answer, awaited) = watch::channel(None);
-        line.questions.push_back(Question { recipient: recipient.clone(), deadline: now + ANSWER_MAX, key, answer });
+        let question = Question { recipient: recipient.clone(), deadline: now + ANSWER_MAX, key, answer };
+        line.questions.push(source, question);
         inner.asked.insert(key, awaited.clone());
         if needs_worker && may_have_worker {
             line.workers += 1;
@@ -180,7 +194,7 @@ impl Inner {
         line.workers = line.workers.saturating_sub(1);
         if line.workers == 0 {
             // Their senders go, which tells whoever waits.
-            for question in std::mem::take(&mut line.questions) {
+            for question in std::mem::take(&mut line.questions).into_all() {
                 self.asked.remove(&question.key);
             }
         }
@@ -227,14 +241,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The next question that somebody waits for.
+    /// The next question that somebody waits for. Sources have turns.
     pub fn next(&mut self, now: Instant) -> Option<Question> {
         let inner = &mut *self.verdicts.lock();
         let line = inner.hops.get_mut(&self.hop)?;
         line.set_busy(&mut self.is_busy, false);
         loop {
             let line = inner.hops.get_mut(&self.hop)?;
-            let question = line.questions.pop_front()?;
+            let question = line.questions.pop()?;
             if question.deadline > now {
                 line.set_busy(&mut self.is_busy, true);
                 return Some(question);
@@ -298,7 +312,7 @@ impl Worker {
         let inner = &mut *self.verdicts.lock();
         let Some(line) = inner.hops.get_mut(&self.hop) else { return };
         line.silent_until = Some(now + SILENCE_LASTS);
-        for question in std::mem::take(&mut line.questions) {
+        for question in std::mem::take(&mut line.questions).into_all() {
             inner.answer(&question, Verdict::NoAnswer, now);
         }
     }
@@ -346,9 +360,13 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use gatepost_mail::Domain;
 
     use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 2, 55));
 
     fn hop(name: &str) -> Hop {
         let domain = Domain::parse("next.example").expect("a domain");
@@ -368,7 +386,9 @@ mod tests {
 
     /// Asks, and answers as the one worker would.
     fn say(verdicts: &Arc<Verdicts>, hop: &Hop, recipient: &Mailbox, verdict: Verdict, now: Instant) {
-        let Asked::NeedsWorker(awaited) = verdicts.ask(hop, recipient, now) else { panic!("somebody works already") };
+        let Asked::NeedsWorker(awaited) = verdicts.ask(hop, recipient, PEER, now) else {
+            panic!("somebody works already")
+        };
         let mut worker = verdicts.begin_work(hop.clone());
         let question = worker.next(now).expect("the question");
         assert_eq!(question.recipient, *recipient);
@@ -386,7 +406,7 @@ mod tests {
         ] {
             let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
             say(&verdicts, &hop, &user(1), verdict, now);
-            let at = |after: Duration| known(verdicts.ask(&hop, &user(1), now + after));
+            let at = |after: Duration| known(verdicts.ask(&hop, &user(1), PEER, now + after));
             assert_eq!(at(lasts - Duration::from_millis(1)), Some(verdict));
             assert_eq!(at(lasts), None, "{verdict:?} is asked again");
         }
@@ -396,12 +416,12 @@ mod tests {
     fn a_verdict_is_one_of_this_way_out_and_of_this_recipient() {
         let (verdicts, inside, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
         say(&verdicts, &inside, &user(1), Verdict::Accepted, now);
-        assert_eq!(known(verdicts.ask(&hop("Other"), &user(1), now)), None);
-        assert_eq!(known(verdicts.ask(&inside, &user(2), now)), None);
+        assert_eq!(known(verdicts.ask(&hop("Other"), &user(1), PEER, now)), None);
+        assert_eq!(known(verdicts.ask(&inside, &user(2), PEER, now)), None);
         let shouted = Mailbox::parse("USER1@Relay.Example").expect("an address");
-        assert_eq!(known(verdicts.ask(&inside, &shouted, now)), Some(Verdict::Accepted));
+        assert_eq!(known(verdicts.ask(&inside, &shouted, PEER, now)), Some(Verdict::Accepted));
         verdicts.forget();
-        assert_eq!(known(verdicts.ask(&inside, &user(1), now)), None);
+        assert_eq!(known(verdicts.ask(&inside, &user(1), PEER, now)), None);
     }
 
     #[test]
@@ -436,8 +456,10 @@ mod tests {
     #[test]
     fn a_silent_next_hop_is_left_alone_and_whoever_waits_for_it_is_told() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
-        let Asked::NeedsWorker(first) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
-        let Asked::NeedsWorker(second) = verdicts.ask(&hop, &user(2), now) else { panic!("one works at one question") };
+        let Asked::NeedsWorker(first) = verdicts.ask(&hop, &user(1), PEER, now) else { panic!("nobody works yet") };
+        let Asked::NeedsWorker(second) = verdicts.ask(&hop, &user(2), PEER, now) else {
+            panic!("one works at one question")
+        };
         let mut worker = verdicts.begin_work(hop.clone());
         let question = worker.next(now).expect("the first question");
         worker.answer(&question, Verdict::NoAnswer, now);
@@ -445,42 +467,42 @@ mod tests {
         for awaited in [first, second] {
             assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
         }
-        assert_eq!(known(verdicts.ask(&hop, &user(3), now)), Some(Verdict::NoAnswer));
+        assert_eq!(known(verdicts.ask(&hop, &user(3), PEER, now)), Some(Verdict::NoAnswer));
         let later = now + SILENCE_LASTS;
-        assert_eq!(known(verdicts.ask(&hop, &user(3), later)), None);
+        assert_eq!(known(verdicts.ask(&hop, &user(3), PEER, later)), None);
     }
 
     #[test]
     fn a_question_that_waited_for_its_turn_makes_no_next_hop_silent() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
-        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), PEER, now) else { panic!("nobody works yet") };
         let mut worker = verdicts.begin_work(hop.clone());
         let question = worker.next(now + ANSWER_MAX - Duration::from_secs(1)).expect("a second is left");
         assert!(!worker.ran_out(&question, now + ANSWER_MAX - Duration::from_secs(1), now + ANSWER_MAX));
         assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));
-        assert_eq!(known(verdicts.ask(&hop, &user(2), now + ANSWER_MAX)), None, "it is asked further");
+        assert_eq!(known(verdicts.ask(&hop, &user(2), PEER, now + ANSWER_MAX)), None, "it is asked further");
         assert!(worker.ran_out(&question, now, now + ANSWER_MAX));
     }
 
     #[test]
     fn a_worker_that_breaks_down_leaves_nobody_waiting() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
-        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), PEER, now) else { panic!("nobody works yet") };
         let mut worker = verdicts.begin_work(hop.clone());
         // It had begun with the question, or not.
         let begun = worker.next(now);
         drop((begun, worker));
         assert!(awaited.has_changed().is_err());
-        assert!(matches!(verdicts.ask(&hop, &user(1), now), Asked::NeedsWorker(_)));
+        assert!(matches!(verdicts.ask(&hop, &user(1), PEER, now), Asked::NeedsWorker(_)));
         let worker = verdicts.begin_work(hop.clone());
         drop(worker);
-        assert!(matches!(verdicts.ask(&hop, &user(1), now), Asked::NeedsWorker(_)));
+        assert!(matches!(verdicts.ask(&hop, &user(1), PEER, now), Asked::NeedsWorker(_)));
     }
 
     #[test]
     fn a_worker_that_has_just_answered_gets_the_next_question_and_no_other_is_begun() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
-        let ask = |n| verdicts.ask(&hop, &user(n), now);
+        let ask = |n| verdicts.ask(&hop, &user(n), PEER, now);
         let Asked::NeedsWorker(_first) = ask(1) else { panic!("nobody works yet") };
         let mut worker = verdicts.begin_work(hop.clone());
         let question = worker.next(now).expect("the first question");
@@ -500,13 +522,48 @@ mod tests {
     }
 
     #[test]
+    fn one_source_leaves_others_room_to_wait_and_does_not_hold_up_their_turn() {
+        for (stranger, same_source, other) in [
+            ("192.168.2.1", "::ffff:192.168.2.1", "192.168.2.2"),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"),
+        ] {
+            let [stranger, same_source, other] =
+                [stranger, same_source, other].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+            let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
+            let mut awaited = Vec::new();
+            let mut ask = |n: usize, peer| match verdicts.ask(&hop, &user(n), peer, now) {
+                Asked::Known(verdict) => Err(verdict),
+                Asked::Awaited(answer) | Asked::NeedsWorker(answer) => {
+                    awaited.push(answer);
+                    Ok(())
+                }
+            };
+            let mut workers = Vec::new();
+            for n in 0..WORKERS_PER_HOP_MAX {
+                assert_eq!(ask(n, stranger), Ok(()), "a worker may begin");
+                let mut worker = verdicts.begin_work(hop.clone());
+                worker.next(now).expect("its question");
+                workers.push(worker);
+            }
+            let waiting: Vec<_> = (100..200).filter(|n| ask(*n, stranger).is_ok()).collect();
+            assert_eq!(waiting, [100, 101, 102, 103]);
+            assert_eq!(ask(200, same_source), Err(Verdict::NoAnswer), "{same_source} is the same source");
+            assert_eq!(ask(300, other), Ok(()), "{other} finds room");
+            let asked: Vec<_> =
+                workers[..3].iter_mut().map(|worker| worker.next(now).expect("a question").recipient).collect();
+            assert_eq!(asked, [user(100), user(300), user(101)], "sources have turns");
+            assert_eq!(ask(201, same_source), Ok(()), "it may wait again");
+        }
+    }
+
+    #[test]
     fn workers_and_next_hops_have_bounds() {
         let (verdicts, now) = (Arc::<Verdicts>::default(), Instant::now());
         let mut workers = 0;
         for connector in 0..2 * HOPS_MAX {
             let hop = hop(&connector.to_string());
             // Nobody works where there is no room, so nobody waits either.
-            match verdicts.ask(&hop, &user(1), now) {
+            match verdicts.ask(&hop, &user(1), PEER, now) {
                 Asked::NeedsWorker(_) => workers += 1,
                 Asked::Known(verdict) => assert_eq!(verdict, Verdict::NoAnswer),
                 Asked::Awaited(_) => panic!("nobody would answer"),
@@ -519,7 +576,7 @@ mod tests {
     #[test]
     fn nobody_waits_longer_than_the_answer_may_take() {
         let (verdicts, hop, now) = (Arc::<Verdicts>::default(), hop("Inside"), Instant::now());
-        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), now) else { panic!("nobody works yet") };
+        let Asked::NeedsWorker(awaited) = verdicts.ask(&hop, &user(1), PEER, now) else { panic!("nobody works yet") };
         let mut worker = verdicts.begin_work(hop);
         assert!(worker.next(now + ANSWER_MAX).is_none());
         assert_eq!(*awaited.borrow(), Some(Verdict::NoAnswer));

@@ -4,6 +4,7 @@
 //! that means for the peer is decided in `policy::verification`. Connections are opened as delivery opens its own, but
 //! they are not counted among those: whoever asks never makes a message wait.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,16 +21,16 @@ use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, REPLY_MAX, Worker};
 /// How long an open connection waits for the next question.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What the next hop says of `recipient`, or has said lately. At most [`ANSWER_MAX`] later there is a verdict, and at once
+/// What the next hop says of `recipient`, or has said lately, to a session of `peer`. At most [`ANSWER_MAX`] later there is a verdict, and at once
 /// when the server stops.
-pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox) -> Verdict {
+pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox, peer: IpAddr) -> Verdict {
     // The way out is that of the settings in force now: a message accepted now goes that way.
     let revision = running.revision();
     let Some((connector, next_hop)) = route::way_out(&revision.settings, recipient.domain()) else {
         return Verdict::NoAnswer;
     };
     let hop = Hop { connector: connector.name.clone(), next_hop };
-    let awaited = match running.verdicts.ask(&hop, recipient, Instant::now()) {
+    let awaited = match running.verdicts.ask(&hop, recipient, peer, Instant::now()) {
         Asked::Known(verdict) => return verdict,
         Asked::Awaited(awaited) => awaited,
         Asked::NeedsWorker(awaited) => {

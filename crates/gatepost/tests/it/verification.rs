@@ -270,7 +270,7 @@ fn a_flood_of_recipients_reaches_the_next_hop_over_few_connections_and_not_witho
     };
     let patient = DOCUMENT.replace("\"00:00:01\"", "\"00:00:10\"").replace("{sink}", &sink.smart_host());
     let site = Site::start(&[CONTOSO, &patient]);
-    let mut clients: Vec<_> = (0..160).map(|_| site.client(HOST_2)).collect();
+    let mut clients: Vec<_> = (1..=160).map(|n| site.client(IpAddr::from([127, 0, 1, n]))).collect();
     for (n, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.command("MAIL FROM:<a@x.net>").code(), 250);
         client.send(&format!("RCPT TO:<user{n}@relay.example>\r\n"));
@@ -282,6 +282,39 @@ fn a_flood_of_recipients_reaches_the_next_hop_over_few_connections_and_not_witho
     assert_eq!(accepted + later, 160, "{answers:?}");
     assert!(accepted >= 100 && later >= 1, "{accepted} accepted, {later} told to come again");
     assert_eq!(sink.connections_peak(), 8);
+}
+
+/// Its questions stay with a next hop that holds back what it says of unknown recipients.
+#[test]
+fn a_flood_from_one_source_leaves_others_their_turn() {
+    let gate = Gate::default();
+    let sink = {
+        let gate = gate.clone();
+        let behaviour = move |stage: Stage<'_>, _: usize| {
+            let Stage::Rcpt(path) = stage else { return Action::Accept };
+            if !path.starts_with("<nobody") {
+                return Action::Accept;
+            }
+            gate.pass();
+            Action::Reply("550 5.1.1 who?")
+        };
+        Setup::new().answering(behaviour).start()
+    };
+    let patient = DOCUMENT.replace("\"00:00:01\"", "\"00:00:10\"").replace("{sink}", &sink.smart_host());
+    let site = Site::start(&[CONTOSO, &patient]);
+    let mut clients: Vec<_> = (0..60).map(|_| site.client(HOST_2)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.command("MAIL FROM:<a@x.net>").code(), 250);
+        client.send(&format!("RCPT TO:<nobody{n}@relay.example>\r\n"));
+    }
+    // Eight are asked and four wait, at most.
+    let refused = || site.installation.json(&["status"])["counters"]["refusals"].as_u64();
+    wait::until("the others are told to come again", || refused().filter(|count| *count >= 48));
+    let mut honest = site.client(IpAddr::from([127, 0, 0, 4]));
+    assert_eq!(honest.command("MAIL FROM:<a@x.net>").code(), 250);
+    honest.send("RCPT TO:<dave@relay.example>\r\n");
+    gate.open();
+    assert_eq!(honest.reply().to_string(), ACCEPTED);
 }
 
 #[test]

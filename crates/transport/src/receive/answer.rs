@@ -204,8 +204,8 @@ impl Visit {
         let end_count = if is_named_already { 0 } else { found.map_or(1, |found| found.end_count()) };
         let mut permitted = self.permit_recipient(transaction, &mailbox, end_count);
         if let Ok(Permitted { answer: Some(auth_as), counted, .. }) = &permitted {
-            let verified = verification::decide(verify::recipient(&self.running, &mailbox).await, *auth_as);
-            if let Err(refusal) = verified {
+            let verdict = verify::recipient(&self.running, &mailbox, self.peer.ip()).await;
+            if let Err(refusal) = verification::decide(verdict, *auth_as) {
                 // What is refused at the same command is not counted.
                 self.running.quotas.take_back(counted);
                 permitted = Err(refusal);
