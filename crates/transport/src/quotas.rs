@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,11 +118,7 @@ impl Quotas {
     ) -> Quota {
         let source = match source {
             Source::User(name) => format!("user {}", name.to_lowercase()),
-            Source::Address(address) => match address.to_canonical() {
-                IpAddr::V4(address) => format!("address {address}"),
-                // Whoever has one address of an IPv6 /64 usually has them all.
-                IpAddr::V6(address) => format!("address {}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-            },
+            Source::Address(address) => format!("address {}", gatepost_tracking::source_of(address)),
         };
         // None of the three can hold a NUL, so what is joined by one is told apart.
         let name = [connector.to_lowercase(), meaning.meaning(), source].join("\0");
