@@ -496,7 +496,8 @@ mod tests {
             "[A-Za-z.']{1,8}( [A-Za-z\u{fc}]{1,8}){0,2}",
             "\"[A-Za-z ,;:<>@()\u{fc}]{0,12}\"",
             "\"[A-Za-z ,;:\u{fc}]{0,6}\\\\\"[A-Za-z ,;:]{0,6}\"",
-            "=\\?utf-8\\?Q\\?[A-Za-z0-9=_]{1,9}\\?=",
+            // None that hides an `@`.
+            "=\\?utf-8\\?Q\\?[A-Za-z0-9_]{1,4}(=C3=[89AB][0-9A-F]){0,2}\\?=",
         ];
         let comment = prop_oneof![3 => Just(String::new()), 1 => " \\([a-zA-Z, .]{0,8}\\)"];
         (address, name, any::<bool>(), comment).prop_map(|(address, name, bare, comment)| {
