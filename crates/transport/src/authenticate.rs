@@ -15,6 +15,9 @@ use aws_lc_rs::{constant_time, hmac};
 use gatepost_policy::settings::Settings;
 use tokio::sync::Semaphore;
 
+use crate::blocking;
+use crate::clock;
+
 /// At most so many passwords are checked at once; each check costs about 20 ms of one core and 19 MiB.
 const CHECKS_AT_ONCE: usize = 2;
 /// At most so many sessions wait for a check; more get a temporary failure, so that a flood of AUTH commands cannot
@@ -138,7 +141,7 @@ impl Authenticator {
         };
         let password = password.to_owned();
         let memory = self.memory.clone();
-        let right = tokio::task::spawn_blocking(move || {
+        let right = blocking::run(move || {
             let _permit = permit;
             let mut piece = memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
             let right = verify(&hash, &password, &mut piece);
@@ -167,13 +170,13 @@ impl Authenticator {
     fn remembers(&self, name: &str, tag: &hmac::Tag) -> bool {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.get(name).is_some_and(|entry| {
-            entry.until > Instant::now()
+            entry.until > clock::now()
                 && constant_time::verify_slices_are_equal(entry.tag.as_ref(), tag.as_ref()).is_ok()
         })
     }
 
     fn remember(&self, name: &str, tag: hmac::Tag) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= REMEMBERED_MAX {
             remembered.retain(|_, entry| entry.until > now);

@@ -15,6 +15,7 @@ use gatepost_policy::route::{self, Route};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_spool::{Message, ReadError, RecipientState, State};
 
+use crate::blocking;
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, Entry, Indices, QueueKey, Waited};
 use crate::state::{Revision, Running};
@@ -182,7 +183,7 @@ pub async fn route_anew(running: Arc<Running>, unrouted: impl Iterator<Item = Un
     let mut unrouted: Box<dyn Iterator<Item = Unrouted> + Send> = Box::new(unrouted);
     loop {
         let work = running.clone();
-        let routed = tokio::task::spawn_blocking(move || {
+        let routed = blocking::run(move || {
             let going = unrouted.take_while(|_| !work.is_stopping());
             going.filter(|unrouted| route_from_spool(&work, unrouted).is_err()).collect::<Vec<_>>()
         });
@@ -199,6 +200,7 @@ pub async fn route_anew(running: Arc<Running>, unrouted: impl Iterator<Item = Un
         tracing::error!(messages = unread.len(), "queued messages cannot be read now; tried again in a minute");
         unrouted = Box::new(unread.into_iter());
         tokio::select! {
+            biased;
             () = tokio::time::sleep(UNREADABLE_REST) => {}
             _ = stop.changed() => return,
         }

@@ -13,6 +13,7 @@ use gatepost_tracking::{Decision, DecisionId, RevisionId, Usage};
 use tokio::sync::Mutex;
 
 use crate::authenticate::Credentials;
+use crate::blocking;
 use crate::inspect;
 use crate::listen::Listeners;
 use crate::listing::{MessageDetail, QueueFilter, QueueListing, RemoveError, Status, Which};
@@ -61,7 +62,7 @@ impl Control {
     /// When the disk cannot be read.
     pub async fn decision(&self, id: DecisionId) -> io::Result<Option<Decision>> {
         let running = self.running.clone();
-        tokio::task::spawn_blocking(move || running.tracking.find(id)).await.map_err(io::Error::other)?
+        blocking::run(move || running.tracking.find(id)).await.map_err(io::Error::other)?
     }
 
     /// What the records of decisions take, and since when there are some.

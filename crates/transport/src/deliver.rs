@@ -31,6 +31,7 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
     let mut stop = running.stop.subscribe();
     loop {
         let queue = tokio::select! {
+            biased;
             request = requests.recv() => match request {
                 Some(queue) => queue,
                 None => return,

@@ -167,24 +167,19 @@ impl Dns {
 
     /// (preference, host without its final dot), best first, equal preferences in random order.
     async fn exchangers(&self, domain: &Domain) -> Result<Vec<(u16, String)>, LookupError> {
-        let Some(resolver) = &self.resolver else { return Err(LookupError { reply: QUERY_FAILED }) };
-        let lookup = match resolver.mx_lookup(format!("{domain}.")).await {
-            Ok(lookup) => lookup,
-            Err(error) if error.is_nx_domain() => return Err(LookupError { reply: NO_SUCH_DOMAIN }),
-            Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
-            Err(error) => return Err(query_failed(domain.as_str(), &error)),
+        let records = match self.mx_records(domain.as_str()).await {
+            Ok(records) => records,
+            Err(NoRecords::NoSuchName) => return Err(LookupError { reply: NO_SUCH_DOMAIN }),
+            Err(NoRecords::OfThisKind) => return Ok(Vec::new()),
+            Err(NoRecords::ServersFail) => return Err(LookupError { reply: QUERY_FAILED }),
         };
         let mut exchangers = Vec::new();
         let mut has_null = false;
-        for record in lookup.answers() {
-            if let RData::MX(mx) = &record.data {
+        for (preference, host) in records {
+            match host.trim_end_matches('.') {
                 // A null MX stands alone (RFC 7505 section 3); beside others it names no host and is passed over.
-                if mx.exchange.is_root() {
-                    has_null = true;
-                    continue;
-                }
-                let host = mx.exchange.to_ascii();
-                exchangers.push((mx.preference, random(), host.trim_end_matches('.').to_owned()));
+                "" => has_null = true,
+                host => exchangers.push((preference, random(), host.to_owned())),
             }
         }
         if has_null && exchangers.is_empty() {
@@ -195,19 +190,60 @@ impl Dns {
     }
 
     async fn host_targets(&self, host: &str, port: u16, targets: &mut Vec<Target>) -> Result<(), LookupError> {
-        let Some(resolver) = &self.resolver else { return Err(LookupError { reply: QUERY_FAILED }) };
-        match resolver.lookup_ip(format!("{host}.")).await {
-            Ok(lookup) => {
-                let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = lookup.iter().partition(IpAddr::is_ipv6);
+        match self.address_records(host).await {
+            Ok(addresses) => {
+                let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv6);
                 for ip in v6.into_iter().chain(v4) {
                     push(targets, ip, port, host);
                 }
                 Ok(())
             }
-            Err(error) if error.is_nx_domain() || error.is_no_records_found() => {
-                Err(LookupError { reply: NO_SUCH_DOMAIN })
-            }
-            Err(error) => Err(query_failed(host, &error)),
+            Err(NoRecords::NoSuchName | NoRecords::OfThisKind) => Err(LookupError { reply: NO_SUCH_DOMAIN }),
+            Err(NoRecords::ServersFail) => Err(LookupError { reply: QUERY_FAILED }),
+        }
+    }
+
+    /// (preference, host), in no order.
+    async fn mx_records(&self, domain: &str) -> Result<Vec<(u16, String)>, NoRecords> {
+        #[cfg(test)]
+        if let Some(world) = crate::simulated::world() {
+            return world.exchangers(domain).await.map_err(NoRecords::from);
+        }
+        let Some(resolver) = &self.resolver else { return Err(NoRecords::ServersFail) };
+        let lookup = resolver.mx_lookup(format!("{domain}.")).await;
+        let lookup = lookup.map_err(|error| no_records(domain, &error))?;
+        let exchangers = lookup.answers().iter().filter_map(|record| match &record.data {
+            RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii())),
+            _ => None,
+        });
+        Ok(exchangers.collect())
+    }
+
+    async fn address_records(&self, host: &str) -> Result<Vec<IpAddr>, NoRecords> {
+        #[cfg(test)]
+        if let Some(world) = crate::simulated::world() {
+            return world.addresses(host).await.map_err(NoRecords::from);
+        }
+        let Some(resolver) = &self.resolver else { return Err(NoRecords::ServersFail) };
+        let lookup = resolver.lookup_ip(format!("{host}.")).await;
+        lookup.map(|lookup| lookup.iter().collect()).map_err(|error| no_records(host, &error))
+    }
+}
+
+/// Why a name has no records of a kind.
+enum NoRecords {
+    NoSuchName,
+    OfThisKind,
+    ServersFail,
+}
+
+#[cfg(test)]
+impl From<crate::simulated::NoRecords> for NoRecords {
+    fn from(none: crate::simulated::NoRecords) -> NoRecords {
+        match none {
+            crate::simulated::NoRecords::NoSuchName => NoRecords::NoSuchName,
+            crate::simulated::NoRecords::OfThisKind => NoRecords::OfThisKind,
+            crate::simulated::NoRecords::ServersFail => NoRecords::ServersFail,
         }
     }
 }
@@ -228,9 +264,15 @@ fn push(targets: &mut Vec<Target>, ip: IpAddr, port: u16, name: &str) {
     }
 }
 
-fn query_failed(name: &str, error: &NetError) -> LookupError {
+fn no_records(name: &str, error: &NetError) -> NoRecords {
+    if error.is_nx_domain() {
+        return NoRecords::NoSuchName;
+    }
+    if error.is_no_records_found() {
+        return NoRecords::OfThisKind;
+    }
     tracing::debug!(name, %error, "DNS query failed");
-    LookupError { reply: QUERY_FAILED }
+    NoRecords::ServersFail
 }
 
 fn random() -> u32 {

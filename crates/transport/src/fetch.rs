@@ -9,6 +9,8 @@ use gatepost_mail::MessageId;
 use gatepost_spool::{Content, Message, ReadError, Spool};
 use tokio::task::JoinError;
 
+use crate::blocking;
+
 /// A live message.
 ///
 /// # Errors
@@ -18,7 +20,7 @@ pub async fn message(spool: &Spool, id: MessageId) -> Result<Message, ReadError>
         return Ok(message);
     }
     let spool = spool.clone();
-    tokio::task::spawn_blocking(move || spool.message(id)).await.unwrap_or_else(|error| Err(fault(error).into()))
+    blocking::run(move || spool.message(id)).await.unwrap_or_else(|error| Err(fault(error).into()))
 }
 
 /// Bytes of a content from `offset` on; none at its end.
@@ -30,7 +32,7 @@ pub async fn piece(content: &Content, offset: u64, bytes_max: usize) -> io::Resu
         return content.read(offset, bytes_max);
     }
     let content = content.clone();
-    tokio::task::spawn_blocking(move || content.read(offset, bytes_max)).await.unwrap_or_else(|error| Err(fault(error)))
+    blocking::run(move || content.read(offset, bytes_max)).await.unwrap_or_else(|error| Err(fault(error)))
 }
 
 fn fault(error: JoinError) -> io::Error {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gatepost_mail::{MessageId, Reply, header};
 use gatepost_spool::{Message, Outcome, State};
 
+use crate::blocking;
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::fetch;
@@ -108,7 +109,7 @@ pub async fn queue(running: &Arc<Running>, filter: QueueFilter) -> QueueListing 
         }
         listing
     };
-    let listed = tokio::task::spawn_blocking(list).await;
+    let listed = blocking::run(list).await;
     listed.unwrap_or_else(|_| QueueListing { total: 0, messages: Vec::new() })
 }
 
@@ -132,7 +133,7 @@ pub async fn message(running: &Arc<Running>, id: MessageId) -> Option<MessageDet
         let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
         Some(MessageDetail { message: Places::look_for(&running, id).describe(&message), header })
     };
-    tokio::task::spawn_blocking(look).await.ok().flatten()
+    blocking::run(look).await.ok().flatten()
 }
 
 /// Where the recipients of messages wait.
@@ -212,7 +213,7 @@ pub async fn retry(running: &Arc<Running>, which: Which) -> usize {
             running.queues.hurry(|queue| queue.key.to_string().to_lowercase().contains(&part), |_| true)
         }
     };
-    tokio::task::spawn_blocking(hurry).await.unwrap_or(0)
+    blocking::run(hurry).await.unwrap_or(0)
 }
 
 /// Ends every pending recipient of a message.

@@ -28,7 +28,12 @@ mod message_rates;
 mod verdicts;
 mod quotas;
 pub mod tls;
+mod net;
+mod blocking;
 mod clock;
+#[cfg(test)]
+#[allow(dead_code, reason = "the simulation that lives in it is being built")]
+mod simulated;
 
 pub use authenticate::Credentials;
 pub use control::Control;

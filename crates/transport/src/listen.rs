@@ -10,15 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_policy::receive_connector::Listener;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::net;
 use crate::receive;
 use crate::state::Running;
 
-/// Connections that may wait to be accepted: devices like to come all at once.
-const BACKLOG: i32 = 4_096;
 /// Rest after a failed accept: most likely all file descriptors are taken.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -45,22 +42,10 @@ pub fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
     }
 }
 
-/// Opens one listening socket. IPv6 sockets are V6ONLY: `[::]:25` and `0.0.0.0:25` are two bindings.
-pub fn open(listener: Listener) -> Result<TcpListener, ListenError> {
+/// Opens one listening socket.
+pub fn open(listener: Listener) -> Result<net::Listener, ListenError> {
     let address = listener.address;
-    let open = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // A restart must not wait for connections of the former run to time out.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    open().map_err(|source| ListenError { address, source })
+    net::listen(address).map_err(|source| ListenError { address, source })
 }
 
 /// The tasks that accept, by listener.
@@ -70,7 +55,7 @@ pub struct Listeners {
 }
 
 /// Sockets that are open and not accepting yet.
-pub struct Opened(Vec<(Listener, TcpListener)>);
+pub struct Opened(Vec<(Listener, net::Listener)>);
 
 impl Listeners {
     /// Opens what `wanted` asks for and is not open yet; all or none.
@@ -118,7 +103,7 @@ impl Listeners {
     }
 }
 
-async fn accept(running: Arc<Running>, listener: TcpListener, implicit_tls: bool) {
+async fn accept(running: Arc<Running>, mut listener: net::Listener, implicit_tls: bool) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {

@@ -19,17 +19,17 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gatepost_mail::Reply;
 use gatepost_policy::limits;
 use gatepost_policy::receive_connector::{ProtocolLoggingLevel, select};
 use gatepost_smtp::{Output, Question, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
+use crate::net::Socket;
 use crate::state::{Running, count};
 use crate::transcript::Direction;
 use visit::Visit;
@@ -50,7 +50,7 @@ enum End {
 }
 
 /// Serves one connection. Errors of the network end it; they are the peer's business and only worth a debug line.
-pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, implicit_tls: bool) {
+pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, implicit_tls: bool) {
     count(&running.counters.connections);
     let Ok(local) = socket.local_addr() else { return };
     let (peer, local) = (canonical(peer), canonical(local));
@@ -67,14 +67,14 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
         .enter(&connector.name, peer.ip(), |total, from_source| limits::connections(&connector, total, from_source));
     let refusal = place.as_ref().err().copied();
     let _place = place.ok();
-    let _ = socket.set_nodelay(true);
+    socket.set_nodelay();
 
     let mut stop = running.stop.subscribe();
     let transcript = (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose).then(|| {
         let name = format!("{}\\{}", revision.settings.server.name, connector.name);
         running.transcripts.begin(Direction::Receive, name, local, peer)
     });
-    let mut session = Session::new(Instant::now());
+    let mut session = Session::new(clock::now());
     let mut visit = Visit::new(running.clone(), revision.clone(), connector, peer, local, refusal, transcript);
     if implicit_tls && refusal.is_some() {
         // Nothing can be said before a handshake, which is too dear for a peer that is one too many.
@@ -91,13 +91,14 @@ pub async fn serve(running: Arc<Running>, socket: TcpStream, peer: SocketAddr, i
         }
         let handshake = tokio::time::timeout(HANDSHAKE_MAX, revision.tls.accept(socket));
         let mut stream = tokio::select! {
+            biased;
             handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
             // There is no transaction yet that could end.
             _ = stop.wait_for(|stops| *stops) => return Ok(()),
         };
         visit.tls_started(crate::tls::parameters(stream.get_ref().1));
         if !implicit_tls {
-            session.tls_started(Instant::now(), visit.profile());
+            session.tls_started(clock::now(), visit.profile());
         }
         converse(&mut stream, &mut session, &mut visit, &mut stop).await?;
         stream.shutdown().await
@@ -122,7 +123,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let mut replies: Vec<u8> = Vec::new();
     let mut input = buffers::Filled::empty();
     loop {
-        let now = Instant::now();
+        let now = clock::now();
         let (used, output) = session.receive(now, input.rest());
         let mut wants_input = false;
         let mut end = None;
@@ -137,7 +138,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Output::Ask(question) => {
                 let answer = visit.answer(question).await;
-                session.answer(Instant::now(), answer);
+                session.answer(clock::now(), answer);
             }
             Output::Content(bytes) => visit.content(bytes),
             Output::Line(line) => visit.heard(line),
@@ -170,17 +171,17 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             replies = Vec::new();
         }
         if *stop.borrow() && !session.in_transaction() {
-            session.close(Instant::now(), SHUTTING_DOWN);
+            session.close(clock::now(), SHUTTING_DOWN);
             continue;
         }
-        let deadline = session.deadline().unwrap_or_else(|| Instant::now() + HANDSHAKE_MAX);
+        let deadline = session.deadline().unwrap_or_else(|| clock::now() + HANDSHAKE_MAX);
         tokio::select! {
             biased;
             read = read(stream) => match read? {
                 Some(filled) => input = filled,
                 None => return Ok(End::Closed),
             },
-            () = tokio::time::sleep_until(deadline.into()) => session.timeout(Instant::now()),
+            () = tokio::time::sleep_until(deadline.into()) => session.timeout(clock::now()),
             // A stop that comes in the middle of a transaction is looked at again when that has ended.
             changed = stop.changed(), if !session.in_transaction() => if changed.is_err() { return Ok(End::Closed) },
         }
@@ -189,13 +190,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Waits before a reply, not beyond the end of the session or of the service.
 async fn wait_in_tarpit(interval: Duration, session: &mut Session, stop: &mut watch::Receiver<bool>) {
-    let until = Instant::now() + interval;
+    let until = clock::now() + interval;
     let until = session.end_of_time().map_or(until, |end| end.min(until));
     tokio::select! {
+        biased;
         () = tokio::time::sleep_until(until.into()) => {}
         _ = stop.wait_for(|stops| *stops) => {}
     }
-    session.held_back(Instant::now());
+    session.held_back(clock::now());
 }
 
 /// Reads what is there, into a pooled buffer that is held only once bytes have come. `None` at the end of the stream.

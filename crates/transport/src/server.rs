@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::authenticate::{Authenticator, Credentials};
+use crate::blocking;
 use crate::categorize::{self, Unrouted};
 use crate::clock::now_ms;
 use crate::control::Control;
@@ -92,7 +93,7 @@ impl Transport {
         let data_dir = settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
-        let opened = tokio::task::spawn_blocking(move || Spool::open(&spool_dir, Options::default())).await;
+        let opened = blocking::run(move || Spool::open(&spool_dir, Options::default())).await;
         let (spool, recovery) = opened.map_err(io::Error::other)??;
         tell_of_recovery(&recovery);
 
@@ -149,7 +150,7 @@ impl Transport {
             running.transcripts.flush();
             running.tracking.close();
         };
-        if tokio::task::spawn_blocking(close).await.is_err() {
+        if blocking::run(close).await.is_err() {
             tracing::error!("closing the spool failed by a fault of ours");
         }
     }

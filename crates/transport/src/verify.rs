@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gatepost_mail::{Class, Mailbox, Recipient};
 use gatepost_policy::route;
@@ -14,6 +14,7 @@ use gatepost_policy::send_connector::SendConnector;
 use gatepost_policy::verification::Verdict;
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::deliver::connection::{Connection, NoConnection, dial};
 use crate::state::{Running, count};
 use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, REPLY_MAX, Worker};
@@ -30,7 +31,7 @@ pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox, peer: IpAddr
         return Verdict::NoAnswer;
     };
     let hop = Hop { connector: connector.name.clone(), next_hop };
-    let awaited = match running.verdicts.ask(&hop, recipient, peer, Instant::now()) {
+    let awaited = match running.verdicts.ask(&hop, recipient, peer, clock::now()) {
         Asked::Known(verdict) => return verdict,
         Asked::Awaited(awaited) => awaited,
         Asked::NeedsWorker(awaited) => {
@@ -40,6 +41,7 @@ pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox, peer: IpAddr
         }
     };
     tokio::select! {
+        biased;
         verdict = verdict(awaited) => verdict,
         () = running.stopped() => Verdict::NoAnswer,
     }
@@ -56,6 +58,7 @@ async fn work(running: Arc<Running>, connector: Arc<SendConnector>, mut worker: 
     let inactivity = connector.connection_inactivity_timeout.min(REPLY_MAX);
     let connector = SendConnector { connection_inactivity_timeout: inactivity, ..(*connector).clone() };
     let connection = tokio::select! {
+        biased;
         connection = ask_all(&running, &connector, &mut worker) => connection,
         () = running.stopped() => None,
     };
@@ -70,25 +73,25 @@ async fn work(running: Arc<Running>, connector: Arc<SendConnector>, mut worker: 
 async fn ask_all(running: &Arc<Running>, connector: &SendConnector, worker: &mut Worker) -> Option<Connection> {
     let mut open: Option<Connection> = None;
     loop {
-        let Some(question) = worker.next(Instant::now()) else {
+        let Some(question) = worker.next(clock::now()) else {
             let is_needed = open.is_some() && tokio::time::timeout(IDLE, worker.wait()).await.is_ok();
             if !is_needed && worker.retire() {
                 return open;
             }
             continue;
         };
-        let asked_at = Instant::now();
+        let asked_at = clock::now();
         let asked = ask(running, connector, &worker.hop, &mut open, &question);
         let answer = tokio::time::timeout_at(question.deadline.into(), asked).await;
         let verdict = match answer {
             Ok(Answer::Said(verdict)) => verdict,
             // The reply may come yet, and would be taken for that to the next question.
-            Err(_) if !worker.ran_out(&question, asked_at, Instant::now()) => {
+            Err(_) if !worker.ran_out(&question, asked_at, clock::now()) => {
                 open = None;
                 continue;
             }
             Ok(Answer::Silence) | Err(_) => {
-                let now = Instant::now();
+                let now = clock::now();
                 tracing::info!(
                     next_hop = %worker.hop.next_hop, recipient = %question.recipient, verdict = "silent",
                     "the next hop does not say whether it takes a recipient"
@@ -101,9 +104,9 @@ async fn ask_all(running: &Arc<Running>, connector: &SendConnector, worker: &mut
         let is_used_up =
             |open: &mut Connection| open.broken || open.transactions >= connector.smtp_max_messages_per_connection;
         match open.take_if(is_used_up) {
-            None => worker.answer(&question, verdict, Instant::now()),
+            None => worker.answer(&question, verdict, clock::now()),
             Some(used) => {
-                worker.answer_only(&question, verdict, Instant::now());
+                worker.answer_only(&question, verdict, clock::now());
                 used.quit().await;
             }
         }

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gatepost_mail::header_firewall::{HeaderFirewall, Rules, infallible};
 use gatepost_mail::{Recipient, Reply};
@@ -19,13 +19,13 @@ use gatepost_smtp::{Client, ClientError, ClientOutput, Options, RecipientResult,
 use gatepost_spool::Message;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
 
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::dns::Target;
 use crate::fetch;
+use crate::net::{self, Socket};
 use crate::state::{Revision, Running};
 use crate::transcript::{Direction, Transcript};
 
@@ -92,8 +92,8 @@ pub struct Connection {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
     /// Between the two, and after a failed handshake.
     None,
 }
@@ -208,8 +208,8 @@ impl Connection {
             OpenError::Reply(NO_CONNECTION.with_text(text))
         };
         let patience = CONNECT_MAX.min(connector.connection_inactivity_timeout);
-        let socket = within(patience, TcpStream::connect(target.address)).await.map_err(failed)?;
-        let _ = socket.set_nodelay(true);
+        let socket = within(patience, net::connect(target.address)).await.map_err(failed)?;
+        socket.set_nodelay();
         let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
         {
             (true, Ok(local)) => {
@@ -223,7 +223,7 @@ impl Connection {
         let options = Options { hello_name: connector.fqdn.to_string(), tls: wish, timeouts };
         let mut connection = Connection {
             stream: Stream::Plain(socket),
-            client: Client::new(Instant::now(), options),
+            client: Client::new(clock::now(), options),
             input: Vec::new(),
             start: 0,
             output: Vec::new(),
@@ -265,7 +265,7 @@ impl Connection {
         // Whatever came behind the reply to STARTTLS came in clear and counts for nothing (RFC 3207 section 6).
         self.input.clear();
         self.start = 0;
-        self.client.tls_started(Instant::now());
+        self.client.tls_started(clock::now());
         Ok(())
     }
 
@@ -284,7 +284,7 @@ impl Connection {
         self.transactions += 1;
         self.may_be_cut_short = true;
         self.client.begin(
-            Instant::now(),
+            clock::now(),
             Transaction {
                 reverse_path: &envelope.reverse_path,
                 recipients,
@@ -340,7 +340,7 @@ impl Connection {
     /// closed the connection, as `broken` tells.
     pub async fn ask(&mut self, recipient: &Recipient) -> Option<Reply> {
         self.transactions += 1;
-        self.client.ask(Instant::now(), recipient);
+        self.client.ask(clock::now(), recipient);
         let mut answer = None;
         loop {
             match self.event().await {
@@ -390,7 +390,7 @@ impl Connection {
         }
         let Connection { client, output, .. } = self;
         let Ok(()) = firewall.finish(infallible(|kept| client.content(kept, output)));
-        client.content_end(Instant::now(), output);
+        client.content_end(clock::now(), output);
         self.may_be_cut_short = false;
         self.flush(self.block_max).await
     }
@@ -400,7 +400,7 @@ impl Connection {
         if self.broken {
             return;
         }
-        self.client.quit(Instant::now());
+        self.client.quit(clock::now());
         let farewell = async {
             loop {
                 if matches!(self.event().await, Event::Closed | Event::Failed(_)) {
@@ -419,7 +419,7 @@ impl Connection {
     /// Drives the engine until it wants something from us.
     async fn event(&mut self) -> Event {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             let (used, output) = self.client.receive(now, &self.input[self.start..]);
             if let Some(transcript) = &mut self.transcript {
                 transcript.received_bytes(&self.input[self.start..self.start + used]);
@@ -451,7 +451,7 @@ impl Connection {
             }
             if wants_input && let Err(error) = self.exchange().await {
                 if error.kind() == io::ErrorKind::TimedOut {
-                    self.client.timeout(Instant::now());
+                    self.client.timeout(clock::now());
                 } else {
                     self.client.disconnected();
                 }
@@ -463,7 +463,7 @@ impl Connection {
     /// Writes what is gathered, then reads what the peer says to it.
     async fn exchange(&mut self) -> io::Result<()> {
         let deadline = self.client.deadline();
-        let patience = deadline.map_or(HANDSHAKE_MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let patience = deadline.map_or(HANDSHAKE_MAX, |deadline| deadline.saturating_duration_since(clock::now()));
         if self.broken {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }

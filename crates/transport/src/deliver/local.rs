@@ -16,6 +16,7 @@ use gatepost_policy::{Settings, header_firewall};
 use gatepost_spool::Message;
 
 use super::{Next, Worker};
+use crate::blocking;
 use crate::report::Attempt;
 
 /// How much of a message is read at once, in bytes.
@@ -57,7 +58,7 @@ pub async fn work(worker: &Worker) {
                 })
                 .collect()
         };
-        match tokio::task::spawn_blocking(deliver_all).await {
+        match blocking::run(deliver_all).await {
             Ok(attempts) => lease.conclude(attempts).await,
             // The lease puts its entry to rest.
             Err(error) => tracing::error!(%error, "local delivery failed by a fault of ours"),

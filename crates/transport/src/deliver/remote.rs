@@ -35,6 +35,7 @@ pub async fn work(worker: &Worker) -> Option<Connection> {
             Next::Nothing if open.is_none() => break,
             Next::Nothing => {
                 let more = tokio::select! {
+                    biased;
                     waited = tokio::time::timeout(IDLE, worker.queue.wait_for_work()) => waited.is_ok(),
                     _ = stop.changed() => false,
                 };
@@ -147,6 +148,7 @@ async fn connect<'a>(
         return None;
     };
     let dialled = tokio::select! {
+        biased;
         dialled = dial(running, &revision, connector, next_hop) => dialled,
         // Nothing was attempted yet, so nobody waits for a next hop that takes its time.
         () = running.stopped() => {

@@ -60,9 +60,11 @@ impl Queues {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every queue, in no order.
+    /// Every queue, oldest first.
     pub fn all(&self) -> Vec<Arc<DeliveryQueue>> {
-        self.table().queues.values().cloned().collect()
+        let mut queues: Vec<_> = self.table().queues.values().cloned().collect();
+        queues.sort_by_key(|queue| queue.number);
+        queues
     }
 
     /// Puts an entry at the end of its queue, due now (`None`) or later. Makes the queue if need be.
@@ -325,7 +327,9 @@ impl Queues {
             queue.wake.notify_waiters();
             Waited { queue, entries }
         };
-        queues.into_values().map(retire).collect()
+        let mut queues: Vec<_> = queues.into_values().collect();
+        queues.sort_by_key(|queue| queue.number);
+        queues.into_iter().map(retire).collect()
     }
 
     /// Takes every waiting entry of one message, with the queue that it waited in and its due time. They are in flight

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
@@ -19,7 +18,7 @@ use super::permit::{Known, Permitted};
 use super::record::Refused;
 use super::visit::{OUT_OF_STEP, Transaction, Visit};
 use crate::authenticate::Checked;
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::message_rates::Key;
 use crate::state::count;
 use crate::verify;
@@ -183,7 +182,7 @@ impl Visit {
         };
         let address = || Key::Address(&self.connector.name, self.peer.ip());
         let permit = |paid_until, now| limits::message_rate(limit, paid_until, now);
-        let (rates, now) = (&self.running.message_rates, Instant::now());
+        let (rates, now) = (&self.running.message_rates, clock::now());
         match self.connector.message_rate_source {
             MessageRateSource::None => Ok(()),
             MessageRateSource::User => rates.count(&[user()], now, permit),

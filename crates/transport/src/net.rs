@@ -1,0 +1,158 @@
+//! The network, by one door: connect, listen, accept. A simulation puts another network in its place.
+//!
+//! Takes addresses, hands on sockets. In the program that is shipped a [`Socket`] is a TCP socket and nothing else; in
+//! tests of this crate it may be one end of a simulated connection.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use socket2::{Domain, Protocol, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+#[cfg(test)]
+use crate::simulated;
+
+/// Connections that may wait to be accepted: devices like to come all at once.
+const BACKLOG: i32 = 4_096;
+
+/// One end of a connection.
+pub enum Socket {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// Within a simulation.
+    #[cfg(test)]
+    Simulated(simulated::Socket),
+}
+
+/// What accepts connections.
+pub enum Listener {
+    /// From the network.
+    Tcp(TcpListener),
+    /// From peers within a simulation.
+    #[cfg(test)]
+    Simulated(simulated::Listener),
+}
+
+/// Opens a connection.
+pub async fn connect(address: SocketAddr) -> io::Result<Socket> {
+    #[cfg(test)]
+    if let Some(world) = simulated::world() {
+        return world.connect(address).await.map(Socket::Simulated);
+    }
+    TcpStream::connect(address).await.map(Socket::Tcp)
+}
+
+/// Opens one listening socket. IPv6 sockets are V6ONLY: `[::]:25` and `0.0.0.0:25` are two bindings.
+pub fn listen(address: SocketAddr) -> io::Result<Listener> {
+    #[cfg(test)]
+    if let Some(world) = simulated::world() {
+        return Ok(Listener::Simulated(world.listen(address)));
+    }
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for connections of the former run to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into()).map(Listener::Tcp)
+}
+
+impl Listener {
+    /// Waits for a peer; hands on its connection and its address.
+    pub async fn accept(&mut self) -> io::Result<(Socket, SocketAddr)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                Ok((Socket::Tcp(socket), peer))
+            }
+            #[cfg(test)]
+            Listener::Simulated(listener) => {
+                let (socket, peer) = listener.accept().await;
+                Ok((Socket::Simulated(socket), peer))
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Our own address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Socket::Tcp(socket) => socket.local_addr(),
+            #[cfg(test)]
+            Socket::Simulated(socket) => Ok(socket.local),
+        }
+    }
+
+    /// Sends small writes at once.
+    pub fn set_nodelay(&self) {
+        match self {
+            // It costs time where it fails, nothing else.
+            Socket::Tcp(socket) => drop(socket.set_nodelay(true)),
+            #[cfg(test)]
+            Socket::Simulated(_) => {}
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
+            #[cfg(test)]
+            Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            #[cfg(test)]
+            Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            #[cfg(test)]
+            Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Socket::Tcp(socket) => socket.is_write_vectored(),
+            #[cfg(test)]
+            Socket::Simulated(socket) => socket.stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_flush(context),
+            #[cfg(test)]
+            Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            #[cfg(test)]
+            Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_shutdown(context),
+        }
+    }
+}
