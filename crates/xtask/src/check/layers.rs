@@ -127,7 +127,8 @@ fn upward(
             format!("`{from}` uses `{to}`, which {list} lists above it"),
             format!("list `{to}` below `{from}`, or move what both need into a module below them"),
         )),
-        (Some(_), None) if common == 0 => Some((
+        // What exists in tests only is named by tests only, or the crate would not build without them.
+        (Some(_), None) if common == 0 && !opening.modules_for_tests().contains(to) => Some((
             format!("`{from}` uses `crate::{to}`, which is no module that {list} lists, nor a name lifted from one"),
             format!("list `{to}` below `{from}`; what {list} itself declares belongs into a module below its users"),
         )),
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_module_uses_modules_below_it_only() {
-        let lib = "pub mod top;\nmod middle;\nmod bottom;\npub use bottom::Word;\nstruct Own;\n";
+        let lib =
+            "pub mod top;\nmod middle;\nmod bottom;\n#[cfg(test)]\nmod fake;\npub use bottom::Word;\nstruct Own;\n";
         for (file, text, expected) in [
             ("top.rs", "use crate::{middle, bottom::Word};", false),
             ("bottom.rs", "use crate::middle::Thing;", true),
@@ -159,6 +161,7 @@ mod tests {
             ("middle.rs", "use crate::Word;", false),
             ("middle.rs", "use super::Word;", false),
             ("middle.rs", "use crate::Own;", true),
+            ("middle.rs", "#[cfg(test)]\nuse crate::fake::X;", false),
             ("bottom/deep.rs", "use crate::bottom::Word;", false),
             ("bottom/deep.rs", "use super::super::top::X;", true),
             ("bottom.rs", "#[cfg(test)]\nmod tests {\n    use crate::top::X;\n}\n", false),

@@ -64,6 +64,15 @@ impl Source {
 
     /// The modules that the file declares in files of their own, in the order in which it lists them.
     pub fn modules(&self) -> Vec<String> {
+        self.modules_declared(false)
+    }
+
+    /// Those that exist in tests only.
+    pub fn modules_for_tests(&self) -> Vec<String> {
+        self.modules_declared(true)
+    }
+
+    fn modules_declared(&self, wanted_for_tests: bool) -> Vec<String> {
         let mut modules = Vec::new();
         let mut for_tests = false;
         for line in self.code.lines().map(str::trim) {
@@ -72,7 +81,7 @@ impl Source {
                 continue;
             }
             if let Some(name) = module_declared(line)
-                && !for_tests
+                && for_tests == wanted_for_tests
             {
                 modules.push(name.to_owned());
             }
