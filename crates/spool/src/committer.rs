@@ -116,6 +116,18 @@ impl Committer {
         self.unsettled_since.map(|since| since + IDLE).into_iter().chain(restore_at).min()
     }
 
+    /// Whether there is something to do with time, although nothing comes.
+    #[cfg(any(test, feature = "fake-disk"))]
+    pub fn has_more_to_do(&self) -> bool {
+        self.deadline().is_some()
+    }
+
+    /// Whether commits were taken from the queue that had no room in a batch.
+    #[cfg(any(test, feature = "fake-disk"))]
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     /// Whether the reserve is missing: the disk is full, or was a moment ago.
     fn is_short(&self) -> bool {
         self.shared.reserve.missing().is_some()

@@ -1,4 +1,5 @@
-//! The disk as the spool needs it: a few calls, so that a fake one can lose, tear and reorder what was not flushed.
+//! The disk as the spool needs it, and who writes mailboxes: a few calls, so that a fake one can lose, tear and reorder
+//! what was not flushed.
 //!
 //! Everything goes through the C library (`std::fs` does), so that a preloaded shim can watch and disturb the real
 //! program too. Only one thread appends to a file; any thread reads.
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes a folder and its parents; it is no error if it is there.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Whether this folder is there.
+    fn has_folder(&self, folder: &Path) -> bool;
     /// The plain files of a folder, in no order. Names that are not UTF-8 are none of ours and are left out.
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>>;
     /// Makes a new, empty file for appending; it must not exist.
@@ -84,6 +87,10 @@ impl Disk for RealDisk {
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
         // Mail is nobody else's business: only the server's own user may enter.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    }
+
+    fn has_folder(&self, folder: &Path) -> bool {
+        folder.is_dir()
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {

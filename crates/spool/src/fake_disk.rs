@@ -3,7 +3,7 @@
 //!
 //! Deterministic: the same seed and the same calls give the same disk. Clones are the same disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ struct State {
     names: BTreeMap<PathBuf, usize>,
     /// Names as they are after a power cut, but for `renamed`.
     flushed_names: BTreeMap<PathBuf, usize>,
+    /// Those that were made. They survive everything.
+    folders: BTreeSet<PathBuf>,
     /// Changes of names since their folder's last flush, in their order.
     changes: Vec<Change>,
     faults: Faults,
@@ -74,6 +76,7 @@ impl FakeDisk {
             nodes: Vec::new(),
             names: BTreeMap::new(),
             flushed_names: BTreeMap::new(),
+            folders: BTreeSet::new(),
             changes: Vec::new(),
             faults: Faults::default(),
             calls: 0,
@@ -95,7 +98,7 @@ impl FakeDisk {
     /// The disk as it is found after a power cut at this instant. Files that are open become useless.
     pub fn cut_power(&self) -> FakeDisk {
         let mut state = self.state();
-        let State { dice, nodes, flushed_names, changes, .. } = &mut *state;
+        let State { dice, nodes, flushed_names, folders, changes, .. } = &mut *state;
         let mut names = flushed_names.clone();
         for change in changes {
             if dice.one_in(2) {
@@ -103,14 +106,14 @@ impl FakeDisk {
             }
         }
         let survivors: Vec<Vec<u8>> = nodes.iter().map(|node| node.after_power_cut(dice)).collect();
-        FakeDisk::of(dice.next(), survivors, names)
+        FakeDisk::of(dice.next(), survivors, names, folders.clone())
     }
 
     /// The disk as it is found after only the process was killed: everything is there.
     pub fn kill(&self) -> FakeDisk {
         let mut state = self.state();
         let seed = state.dice.next();
-        let fresh = FakeDisk::of(seed, Vec::new(), state.names.clone());
+        let fresh = FakeDisk::of(seed, Vec::new(), state.names.clone(), state.folders.clone());
         // The system still knows what was not flushed.
         {
             let mut fresh = fresh.state();
@@ -125,7 +128,8 @@ impl FakeDisk {
     /// Another disk with the same content, all of it flushed.
     pub fn copy(&self) -> FakeDisk {
         let state = self.state();
-        FakeDisk::of(state.dice.0, state.nodes.iter().map(|node| node.seen.clone()).collect(), state.names.clone())
+        let contents = state.nodes.iter().map(|node| node.seen.clone()).collect();
+        FakeDisk::of(state.dice.0, contents, state.names.clone(), state.folders.clone())
     }
 
     /// All files with their content.
@@ -146,7 +150,7 @@ impl FakeDisk {
         }
     }
 
-    fn of(seed: u64, contents: Vec<Vec<u8>>, names: BTreeMap<PathBuf, usize>) -> FakeDisk {
+    fn of(seed: u64, contents: Vec<Vec<u8>>, names: BTreeMap<PathBuf, usize>, folders: BTreeSet<PathBuf>) -> FakeDisk {
         let disk = FakeDisk::new(seed);
         {
             let mut state = disk.state();
@@ -156,6 +160,7 @@ impl FakeDisk {
                 .collect();
             state.flushed_names = names.clone();
             state.names = names;
+            state.folders = folders;
         }
         disk
     }
@@ -235,8 +240,13 @@ impl Change {
 }
 
 impl Disk for FakeDisk {
-    fn create_folder(&self, _folder: &Path) -> io::Result<()> {
-        self.call().map(drop)
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        self.call()?.folders.insert(folder.to_path_buf());
+        Ok(())
+    }
+
+    fn has_folder(&self, folder: &Path) -> bool {
+        self.state().folders.contains(folder)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
@@ -332,11 +342,13 @@ impl File for FakeFile {
             bytes.truncate(state.dice.below(bytes.len() as u64 + 1) as usize);
             result = Err(io::Error::other("a write failed"));
         }
-        let used: u64 = state.names.values().map(|node| state.nodes[*node].seen.len() as u64).sum();
-        let room = state.faults.bytes_max.saturating_sub(used) as usize;
-        if state.faults.bytes_max > 0 && bytes.len() > room {
-            bytes.truncate(room);
-            result = Err(io::ErrorKind::StorageFull.into());
+        if state.faults.bytes_max > 0 {
+            let used: u64 = state.names.values().map(|node| state.nodes[*node].seen.len() as u64).sum();
+            let room = state.faults.bytes_max.saturating_sub(used) as usize;
+            if bytes.len() > room {
+                bytes.truncate(room);
+                result = Err(io::ErrorKind::StorageFull.into());
+            }
         }
         let node = &mut state.nodes[self.node];
         let from = node.seen.len();

@@ -63,6 +63,8 @@
 //!
 //! Modules stand in reading order; each uses only modules listed below it.
 
+#[cfg(any(test, feature = "fake-disk"))]
+pub mod by_hand;
 mod spool;
 mod recover;
 mod scan;

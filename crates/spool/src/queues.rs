@@ -59,6 +59,8 @@ pub(crate) struct CommitQueue {
     wake: Condvar,
     /// Messages whose content is arriving, and that will be a commit before long.
     arriving: AtomicUsize,
+    #[cfg(any(test, feature = "fake-disk"))]
+    pub bell: Bell,
 }
 
 /// The place of one message among those that are arriving; [`CommitQueue::leave`] takes it back.
@@ -137,6 +139,8 @@ impl CommitQueue {
         if wakes {
             self.wake.notify_one();
         }
+        #[cfg(any(test, feature = "fake-disk"))]
+        self.bell.ring();
     }
 
     fn end_arrival(&self, waiting: &mut Waiting, Arriving(()): Arriving) {
@@ -156,11 +160,19 @@ impl CommitQueue {
         if wakes {
             self.wake.notify_one();
         }
+        #[cfg(any(test, feature = "fake-disk"))]
+        self.bell.ring();
     }
 
     pub fn close(&self) {
         lock(&self.waiting).is_closing = true;
         self.wake.notify_one();
+    }
+
+    /// Everything that is there now, without a wait.
+    #[cfg(any(test, feature = "fake-disk"))]
+    pub fn take(&self) -> Work {
+        Work::of(&mut lock(&self.waiting))
     }
 
     /// Waits for commits, for outcomes (a moment longer, so that more of them share a write) or until `deadline`.
@@ -229,11 +241,39 @@ impl Work {
     }
 }
 
+/// Tells whoever drives a spool without threads that there is something to do.
+#[cfg(any(test, feature = "fake-disk"))]
+#[derive(Default)]
+pub(crate) struct Bell(std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+#[cfg(any(test, feature = "fake-disk"))]
+impl Bell {
+    pub fn hang(&self, bell: impl Fn() + Send + Sync + 'static) {
+        // There is one driver for a spool.
+        let _ = self.0.set(Box::new(bell));
+    }
+
+    fn ring(&self) {
+        if let Some(bell) = self.0.get() {
+            bell();
+        }
+    }
+}
+
+#[cfg(any(test, feature = "fake-disk"))]
+impl std::fmt::Debug for Bell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bell")
+    }
+}
+
 /// What waits for the thread that looks after body files.
 #[derive(Debug, Default)]
 pub(crate) struct BodyQueue {
     waiting: Mutex<BodyWork>,
     wake: Condvar,
+    #[cfg(any(test, feature = "fake-disk"))]
+    pub bell: Bell,
 }
 
 /// What that thread takes in one go.
@@ -254,13 +294,18 @@ impl BodyQueue {
             return commit.promise.keep(Err(CommitError::Closed));
         }
         waiting.written.push((file, commit));
+        drop(waiting);
         self.wake.notify_one();
+        #[cfg(any(test, feature = "fake-disk"))]
+        self.bell.ring();
     }
 
     pub fn push_unneeded(&self, mut ids: Vec<u64>) {
         if !ids.is_empty() {
             lock(&self.waiting).unneeded.append(&mut ids);
             self.wake.notify_one();
+            #[cfg(any(test, feature = "fake-disk"))]
+            self.bell.ring();
         }
     }
 

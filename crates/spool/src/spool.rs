@@ -100,6 +100,12 @@ impl Spool {
         Ok((Spool(Arc::new(Handle { shared, running })), recovery))
     }
 
+    /// A handle to a spool whose threads somebody else stands in for.
+    #[cfg(any(test, feature = "fake-disk"))]
+    pub(crate) fn without_threads(shared: Arc<Shared>) -> Spool {
+        Spool(Arc::new(Handle { shared, running: Mutex::new(None) }))
+    }
+
     /// Begins a message.
     pub fn stage(&self) -> Staged {
         Staged::new(Arc::clone(&self.0.shared))

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
+use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{OpenError, Options, Recovery, Spool};
 use gatepost_tracking::{RevisionId, Tracking};
 use tokio::sync::Mutex;
@@ -89,12 +90,23 @@ impl Transport {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub async fn start(start: Start) -> Result<Transport, StartError> {
-        let Start { settings, document, credentials, version } = start;
-        let data_dir = settings.server.data_dir.clone();
+        let data_dir = start.settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
         let opened = blocking::run(move || Spool::open(&spool_dir, Options::default())).await;
         let (spool, recovery) = opened.map_err(io::Error::other)??;
+        Transport::start_on(Arc::new(RealDisk), spool, recovery, start).await
+    }
+
+    /// The same with a spool that is open already. Mailboxes lie on `disk`.
+    pub(crate) async fn start_on(
+        disk: Arc<dyn Disk>,
+        spool: Spool,
+        recovery: Recovery,
+        start: Start,
+    ) -> Result<Transport, StartError> {
+        let Start { settings, document, credentials, version } = start;
+        let data_dir = settings.server.data_dir.clone();
         tell_of_recovery(&recovery);
 
         let listeners = Listeners::default();
@@ -111,6 +123,7 @@ impl Transport {
             started_ms: now,
             revision,
             spool,
+            disk,
             queues,
             quotas: Quotas::open(data_dir.join("quotas"))?,
             authenticator: Authenticator::new().map_err(io::Error::other)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
 use gatepost_policy::Settings;
 use gatepost_policy::settings::{self, Defaults};
+use gatepost_spool::disk::RealDisk;
 use gatepost_spool::{Options, Spool};
 use gatepost_tracking::Tracking;
 use tempfile::TempDir;
@@ -55,6 +56,7 @@ impl Site {
             started_ms: now_ms(),
             revision: Revision::new(1, now_ms(), settings, Credentials::default(), tls),
             spool,
+            disk: Arc::new(RealDisk),
             queues,
             quotas: Quotas::open(folder.path().join("quotas")).expect("a thread"),
             authenticator: Authenticator::new().expect("randomness"),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use gatepost_policy::Settings;
 use gatepost_spool::Spool;
+use gatepost_spool::disk::Disk;
 use gatepost_tracking::{Limits, RevisionId, Tracking};
 use rustls::ServerConfig;
 use tokio::sync::watch;
@@ -105,6 +106,8 @@ pub struct Running {
     revision: ArcSwap<Revision>,
     /// Messages on disk.
     pub spool: Spool,
+    /// Where mailboxes lie.
+    pub disk: Arc<dyn Disk>,
     /// What waits for which next hop.
     pub queues: Queues,
     /// Open connections of peers.
@@ -143,6 +146,8 @@ pub struct Parts {
     pub revision: Revision,
     /// The open spool.
     pub spool: Spool,
+    /// Where mailboxes lie.
+    pub disk: Arc<dyn Disk>,
     /// The queues, empty.
     pub queues: Queues,
     /// Hourly quotas.
@@ -172,6 +177,7 @@ impl Running {
             started_ms: parts.started_ms,
             revision: ArcSwap::from_pointee(parts.revision),
             spool: parts.spool,
+            disk: parts.disk,
             queues: parts.queues,
             connections: Arc::default(),
             message_rates: MessageRates::default(),

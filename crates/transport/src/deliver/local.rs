@@ -3,9 +3,7 @@
 //! Takes a message and a mailbox, hands on a reply as a next hop would. A message is in the mailbox only when its file
 //! and its folder entry are flushed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, BufWriter, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use gatepost_mail::{AuthAs, Mailbox, Reply, from_field};
 use gatepost_policy::route::{self, Route};
 use gatepost_policy::{Settings, header_firewall};
 use gatepost_spool::Message;
+use gatepost_spool::disk::{Disk, File};
 
 use super::{Next, Worker};
 use crate::blocking;
@@ -44,10 +43,11 @@ pub async fn work(worker: &Worker) {
             continue;
         }
         let message = lease.message.clone();
+        let disk = worker.running.disk.clone();
         let deliver_all = move || -> Vec<Attempt> {
             jobs.into_iter()
                 .map(|(index, folder, recipient)| {
-                    let reply = match deliver(&folder, &message, index, &recipient, &settings) {
+                    let reply = match deliver(&*disk, &folder, &message, index, &recipient, &settings) {
                         Ok(()) => DELIVERED,
                         Err(error) => {
                             tracing::error!(folder = %folder.display(), %error, "cannot write into a mailbox");
@@ -71,46 +71,70 @@ pub async fn work(worker: &Worker) {
 /// The name is made of the queue id and the recipient's number, so that an attempt repeated after a crash replaces its
 /// own file instead of adding another.
 fn deliver(
+    disk: &dyn Disk,
     maildir: &Path,
     message: &Message,
     index: u32,
     recipient: &Mailbox,
     settings: &Arc<Settings>,
 ) -> io::Result<()> {
-    make_folders(maildir)?;
+    make_folders(disk, maildir)?;
     let seconds = message.envelope.arrival.time_ms / 1000;
     let milliseconds = message.envelope.arrival.time_ms % 1000;
     let host = settings.server.name.as_str().replace(['/', ':'], "_");
     let name = format!("{seconds}.M{milliseconds}Q{}R{index}.{host}", message.id);
     let temporary: PathBuf = maildir.join("tmp").join(&name);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let file = match disk.create(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // An attempt of a former run was cut short.
+            disk.remove(&temporary)?;
+            disk.create(&temporary)?
+        }
+        file => file?,
+    };
     let written = write_message(file, message, recipient, settings);
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, maildir.join("new").join(&name))) {
-        let _ = fs::remove_file(&temporary);
+    if let Err(error) = written.and_then(|()| disk.rename(&temporary, &maildir.join("new").join(&name))) {
+        let _ = disk.remove(&temporary);
         return Err(error);
     }
-    File::open(maildir.join("new"))?.sync_all()
+    disk.flush_folder(&maildir.join("new"))
 }
 
 /// Makes what is missing of a Maildir. A new one is flushed together with the two folders above it before it is used:
 /// mail is no safer than the folder that holds it. `cur` comes last and says that this was done.
-fn make_folders(maildir: &Path) -> io::Result<()> {
-    let mut folders = fs::DirBuilder::new();
-    folders.recursive(true).mode(0o700);
+fn make_folders(disk: &dyn Disk, maildir: &Path) -> io::Result<()> {
     for folder in ["tmp", "new"] {
-        folders.create(maildir.join(folder))?;
+        disk.create_folder(&maildir.join(folder))?;
     }
-    if !maildir.join("cur").is_dir() {
+    if !disk.has_folder(&maildir.join("cur")) {
         for folder in maildir.ancestors().take(3) {
-            File::open(folder)?.sync_all()?;
+            disk.flush_folder(folder)?;
         }
-        folders.create(maildir.join("cur"))?;
+        disk.create_folder(&maildir.join("cur"))?;
     }
     Ok(())
 }
 
-fn write_message(file: File, message: &Message, recipient: &Mailbox, settings: &Arc<Settings>) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(64 << 10, file);
+/// A file as [`Write`] wants it.
+struct Appending(Arc<dyn File>);
+
+impl Write for Appending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(&mut [IoSlice::new(bytes)]).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_message(
+    file: Arc<dyn File>,
+    message: &Message,
+    recipient: &Mailbox,
+    settings: &Arc<Settings>,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 << 10, Appending(file));
     // RFC 5321 section 4.4: the last server writes the reverse-path into the message.
     write!(out, "Return-Path: {}\nDelivered-To: {recipient}\n", message.envelope.reverse_path)?;
     let mut offset = 0;
@@ -128,7 +152,7 @@ fn write_message(file: File, message: &Message, recipient: &Mailbox, settings: &
     if after_cr {
         out.write_all(b"\r")?;
     }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.0.flush()
 }
 
 /// Takes out what does not stay in a mailbox; shows a sender of ours by the name that the recipient directory has. What
