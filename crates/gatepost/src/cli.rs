@@ -22,11 +22,12 @@ Examples:
   gatepost user add alice --address alice@contoso.com
   gatepost queue list --next-hop example.com
   gatepost queue retry --all
+  gatepost spool verify                read every waiting message and check it
   gatepost status --json | jq .queues
 
 Settings file: --config FILE, else $GATEPOST_CONFIG, else ./gatepost.toml, else /etc/gatepost/gatepost.toml.
 
-Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running.";
+Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running, 5 spool damaged.";
 
 /// An SMTP transport server for controlled relay.
 ///
@@ -60,6 +61,9 @@ pub enum Command {
     /// See and steer the messages that are waiting
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Check the messages on the disk
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// Show how the running server is doing
     #[command(after_help = "\
 Connections, messages, each delivery queue, and how far back the records of decisions go.
@@ -99,6 +103,7 @@ impl Command {
                 arguments.json
             }
             Command::Queue(QueueCommand::List(arguments)) => arguments.json,
+            Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
             Command::Queue(QueueCommand::Retry(arguments)) => arguments.json,
             Command::Queue(QueueCommand::Show { json, .. } | QueueCommand::Remove { json, .. }) => *json,
             Command::User(UserCommand::Add { .. } | UserCommand::Remove { .. })
@@ -327,6 +332,37 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `spool`.
+#[derive(Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// Read the whole spool and report every place that is not as it was accepted
+    #[command(after_help = "\
+Every record of the log and every large body is read and compared with its checksum: what a start does, and more. Nothing is changed or repaired. The server may be running meanwhile; it is not asked, and what it does is no damage.
+
+Each finding names the file, the place in it, what it means and what to do. What a crash left half written was never acknowledged, and is a note. Progress is shown on a terminal.
+
+The spool belongs to its server: ask as root or as the server's user.
+
+Exit code 0 if the spool is sound, 5 if something in it is damaged, 1 if it cannot be read.
+
+Examples:
+  gatepost spool verify
+  gatepost spool verify /mnt/backup/gatepost-data
+  gatepost spool verify --json | jq '.findings[] | select(.severity == \"damage\")'")]
+    Verify(SpoolVerifyArguments),
+}
+
+/// `spool verify`.
+#[derive(Debug, Args)]
+pub struct SpoolVerifyArguments {
+    /// A data folder, or the spool in it; by default the one of the settings file
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `queue list`.

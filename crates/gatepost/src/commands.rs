@@ -1,9 +1,10 @@
 //! The commands besides `serve`: short-lived, each a few questions to files or to the running server.
 //!
-//! Takes parsed arguments, writes text or JSON to `out`, hands back a failure with its exit code. Never opens a spool
-//! file of a running server (invariant I11).
+//! Takes parsed arguments, writes text or JSON to `out`, hands back a failure with its exit code. What the running
+//! server knows or does goes through its API only (invariant I11); `spool verify` reads its files and changes none.
 
 mod queue;
+mod spool;
 mod user;
 mod reload;
 mod status;
@@ -30,6 +31,7 @@ pub use audit::audit;
 pub use check::check;
 pub use queue::queue;
 pub use reload::reload;
+pub use spool::spool;
 pub use status::status;
 pub use user::user;
 

@@ -7,6 +7,7 @@
 //! | 2 | the command line is not understood |
 //! | 3 | the settings have problems |
 //! | 4 | the server is not running |
+//! | 5 | the spool is damaged |
 //!
 //! With `--json` the reason stands on standard output too, as `{"error": "..."}`: every command is heard by one program
 //! that reads one stream.
@@ -28,6 +29,8 @@ pub enum Failure {
     Settings(String),
     /// Nobody answers at the server's socket.
     NotRunning(String),
+    /// The spool is damaged; the command has said where.
+    Damaged,
     /// Whoever read our output has gone; nobody to tell.
     OutputClosed,
 }
@@ -60,6 +63,7 @@ impl Failure {
             Failure::Failed(text) => (text, 1),
             Failure::Settings(text) => (text, 3),
             Failure::NotRunning(text) => (text, 4),
+            Failure::Damaged => (String::new(), 5),
             Failure::OutputClosed => return ExitCode::SUCCESS,
         };
         if !text.is_empty() {
@@ -79,6 +83,7 @@ impl Failure {
             Failure::Failed(text) => Failure::Failed(log(text)),
             Failure::Settings(text) => Failure::Settings(log(text)),
             Failure::NotRunning(text) => Failure::NotRunning(log(text)),
+            Failure::Damaged => Failure::Damaged,
             Failure::OutputClosed => Failure::OutputClosed,
         }
     }

@@ -23,6 +23,7 @@ use crate::spool::{self, Opened, ReadError, Usage};
 use crate::staged::Staged;
 
 mod full_disk;
+mod verify;
 
 const ROOT: &str = "/spool";
 

@@ -31,6 +31,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn flush_folder(&self, folder: &Path) -> io::Result<()>;
     /// Takes the lock that `path` stands for, for this process alone.
     fn lock(&self, path: &Path) -> io::Result<Locking>;
+    /// Whether somebody has that lock. Changes nothing.
+    fn is_locked(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// An open file.
@@ -145,6 +147,19 @@ impl Disk for RealDisk {
                 let read = file.take(16).read_to_string(&mut text);
                 Ok(Locking::Taken { pid: read.ok().and_then(|_| text.trim().parse().ok()) })
             }
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        let file = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        // Ours for an instant if nobody has it; it goes with the file.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }

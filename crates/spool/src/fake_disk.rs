@@ -317,6 +317,11 @@ impl Disk for FakeDisk {
         drop(self.call()?);
         Ok(Locking::Held(Lock::unneeded()))
     }
+
+    fn is_locked(&self, _path: &Path) -> io::Result<bool> {
+        drop(self.call()?);
+        Ok(false)
+    }
 }
 
 impl State {

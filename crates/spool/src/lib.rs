@@ -66,6 +66,7 @@
 #[cfg(any(test, feature = "fake-disk"))]
 pub mod by_hand;
 mod spool;
+mod verify;
 mod recover;
 mod scan;
 mod staged;
@@ -96,3 +97,4 @@ pub use recover::{OpenError, Recovery, SetAside};
 pub use shared::Options;
 pub use spool::{ReadError, Spool, Usage};
 pub use staged::{StageError, Staged};
+pub use verify::{Finding, Progress, Severity, Verified, VerifyError, verify};

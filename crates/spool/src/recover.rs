@@ -15,7 +15,7 @@ use gatepost_mail::MessageId;
 use crate::disk::{Disk, File, Lock, Locking};
 use crate::index::{Damage, Index, Location, Segment};
 use crate::queues::Outbox;
-use crate::scan::{Gap, Window, scan};
+use crate::scan::{Gap, Loss, Window, scan};
 use crate::segment::{FIRST_RECORD, FORMAT, HeaderError, SegmentHeader, file_name, number_of};
 use crate::set_aside;
 use crate::shared::{Folders, Options};
@@ -25,7 +25,8 @@ use crate::shared::{Folders, Options};
 const ID_LEAP: u64 = 1 << 16;
 /// The number of the first message ever.
 const FIRST_ID: u64 = 1;
-const FORMAT_NAME: &str = "FORMAT";
+pub(crate) const LOCK_NAME: &str = "lock";
+pub(crate) const FORMAT_NAME: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "gatepost spool ";
 
 /// Why the spool did not open.
@@ -155,7 +156,7 @@ pub(crate) fn recover(disk: &dyn Disk, folders: &Folders, options: &Options) -> 
 }
 
 fn lock(disk: &dyn Disk, root: &Path) -> Result<Lock, OpenError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK_NAME);
     match disk.lock(&path).map_err(at(&path))? {
         Locking::Held(lock) => Ok(lock),
         Locking::Taken { pid } => Err(OpenError::Locked { path: root.to_path_buf(), pid }),
@@ -167,7 +168,13 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io { path, source }
 }
 
-fn name_of_copy(path: &Path, gap: &Gap) -> String {
+/// The format that the file `FORMAT` says; `None` if it is damaged.
+pub(crate) fn format_in(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.strip_prefix(FORMAT_PREFIX)?.trim_end().parse().ok()
+}
+
+/// The name that the copy of a damaged range has.
+pub(crate) fn name_of_copy(path: &Path, gap: &Gap) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!("{name}-at-{}-length-{}", gap.from, gap.to - gap.from)
 }
@@ -187,18 +194,18 @@ struct Recoverer<'a> {
 impl Recoverer<'_> {
     fn check_format(&mut self) -> Result<(), OpenError> {
         let path = self.folders.root.join(FORMAT_NAME);
-        let text = match self.disk.open(&path) {
+        let found = match self.disk.open(&path) {
             Ok(file) => {
                 let mut text = [0; 64];
                 let read = file.read_at(&mut text, 0).map_err(at(&path))?;
-                String::from_utf8_lossy(&text[..read]).into_owned()
+                format_in(&text[..read])
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return self.write_format(&path).map_err(at(&path));
             }
             Err(error) => return Err(at(&path)(error)),
         };
-        match text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse::<u32>().ok()) {
+        match found {
             Some(FORMAT) => Ok(()),
             Some(found) if found > FORMAT => Err(OpenError::NewerFormat { path, found }),
             _ => {
@@ -269,16 +276,13 @@ impl Recoverer<'_> {
         flushed: u64,
         window: &mut Window,
     ) {
-        let is_damage = gap.from < flushed;
-        if !is_damage {
-            if window.is_zero(gap.from, gap.to) {
-                return;
+        let what = match gap.loss(flushed, window) {
+            Loss::Blank => return,
+            Loss::Damage => gap.what,
+            Loss::Torn => {
+                self.recovery.torn_bytes += gap.to - gap.from;
+                format!("{}; written last before a crash, and perhaps never acknowledged", gap.what)
             }
-            self.recovery.torn_bytes += gap.to - gap.from;
-        }
-        let what = match is_damage {
-            true => gap.what,
-            false => format!("{}; written last before a crash, and perhaps never acknowledged", gap.what),
         };
         self.is_damaged = true;
         self.set_aside_from(number, &**file, path, Gap { what, ..gap });

@@ -18,8 +18,7 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Reads the segment `number` behind its header.
 pub(crate) fn scan(index: &mut Index, number: u32, salt: u64, window: &mut Window) -> Scanned {
-    let scanned =
-        Scanned { flushed: 0, next_id: 0, outbox: Outbox::default(), gaps: Vec::new(), uncertain: VecDeque::new() };
+    let scanned = Scanned::default();
     let mut scan = Scan { index, number, window, scanned };
     let mut offset = FIRST_RECORD;
     while offset + HEADER_BYTES as u64 <= scan.window.bytes {
@@ -48,8 +47,11 @@ pub(crate) fn scan(index: &mut Index, number: u32, salt: u64, window: &mut Windo
 }
 
 /// What a segment held, apart from what is in the index now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scanned {
+    /// Valid records of messages, and of outcomes.
+    pub message_records: u64,
+    pub outcome_records: u64,
     /// Up to here the segment was flushed for certain.
     pub flushed: u64,
     /// Numbers of messages below this occur.
@@ -70,6 +72,30 @@ pub(crate) struct Gap {
     pub is_record: bool,
     /// What can be said about it, in half a sentence.
     pub what: String,
+}
+
+/// What it means that a range is no valid record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Nothing was ever written there.
+    Blank,
+    /// Written last before a crash, or else damage to the very last records: nobody can tell.
+    Torn,
+    /// It was flushed once: damage.
+    Damage,
+}
+
+impl Gap {
+    /// What the gap means in a segment that was flushed up to `flushed` for certain.
+    pub fn loss(&self, flushed: u64, window: &mut Window) -> Loss {
+        if self.from < flushed {
+            Loss::Damage
+        } else if window.is_zero(self.from, self.to) {
+            Loss::Blank
+        } else {
+            Loss::Torn
+        }
+    }
 }
 
 impl Scanned {
@@ -145,11 +171,18 @@ impl Scan<'_> {
         let location = Location { segment: self.number, offset, bytes: header.record_bytes() };
         let mut effects = Effects { end: offset + location.bytes, scanned: &mut self.scanned };
         match header.kind {
-            Some(Kind::Message) => take_message(self.index, location, meta, is_content_right, &mut effects),
-            Some(Kind::Outcomes) => take_outcomes(self.index, meta, &mut effects)
-                .map_err(|error| format!("outcomes of deliveries are wrong: {error}")),
-            None => Err("a record is of a kind that this version does not know".into()),
+            Some(Kind::Message) => {
+                take_message(self.index, location, meta, is_content_right, &mut effects)?;
+                self.scanned.message_records += 1;
+            }
+            Some(Kind::Outcomes) => {
+                take_outcomes(self.index, meta, &mut effects)
+                    .map_err(|error| format!("outcomes of deliveries are wrong: {error}"))?;
+                self.scanned.outcome_records += 1;
+            }
+            None => return Err("a record is of a kind that this version does not know".into()),
         }
+        Ok(())
     }
 
     fn finish(mut self) -> Scanned {

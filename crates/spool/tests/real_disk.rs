@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Return, ReversePath};
-use gatepost_spool::{CommitError, OpenError, Options, Outcome, ReadError, Recovery, Spool, State};
+use gatepost_spool::{
+    CommitError, OpenError, Options, Outcome, ReadError, Recovery, Spool, State, VerifyError, verify,
+};
 
 fn envelope(recipients: &[&str]) -> Envelope {
     let mailbox = |text| Mailbox::parse(text).expect("a legal address");
@@ -178,4 +180,45 @@ fn the_reserve_is_made_once_and_again_when_it_is_missing() {
     open(dir.path()).0.close();
     assert_eq!(fs::metadata(&path).expect("it was made").len(), first.len() as u64);
     assert!(!dir.path().join("reserve.tmp").exists());
+}
+
+#[test]
+fn what_a_working_server_does_is_no_damage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { inline_bytes_max: 1500, segment_bytes: 20_000, ..Options::default() };
+    let (spool, _) = Spool::open(folder.path(), options).expect("it opens");
+    let looks = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for i in 0..300_usize {
+                let id = accept(&spool, envelope(&["r@contoso.com"]), &vec![b'x'; if i % 5 == 0 { 3000 } else { 400 }]);
+                if i % 7 > 0 {
+                    spool.settle(id, vec![(0, Outcome::Delivered { reply: "250 OK".into(), time_ms: 1 })]);
+                }
+            }
+        });
+        let mut looks = 0;
+        while !writing.is_finished() {
+            let verified = verify(folder.path(), |_| {}).expect("it can be read");
+            assert!(verified.is_in_use && verified.is_sound() && verified.findings.is_empty(), "{verified:#?}");
+            looks += 1;
+        }
+        looks
+    });
+    spool.close();
+    let verified = verify(folder.path(), |_| {}).expect("it can be read");
+    assert!(looks > 0 && verified.is_sound() && !verified.is_in_use, "{looks} looks, {verified:#?}");
+    assert_eq!(verified.messages, 300 / 7 + 1);
+}
+
+#[test]
+fn a_spool_is_found_in_its_folder_and_in_the_data_folder_and_nowhere_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let error = verify(folder.path(), |_| {}).expect_err("there is none");
+    assert!(matches!(error, VerifyError::NoSpool(_)), "{error}");
+    assert!(fs::read_dir(folder.path()).expect("it is readable").next().is_none(), "nothing was made");
+    open(&folder.path().join("spool")).0.close();
+    for dir in [folder.path().to_path_buf(), folder.path().join("spool")] {
+        let verified = verify(&dir, |_| {}).expect("there is one");
+        assert_eq!((verified.folder.as_path(), verified.messages), (folder.path().join("spool").as_path(), 0));
+    }
 }

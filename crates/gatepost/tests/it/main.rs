@@ -13,6 +13,7 @@
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
+//! - [`spool`]: what `spool verify` says of the files on the disk;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
@@ -58,6 +59,8 @@ mod mx;
 mod header_firewall;
 
 mod durability;
+
+mod spool;
 
 mod settings;
 
