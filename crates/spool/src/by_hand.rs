@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::bodies;
 use crate::committer::Committer;
 use crate::disk::{Disk, Lock};
+use crate::opening::OpenError;
 use crate::queues::Work;
-use crate::recover::{OpenError, Recovery};
+use crate::recover::Recovery;
 use crate::shared::{Options, Shared};
 use crate::spool::{Opened, Spool};
 
@@ -18,7 +19,7 @@ use crate::spool::{Opened, Spool};
 pub struct ByHand {
     shared: Arc<Shared>,
     committer: Committer,
-    _lock: Lock,
+    _lock: Arc<Lock>,
 }
 
 /// Opens the spool in `dir` as [`Spool::open_on`] does. `bell` is rung whenever there may be something to do.
@@ -31,7 +32,8 @@ pub fn open(
     options: Options,
     bell: impl Fn() + Clone + Send + Sync + 'static,
 ) -> Result<(Spool, ByHand, Recovery), OpenError> {
-    let Opened { shared, committer, lock, recovery } = Opened::new(disk, dir, options)?;
+    let Opened { shared, committer, lock, recovering } = Opened::new(disk, dir, options)?;
+    let recovery = recovering.finish()?;
     shared.commits.bell.hang(bell.clone());
     shared.bodies.bell.hang(bell);
     let spool = Spool::without_threads(Arc::clone(&shared));

@@ -141,6 +141,9 @@ impl Committer {
     /// One batch: everything in `work`, and a piece of compaction. If there is time (`is_idle`), or somebody waits, it
     /// is flushed.
     pub fn step(&mut self, work: Work, is_idle: bool) {
+        if work.is_recovered {
+            self.shared.index().end_recovery();
+        }
         self.backlog.extend(work.commits);
         self.unwritten.append(work.outbox);
         if let Some(kind) = self.shared.reserve.missing() {
@@ -196,9 +199,13 @@ impl Committer {
         if self.writer.as_ref().is_some_and(Writer::is_dirty) {
             return;
         }
-        let is_worth_it = self.shared.index().newest_segment().is_some_and(|newest| {
-            newest.bytes > 2 * newest.live_bytes && newest.bytes > self.shared.reserve.bytes() / 4
-        });
+        let is_worth_it = {
+            let index = self.shared.index();
+            let is_mostly_dead = |newest: &Segment| {
+                newest.bytes > 2 * newest.live_bytes && newest.bytes > self.shared.reserve.bytes() / 4
+            };
+            !index.is_recovering() && index.newest_segment().is_some_and(is_mostly_dead)
+        };
         if !is_worth_it {
             return;
         }

@@ -65,6 +65,9 @@ impl Compaction {
     /// Whether the oldest segment should be emptied.
     pub fn is_due(&self, shared: &Shared, current: Option<u32>) -> bool {
         let index = shared.index();
+        if index.is_recovering() {
+            return false; // what is live is not known yet
+        }
         let totals = index.totals();
         let Some((number, oldest)) = index.oldest_segment() else { return false };
         let pays = match shared.reserve.missing() {

@@ -14,9 +14,10 @@ use crate::bodies;
 use crate::disk::Disk;
 use crate::fake_disk::{Dice, FakeDisk, Faults};
 use crate::message::{Message, Outcome, RecipientState, State};
+use crate::opening::OpenError;
 use crate::promise::{Commit, CommitError};
 use crate::queues::Work;
-use crate::recover::{OpenError, Recovery};
+use crate::recover::{Recovery, Step};
 use crate::segment::{FIRST_RECORD, FORMAT};
 use crate::shared::Options;
 use crate::spool::{self, Opened, ReadError, Usage};
@@ -28,15 +29,38 @@ mod verify;
 const ROOT: &str = "/spool";
 
 /// A server whose threads are steps that the test takes.
-struct Server(Opened);
+struct Server(Opened, Option<Recovery>);
 
 impl Server {
+    /// With all messages of former runs.
     fn open(disk: &FakeDisk, options: &Options) -> Result<Server, OpenError> {
-        Opened::new(Arc::new(disk.clone()), Path::new(ROOT), options.clone()).map(Server)
+        let mut server = Server::start(disk, options)?;
+        while !server.recover()? {}
+        Ok(server)
+    }
+
+    /// Without any.
+    fn start(disk: &FakeDisk, options: &Options) -> Result<Server, OpenError> {
+        let opened = Opened::new(Arc::new(disk.clone()), Path::new(ROOT), options.clone())?;
+        Ok(Server(opened, None))
+    }
+
+    /// One step of the recovery. Returns whether it is over.
+    fn recover(&mut self) -> Result<bool, OpenError> {
+        let released = match self.0.recovering.step()? {
+            Step::Read => Vec::new(),
+            Step::Released(released) => released,
+            Step::Over(recovery) => {
+                self.1 = Some(recovery);
+                return Ok(true);
+            }
+        };
+        assert!(released.iter().all(|id| self.0.shared.index().is_live(id.0)));
+        Ok(false)
     }
 
     fn recovery(&self) -> &Recovery {
-        &self.0.recovery
+        self.1.as_ref().expect("it is over")
     }
 
     fn stage(&self) -> Staged {
@@ -182,16 +206,31 @@ impl History {
 
     /// One run of the server, from opening to the crash.
     fn live_once(&mut self, faults: Faults) {
-        let mut server = self.open();
-        self.check(&server);
+        let mut server = match self.dice.one_in(2) {
+            true => self.open(),
+            false => self.start(),
+        };
+        let recovered_at_once = server.1.is_some();
+        if recovered_at_once {
+            self.check(&server);
+        }
         if self.dice.one_in(2) {
             self.disk.set_faults(faults);
         }
         if self.dice.one_in(2) {
             self.disk.fail_after(self.dice.below(150));
         }
+        // How often a step of the recovery is made between two rounds: it may not be over before the crash.
+        let pace = 1 + self.dice.below(6) as u32;
         for _ in 0..self.dice.below(25) {
             self.round(&mut server);
+            let is_over = server.1.is_none() && !self.dice.one_in(pace) && server.recover().unwrap_or(false);
+            if is_over && self.keeps_power() {
+                self.check(&server);
+            }
+        }
+        if !recovered_at_once && self.keeps_power() {
+            self.check_live(&server);
         }
         if self.dice.one_in(3) {
             // Only the process dies. What was written is known to the next one.
@@ -218,6 +257,21 @@ impl History {
         Server::open(&self.disk, &self.options).unwrap_or_else(|error| panic!("seed {}: {error}", self.seed))
     }
 
+    /// The same without the messages of former runs.
+    fn start(&mut self) -> Server {
+        Server::start(&self.disk, &self.options).unwrap_or_else(|error| panic!("seed {}: {error}", self.seed))
+    }
+
+    /// Whether there is power still, so that what lies there can be looked at; then it stays, for this run.
+    fn keeps_power(&self) -> bool {
+        let has_power = self.disk.open(&Path::new(ROOT).join("FORMAT")).is_ok();
+        if has_power {
+            self.disk.fail_after(u64::MAX / 2);
+        }
+        has_power
+    }
+
+    /// Everything that the spool owes is there, once recovery is over.
     fn check(&mut self, server: &Server) {
         let seed = self.seed;
         for set_aside in &server.recovery().set_aside {
@@ -225,8 +279,17 @@ impl History {
             let is_end = set_aside.reason.contains("never acknowledged");
             assert!(is_end || set_aside.reason.contains("no readable header"), "seed {seed}: {set_aside:?}");
         }
+        self.check_live(server);
         let live = server.live();
-        for id in &live {
+        for (id, known) in &self.known {
+            assert!(!known.is_owed || live.contains(id), "seed {seed}: {id} is lost; live are {live:?}");
+        }
+    }
+
+    /// What is there is as it should be.
+    fn check_live(&mut self, server: &Server) {
+        let seed = self.seed;
+        for id in &server.live() {
             let known = &self.known[id];
             assert!(!known.is_gone, "seed {seed}: {id} was settled");
             let message = server.message(*id).unwrap_or_else(|error| panic!("seed {seed}: {id}: {error}"));
@@ -236,9 +299,6 @@ impl History {
             for (RecipientState { state, .. }, ended) in message.recipients.iter().zip(&known.ended) {
                 assert!(*state == State::Pending || *ended, "seed {seed}: {id} has an outcome that nobody gave");
             }
-        }
-        for (id, known) in &mut self.known {
-            assert!(!known.is_owed || live.contains(id), "seed {seed}: {id} is lost; live are {live:?}");
         }
     }
 

@@ -260,6 +260,10 @@ impl Disk for FakeDisk {
             .collect())
     }
 
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        Ok(self.list(folder)?.into_iter().map(|listed| listed.name).collect())
+    }
+
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut state = self.call()?;
         if state.names.contains_key(path) {

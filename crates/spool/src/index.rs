@@ -3,7 +3,7 @@
 //! Disposable: recovery rebuilds it from the log. A pending message costs under 100 bytes here, whatever its size.
 //! Does no I/O but opening a segment for reading.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, btree_map};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -40,6 +40,15 @@ pub(crate) struct Index {
     segments: BTreeMap<u32, Segment>,
     replies: VecDeque<Arc<str>>,
     totals: Totals,
+    /// Messages of former runs may still be missing here, so that no segment is known to be dead.
+    is_recovering: bool,
+}
+
+/// The messages of another index, on their way into this one; in the order of their numbers.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    entries: btree_map::IntoIter<u64, Entry>,
+    bodies: HashMap<u64, Body>,
 }
 
 /// Sums that would be too dear to add up on demand.
@@ -140,7 +149,45 @@ impl Index {
             segments: BTreeMap::new(),
             replies: VecDeque::with_capacity(SHARED_REPLIES),
             totals: Totals::default(),
+            is_recovering: false,
         }
+    }
+
+    /// An index of segments whose messages are still to be found out: until [`Index::end_recovery`] no segment is dead.
+    pub fn of_segments(cache_bytes_max: usize, segments: Vec<(u32, Segment)>) -> Index {
+        let mut index = Index { is_recovering: true, ..Index::new(cache_bytes_max) };
+        segments.into_iter().for_each(|(number, segment)| index.add_segment(number, segment));
+        index
+    }
+
+    /// All messages of former runs are here.
+    pub fn end_recovery(&mut self) {
+        self.is_recovering = false;
+    }
+
+    /// Whether messages of former runs may be missing.
+    pub fn is_recovering(&self) -> bool {
+        self.is_recovering
+    }
+
+    /// Everything in it, to be taken over by another index.
+    pub fn into_messages(self) -> Messages {
+        Messages { entries: self.messages.into_iter(), bodies: self.bodies }
+    }
+
+    /// Takes over up to `count_max` messages, whose segments must be known. Says which.
+    pub fn adopt(&mut self, from: &mut Messages, count_max: usize) -> Vec<u64> {
+        let mut adopted = Vec::with_capacity(count_max.min(from.entries.len()));
+        for (id, entry) in from.entries.by_ref().take(count_max) {
+            self.count(entry.location(), Counting::In);
+            if let Some(body) = from.bodies.remove(&id) {
+                self.totals.body_bytes += body.stored.bytes;
+                self.bodies.insert(id, body);
+            }
+            self.messages.insert(id, entry);
+            adopted.push(id);
+        }
+        adopted
     }
 
     pub fn totals(&self) -> Totals {
@@ -306,6 +353,13 @@ impl Index {
         }
     }
 
+    /// Corrects what every record of a segment repeats.
+    pub fn set_salt(&mut self, number: u32, salt: u64) {
+        if let Some(segment) = self.segments.get_mut(&number) {
+            segment.salt = salt;
+        }
+    }
+
     pub fn pin(&mut self, number: u32) {
         if let Some(segment) = self.segments.get_mut(&number) {
             segment.is_pinned = true;
@@ -324,6 +378,11 @@ impl Index {
         self.segments.get(&number)
     }
 
+    /// All segments, in the order of their numbers.
+    pub fn segments(&self) -> impl Iterator<Item = (u32, &Segment)> {
+        self.segments.iter().map(|(number, segment)| (*number, segment))
+    }
+
     /// The segment with the lowest number.
     pub fn oldest_segment(&self) -> Option<(u32, &Segment)> {
         self.segments.first_key_value().map(|(number, segment)| (*number, segment))
@@ -334,10 +393,10 @@ impl Index {
         self.segments.last_key_value().map(|(_, segment)| segment)
     }
 
-    /// The oldest segment if nothing in it is needed any more. Never the only one: message and segment numbers go on
+    /// The oldest segment if nothing in it is needed any more, which nobody knows before recovery is over. Never the only one: message and segment numbers go on
     /// above those that the newest segment names, so that none is ever given twice.
     pub fn dead_segment(&self) -> Option<u32> {
-        let (number, oldest) = self.oldest_segment().filter(|_| self.segments.len() > 1)?;
+        let (number, oldest) = self.oldest_segment().filter(|_| self.segments.len() > 1 && !self.is_recovering)?;
         (oldest.live_bytes == 0 && !oldest.is_pinned).then_some(number)
     }
 

@@ -71,6 +71,7 @@ pub(crate) struct Arriving(());
 struct Waiting {
     commits: VecDeque<PendingCommit>,
     outbox: Outbox,
+    is_recovered: bool,
     is_closing: bool,
     sleep: Sleep,
     /// How many have arrived, or were given up, since the committer began to gather.
@@ -95,6 +96,8 @@ enum Sleep {
 pub(crate) struct Work {
     pub commits: VecDeque<PendingCommit>,
     pub outbox: Outbox,
+    /// All messages of former runs are known from now on.
+    pub is_recovered: bool,
     pub is_closing: bool,
 }
 
@@ -150,8 +153,22 @@ impl CommitQueue {
     }
 
     pub fn push_outcomes(&self, add: impl FnOnce(&mut Outbox)) {
+        self.push_quiet(|waiting| add(&mut waiting.outbox));
+    }
+
+    /// All messages of former runs are known. The committer learns of it together with the outcomes that their last
+    /// server may not have flushed, so that it writes those before it deletes anything.
+    pub fn end_recovery(&self, unflushed: Outbox) {
+        self.push_quiet(|waiting| {
+            waiting.outbox.append(unflushed);
+            waiting.is_recovered = true;
+        });
+    }
+
+    /// Adds what no session waits for.
+    fn push_quiet(&self, add: impl FnOnce(&mut Waiting)) {
         let mut waiting = lock(&self.waiting);
-        add(&mut waiting.outbox);
+        add(&mut waiting);
         let wakes = waiting.sleep == Sleep::UntilAnything;
         if wakes {
             waiting.sleep = Sleep::Awake;
@@ -189,6 +206,9 @@ impl CommitQueue {
                 break;
             }
             let now = Instant::now();
+            if waiting.is_recovered {
+                break;
+            }
             if gathered.is_none() && !disk_fails && !waiting.outbox.is_empty() {
                 gathered = Some(now + OUTCOMES_GATHER);
             }
@@ -236,6 +256,7 @@ impl Work {
         Work {
             commits: std::mem::take(&mut waiting.commits),
             outbox: std::mem::take(&mut waiting.outbox),
+            is_recovered: std::mem::take(&mut waiting.is_recovered),
             is_closing: waiting.is_closing,
         }
     }

@@ -7,6 +7,43 @@ use crate::disk::{Disk, File};
 
 const PIECE_BYTES: usize = 1 << 20;
 
+/// A damaged range, copied out of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// The file it was found in.
+    pub file: PathBuf,
+    /// Where in that file, in bytes.
+    pub offset: u64,
+    /// How much, in bytes.
+    pub length: u64,
+    /// Half a sentence for the administrator.
+    pub reason: String,
+    /// The copy; `None` if it could not be written. The original then stays where it is, until its segment is not
+    /// needed any more: then the copy is tried again, and at last the whole segment is moved to `set-aside/`.
+    pub moved_to: Option<PathBuf>,
+}
+
+/// Copies a range of `file` into `folder` and says so in the log.
+pub(crate) fn set_aside(
+    disk: &dyn Disk,
+    folder: &Path,
+    (file, path): (&dyn File, &Path),
+    (offset, length): (u64, u64),
+    reason: String,
+) -> SetAside {
+    let name = name_of_copy(path, offset, length);
+    let copied = keep(disk, folder, &name, (file, offset, length));
+    let moved_to = copied.inspect_err(|error| tracing::error!(%error, name, "cannot set damage aside")).ok();
+    tracing::error!(file = %path.display(), offset, length, reason, "the spool is damaged");
+    SetAside { file: path.to_path_buf(), offset, length, reason, moved_to }
+}
+
+/// What the copy of a range is called.
+pub(crate) fn name_of_copy(path: &Path, offset: u64, length: u64) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}-at-{offset}-length-{length}")
+}
+
 /// Copies `length` bytes from `offset` on into `folder/name`, flushed. A copy that is there already stays: the same
 /// damage found again on the next start is the same file.
 pub(crate) fn keep(

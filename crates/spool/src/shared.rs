@@ -64,13 +64,17 @@ pub(crate) struct Folders {
     pub set_aside: PathBuf,
 }
 
-/// Counted since the spool was opened.
+/// Counted since the spool was opened; the last two count down.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub commits: AtomicU64,
     pub flushes: AtomicU64,
     pub failures: AtomicU64,
     pub set_aside: AtomicU64,
+    /// Bytes of segments of former runs that are still to be read.
+    pub unread_bytes: AtomicU64,
+    /// Messages of former runs that were found and not released yet.
+    pub unreleased: AtomicU64,
 }
 
 impl Folders {
@@ -120,8 +124,11 @@ impl Shared {
 
     /// A body met a full disk. If much of the log is dead the committer is told to return that.
     pub fn meet_full_disk(&self) {
-        let totals = self.index().totals();
-        let is_worth_it = totals.log_bytes > 2 * totals.live_log_bytes + self.reserve.bytes();
+        let (totals, is_recovering) = {
+            let index = self.index();
+            (index.totals(), index.is_recovering())
+        };
+        let is_worth_it = !is_recovering && totals.log_bytes > 2 * totals.live_log_bytes + self.reserve.bytes();
         if is_worth_it && self.reserve.give_up(&*self.disk) {
             self.commits.push_outcomes(|_| {}); // wakes it
         }

@@ -13,8 +13,9 @@ use crate::committer::Committer;
 use crate::disk::{self, Disk, File, Lock, RealDisk};
 use crate::index::{Body, Index, Location, Settled};
 use crate::message::{Content, Message, Outcome, RecipientState};
+use crate::opening::{self, Found, OpenError};
 use crate::record::Digest;
-use crate::recover::{OpenError, Recovered, Recovery, recover};
+use crate::recover::{Recovering, Recovery};
 use crate::shared::{Folders, Options, Part, RecordError, Shared};
 use crate::staged::Staged;
 use crate::stored::StoredBody;
@@ -54,6 +55,10 @@ pub struct Usage {
     pub failures: u64,
     /// Damaged ranges set aside, those that opening found included.
     pub set_aside: u64,
+    /// Bytes of the log of former runs that are still to be read.
+    pub unread_bytes: u64,
+    /// Messages of former runs that were found there and are not released yet; they are not among `messages`.
+    pub unreleased: u64,
 }
 
 /// The durable queue. Cloning gives another handle to the same one; dropping the last handle closes it.
@@ -69,7 +74,8 @@ struct Handle {
 struct Running {
     committer: JoinHandle<()>,
     bodies: JoinHandle<()>,
-    _lock: Lock,
+    /// [`Recovering`] holds it, too.
+    _lock: Arc<Lock>,
 }
 
 impl fmt::Debug for Handle {
@@ -84,12 +90,26 @@ impl Spool {
     /// Blocks while the log is read. Takes the lock of the folder, may write a `FORMAT` file and the reserve, copies to `set-aside/`
     /// and removes body files that no message needs; segments are only ever deleted later, by compaction.
     pub fn open(dir: &Path, options: Options) -> Result<(Spool, Recovery), OpenError> {
-        Spool::open_on(Arc::new(RealDisk), dir, options)
+        let (spool, recovering) = Spool::start(dir, options)?;
+        Ok((spool, recovering.finish()?))
     }
 
     /// The same on another disk: for simulations.
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<(Spool, Recovery), OpenError> {
-        let Opened { shared, committer, lock, recovery } = Opened::new(disk, dir, options)?;
+        let (spool, recovering) = Spool::start_on(disk, dir, options)?;
+        Ok((spool, recovering.finish()?))
+    }
+
+    /// Opens the spool in `dir` and takes messages at once, however much lies there: reads no more than the newest
+    /// segment and the headers of the others. Messages of former runs are unknown until the steps of [`Recovering`]
+    /// release them.
+    pub fn start(dir: &Path, options: Options) -> Result<(Spool, Recovering), OpenError> {
+        Spool::start_on(Arc::new(RealDisk), dir, options)
+    }
+
+    /// The same on another disk: for simulations.
+    pub fn start_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<(Spool, Recovering), OpenError> {
+        let Opened { shared, committer, lock, recovering } = Opened::new(disk, dir, options)?;
         let cannot_start = |source| OpenError::Io { path: dir.to_path_buf(), source };
         let committer = committer.spawn().map_err(cannot_start)?;
         let bodies = bodies::spawn(Arc::clone(&shared)).map_err(|error| {
@@ -97,7 +117,7 @@ impl Spool {
             cannot_start(error)
         })?;
         let running = Mutex::new(Some(Running { committer, bodies, _lock: lock }));
-        Ok((Spool(Arc::new(Handle { shared, running })), recovery))
+        Ok((Spool(Arc::new(Handle { shared, running })), recovering))
     }
 
     /// A handle to a spool whose threads somebody else stands in for.
@@ -181,12 +201,12 @@ impl Drop for Handle {
     }
 }
 
-/// A recovered spool whose threads do not run yet: tests take their steps by hand.
+/// An open spool whose threads do not run yet: tests take their steps by hand.
 pub(crate) struct Opened {
     pub shared: Arc<Shared>,
     pub committer: Committer,
-    pub lock: Lock,
-    pub recovery: Recovery,
+    pub lock: Arc<Lock>,
+    pub recovering: Recovering,
 }
 
 impl Opened {
@@ -194,12 +214,14 @@ impl Opened {
         options.inline_bytes_max = options.inline_bytes_max.min(16 << 20);
         options.segment_bytes = options.segment_bytes.min(4 << 30);
         let folders = Folders::new(dir);
-        let Recovered { index, outbox, next_id, next_segment, lock, recovery } = recover(&*disk, &folders, &options)?;
+        let found = opening::open(&*disk, &folders)?;
+        let Found { lock, next_id, next_segment, segments, set_aside, is_flushed } = found;
+        let index = Index::of_segments(options.cache_bytes_max, segments);
         let shared = Arc::new(Shared::new(disk, folders, options, index, next_id));
-        shared.count(|c| &c.set_aside, recovery.set_aside.len() as u64);
-        shared.commits.push_outcomes(|waiting| waiting.append(outbox));
+        let lock = Arc::new(lock);
+        let recovering = Recovering::new(Arc::clone(&shared), Arc::clone(&lock), is_flushed, set_aside);
         let committer = Committer::new(Arc::clone(&shared), next_segment);
-        Ok(Opened { shared, committer, lock, recovery })
+        Ok(Opened { shared, committer, lock, recovering })
     }
 }
 
@@ -344,5 +366,7 @@ pub(crate) fn usage(shared: &Shared) -> Usage {
         flushes: counted.flushes.load(Ordering::Relaxed),
         failures: counted.failures.load(Ordering::Relaxed),
         set_aside: counted.set_aside.load(Ordering::Relaxed),
+        unread_bytes: counted.unread_bytes.load(Ordering::Relaxed),
+        unreleased: counted.unreleased.load(Ordering::Relaxed),
     }
 }

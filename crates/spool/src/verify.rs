@@ -16,10 +16,11 @@ use gatepost_mail::MessageId;
 
 use crate::disk::{self, Disk, File, RealDisk};
 use crate::index::{Body, Index, Location, Segment};
+use crate::opening::{FORMAT_NAME, LOCK_NAME, format_in};
 use crate::record::Digest;
-use crate::recover::{FORMAT_NAME, LOCK_NAME, format_in, name_of_copy};
 use crate::scan::{Gap, Loss, Window, scan};
 use crate::segment::{FIRST_RECORD, FORMAT, HeaderError, SegmentHeader, file_name, number_of};
+use crate::set_aside::name_of_copy;
 use crate::shared::Folders;
 
 /// Body files are read in pieces of this size.
@@ -391,7 +392,7 @@ impl Reading<'_> {
                 (Severity::Damage, meaning)
             }
         };
-        let name = name_of_copy(path, &gap);
+        let name = name_of_copy(path, gap.from, gap.to - gap.from);
         let copy = self.set_aside.contains(&name).then(|| self.folders.set_aside.join(name));
         held.add(Finding {
             severity,

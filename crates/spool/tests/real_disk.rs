@@ -104,7 +104,7 @@ fn messages_small_and_large_are_the_same_after_a_restart() {
     assert_eq!(bodies(dir.path()), 1);
     drop(spool);
     let (spool, recovery) = open(dir.path());
-    assert_eq!(recovery.live, ids);
+    assert_eq!((recovery.messages, spool.live()), (ids.len() as u64, ids.clone()));
     assert!(recovery.set_aside.is_empty() && recovery.torn_bytes == 0, "{recovery:?}");
     check(&spool);
     let next = accept(&spool, envelope(&["bob@contoso.com"]), b"later");
@@ -123,7 +123,7 @@ fn a_settled_message_is_gone_with_its_body_file() {
     spool.close();
     spool.close();
     assert_eq!(bodies(dir.path()), 0);
-    assert_eq!(open(dir.path()).1.live, []);
+    assert_eq!(open(dir.path()).1.messages, 0);
 }
 
 #[test]
