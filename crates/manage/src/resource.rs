@@ -172,6 +172,10 @@ pub struct SpoolUsage {
     pub failures: u64,
     /// Damaged records set aside, for a person to look at.
     pub set_aside: u64,
+    /// Bytes of the last runs' log that are still to be read; its messages are not among `messages` yet.
+    pub unread_bytes: u64,
+    /// Messages found there that are still to be queued; not among `messages` either.
+    pub unreleased: u64,
 }
 
 /// What `GET /api/v1/queue` takes in its query string.
@@ -523,6 +527,8 @@ impl From<gatepost_spool::Usage> for SpoolUsage {
             flushes: usage.flushes,
             failures: usage.failures,
             set_aside: usage.set_aside,
+            unread_bytes: usage.unread_bytes,
+            unreleased: usage.unreleased,
         }
     }
 }

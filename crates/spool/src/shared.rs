@@ -16,6 +16,9 @@ use crate::segment::file_name;
 use crate::set_aside;
 use crate::stored::{self, StoredMessage};
 
+/// So much is read at once for an envelope: that of one recipient takes about 300 bytes.
+const META_BYTES_USUAL: usize = 1024;
+
 /// What an administrator or a test may tune.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -137,25 +140,16 @@ impl Shared {
     /// Reads the record of a message and checks it.
     pub fn read(&self, id: u64, location: Location, part: Part) -> Result<StoredRecord, RecordError> {
         let (salt, file) = self.index().open_segment(location.segment, &*self.disk, &self.folders.log)?;
-        let mut header = [0; HEADER_BYTES];
-        let mut bytes = Vec::new();
-        let head = match part {
-            Part::Whole => {
-                bytes.resize(usize::try_from(location.bytes).map_err(|_| RecordError::Damaged)?, 0);
-                disk::read_exact_at(&*file, &mut bytes, location.offset)?;
-                &bytes[..]
-            }
-            Part::Meta => {
-                disk::read_exact_at(&*file, &mut header, location.offset)?;
-                &header[..]
-            }
-        };
-        let header = Header::parse(head, salt, location.offset)
+        let all = usize::try_from(location.bytes).map_err(|_| RecordError::Damaged)?;
+        let mut bytes = vec![0; if part == Part::Meta { all.min(META_BYTES_USUAL) } else { all }];
+        disk::read_exact_at(&*file, &mut bytes, location.offset)?;
+        let header = Header::parse(&bytes, salt, location.offset)
             .filter(|header| header.kind == Some(Kind::Message) && header.record_bytes() == location.bytes)
             .ok_or(RecordError::Damaged)?;
-        if part == Part::Meta {
-            bytes.resize(HEADER_BYTES + header.meta_bytes, 0);
-            disk::read_exact_at(&*file, &mut bytes, location.offset)?;
+        let (read, wanted) = (bytes.len(), HEADER_BYTES + header.meta_bytes);
+        if read < wanted {
+            bytes.resize(wanted, 0);
+            disk::read_exact_at(&*file, &mut bytes[read..], location.offset + read as u64)?;
         }
         let record = StoredRecord { bytes, header };
         let is_content_right = part == Part::Meta || checksum(record.content()) == header.content_crc;

@@ -21,7 +21,7 @@ use crate::queue::{DeliveryQueue, Entry, Indices, QueueKey, Waited};
 use crate::state::{Revision, Running};
 
 /// How long messages rest that the disk does not give out.
-const UNREADABLE_REST: Duration = Duration::from_secs(60);
+pub const UNREADABLE_REST: Duration = Duration::from_secs(60);
 
 /// Where the recipients of one message go.
 pub struct Plan {
@@ -182,18 +182,7 @@ pub async fn route_anew(running: Arc<Running>, unrouted: impl Iterator<Item = Un
     let mut stop = running.stop.subscribe();
     let mut unrouted: Box<dyn Iterator<Item = Unrouted> + Send> = Box::new(unrouted);
     loop {
-        let work = running.clone();
-        let routed = blocking::run(move || {
-            let going = unrouted.take_while(|_| !work.is_stopping());
-            going.filter(|unrouted| route_from_spool(&work, unrouted).is_err()).collect::<Vec<_>>()
-        });
-        let unread = match routed.await {
-            Ok(unread) => unread,
-            Err(error) => {
-                tracing::error!(%error, "routing messages failed by a fault of ours; they wait for the next start");
-                return;
-            }
-        };
+        let Some(unread) = route_once(running.clone(), unrouted).await else { return };
         if unread.is_empty() || running.is_stopping() {
             return;
         }
@@ -203,6 +192,25 @@ pub async fn route_anew(running: Arc<Running>, unrouted: impl Iterator<Item = Un
             biased;
             () = tokio::time::sleep(UNREADABLE_REST) => {}
             _ = stop.changed() => return,
+        }
+    }
+}
+
+/// The same, but each message is tried once: hands back those that the disk does not give out. `None` when that failed
+/// by a fault of ours.
+pub async fn route_once(
+    running: Arc<Running>,
+    unrouted: impl Iterator<Item = Unrouted> + Send + 'static,
+) -> Option<Vec<Unrouted>> {
+    let routed = blocking::run(move || {
+        let going = unrouted.take_while(|_| !running.is_stopping());
+        going.filter(|unrouted| route_from_spool(&running, unrouted).is_err()).collect::<Vec<_>>()
+    });
+    match routed.await {
+        Ok(unread) => Some(unread),
+        Err(error) => {
+            tracing::error!(%error, "routing messages failed by a fault of ours; they wait for the next start");
+            None
         }
     }
 }

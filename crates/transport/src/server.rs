@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
 use gatepost_spool::disk::{Disk, RealDisk};
-use gatepost_spool::{OpenError, Options, Recovery, Spool};
+use gatepost_spool::{OpenError, Options, Recovering, Recovery, Spool, Step};
 use gatepost_tracking::{RevisionId, Tracking};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::authenticate::{Authenticator, Credentials};
 use crate::blocking;
-use crate::categorize::{self, Unrouted};
+use crate::categorize::{self, UNREADABLE_REST, Unrouted};
 use crate::clock::now_ms;
 use crate::control::Control;
 use crate::deliver;
@@ -93,21 +92,20 @@ impl Transport {
         let data_dir = start.settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
-        let opened = blocking::run(move || Spool::open(&spool_dir, Options::default())).await;
-        let (spool, recovery) = opened.map_err(io::Error::other)??;
-        Transport::start_on(Arc::new(RealDisk), spool, recovery, start).await
+        let opened = blocking::run(move || Spool::start(&spool_dir, Options::default())).await;
+        let (spool, recovering) = opened.map_err(io::Error::other)??;
+        Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await
     }
 
     /// The same with a spool that is open already. Mailboxes lie on `disk`.
     pub(crate) async fn start_on(
         disk: Arc<dyn Disk>,
         spool: Spool,
-        recovery: Recovery,
+        recovering: Recovering,
         start: Start,
     ) -> Result<Transport, StartError> {
         let Start { settings, document, credentials, version } = start;
         let data_dir = settings.server.data_dir.clone();
-        tell_of_recovery(&recovery);
 
         let listeners = Listeners::default();
         let wanted = settings.listeners();
@@ -133,7 +131,7 @@ impl Transport {
         let tasks = vec![
             tokio::spawn(deliver::run(running.clone(), worker_requests)),
             tokio::spawn(alarms(running.clone())),
-            tokio::spawn(requeue(running.clone(), recovery.live)),
+            tokio::spawn(recover(running.clone(), recovering)),
         ];
         let control = Control { running: running.clone(), listeners: Arc::new(Mutex::new(listeners)) };
         control.listeners.lock().await.switch(&running, sockets, &wanted);
@@ -186,7 +184,7 @@ fn tell_of_recovery(recovery: &Recovery) {
     if recovery.segments > 0 {
         let duration_ms = u64::try_from(recovery.duration.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            messages = recovery.live.len(),
+            messages = recovery.messages,
             segments = recovery.segments,
             torn_bytes = recovery.torn_bytes,
             duration_ms,
@@ -199,9 +197,53 @@ async fn alarms(running: Arc<Running>) {
     running.queues.run_alarms(now_ms).await;
 }
 
-/// Puts messages of a former run into their queues, while new ones are accepted already.
-async fn requeue(running: Arc<Running>, live: Vec<MessageId>) {
-    let unrouted = live.into_iter().map(|id| Unrouted { id, recipients: None, due_ms: None, before: None });
-    categorize::route_anew(running.clone(), unrouted).await;
+/// Brings messages of former runs back and puts them into their queues, while new ones are accepted already. A disk
+/// that fails is tried again until it works, or until the server stops.
+async fn recover(running: Arc<Running>, mut recovering: Recovering) {
+    let mut stop = running.stop.subscribe();
+    let mut unread = Vec::new();
+    loop {
+        if running.is_stopping() {
+            return;
+        }
+        let stepped = blocking::run(move || {
+            let step = recovering.step();
+            (recovering, step)
+        });
+        let step = match stepped.await {
+            Ok((handed_back, step)) => {
+                recovering = handed_back;
+                step
+            }
+            Err(error) => {
+                tracing::error!(%error, "recovering the spool failed by a fault of ours; the rest waits for the next start");
+                return;
+            }
+        };
+        match step {
+            Ok(Step::Read) => {}
+            Ok(Step::Released(released)) => {
+                let unrouted = |id| Unrouted { id, recipients: None, due_ms: None, before: None };
+                match categorize::route_once(running.clone(), released.into_iter().map(unrouted)).await {
+                    Some(left) => unread.extend(left),
+                    None => return,
+                }
+            }
+            Ok(Step::Over(recovery)) => {
+                tell_of_recovery(&recovery);
+                break;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be read now: its messages wait; tried again in a minute");
+                tokio::select! {
+                    () = tokio::time::sleep(UNREADABLE_REST) => {}
+                    _ = stop.changed() => return,
+                }
+            }
+        }
+    }
     running.recovering.store(false, Ordering::Relaxed);
+    if !unread.is_empty() {
+        categorize::route_anew(running, unread.into_iter()).await;
+    }
 }

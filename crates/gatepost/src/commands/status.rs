@@ -29,7 +29,12 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         .iter()
         .map(|listener| format!("{}{}", listener.address, if listener.implicit_tls { " (TLS)" } else { "" }))
         .collect();
-    let recovering = if status.recovering { "; messages of the last run are still being queued" } else { "" };
+    let recovering = match (status.recovering, spool.unread_bytes, spool.unreleased) {
+        (false, ..) => String::new(),
+        (true, 0, 0) => "; messages of the last run are still being queued".to_owned(),
+        (true, 0, left) => format!("; {} of the last run still to be queued", count(left, "message", "messages")),
+        (true, unread_bytes, _) => format!("; recovering the last run's, {} still to be read", size(unread_bytes)),
+    };
     facts.row(&[
         "  started",
         &format!("{} ({}), process {}", moment(status.started_ms), ago(status.started_ms, now), status.process_id),
