@@ -156,7 +156,7 @@ pub enum QueueState {
 /// What the spool holds and has done.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SpoolUsage {
-    /// Messages that are not at their end.
+    /// Messages that are not at their end, as far as it is known: see `unread_bytes`.
     pub messages: u64,
     /// Bytes of these messages.
     pub live_bytes: u64,
@@ -174,7 +174,7 @@ pub struct SpoolUsage {
     pub set_aside: u64,
     /// Bytes of the last runs' log that are still to be read; its messages are not among `messages` yet.
     pub unread_bytes: u64,
-    /// Messages found there that are still to be queued; not among `messages` either.
+    /// Messages found there that are still to be queued.
     pub unreleased: u64,
 }
 

@@ -14,7 +14,7 @@
 //!
 //! # What is on the disk
 //!
-//! One truth: the log. Everything in memory is rebuilt from it ([`Spool::open`]).
+//! One truth: the log. Everything in memory is rebuilt from it ([`Spool::open`], [`Spool::start`]).
 //!
 //! ```text
 //! FORMAT                      gatepost spool 1
@@ -49,6 +49,30 @@
 //! | no `reserve`, a shorter one, or `reserve.tmp` | an older folder; killed while the disk was full | made again; until there is room, messages are refused |
 //! | the beginning of a segment only, or less | killed while the disk was full | as any half-written end |
 //! | a segment or `FORMAT` of a newer format | an older program was started | refuses to open |
+//!
+//! # Opening in two halves
+//!
+//! A queue of a million messages takes a while to read, and new messages are not to wait for that. So opening has two
+//! halves. The first ([`Spool::start`]) takes the lock, finds the numbers that were never given out and flushes what the
+//! last server left; of the log it reads the headers and the newest segment. From then on messages are taken, into new
+//! segments. The second ([`Recovering`]) reads the segments of former runs, front to back, into an index of its own;
+//! when it has read all of them it looks through the body files, and then releases the messages, oldest first. Why
+//! nothing is lost and nothing comes back:
+//!
+//! - *Numbers.* A segment's header says which numbers were given out before it was begun, and messages are written in
+//!   the segment that is the newest at that time. So the highest number is in the newest segment, in its header, or in
+//!   the name of a body file; above it comes a leap for numbers that left no trace, and for what damage may hide.
+//! - *Old and new are apart.* Numbers below the first new one belong to former runs. Nobody can settle, move or read
+//!   them before they are released, so no record in a new segment is about one of them, and the order in which the old
+//!   segments are read means the same as ever. Body files are told apart by the same number.
+//! - *Outcomes come first.* A message is released when everything that was ever written about it has been read. So none
+//!   is delivered to a recipient who is known to have it, and its attempts and its next attempt are as they were.
+//! - *Nothing goes before all is known.* Until the last message is released no segment counts as dead and none is
+//!   emptied. The committer learns of the end together with the outcomes of former runs that may not have been flushed,
+//!   and writes those before it deletes anything. (So a full disk cannot empty itself meanwhile: messages are refused.)
+//! - *Killed on the way.* The second half only copies damaged ranges away, under names that are the same each time, and
+//!   removes body files that belong to no message. The next start finds the old segments as they were, and some more.
+//! - *A disk that fails on the way.* What cannot be opened is tried again; nothing is released before all was read.
 //!
 //! # When something fails
 //!

@@ -37,7 +37,7 @@ pub enum ReadError {
 /// Figures for status, metrics and back pressure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Messages in the queue.
+    /// Messages in the queue, as far as it is known: see `unread_bytes`.
     pub messages: u64,
     /// Bytes of their records and bodies.
     pub live_bytes: u64,
@@ -57,7 +57,7 @@ pub struct Usage {
     pub set_aside: u64,
     /// Bytes of the log of former runs that are still to be read.
     pub unread_bytes: u64,
-    /// Messages of former runs that were found there and are not released yet; they are not among `messages`.
+    /// Messages of former runs that were found there and are not released yet.
     pub unreleased: u64,
 }
 
@@ -351,13 +351,15 @@ pub(crate) fn settle(shared: &Shared, id: MessageId, outcomes: Vec<(u32, Outcome
 }
 
 pub(crate) fn usage(shared: &Shared) -> Usage {
+    // Before the index: what is released meanwhile counts twice rather than not at all.
+    let unreleased = shared.counters.unreleased.load(Ordering::Relaxed);
     let (totals, cache_bytes) = {
         let index = shared.index();
         (index.totals(), index.cache.bytes())
     };
     let counted = &shared.counters;
     Usage {
-        messages: totals.messages,
+        messages: totals.messages + unreleased,
         live_bytes: totals.live_log_bytes + totals.body_bytes,
         disk_bytes: totals.log_bytes + totals.body_bytes,
         segments: totals.segments,
@@ -367,6 +369,6 @@ pub(crate) fn usage(shared: &Shared) -> Usage {
         failures: counted.failures.load(Ordering::Relaxed),
         set_aside: counted.set_aside.load(Ordering::Relaxed),
         unread_bytes: counted.unread_bytes.load(Ordering::Relaxed),
-        unreleased: counted.unreleased.load(Ordering::Relaxed),
+        unreleased,
     }
 }

@@ -29,6 +29,10 @@ use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls::{self, TlsError};
 use crate::transcript::Transcripts;
 
+/// How long the log of former runs is read before the listeners open: a queue that is not large is known from the start
+/// on, and of a large one nobody waits for the rest.
+const READ_AHEAD: Duration = Duration::from_millis(500);
+
 /// What the server is started with.
 pub struct Start {
     /// The checked settings; `server.data_dir` is absolute by now.
@@ -92,7 +96,13 @@ impl Transport {
         let data_dir = start.settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
-        let opened = blocking::run(move || Spool::start(&spool_dir, Options::default())).await;
+        let opened = blocking::run(move || {
+            let (spool, mut recovering) = Spool::start(&spool_dir, Options::default())?;
+            // Should it fail, it is tried again later.
+            let _ = recovering.read_for(READ_AHEAD);
+            Ok::<_, OpenError>((spool, recovering))
+        })
+        .await;
         let (spool, recovering) = opened.map_err(io::Error::other)??;
         Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await
     }
