@@ -6,6 +6,7 @@
 
 mod local;
 mod remote;
+mod knock;
 pub mod connection;
 
 use std::future::Future;

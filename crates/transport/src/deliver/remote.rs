@@ -10,7 +10,7 @@ use gatepost_policy::retry::{self, Failure, Next as NextAttempt};
 use gatepost_policy::send_connector::SendConnector;
 
 use super::connection::{Connection, Delivered, NoConnection, dial};
-use super::{Lease, Next, Worker};
+use super::{Lease, Next, Worker, knock};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
@@ -158,7 +158,7 @@ async fn connect<'a>(
     };
     match dialled {
         Ok(connection) => {
-            worker.queue.connected();
+            running.queues.connected(&worker.queue);
             Some((Open { connection, _counted: Counted(&worker.queue), _place: place }, lease))
         }
         // Every message for it fails, one after the other.
@@ -194,6 +194,9 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
         }
     };
     worker.running.queues.block(&worker.queue, next_ms);
+    if next_ms.saturating_sub(now) > knock::KNOCK_INTERVAL_MS {
+        tokio::spawn(knock::until_open(worker.running.clone(), worker.queue.clone(), next_ms));
+    }
     let lifetime_ms = u64::try_from(schedule.message_expiration_timeout.as_millis()).unwrap_or(u64::MAX);
     let before_ms = now.saturating_sub(lifetime_ms);
     worker.queue.bring_forward(before_ms);

@@ -142,10 +142,14 @@ impl DeliveryQueue {
     }
 
     /// How many more workers the queue deserves now: one for the first entry, then one for each
-    /// [`ENTRIES_PER_CONNECTION`]. Slow workers do not count, but for the most that the queue may have.
+    /// [`ENTRIES_PER_CONNECTION`]. Slow workers do not count, but for the most that the queue may have. As long as the
+    /// next hop could not be reached one worker finds out whether it can be now.
     pub(super) fn workers_missing(&self, waiting: &Waiting) -> u32 {
         if waiting.blocked_until_ms.is_some() || waiting.ready.is_empty() {
             return 0;
+        }
+        if waiting.failures > 0 {
+            return u32::from(waiting.workers == 0 && waiting.workers_wanted == 0);
         }
         let deserved = waiting.ready.len().div_ceil(ENTRIES_PER_CONNECTION);
         let deserved = u32::try_from(deserved).unwrap_or(u32::MAX);
@@ -190,14 +194,6 @@ impl DeliveryQueue {
         self.wake.notified().await;
     }
 
-    /// A connection was opened: the next hop can be reached.
-    pub fn connected(&self) {
-        let mut waiting = self.lock();
-        waiting.connections += 1;
-        waiting.failures = 0;
-        waiting.last_error = None;
-    }
-
     /// A connection was closed.
     pub fn disconnected(&self) {
         let mut waiting = self.lock();
@@ -234,6 +230,12 @@ impl DeliveryQueue {
         let entry = waiting.ready.pop_front_if(|entry| entry.arrival_ms < before_ms)?;
         waiting.in_flight += 1;
         Some(entry)
+    }
+
+    /// Whether the queue waits until this time for its next hop, with at least so many entries.
+    pub fn is_blocked_until(&self, until_ms: u64, entries_min: usize) -> bool {
+        let waiting = self.lock();
+        waiting.blocked_until_ms == Some(until_ms) && waiting.ready.len() >= entries_min
     }
 
     /// How the queue is doing.

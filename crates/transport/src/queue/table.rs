@@ -179,6 +179,25 @@ impl Queues {
         Ok(())
     }
 
+    /// A connection was opened: the next hop can be reached, by as many workers as there is work for.
+    pub fn connected(&self, queue: &Arc<DeliveryQueue>) {
+        let mut waiting = queue.lock();
+        waiting.connections += 1;
+        waiting.last_error = None;
+        if std::mem::take(&mut waiting.failures) > 0 && !waiting.retired {
+            self.call_for_work(queue, &mut waiting);
+        }
+    }
+
+    /// Lets a queue go on that was stopped until a time, unless it was stopped for another time since.
+    pub fn unblock(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
+        let mut waiting = queue.lock();
+        if waiting.blocked_until_ms == Some(until_ms) && !waiting.retired {
+            waiting.blocked_until_ms = None;
+            self.call_for_work(queue, &mut waiting);
+        }
+    }
+
     /// Stops all work for a next hop until a time.
     pub fn block(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
         let mut waiting = queue.lock();

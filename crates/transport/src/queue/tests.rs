@@ -97,6 +97,42 @@ fn a_blocked_queue_gives_no_work_until_its_time_or_until_it_is_hurried() {
 }
 
 #[test]
+fn a_next_hop_that_was_down_is_tried_by_one_worker_and_then_by_as_many_as_there_is_work_for() {
+    let (queues, mut requests) = Queues::new(20);
+    for id in 0..60 {
+        push(&queues, QueueKey::Local, entry(id), None);
+    }
+    let mut wanted = || std::iter::from_fn(|| requests.try_recv().ok()).count();
+    assert_eq!(wanted(), 3);
+    let queue = only_queue(&queues);
+    for _ in 0..3 {
+        queue.worker_started();
+    }
+    assert_eq!(queue.connection_failed("refused"), 1);
+    queues.block(&queue, 1_000);
+    (0..3).for_each(|_| queues.worker_ended(&queue));
+    assert_eq!(wanted(), 0);
+    queues.unblock(&queue, 999);
+    assert_eq!(wanted(), 0, "it waits for another time");
+    for due_ms in [1_000, 2_000] {
+        queues.promote(&queue, due_ms);
+        assert_eq!(wanted(), 1, "one finds out");
+        queue.worker_started();
+        push(&queues, QueueKey::Local, entry(100 + due_ms), None);
+        queues.worker_slow(&queue);
+        assert_eq!(wanted(), 0, "nobody else, however long it takes");
+        queues.worker_quick(&queue);
+        if due_ms == 1_000 {
+            assert_eq!(queue.connection_failed("refused"), 2);
+            queues.block(&queue, 2_000);
+            queues.worker_ended(&queue);
+        }
+    }
+    queues.connected(&queue);
+    assert_eq!(wanted(), 3, "62 entries deserve 4 workers, and one is there");
+}
+
+#[test]
 fn what_is_due_later_comes_when_its_time_has_come() {
     let (queues, mut requests) = Queues::new(20);
     push(&queues, QueueKey::Local, entry(1), Some(500));
