@@ -10,7 +10,7 @@ use crate::committer::Committer;
 use crate::disk::{Disk, Lock};
 use crate::opening::OpenError;
 use crate::queues::Work;
-use crate::recover::Recovery;
+use crate::recover::Recovering;
 use crate::shared::{Options, Shared};
 use crate::spool::{Opened, Spool};
 
@@ -22,7 +22,7 @@ pub struct ByHand {
     _lock: Arc<Lock>,
 }
 
-/// Opens the spool in `dir` as [`Spool::open_on`] does. `bell` is rung whenever there may be something to do.
+/// Opens the spool in `dir` as [`Spool::start_on`] does: the messages of former runs are still to be released. `bell` is rung whenever there may be something to do.
 ///
 /// # Errors
 /// As [`Spool::open`].
@@ -31,13 +31,12 @@ pub fn open(
     dir: &Path,
     options: Options,
     bell: impl Fn() + Clone + Send + Sync + 'static,
-) -> Result<(Spool, ByHand, Recovery), OpenError> {
+) -> Result<(Spool, ByHand, Recovering), OpenError> {
     let Opened { shared, committer, lock, recovering } = Opened::new(disk, dir, options)?;
-    let recovery = recovering.finish()?;
     shared.commits.bell.hang(bell.clone());
     shared.bodies.bell.hang(bell);
     let spool = Spool::without_threads(Arc::clone(&shared));
-    Ok((spool, ByHand { shared, committer, _lock: lock }, recovery))
+    Ok((spool, ByHand { shared, committer, _lock: lock }, recovering))
 }
 
 impl ByHand {
