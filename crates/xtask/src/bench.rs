@@ -1,55 +1,114 @@
-//! `cargo xtask bench relay`: Postfix and Gatepost relay the same load into the same sink, in turn, in one call.
+//! `cargo xtask bench`: Postfix and Gatepost get the same load in turn, in one call.
 //!
-//! Takes options; hands on a table (or JSON) with the figures of each round, their medians and the ratios. Each round also
-//! sends the load straight into the sink: the ceiling, which says how much of a figure is the generator's and the sink's own
-//! doing. Every relay starts fresh in each round, warmed up before the clock runs; the order turns from round to round.
+//! Takes a benchmark's name and options; hands on a table (or JSON) with medians, ratios, bars and whether they are met.
+//! Most rounds also send the load straight into the sink: the ceiling, which says how much of a figure is the generator's and the
+//! sink's own doing. Every relay starts fresh in each round, warmed up before the clock runs; the order turns from round to round.
 //! Everything runs on loopback, on free ports, bounded in count and time, and is gone afterwards however the call ends.
 
-mod table;
+mod relay;
+mod latency;
+mod calls;
+mod large;
+mod tls;
+mod idle;
+mod parallel;
+mod course;
+mod report;
 mod context;
 mod gatepost;
 mod postfix;
+mod terms;
 mod load;
+mod smtp_tools;
+mod source;
+mod sink;
+mod wire;
+mod cryptography;
+mod histogram;
+mod clock;
 mod ground;
 mod meter;
 mod keeper;
 mod options;
 
+use std::fmt::Write;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use course::Stage;
 use ground::Ground;
-use load::{Sink, Source};
-use meter::{MemoryWatch, Meter};
-use options::{Asked, Contender, Options};
-use table::{Figures, Round};
+use options::{Contender, Options, Tools};
+use report::Report;
 
-/// A relay that runs and is stopped when it is dropped.
-trait Relay {
-    /// Where it accepts mail.
-    fn address(&self) -> SocketAddr;
-    /// What measures its processes.
-    fn meter(&self) -> &Meter;
+/// One benchmark.
+#[derive(Clone, Copy)]
+struct Bench {
+    /// One with a space is a variant of another: only the call of all knows it by this name.
+    name: &'static str,
+    summary: &'static str,
+    /// The options that it takes beyond those that all take.
+    takes: &'static [&'static str],
+    run: fn(&Stage) -> io::Result<Vec<Report>>,
 }
 
-/// Runs the benchmark that the options ask for.
+/// All of them, in the order of the table of bars.
+const BENCHES: [Bench; 8] =
+    [relay::BENCH, relay::SINGLE, latency::BENCH, calls::BENCH, large::BENCH, tls::BENCH, idle::BENCH, parallel::BENCH];
+
+/// Runs `bench` with these words behind it.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
-    let options = match options::parse(words) {
-        Ok(Asked::Run(options)) => options,
-        Ok(Asked::Help) => {
-            print!("{}", options::USAGE);
-            return ExitCode::SUCCESS;
+    match words {
+        // The load's own processes.
+        ["source", task] => tool(task, source::run),
+        ["sink", task] => tool(task, sink::run),
+        ["all", words @ ..] => start(root, "all", &[], words),
+        ["help" | "--help" | "-h"] => {
+            print!("{}", usage());
+            ExitCode::SUCCESS
         }
-        Err(problem) => {
-            eprintln!("error: {problem}\n\n{}", options::USAGE);
-            return ExitCode::from(2);
+        [name, words @ ..] => match BENCHES.iter().find(|bench| bench.name == *name) {
+            Some(bench) => start(root, name, bench.takes, words),
+            None => usage_error(&format!("`{name}` is not a benchmark")),
+        },
+        [] => usage_error("the name of a benchmark is missing"),
+    }
+}
+
+fn usage() -> String {
+    let mut usage = "Measures Gatepost beside Postfix.\n\nUsage: cargo xtask bench <NAME> [OPTIONS]\n\n".to_owned();
+    for bench in BENCHES.iter().filter(|bench| !bench.name.contains(' ')) {
+        let _ = writeln!(usage, "  {:<10} {}", bench.name, bench.summary);
+        if !bench.takes.is_empty() {
+            let _ = writeln!(usage, "  {:<10} takes {}", "", bench.takes.join(" "));
         }
-    };
-    match relay(root, &options) {
+    }
+    let _ = writeln!(usage, "  {:<10} all of them, with a table of all bars\n", "all");
+    usage + options::USAGE
+}
+
+fn usage_error(problem: &str) -> ExitCode {
+    eprintln!("error: {problem}\n\n{}", usage());
+    ExitCode::from(2)
+}
+
+fn tool<T: serde::de::DeserializeOwned>(task: &str, run: fn(&T) -> io::Result<()>) -> ExitCode {
+    finish(serde_json::from_str(task).map_err(io::Error::other).and_then(|task| run(&task)))
+}
+
+fn start(root: &Path, name: &str, takes: &[&str], words: &[&str]) -> ExitCode {
+    match options::parse(words, takes) {
+        Ok(Some(options)) => finish(measure(root, name, words, options)),
+        Ok(None) => {
+            print!("{}", usage());
+            ExitCode::SUCCESS
+        }
+        Err(problem) => usage_error(&problem),
+    }
+}
+
+fn finish(done: io::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -58,88 +117,32 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     }
 }
 
-fn relay(root: &Path, options: &Options) -> io::Result<()> {
-    load::installed()?;
+fn measure(root: &Path, name: &str, words: &[&str], options: Options) -> io::Result<()> {
+    if options.tools == Tools::Smtp {
+        smtp_tools::installed()?;
+    }
     if options.contenders.contains(&Contender::Postfix) {
         postfix::usable()?;
     }
     let binary = match options.contenders.contains(&Contender::Gatepost) {
-        true => Some(gatepost::binary(root, options)?),
+        true => Some(gatepost::binary(root, &options)?),
         false => None,
     };
     let ground = Ground::lay(&options.folder)?;
-    let context = context::read(root, &ground, options)?;
+    let context = context::read(root, &ground, &options)?;
     for warning in &context.warnings {
         eprintln!("warning: {warning}");
     }
-    let mut rounds = Vec::new();
-    for number in 1..=options.rounds {
-        eprintln!("round {number} of {}: ceiling", options.rounds);
-        let mut round = Round { ceiling: ceiling(&ground, options)?, relays: Vec::new() };
-        let mut order = options.contenders.clone();
-        let turn = number as usize % order.len();
-        order.rotate_left(turn);
-        for contender in order {
-            eprintln!("round {number} of {}: {contender}", options.rounds);
-            let sink = Sink::start(&ground)?;
-            let relay: Box<dyn Relay> = match (contender, &binary) {
-                (Contender::Gatepost, Some(binary)) => Box::new(gatepost::start(&ground, binary, sink.address())?),
-                _ => Box::new(postfix::start(&ground, options, sink.address())?),
-            };
-            round.relays.push((contender, through(relay.as_ref(), &ground, &sink, options)?));
-        }
-        rounds.push(round);
+    let json = options.json;
+    let stage = Stage { ground, options, binary, words: words.join(" ") };
+    let mut reports = Vec::new();
+    for bench in BENCHES.iter().filter(|bench| name == "all" || name == bench.name) {
+        reports.extend((bench.run)(&stage)?);
     }
-    if options.json {
-        println!("{}", table::json(options, &context, &rounds));
+    if json {
+        println!("{}", report::json(&context, &reports));
     } else {
-        print!("{}", table::text(options, &context, &rounds));
+        print!("{}", report::text(&context, &reports));
     }
     Ok(())
-}
-
-/// The load straight into the sink.
-fn ceiling(ground: &Ground, options: &Options) -> io::Result<Figures> {
-    let sink = Sink::start(ground)?;
-    measure(sink.address(), sink.meter(), ground, &sink, options)
-}
-
-/// The load through a relay.
-fn through(relay: &dyn Relay, ground: &Ground, sink: &Sink, options: &Options) -> io::Result<Figures> {
-    measure(relay.address(), relay.meter(), ground, sink, options)
-}
-
-/// Sends the load to `to`, watches the sink until it has all, and reads what `meter`'s processes spent on it.
-fn measure(to: SocketAddr, meter: &Meter, ground: &Ground, sink: &Sink, options: &Options) -> io::Result<Figures> {
-    Source::start(ground, options, options.warm_up, to)?.finish(options.limit)?;
-    sink.wait_for(options.warm_up, options.limit)?;
-    rest(meter);
-
-    let memory = MemoryWatch::start(meter);
-    let cpu_before = meter.cpu()?;
-    let start = Instant::now();
-    let source = Source::start(ground, options, options.messages, to)?;
-    let accepted = source.finish(options.limit)?.duration_since(start);
-    let arrived = sink.wait_for(options.warm_up + options.messages, options.limit)?.duration_since(start);
-    rest(meter);
-    let cpu = meter.cpu()?.saturating_sub(cpu_before);
-    let memory = memory.stop();
-
-    let beyond = sink.count()?.saturating_sub(options.warm_up + options.messages);
-    Ok(Figures::new(options.messages, accepted, arrived, cpu, memory, beyond))
-}
-
-/// Waits until the processes do next to nothing, so that what they do late (settling, closing) is counted where it belongs.
-fn rest(meter: &Meter) {
-    const SLICE: Duration = Duration::from_millis(100);
-    const SLICES_MAX: u32 = 50;
-    let mut before = meter.cpu().unwrap_or_default();
-    for _ in 0..SLICES_MAX {
-        thread::sleep(SLICE);
-        let now = meter.cpu().unwrap_or_default();
-        if now.saturating_sub(before) < SLICE / 50 {
-            return;
-        }
-        before = now;
-    }
 }

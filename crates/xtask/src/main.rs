@@ -16,7 +16,7 @@ Usage: cargo xtask <COMMAND>
 
 Commands:
   check           hold the house rules of ARCHITECTURE.md: crate arrows, module order, purity, spool files, steps, names
-  bench relay     relay through Postfix and Gatepost in turn and print the table (cargo xtask bench relay --help)
+  bench NAME      measure Gatepost beside Postfix and print tables (cargo xtask bench --help)
 ";
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["check"] => check::run(&repository_root()),
-        ["bench", "relay", options @ ..] => bench::run(&repository_root(), options),
+        ["bench", words @ ..] => bench::run(&repository_root(), words),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

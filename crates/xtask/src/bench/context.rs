@@ -7,6 +7,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use super::ground::Ground;
 use super::options::Options;
 use super::postfix;
@@ -32,6 +34,46 @@ pub(super) struct Context {
     pub warnings: Vec<String>,
 }
 
+impl Context {
+    /// Three lines for people.
+    pub fn text(&self) -> String {
+        let postfix = self.postfix.as_deref().unwrap_or("not installed");
+        format!(
+            "commit {}, kernel {}, {} x {}\n\
+             {}, append 4 KiB + fdatasync: p50 {:.2} ms, p99 {:.2} ms; load before: {}; Postfix {postfix}\n\
+             CPU by {}\n",
+            self.commit,
+            self.kernel,
+            self.cores,
+            self.processor,
+            self.file_system,
+            milliseconds(self.flush_p50),
+            milliseconds(self.flush_p99),
+            self.load,
+            self.method,
+        )
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "commit": self.commit,
+            "kernel": self.kernel,
+            "processor": self.processor,
+            "cores": self.cores,
+            "load_before": self.load,
+            "file_system": self.file_system,
+            "flush_p50_ms": milliseconds(self.flush_p50),
+            "flush_p99_ms": milliseconds(self.flush_p99),
+            "postfix": self.postfix,
+            "cpu_method": self.method,
+        })
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
 pub(super) fn read(root: &Path, ground: &Ground, options: &Options) -> io::Result<Context> {
     let load = load();
     let file_system = file_system(ground.folder()).unwrap_or_else(|| "unknown".to_owned());
@@ -43,7 +85,7 @@ pub(super) fn read(root: &Path, ground: &Ground, options: &Options) -> io::Resul
         warnings
             .push(format!("the queues lie on {file_system}: flushes may cost nothing here; choose a disk by --folder"));
     }
-    let (flush_p50, flush_p99) = flush_cost(ground.folder())?;
+    let (flush_p50, flush_p99) = flush_cost(ground.folder(), FLUSHED_BYTES)?;
     Ok(Context {
         commit: match &options.binary {
             Some(binary) => format!("unknown, of {}", binary.display()),
@@ -97,11 +139,11 @@ fn file_system(folder: &Path) -> Option<String> {
     above.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
-/// What one flush costs: half and 99 of 100 take at most this.
-fn flush_cost(folder: &Path) -> io::Result<(Duration, Duration)> {
+/// What it costs to append so many bytes and flush them: half and 99 of 100 take at most this.
+pub(super) fn flush_cost(folder: &Path, bytes: usize) -> io::Result<(Duration, Duration)> {
     let path = folder.join("flush");
     let mut file = File::create(&path)?;
-    let block = [0x5a; FLUSHED_BYTES];
+    let block = vec![0x5a; bytes];
     let mut costs = Vec::with_capacity(FLUSHES);
     for _ in 0..FLUSHES {
         let start = Instant::now();

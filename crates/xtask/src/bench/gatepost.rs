@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::Relay;
 use super::ground::{Ground, Process, free_address, wait_until_open};
 use super::meter::Meter;
 use super::options::Options;
+use super::terms::{Relay, Terms};
 
 const START: Duration = Duration::from_secs(60);
 
@@ -48,12 +48,12 @@ pub(super) struct Gatepost {
 }
 
 /// Starts Gatepost with `sink` as its smart host.
-pub(super) fn start(ground: &Ground, binary: &Path, sink: SocketAddr) -> io::Result<Gatepost> {
+pub(super) fn start(ground: &Ground, binary: &Path, terms: &Terms, sink: SocketAddr) -> io::Result<Gatepost> {
     let folder = ground.subfolder("gatepost-")?;
     let address = free_address()?;
     let document = folder.path().join("gatepost.toml");
     let log = folder.path().join("log");
-    fs::write(&document, settings(&folder.path().join("data"), address, sink))?;
+    fs::write(&document, settings(&folder.path().join("data"), address, terms, sink))?;
     let meter = ground.meter("gatepost");
     let mut process = ground.spawn(
         meter
@@ -74,7 +74,11 @@ pub(super) fn start(ground: &Ground, binary: &Path, sink: SocketAddr) -> io::Res
 }
 
 /// The settings of the comparison: loopback is externally secured and may relay; one smart host; limits raised.
-fn settings(data: &Path, address: SocketAddr, sink: SocketAddr) -> String {
+fn settings(data: &Path, address: SocketAddr, terms: &Terms, sink: SocketAddr) -> String {
+    let tls = terms.identity.as_ref().map_or(String::new(), |identity| {
+        let (certificate, private_key) = (identity.certificate.display(), identity.private_key.display());
+        format!("\n[tls]\ncertificate = \"{certificate}\"\nprivate_key = \"{private_key}\"\n")
+    });
     format!(
         r#"[server]
 name = "gatepost.bench.test"
@@ -99,7 +103,7 @@ smtp_max_messages_per_connection = 1000000
 # As many deliveries at once as Postfix gets in its settings.
 [transport]
 max_per_domain_outbound_connections = 50
-"#,
+{tls}"#,
         data = data.display(),
         ip = sink.ip(),
         port = sink.port(),

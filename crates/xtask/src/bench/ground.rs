@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 use tempfile::TempDir;
 
 use super::keeper::Keeper;
@@ -39,9 +39,10 @@ impl Ground {
         // Postfix's processes run as another user and must get through.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let control_groups = meter::control_groups();
+        let memory_groups = control_groups.as_deref().and_then(meter::in_memory_hierarchy);
         let memory = tempfile::Builder::new().prefix(PREFIX).tempdir_in("/dev/shm").ok();
         let folders: Vec<&Path> = std::iter::once(&folder).chain(&memory).map(TempDir::path).collect();
-        let keeper = Rc::new(Keeper::start(control_groups.as_deref(), &folders)?);
+        let keeper = Rc::new(Keeper::start([control_groups.as_deref(), memory_groups.as_deref()], &folders)?);
         Ok(Ground { keeper, folder, memory, control_groups })
     }
 
@@ -94,6 +95,12 @@ impl Process {
         self.child.id()
     }
 
+    /// Its standard input and output, once, of a command that has both as pipes.
+    pub fn pipes(&mut self) -> (ChildStdin, ChildStdout) {
+        let stdin = self.child.stdin.take().expect("standard input was asked for as a pipe");
+        (stdin, self.child.stdout.take().expect("standard output was asked for as a pipe"))
+    }
+
     /// Waits for the end; an error when it takes longer than `limit`.
     pub fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
         let mut status = None;
@@ -123,6 +130,20 @@ impl Drop for Process {
     }
 }
 
+/// Lets this process and those that it starts have so many files open, if that is allowed; says how many they may have.
+pub(super) fn raise_open_files(wanted: u64) -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let may = |bound: Option<u64>| bound.is_none_or(|bound| bound >= wanted);
+    if !may(limit.current) {
+        let maximum = if may(limit.maximum) { limit.maximum } else { Some(wanted) };
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).map_err(|error| {
+            let hard = limit.maximum.unwrap_or(u64::MAX);
+            io::Error::other(format!("{wanted} open files are needed, {hard} are allowed (ulimit -Hn): {error}"))
+        })?;
+    }
+    Ok(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+}
+
 /// Sends a signal to a process group; one that is gone already needs none.
 pub(super) fn stop_group(leader: u32, signal: Signal) {
     if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
@@ -143,19 +164,14 @@ pub(super) fn wait_until_open(address: SocketAddr, limit: Duration, mut alive: i
         }
         Ok(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok())
     })
-    .map(|_| ())
 }
 
-/// Waits until a condition holds; returns when that was.
-pub(super) fn wait_until(
-    limit: Duration,
-    what: &str,
-    mut holds: impl FnMut() -> io::Result<bool>,
-) -> io::Result<Instant> {
+/// Waits until a condition holds.
+pub(super) fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let start = Instant::now();
     loop {
         if holds()? {
-            return Ok(Instant::now());
+            return Ok(());
         }
         if start.elapsed() > limit {
             let message = format!("waited {} s for {what}, in vain", limit.as_secs());

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 
-/// `$1`: the prefix of the control groups to remove, or nothing; then the folders to remove.
+/// `$1`, `$2`: prefixes of the control groups to remove, or nothing; then the folders to remove.
 const SCRIPT: &str = r#"
 groups=" "
 while read -r verb group; do
@@ -27,8 +27,10 @@ for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
     while read -r process; do kill -s KILL "$process"; done < "$controls/cgroup.procs"
 done 2>/dev/null
 sleep 1
-[ -z "$1" ] || rmdir -- "$1"* 2>/dev/null
-shift
+for prefix in "$1" "$2"; do
+    [ -z "$prefix" ] || rmdir -- "$prefix"*
+done 2>/dev/null
+shift 2
 rm -rf -- "$@"
 "#;
 
@@ -38,10 +40,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub fn start(control_groups: Option<&Path>, folders: &[&Path]) -> io::Result<Keeper> {
+    pub fn start(control_groups: [Option<&Path>; 2], folders: &[&Path]) -> io::Result<Keeper> {
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "keeper"])
-            .arg(control_groups.unwrap_or(Path::new("")))
+            .args(control_groups.map(|prefix| prefix.unwrap_or(Path::new(""))))
             .args(folders)
             .process_group(0)
             .stdin(Stdio::piped())

@@ -1,158 +1,282 @@
-//! The load: Postfix's smtp-source makes it, Postfix's smtp-sink takes it. Both are part of what a round costs.
+//! The load, as processes: our own generator and sink, or Postfix's smtp-source and smtp-sink.
+//!
+//! Takes what to send and where; hands on what became of it. Both tools run in control groups of their own, so that what they cost
+//! is known. Our own run this very program once more: `xtask bench source` and `xtask bench sink`.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
-use super::ground::{Ground, Process, free_address, wait_until, wait_until_open};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::cryptography::{Identity, Offer};
+use super::ground::{Ground, Process};
+use super::histogram::Quantiles;
 use super::meter::Meter;
-use super::options::Options;
+use super::options::Tools;
+use super::smtp_tools::{SmtpSink, SmtpSource};
+use super::{sink, source};
 
-const SOURCE: &str = "smtp-source";
-const SINK: &str = "smtp-sink";
-const SINK_BACKLOG: &str = "1024";
-/// smtp-sink leaves further connections in the backlog.
-const SINK_CONNECTIONS_MAX: &str = "4000";
-/// smtp-sink refuses to run as root.
-const UNPRIVILEGED: &str = "nobody";
 const START: Duration = Duration::from_secs(20);
 
-/// An error that says what to install when the tools are missing.
-pub(super) fn installed() -> io::Result<()> {
-    for tool in [SOURCE, SINK] {
-        find(tool).ok_or_else(|| {
-            io::Error::other(format!(
-                "{tool} is not installed; on Debian: apt-get install --no-install-recommends postfix"
-            ))
-        })?;
+/// What is sent in one go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub tools: Tools,
+    pub sessions: u64,
+    pub messages: u64,
+    pub size_bytes: u64,
+    /// 0: no limit.
+    pub messages_per_connection: u64,
+    pub is_pipelining: bool,
+    pub tls: Option<Offer>,
+}
+
+/// What became of it.
+pub(super) struct Sent {
+    pub first_ns: u64,
+    /// When the last message had its 250.
+    pub last_ns: u64,
+    /// What only our own generator tells.
+    pub details: Option<Details>,
+}
+
+pub(super) struct Details {
+    pub accept: Quantiles,
+    pub transaction: Quantiles,
+    pub connections: u64,
+    pub resumed: u64,
+    pub tls: Option<String>,
+}
+
+impl Load {
+    /// In words, for the report.
+    pub fn words(&self) -> String {
+        let per_connection = match self.messages_per_connection {
+            0 => "many messages per connection".to_owned(),
+            1 => "one message per connection".to_owned(),
+            count => format!("{count} messages per connection"),
+        };
+        let tls = match self.tls {
+            None => "",
+            Some(Offer { resumes: true, .. }) => ", STARTTLS with resumption",
+            Some(Offer { resumes: false, .. }) => ", STARTTLS without resumption",
+        };
+        format!(
+            "{} of {} bytes over {} sessions, {per_connection}{}{tls}",
+            self.messages,
+            self.size_bytes,
+            self.sessions,
+            if self.is_pipelining { ", pipelining" } else { "" },
+        )
     }
-    Ok(())
+
+    fn task(&self, to: SocketAddr) -> source::Task {
+        source::Task {
+            to,
+            sessions: self.sessions.min(self.messages),
+            messages: self.messages,
+            size_bytes: self.size_bytes,
+            messages_per_connection: self.messages_per_connection,
+            is_pipelining: self.is_pipelining,
+            tls: self.tls,
+            is_held: false,
+        }
+    }
+
+    /// Sends it to `to` and waits until every message has its 250.
+    pub fn send(&self, ground: &Ground, to: SocketAddr, limit: Duration) -> io::Result<Sent> {
+        if self.tools == Tools::Smtp {
+            let (first_ns, last_ns) = SmtpSource::start(ground, &self.task(to))?.finish(limit)?;
+            return Ok(Sent { first_ns, last_ns, details: None });
+        }
+        let mut tool = Tool::<source::Word>::start(ground, None, "source", &self.task(to))?;
+        match tool.hear(limit)? {
+            source::Word::Done(done) => Ok(Sent {
+                first_ns: done.first_ns,
+                last_ns: done.last_ns,
+                details: Some(Details {
+                    accept: done.accept,
+                    transaction: done.transaction,
+                    connections: done.connections,
+                    resumed: done.resumed,
+                    tls: done.tls,
+                }),
+            }),
+            source::Word::Held => Err(io::Error::other("the generator holds connections instead of sending")),
+        }
+    }
 }
 
-/// A program in PATH or in the folders that a user's PATH often lacks.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+/// Connections that are open and say nothing, until this value is dropped.
+pub(super) struct Held {
+    _tool: Tool<source::Word>,
 }
 
-/// smtp-sink on a free port, with its running counter.
-pub(super) struct Sink {
-    address: SocketAddr,
-    counter: PathBuf,
-    // Dropped in this order: first the process, then what measured it.
-    _process: Process,
-    meter: Meter,
+impl Held {
+    /// Opens them, up to the reply to EHLO.
+    pub fn open(
+        ground: &Ground,
+        to: SocketAddr,
+        connections: u64,
+        tls: Option<Offer>,
+        limit: Duration,
+    ) -> io::Result<Held> {
+        let task = source::Task {
+            to,
+            sessions: connections,
+            messages: 0,
+            size_bytes: 0,
+            messages_per_connection: 0,
+            is_pipelining: false,
+            tls,
+            is_held: true,
+        };
+        let mut tool = Tool::start(ground, None, "source", &task)?;
+        match tool.hear(limit)? {
+            source::Word::Held => Ok(Held { _tool: tool }),
+            source::Word::Done(_) => Err(io::Error::other("the generator ended instead of holding its connections")),
+        }
+    }
+}
+
+/// The next hop.
+pub(super) enum Sink {
+    Own { tool: Tool<sink::Word>, address: SocketAddr, meter: Meter },
+    Smtp(SmtpSink),
 }
 
 impl Sink {
-    pub fn start(ground: &Ground) -> io::Result<Sink> {
-        let address = free_address()?;
-        // The counter is written for each message: not on the disk that is measured.
-        let counter = ground.file_in_memory("counter");
-        let meter = ground.meter("sink");
-        let mut command = meter.command(find(SINK).unwrap_or_else(|| SINK.into()));
-        if rustix::process::geteuid().is_root() {
-            command.args(["-u", UNPRIVILEGED]);
+    pub fn start(ground: &Ground, tools: Tools, identity: Option<&Identity>) -> io::Result<Sink> {
+        if tools == Tools::Smtp {
+            return Ok(Sink::Smtp(SmtpSink::start(ground)?));
         }
-        command.args(["-c", "-m", SINK_CONNECTIONS_MAX, &address.to_string(), SINK_BACKLOG]);
-        let mut process = ground.spawn(command.stdin(Stdio::null()).stdout(File::create(&counter)?))?;
-        meter.watch(process.id());
-        wait_until_open(address, START, || process.runs())?;
-        Ok(Sink { address, meter, counter, _process: process })
+        let meter = ground.meter("sink");
+        let mut tool = Tool::start(ground, Some(&meter), "sink", &sink::Task { identity: identity.cloned() })?;
+        match tool.hear(START)? {
+            sink::Word::Listening(address) => Ok(Sink::Own { tool, address, meter }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match self {
+            Sink::Own { address, .. } => *address,
+            Sink::Smtp(sink) => sink.address(),
+        }
     }
 
     pub fn meter(&self) -> &Meter {
-        &self.meter
+        match self {
+            Sink::Own { meter, .. } => meter,
+            Sink::Smtp(sink) => sink.meter(),
+        }
     }
 
-    /// Messages taken so far.
-    pub fn count(&self) -> io::Result<u64> {
-        const TAIL_BYTES: u64 = 400;
-        let mut file = File::open(&self.counter)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut tail = String::new();
-        file.read_to_string(&mut tail)?;
-        Ok(last_count(&tail).unwrap_or(0))
+    /// What it has taken so far.
+    pub fn count(&mut self) -> io::Result<sink::Count> {
+        match self {
+            Sink::Own { tool, .. } => {
+                tool.order(&sink::Order::Count)?;
+                match tool.hear(START)? {
+                    sink::Word::Counted(count) => Ok(count),
+                    other => Err(unexpected(&other)),
+                }
+            }
+            Sink::Smtp(sink) => Ok(sink::Count { messages: sink.count()?, ..sink::Count::default() }),
+        }
     }
 
-    /// Waits until it has taken `count` messages; returns when that was.
-    pub fn wait_for(&self, count: u64, limit: Duration) -> io::Result<Instant> {
-        wait_until(limit, &format!("message {count} at the sink"), || Ok(self.count()? >= count)).map_err(|error| {
-            let arrived = self.count().unwrap_or(0);
-            io::Error::new(error.kind(), format!("{error}: {arrived} have arrived"))
-        })
+    /// Calls `meanwhile`, then waits until `count` messages have come in all. Returns what `meanwhile` did, and when that was.
+    pub fn until<T>(
+        &mut self,
+        count: u64,
+        limit: Duration,
+        meanwhile: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<(T, u64)> {
+        match self {
+            Sink::Own { tool, .. } => {
+                tool.order(&sink::Order::Until(count))?;
+                let done = meanwhile()?;
+                match tool.hear(limit) {
+                    Ok(sink::Word::Reached { at_ns }) => Ok((done, at_ns)),
+                    Ok(other) => Err(unexpected(&other)),
+                    Err(error) => Err(io::Error::new(error.kind(), format!("message {count} at the sink: {error}"))),
+                }
+            }
+            Sink::Smtp(sink) => {
+                let done = meanwhile()?;
+                Ok((done, sink.wait_for(count, limit)?))
+            }
+        }
     }
 }
 
-/// The last whole one of the counters that smtp-sink writes, such as `sess=5 quit=0 mesg=123`, each ended by a carriage
-/// return.
-fn last_count(tail: &str) -> Option<u64> {
-    tail.rsplit('\r').skip(1).find_map(|line| line.rsplit_once("mesg=")?.1.trim().parse().ok())
+fn unexpected(word: &sink::Word) -> io::Error {
+    io::Error::other(format!("the sink says {word:?}"))
 }
 
-/// smtp-source at work.
-pub(super) struct Source {
+/// One of our own tools, running; it ends when this is dropped, for its standard input then ends.
+pub(super) struct Tool<W> {
+    stdin: Option<ChildStdin>,
+    words: Receiver<io::Result<W>>,
     process: Process,
-    /// What it says when it gives up.
-    words: PathBuf,
 }
 
-impl Source {
-    /// Begins to send `messages` to `to`.
-    pub fn start(ground: &Ground, options: &Options, messages: u64, to: SocketAddr) -> io::Result<Source> {
-        let words = ground.file_in_memory("source-words");
-        let mut command = Command::new(find(SOURCE).unwrap_or_else(|| SOURCE.into()));
-        // -d: the next message over the same connection.
-        if !options.single {
-            command.arg("-d");
+impl<W: DeserializeOwned + Send + 'static> Tool<W> {
+    fn start(ground: &Ground, meter: Option<&Meter>, name: &str, task: &impl Serialize) -> io::Result<Tool<W>> {
+        let program = std::env::current_exe()?;
+        let mut command = match meter {
+            Some(meter) => meter.command(program),
+            None => std::process::Command::new(program),
+        };
+        command.args(["bench", name]).arg(serde_json::to_string(task)?);
+        let mut process = ground.spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        if let Some(meter) = meter {
+            meter.watch(process.id());
         }
-        command
-            .args(["-s", &options.sessions.min(messages).to_string()])
-            .args(["-l", &options.size_bytes.to_string()])
-            .args(["-m", &messages.to_string()])
-            .args(["-M", "source.bench.test", "-f", "sender@source.bench.test", "-t", "recipient@sink.bench.test"])
-            .arg(to.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&words)?);
-        Ok(Source { process: ground.spawn(&mut command)?, words })
+        let (stdin, stdout) = process.pipes();
+        let (sender, words) = channel();
+        thread::spawn(move || {
+            for word in read_words(stdout) {
+                if sender.send(word).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Tool { stdin: Some(stdin), words, process })
     }
 
-    /// Waits until every message has its 250; returns when that was.
-    pub fn finish(mut self, limit: Duration) -> io::Result<Instant> {
-        let status = self.process.wait(limit)?;
-        let end = Instant::now();
-        if status.success() {
-            return Ok(end);
+    fn order(&mut self, order: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        self.stdin.as_mut().expect("it is taken on drop only").write_all(&line)
+    }
+
+    fn hear(&mut self, limit: Duration) -> io::Result<W> {
+        match self.words.recv_timeout(limit) {
+            Ok(word) => word,
+            Err(RecvTimeoutError::Timeout) => {
+                let message = format!("waited {} s, in vain", limit.as_secs());
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            }
+            // What it had to say about that stands on standard error.
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the generator or the sink gave up")),
         }
-        let words = fs::read_to_string(&self.words).unwrap_or_default();
-        Err(io::Error::other(format!("smtp-source gave up ({status}): {}", words.trim())))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_complete_count_is_read() {
-        for (tail, expected) in [
-            ("", None),
-            ("sess=1 quit=0 mesg=0", None),
-            ("sess=1 quit=0 mesg=0\r", Some(0)),
-            ("mesg=41\rsess=1 quit=0 mesg=42\r", Some(42)),
-            ("sess=1 quit=0 mesg=42\rsess=1 quit=0 mesg=4", Some(42)),
-        ] {
-            assert_eq!(last_count(tail), expected, "{tail:?}");
-        }
+impl<W> Drop for Tool<W> {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.process.wait(START);
     }
+}
+
+fn read_words<W: DeserializeOwned>(stdout: ChildStdout) -> impl Iterator<Item = io::Result<W>> {
+    BufReader::new(stdout).lines().map(|line| Ok(serde_json::from_str(&line?)?))
 }

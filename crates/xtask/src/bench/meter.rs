@@ -18,15 +18,16 @@ use std::time::Duration;
 /// Ticks of /proc/PID/stat: USER_HZ, which is 100 on every Linux of the architectures that we build for.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Between two looks at memory: reading it costs the watched process time, too.
-const MEMORY_LOOK: Duration = Duration::from_millis(500);
-
 /// Measures one relay.
 #[derive(Clone)]
 pub(super) struct Meter(Arc<Kind>);
 
 enum Kind {
-    ControlGroup(PathBuf),
+    ControlGroup {
+        folder: PathBuf,
+        /// The group of the memory controller, which has a hierarchy of its own beside version 2.
+        memory: Option<PathBuf>,
+    },
     /// The process whose tree is summed; 0 until it is known.
     Tree(AtomicU32),
 }
@@ -55,15 +56,21 @@ impl Meter {
         let mut folder = prefix.as_os_str().to_owned();
         folder.push(name);
         fs::create_dir(&folder)?;
-        Ok(Meter(Arc::new(Kind::ControlGroup(folder.into()))))
+        let folder = PathBuf::from(folder);
+        Ok(Meter(Arc::new(Kind::ControlGroup { memory: memory_group(&folder), folder })))
     }
 
     /// A command whose process, and all that it starts, is measured.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match &*self.0 {
-            Kind::ControlGroup(folder) => {
+            Kind::ControlGroup { folder, memory } => {
                 let mut command = Command::new("/bin/sh");
-                command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(folder.join("cgroup.procs")).arg(program);
+                // Where memory is counted in the same group, joining it twice does no harm.
+                command
+                    .args(["-c", "echo $$ > \"$0\" && echo $$ > \"$1\" && shift && exec \"$@\""])
+                    .arg(folder.join("cgroup.procs"))
+                    .arg(memory.as_ref().unwrap_or(folder).join("cgroup.procs"))
+                    .arg(program);
                 command
             }
             Kind::Tree(_) => Command::new(program),
@@ -80,7 +87,7 @@ impl Meter {
     /// User and system time so far.
     pub fn cpu(&self) -> io::Result<Duration> {
         match &*self.0 {
-            Kind::ControlGroup(folder) => {
+            Kind::ControlGroup { folder, .. } => {
                 let text = fs::read_to_string(folder.join("cpu.stat"))?;
                 let microseconds = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok());
                 microseconds.map(Duration::from_micros).ok_or_else(|| io::Error::other("cpu.stat has no usage_usec"))
@@ -89,9 +96,10 @@ impl Meter {
         }
     }
 
-    fn processes(&self) -> Vec<u32> {
+    /// The living processes.
+    pub fn processes(&self) -> Vec<u32> {
         match &*self.0 {
-            Kind::ControlGroup(folder) => {
+            Kind::ControlGroup { folder, .. } => {
                 let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
                 text.lines().filter_map(|line| line.parse().ok()).collect()
             }
@@ -99,8 +107,30 @@ impl Meter {
         }
     }
 
+    /// Memory now.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            proportional_peak_bytes: self.memory_bytes(),
+            resident_peak_bytes: self.resident_peak_bytes(),
+            group_peak_bytes: self.group_bytes(),
+        }
+    }
+
+    /// What the kernel charges the control group with now, page cache left out.
+    fn group_bytes(&self) -> Option<u64> {
+        let Kind::ControlGroup { memory: Some(folder), .. } = &*self.0 else { return None };
+        let number = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+        let stat = fs::read_to_string(folder.join("memory.stat")).ok()?;
+        let of = |key: &str| stat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+        let (all, cache) = match number("memory.current") {
+            Some(all) => (all, of("file ")?),
+            None => (number("memory.usage_in_bytes")?, of("total_cache ")?),
+        };
+        Some(all.saturating_sub(cache))
+    }
+
     /// Proportional memory of all processes now: shared pages count once.
-    fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         self.processes().into_iter().filter_map(|id| kilobytes(id, "smaps_rollup", "Pss:")).sum::<u64>() * 1024
     }
 
@@ -110,15 +140,41 @@ impl Meter {
     }
 }
 
+/// Where the memory of the control group in `folder` is counted: there, or in a group of that name in the memory controller's own
+/// hierarchy of version 1.
+fn memory_group(folder: &Path) -> Option<PathBuf> {
+    if folder.join("memory.current").exists() {
+        return Some(folder.to_owned());
+    }
+    let group = in_memory_hierarchy(folder)?;
+    fs::create_dir(&group).ok()?;
+    Some(group)
+}
+
+/// The same name in the memory controller's hierarchy of version 1, where there is one.
+pub(super) fn in_memory_hierarchy(folder: &Path) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mount = mounts.lines().find_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let is_memory = words.get(2) == Some(&"cgroup") && words.get(3)?.split(',').any(|option| option == "memory");
+        is_memory.then(|| PathBuf::from(words[1]))
+    })?;
+    Some(mount.join(folder.file_name()?))
+}
+
 impl Drop for Kind {
     fn drop(&mut self) {
-        if let Kind::ControlGroup(folder) = self {
-            // Processes that ended a moment ago may still be on their way out.
-            for _ in 0..100 {
-                if fs::remove_dir(&*folder).is_ok() {
-                    return;
+        if let Kind::ControlGroup { folder, memory } = self {
+            for folder in memory.iter().chain([&*folder]) {
+                // Processes that ended a moment ago may still be on their way out.
+                for _ in 0..100 {
+                    match fs::remove_dir(folder) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            thread::sleep(Duration::from_millis(20));
+                        }
+                        _ => break,
+                    }
                 }
-                thread::sleep(Duration::from_millis(20));
             }
         }
     }
@@ -129,25 +185,28 @@ impl Drop for Kind {
 pub(super) struct Memory {
     pub proportional_peak_bytes: u64,
     pub resident_peak_bytes: u64,
+    /// What the kernel charges the control group with, page cache left out, where it counts that.
+    pub group_peak_bytes: Option<u64>,
 }
 
 /// Samples memory until it is stopped.
 pub(super) struct MemoryWatch {
     meter: Meter,
     ended: Arc<AtomicBool>,
-    peak: Arc<Mutex<u64>>,
+    peak: Arc<Mutex<Memory>>,
     thread: JoinHandle<()>,
 }
 
 impl MemoryWatch {
-    pub fn start(meter: &Meter) -> MemoryWatch {
-        let (ended, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(0)));
+    /// Looks again after each `interval`: reading memory costs the watched process time, too.
+    pub fn start(meter: &Meter, interval: Duration) -> MemoryWatch {
+        let (ended, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Memory::default())));
         let thread = thread::spawn({
             let (meter, ended, peak) = (meter.clone(), Arc::clone(&ended), Arc::clone(&peak));
             move || {
                 while !ended.load(Ordering::Relaxed) {
-                    raise(&peak, meter.memory_bytes());
-                    thread::park_timeout(MEMORY_LOOK);
+                    raise(&peak, &meter);
+                    thread::park_timeout(interval);
                 }
             }
         });
@@ -158,15 +217,18 @@ impl MemoryWatch {
         self.ended.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
         let _ = self.thread.join();
-        raise(&self.peak, self.meter.memory_bytes());
-        let proportional_peak_bytes = *self.peak.lock().unwrap_or_else(PoisonError::into_inner);
-        Memory { proportional_peak_bytes, resident_peak_bytes: self.meter.resident_peak_bytes() }
+        raise(&self.peak, &self.meter);
+        let peak = *self.peak.lock().unwrap_or_else(PoisonError::into_inner);
+        Memory { resident_peak_bytes: self.meter.resident_peak_bytes(), ..peak }
     }
 }
 
-fn raise(peak: &Mutex<u64>, bytes: u64) {
+/// The kernel keeps the highest resident memory itself; of the others the highest look counts.
+fn raise(peak: &Mutex<Memory>, meter: &Meter) {
+    let (proportional, group) = (meter.memory_bytes(), meter.group_bytes());
     let mut peak = peak.lock().unwrap_or_else(PoisonError::into_inner);
-    *peak = bytes.max(*peak);
+    peak.proportional_peak_bytes = peak.proportional_peak_bytes.max(proportional);
+    peak.group_peak_bytes = peak.group_peak_bytes.max(group);
 }
 
 /// What /proc/PID/stat says that we need.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::Relay;
+use super::cryptography::Identity;
 use super::ground::{Ground, free_address, stop_group, wait_until, wait_until_open};
 use super::keeper::Keeper;
 use super::meter::Meter;
-use super::options::Options;
+use super::terms::{Relay, Terms};
 
 const POSTFIX: &str = "/usr/sbin/postfix";
 const START: Duration = Duration::from_secs(60);
@@ -43,6 +43,8 @@ error      unix  - - n - -     error
 retry      unix  - - n - -     error
 anvil      unix  - - n - 1     anvil
 scache     unix  - - n - 1     scache
+tlsmgr     unix  - - n 1000? 1 tlsmgr
+tlsproxy   unix  - - n - 0     tlsproxy
 postlog    unix-dgram n - n - 1 postlogd
 ";
 
@@ -75,14 +77,14 @@ pub(super) struct Postfix {
 }
 
 /// Starts Postfix with `sink` as its smart host.
-pub(super) fn start(ground: &Ground, options: &Options, sink: SocketAddr) -> io::Result<Postfix> {
+pub(super) fn start(ground: &Ground, terms: &Terms, sink: SocketAddr) -> io::Result<Postfix> {
     let folder = ground.subfolder("postfix-")?;
     let address = free_address()?;
     let [config, queue, data] = ["config", "queue", "data"].map(|name| folder.path().join(name));
     for folder in [&config, &queue, &data] {
         fs::create_dir(folder)?;
     }
-    fs::write(config.join("main.cf"), main_cf(folder.path(), options, sink))?;
+    fs::write(config.join("main.cf"), main_cf(folder.path(), terms, sink))?;
     fs::write(config.join("master.cf"), MASTER.replace("{address}", &address.to_string()))?;
     run(Command::new("chown").arg("postfix").arg(&data))?;
     let meter = ground.meter("postfix");
@@ -97,9 +99,10 @@ pub(super) fn start(ground: &Ground, options: &Options, sink: SocketAddr) -> io:
 }
 
 /// The settings of the comparison: one smart host on loopback, no TLS, no name look-ups, limits raised.
-fn main_cf(folder: &Path, options: &Options, sink: SocketAddr) -> String {
+fn main_cf(folder: &Path, terms: &Terms, sink: SocketAddr) -> String {
     let folder = folder.display();
-    let processes = PROCESS_LIMIT_MIN.max(options.sessions + 50);
+    let processes = PROCESS_LIMIT_MIN.max(terms.sessions + 50);
+    let tls = terms.identity.as_ref().map_or(String::new(), tls);
     format!(
         "\
 compatibility_level = 3.6
@@ -131,9 +134,27 @@ default_destination_concurrency_limit = 50
 initial_destination_concurrency = 20
 qmgr_message_active_limit = 40000
 qmgr_message_recipient_limit = 40000
-",
+{tls}",
         sink.ip(),
         sink.port(),
+    )
+}
+
+/// STARTTLS both ways, as an administrator who wants speed sets it: session caches on both sides, connections to the smart
+/// host used again (which Postfix does in TLS only by its proxy).
+fn tls(identity: &Identity) -> String {
+    format!(
+        "\
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {}
+smtpd_tls_key_file = {}
+smtpd_tls_session_cache_database = btree:$data_directory/smtpd_scache
+smtp_tls_security_level = may
+smtp_tls_session_cache_database = btree:$data_directory/smtp_scache
+smtp_tls_connection_reuse = yes
+",
+        identity.certificate.display(),
+        identity.private_key.display(),
     )
 }
 
