@@ -1,5 +1,6 @@
 //! A folder with a settings file, the server that runs on it, and the commands an administrator gives there.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::shim::Shim;
 use crate::wait;
 
 /// One installation in a folder of its own, which is removed in the end.
@@ -16,6 +18,8 @@ pub struct Installation {
     program: PathBuf,
     folder: TempDir,
     data_dir: &'static str,
+    /// Set for the server only.
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Installation {
@@ -29,7 +33,7 @@ impl Installation {
     /// A folder with nothing in it; the first run will call its data folder `gatepost-data`.
     pub fn empty(program: impl Into<PathBuf>) -> Installation {
         let folder = tempfile::Builder::new().prefix("gatepost-it-").tempdir().expect("a temporary folder");
-        Installation { program: program.into(), folder, data_dir: "gatepost-data" }
+        Installation { program: program.into(), folder, data_dir: "gatepost-data", environment: Vec::new() }
     }
 
     /// The folder.
@@ -57,6 +61,11 @@ impl Installation {
         std::fs::read_to_string(self.settings_file()).expect("read the settings file")
     }
 
+    /// Servers that start from now on are watched by this library.
+    pub fn preload(&mut self, shim: &Shim) {
+        self.environment = shim.environment();
+    }
+
     /// Starts the server and waits until it is ready. Panics with its output when it exits instead.
     #[track_caller]
     pub fn start(&self) -> Server {
@@ -79,6 +88,7 @@ impl Installation {
             .command()
             .arg("serve")
             .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (*name, value.as_os_str())))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log file"))
             .stderr(log)

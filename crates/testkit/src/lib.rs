@@ -7,17 +7,24 @@
 //!
 //! - [`script`]: dialogues as data files (`C:` and `S:` lines), played against a server;
 //! - [`installation`]: a folder with a settings file, and the server and the commands run on it;
+//! - [`power_cut`]: the disk as it is found after a power cut, from what a server did to it;
+//! - [`shim`]: a preloaded library that records what the server does to the disk, and lets calls fail;
 //! - [`programs`]: the foreign programs: swaks, smtp-sink, smtp-source, Python's mailbox and email modules;
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
 //! - [`client`]: an SMTP client that says exactly what it is told;
 //! - [`dns`]: a name server with a few records;
 //! - [`wire`]: lines and bytes over TCP, with or without TLS;
+//! - [`dice`]: random numbers that a seed repeats;
 //! - [`port`]: free ports;
 //! - [`wait`]: waiting with a deadline.
 
 pub mod script;
 
 pub mod installation;
+
+pub mod power_cut;
+
+pub mod shim;
 
 pub mod programs;
 
@@ -28,6 +35,8 @@ pub mod client;
 pub mod dns;
 
 pub mod wire;
+
+pub mod dice;
 
 pub mod port;
 

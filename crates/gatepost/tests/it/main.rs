@@ -14,6 +14,8 @@
 //! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`spool`]: what `spool verify` says of the files on the disk;
+//! - [`power_cut`]: a server whose every call to the disk is watched, and made to fail;
+//! - [`numbered`]: the load for these: messages with numbers, and who saw which;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
@@ -61,6 +63,10 @@ mod header_firewall;
 mod durability;
 
 mod spool;
+
+mod power_cut;
+
+mod numbered;
 
 mod settings;
 

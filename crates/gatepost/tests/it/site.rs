@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use gatepost_testkit::client::Client;
-use gatepost_testkit::installation::{Installation, Server};
+use gatepost_testkit::installation::{Installation, Refused, Server};
 use gatepost_testkit::port;
 use gatepost_testkit::programs::read_maildir;
+use gatepost_testkit::shim::Shim;
 use gatepost_testkit::wait;
 use serde_json::Value;
 
@@ -139,10 +140,38 @@ impl Site {
     /// Starts a server whose document is these parts together; `{smtp}`, `{second}`, `{tls}` become free ports.
     #[track_caller]
     pub fn start(parts: &[&str]) -> Site {
+        Site::start_prepared(parts, |_| {})
+    }
+
+    /// The same after something was done to the installation.
+    #[track_caller]
+    pub fn start_prepared(parts: &[&str], prepare: impl FnOnce(&mut Installation)) -> Site {
+        match Site::try_start_prepared(parts, prepare) {
+            Ok(site) => site,
+            Err(refused) => panic!("the server did not start ({}):\n{}", refused.status, refused.output),
+        }
+    }
+
+    /// The same where the server may refuse to start.
+    pub fn try_start_prepared(parts: &[&str], prepare: impl FnOnce(&mut Installation)) -> Result<Site, Refused> {
         let ports = Ports::free();
-        let installation = Installation::new(PROGRAM, &ports.fill(&parts.concat()));
-        let server = installation.start();
-        Site { server, installation, ports }
+        let mut installation = Installation::new(PROGRAM, &ports.fill(&parts.concat()));
+        prepare(&mut installation);
+        let server = installation.try_start()?;
+        Ok(Site { server, installation, ports })
+    }
+
+    /// The same with a server that is watched: of each write `data_bytes_max` bytes are kept.
+    #[track_caller]
+    pub fn start_watched(parts: &[&str], data_bytes_max: u32) -> (Site, Shim) {
+        let mut shim = None;
+        let site = Site::start_prepared(parts, |installation| {
+            let records = installation.folder().join("records");
+            let watching = Shim::watch(&installation.data_dir(), &records, data_bytes_max);
+            installation.preload(&watching);
+            shim = Some(watching);
+        });
+        (site, shim.expect("it was just made"))
     }
 
     /// Starts a server that takes anything from the tests' hosts and hands everything to `smart_host`, with quick retries.
