@@ -81,7 +81,11 @@ pub(crate) fn open(disk: &dyn Disk, folders: &Folders) -> Result<Found, OpenErro
     for folder in [&folders.root, &folders.log, &folders.bodies, &folders.set_aside] {
         disk.create_folder(folder).map_err(at(folder))?;
     }
-    disk.flush_folder(&folders.root).map_err(at(&folders.root))?;
+    // The spool's own name has to be as safe as what is in it.
+    let above = folders.root.parent().filter(|above| !above.as_os_str().is_empty());
+    for folder in [Some(folders.root.as_path()), above].into_iter().flatten() {
+        disk.flush_folder(folder).map_err(at(folder))?;
+    }
     let lock = lock(disk, &folders.root)?;
     let mut set_aside = Vec::new();
     check_format(disk, folders, &mut set_aside)?;

@@ -180,7 +180,13 @@ impl Transport {
 /// The data folder is nobody's business but ours and our group's: the group may reach the API's socket.
 fn make_data_dir(path: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)?;
+    // Mail is no safer than the name of the folder that holds it. Where the folder above is not ours to open, whoever
+    // made ours has seen to that.
+    if let Some(Ok(above)) = path.parent().map(std::fs::File::open) {
+        above.sync_all()?;
+    }
+    Ok(())
 }
 
 fn tell_of_recovery(recovery: &Recovery) {
