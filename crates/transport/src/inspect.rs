@@ -2,7 +2,7 @@
 //!
 //! Reads envelopes from the spool in a blocking task, so that a long listing holds up nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gatepost_mail::{MessageId, Reply, header};
@@ -85,42 +85,66 @@ fn state_of(snapshot: &Snapshot) -> QueueState {
     }
 }
 
-/// Messages that match a filter, oldest first.
+/// Messages that match a filter, oldest first. Of those that are not listed no more is kept than their number.
 pub async fn queue(running: &Arc<Running>, filter: QueueFilter) -> QueueListing {
     let running = running.clone();
     let list = move || {
-        let places = Places::look(&running);
-        let mut listing = QueueListing { total: 0, messages: Vec::new() };
-        let filtered = filter.next_hop.is_some() || filter.sender.is_some() || filter.recipient.is_some();
-        for id in running.spool.live() {
-            if !filtered && listing.messages.len() >= filter.limit {
-                listing.total += 1;
-                continue;
-            }
-            let Ok(message) = running.spool.message(id) else { continue };
-            let message = places.describe(&message);
-            if !matches(&message, &filter) {
-                continue;
-            }
-            listing.total += 1;
-            if listing.messages.len() < filter.limit {
-                listing.messages.push(message);
-            }
-        }
-        listing
+        let Matching { total, first } = matching(&running, &filter);
+        let places = Places::gather(&running, |entry| first.contains(&entry.id));
+        let messages = first.iter().filter_map(|id| Some(places.describe(&running.spool.message(*id).ok()?)));
+        QueueListing { total, messages: messages.collect() }
     };
     let listed = blocking::run(list).await;
     listed.unwrap_or_else(|_| QueueListing { total: 0, messages: Vec::new() })
 }
 
-fn matches(message: &QueuedMessage, filter: &QueueFilter) -> bool {
-    let holds = |text: &str, part: &Option<String>| {
-        part.as_ref().is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
-    };
-    holds(&message.reverse_path, &filter.sender)
-        && (filter.recipient.is_none() || message.recipients.iter().any(|r| holds(&r.address, &filter.recipient)))
-        && (filter.next_hop.is_none()
-            || message.recipients.iter().any(|r| r.next_hop.as_ref().is_some_and(|hop| holds(hop, &filter.next_hop))))
+/// Messages that match a filter: how many, and the first of them.
+struct Matching {
+    total: u64,
+    first: BTreeSet<MessageId>,
+}
+
+fn matching(running: &Running, filter: &QueueFilter) -> Matching {
+    let QueueFilter { next_hop, sender, recipient, limit } = filter;
+    let waiting = next_hop.as_ref().map(|part| waiting_for(running, part));
+    let mut matching = Matching { total: 0, first: BTreeSet::new() };
+    for id in running.spool.live() {
+        if waiting.as_ref().is_some_and(|waiting| !waiting.contains(&id)) {
+            continue;
+        }
+        if sender.is_some() || recipient.is_some() {
+            let Ok((envelope, _)) = running.spool.envelope(id) else { continue };
+            let mut recipients = envelope.recipients.iter();
+            let is_for = |part: &String| recipients.any(|recipient| holds(&recipient.mailbox.to_string(), part));
+            let is_from = |part: &String| holds(&envelope.reverse_path.to_string(), part);
+            if !sender.as_ref().is_none_or(is_from) || !recipient.as_ref().is_none_or(is_for) {
+                continue;
+            }
+        }
+        matching.total += 1;
+        if matching.first.len() < *limit {
+            matching.first.insert(id);
+        }
+    }
+    matching
+}
+
+/// What waits in queues with this text in the name of their next hop.
+fn waiting_for(running: &Running, part: &str) -> HashSet<MessageId> {
+    let mut waiting = HashSet::new();
+    for queue in running.queues.all() {
+        if holds(&queue.key.to_string(), part) {
+            queue.for_each(|entry, _| {
+                waiting.insert(entry.id);
+            });
+        }
+    }
+    waiting
+}
+
+/// Whether a text has this part, any case.
+fn holds(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
 }
 
 /// One message with its header section.
@@ -147,10 +171,6 @@ struct Place {
 }
 
 impl Places {
-    fn look(running: &Running) -> Places {
-        Places::gather(running, |_| true)
-    }
-
     fn look_for(running: &Running, id: MessageId) -> Places {
         Places::gather(running, |entry| entry.id == id)
     }
