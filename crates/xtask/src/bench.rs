@@ -12,6 +12,7 @@ mod large;
 mod tls;
 mod idle;
 mod parallel;
+mod queue;
 mod course;
 mod report;
 mod context;
@@ -53,8 +54,17 @@ struct Bench {
 }
 
 /// All of them, in the order of the table of bars.
-const BENCHES: [Bench; 8] =
-    [relay::BENCH, relay::SINGLE, latency::BENCH, calls::BENCH, large::BENCH, tls::BENCH, idle::BENCH, parallel::BENCH];
+const BENCHES: [Bench; 9] = [
+    relay::BENCH,
+    relay::SINGLE,
+    latency::BENCH,
+    calls::BENCH,
+    large::BENCH,
+    tls::BENCH,
+    idle::BENCH,
+    parallel::BENCH,
+    queue::BENCH,
+];
 
 /// Runs `bench` with these words behind it.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {

@@ -75,9 +75,10 @@ impl Load {
         )
     }
 
-    fn task(&self, to: SocketAddr) -> source::Task {
+    fn task(&self, to: SocketAddr, domain: &str) -> source::Task {
         source::Task {
             to,
+            domain: domain.to_owned(),
             sessions: self.sessions.min(self.messages),
             messages: self.messages,
             size_bytes: self.size_bytes,
@@ -91,10 +92,15 @@ impl Load {
     /// Sends it to `to` and waits until every message has its 250.
     pub fn send(&self, ground: &Ground, to: SocketAddr, limit: Duration) -> io::Result<Sent> {
         if self.tools == Tools::Smtp {
-            let (first_ns, last_ns) = SmtpSource::start(ground, &self.task(to))?.finish(limit)?;
+            let (first_ns, last_ns) = SmtpSource::start(ground, &self.task(to, source::DOMAIN))?.finish(limit)?;
             return Ok(Sent { first_ns, last_ns, details: None });
         }
-        let mut tool = Tool::<source::Word>::start(ground, None, "source", &self.task(to))?;
+        self.send_for(source::DOMAIN, ground, to, limit)
+    }
+
+    /// The same for a recipient in another domain, by our own generator.
+    pub fn send_for(&self, domain: &str, ground: &Ground, to: SocketAddr, limit: Duration) -> io::Result<Sent> {
+        let mut tool = Tool::<source::Word>::start(ground, None, "source", &self.task(to, domain))?;
         match tool.hear(limit)? {
             source::Word::Done(done) => Ok(Sent {
                 first_ns: done.first_ns,
@@ -128,6 +134,7 @@ impl Held {
     ) -> io::Result<Held> {
         let task = source::Task {
             to,
+            domain: source::DOMAIN.to_owned(),
             sessions: connections,
             messages: 0,
             size_bytes: 0,
@@ -155,8 +162,17 @@ impl Sink {
         if tools == Tools::Smtp {
             return Ok(Sink::Smtp(SmtpSink::start(ground)?));
         }
-        let meter = ground.meter("sink");
-        let mut tool = Tool::start(ground, Some(&meter), "sink", &sink::Task { identity: identity.cloned() })?;
+        Sink::own(ground, "sink", &sink::Task { identity: identity.cloned(), address: None })
+    }
+
+    /// Our own, at this address.
+    pub fn start_at(ground: &Ground, address: SocketAddr) -> io::Result<Sink> {
+        Sink::own(ground, "sink-there", &sink::Task { identity: None, address: Some(address) })
+    }
+
+    fn own(ground: &Ground, name: &str, task: &sink::Task) -> io::Result<Sink> {
+        let meter = ground.meter(name);
+        let mut tool = Tool::start(ground, Some(&meter), "sink", task)?;
         match tool.hear(START)? {
             sink::Word::Listening(address) => Ok(Sink::Own { tool, address, meter }),
             other => Err(unexpected(&other)),

@@ -35,6 +35,7 @@ pub(super) enum Bar {
     /// That, or this share of the same round's ceiling if it is lower.
     TimesPostfixOrShareOfCeiling(f64, f64),
     AtMost(f64),
+    AtLeast(f64),
     /// At most another figure of the same round and this much more.
     AtMostBeyond(&'static str, f64),
 }
@@ -136,6 +137,7 @@ impl Report {
                     ratio >= times || of_ceiling >= share,
                 )
             }
+            Bar::AtLeast(least) => (format!("at least {least}"), format!("{value:.decimals$}"), value >= least),
             Bar::AtMost(most) => (format!("at most {most}"), format!("{value:.decimals$}"), value <= most),
             Bar::AtMostBeyond(other, more) => {
                 let beyond = |round: &Round| {
@@ -325,6 +327,8 @@ mod tests {
             (Bar::TimesPostfixOrShareOfCeiling(6.0, 0.7), false),
             (Bar::AtMost(9.0), true),
             (Bar::AtMost(8.9), false),
+            (Bar::AtLeast(9.0), true),
+            (Bar::AtLeast(9.1), false),
             (Bar::AtMostBeyond("floor", 7.0), true),
             (Bar::AtMostBeyond("floor", 6.9), false),
         ] {

@@ -31,6 +31,8 @@ const BACKLOG: i32 = 4096;
 pub(super) struct Task {
     /// Offers STARTTLS with this certificate.
     pub identity: Option<Identity>,
+    /// Where it listens; `None`: anywhere.
+    pub address: Option<SocketAddr>,
 }
 
 /// What it is told while it runs.
@@ -73,7 +75,7 @@ pub(super) fn run(task: &Task) -> io::Result<()> {
     let listener = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     // What is accepted inherits this: replies go out at once.
     rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
-    rustix::net::bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    rustix::net::bind(&listener, &task.address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
     rustix::net::listen(&listener, BACKLOG)?;
     let listener = TcpListener::from(listener);
     say(&Word::Listening(listener.local_addr()?))?;

@@ -30,10 +30,15 @@ const OPENING_MAX: u64 = 200;
 /// Source addresses that held connections are spread over: 127.0.1.1 and up.
 const ADDRESSES: u64 = 50;
 
+/// Where messages go that nothing else is said of.
+pub(super) const DOMAIN: &str = "sink.bench.test";
+
 /// What a source is started with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Task {
     pub to: SocketAddr,
+    /// Of the recipient.
+    pub domain: String,
     pub sessions: u64,
     pub messages: u64,
     pub size_bytes: u64,
@@ -114,7 +119,7 @@ fn say(word: &Word) -> io::Result<()> {
 /// What is sent, written once.
 struct Script {
     mail: &'static [u8],
-    rcpt: &'static [u8],
+    rcpt: Vec<u8>,
     data: &'static [u8],
     /// The three at once.
     envelope: Vec<u8>,
@@ -125,7 +130,7 @@ struct Script {
 impl Script {
     fn new(task: &Task) -> Script {
         let mail = b"MAIL FROM:<sender@source.bench.test>\r\n";
-        let rcpt = b"RCPT TO:<recipient@sink.bench.test>\r\n";
+        let rcpt = format!("RCPT TO:<recipient@{}>\r\n", task.domain).into_bytes();
         let data = b"DATA\r\n";
         let envelope = [&mail[..], &rcpt[..], &data[..]].concat();
         Script { mail, rcpt, data, envelope, content: content(task.size_bytes) }
@@ -136,7 +141,7 @@ impl Script {
             Part::Hello => b"EHLO source.bench.test\r\n",
             Part::StartTls => b"STARTTLS\r\n",
             Part::Mail => self.mail,
-            Part::Rcpt => self.rcpt,
+            Part::Rcpt => &self.rcpt,
             Part::Data => self.data,
             Part::Envelope => &self.envelope,
             Part::Content => &self.content,
