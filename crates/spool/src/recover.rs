@@ -148,15 +148,6 @@ impl Recovering {
         Ok(Step::Read)
     }
 
-    /// Reads on for a while, without releasing anything: so that a queue that is not large is known at once.
-    pub fn read_for(&mut self, patience: Duration) -> Result<(), OpenError> {
-        let until = Instant::now() + patience;
-        while !matches!(self.work, Work::Release(_) | Work::Over) && Instant::now() < until {
-            self.step()?;
-        }
-        Ok(())
-    }
-
     /// All steps at once.
     pub(crate) fn finish(mut self) -> Result<Recovery, OpenError> {
         loop {

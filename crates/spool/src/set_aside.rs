@@ -32,9 +32,18 @@ pub(crate) fn set_aside(
     reason: String,
 ) -> SetAside {
     let name = name_of_copy(path, offset, length);
-    let copied = keep(disk, folder, &name, (file, offset, length));
-    let moved_to = copied.inspect_err(|error| tracing::error!(%error, name, "cannot set damage aside")).ok();
-    tracing::error!(file = %path.display(), offset, length, reason, "the spool is damaged");
+    let moved_to = match keep(disk, folder, &name, (file, offset, length)) {
+        Ok(copy) => {
+            let (file, kept) = (path.display(), copy.display());
+            tracing::error!(%file, offset, length, reason, copy = %kept, "the spool is damaged: a part was set aside");
+            Some(copy)
+        }
+        Err(error) => {
+            let file = path.display();
+            tracing::error!(%file, offset, length, reason, %error, "the spool is damaged: a part cannot be set aside yet");
+            None
+        }
+    };
     SetAside { file: path.to_path_buf(), offset, length, reason, moved_to }
 }
 

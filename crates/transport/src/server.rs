@@ -13,7 +13,7 @@ use gatepost_policy::Settings;
 use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{OpenError, Options, Recovering, Recovery, Spool, Step};
 use gatepost_tracking::{RevisionId, Tracking};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::authenticate::{Authenticator, Credentials};
@@ -29,8 +29,8 @@ use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls::{self, TlsError};
 use crate::transcript::Transcripts;
 
-/// How long the log of former runs is read before the listeners open: a queue that is not large is known from the start
-/// on, and of a large one nobody waits for the rest.
+/// How long the listeners wait for the log of former runs to be read: a queue that is not large is known from the start
+/// on, and for a large one, or for a slow disk, nobody waits.
 const READ_AHEAD: Duration = Duration::from_millis(500);
 
 /// What the server is started with.
@@ -96,13 +96,7 @@ impl Transport {
         let data_dir = start.settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
-        let opened = blocking::run(move || {
-            let (spool, mut recovering) = Spool::start(&spool_dir, Options::default())?;
-            // Should it fail, it is tried again later.
-            let _ = recovering.read_for(READ_AHEAD);
-            Ok::<_, OpenError>((spool, recovering))
-        })
-        .await;
+        let opened = blocking::run(move || Spool::start(&spool_dir, Options::default())).await;
         let (spool, recovering) = opened.map_err(io::Error::other)??;
         Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await
     }
@@ -138,11 +132,13 @@ impl Transport {
             transcripts: Transcripts::start(data_dir.join("logs").join("protocol"))?,
             tracking,
         }));
+        let (tell_known, known) = oneshot::channel();
         let tasks = vec![
             tokio::spawn(deliver::run(running.clone(), worker_requests)),
             tokio::spawn(alarms(running.clone())),
-            tokio::spawn(recover(running.clone(), recovering)),
+            tokio::spawn(recover(running.clone(), recovering, tell_known)),
         ];
+        let _ = tokio::time::timeout(READ_AHEAD, known).await;
         let control = Control { running: running.clone(), listeners: Arc::new(Mutex::new(listeners)) };
         control.listeners.lock().await.switch(&running, sockets, &wanted);
         Ok(Transport { control, tasks })
@@ -190,19 +186,13 @@ fn make_data_dir(path: &std::path::Path) -> io::Result<()> {
 }
 
 fn tell_of_recovery(recovery: &Recovery) {
-    for damage in &recovery.set_aside {
-        tracing::error!(
-            file = %damage.file.display(), offset = damage.offset, length = damage.length, reason = damage.reason,
-            copy = damage.moved_to.as_ref().map(|path| path.display().to_string()),
-            "a damaged part of the spool was set aside"
-        );
-    }
     if recovery.segments > 0 {
         let duration_ms = u64::try_from(recovery.duration.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             messages = recovery.messages,
             segments = recovery.segments,
             torn_bytes = recovery.torn_bytes,
+            damaged = recovery.set_aside.len(),
             duration_ms,
             "recovered the spool"
         );
@@ -213,10 +203,11 @@ async fn alarms(running: Arc<Running>) {
     running.queues.run_alarms(now_ms).await;
 }
 
-/// Brings messages of former runs back and puts them into their queues, while new ones are accepted already. A disk
-/// that fails is tried again until it works, or until the server stops.
-async fn recover(running: Arc<Running>, mut recovering: Recovering) {
+/// Brings messages of former runs back and puts them into their queues, while new ones are accepted already; tells when
+/// it is known which they are. A disk that fails is tried again until it works, or until the server stops.
+async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: oneshot::Sender<()>) {
     let mut stop = running.stop.subscribe();
+    let mut tell_known = Some(tell_known);
     let mut unread = Vec::new();
     loop {
         if running.is_stopping() {
@@ -239,6 +230,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering) {
         match step {
             Ok(Step::Read) => {}
             Ok(Step::Released(released)) => {
+                let _ = tell_known.take().map(|told| told.send(()));
                 let unrouted = |id| Unrouted { id, recipients: None, due_ms: None, before: None };
                 match categorize::route_once(running.clone(), released.into_iter().map(unrouted)).await {
                     Some(left) => unread.extend(left),
@@ -258,6 +250,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering) {
             }
         }
     }
+    drop(tell_known);
     running.recovering.store(false, Ordering::Relaxed);
     if !unread.is_empty() {
         categorize::route_anew(running, unread.into_iter()).await;

@@ -13,6 +13,7 @@
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
 //! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
+//! - [`recovery`]: restarts with a large queue;
 //! - [`spool`]: what `spool verify` says of the files on the disk;
 //! - [`power_cut`]: a server whose every call to the disk is watched, and made to fail;
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
@@ -61,6 +62,8 @@ mod mx;
 mod header_firewall;
 
 mod durability;
+
+mod recovery;
 
 mod spool;
 

@@ -185,7 +185,9 @@ impl Cut {
         self.check_nothing_is_lost(ledger, &arrivals)?;
         for line in site.server.log_lines() {
             // Half-written ends only: nothing that was flushed is ever damaged by a power cut.
-            let reason = line["reason"].as_str().filter(|_| line["message"] == "the spool is damaged");
+            let reason = line["reason"]
+                .as_str()
+                .filter(|_| line["message"].as_str().is_some_and(|text| text.starts_with("the spool is damaged")));
             let is_end = |reason: &str| {
                 reason.contains("never acknowledged")
                     || reason.contains("no readable header")
