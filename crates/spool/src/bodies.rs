@@ -1,8 +1,12 @@
-//! The body thread: flushes large bodies before their records are written, so that the committer never waits for
-//! 25 MB, and removes those that are not needed any more.
+//! The body threads: they flush large bodies before their records are written, so that the committer never waits for
+//! 25 MB, and remove those that are not needed any more.
+//!
+//! Each body is a file of its own, and a flush waits for the disk most of its time. One thread would make each body wait for all
+//! before it, while a disk takes several at once.
 
 use std::io;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use gatepost_mail::MessageId;
 
@@ -10,10 +14,13 @@ use crate::promise::CommitError;
 use crate::queues::BodyWork;
 use crate::shared::Shared;
 
+/// Bodies that are being flushed at once.
+const THREADS: usize = 4;
+
 /// Runs until the queue is closed.
-pub(crate) fn run(shared: &Shared) {
+fn run(shared: &Shared) {
     loop {
-        let work = shared.bodies.wait();
+        let work = shared.bodies.wait(THREADS);
         let is_closing = work.is_closing;
         step(shared, work);
         if is_closing {
@@ -70,7 +77,31 @@ fn remove(shared: &Shared, id: MessageId) {
     }
 }
 
-/// Starts the thread.
-pub(crate) fn spawn(shared: Arc<Shared>) -> io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("spool-bodies".into()).spawn(move || run(&shared))
+/// The threads, running.
+pub(crate) struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    /// Starts them.
+    pub fn spawn(shared: &Arc<Shared>) -> io::Result<Threads> {
+        let mut threads = Threads(Vec::with_capacity(THREADS));
+        for _ in 0..THREADS {
+            let of_thread = Arc::clone(shared);
+            let started = thread::Builder::new().name("spool-bodies".into()).spawn(move || run(&of_thread));
+            match started {
+                Ok(thread) => threads.0.push(thread),
+                Err(error) => {
+                    shared.bodies.close();
+                    let _ = threads.join();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(threads)
+    }
+
+    /// Waits for all of them to end; the queue must be closed. Says whether all ended well.
+    pub fn join(self) -> bool {
+        let ends: Vec<_> = self.0.into_iter().map(JoinHandle::join).collect();
+        ends.iter().all(Result::is_ok)
+    }
 }

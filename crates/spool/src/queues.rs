@@ -288,7 +288,7 @@ impl std::fmt::Debug for Bell {
     }
 }
 
-/// What waits for the thread that looks after body files.
+/// What waits for the threads that look after body files.
 #[derive(Debug, Default)]
 pub(crate) struct BodyQueue {
     waiting: Mutex<BodyWork>,
@@ -297,7 +297,7 @@ pub(crate) struct BodyQueue {
     pub bell: Bell,
 }
 
-/// What that thread takes in one go.
+/// What one of them takes in one go.
 #[derive(Debug, Default)]
 pub(crate) struct BodyWork {
     /// Bodies that are written but not flushed, with the commits that they belong to.
@@ -332,7 +332,7 @@ impl BodyQueue {
 
     pub fn close(&self) {
         lock(&self.waiting).is_closing = true;
-        self.wake.notify_one();
+        self.wake.notify_all();
     }
 
     /// Everything that is there now.
@@ -340,12 +340,18 @@ impl BodyQueue {
         BodyWork::of(&mut lock(&self.waiting))
     }
 
-    /// Waits until there is something.
-    pub fn wait(&self) -> BodyWork {
+    /// Waits until there is something; takes no more of the bodies than one of so many threads should. When it is closing,
+    /// takes everything.
+    pub fn wait(&self, threads: usize) -> BodyWork {
         let idle =
             |waiting: &mut BodyWork| waiting.written.is_empty() && waiting.unneeded.is_empty() && !waiting.is_closing;
         let waiting = self.wake.wait_while(lock(&self.waiting), idle);
-        BodyWork::of(&mut waiting.unwrap_or_else(PoisonError::into_inner))
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let share = waiting.written.len().div_ceil(threads);
+        let later = if waiting.is_closing { Vec::new() } else { waiting.written.split_off(share) };
+        let work = BodyWork::of(&mut waiting);
+        waiting.written = later;
+        work
     }
 }
 
@@ -412,6 +418,22 @@ mod tests {
         assert_eq!((taken(&queue), laggards(&queue)), (1, 1));
         queue.leave(slow);
         assert_eq!(laggards(&queue), 0);
+    }
+
+    #[test]
+    fn no_body_waits_behind_others_while_a_thread_is_free() {
+        let disk = crate::fake_disk::FakeDisk::new(1);
+        let queue = BodyQueue::default();
+        let push = |id| {
+            let path = std::path::PathBuf::from(format!("/{id}"));
+            queue.push_written(crate::disk::Disk::create(&disk, &path).expect("it is new"), commit(id));
+        };
+        let taken = || queue.wait(4).written.iter().map(|(_, commit)| commit.id.0).collect::<Vec<_>>();
+        (1..=6).for_each(push);
+        assert_eq!([taken(), taken(), taken(), taken()], [vec![1, 2], vec![3], vec![4], vec![5]]);
+        push(7);
+        queue.close();
+        assert_eq!([taken(), taken()], [vec![6, 7], vec![]], "who closes waits for everything");
     }
 
     #[test]

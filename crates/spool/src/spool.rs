@@ -73,7 +73,7 @@ struct Handle {
 /// What lives from opening to closing.
 struct Running {
     committer: JoinHandle<()>,
-    bodies: JoinHandle<()>,
+    bodies: bodies::Threads,
     /// [`Recovering`] holds it, too.
     _lock: Arc<Lock>,
 }
@@ -112,7 +112,7 @@ impl Spool {
         let Opened { shared, committer, lock, recovering } = Opened::new(disk, dir, options)?;
         let cannot_start = |source| OpenError::Io { path: dir.to_path_buf(), source };
         let committer = committer.spawn().map_err(cannot_start)?;
-        let bodies = bodies::spawn(Arc::clone(&shared)).map_err(|error| {
+        let bodies = bodies::Threads::spawn(&shared).map_err(|error| {
             shared.commits.close();
             cannot_start(error)
         })?;
@@ -187,7 +187,7 @@ impl Handle {
         let bodies = bodies.join();
         self.shared.commits.close();
         let committer = committer.join();
-        if bodies.is_err() || committer.is_err() {
+        if !bodies || committer.is_err() {
             tracing::error!("a thread of the spool panicked; what it had not flushed was not acknowledged");
         }
         // The committer's last flush may have ended messages with body files.

@@ -1,6 +1,6 @@
 //! A message while it arrives: content gathers in memory, or in a body file once it is large.
 //!
-//! Takes pieces of content, hands a finished record to the committer (by way of the body thread, if there is a body
+//! Takes pieces of content, hands a finished record to the committer (by way of a body thread, if there is a body
 //! file to flush). Never waits for a flush.
 
 use std::io::{self, IoSlice};
@@ -168,7 +168,7 @@ impl Staged {
 
     /// Moves what was gathered, and `bytes`, to the body file.
     fn spill(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        // A file takes its time, here and in the body thread.
+        // A file takes its time, here and in a body thread.
         self.stop_arriving();
         let _admission = self.shared.reserve.admit()?;
         let body = match &mut self.body {
