@@ -19,6 +19,7 @@ mod context;
 mod gatepost;
 mod postfix;
 mod terms;
+mod disk;
 mod load;
 mod smtp_tools;
 mod source;

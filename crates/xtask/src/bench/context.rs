@@ -1,19 +1,19 @@
 //! Where the figures come from: commit, machine, disk. A figure without them cannot be compared with another.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::disk;
 use super::ground::Ground;
 use super::options::Options;
 use super::postfix;
 
-const FLUSHES: usize = 500;
 const FLUSHED_BYTES: usize = 4096;
 /// Above this load the machine does something else, too.
 const QUIET_LOAD_MAX: f64 = 0.5;
@@ -85,7 +85,7 @@ pub(super) fn read(root: &Path, ground: &Ground, options: &Options) -> io::Resul
         warnings
             .push(format!("the queues lie on {file_system}: flushes may cost nothing here; choose a disk by --folder"));
     }
-    let (flush_p50, flush_p99) = flush_cost(ground.folder(), FLUSHED_BYTES)?;
+    let (flush_p50, flush_p99) = disk::flush_cost(ground.folder(), FLUSHED_BYTES)?;
     Ok(Context {
         commit: match &options.binary {
             Some(binary) => format!("unknown, of {}", binary.display()),
@@ -137,21 +137,4 @@ fn file_system(folder: &Path) -> Option<String> {
         folder.starts_with(point).then(|| (point.len(), kind.to_owned()))
     });
     above.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
-}
-
-/// What it costs to append so many bytes and flush them: half and 99 of 100 take at most this.
-pub(super) fn flush_cost(folder: &Path, bytes: usize) -> io::Result<(Duration, Duration)> {
-    let path = folder.join("flush");
-    let mut file = File::create(&path)?;
-    let block = vec![0x5a; bytes];
-    let mut costs = Vec::with_capacity(FLUSHES);
-    for _ in 0..FLUSHES {
-        let start = Instant::now();
-        file.write_all(&block)?;
-        file.sync_data()?;
-        costs.push(start.elapsed());
-    }
-    fs::remove_file(path)?;
-    costs.sort();
-    Ok((costs[FLUSHES / 2], costs[FLUSHES * 99 / 100]))
 }

@@ -74,12 +74,15 @@ impl Stage {
 
     /// Sends the load through each contender and straight into the sink, in each round.
     pub fn compare(&self, load: &Load, terms: &Terms) -> io::Result<Vec<Round>> {
-        self.rounds(&load.words(), true, |contender| {
-            let mut course = Course::lay(self, contender, terms)?;
-            let load = share(load, contender);
-            course.warm_up(&load)?;
-            Ok(course.run(&load)?.0)
-        })
+        self.rounds(&load.words(), true, |contender| self.through(contender, load, terms))
+    }
+
+    /// Sends a contender's part of the load through it, warmed up.
+    pub fn through(&self, contender: Option<Contender>, load: &Load, terms: &Terms) -> io::Result<Figures> {
+        let mut course = Course::lay(self, contender, terms)?;
+        let load = share(load, contender);
+        course.warm_up(&load)?;
+        Ok(course.run(&load)?.0)
     }
 }
 

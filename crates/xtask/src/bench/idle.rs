@@ -54,7 +54,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
                 Row::new("opened_s", "seconds to open them", 2),
                 Row::new("cpu_alone", "CPU s per 1,000 messages without them", 3),
                 Row::new("cpu_beside", "CPU s per 1,000 messages beside them", 3),
-                Row::new("cpu_times", "beside / without", 3).bar(Bar::AtMost(1.05)),
+                Row::new("cpu_times", "CPU per message, beside / without them", 3).bar(Bar::AtMost(1.05)),
                 Row::new("p50_alone", "last byte to 250 without them, p50 ms", 2),
                 Row::new("p50_beside", "last byte to 250 beside them, p50 ms", 2),
             ];

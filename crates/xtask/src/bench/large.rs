@@ -4,8 +4,9 @@ use std::io;
 
 use super::Bench;
 use super::course::Stage;
+use super::disk::files_per_s;
 use super::load::Load;
-use super::options::Tools;
+use super::options::{Contender, Tools};
 use super::report::{Bar, Report, Row};
 use super::terms::Terms;
 
@@ -35,7 +36,13 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
                 tls: None,
             };
             let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: None };
-            let rounds = stage.compare(&load, &terms)?;
+            let rounds = stage.rounds(&load.words(), true, |contender| {
+                let mut figures = stage.through(contender, &load, &terms)?;
+                if contender == Some(Contender::Gatepost) {
+                    figures.insert("disk_per_s", files_per_s(stage.ground.folder(), size_bytes as usize)?);
+                }
+                Ok(figures)
+            })?;
             let rows = vec![
                 Row::new("relayed_per_s", "end to end, messages/s", 0).bar(Bar::TimesPostfix(3.0)),
                 Row::new("accepted_per_s", "accepted, messages/s", 0),
@@ -43,6 +50,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
                 Row::new("accept_p50_ms", "last byte to 250, p50 ms", 2),
                 Row::new("accept_p99_ms", "last byte to 250, p99 ms", 2),
                 Row::new("memory_pss_mib", "peak memory, PSS MiB", 1),
+                Row::new("disk_per_s", "the disk alone: files of that size a second, eight at once", 0),
             ];
             let notes = vec!["The ceiling's CPU time and memory are the sink's alone.".into()];
             Ok(Report { command: stage.command("large"), load: vec![load.words()], rows, rounds, notes })

@@ -6,8 +6,8 @@
 use std::io;
 
 use super::Bench;
-use super::context::flush_cost;
 use super::course::{Course, Stage, share};
+use super::disk::flush_cost;
 use super::load::Load;
 use super::options::{Contender, Tools};
 use super::report::{Bar, Report, Row};

@@ -59,7 +59,7 @@ impl Load {
         let per_connection = match self.messages_per_connection {
             0 => "many messages per connection".to_owned(),
             1 => "one message per connection".to_owned(),
-            count => format!("{count} messages per connection"),
+            count => format!("at most {count} messages per connection"),
         };
         let tls = match self.tls {
             None => "",
@@ -67,10 +67,11 @@ impl Load {
             Some(Offer { resumes: false, .. }) => ", STARTTLS without resumption",
         };
         format!(
-            "{} of {} bytes over {} sessions, {per_connection}{}{tls}",
+            "{} of {} bytes over {} session{}, {per_connection}{}{tls}",
             self.messages,
             self.size_bytes,
             self.sessions,
+            if self.sessions == 1 { "" } else { "s" },
             if self.is_pipelining { ", pipelining" } else { "" },
         )
     }

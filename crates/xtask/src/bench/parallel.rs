@@ -46,7 +46,6 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
         let peak = watch.stop();
         let mut figures = Figures::from([
             ("pss_mb", peak.proportional_peak_bytes.saturating_sub(before.proportional_peak_bytes) as f64 / MB),
-            ("resident_mb", peak.resident_peak_bytes.saturating_sub(before.resident_peak_bytes) as f64 / MB),
             ("baseline_pss_mb", before.proportional_peak_bytes as f64 / MB),
             ("seconds", arrived_ns.saturating_sub(first_ns) as f64 / 1e9),
         ]);
@@ -59,7 +58,6 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
         Row::new("pss_mb", "peak PSS beyond the baseline, MB", 1).bar(Bar::AtMost(64.0)),
         Row::new("group_mb", "peak of the control group without page cache, beyond the baseline, MB", 1)
             .bar(Bar::AtMost(64.0)),
-        Row::new("resident_mb", "peak resident, sum, beyond the baseline, MB", 1),
         Row::new("baseline_pss_mb", "baseline after 1,000 messages of 4 KiB, PSS MB", 1),
         Row::new("seconds", "first byte in to last byte out, s", 2),
     ];
