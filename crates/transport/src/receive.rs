@@ -75,7 +75,7 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
         running.transcripts.begin(Direction::Receive, name, local, peer)
     });
     let mut session = Session::new(clock::now());
-    let mut visit = Visit::new(running.clone(), revision.clone(), connector, peer, local, refusal, transcript);
+    let mut visit = Visit::new(running.clone(), revision, connector, peer, local, refusal, transcript);
     if implicit_tls && refusal.is_some() {
         // Nothing can be said before a handshake, which is too dear for a peer that is one too many.
         visit.answer(Question::Connect).await;
@@ -89,23 +89,35 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
                 End::StartTls => {}
             }
         }
-        let handshake = tokio::time::timeout(HANDSHAKE_MAX, revision.tls.accept(socket));
-        let mut stream = tokio::select! {
-            biased;
-            handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-            // There is no transaction yet that could end.
-            _ = stop.wait_for(|stops| *stops) => return Ok(()),
-        };
-        visit.tls_started(crate::tls::parameters(stream.get_ref().1));
-        if !implicit_tls {
-            session.tls_started(clock::now(), visit.profile());
-        }
-        converse(&mut stream, &mut session, &mut visit, &mut stop).await?;
-        stream.shutdown().await
+        // Most connections never come here: what TLS needs lies on the heap, not in the state that each of them keeps.
+        Box::pin(converse_encrypted(socket, &mut session, &mut visit, &mut stop, implicit_tls)).await
     };
     if let Err(error) = result.await {
         visit.ended_by(&error);
     }
+}
+
+/// The handshake, and what is said behind it.
+async fn converse_encrypted(
+    socket: Socket,
+    session: &mut Session,
+    visit: &mut Visit,
+    stop: &mut watch::Receiver<bool>,
+    implicit_tls: bool,
+) -> io::Result<()> {
+    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_MAX, visit.revision.tls.accept(socket)));
+    let mut stream = tokio::select! {
+        biased;
+        handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+        // There is no transaction yet that could end.
+        _ = stop.wait_for(|stops| *stops) => return Ok(()),
+    };
+    visit.tls_started(crate::tls::parameters(stream.get_ref().1));
+    if !implicit_tls {
+        session.tls_started(clock::now(), visit.profile());
+    }
+    converse(&mut stream, session, visit, stop).await?;
+    stream.shutdown().await
 }
 
 /// IPv4-mapped addresses are IPv4 addresses (fact sheet section 1.8).

@@ -14,7 +14,7 @@ use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::resolve::{self, Resolved};
 use gatepost_policy::{Refusal, header_firewall, permission, sender};
 use gatepost_smtp::{Answer, MailCommand};
-use gatepost_spool::{CommitError, StageError, Staged};
+use gatepost_spool::{Commit, CommitError, StageError, Staged};
 
 use super::incoming::{Content, Fault, Incoming};
 use super::judge::Objection;
@@ -39,6 +39,14 @@ struct Composed {
     /// The fields in front of what was staged.
     trace: Vec<u8>,
     /// Groups whose sender wants to hear that their members took their place.
+    expanded: Vec<Recipient>,
+    summary: Summary,
+}
+
+/// A message that the disk is waited for.
+struct OnTheWay {
+    commit: Commit,
+    plan: Plan,
     expanded: Vec<Recipient>,
     summary: Summary,
 }
@@ -78,34 +86,44 @@ impl Visit {
 
     /// The next piece of the content.
     pub fn content(&mut self, bytes: &[u8]) {
-        if let Some(Transaction { incoming: Some(incoming), .. }) = &mut self.transaction {
+        if let Some(Transaction { incoming: Some(incoming), .. }) = self.transaction.as_deref_mut() {
             incoming.push(bytes, &self.connector, self.rights);
         }
     }
 
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
-        self.ending = self.transaction.as_ref().map(Said::of);
-        let Some(Transaction { mail, recipients, counted, incoming: Some(incoming), .. }) = self.transaction.take()
-        else {
-            return Answer::Refuse(OUT_OF_STEP);
+        let OnTheWay { commit, plan, expanded, summary } = match self.hand_over() {
+            Ok(on_the_way) => on_the_way,
+            Err(answer) => return answer,
         };
-        let content = match incoming.finish() {
-            Ok(content) => content,
-            Err(Fault::Refused(refusal)) => return self.refuse_content(&mail, refusal.into()),
-            Err(Fault::Disk(error)) => return self.refuse_unstaged(error),
-        };
-        if let Err(objection) = self.judge(&mail, &recipients, &content, counted) {
-            return self.refuse_content(&mail, objection);
-        }
-        let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
-        // Routes are those in force now: this connection may have begun long before the settings last changed.
-        let plan = categorize::plan(&self.running.revision(), &envelope, summary.size_bytes);
-        if let Err(error) = staged.commit(envelope, trace).await {
+        if let Err(error) = commit.await {
             return self.refuse_uncommitted(&summary, &error);
         }
         send_on(&self.running, &summary, plan, expanded).await;
         self.accepted(&summary)
+    }
+
+    /// Judges the message as a whole and gives it to the spool; or says why not. Apart from the waiting, so that nothing of
+    /// this has room in the state that each connection keeps.
+    fn hand_over(&mut self) -> Result<OnTheWay, Answer> {
+        self.ending = self.transaction.as_deref().map(Said::of);
+        let transaction = self.transaction.take().map(|transaction| *transaction);
+        let Some(Transaction { mail, recipients, counted, incoming: Some(incoming), .. }) = transaction else {
+            return Err(Answer::Refuse(OUT_OF_STEP));
+        };
+        let content = match incoming.finish() {
+            Ok(content) => content,
+            Err(Fault::Refused(refusal)) => return Err(self.refuse_content(&mail, refusal.into())),
+            Err(Fault::Disk(error)) => return Err(self.refuse_unstaged(error)),
+        };
+        if let Err(objection) = self.judge(&mail, &recipients, &content, counted) {
+            return Err(self.refuse_content(&mail, objection));
+        }
+        let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
+        // Routes are those in force now: this connection may have begun long before the settings last changed.
+        let plan = categorize::plan(&self.running.revision(), &envelope, summary.size_bytes);
+        Ok(OnTheWay { commit: staged.commit(envelope, trace), plan, expanded, summary })
     }
 
     /// Says whom the message is for in the end, and writes down how it came.
@@ -230,12 +248,18 @@ impl Visit {
 
 /// The message is on disk and goes its way, whether or not the peer waits to hear of it.
 async fn send_on(running: &Arc<Running>, summary: &Summary, plan: Plan, expanded: Vec<Recipient>) {
-    // Read before anybody delivers it: with its last delivery the message ends.
-    let expansion = report::Expansion::read(running, summary.id, expanded).await;
-    categorize::enqueue(running, summary.id, summary.time_ms, plan, None);
-    if let Some(expansion) = expansion {
-        expansion.tell(running).await;
+    if expanded.is_empty() {
+        return categorize::enqueue(running, summary.id, summary.time_ms, plan, None);
     }
+    Box::pin(async {
+        // Read before anybody delivers it: with its last delivery the message ends.
+        let expansion = report::Expansion::read(running, summary.id, expanded).await;
+        categorize::enqueue(running, summary.id, summary.time_ms, plan, None);
+        if let Some(expansion) = expansion {
+            expansion.tell(running).await;
+        }
+    })
+    .await;
 }
 
 fn envelope(mail: MailCommand, recipients: Vec<Recipient>, arrival: Arrival, header_is_ascii: bool) -> Envelope {

@@ -134,14 +134,14 @@ impl Visit {
             Err(refusal) => return self.refuse(&Refused::Mail(&mail.reverse_path), refusal),
         };
         self.rights = permitted.rights;
-        self.transaction = Some(Transaction {
+        self.transaction = Some(Box::new(Transaction {
             mail,
             recipients: Vec::new(),
             known: HashSet::new(),
             end_count: 0,
             counted: permitted.counted,
             incoming: None,
-        });
+        }));
         Answer::Accept
     }
 
@@ -203,7 +203,8 @@ impl Visit {
         let end_count = if is_named_already { 0 } else { found.map_or(1, |found| found.end_count()) };
         let mut permitted = self.permit_recipient(transaction, &mailbox, end_count);
         if let Ok(Permitted { answer: Some(auth_as), counted, .. }) = &permitted {
-            let verdict = verify::recipient(&self.running, &mailbox, self.peer.ip()).await;
+            // Few are asked about: the question has no room in the state that each connection keeps.
+            let verdict = Box::pin(verify::recipient(&self.running, &mailbox, self.peer.ip())).await;
             if let Err(refusal) = verification::decide(verdict, *auth_as) {
                 // What is refused at the same command is not counted.
                 self.running.quotas.take_back(counted);

@@ -126,7 +126,7 @@ impl Visit {
     /// Ends a transaction that brought no message.
     pub(super) fn abandon(&mut self) {
         let Some(transaction) = &self.transaction else { return };
-        let command = match transaction {
+        let command = match &**transaction {
             Transaction { incoming: Some(_), .. } => Command::Content,
             Transaction { recipients, .. } if !recipients.is_empty() => Command::Rcpt,
             _ => Command::Mail,
@@ -146,7 +146,7 @@ impl Visit {
 
     /// What is known now, as the record of an abandoned transaction. `None` when the system gives no random id.
     fn decision(&mut self) -> Option<Box<Decision>> {
-        let said = self.transaction.as_ref().map(Said::of).or_else(|| self.ending.take()).unwrap_or_default();
+        let said = self.transaction.as_deref().map(Said::of).or_else(|| self.ending.take()).unwrap_or_default();
         Some(Box::new(Decision {
             id: DecisionId::random()?,
             time_ms: now_ms(),

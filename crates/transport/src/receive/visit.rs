@@ -39,7 +39,8 @@ pub struct Visit {
     pub rights: Rights,
     /// Set where the rights are not the same for the whole session.
     pub varying: Option<Varying>,
-    pub transaction: Option<Transaction>,
+    /// On the heap: between messages, and that is when many connections are open, there is none.
+    pub transaction: Option<Box<Transaction>>,
     /// What was said in the transaction whose content is being judged, for its record.
     pub ending: Option<Said>,
     /// The size that the last MAIL declared.
@@ -48,7 +49,7 @@ pub struct Visit {
     pub logon_failed: bool,
     /// Set when the peer may not even be greeted.
     pub refusal: Option<Refusal>,
-    pub transcript: Option<Transcript>,
+    pub transcript: Option<Box<Transcript>>,
 }
 
 /// Why the rights of a session are not always the same.
@@ -101,7 +102,7 @@ impl Visit {
             offered_size: None,
             logon_failed: false,
             refusal,
-            transcript,
+            transcript: transcript.map(Box::new),
         };
         visit.become_principal(principal);
         visit
