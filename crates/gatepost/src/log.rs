@@ -3,6 +3,9 @@
 //! Takes a format and the filter in `GATEPOST_LOG`; installs the process's subscriber and the panic hook. Never logs
 //! content.
 
+mod json;
+mod lines;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
 
@@ -12,12 +15,27 @@ use tracing_subscriber::fmt::format;
 
 use crate::cli::LogFormat;
 use crate::terminal;
+use json::Json;
+use lines::Lines;
 
 /// The variable that says what is logged: `info`, `debug`, or `info,gatepost_transport=debug`.
 pub const FILTER_VARIABLE: &str = "GATEPOST_LOG";
 
-/// Starts logging; hands back the format that was chosen. Called once, by the server.
-pub fn start(format: Option<LogFormat>) -> LogFormat {
+/// The log, as long as the program runs. When it is dropped, the last lines are written.
+pub struct Log {
+    /// The format that was chosen.
+    pub format: LogFormat,
+    lines: Lines,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.flush();
+    }
+}
+
+/// Starts logging. Called once, by the server.
+pub fn start(format: Option<LogFormat>) -> Log {
     let wanted = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let wanted = if wanted.trim().is_empty() { "info".to_owned() } else { wanted };
     let (filter, refused) = match EnvFilter::try_new(&wanted) {
@@ -25,25 +43,32 @@ pub fn start(format: Option<LogFormat>) -> LogFormat {
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
     let format = format.unwrap_or(if io::stderr().is_terminal() { LogFormat::Human } else { LogFormat::Json });
+    let lines = Lines::to(io::stderr(), |lost| {
+        tracing::error!(lines = lost, "log lines are lost: whoever reads them is not fast enough");
+    });
     // A closed standard error must not end the server: errors of the logger itself stay silent.
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+    let events =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).log_internal_errors(false);
     match format {
         LogFormat::Human => {
             let fields = format::debug_fn(|out, field, value| write_field(out, field.name(), value)).delimited(" ");
-            lines.fmt_fields(fields).with_ansi(terminal::stderr_has_colour()).with_target(false).init();
+            events.fmt_fields(fields).with_ansi(terminal::stderr_has_colour()).with_target(false).init();
         }
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
+        LogFormat::Json => events.event_format(Json).init(),
     }
     if let Some(error) = refused {
         tracing::warn!(%error, "{FILTER_VARIABLE}={wanted} is not understood: logging at info");
     }
-    std::panic::set_hook(Box::new(|panic| {
+    let behind_a_panic = lines.clone();
+    std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = std::backtrace::Backtrace::capture();
         tracing::error!(place, %backtrace, "panic, which is a bug of ours: {message}");
+        // It may be the last thing that this process does.
+        behind_a_panic.flush();
     }));
-    format
+    Log { format, lines }
 }
 
 /// Writes one field for a person: `name=value`. A value that holds more than a plain word is quoted and escaped, so that

@@ -35,10 +35,10 @@ pub fn run(out: &mut dyn Write, config: &ConfigFile, arguments: &ServeArguments)
         // A reader who has gone does not keep the server from running.
         let _ = first_steps::write(out, config, &created);
     }
-    let format = log::start(arguments.log_format);
+    let log = log::start(arguments.log_format);
     // Absolute from here on: status and log lines name it to people in other folders.
     let path = std::path::absolute(&config.path)?;
-    load_and_serve(&path, format).map_err(|failure| match format {
+    load_and_serve(&path, log.format).map_err(|failure| match log.format {
         LogFormat::Human => failure,
         LogFormat::Json => failure.logged(),
     })
