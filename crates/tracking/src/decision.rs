@@ -2,6 +2,7 @@
 //!
 //! Plain values. Texts from the network are cut to a bounded length where a decision is made, so that a record has one too.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -12,6 +13,11 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 /// Of the accepted recipients of one message, at most so many stand in its record; all are counted.
 pub const RECIPIENTS_MAX: usize = 16;
 
+/// Bytes of an id.
+const ID_BYTES: usize = 6;
+/// A thread asks for the random bytes of so many ids at once: a system call for each message is too much.
+const IDS_DRAWN: usize = 128;
+
 /// The id of a decision: 48 random bits, which tell a stranger nothing, shown as 12 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DecisionId(u64);
@@ -21,9 +27,20 @@ impl DecisionId {
     pub const DIGITS: usize = 12;
     const BITS: u64 = (1 << 48) - 1;
 
-    /// A new one from the system's random source; `None` if that fails.
+    /// A new one from the system's random source; `None` if that fails. The source is asked for many at once.
     pub fn random() -> Option<DecisionId> {
-        getrandom::u64().ok().map(|bits| DecisionId(bits & Self::BITS))
+        thread_local!(static DRAWN: RefCell<Vec<[u8; ID_BYTES]>> = const { RefCell::new(Vec::new()) });
+        let bytes = DRAWN.with_borrow_mut(|drawn| {
+            if drawn.is_empty() {
+                let mut random = [0; IDS_DRAWN * ID_BYTES];
+                getrandom::fill(&mut random).ok()?;
+                drawn.extend_from_slice(random.as_chunks().0);
+            }
+            drawn.pop()
+        })?;
+        let mut number = [0; 8];
+        number[..ID_BYTES].copy_from_slice(&bytes);
+        Some(DecisionId(u64::from_le_bytes(number)))
     }
 
     /// The id of this number, as [`DecisionId::number`] gave it; `None` beyond 48 bits.
@@ -190,6 +207,8 @@ pub fn bounded(text: &str) -> Box<str> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -258,8 +277,9 @@ pub(crate) mod tests {
 
     #[test]
     fn random_ids_have_48_bits_and_do_not_follow_each_other() {
-        let ids: Vec<u64> = (0..64).filter_map(|_| DecisionId::random()).map(DecisionId::number).collect();
-        assert_eq!(ids.len(), 64);
+        let ids: Vec<u64> = (0..3 * IDS_DRAWN).filter_map(|_| DecisionId::random()).map(DecisionId::number).collect();
+        assert_eq!(ids.len(), 3 * IDS_DRAWN);
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{ids:?}");
         assert!(ids.iter().all(|id| *id < 1 << 48) && ids.iter().any(|id| *id >= 1 << 40), "{ids:?}");
         assert!(!ids.is_sorted(), "{ids:?}");
     }
