@@ -67,8 +67,10 @@ pub enum Delivered {
 pub struct Connection {
     stream: Stream,
     client: Client,
-    input: Vec<u8>,
+    /// What the peer said lies between `start` and `end`; the rest is old.
+    input: Box<[u8]>,
     start: usize,
+    end: usize,
     output: Vec<u8>,
     transcript: Option<Transcript>,
     /// Whom the peer is taken for.
@@ -224,8 +226,9 @@ impl Connection {
         let mut connection = Connection {
             stream: Stream::Plain(socket),
             client: Client::new(clock::now(), options),
-            input: Vec::new(),
+            input: vec![0; INPUT_BYTES].into_boxed_slice(),
             start: 0,
+            end: 0,
             output: Vec::new(),
             transcript,
             next_hop: send_permission::next_hop(connector),
@@ -263,8 +266,7 @@ impl Connection {
         }
         self.stream = Stream::Tls(Box::new(stream));
         // Whatever came behind the reply to STARTTLS came in clear and counts for nothing (RFC 3207 section 6).
-        self.input.clear();
-        self.start = 0;
+        (self.start, self.end) = (0, 0);
         self.client.tls_started(clock::now());
         Ok(())
     }
@@ -420,7 +422,7 @@ impl Connection {
     async fn event(&mut self) -> Event {
         loop {
             let now = clock::now();
-            let (used, output) = self.client.receive(now, &self.input[self.start..]);
+            let (used, output) = self.client.receive(now, &self.input[self.start..self.end]);
             if let Some(transcript) = &mut self.transcript {
                 transcript.received_bytes(&self.input[self.start..self.start + used]);
             }
@@ -468,8 +470,7 @@ impl Connection {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         self.flush(patience).await?;
-        self.input.resize(INPUT_BYTES, 0);
-        self.start = 0;
+        (self.start, self.end) = (0, 0);
         let read = tokio::select! {
             biased;
             read = within(patience, self.stream.read(&mut self.input)) => read,
@@ -478,8 +479,7 @@ impl Connection {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
         };
-        let length = *read.as_ref().unwrap_or(&0);
-        self.input.truncate(length);
+        self.end = *read.as_ref().unwrap_or(&0);
         match read {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => Ok(()),
