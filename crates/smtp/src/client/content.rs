@@ -33,17 +33,24 @@ impl DotStuffer {
             if self.is_line_start && byte == b'.' {
                 out.push(b'.');
             }
-            let end = memchr::memchr2(b'\r', b'\n', &slice[at..]).map_or(slice.len(), |found| at + found);
+            let end = run(slice, at);
             if end > at {
                 out.extend_from_slice(&slice[at..end]);
-                self.is_line_start = false;
+                self.is_line_start = slice[at..end].ends_with(b"\r\n");
             }
+            at = end;
             match slice.get(end) {
-                Some(b'\n') => self.end_line(out),
-                Some(_) => self.has_cr = true,
-                None => {}
+                Some(b'\n') => {
+                    self.end_line(out);
+                    at += 1;
+                }
+                Some(b'\r') => {
+                    self.has_cr = true;
+                    at += 1;
+                }
+                // The end, or a dot that the next turn stuffs.
+                _ => {}
             }
-            at = end + 1;
         }
     }
 
@@ -60,6 +67,23 @@ impl DotStuffer {
         self.has_cr = false;
         self.is_line_start = true;
     }
+}
+
+/// How far the bytes from `start` on leave as they stand: up to a CR or LF that is not part of a CRLF in this slice, or
+/// before a dot that starts a line. Nearly all content is one run, and is copied at once.
+fn run(slice: &[u8], start: usize) -> usize {
+    let mut line = start;
+    while let Some(found) = memchr::memchr2(b'\r', b'\n', &slice[line..]) {
+        let end = line + found;
+        if slice[end] == b'\n' || slice.get(end + 1) != Some(&b'\n') {
+            return end;
+        }
+        line = end + 2;
+        if slice.get(line) == Some(&b'.') {
+            return line;
+        }
+    }
+    slice.len()
 }
 
 #[cfg(test)]
@@ -79,6 +103,8 @@ mod tests {
             ("a\r\r\n.\r\r\n", "a\r\n\r\n..\r\n\r\n.\r\n"),
             ("a\r", "a\r\n.\r\n"),
             ("\r\n", "\r\n.\r\n"),
+            ("a\r\n.\r\n\r\n..b\r\nc.\r\n", "a\r\n..\r\n\r\n...b\r\nc.\r\n.\r\n"),
+            ("\r\n\n.\r\r.\n\r\n.", "\r\n\r\n..\r\n\r\n..\r\n\r\n..\r\n.\r\n"),
         ] {
             for cut in 0..=content.len() {
                 let (mut stuffer, mut out) = (DotStuffer::new(), Vec::new());
