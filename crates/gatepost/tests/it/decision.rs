@@ -90,8 +90,7 @@ fn the_id_of_a_refusal_says_what_happened_and_why() {
     assert_eq!(report["decision"]["name"], "UnableToRelay");
     assert_eq!(report["recomputed"]["same"], true);
     assert_eq!(report["recomputed"]["explanation"]["missing_right"], "ms-Exch-SMTP-Accept-Any-Recipient");
-    let logged = site.server.log_lines().iter().any(|line| line["decision"] == id && line["verdict"] == "refused");
-    assert!(logged, "{}", site.server.log());
+    site.server.wait_for_log("the refusal", |line| line["decision"] == id && line["verdict"] == "refused");
 }
 
 #[test]
@@ -165,8 +164,7 @@ fn an_accepted_message_and_a_transaction_given_up_leave_one_record_each() {
     let mut client = site.client(HOST_2);
     let reply = client.submit("<a@hotmail.com>", &["bob@contoso.com"], &message("one", "body"));
     assert!(client.decision_id().is_none() && reply.code() == 250, "{reply}");
-    let logged = site.server.log_lines();
-    let accepted = logged.iter().find(|line| line["verdict"] == "accepted").expect("it is logged");
+    let accepted = site.server.wait_for_log("the accepted message", |line| line["verdict"] == "accepted");
     let report = explained(&site, accepted["decision"].as_str().expect("its id"));
     assert_eq!(report["decision"]["verdict"], "accepted");
     assert_eq!(report["decision"]["queue_id"].to_string(), reply.queue_id());
@@ -218,17 +216,16 @@ fn ids_can_be_switched_off_and_are_still_in_the_log() {
     client.command("MAIL FROM:<a@hotmail.com>");
     assert_eq!(client.command("RCPT TO:<b@gmail.com>").to_string(), "550 5.7.1 Unable to relay");
     assert_eq!(client.decision_id(), None);
-    let logged = site.server.log_lines();
-    let id = logged.iter().find_map(|line| line["decision"].as_str()).expect("it is logged");
-    assert_eq!(explained(&site, id)["decision"]["name"], "UnableToRelay");
+    let refused = site.server.wait_for_log("the refusal", |line| line["decision"].is_string());
+    assert_eq!(explained(&site, refused["decision"].as_str().expect("a text"))["decision"]["name"], "UnableToRelay");
 }
 
 #[test]
 fn a_message_is_remembered_through_a_flood_of_100_000_refusals() {
     let site = Site::start(&[CONTOSO, GATE, SMALL]);
     site.client(HOST_3).submit("<a@hotmail.com>", &["bob@contoso.com"], &message("one", "body"));
-    let logged = site.server.log_lines();
-    let accepted = logged.iter().find_map(|line| line["decision"].as_str()).expect("it is logged").to_owned();
+    let accepted = site.server.wait_for_log("the accepted message", |line| line["decision"].is_string());
+    let accepted = accepted["decision"].as_str().expect("a text").to_owned();
     let mut client = site.client(HOST_2);
     let first = refused_relay(&mut client);
     let mut last = String::new();

@@ -212,7 +212,7 @@ fn a_damaged_record_is_set_aside_and_the_others_are_delivered() {
     assert_eq!(subjects, ["sound-one", "sound-two"]);
     let spool = site.installation.json(&["status"])["spool"].clone();
     assert_eq!(spool["set_aside"], 1, "{spool}");
-    assert!(site.server.log().contains("set aside"), "the log says so:\n{}", site.server.log());
+    site.server.wait_for_log_text("set aside");
 }
 
 /// Flips a bit of every place where `text` stands in a file below `folder`; how many places there were.

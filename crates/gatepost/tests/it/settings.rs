@@ -160,7 +160,7 @@ fn a_reload_takes_effect_on_the_next_connection_and_open_sessions_keep_theirs() 
         assert!(rights.iter().any(|right| right == "ms-Exch-SMTP-Accept-Any-Recipient"), "{reloaded}");
         assert_eq!((&change["whom"], &change["sources"][0]["first"]), (&"unauthenticated".into(), &host.into()));
     }
-    assert!(site.server.log().contains("exposure changed"), "{}", site.server.log());
+    site.server.wait_for_log_text("exposure changed");
     assert!(may_relay(site.smtp(), HOST_3));
     assert!(!may_relay(site.smtp(), HOST_2));
     // The session that was open is as it was.
