@@ -95,7 +95,7 @@ impl Visit {
     pub(super) async fn end_content(&mut self) -> Answer {
         let OnTheWay { commit, plan, expanded, summary } = match self.hand_over() {
             Ok(on_the_way) => on_the_way,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         if let Err(error) = commit.await {
             return self.refuse_uncommitted(&summary, &error);
@@ -106,19 +106,19 @@ impl Visit {
 
     /// Judges the message as a whole and gives it to the spool; or says why not. Apart from the waiting, so that nothing of
     /// this has room in the state that each connection keeps.
-    fn hand_over(&mut self) -> Result<OnTheWay, Answer> {
+    fn hand_over(&mut self) -> Result<OnTheWay, Box<Answer>> {
         self.ending = self.transaction.as_deref().map(Said::of);
         let transaction = self.transaction.take().map(|transaction| *transaction);
         let Some(Transaction { mail, recipients, counted, incoming: Some(incoming), .. }) = transaction else {
-            return Err(Answer::Refuse(OUT_OF_STEP));
+            return Err(Answer::Refuse(OUT_OF_STEP).into());
         };
         let content = match incoming.finish() {
             Ok(content) => content,
-            Err(Fault::Refused(refusal)) => return Err(self.refuse_content(&mail, refusal.into())),
-            Err(Fault::Disk(error)) => return Err(self.refuse_unstaged(error)),
+            Err(Fault::Refused(refusal)) => return Err(self.refuse_content(&mail, refusal.into()).into()),
+            Err(Fault::Disk(error)) => return Err(self.refuse_unstaged(error).into()),
         };
         if let Err(objection) = self.judge(&mail, &recipients, &content, counted) {
-            return Err(self.refuse_content(&mail, objection));
+            return Err(self.refuse_content(&mail, objection).into());
         }
         let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
         // Routes are those in force now: this connection may have begun long before the settings last changed.
