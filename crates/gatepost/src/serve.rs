@@ -23,6 +23,8 @@ use crate::{first_steps, log};
 
 /// How long open transactions may take to end.
 const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(30);
+/// Between two tries to open the management socket on a disk that is full.
+const DOOR_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs the server until it is told to end.
@@ -77,8 +79,13 @@ async fn serve(loaded: Loaded, document: RevisionId) -> Result<(), Failure> {
     let reloader = Arc::new(Reloader::new(loaded.document.path.clone(), transport.control()));
     let management =
         Management { control: transport.control(), reloader: reloader.clone(), data_dir: data_dir.clone() };
-    let door = match Door::open(&data_dir, api::routes(management)) {
-        Ok(door) => door,
+    let mut door = match Door::open(&data_dir, api::routes(management.clone())) {
+        Ok(door) => Some(door),
+        // What is delivered makes room on the disk, so that must not wait for the door.
+        Err(error) if error.is_for_want_of_room() => {
+            tracing::error!(%error, "the server runs without its management socket until the disk has room for it");
+            None
+        }
         Err(error) => {
             // Without its door nobody could manage the server: better not to run at all.
             transport.shut_down(SHUT_DOWN_LIMIT).await;
@@ -97,15 +104,25 @@ async fn serve(loaded: Loaded, document: RevisionId) -> Result<(), Failure> {
         "ready"
     );
     loop {
-        match signals.next().await {
-            Told::End => break,
-            Told::Reload => reload_settings(&reloader).await,
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::End => break,
+                Told::Reload => reload_settings(&reloader).await,
+            },
+            () = tokio::time::sleep(DOOR_RETRY_INTERVAL), if door.is_none() => {
+                door = Door::open(&data_dir, api::routes(management.clone())).ok();
+                if door.is_some() {
+                    tracing::info!("the management socket is open now");
+                }
+            }
         }
     }
     notify(&[NotifyState::Stopping]);
     tracing::info!(limit_seconds = SHUT_DOWN_LIMIT.as_secs(), "ending: open transactions may finish");
     let ending = async {
-        door.close().await;
+        if let Some(door) = door {
+            door.close().await;
+        }
         transport.shut_down(SHUT_DOWN_LIMIT).await;
     };
     tokio::select! {

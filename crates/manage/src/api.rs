@@ -37,8 +37,8 @@ use crate::document::LoadError;
 use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
 use crate::resource::{
-    Connections, Listener, Message, MessageDetail, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue, QueueListing,
-    QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+    Connections, Listener, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue,
+    QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
 };
 
 /// Largest request body, in bytes.
@@ -107,6 +107,7 @@ async fn status(State(management): State<Management>) -> Json<Status> {
         queues: status.queues.into_iter().map(Queue::from).collect(),
         spool: status.spool.into(),
         tracking: management.control.tracking().into(),
+        back_pressure: status.back_pressure.into_iter().map(PressedResource::from).collect(),
     })
 }
 

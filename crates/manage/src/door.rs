@@ -59,6 +59,17 @@ pub enum DoorError {
     },
 }
 
+impl DoorError {
+    /// Whether it may open once the disk has room again.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self, DoorError::Io { source, .. } if has_no_room(source))
+    }
+}
+
+fn has_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// An open door; closes when it is told to.
 pub struct Door {
     path: PathBuf,
@@ -83,7 +94,11 @@ impl Door {
         if private_folder(data_dir).join(SOCKET_NAME).as_os_str().len() >= SOCKET_PATH_BYTES_MAX {
             return Err(DoorError::PathTooLong(path));
         }
-        let socket = bind(data_dir).map_err(|source| DoorError::Io { path: path.clone(), source })?;
+        let bound = match bind(data_dir) {
+            Err(error) if has_no_room(&error) => bind_in_the_old_place(&path),
+            bound => bound,
+        };
+        let socket = bound.map_err(|source| DoorError::Io { path: path.clone(), source })?;
         let listener = BoundedListener { socket, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
         let (stop, mut stopped) = watch::channel(false);
         let serving = tokio::spawn(async move {
@@ -127,6 +142,18 @@ fn bind(data_dir: &Path) -> io::Result<UnixListener> {
     fs::set_permissions(&fresh, fs::Permissions::from_mode(SOCKET_MODE))?;
     fs::rename(&fresh, socket_path(data_dir))?;
     fs::remove_dir(&private)?;
+    Ok(socket)
+}
+
+/// Binds on a disk without files: the socket that a dead server left makes room for this one. Until its mode is set only the
+/// folder's keeps others out, which is our group's.
+fn bind_in_the_old_place(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(socket)
 }
 

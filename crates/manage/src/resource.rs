@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Change, Whom};
+use gatepost_policy::back_pressure::{Level, Measured, consequence};
 use gatepost_policy::permission::Rights;
 use gatepost_policy::settings::Problem;
 use gatepost_spool::State;
@@ -49,6 +50,57 @@ pub struct Status {
     pub spool: SpoolUsage,
     /// What is recorded of decisions.
     pub tracking: Tracking,
+    /// What the server can run short of.
+    #[serde(default)]
+    pub back_pressure: Vec<PressedResource>,
+}
+
+/// One resource that the server can run short of, as it was measured last (fact sheet section 5.3).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PressedResource {
+    /// Its name: `UsedDiskSpace[spool]`.
+    pub resource: String,
+    /// How hard it is pressed.
+    pub level: PressureLevel,
+    /// What the level means for mail, in half a sentence.
+    pub consequence: String,
+    /// `percent` or `messages`: the unit of what was measured and of the thresholds.
+    pub unit: String,
+    /// What was measured; none: it is exhausted, see `exhausted`.
+    pub measured: Option<f64>,
+    /// Why nothing can be had of it, whatever its size: `read-only`, `full`.
+    pub exhausted: Option<String>,
+    /// Bytes, files or messages that are used.
+    pub used: u64,
+    /// How many there are in all; 0: there is no end.
+    pub total: u64,
+    /// Where its level changes; none: it is measured only.
+    pub thresholds: Option<PressureThresholds>,
+}
+
+/// Where the level of a resource changes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PressureThresholds {
+    /// Above it, Normal becomes Medium.
+    pub low_to_medium: f64,
+    /// Above it, everything becomes High.
+    pub medium_to_high: f64,
+    /// Below it, High becomes Medium.
+    pub high_to_medium: f64,
+    /// Below it, everything becomes Normal.
+    pub medium_to_low: f64,
+}
+
+/// How hard a resource is pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PressureLevel {
+    /// There is room.
+    Normal,
+    /// Mail of strangers is refused or slowed down.
+    Medium,
+    /// All mail is refused.
+    High,
 }
 
 /// What is recorded of decisions.
@@ -493,6 +545,39 @@ impl From<gatepost_tracking::RoomUsage> for RecordRoom {
             written: room.written,
             dropped: room.dropped,
             damaged: room.damaged,
+        }
+    }
+}
+
+impl From<listing::Metered> for PressedResource {
+    fn from(metered: listing::Metered) -> Self {
+        let listing::Metered { reading, pressure, thresholds } = metered;
+        let is_share = reading.resource.is_share();
+        // Shares are measured in hundredths of a percent.
+        let shown = |value: u64| if is_share { value as f64 / 100.0 } else { value as f64 };
+        let (measured, exhausted) = match reading.measured {
+            Measured::Amount(amount) => (Some(shown(amount)), None),
+            Measured::Exhausted(why) => (None, Some(why.to_owned())),
+        };
+        PressedResource {
+            resource: reading.resource.name().to_owned(),
+            level: match pressure.level {
+                Level::Normal => PressureLevel::Normal,
+                Level::Medium => PressureLevel::Medium,
+                Level::High => PressureLevel::High,
+            },
+            consequence: consequence(reading.resource, pressure.level).to_owned(),
+            unit: if is_share { "percent" } else { "messages" }.to_owned(),
+            measured,
+            exhausted,
+            used: reading.amount.used,
+            total: reading.amount.total,
+            thresholds: thresholds.map(|thresholds| PressureThresholds {
+                low_to_medium: shown(thresholds.low_to_medium),
+                medium_to_high: shown(thresholds.medium_to_high),
+                high_to_medium: shown(thresholds.high_to_medium),
+                medium_to_low: shown(thresholds.medium_to_low),
+            }),
         }
     }
 }

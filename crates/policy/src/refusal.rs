@@ -4,6 +4,8 @@
 use gatepost_mail::Reply;
 use gatepost_mail::header_senders::{SenderField, Unreadable};
 
+use crate::resource::Resource;
+
 /// Why a peer is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
@@ -76,6 +78,9 @@ pub enum Refusal {
     /// More messages in a short time than the connector takes from one user or address.
     #[error("message rate limit of the receive connector exceeded")]
     MessageRateExceeded,
+    /// Back pressure: too little is left of a resource.
+    #[error("back pressure: too little is left of {0}")]
+    InsufficientResources(Resource),
     /// More recipients than the connector takes for one message.
     #[error("too many recipients")]
     TooManyRecipients,
@@ -169,6 +174,8 @@ impl Refusal {
             Refusal::MessageRateExceeded => {
                 Reply::new(421, (4, 4, 2), "Message submission rate for this client has exceeded the configured limit")
             }
+            // What is short is nothing for the peer.
+            Refusal::InsufficientResources(_) => Reply::new(452, (4, 3, 1), "Insufficient system resources"),
             Refusal::TooManyRecipients => Reply::new(452, (4, 5, 3), "Too many recipients"),
             Refusal::MessageTooLarge => Reply::new(552, (5, 3, 4), "Message size exceeds fixed maximum message size"),
             Refusal::HeaderTooLarge => Reply::new(552, (5, 3, 4), "Message header size exceeds fixed maximum size"),
@@ -209,6 +216,7 @@ mod tests {
         for (refusal, name) in [
             (Refusal::UnableToRelay, "UnableToRelay"),
             (Refusal::HeaderSendAsDenied(SenderField::From), "HeaderSendAsDenied"),
+            (Refusal::InsufficientResources(Resource::SpoolSpace), "InsufficientResources"),
         ] {
             assert_eq!(refusal.name(), name);
         }

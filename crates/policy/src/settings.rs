@@ -14,6 +14,7 @@ use gatepost_mail::{Domain, ForwardPath, Mailbox};
 
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains};
 use crate::assertion::Assertion;
+use crate::back_pressure::BackPressureSettings;
 use crate::directory::Directory;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::retry::Schedule;
@@ -173,6 +174,8 @@ pub struct Settings {
     pub dns: DnsSettings,
     /// `[tracking]`.
     pub tracking: TrackingSettings,
+    /// `[back_pressure]`.
+    pub back_pressure: BackPressureSettings,
     /// `[[accepted_domain]]`, as declared; [`Settings::domains`] looks them up.
     pub accepted_domains: Vec<AcceptedDomain>,
     /// `[[user]]`; [`Settings::find_user`] looks them up.

@@ -64,6 +64,10 @@ impl Cache {
         }
     }
 
+    pub fn clear(&mut self) {
+        *self = Cache::new(self.bytes_max);
+    }
+
     pub fn bytes(&self) -> usize {
         self.bytes
     }

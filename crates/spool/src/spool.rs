@@ -59,6 +59,8 @@ pub struct Usage {
     pub unread_bytes: u64,
     /// Messages of former runs that were found there and are not released yet.
     pub unreleased: u64,
+    /// Whether the disk was found full, and no room was found again so far: messages are refused.
+    pub is_full: bool,
 }
 
 /// The durable queue. Cloning gives another handle to the same one; dropping the last handle closes it.
@@ -164,6 +166,11 @@ impl Spool {
     /// Whether a message still has recipients pending.
     pub fn is_live(&self, id: MessageId) -> bool {
         self.0.shared.index().is_live(id.0)
+    }
+
+    /// Gives back the memory that holds messages which were just accepted. They are read from the disk then.
+    pub fn forget_cache(&self) {
+        self.0.shared.index().cache.clear();
     }
 
     /// Figures as of now.
@@ -370,5 +377,6 @@ pub(crate) fn usage(shared: &Shared) -> Usage {
         set_aside: counted.set_aside.load(Ordering::Relaxed),
         unread_bytes: counted.unread_bytes.load(Ordering::Relaxed),
         unreleased,
+        is_full: shared.reserve.missing().is_some(),
     }
 }

@@ -13,6 +13,7 @@
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
 //! - [`client`]: an SMTP client that says exactly what it is told;
 //! - [`dns`]: a name server with a few records;
+//! - [`volume`]: a small file system that can be full, out of files or read-only;
 //! - [`wire`]: lines and bytes over TCP, with or without TLS;
 //! - [`dice`]: random numbers that a seed repeats;
 //! - [`port`]: free ports;
@@ -33,6 +34,8 @@ pub mod sink;
 pub mod client;
 
 pub mod dns;
+
+pub mod volume;
 
 pub mod wire;
 

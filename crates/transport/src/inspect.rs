@@ -72,6 +72,7 @@ pub fn status(running: &Running) -> Status {
         queues,
         spool: running.spool.usage(),
         recovering: running.recovering.load(std::sync::atomic::Ordering::Relaxed),
+        back_pressure: running.back_pressure.all(),
     }
 }
 

@@ -24,6 +24,7 @@ mod dns;
 pub mod authenticate;
 mod transcript;
 mod connections;
+mod back_pressure;
 mod message_rates;
 mod verdicts;
 mod quotas;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use gatepost_mail::MessageId;
 
+pub use crate::back_pressure::{Amount, Metered, Reading};
+
 /// How the server is doing.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -31,6 +33,8 @@ pub struct Status {
     pub spool: gatepost_spool::Usage,
     /// Whether messages of a former run are still being put into their queues.
     pub recovering: bool,
+    /// What the server can run short of, as it was measured last.
+    pub back_pressure: Vec<Metered>,
 }
 
 /// One listening socket.

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost_policy::Settings;
+use gatepost_policy::back_pressure::METERING_INTERVAL;
+use gatepost_policy::resource::Resource;
 use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{OpenError, Options, Recovering, Recovery, Spool, Step};
 use gatepost_tracking::{RevisionId, Tracking};
@@ -17,6 +19,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::authenticate::{Authenticator, Credentials};
+use crate::back_pressure::Metering;
 use crate::blocking;
 use crate::categorize::{self, UNREADABLE_REST, Unrouted};
 use crate::clock::now_ms;
@@ -98,7 +101,9 @@ impl Transport {
         let spool_dir = data_dir.join("spool");
         let opened = blocking::run(move || Spool::start(&spool_dir, Options::default())).await;
         let (spool, recovering) = opened.map_err(io::Error::other)??;
-        Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await
+        let mut transport = Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await?;
+        transport.tasks.push(tokio::spawn(meter(transport.control.running.clone())));
+        Ok(transport)
     }
 
     /// The same with a spool that is open already. Mailboxes lie on `disk`.
@@ -254,5 +259,28 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
     running.recovering.store(false, Ordering::Relaxed);
     if !unread.is_empty() {
         categorize::route_anew(running, unread.into_iter()).await;
+    }
+}
+
+/// Reads the meters of back pressure, now and every two seconds.
+async fn meter(running: Arc<Running>) {
+    let mut ticks = tokio::time::interval(METERING_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let settings = running.revision().settings.clone();
+        let usage = running.spool.usage();
+        let metering = Metering {
+            spool: settings.server.data_dir.join("spool"),
+            data: settings.server.data_dir.clone(),
+            disk_headroom_bytes: settings.back_pressure.disk_headroom_bytes,
+            queue_length: usage.messages,
+            is_full: usage.is_full,
+        };
+        let Ok(readings) = blocking::run(move || metering.read()).await else { continue };
+        let pressed = running.back_pressure.take(&settings.back_pressure, readings);
+        if pressed.iter().any(|resource| matches!(resource, Resource::SystemMemory | Resource::PrivateBytes)) {
+            running.spool.forget_cache();
+        }
     }
 }

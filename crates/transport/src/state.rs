@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::authenticate::{Authenticator, Credentials};
+use crate::back_pressure::BackPressure;
 use crate::connections::Connections;
 use crate::dns::Dns;
 use crate::message_rates::MessageRates;
@@ -112,6 +113,8 @@ pub struct Running {
     pub queues: Queues,
     /// Open connections of peers.
     pub connections: Arc<Connections>,
+    /// How hard resources are pressed.
+    pub back_pressure: BackPressure,
     /// What users and addresses have submitted lately.
     pub message_rates: MessageRates,
     /// What next hops say of recipients.
@@ -180,6 +183,7 @@ impl Running {
             disk: parts.disk,
             queues: parts.queues,
             connections: Arc::default(),
+            back_pressure: BackPressure::default(),
             message_rates: MessageRates::default(),
             verdicts: Arc::default(),
             quotas: parts.quotas,

@@ -315,6 +315,10 @@ fn unknown(name: &str, decision: &Decision) -> String {
         "TooManyRecipients" => {
             format!("{} before it", count(decision.recipient_count.into(), "recipient", "recipients"))
         }
+        "InsufficientResources" => {
+            let reason = decision.reason.as_deref().unwrap_or_default();
+            format!("{reason} at that moment; `gatepost status` shows how much there is now")
+        }
         "RecipientRefusedByNextHop" => "the next hop, which was asked about the recipient".to_owned(),
         "RecipientNotVerified" => "the next hop could not be asked about the recipient".to_owned(),
         "AuthenticationBusy" => "too many passwords waited to be checked at that moment".to_owned(),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gatepost_manage::resource::{Queue, QueueState, RecordRoom, Status};
+use gatepost_manage::resource::{PressedResource, PressureLevel, Queue, QueueState, RecordRoom, Status};
 
 use super::{client, wait_for, write_json};
 use crate::failure::Failure;
@@ -108,8 +108,50 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
             &format!("{} failed since the start: see the log", count(spool.failures, "write", "writes")),
         ]);
     }
+    facts.row(&["  back pressure", &pressure(&status.back_pressure)]);
+    for pressed in status.back_pressure.iter().filter(|resource| resource.level > PressureLevel::Normal) {
+        facts.row(&["", &described(pressed)]);
+    }
     facts.write(out)?;
     write_queues(out, &status.queues, now)
+}
+
+/// All resources in a line, with the level of the one that is pressed hardest.
+fn pressure(resources: &[PressedResource]) -> String {
+    let Some(hardest) = resources.iter().map(|resource| resource.level).max() else {
+        return "not measured yet".to_owned();
+    };
+    let each = resources.iter().map(|resource| format!("{} {}", resource.resource, measured(resource)));
+    format!("{}: {}", level(hardest), each.collect::<Vec<_>>().join(", "))
+}
+
+fn level(level: PressureLevel) -> &'static str {
+    match level {
+        PressureLevel::Normal => "Normal",
+        PressureLevel::Medium => "Medium",
+        PressureLevel::High => "High",
+    }
+}
+
+fn measured(resource: &PressedResource) -> String {
+    match (&resource.exhausted, resource.measured) {
+        (Some(exhausted), _) => exhausted.clone(),
+        (None, Some(measured)) if resource.unit == "percent" => format!("{measured:.0} %"),
+        (None, measured) => format!("{:.0}", measured.unwrap_or_default()),
+    }
+}
+
+/// A resource that is pressed: what it means, and when it ends.
+fn described(resource: &PressedResource) -> String {
+    let mut text = format!("{} is {} at {}", resource.resource, level(resource.level), measured(resource));
+    if let (Some(thresholds), None) = (&resource.thresholds, &resource.exhausted) {
+        let end = match resource.level {
+            PressureLevel::High => thresholds.high_to_medium,
+            PressureLevel::Normal | PressureLevel::Medium => thresholds.medium_to_low,
+        };
+        text += &format!(" until it is below {end:.0}");
+    }
+    format!("{text}: {}", resource.consequence)
 }
 
 /// How far back records of decisions go, and what is missing.

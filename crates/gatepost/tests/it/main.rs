@@ -17,6 +17,7 @@
 //! - [`spool`]: what `spool verify` says of the files on the disk;
 //! - [`power_cut`]: a server whose every call to the disk is watched, and made to fail;
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
+//! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
@@ -70,6 +71,10 @@ mod spool;
 mod power_cut;
 
 mod numbered;
+
+mod back_pressure;
+
+mod disk;
 
 mod settings;
 

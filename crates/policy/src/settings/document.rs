@@ -18,6 +18,7 @@ use super::{
 use super::{assertions, check};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::{Trustee, UserGroup};
+use crate::back_pressure::{BackPressureSettings, Thresholds};
 use crate::directory::Directory;
 use crate::receive_connector::Selector;
 use crate::retry::Schedule;
@@ -67,6 +68,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let tls_table = fields.table("tls");
     let transport_table = fields.table("transport");
     let tracking_table = fields.table("tracking");
+    let back_pressure_table = fields.table("back_pressure");
     let domain_tables = fields.tables("accepted_domain");
     let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
     let user_tables = fields.tables("user");
@@ -81,6 +83,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let tls = tls_table.and_then(|(table, span)| read_tls(collector, table, span));
     let (transport, retry, dns) = read_transport(collector, transport_table);
     let tracking = read_tracking(collector, tracking_table);
+    let back_pressure = read_back_pressure(collector, back_pressure_table);
 
     let declared = domain_tables.len();
     let (accepted_domains, catch_all_spans): (Vec<AcceptedDomain>, Vec<Range<usize>>) =
@@ -149,6 +152,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         retry,
         dns,
         tracking,
+        back_pressure,
         accepted_domains,
         users,
         selector: Selector::new(&receive_connectors),
@@ -326,6 +330,38 @@ fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>
     }
     fields.finish(&[]);
     tracking
+}
+
+/// `[back_pressure]` (fact sheet section 5.3).
+fn read_back_pressure<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>) -> BackPressureSettings {
+    let mut settings = BackPressureSettings::default();
+    let Some((table, span)) = table else { return settings };
+    let mut fields = Fields::new(collector, "[back_pressure]", table, span);
+    for (key, place) in [
+        ("used_disk_space", &mut settings.used_disk_space),
+        ("private_bytes", &mut settings.private_bytes),
+        ("system_memory", &mut settings.system_memory),
+        ("open_files", &mut settings.open_files),
+    ] {
+        if let Some(thresholds) = fields.optional(key, values::thresholds(100)) {
+            *place = thresholds.map(Thresholds::percent);
+        }
+    }
+    if let Some(thresholds) = fields.optional("queue_length", values::thresholds(u64::from(u32::MAX))) {
+        settings.queue_length = thresholds.map(Thresholds::count);
+    }
+    if let Some(size) = fields.optional("disk_headroom", values::size(1 << 20, 1 << 40)) {
+        settings.disk_headroom_bytes = size;
+    }
+    if settings.used_disk_space.is_none() {
+        fields.warning_at(
+            "used_disk_space",
+            "`used_disk_space`: messages are accepted until the disk is full, and then refused at their end",
+            "write the default, [89, 99, 90, 80], or larger percentages",
+        );
+    }
+    fields.finish(&[]);
+    settings
 }
 
 fn read_accepted_domain<'t>(

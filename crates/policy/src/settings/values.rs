@@ -10,6 +10,7 @@ use gatepost_mail::{Domain, Mailbox};
 use toml::de::DeValue;
 
 use super::reader::{Wrong, nearest, shown};
+use crate::back_pressure::Thresholds;
 use crate::send_connector::{AddressSpace, Host, SmartHost, Space};
 
 /// Longest name of a connector or user, in characters.
@@ -143,6 +144,32 @@ pub(super) fn number_or_unlimited(min: u32, max: u32) -> impl Fn(&DeValue<'_>) -
             remedy: format!("write a whole number from {min} to {max}, or \"unlimited\""),
             ..wrong
         })
+    }
+}
+
+/// The four thresholds of a resource, each from 0 to `max`, in the order of the fact sheet's table; or `unlimited`.
+pub(super) fn thresholds(max: u64) -> impl Fn(&DeValue<'_>) -> Result<Option<[u64; 4]>, Wrong> {
+    move |value| {
+        if is_unlimited(value) {
+            return Ok(None);
+        }
+        let remedy = format!(
+            "write four whole numbers up to {max}: above which Normal becomes Medium and Medium becomes High, below which \
+             High becomes Medium and Medium becomes Normal, for example [89, 99, 90, 80]; or \"unlimited\""
+        );
+        let Some(array) = value.as_array() else { return Err(wrong_type("a list", value, remedy)) };
+        let numbers: Option<Vec<u64>> = array
+            .iter()
+            .map(|number| whole_number(number.get_ref()).and_then(|number| u64::try_from(number).ok()))
+            .collect();
+        let numbers: Option<[u64; 4]> = numbers.and_then(|numbers| numbers.try_into().ok());
+        let Some(numbers) = numbers.filter(|numbers| numbers.iter().all(|number| *number <= max)) else {
+            return Err(Wrong::new("these are no four thresholds", remedy));
+        };
+        match Thresholds::count(numbers).is_in_order() {
+            true => Ok(Some(numbers)),
+            false => Err(Wrong::new("a threshold on the way down is above the one on the way up", remedy)),
+        }
     }
 }
 

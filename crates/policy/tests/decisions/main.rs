@@ -13,6 +13,7 @@ mod verification;
 mod recipients;
 mod routes;
 mod limits;
+mod back_pressure;
 mod header_firewall;
 mod connector_properties;
 mod retries;

@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::{Refusal, authentication, limits, permission, permit, verification};
+use gatepost_policy::{Refusal, authentication, back_pressure, limits, permission, permit, verification};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::{Known, Permitted};
@@ -145,7 +146,7 @@ impl Visit {
         Answer::Accept
     }
 
-    fn permit_mail(&self, mail: &MailCommand) -> Result<Permitted<()>, Refusal> {
+    fn permit_mail(&mut self, mail: &MailCommand) -> Result<Permitted<()>, Refusal> {
         self.is_still_heard()?;
         authentication::tls_required(&self.connector, self.tls.is_some())?;
         let known = Known {
@@ -158,8 +159,21 @@ impl Visit {
         let permitted =
             self.permit(&known, |rights| permit::mail(&self.peer(rights), &mail.reverse_path, size_bytes))?;
         // Last: what was refused for another reason is not counted.
-        self.message_rate(&mail.reverse_path).inspect_err(|_| self.running.quotas.take_back(&permitted.counted))?;
+        let room_and_rate = self.room_for_a_message().and_then(|held_back| {
+            self.message_rate(&mail.reverse_path)?;
+            Ok(held_back)
+        });
+        self.held_back = room_and_rate.inspect_err(|_| self.running.quotas.take_back(&permitted.counted))?;
         Ok(permitted)
+    }
+
+    /// Whether the server has room for one more message; how long its sender waits to hear that.
+    fn room_for_a_message(&self) -> Result<Option<Duration>, Refusal> {
+        match self.running.back_pressure.decide(&self.principal) {
+            back_pressure::Verdict::Accept => Ok(None),
+            back_pressure::Verdict::Tarpit(interval) => Ok(Some(interval)),
+            back_pressure::Verdict::Refuse(refusal) => Err(refusal),
+        }
     }
 
     /// Whether a peer that connected now would come to the same connector. A range that has expired since ends with the

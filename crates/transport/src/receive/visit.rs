@@ -45,6 +45,8 @@ pub struct Visit {
     pub ending: Option<Said>,
     /// The size that the last MAIL declared.
     pub offered_size: Option<u64>,
+    /// How long the answer to MAIL is held back, because resources are pressed.
+    pub held_back: Option<Duration>,
     /// Whether a logon failed and the peer has not heard it.
     pub logon_failed: bool,
     /// Set when the peer may not even be greeted.
@@ -100,6 +102,7 @@ impl Visit {
             transaction: None,
             ending: None,
             offered_size: None,
+            held_back: None,
             logon_failed: false,
             refusal,
             transcript: transcript.map(Box::new),
@@ -170,7 +173,8 @@ impl Visit {
             _ if std::mem::take(&mut self.logon_failed) => Saying::LogonFailed,
             code => Saying::Reply(code?),
         };
-        let interval = limits::tarpit(&self.connector, &self.principal, saying);
+        let pressed = self.held_back.take().unwrap_or_default();
+        let interval = limits::tarpit(&self.connector, &self.principal, saying).max(pressed);
         if interval.is_zero() || self.running.is_stopping() {
             return None;
         }
