@@ -49,7 +49,7 @@ pub enum OpenError {
         found: u32,
     },
     /// The disk refused.
-    #[error("cannot open the spool at {}: {source}", path.display())]
+    #[error("cannot open the spool at {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// The file or folder at fault.
         path: PathBuf,
@@ -60,6 +60,32 @@ pub enum OpenError {
 
 fn by_process(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// The next step for an administrator whose disk refuses; empty where there is none to name.
+fn remedy(error: &io::Error) -> &'static str {
+    /// Those that the standard library has no name for, by their numbers on Linux.
+    const EIO: i32 = 5;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::PermissionDenied, _) => {
+            " (it has to belong to the user that the server runs as: `ls -ld` shows whose it is)"
+        }
+        (io::ErrorKind::ReadOnlyFilesystem, _) => {
+            " (its file system is mounted read-only, which often follows a failing disk: look into `dmesg`, then mount it writable)"
+        }
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
+            " (no room: `df -h` and `df -i` show where; make some and start again)"
+        }
+        (_, Some(EIO)) => {
+            " (the disk failed: look into `dmesg`; the queue was left as it is, so start again when the disk can be read)"
+        }
+        (_, Some(ENFILE | EMFILE)) => {
+            " (raise the limit of open files: LimitNOFILE= of the systemd unit, or `ulimit -n`)"
+        }
+        _ => "",
+    }
 }
 
 /// What the first half hands on.
