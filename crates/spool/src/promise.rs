@@ -17,7 +17,7 @@ pub enum CommitError {
     /// No room on the disk: bytes, inodes or quota (`452 4.3.1`).
     #[error("the disk of the spool is full")]
     Full,
-    /// A write or a flush failed (`451 4.3.0`).
+    /// A write or a flush failed (`452 4.3.1` as well).
     #[error("the disk of the spool failed: {0}")]
     Io(io::ErrorKind),
     /// The envelope or the trace fields are larger than a record may be (`552 5.3.4`).

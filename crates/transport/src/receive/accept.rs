@@ -26,8 +26,8 @@ use crate::clock::now_ms;
 use crate::report;
 use crate::state::{Running, count};
 
-const DISK_FULL: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
-const DISK_FAILED: Reply = Reply::new(451, (4, 3, 0), "Temporary server error. Please try again later");
+/// The disk is full, or fails: Exchange has one reply for all its resources, and which of them it is concerns nobody outside.
+const NOT_STORED: Reply = Reply::new(452, (4, 3, 1), "Insufficient system resources");
 const STOPPING: Reply = Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel");
 /// Room for the fields that stand in front of nearly every message.
 const TRACE_BYTES: usize = 768;
@@ -203,19 +203,14 @@ impl Visit {
     /// The content could not be written on the way to the disk.
     fn refuse_unstaged(&mut self, error: StageError) -> Answer {
         tracing::error!(%error, peer = %self.peer, "content could not be staged");
-        let reply = match error {
-            StageError::Full => DISK_FULL,
-            StageError::Io(_) => DISK_FAILED,
-        };
-        Answer::Refuse(self.record_not_stored(&error, reply).1)
+        Answer::Refuse(self.record_not_stored(&error, NOT_STORED).1)
     }
 
     /// The message could not be made safe.
     fn refuse_uncommitted(&mut self, summary: &Summary, error: &CommitError) -> Answer {
         let reply = match error {
-            CommitError::Full => DISK_FULL,
+            CommitError::Full | CommitError::Io(_) => NOT_STORED,
             CommitError::TooLarge => Refusal::MessageTooLarge.reply(),
-            CommitError::Io(_) => DISK_FAILED,
             CommitError::Closed => STOPPING,
         };
         // The spool itself raises the alarm, once; this is one refusal of many.
