@@ -15,7 +15,7 @@
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`recovery`]: restarts with a large queue;
 //! - [`spool`]: what `spool verify` says of the files on the disk;
-//! - [`power_cut`]: a server whose every call to the disk is watched, and made to fail;
+//! - [`power_cut`], [`kill`], [`failing_disk`]: a server whose every call to the disk is watched, and made to fail;
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
 //! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`]: what an administrator does and sees;
@@ -69,6 +69,10 @@ mod recovery;
 mod spool;
 
 mod power_cut;
+
+mod kill;
+
+mod failing_disk;
 
 mod numbered;
 

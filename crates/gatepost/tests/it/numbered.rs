@@ -18,6 +18,11 @@ use gatepost_testkit::sink::{Action, Setup, Stage, Taken};
 
 use crate::site::{CONTOSO, OPEN_TO_TESTS, QUICK_RETRY, to_sink};
 
+/// Seeds differ from run to run: what fails says how it is done again.
+pub fn fresh_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
+}
+
 /// Where a message is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
@@ -99,10 +104,10 @@ pub fn settings(smart_host: &str) -> String {
     [CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(smart_host)].concat()
 }
 
-/// A next hop for this load, which defers patient messages or takes them.
-pub fn next_hop(defers: bool) -> Setup {
+/// A next hop for this load, which defers patient messages as long as `defers` says so.
+pub fn next_hop(defers: impl Fn() -> bool + Send + Sync + 'static) -> Setup {
     Setup::new().answering(move |stage, _| match stage {
-        Stage::Rcpt(path) if path.starts_with("<patient@") && defers => Action::Reply("450 4.2.1 mailbox busy"),
+        Stage::Rcpt(path) if path.starts_with("<patient@") && defers() => Action::Reply("450 4.2.1 mailbox busy"),
         Stage::Rcpt(path) if path.starts_with("<failing@") => Action::Reply("550 5.1.1 no such user"),
         _ => Action::Accept,
     })
@@ -278,7 +283,8 @@ pub struct Ledger {
     pub deliveries: Vec<Delivery>,
     /// Attempts at sending: `(number, place, when)`.
     pub attempts: Vec<(usize, Place, usize)>,
-    /// When the log of the spool was flushed.
+    /// When the log of the spool was written to, and when it was flushed.
+    pub log_writes: Vec<usize>,
     pub log_flushes: Vec<usize>,
     /// When servers were started.
     pub starts: Vec<usize>,
@@ -316,6 +322,9 @@ impl Ledger {
                     segments.clear();
                 }
                 Event::Opened { fd, path, .. } => drop(segments.insert(*fd, is_segment(path))),
+                Event::Written { fd, offset, .. } if *offset > 0 && segments.get(fd) == Some(&true) => {
+                    ledger.log_writes.push(at);
+                }
                 Event::FlushEnded { fd, error: 0, .. } if segments.get(fd) == Some(&true) => {
                     ledger.log_flushes.push(at)
                 }
@@ -360,7 +369,12 @@ impl Ledger {
         ledger
     }
 
-    /// Whether what the spool was told at `told_at` was flushed by `until`.
+    /// Whether what the spool was told at `told_at` was written by `until`.
+    pub fn is_written(&self, told_at: usize, until: usize) -> bool {
+        self.is_followed_by(&self.log_writes, told_at, until)
+    }
+
+    /// The same, and flushed.
     pub fn is_flushed(&self, told_at: usize, until: usize) -> bool {
         self.is_followed_by(&self.log_flushes, told_at, until)
     }

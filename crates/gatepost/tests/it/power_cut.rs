@@ -16,8 +16,8 @@ use gatepost_testkit::shim::{Action, Event, Rule, call, error, read_events};
 use gatepost_testkit::wait;
 
 use crate::numbered::{
-    Arrivals, Ledger, Load, Place, arrived_at_sink, arrived_in_mailbox, folder_of, is_patient, next_hop, places,
-    settings,
+    Arrivals, Ledger, Load, Place, arrived_at_sink, arrived_in_mailbox, folder_of, fresh_seed, is_patient, next_hop,
+    places, settings,
 };
 use crate::site::Site;
 
@@ -40,7 +40,7 @@ fn nothing_acknowledged_is_lost_to_a_power_cut_of_the_real_server() {
         return;
     }
     let cuts = std::env::var("GATEPOST_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(CUTS);
-    let mut dice = Dice(getrandom_seed());
+    let mut dice = Dice(fresh_seed());
     let (mut done, mut again) = (0, 0);
     while done < cuts {
         let seed = dice.next();
@@ -54,16 +54,11 @@ fn nothing_acknowledged_is_lost_to_a_power_cut_of_the_real_server() {
     let _ = writeln!(std::io::stderr(), "power cuts: {done}, nothing lost, {again} messages arrived twice");
 }
 
-/// Seeds differ from run to run: what fails says how it is done again.
-fn getrandom_seed() -> u64 {
-    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
-}
-
 /// A server under load whose disk fails now and then, which is killed and started again once. Returns where its records
 /// are.
 fn record(seed: u64) -> PathBuf {
     let mut dice = Dice(seed);
-    let sink = next_hop(true).start();
+    let sink = next_hop(|| true).start();
     let (mut site, shim) = Site::start_watched(&[&settings(&sink.smart_host())], u32::MAX);
     let load = Load::new(site.smtp(), 0..MESSAGES);
     let kill_at = MESSAGES / 4 + dice.below(MESSAGES as u64 / 4) as usize;
@@ -167,7 +162,7 @@ struct Cut {
 impl Cut {
     /// Starts a server on what is left, and looks at what it delivers; how many messages arrived once more.
     fn check(&self, events: &[Event], ledger: &Ledger) -> Result<usize, String> {
-        let sink = next_hop(false).start();
+        let sink = next_hop(|| false).start();
         let started = Site::try_start_prepared(&[&settings(&sink.smart_host())], |installation| {
             let folder = installation.data_dir();
             fs::create_dir(&folder).expect("a fresh folder");

@@ -215,8 +215,14 @@ impl Site {
     /// Stops the server in one way or another, and starts it again on the same data.
     #[track_caller]
     pub fn restart(self, stop: impl FnOnce(Server)) -> Site {
+        self.restart_after(|server, _| stop(server))
+    }
+
+    /// The same, with something done to the installation in between.
+    #[track_caller]
+    pub fn restart_after(self, between: impl FnOnce(Server, &Installation)) -> Site {
         let Site { server, installation, ports } = self;
-        stop(server);
+        between(server, &installation);
         let server = installation.start();
         Site { server, installation, ports }
     }
