@@ -23,6 +23,7 @@ use crate::shared::Options;
 use crate::spool::{self, Opened, ReadError, Usage};
 use crate::staged::Staged;
 
+mod bit_flips;
 mod full_disk;
 mod verify;
 

@@ -3,7 +3,7 @@
 //! Disposable: recovery rebuilds it from the log. A pending message costs under 100 bytes here, whatever its size.
 //! Does no I/O but opening a segment for reading.
 
-use std::collections::{BTreeMap, HashMap, VecDeque, btree_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -40,6 +40,8 @@ pub(crate) struct Index {
     segments: BTreeMap<u32, Segment>,
     replies: VecDeque<Arc<str>>,
     totals: Totals,
+    /// Messages of which only a damaged record was seen, and no end: few.
+    missed: BTreeSet<u64>,
     /// Messages of former runs may still be missing here, so that no segment is known to be dead.
     is_recovering: bool,
 }
@@ -149,8 +151,26 @@ impl Index {
             segments: BTreeMap::new(),
             replies: VecDeque::with_capacity(SHARED_REPLIES),
             totals: Totals::default(),
+            missed: BTreeSet::new(),
             is_recovering: false,
         }
+    }
+
+    /// A damaged record of this message was seen, and no other so far.
+    pub fn miss(&mut self, id: u64) {
+        self.missed.insert(id);
+    }
+
+    /// The message has ended, or a good copy of it was found: nobody needs the damaged record.
+    pub fn miss_no_longer(&mut self, id: u64) {
+        if !self.missed.is_empty() {
+            self.missed.remove(&id);
+        }
+    }
+
+    /// Whether all that is known of this message is a damaged record.
+    pub fn misses(&self, id: u64) -> bool {
+        self.missed.contains(&id)
     }
 
     /// An index of segments whose messages are still to be found out: until [`Index::end_recovery`] no segment is dead.

@@ -44,6 +44,7 @@
 //! | an end without a record | compaction deleted the record's segment | nothing |
 //! | a record, but its body file missing or of another length | damage | set aside and reported |
 //! | a record that does not match its checksums, below a flush | damage | set aside and reported; the next record is found by its header |
+//! | the same of the content alone, and the message has ended, or has a good copy | damage to what nobody needs | nothing |
 //! | a segment whose header is not readable | damage | set aside whole and reported |
 //! | a range to be set aside, and no room for the copy | damage or a crash, on a full disk | reported; copied before its segment is deleted, else the whole segment is moved to `set-aside/` |
 //! | no `reserve`, a shorter one, or `reserve.tmp` | an older folder; killed while the disk was full | made again; until there is room, messages are refused |

@@ -113,8 +113,6 @@ pub(crate) fn open(disk: &dyn Disk, folders: &Folders) -> Result<Found, OpenErro
         disk.flush_folder(folder).map_err(at(folder))?;
     }
     let lock = lock(disk, &folders.root)?;
-    let mut set_aside = Vec::new();
-    check_format(disk, folders, &mut set_aside)?;
     let mut numbers = Vec::new();
     for listed in disk.list(&folders.log).map_err(at(&folders.log))? {
         numbers.extend(number_of(&listed.name));
@@ -128,6 +126,8 @@ pub(crate) fn open(disk: &dyn Disk, folders: &Folders) -> Result<Found, OpenErro
         segments.push((number, Segment::new(salt, bytes, None)));
         headers.push(header);
     }
+    let mut set_aside = Vec::new();
+    check_format(disk, folders, headers.iter().any(Option::is_some), &mut set_aside)?;
     let next_id = next_id(disk, folders, &segments, &headers)?;
     let newest = segments.last().map(|(number, _)| *number);
     let next_segment = newest
@@ -153,13 +153,19 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io { path, source }
 }
 
-fn check_format(disk: &dyn Disk, folders: &Folders, kept: &mut Vec<SetAside>) -> Result<(), OpenError> {
+/// `has_segments`: there are segments with readable headers, and none is of a newer format.
+fn check_format(
+    disk: &dyn Disk,
+    folders: &Folders,
+    has_segments: bool,
+    kept: &mut Vec<SetAside>,
+) -> Result<(), OpenError> {
     let path = folders.root.join(FORMAT_NAME);
     let found = match disk.open(&path) {
         Ok(file) => {
             let mut text = [0; 64];
             let read = file.read_at(&mut text, 0).map_err(at(&path))?;
-            format_in(&text[..read])
+            format_in(&text[..read], has_segments)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return write_format(disk, folders, &path).map_err(at(&path));
@@ -180,8 +186,14 @@ fn check_format(disk: &dyn Disk, folders: &Folders, kept: &mut Vec<SetAside>) ->
     }
 }
 
-/// The format that the file `FORMAT` says; `None` if it is damaged.
-pub(crate) fn format_in(text: &[u8]) -> Option<u32> {
+/// The format that the file `FORMAT` says; `None` if it is damaged. One flipped bit may make another number of ours; where
+/// segments say that they are of our format, that is damage as well.
+pub(crate) fn format_in(text: &[u8], has_segments: bool) -> Option<u32> {
+    let ours = format!("{FORMAT_PREFIX}{FORMAT}\n");
+    let differing: u32 = text.iter().zip(ours.as_bytes()).map(|(a, b)| (a ^ b).count_ones()).sum();
+    if has_segments && text.len() == ours.len() && differing == 1 {
+        return None;
+    }
     std::str::from_utf8(text).ok()?.strip_prefix(FORMAT_PREFIX)?.trim_end().parse().ok()
 }
 

@@ -56,6 +56,8 @@ pub struct Recovering {
     first_new_id: u64,
     /// Whether body files may go: what former runs wrote is safe.
     may_remove: bool,
+    /// Damaged contents: whether anybody needs them shows when all is read.
+    doubtful: Vec<Doubtful>,
     /// Something was lost to damage, so that what looks unneeded may be needed by what was lost.
     is_damaged: bool,
     /// What the segments said so far.
@@ -65,6 +67,17 @@ pub struct Recovering {
     recovery: Recovery,
     /// Nobody else may open the folder while we are at work, even if the spool is closed meanwhile.
     _lock: Arc<Lock>,
+}
+
+/// A record that is whole but for its content.
+#[derive(Debug)]
+struct Doubtful {
+    /// The message.
+    id: u64,
+    /// The segment.
+    number: u32,
+    gap: Gap,
+    loss: Loss,
 }
 
 #[derive(Debug)]
@@ -100,6 +113,7 @@ impl Recovering {
             work: Work::Read(segments),
             began: Instant::now(),
             may_remove: is_flushed,
+            doubtful: Vec::new(),
             is_damaged: false,
             index: Index::new(0),
             outbox: Outbox::default(),
@@ -123,7 +137,10 @@ impl Recovering {
                         segments.pop_front();
                     }
                 }
-                None => self.work = Work::CheckBodies,
+                None => {
+                    self.set_doubtful_aside()?;
+                    self.work = Work::CheckBodies;
+                }
             },
             Work::CheckBodies => {
                 self.check_bodies()?;
@@ -171,7 +188,7 @@ impl Recovering {
                 // A blank or short header was never flushed, so nothing behind it was acknowledged.
                 let is_unfinished = bytes < FIRST_RECORD || window.is_zero(0, FIRST_RECORD);
                 let what = "the segment has no readable header".into();
-                let gap = Gap { from: 0, to: bytes, is_record: false, what };
+                let gap = Gap { from: 0, to: bytes, is_record: false, message: None, what };
                 self.close_gap(&file, &path, number, gap, if is_unfinished { 0 } else { bytes }, &mut window);
                 return Ok(bytes);
             }
@@ -199,16 +216,42 @@ impl Recovering {
         flushed: u64,
         window: &mut Window,
     ) {
-        let what = match gap.loss(flushed, window) {
-            Loss::Blank => return,
-            Loss::Damage => gap.what,
-            Loss::Torn => {
-                self.recovery.torn_bytes += gap.to - gap.from;
-                format!("{}; written last before a crash, and perhaps never acknowledged", gap.what)
-            }
-        };
+        let loss = gap.loss(flushed, window);
+        match (loss, gap.message) {
+            (Loss::Blank, _) => {}
+            (Loss::Damage | Loss::Torn, Some(id)) => self.doubtful.push(Doubtful { id, number, gap, loss }),
+            (Loss::Damage | Loss::Torn, None) => self.lose(number, &**file, path, gap, loss),
+        }
+    }
+
+    /// Sets a range aside that somebody may need.
+    fn lose(&mut self, number: u32, file: &dyn File, path: &Path, gap: Gap, loss: Loss) {
+        let mut gap = gap;
+        if loss == Loss::Torn {
+            self.recovery.torn_bytes += gap.to - gap.from;
+            gap.what += "; written last before a crash, and perhaps never acknowledged";
+        }
         self.is_damaged = true;
-        self.set_aside_from(number, &**file, path, Gap { what, ..gap });
+        self.set_aside_from(number, file, path, gap);
+    }
+
+    /// Sets those aside that are missed. Others have ended, or there is a good copy: what is damaged is dead.
+    fn set_doubtful_aside(&mut self) -> Result<(), OpenError> {
+        while let Some(doubtful) = self.doubtful.pop() {
+            if !self.index.misses(doubtful.id) {
+                continue;
+            }
+            let path = self.shared.folders.log.join(file_name(doubtful.number));
+            match self.shared.disk.open(&path) {
+                Ok(file) => self.lose(doubtful.number, &*file, &path, doubtful.gap, doubtful.loss),
+                Err(error) => {
+                    self.doubtful.push(doubtful);
+                    return Err(at(&path)(error));
+                }
+            }
+        }
+        self.recovery.set_aside.sort_by(|a, b| (&a.file, a.offset).cmp(&(&b.file, b.offset)));
+        Ok(())
     }
 
     /// Copies a range of a segment away and reports it. If the copy fails it is made when the segment is about to be
@@ -254,7 +297,7 @@ impl Recovering {
             let path = shared.folders.log.join(file_name(location.segment));
             let Location { offset, bytes, .. } = location;
             let what = format!("the body file of message {id} is missing or has another length");
-            let gap = Gap { from: offset, to: offset + bytes, is_record: true, what };
+            let gap = Gap { from: offset, to: offset + bytes, is_record: true, message: None, what };
             let file = shared.disk.open(&path).map_err(at(&path))?;
             self.set_aside_from(location.segment, &*file, &path, gap);
             self.index.remove(id);

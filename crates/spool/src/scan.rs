@@ -35,8 +35,11 @@ pub(crate) fn scan(index: &mut Index, number: u32, salt: u64, window: &mut Windo
             continue;
         }
         scan.raise_flushed(header.flushed);
-        if let Err(what) = scan.take(offset, &header) {
+        if let Err(Wrong { what, message }) = scan.take(offset, &header) {
             scan.scanned.no_record(offset, end, true, &what);
+            if let Some(gap) = scan.scanned.gaps.last_mut() {
+                gap.message = message;
+            }
         }
         offset = end;
     }
@@ -70,8 +73,23 @@ pub(crate) struct Gap {
     pub to: u64,
     /// Whether it is exactly one record.
     pub is_record: bool,
+    /// The message that it held, where only its content is wrong: whether anybody needs it shows later.
+    pub message: Option<u64>,
     /// What can be said about it, in half a sentence.
     pub what: String,
+}
+
+/// Why a record cannot be used.
+struct Wrong {
+    what: String,
+    /// See [`Gap::message`].
+    message: Option<u64>,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Wrong {
+        Wrong { what, message: None }
+    }
 }
 
 /// What it means that a range is no valid record.
@@ -103,7 +121,7 @@ impl Scanned {
     fn no_record(&mut self, from: u64, to: u64, is_record: bool, what: &str) {
         match self.gaps.last_mut() {
             Some(last) if last.to == from && !is_record && !last.is_record => last.to = to,
-            _ => self.gaps.push(Gap { from, to, is_record, what: what.into() }),
+            _ => self.gaps.push(Gap { from, to, is_record, message: None, what: what.into() }),
         }
     }
 }
@@ -154,19 +172,20 @@ impl Scan<'_> {
     }
 
     /// Applies one record to the index, or says why it cannot be used.
-    fn take(&mut self, offset: u64, header: &Header) -> Result<(), String> {
+    fn take(&mut self, offset: u64, header: &Header) -> Result<(), Wrong> {
         let meta_at = offset + HEADER_BYTES as u64;
         let content_at = meta_at + header.meta_bytes as u64;
         let is_content_right = self.window.checksum(content_at, header.content_bytes) == header.content_crc;
         let meta = self.window.get(meta_at, header.meta_bytes);
         if checksum(meta) != header.meta_crc {
-            return Err(match header.kind {
-                Some(Kind::Message) => "the envelope of a message does not match its checksum".into(),
+            let what = match header.kind {
+                Some(Kind::Message) => "the envelope of a message does not match its checksum",
                 Some(Kind::Outcomes) => {
-                    "outcomes of deliveries do not match their checksum, so some messages may be sent twice".into()
+                    "outcomes of deliveries do not match their checksum, so some messages may be sent twice"
                 }
-                None => "a record of unknown kind does not match its checksum".into(),
-            });
+                None => "a record of unknown kind does not match its checksum",
+            };
+            return Err(what.to_owned().into());
         }
         let location = Location { segment: self.number, offset, bytes: header.record_bytes() };
         let mut effects = Effects { end: offset + location.bytes, scanned: &mut self.scanned };
@@ -180,7 +199,7 @@ impl Scan<'_> {
                     .map_err(|error| format!("outcomes of deliveries are wrong: {error}"))?;
                 self.scanned.outcome_records += 1;
             }
-            None => return Err("a record is of a kind that this version does not know".into()),
+            None => return Err("a record is of a kind that this version does not know".to_owned().into()),
         }
         Ok(())
     }
@@ -222,23 +241,30 @@ fn take_message(
     meta: &[u8],
     is_content_right: bool,
     effects: &mut Effects<'_>,
-) -> Result<(), String> {
+) -> Result<(), Wrong> {
     let message: StoredMessage<'_> =
         stored::read(meta).map_err(|error| format!("a message has an envelope that is wrong: {error}"))?;
     let id = message.id;
     effects.saw(id);
     if !is_content_right {
-        return Err(format!("the content of message {id} does not match its checksum"));
+        if index.location(id).is_none() {
+            index.miss(id);
+        }
+        return Err(Wrong {
+            what: format!("the content of message {id} does not match its checksum"),
+            message: Some(id),
+        });
     }
     let envelope =
         message.envelope.read().map_err(|error| format!("the envelope of message {id} is wrong: {error}"))?;
     let recipients = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
     if recipients == 0 {
-        return Err(format!("message {id} has no recipients"));
+        return Err(format!("message {id} has no recipients").into());
     }
     match index.location(id) {
         Some(from) => effects.push(Effect::Moved { id, from, to: location }),
         None => {
+            index.miss_no_longer(id);
             let body = message.body.map(|stored| Body { stored, is_verified: false });
             index.insert(id, location, recipients, body);
         }
@@ -253,6 +279,7 @@ fn take_outcomes(index: &mut Index, meta: &[u8], effects: &mut Effects<'_>) -> R
     let outcomes: StoredOutcomes<'_> = stored::read(meta)?;
     for id in outcomes.ended {
         effects.saw(id);
+        index.miss_no_longer(id);
         if let Some(has_body) = index.remove(id) {
             effects.push(Effect::Ended { id, has_body });
         }

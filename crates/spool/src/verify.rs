@@ -225,6 +225,8 @@ struct Reading<'a> {
 struct Held {
     bytes: u64,
     is_being_written: bool,
+    /// Where damaged contents begin, and of which messages: perhaps nobody needs them.
+    doubtful: BTreeMap<u64, u64>,
     message_records: u64,
     outcome_records: u64,
     torn_bytes: u64,
@@ -266,7 +268,7 @@ impl Reading<'_> {
             Ok(file) => {
                 let mut text = [0; 64];
                 let read = file.read_at(&mut text, 0).map_err(at(&path))?;
-                match format_in(&text[..read]) {
+                match format_in(&text[..read], self.has_readable_segments()?) {
                     Some(FORMAT) => return Ok(()),
                     Some(found) if found > FORMAT => return Err(VerifyError::NewerFormat { path, found }),
                     _ => "the file does not say a format",
@@ -286,6 +288,19 @@ impl Reading<'_> {
             copy: None,
         });
         Ok(())
+    }
+
+    /// Whether a segment says itself of which format it is. Those of a newer one end the reading when they are met.
+    fn has_readable_segments(&self) -> Result<bool, VerifyError> {
+        for number in self.numbers(0)? {
+            let file = self.disk.open(&self.folders.log.join(file_name(number)));
+            let mut header = [0; FIRST_RECORD as usize];
+            let read = file.and_then(|file| disk::read_exact_at(&*file, &mut header, 0));
+            if read.is_ok() && SegmentHeader::parse(&header).is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn read_log(&mut self) -> Result<(), VerifyError> {
@@ -345,7 +360,7 @@ impl Reading<'_> {
                 self.enter_segment(number, 0, bytes);
                 let is_unfinished = bytes < FIRST_RECORD || window.is_zero(0, FIRST_RECORD);
                 let what = "the segment has no readable header".into();
-                let gap = Gap { from: 0, to: bytes, is_record: false, what };
+                let gap = Gap { from: 0, to: bytes, is_record: false, message: None, what };
                 self.judge(&mut held, &path, gap, if is_unfinished { 0 } else { bytes }, &mut window);
             }
         }
@@ -392,6 +407,7 @@ impl Reading<'_> {
                 (Severity::Damage, meaning)
             }
         };
+        held.doubtful.extend(gap.message.map(|id| (gap.from, id)));
         let name = name_of_copy(path, gap.from, gap.to - gap.from);
         let copy = self.set_aside.contains(&name).then(|| self.folders.set_aside.join(name));
         held.add(Finding {
@@ -473,7 +489,13 @@ impl Reading<'_> {
             verified.message_records += held.message_records;
             verified.outcome_records += held.outcome_records;
             verified.torn_bytes += held.torn_bytes;
-            held.findings.into_iter().for_each(|finding| verified.add(finding));
+            for finding in held.findings {
+                match held.doubtful.get(&finding.offset).is_some_and(|id| !index.misses(*id)) {
+                    true if finding.severity == Severity::Note => verified.torn_bytes -= finding.length,
+                    true => {}
+                    false => verified.add(finding),
+                }
+            }
             verified.more_findings += held.more_findings;
             verified.damaged += held.more_findings;
         }
