@@ -37,6 +37,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
 const INPUT_BYTES: usize = 4 << 10;
 /// Content goes out in writes of about this many bytes.
 const OUTPUT_BYTES: usize = 64 << 10;
+/// Read from the disk at once: each read borrows a thread, which costs more than copying this.
+const PIECE_BYTES: usize = 256 << 10;
 /// Of a message's header section, this much is read at once.
 const HEADER_PIECE_BYTES: usize = 16 << 10;
 /// How long a polite farewell may take.
@@ -371,7 +373,7 @@ impl Connection {
         let mut offset = 0;
         let mut firewall = HeaderFirewall::new(self.rules);
         loop {
-            let piece = match fetch::piece(&message.content, offset, OUTPUT_BYTES).await {
+            let piece = match fetch::piece(&message.content, offset, PIECE_BYTES).await {
                 Ok(piece) => piece,
                 Err(error) => {
                     // Half a message must not look like a whole one: the connection ends without the final dot.
@@ -384,10 +386,12 @@ impl Connection {
                 break;
             }
             offset += piece.len() as u64;
-            let Connection { client, output, .. } = self;
-            let Ok(()) = firewall.push(piece, infallible(|kept| client.content(kept, output)));
-            if self.output.len() >= OUTPUT_BYTES {
-                self.flush(self.block_max).await?;
+            for part in piece.chunks(OUTPUT_BYTES) {
+                let Connection { client, output, .. } = self;
+                let Ok(()) = firewall.push(part, infallible(|kept| client.content(kept, output)));
+                if self.output.len() >= OUTPUT_BYTES {
+                    self.flush(self.block_max).await?;
+                }
             }
         }
         let Connection { client, output, .. } = self;
