@@ -146,14 +146,23 @@ fn measure(root: &Path, name: &str, words: &[&str], options: Options) -> io::Res
     }
     let json = options.json;
     let stage = Stage { ground, options, binary, words: words.join(" ") };
+    if !json {
+        print!("```text\n{}```\n", context.text());
+    }
     let mut reports = Vec::new();
     for bench in BENCHES.iter().filter(|bench| name == "all" || name == bench.name) {
-        reports.extend((bench.run)(&stage)?);
+        let done =
+            (bench.run)(&stage).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", bench.name)))?;
+        if !json {
+            // Each as it comes: what was measured is not lost when a later one fails.
+            done.iter().for_each(|report| print!("\n{}", report.text()));
+        }
+        reports.extend(done);
     }
     if json {
         println!("{}", report::json(&context, &reports));
-    } else {
-        print!("{}", report::text(&context, &reports));
+    } else if reports.len() > 1 {
+        print!("\n{}", report::bars(&reports));
     }
     Ok(())
 }

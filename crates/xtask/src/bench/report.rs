@@ -254,18 +254,11 @@ impl Report {
     }
 }
 
-/// All tables of a call.
-pub(super) fn text(context: &Context, reports: &[Report]) -> String {
-    let mut out = format!("```text\n{}```\n", context.text());
-    for report in reports {
-        let _ = write!(out, "\n{}", report.text());
-    }
-    let verdicts: Vec<Verdict> = reports.iter().flat_map(Report::verdicts).collect();
-    if reports.len() > 1 && !verdicts.is_empty() {
-        out.push_str("\n| figure | bar | measured | met | command |\n|---|---|---:|---|---|\n");
-        for Verdict { title, bar, measured, is_met, command } in verdicts {
-            let _ = writeln!(out, "| {title} | {bar} | {measured} | {} | `{command}` |", yes_no(is_met));
-        }
+/// The table of all bars.
+pub(super) fn bars(reports: &[Report]) -> String {
+    let mut out = "| figure | bar | measured | met | command |\n|---|---|---:|---|---|\n".to_owned();
+    for Verdict { title, bar, measured, is_met, command } in reports.iter().flat_map(Report::verdicts) {
+        let _ = writeln!(out, "| {title} | {bar} | {measured} | {} | `{command}` |", yes_no(is_met));
     }
     out
 }
