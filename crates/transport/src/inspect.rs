@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gatepost_mail::{MessageId, Reply, header};
-use gatepost_spool::{Message, Outcome, State};
+use gatepost_spool::{Content, Message, Outcome, State};
 
 use crate::blocking;
 use crate::categorize;
@@ -153,12 +153,25 @@ pub async fn message(running: &Arc<Running>, id: MessageId) -> Option<MessageDet
     let running = running.clone();
     let look = move || {
         let message = running.spool.message(id).ok()?;
-        let bytes = message.content.read(0, HEADER_BYTES_MAX).unwrap_or_default();
+        let bytes = beginning(&message.content);
         let length = header::section_len(&bytes).unwrap_or(bytes.len());
         let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
         Some(MessageDetail { message: Places::look_for(&running, id).describe(&message), header })
     };
     blocking::run(look).await.ok().flatten()
+}
+
+/// The first [`HEADER_BYTES_MAX`] of a content, or what the disk gives out of them. What we put in front of a large body
+/// comes by itself.
+fn beginning(content: &Content) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(missing @ 1..) = HEADER_BYTES_MAX.checked_sub(bytes.len()) {
+        match content.read(bytes.len() as u64, missing) {
+            Ok(piece) if !piece.is_empty() => bytes.extend_from_slice(&piece),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    bytes
 }
 
 /// Where the recipients of messages wait.

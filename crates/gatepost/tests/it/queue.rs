@@ -60,6 +60,18 @@ fn the_queue_is_listed_shown_and_filtered() {
 }
 
 #[test]
+fn the_whole_header_of_a_large_message_is_shown() {
+    let (site, _) = waiting_site();
+    // So much lies in a file of its own, apart from the fields that we put in front.
+    let body = "all work and no play\r\n".repeat(20_000);
+    let sent = site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("large", &body));
+    let shown = site.installation.json(&["queue", "show", &sent.queue_id()]);
+    let header = shown["header"].as_str().expect("the header section");
+    assert!(header.starts_with("Received: ") && header.contains("Subject: large"), "{header}");
+    assert!(!header.contains("no play"), "{header}");
+}
+
+#[test]
 fn retry_sends_at_once_what_would_have_waited() {
     let (site, address) = waiting_site();
     let first = submit(&site, "<a@x.net>", "z@gmail.com", "one");
