@@ -108,7 +108,7 @@ fn without_success(notify: Notify) -> Notify {
 }
 
 /// Who is named twice with different wishes gets both.
-fn either(one: Notify, other: Notify) -> Notify {
+pub fn either(one: Notify, other: Notify) -> Notify {
     Notify {
         success: one.success || other.success,
         failure: one.failure || other.failure,

@@ -35,6 +35,24 @@ fn assert_is_report(report: &Value) {
 }
 
 #[test]
+fn who_is_named_twice_with_different_wishes_gets_both() {
+    let sink = without_nobody();
+    let foe = "[[contact]]\naddress = \"foe@contoso.com\"\nexternal_address = \"nobody@y.net\"\n";
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(&sink.smart_host()), foe]);
+    let mut client = site.client(HOST_2);
+    client.send(
+        "MAIL FROM:<bob@contoso.com>\r\nRCPT TO:<foe@contoso.com> NOTIFY=NEVER\r\nRCPT TO:<foe@contoso.com>\r\nDATA\r\n",
+    );
+    let codes: Vec<u16> = (0..4).map(|_| client.reply().code()).collect();
+    assert_eq!(codes, [250, 250, 250, 354]);
+    client.send(&format!("{}.\r\n", message("twice", "x")));
+    assert_eq!(client.reply().code(), 250);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
+    let status = part(&report, "message/delivery-status");
+    assert_eq!(status.matches("nobody@y.net").count(), 1, "{status}");
+}
+
+#[test]
 fn a_refused_recipient_is_reported_to_the_sender() {
     let sink = without_nobody();
     let site = Site::relaying_to(&sink.smart_host());

@@ -4,7 +4,7 @@
 //! this file only carries facts there and verdicts back.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::{Refusal, authentication, back_pressure, limits, permission, permit, verification};
+use gatepost_policy::{
+    Refusal, authentication, back_pressure, limits, permission, permit, resolve, verification,
+};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::{Known, Permitted};
@@ -138,7 +140,7 @@ impl Visit {
         self.transaction = Some(Box::new(Transaction {
             mail,
             recipients: Vec::new(),
-            known: HashSet::new(),
+            known: HashMap::new(),
             end_count: 0,
             counted: permitted.counted,
             incoming: None,
@@ -212,9 +214,9 @@ impl Visit {
         // Who is known here gets one copy, however often and by whichever address it was asked for: otherwise a single
         // message could fill the disk.
         let found = settings.directory.resolve(&mailbox, &settings.domains);
-        let is_named_already = found.is_some_and(|found| transaction.known.contains(&found.place()));
+        let named_already = found.and_then(|found| transaction.known.get(&found.place()).copied());
         // Members take the place of their groups once the content is here; that there will be room is known now.
-        let end_count = if is_named_already { 0 } else { found.map_or(1, |found| found.end_count()) };
+        let end_count = if named_already.is_some() { 0 } else { found.map_or(1, |found| found.end_count()) };
         let mut permitted = self.permit_recipient(transaction, &mailbox, end_count);
         if let Ok(Permitted { answer: Some(auth_as), counted, .. }) = &permitted {
             // Few are asked about: the question has no room in the state that each connection keeps.
@@ -231,11 +233,12 @@ impl Visit {
         };
         let Some(transaction) = &mut self.transaction else { return Answer::Refuse(OUT_OF_STEP) };
         transaction.counted.extend(counted);
-        if is_named_already {
+        if let Some(recipient) = named_already.and_then(|place| transaction.recipients.get_mut(place)) {
+            recipient.notify = resolve::either(recipient.notify, rcpt.notify);
             return Answer::Accept;
         }
         transaction.end_count += end_count;
-        transaction.known.extend(found.map(|found| found.place()));
+        transaction.known.extend(found.map(|found| (found.place(), transaction.recipients.len())));
         transaction.recipients.push(Recipient {
             mailbox,
             notify: rcpt.notify,

@@ -1,6 +1,6 @@
 //! What is known of one connection while it lasts: who the peer is, what it may, and the transaction it has open.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
@@ -66,8 +66,8 @@ pub struct Transaction {
     pub mail: MailCommand,
     /// Whom RCPT was accepted for.
     pub recipients: Vec<Recipient>,
-    /// Those of them that the directory knows, by their places in it.
-    pub known: HashSet<u32>,
+    /// Where those of them stand that the directory knows, by their places in it.
+    pub known: HashMap<u32, usize>,
     /// The quotas that the message was counted for.
     pub counted: Vec<Counted>,
     /// How many recipients they lead to in the end, members of groups counted.
