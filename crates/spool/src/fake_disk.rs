@@ -64,7 +64,7 @@ enum Edit {
 #[derive(Debug)]
 enum Change {
     Create(PathBuf, usize),
-    Rename(PathBuf, PathBuf),
+    Rename(PathBuf, PathBuf, usize),
     Remove(PathBuf),
 }
 
@@ -222,10 +222,10 @@ impl Change {
             Change::Create(path, node) => {
                 names.insert(path.clone(), *node);
             }
-            Change::Rename(from, to) => {
-                if let Some(node) = names.remove(from) {
-                    names.insert(to.clone(), node);
-                }
+            // The new name is there although the old one, in another folder perhaps, never was.
+            Change::Rename(from, to, node) => {
+                names.remove(from);
+                names.insert(to.clone(), *node);
             }
             Change::Remove(path) => {
                 names.remove(path);
@@ -234,7 +234,7 @@ impl Change {
     }
 
     fn is_in(&self, folder: &Path) -> bool {
-        let (Change::Create(path, _) | Change::Rename(_, path) | Change::Remove(path)) = self;
+        let (Change::Create(path, _) | Change::Rename(_, path, _) | Change::Remove(path)) = self;
         path.parent() == Some(folder)
     }
 }
@@ -289,7 +289,7 @@ impl Disk for FakeDisk {
         let mut state = self.call()?;
         let node = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_path_buf(), node);
-        state.changes.push(Change::Rename(from.to_path_buf(), to.to_path_buf()));
+        state.changes.push(Change::Rename(from.to_path_buf(), to.to_path_buf(), node));
         Ok(())
     }
 
