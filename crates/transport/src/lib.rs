@@ -4,6 +4,8 @@
 //! them) and answers the administrator's doors through [`Control`]. Decides nothing itself. Modules stand in
 //! reading order; each uses only modules listed below it.
 
+#[cfg(test)]
+mod simulation;
 pub mod server;
 pub mod control;
 pub mod reload;
@@ -33,7 +35,6 @@ mod net;
 mod blocking;
 mod clock;
 #[cfg(test)]
-#[allow(dead_code, reason = "the simulation that lives in it is being built")]
 mod simulated;
 
 pub use authenticate::Credentials;

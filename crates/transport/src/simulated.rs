@@ -26,15 +26,12 @@ pub fn world() -> Option<Arc<World>> {
 /// Puts this thread into a simulation until the value is dropped.
 pub fn enter(surroundings: Arc<dyn Surroundings>) -> Entered {
     let world = Arc::new(World { surroundings, listeners: Mutex::default() });
-    WORLD.with_borrow_mut(|inhabited| *inhabited = Some(world.clone()));
-    Entered { world }
+    WORLD.with_borrow_mut(|inhabited| *inhabited = Some(world));
+    Entered(())
 }
 
 /// See [`enter`].
-pub struct Entered {
-    /// The world that was entered.
-    pub world: Arc<World>,
-}
+pub struct Entered(());
 
 impl Drop for Entered {
     fn drop(&mut self) {

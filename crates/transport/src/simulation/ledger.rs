@@ -1,0 +1,617 @@
+//! The simulation's own bookkeeping, and the verdict: what was promised, what became of it, what may explain it.
+//!
+//! Takes what clients were told, what next hops and mailboxes have, what an administrator did and when the world went
+//! wrong. Hands on everything that contradicts the promise. Knows nothing of the server's insides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scene;
+
+/// How soon after a delivery its outcome is safe, if the disk works: longer than the idle flush of the spool.
+const OUTCOME_SAFE_MS: u64 = 5_000;
+
+/// Milliseconds since the simulation began; no clock leaps here.
+pub type Time = u64;
+
+/// Everything that is known.
+#[derive(Default)]
+pub struct Ledger {
+    copies: Vec<Copy>,
+    /// What a host or a mailbox has got, by the number of the message and the recipient.
+    deliveries: BTreeMap<(usize, String), Vec<Delivery>>,
+    reports: BTreeMap<String, Report>,
+    /// Contents refused by a next hop, for these recipients.
+    refused_contents: BTreeSet<(usize, String)>,
+    /// Crashes and stops.
+    restarts: Vec<Time>,
+    /// When the disk began to fail, and when it worked again.
+    disk_trouble: Vec<(Time, Option<Time>)>,
+    /// Settings came into force that do not know this mailbox.
+    guest_was_unknown: bool,
+    /// What happened to everybody.
+    events: Vec<(Time, String)>,
+    /// What is wrong beyond any message.
+    wrong: Vec<Wrong>,
+}
+
+/// One message as one client sent it once. When it sends it again, that is another one.
+pub struct Copy {
+    sender: Option<String>,
+    /// Whom it is for in the end, and whether a report is due when that fails.
+    pub ends: BTreeMap<String, bool>,
+    /// What the client was told.
+    pub answer: Answer,
+    /// What follows the header section.
+    body: String,
+    /// When its content was complete on the client's side, by the wall clock of then.
+    sent_wall_ms: u64,
+    sent_ms: Time,
+    /// When each was last seen waiting.
+    seen_waiting: BTreeMap<String, Time>,
+    /// Waiting at the end.
+    held: BTreeSet<String>,
+    removed: Option<Removal>,
+    /// When it was too old, by the wall clock.
+    expired_ms: Option<Time>,
+    history: Vec<(Time, String)>,
+}
+
+#[derive(Clone, Copy)]
+struct Removal {
+    at_ms: Time,
+    with_report: bool,
+}
+
+/// What a client was told of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It never sent the end of it.
+    Unsent,
+    /// Nothing, and it sent the end of it.
+    Silence,
+    /// 250.
+    Accepted,
+    /// 4xx or 5xx.
+    Refused(u16),
+}
+
+/// One time that somebody took a message.
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    at_ms: Time,
+    /// Whether the server was told so.
+    is_confirmed: bool,
+}
+
+/// A report, by its Message-ID.
+struct Report {
+    about: usize,
+    action: String,
+    recipients: Vec<String>,
+    to: String,
+    /// When it was first and last seen waiting or delivered.
+    seen_wall_ms: u64,
+    seen_ms: Time,
+    /// When it was too old, by the wall clock.
+    expired_ms: Option<Time>,
+    is_delivered: bool,
+    /// Still in the queue at the end.
+    is_held: bool,
+}
+
+/// A contradiction.
+#[derive(Debug)]
+pub struct Wrong {
+    /// The message's number.
+    pub number: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// How many of what there were, so that a run that simulates nothing is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub sent: u64,
+    pub accepted: u64,
+    pub recipients: u64,
+    pub delivered: u64,
+    pub twice: u64,
+    pub reported: u64,
+    pub unreported: u64,
+    pub removed: u64,
+    pub held: u64,
+    pub restarts: u64,
+}
+
+/// What a message's text says of itself.
+enum Text<'a> {
+    /// One of ours.
+    Message {
+        number: usize,
+        body: &'a str,
+    },
+    Report(String, Report),
+    Unknown,
+}
+
+impl Ledger {
+    /// A client begins to send a message. Hands on its number and its content.
+    pub fn begin(&mut self, at_ms: Time, sender: Option<String>, bytes: usize) -> (usize, String) {
+        let number = self.copies.len();
+        let mut body = format!("Message {number}\r\n.dots\r\n");
+        while body.len() < bytes {
+            body.push_str(&format!("{number}: line {} of a body that nobody may change.\r\n", body.len()));
+        }
+        let from = sender.as_deref().unwrap_or("postmaster@sender.example");
+        let content = format!("X-Number: {number}\r\nFrom: {from}\r\nSubject: number {number}\r\n\r\n{body}");
+        self.copies.push(Copy {
+            sender,
+            ends: BTreeMap::new(),
+            answer: Answer::Unsent,
+            body,
+            sent_wall_ms: 0,
+            sent_ms: at_ms,
+            seen_waiting: BTreeMap::new(),
+            held: BTreeSet::new(),
+            removed: None,
+            expired_ms: None,
+            history: Vec::new(),
+        });
+        (number, content)
+    }
+
+    /// RCPT was answered with 250.
+    pub fn name(&mut self, number: usize, recipient: &str, notify: Option<&str>) {
+        let wants_failure = notify.is_none_or(|notify| notify.contains("FAILURE"));
+        let copy = &mut self.copies[number];
+        for end in scene::ends(recipient) {
+            *copy.ends.entry(end).or_default() |= wants_failure;
+        }
+    }
+
+    /// The client sends the end of the content: from here on it may have been accepted.
+    pub fn end(&mut self, at_ms: Time, wall_ms: u64, number: usize) {
+        let copy = &mut self.copies[number];
+        (copy.answer, copy.sent_ms, copy.sent_wall_ms) = (Answer::Silence, at_ms, wall_ms);
+        let ends: Vec<_> = copy.ends.keys().cloned().collect();
+        copy.history.push((at_ms, format!("sent for {}", ends.join(" "))));
+    }
+
+    /// The client was told.
+    pub fn answer(&mut self, at_ms: Time, number: usize, answer: Answer) {
+        self.copies[number].answer = answer;
+        self.note(at_ms, number, format!("the client is told: {answer:?}"));
+    }
+
+    /// Something happened to a message.
+    pub fn note(&mut self, at_ms: Time, number: usize, what: String) {
+        if let Some(copy) = self.copies.get_mut(number) {
+            copy.history.push((at_ms, what));
+        }
+    }
+
+    /// The clock on the wall shows this now.
+    pub fn look_at_clock(&mut self, at_ms: Time, wall_ms: u64, lifetime_ms: u64) {
+        for copy in self.copies.iter_mut().filter(|copy| copy.answer != Answer::Unsent && copy.expired_ms.is_none()) {
+            if wall_ms >= copy.sent_wall_ms + lifetime_ms {
+                copy.expired_ms = Some(at_ms);
+            }
+        }
+        for report in self.reports.values_mut().filter(|report| report.expired_ms.is_none()) {
+            // It was made before it was first seen.
+            if wall_ms + lifetime_ms / 6 >= report.seen_wall_ms + lifetime_ms {
+                report.expired_ms = Some(at_ms);
+            }
+        }
+    }
+
+    /// A host took a message, or a mailbox has it. Hands on its mark for [`Self::confirm`].
+    pub fn deliver(&mut self, at_ms: Time, recipient: &str, content: &str, place: &str) -> Option<(usize, String)> {
+        match read(content) {
+            Text::Message { number, body } => {
+                if self.copies.get(number).is_none_or(|copy| copy.body != body) {
+                    self.complain(Some(number), format!("{recipient} got a body that nobody sent: {body:?}"));
+                    return None;
+                }
+                self.note(at_ms, number, format!("{recipient} got it at {place}"));
+                let key = (number, recipient.to_owned());
+                let delivery = Delivery { at_ms, is_confirmed: false };
+                self.deliveries.entry(key.clone()).or_default().push(delivery);
+                Some(key)
+            }
+            Text::Report(id, report) => {
+                let (number, to) = (report.about, report.to.clone());
+                let told = format!("{recipient} is told at {place}: {} {}", report.action, report.recipients.join(" "));
+                self.note(at_ms, number, told);
+                if to != recipient {
+                    self.complain(Some(number), format!("a report for {to} came to {recipient}"));
+                }
+                // Reports have numbers of their own beyond those of messages: their deliveries are counted likewise.
+                let key = (number, format!("{id} {recipient}"));
+                self.reports.entry(id).or_insert(report).is_delivered = true;
+                self.deliveries.entry(key.clone()).or_default().push(Delivery { at_ms, is_confirmed: false });
+                Some(key)
+            }
+            Text::Unknown => {
+                self.complain(None, format!("{recipient} got something that nobody sent: {content:?}"));
+                None
+            }
+        }
+    }
+
+    /// The server was told that the last delivery of this mark was taken.
+    pub fn confirm(&mut self, mark: &(usize, String)) {
+        if let Some(delivery) = self.deliveries.get_mut(mark).and_then(|deliveries| deliveries.last_mut()) {
+            delivery.is_confirmed = true;
+        }
+    }
+
+    /// A next hop refused a content for good.
+    pub fn refuse_content(&mut self, at_ms: Time, recipients: &[String], content: &str) {
+        if let Text::Message { number, .. } = read(content) {
+            self.note(at_ms, number, format!("the next hop refused the content for {}", recipients.join(" ")));
+            self.refused_contents.extend(recipients.iter().map(|recipient| (number, recipient.clone())));
+        }
+    }
+
+    /// The queue listing shows these waiting.
+    pub fn see_waiting(&mut self, at_ms: Time, number: usize, recipients: impl Iterator<Item = String>) {
+        let Some(copy) = self.copies.get_mut(number) else { return };
+        for recipient in recipients {
+            copy.seen_waiting.insert(recipient, at_ms);
+        }
+    }
+
+    /// The queue holds this report.
+    pub fn see_report(&mut self, at_ms: Time, wall_ms: u64, content: &str) {
+        if let Text::Report(id, report) = read(content) {
+            let report = self.reports.entry(id).or_insert(Report { seen_wall_ms: wall_ms, ..report });
+            report.seen_ms = at_ms;
+        }
+    }
+
+    /// At the end: this message is in the queue, and the listing shows these waiting.
+    pub fn hold(&mut self, content: &str, recipients: BTreeSet<String>) {
+        match read(content) {
+            Text::Message { number, .. } if number < self.copies.len() => {
+                let copy = &mut self.copies[number];
+                if copy.held.is_empty() {
+                    copy.held = recipients;
+                } else {
+                    self.complain(Some(number), "it is in the queue twice".into());
+                }
+            }
+            Text::Report(id, report) => {
+                self.reports.entry(id).or_insert(report).is_held = true;
+            }
+            Text::Message { .. } | Text::Unknown => {
+                self.complain(None, format!("the queue holds what nobody sent: {content:?}"));
+            }
+        }
+    }
+
+    /// An administrator took it out of the queue.
+    pub fn remove(&mut self, at_ms: Time, number: usize, with_report: bool) {
+        if let Some(copy) = self.copies.get_mut(number) {
+            copy.removed = Some(Removal { at_ms, with_report });
+        }
+        self.note(at_ms, number, format!("removed by the administrator, with a report: {with_report}"));
+    }
+
+    /// The server ended in some way.
+    pub fn restart(&mut self, at_ms: Time, how: &str) {
+        self.restarts.push(at_ms);
+        self.note_for_all(at_ms, how.to_owned());
+    }
+
+    /// Something happened to everybody.
+    pub fn note_for_all(&mut self, at_ms: Time, what: String) {
+        self.events.push((at_ms, what));
+    }
+
+    /// The disk fails, or works again.
+    pub fn disk_fails(&mut self, at_ms: Time, fails: bool) {
+        if fails != self.disk_trouble.last().is_some_and(|(_, until)| until.is_none()) {
+            self.note_for_all(at_ms, if fails { "the disk fails" } else { "the disk works again" }.to_owned());
+        }
+        match self.disk_trouble.last_mut() {
+            Some((_, until @ None)) if !fails => *until = Some(at_ms),
+            Some((_, None)) => {}
+            _ if fails => self.disk_trouble.push((at_ms, None)),
+            _ => {}
+        }
+    }
+
+    /// Settings without `guest@ours.example` came into force.
+    pub fn guest_is_unknown(&mut self) {
+        self.guest_was_unknown = true;
+    }
+
+    /// Something contradicts the promise.
+    pub fn complain(&mut self, number: Option<usize>, what: String) {
+        self.wrong.push(Wrong { number, what });
+    }
+
+    /// What happened to a message, line by line.
+    pub fn history(&self, number: usize) -> String {
+        let Some(copy) = self.copies.get(number) else { return String::new() };
+        let mut lines = format!("message {number} from <{}>\n", copy.sender.as_deref().unwrap_or_default());
+        if !copy.seen_waiting.is_empty() || copy.expired_ms.is_some() {
+            lines.push_str(&format!("last seen waiting: {:?}; too old: {:?} ms\n", copy.seen_waiting, copy.expired_ms));
+        }
+        let events = self.events.iter().filter(|(at_ms, _)| *at_ms >= copy.sent_ms);
+        let events = events.map(|(at_ms, what)| (*at_ms, format!("-- {what} --")));
+        let mut history: Vec<(Time, String)> = copy.history.iter().cloned().chain(events).collect();
+        history.sort_by_key(|(at_ms, _)| *at_ms);
+        for (at_ms, what) in history {
+            lines.push_str(&format!("{:>12.3} s  {what}\n", at_ms as f64 / 1000.0));
+        }
+        lines
+    }
+
+    /// Everything that happened, for comparing two runs.
+    pub fn everything(&self) -> String {
+        (0..self.copies.len()).map(|number| self.history(number)).collect()
+    }
+
+    /// Whether a crash between the two times may have made the server forget what it knew at the first.
+    fn was_forgotten(&self, from_ms: Time, to_ms: Time) -> bool {
+        self.restarts.iter().any(|restart| {
+            let is_between = (from_ms..=to_ms).contains(restart);
+            is_between && (restart - from_ms <= OUTCOME_SAFE_MS || self.disk_failed_between(from_ms, *restart))
+        })
+    }
+
+    fn is_restarted_since(&self, at_ms: Time) -> bool {
+        self.restarts.iter().any(|restart| *restart >= at_ms)
+    }
+
+    fn disk_failed_between(&self, from_ms: Time, to_ms: Time) -> bool {
+        let from_ms = from_ms.saturating_sub(OUTCOME_SAFE_MS);
+        self.disk_trouble.iter().any(|(began, ended)| *began <= to_ms && ended.is_none_or(|ended| ended >= from_ms))
+    }
+
+    /// The verdict. `waited_ms` is how often the queue was looked at; with `is_over` nothing may wait any more.
+    pub fn judge(&mut self, at_ms: Time, waited_ms: u64, is_over: bool) -> (Summary, Vec<Wrong>) {
+        let mut wrong = std::mem::take(&mut self.wrong);
+        let mut summary = Summary { restarts: self.restarts.len() as u64, ..Summary::default() };
+        for (number, copy) in self.copies.iter().enumerate() {
+            summary.sent += u64::from(copy.answer != Answer::Unsent);
+            self.judge_copy(at_ms, waited_ms, is_over, number, copy, &mut summary, &mut wrong);
+        }
+        self.judge_deliveries(&mut summary, &mut wrong);
+        self.judge_reports(waited_ms, &mut wrong);
+        (summary, wrong)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one verdict, of everything that is known")]
+    fn judge_copy(
+        &self,
+        at_ms: Time,
+        waited_ms: u64,
+        is_over: bool,
+        number: usize,
+        copy: &Copy,
+        summary: &mut Summary,
+        wrong: &mut Vec<Wrong>,
+    ) {
+        let mut complain = |what: String| wrong.push(Wrong { number: Some(number), what });
+        let told = self.told(number);
+        let is_anywhere = |end: &String| {
+            self.deliveries.contains_key(&(number, end.clone())) || told.contains_key(end) || copy.held.contains(end)
+        };
+        let is_there = copy.ends.keys().any(is_anywhere) || copy.removed.is_some();
+        let is_owed = match copy.answer {
+            Answer::Accepted => true,
+            // All or nothing: a peer that heard nothing cannot know.
+            Answer::Silence => is_there,
+            Answer::Unsent | Answer::Refused(500..) if is_there => {
+                return complain(format!("it was never accepted ({:?}), and yet it went its way", copy.answer));
+            }
+            // What a failing disk made the server refuse may be found after a restart.
+            Answer::Refused(_) if is_there => {
+                if !self.is_restarted_since(copy.sent_ms) {
+                    return complain(format!("it was refused ({:?}), and yet it went its way", copy.answer));
+                }
+                true
+            }
+            Answer::Unsent | Answer::Refused(_) => false,
+        };
+        if !is_owed {
+            return;
+        }
+        summary.accepted += 1;
+        for (end, report_is_due) in &copy.ends {
+            summary.recipients += 1;
+            let delivered = self.deliveries.get(&(number, end.clone())).map_or(&[][..], Vec::as_slice);
+            let confirmed = delivered.iter().filter(|delivery| delivery.is_confirmed).map(|delivery| delivery.at_ms);
+            let confirmed_ms = confirmed.min();
+            let is_told = told.contains_key(end);
+            let is_held = copy.held.contains(end);
+            let failure = self.explain_failure(number, copy, end, waited_ms);
+            summary.delivered += u64::from(!delivered.is_empty());
+            summary.reported += u64::from(is_told);
+            summary.held += u64::from(is_held);
+            if let Some(confirmed_ms) = confirmed_ms {
+                // When a mailbox got it is not known.
+                let may_be_forgotten = match scene::is_mailbox(end) {
+                    true => self.is_restarted_since(copy.sent_ms) || self.disk_failed_between(copy.sent_ms, at_ms),
+                    false => self.was_forgotten(confirmed_ms, at_ms),
+                };
+                if is_told && !may_be_forgotten {
+                    complain(format!("{end} got it for certain, and its sender was told that it failed"));
+                }
+                if is_held && !may_be_forgotten {
+                    complain(format!("{end} got it for certain, and it still waits"));
+                }
+            }
+            if is_held && is_over {
+                complain(format!("{end} still waits when everything should have come to its end"));
+            }
+            if is_told && failure.is_none() {
+                complain(format!("{end} failed for no reason"));
+            }
+            if !delivered.is_empty() || is_told || is_held {
+                continue;
+            }
+            let owes_report = *report_is_due && copy.sender.is_some();
+            match (failure, copy.removed) {
+                (_, Some(Removal { with_report: false, .. })) => summary.removed += 1,
+                (Some(_), _) if !owes_report => summary.unreported += 1,
+                (Some(reason), _) => complain(format!("{end} failed ({reason}), and its sender was not told")),
+                (None, _) => complain(format!("{end} vanished: not delivered, not failed, not removed, not waiting")),
+            }
+        }
+    }
+
+    /// Why mail for `end` may have failed; `None` if nothing explains it.
+    fn explain_failure(&self, number: usize, copy: &Copy, end: &str, waited_ms: u64) -> Option<&'static str> {
+        let last_seen_ms = copy.seen_waiting.get(end).copied().unwrap_or(copy.sent_ms).max(copy.sent_ms);
+        let key = (number, end.to_owned());
+        let reasons = [
+            ("refused", scene::is_refused(end)),
+            ("its content was refused", self.refused_contents.contains(&key)),
+            ("no mailbox any more", self.guest_was_unknown && end == "guest@ours.example"),
+            ("expired", copy.expired_ms.is_some_and(|expired_ms| last_seen_ms + 2 * waited_ms >= expired_ms)),
+            ("removed", copy.removed.is_some()),
+        ];
+        reasons.iter().find(|(_, applies)| *applies).map(|(reason, _)| *reason)
+    }
+
+    /// Whom reports of failure name, with how many reports.
+    fn told(&self, number: usize) -> BTreeMap<String, usize> {
+        let mut told = BTreeMap::new();
+        for report in self.reports.values().filter(|report| report.about == number && report.action == "failed") {
+            for recipient in &report.recipients {
+                *told.entry(recipient.clone()).or_default() += 1;
+            }
+        }
+        told
+    }
+
+    fn judge_deliveries(&self, summary: &mut Summary, wrong: &mut Vec<Wrong>) {
+        for ((number, recipient), deliveries) in &self.deliveries {
+            let copy = &self.copies[*number];
+            let is_report = recipient.contains(' ');
+            if !is_report && !copy.ends.contains_key(recipient) {
+                wrong.push(Wrong { number: Some(*number), what: format!("{recipient} got it and was not meant") });
+            }
+            for pair in deliveries.windows(2) {
+                let [before, after] = pair else { continue };
+                summary.twice += 1;
+                if before.is_confirmed && !self.was_forgotten(before.at_ms, after.at_ms) {
+                    let what = format!("{recipient} got it again without a reason");
+                    wrong.push(Wrong { number: Some(*number), what });
+                }
+            }
+            if let Some(Removal { at_ms, .. }) = copy.removed
+                && let Some(later) = deliveries.iter().find(|delivery| delivery.at_ms > at_ms)
+                && !is_report
+                && !scene::is_mailbox(recipient)
+                && !self.was_forgotten(at_ms, later.at_ms)
+            {
+                let what = format!("{recipient} got it after the administrator had removed it");
+                wrong.push(Wrong { number: Some(*number), what });
+            }
+        }
+    }
+
+    fn judge_reports(&self, waited_ms: u64, wrong: &mut Vec<Wrong>) {
+        for (id, report) in &self.reports {
+            let mut complain = |what: String| wrong.push(Wrong { number: Some(report.about), what });
+            let Some(copy) = self.copies.get(report.about) else {
+                wrong.push(Wrong { number: None, what: format!("report {id} is about nothing that was sent") });
+                continue;
+            };
+            match &copy.sender {
+                None => complain(format!("report {id} is about a message without a sender")),
+                Some(sender) if *sender != report.to => complain(format!("report {id} is for {}", report.to)),
+                Some(_) => {}
+            }
+            // Nobody is told of a report that could not be delivered: that would go on for ever.
+            let may_have_expired = report.expired_ms.is_some_and(|at_ms| report.seen_ms + 2 * waited_ms >= at_ms);
+            if !report.is_delivered && !report.is_held && !may_have_expired {
+                complain(format!("report {id} for {} vanished", report.to));
+            }
+            for recipient in &report.recipients {
+                let was_got = self.deliveries.contains_key(&(report.about, recipient.clone()));
+                match (&*report.action, copy.ends.get(recipient)) {
+                    ("failed", Some(false)) => complain(format!("nobody wanted to hear that {recipient} failed")),
+                    ("failed", None) => complain(format!("report {id} names {recipient}, who was not meant")),
+                    ("delivered" | "relayed", Some(_)) if !was_got => {
+                        complain(format!("report {id} says that {recipient} got it"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (number, copy) in self.copies.iter().enumerate() {
+            let restarts = self.restarts.iter().filter(|restart| **restart >= copy.sent_ms).count();
+            for (recipient, count) in self.told(number) {
+                if count > 1 + restarts {
+                    let what = format!("{count} reports that {recipient} failed, and {restarts} restarts");
+                    wrong.push(Wrong { number: Some(number), what });
+                }
+            }
+        }
+    }
+}
+
+/// Reads a message with lines that end in CRLF or in LF.
+fn read(content: &str) -> Text<'_> {
+    let Some(number) = value(content, "X-Number:").and_then(|number| number.parse().ok()) else {
+        return Text::Unknown;
+    };
+    let Some((header, body)) = content.split_once("\r\n\r\n") else { return Text::Unknown };
+    if !header.contains("multipart/report") {
+        return Text::Message { number, body };
+    }
+    let (Some(id), Some(to)) = (value(header, "Message-ID:"), value(header, "To:")) else { return Text::Unknown };
+    let recipients = content.lines().filter_map(|line| line.strip_prefix("Final-Recipient: rfc822; "));
+    let report = Report {
+        about: number,
+        action: value(content, "Action:").unwrap_or_default().to_owned(),
+        recipients: recipients.map(|recipient| recipient.trim().to_owned()).collect(),
+        to: to.trim_matches(['<', '>']).to_owned(),
+        seen_wall_ms: u64::MAX >> 1,
+        seen_ms: 0,
+        expired_ms: None,
+        is_delivered: false,
+        is_held: false,
+    };
+    Text::Report(id.to_owned(), report)
+}
+
+/// The value of the first field of that name; one that is long stands on the next line.
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name))?.trim();
+    if value.is_empty() { lines.next().map(str::trim) } else { Some(value) }
+}
+
+impl Summary {
+    /// Adds another history's.
+    pub fn add(&mut self, other: &Summary) {
+        let Summary { sent, accepted, recipients, delivered, twice, reported, unreported, removed, held, restarts } =
+            other;
+        self.sent += sent;
+        self.accepted += accepted;
+        self.recipients += recipients;
+        self.delivered += delivered;
+        self.twice += twice;
+        self.reported += reported;
+        self.unreported += unreported;
+        self.removed += removed;
+        self.held += held;
+        self.restarts += restarts;
+    }
+
+    /// A world in which nothing happens would prove nothing.
+    pub fn assert_that_everything_happened(&self) {
+        let Summary { sent, accepted, recipients, delivered, twice, reported, unreported, removed, held, restarts } =
+            *self;
+        assert!(accepted > 1_000 && sent > accepted + accepted / 20, "{self:?}");
+        assert!(delivered > recipients / 4 && reported > recipients / 50 && unreported > 0, "{self:?}");
+        assert!(twice > 0 && removed > 0 && held > 0 && restarts > 10, "{self:?}");
+    }
+}
