@@ -43,6 +43,8 @@ impl Drop for Entered {
 pub trait Surroundings: Send + Sync {
     /// Unix time in milliseconds.
     fn wall_clock_ms(&self) -> u64;
+    /// How large the file systems are, and how much of them is free, in bytes.
+    fn room(&self) -> (u64, u64);
     /// What comes of connecting to this address.
     fn dial(&self, address: SocketAddr) -> Dialled;
     /// The MX records of a domain: preference and host, `.` for none.
@@ -103,6 +105,11 @@ impl World {
     /// Unix time in milliseconds.
     pub fn wall_clock_ms(&self) -> u64 {
         self.surroundings.wall_clock_ms()
+    }
+
+    /// How large the file systems are, and how much of them is free, in bytes.
+    pub fn room(&self) -> (u64, u64) {
+        self.surroundings.room()
     }
 
     /// A connection of the server to `address`.

@@ -12,9 +12,7 @@ use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::{
-    Refusal, authentication, back_pressure, limits, permission, permit, resolve, verification,
-};
+use gatepost_policy::{Refusal, authentication, back_pressure, limits, permission, permit, resolve, verification};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::{Known, Permitted};

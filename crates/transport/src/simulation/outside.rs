@@ -18,6 +18,11 @@ impl Surroundings for Outside {
         self.0.wall_clock_ms()
     }
 
+    fn room(&self) -> (u64, u64) {
+        // Now and then it is nearly used up, as back pressure sees it.
+        (100 << 30, if self.0.is_troubled("room", 3).is_some() { 1 << 20 } else { 50 << 30 })
+    }
+
     fn dial(&self, address: SocketAddr) -> Dialled {
         let IpAddr::V4(host) = address.ip() else { return Dialled::Refused };
         match host.octets() {
