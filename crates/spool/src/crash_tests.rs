@@ -633,6 +633,27 @@ fn a_body_file_lives_as_long_as_its_message() {
 }
 
 #[test]
+fn numbers_go_on_above_the_highest_one_however_many_left_no_trace() {
+    /// More than the leap that each start makes.
+    const WITHOUT_A_TRACE: usize = 70_000;
+    let disk = FakeDisk::new(10);
+    let mut server = Server::open(&disk, &small()).expect("it opens");
+    server.accept(1, b"begins the segment");
+    (0..WITHOUT_A_TRACE).for_each(|_| drop(server.stage()));
+    let last = server.accept(1, b"in the same segment");
+    let disk = disk.kill();
+    let server = Server::start(&disk, &small()).expect("it opens");
+    (0..WITHOUT_A_TRACE).for_each(|_| drop(server.stage()));
+    let mut arriving = server.stage();
+    assert!(arriving.id() > last, "{} after {last}", arriving.id());
+    arriving.write(&[b'x'; 5000]).expect("there is room");
+    // All that is left of it is the name of its body file.
+    let disk = disk.kill();
+    let next = Server::start(&disk, &small()).expect("it opens").stage().id();
+    assert!(next > arriving.id(), "{next} after {}", arriving.id());
+}
+
+#[test]
 fn a_segment_of_a_newer_format_is_refused() {
     let disk = FakeDisk::new(9);
     Server::open(&disk, &small()).expect("it opens").accept(1, b"hello");
