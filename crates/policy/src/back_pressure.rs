@@ -66,9 +66,10 @@ impl Thresholds {
         Thresholds { low_to_medium, medium_to_high, high_to_medium, medium_to_low }
     }
 
-    /// Whether each step up lies above the step down that undoes it.
+    /// Whether each step up lies above the step down that undoes it, and something can be below the lowest.
     pub const fn is_in_order(&self) -> bool {
-        self.medium_to_low <= self.low_to_medium
+        self.medium_to_low > 0
+            && self.medium_to_low <= self.low_to_medium
             && self.low_to_medium <= self.medium_to_high
             && self.high_to_medium <= self.medium_to_high
             && self.medium_to_low <= self.high_to_medium

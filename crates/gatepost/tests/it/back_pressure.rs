@@ -102,8 +102,8 @@ fn a_queue_that_is_too_long_for_its_setting_stops_mail_until_it_is_shorter() {
 
 #[test]
 fn at_medium_strangers_wait_and_those_we_know_do_not() {
-    // Some of every disk is used: with one percent taken for 1 TB, every disk is small.
-    let narrow = "\n[back_pressure]\ndisk_headroom = \"1 TB\"\nused_disk_space = [0, 100, 100, 0]\n";
+    // More than one percent of every disk is used: with one percent taken for 1 TB, every disk is small.
+    let narrow = "\n[back_pressure]\ndisk_headroom = \"1 TB\"\nused_disk_space = [1, 100, 100, 1]\n";
     let site = Site::start(&[CONTOSO, narrow, STRANGERS, OTHERS, CLOSED]);
     wait_for_level(&site.installation, "UsedDiskSpace[spool]", "medium");
     assert_eq!(&mail(&mut site.client(HOST_2), "a@contoso.com")[..3], "250", "a server that we know");

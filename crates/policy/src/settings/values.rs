@@ -168,7 +168,7 @@ pub(super) fn thresholds(max: u64) -> impl Fn(&DeValue<'_>) -> Result<Option<[u6
         };
         match Thresholds::count(numbers).is_in_order() {
             true => Ok(Some(numbers)),
-            false => Err(Wrong::new("a threshold on the way down is above the one on the way up", remedy)),
+            false => Err(Wrong::new("a threshold on the way down is 0, or above the one on the way up", remedy)),
         }
     }
 }

@@ -213,6 +213,7 @@ fn thresholds_are_read_from_the_settings() {
         "used_disk_space = [89, 99, 90, 90]",
         "used_disk_space = [89, 88, 88, 80]",
         "queue_length = [1, 2, 3, 1]",
+        "queue_length = [1, 2, 2, 0]",
         "queue_length = [-1, 2, 2, 1]",
         "open_files = [\"1\", 2, 2, 1]",
         "disk_headroom = \"1 KB\"",
