@@ -13,6 +13,7 @@ mod tls;
 mod idle;
 mod parallel;
 mod queue;
+mod instructions;
 mod course;
 mod report;
 mod context;
@@ -73,6 +74,8 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
         // The load's own processes.
         ["source", task] => tool(task, source::run),
         ["sink", task] => tool(task, sink::run),
+        // Needs neither a disk of its own nor Postfix.
+        ["instructions"] => finish(instructions::run(root)),
         ["all", words @ ..] => start(root, "all", &[], words),
         ["help" | "--help" | "-h"] => {
             print!("{}", usage());
@@ -94,6 +97,7 @@ fn usage() -> String {
             let _ = writeln!(usage, "  {:<10} takes {}", "", bench.takes.join(" "));
         }
     }
+    let _ = writeln!(usage, "  {:<10} instructions and allocations of each step, by valgrind", "instructions");
     let _ = writeln!(usage, "  {:<10} all of them, with a table of all bars\n", "all");
     usage + options::USAGE
 }
