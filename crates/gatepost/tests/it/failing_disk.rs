@@ -153,8 +153,10 @@ fn refuses_while_the_disk_fails(error: u32) {
         }
         assert!(sender.shim.met(0) > 0, "{what}: nothing failed");
         sender.shim.set_rules(&[]);
-        let text = sender.site.server.log()[before..].to_owned();
-        assert!(text.contains(log), "{what}: the log does not say so:\n{text}");
+        // Lines are written a moment after the reply.
+        let text = || sender.site.server.log()[before..].to_owned();
+        let said = wait::within(wait::PATIENCE, || text().contains(log).then_some(()));
+        assert!(said.is_some(), "{what}: the log does not say so:\n{}", text());
         sender.wait_for_service(what, *sort);
     }
     sender.check_arrivals(&sink);
