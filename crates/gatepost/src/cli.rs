@@ -210,7 +210,7 @@ Examples:
 )]
 pub struct ExplainArguments {
     /// The id of a decision, or the reply that holds it
-    #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "sender", "recipient", "header_from", "header_sender", "at", "size"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["from", "local", "user", "tls", "certificate", "sender", "recipient", "header_from", "header_sender", "at", "size"])]
     pub id: Vec<String>,
     /// The address that the peer comes from
     #[arg(long, value_name = "IP", required_unless_present = "id")]
@@ -224,6 +224,9 @@ pub struct ExplainArguments {
     /// It starts TLS
     #[arg(long)]
     pub tls: bool,
+    /// It starts TLS and presents the certificate of this [[trusted_server]], or a sound one for this domain
+    #[arg(long, value_name = "NAME")]
+    pub certificate: Option<String>,
     /// The sender of the envelope; <> is that of reports
     #[arg(long, value_name = "ADDRESS", required_unless_present = "id")]
     pub sender: Option<String>,

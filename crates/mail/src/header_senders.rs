@@ -140,6 +140,13 @@ impl HeaderSenders {
         HeaderSenders { mailboxes: vec![mailbox], fields: vec![(field, 1)], unreadable: None }
     }
 
+    /// A header that names these addresses, each in its field.
+    pub fn of(named: impl Iterator<Item = (SenderField, Mailbox)>) -> HeaderSenders {
+        let named = named.enumerate();
+        let (fields, mailboxes) = named.map(|(place, (field, mailbox))| ((field, place + 1), mailbox)).unzip();
+        HeaderSenders { mailboxes, fields, unreadable: None }
+    }
+
     /// Notes that the header cannot be read.
     pub(crate) fn give_up(&mut self, reason: Unreadable) {
         self.unreadable.get_or_insert(reason);

@@ -17,6 +17,8 @@ pub const AUTH_AS: &str = "X-MS-Exchange-Organization-AuthAs";
 pub const AUTH_SOURCE: &str = "X-MS-Exchange-Organization-AuthSource";
 /// By which means the peer was authenticated.
 pub const AUTH_MECHANISM: &str = "X-MS-Exchange-Organization-AuthMechanism";
+/// Which domain the peer has proven to be.
+pub const AUTH_DOMAIN: &str = "X-MS-Exchange-Organization-AuthDomain";
 /// When the message first came into the organization.
 pub const ORIGINAL_ARRIVAL_TIME: &str = "X-MS-Exchange-Organization-OriginalArrivalTime";
 /// How large it was then, in bytes.
@@ -25,7 +27,7 @@ pub const ORIGINAL_SIZE: &str = "X-MS-Exchange-Organization-OriginalSize";
 /// Those that stay with a message in its mailbox (fact sheet section 2.9).
 pub const DELIVERED: [&str; 7] = [
     "X-MS-Exchange-Organization-SCL",
-    "X-MS-Exchange-Organization-AuthDomain",
+    AUTH_DOMAIN,
     AUTH_MECHANISM,
     AUTH_SOURCE,
     AUTH_AS,
@@ -60,6 +62,8 @@ pub struct Stamps<'a> {
     pub auth_source: &'a Domain,
     /// `None` where nobody authenticated.
     pub auth_mechanism: Option<AuthMechanism>,
+    /// The domain that a partner has proven to be.
+    pub auth_domain: Option<&'a Domain>,
     /// Unix time in milliseconds.
     pub arrival_ms: u64,
     /// Of the content as it was taken, in bytes.
@@ -74,6 +78,9 @@ impl Stamps<'_> {
             write(out, AUTH_SOURCE, format_args!("{}", self.auth_source));
             if let Some(mechanism) = self.auth_mechanism {
                 write(out, AUTH_MECHANISM, format_args!("{}", mechanism.code()));
+            }
+            if let Some(domain) = self.auth_domain {
+                write(out, AUTH_DOMAIN, format_args!("{domain}"));
             }
         }
         if !brought.original_arrival_time {
@@ -144,6 +151,7 @@ mod tests {
             auth_as: AuthAs::Internal,
             auth_source: &server,
             auth_mechanism: Some(AuthMechanism::ExternallySecured),
+            auth_domain: None,
             arrival_ms: 1_795_183_262_042,
             size_bytes: 1234,
         };
@@ -158,6 +166,10 @@ mod tests {
         let anonymous = Stamps { auth_as: AuthAs::Anonymous, auth_mechanism: None, ..stamps };
         let text = written(&anonymous, Brought::default());
         assert!(text.contains("AuthAs: Anonymous\r\n") && !text.contains("AuthMechanism"), "{text}");
+        let fabrikam = Domain::parse("fabrikam.example").expect("a domain");
+        let partner = Stamps { auth_as: AuthAs::Partner, auth_domain: Some(&fabrikam), ..anonymous };
+        let text = written(&partner, Brought::default());
+        assert!(text.contains("AuthAs: Partner\r\n") && text.contains("AuthDomain: fabrikam.example\r\n"), "{text}");
         let basic = Stamps { auth_mechanism: Some(AuthMechanism::Basic), ..stamps };
         assert!(written(&basic, Brought::default()).contains("AuthMechanism: 07\r\n"));
     }
@@ -169,6 +181,7 @@ mod tests {
             auth_as: AuthAs::Internal,
             auth_source: &server,
             auth_mechanism: Some(AuthMechanism::Basic),
+            auth_domain: None,
             arrival_ms: 0,
             size_bytes: 1,
         };

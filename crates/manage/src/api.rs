@@ -38,7 +38,7 @@ use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
 use crate::resource::{
     Connections, Listener, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue,
-    QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+    QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status, TlsFault,
 };
 
 /// Largest request body, in bytes.
@@ -97,6 +97,15 @@ async fn status(State(management): State<Management>) -> Json<Status> {
         revision: status.revision,
         revision_since_ms: status.revision_since_ms,
         recovering: status.recovering,
+        tls_faults: status
+            .tls_faults
+            .into_iter()
+            .map(|fault| TlsFault {
+                connector: fault.connector.to_string(),
+                certificate: fault.wanted.to_string(),
+                consequence: fault.consequence.to_owned(),
+            })
+            .collect(),
         listeners: status
             .listeners
             .into_iter()

@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 
+use gatepost_mail::Domain;
+use gatepost_policy::certificate::{PeerCertificate, Thumbprint, Untrusted};
 use gatepost_tracking::revisions::KeptDocument;
 use gatepost_tracking::{Command, Verdict};
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,9 @@ pub struct Decision {
     pub tls_version: Option<String>,
     /// The cipher suite, inside TLS.
     pub tls_cipher: Option<String>,
+    /// The certificate that it presented, where it was asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
     /// What it called itself.
     pub hello: Option<String>,
     /// How far the peer had come.
@@ -64,6 +69,9 @@ pub struct Decision {
     pub sender: Option<String>,
     /// The address in the header that content was refused for.
     pub header_sender: Option<String>,
+    /// Whom the header names as its senders, each behind its field, where content was refused under conditions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub header_senders: Vec<String>,
     /// The recipient of the RCPT that was refused.
     pub refused_recipient: Option<String>,
     /// Recipients accepted before; not all where there were many.
@@ -86,6 +94,47 @@ pub struct Decision {
     pub count: Option<u64>,
     /// When the last of those was.
     pub until_ms: Option<u64>,
+}
+
+/// A certificate that a peer presented.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its SHA-256, in hexadecimal digits.
+    pub thumbprint: String,
+    /// `<I>issuer<S>subject`; none where they cannot be read.
+    pub name: Option<String>,
+    /// The domains that it is for; not all where there are many.
+    pub domains: Vec<String>,
+    /// `unproven`, `unreadable`, `expired`, `not-yet-valid`, `unknown-issuer` or `unsound`; none where a trusted root stands
+    /// behind it.
+    pub fault: Option<String>,
+}
+
+impl From<gatepost_tracking::decision::Certificate> for Certificate {
+    fn from(certificate: gatepost_tracking::decision::Certificate) -> Self {
+        Certificate {
+            thumbprint: Thumbprint(certificate.thumbprint).to_string(),
+            name: Some(String::from(certificate.name)).filter(|name| !name.is_empty()),
+            domains: certificate.domains.into_iter().map(String::from).collect(),
+            fault: certificate.fault.map(String::from),
+        }
+    }
+}
+
+impl Certificate {
+    /// As decisions know it, for asking them again; a fault whose word nobody knows any more counts as the worst.
+    pub fn to_policy(&self) -> Option<PeerCertificate> {
+        let fault = |word: &String| {
+            let known = Untrusted::NAMED.into_iter().find(|(name, _)| name == word);
+            known.map_or(Untrusted::Unproven, |(_, fault)| fault)
+        };
+        Some(PeerCertificate {
+            thumbprint: Thumbprint::parse(&self.thumbprint)?,
+            name: self.name.as_ref().and_then(|name| name.parse().ok()),
+            domains: self.domains.iter().filter_map(|domain| Domain::parse(domain).ok()).collect(),
+            trust: self.fault.as_ref().map(fault).map_or(Ok(()), Err),
+        })
+    }
 }
 
 /// How far a peer had come.
@@ -162,6 +211,8 @@ impl From<gatepost_tracking::Decision> for Decision {
             },
             sender: decision.sender.map(String::from),
             header_sender: decision.header_sender.map(String::from),
+            header_senders: decision.header_senders.into_iter().map(String::from).collect(),
+            certificate: decision.certificate.map(|certificate| Certificate::from(*certificate)),
             refused_recipient: decision.refused_recipient.map(String::from),
             recipients: decision.recipients.into_iter().map(String::from).collect(),
             recipient_count: decision.recipient_count,

@@ -231,7 +231,10 @@ fn read_text(path: &Path) -> Result<String, LoadError> {
 /// Paths in the document count from its folder, wherever the program was started.
 fn resolve(settings: &mut Settings, folder: &Path) {
     settings.server.data_dir = folder.join(&settings.server.data_dir);
-    if let Some(files) = &mut settings.tls {
+    if let Some(file) = &mut settings.trusted_roots {
+        *file = folder.join(&*file);
+    }
+    for files in settings.tls.iter_mut().chain(&mut settings.certificates) {
         files.certificate = folder.join(&files.certificate);
         files.private_key = folder.join(&files.private_key);
     }

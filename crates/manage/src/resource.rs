@@ -38,6 +38,9 @@ pub struct Status {
     pub revision_since_ms: u64,
     /// Whether messages of a former run are still being put into their queues.
     pub recovering: bool,
+    /// Connectors whose certificate is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls_faults: Vec<TlsFault>,
     /// Sockets that accept SMTP.
     pub listeners: Vec<Listener>,
     /// Open connections.
@@ -101,6 +104,17 @@ pub enum PressureLevel {
     Medium,
     /// All mail is refused.
     High,
+}
+
+/// A connector whose `tls_certificate_name` names no certificate that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsFault {
+    /// The receive or send connector.
+    pub connector: String,
+    /// What it names.
+    pub certificate: String,
+    /// What comes of it.
+    pub consequence: String,
 }
 
 /// What is recorded of decisions.
@@ -437,6 +451,8 @@ impl From<&Change> for ExposureChange {
             Whom::Unauthenticated => ("unauthenticated", None),
             Whom::User(name) => ("user", Some(name.to_string())),
             Whom::OtherUsers => ("other_users", None),
+            Whom::Server(name) => ("server", Some(name.to_string())),
+            Whom::Partner(domain) => ("partner", Some(domain.to_string())),
         };
         ExposureChange {
             whom: whom.to_owned(),

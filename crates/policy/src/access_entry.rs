@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use gatepost_mail::Domain;
+
 use crate::condition::{Condition, Patterns};
 use crate::note::Note;
 pub use crate::right::{Right, Rights};
@@ -266,11 +268,11 @@ impl Trustee {
             (Trustee::Group(group), Principal::User(name)) => group.contains(name),
             (
                 Trustee::ExchangeServers | Trustee::EdgeTransportServers | Trustee::HubTransportServers,
-                Principal::Server,
+                Principal::Server(_),
             ) => true,
             (Trustee::ExternallySecuredServers, Principal::ExternallySecured) => true,
             (Trustee::LegacyExchangeServers, Principal::LegacyServer) => true,
-            (Trustee::PartnerServers, Principal::Partner) => true,
+            (Trustee::PartnerServers, Principal::Partner(_)) => true,
             _ => false,
         }
     }
@@ -307,13 +309,13 @@ pub enum Principal {
     Anonymous,
     /// An authenticated user, by the name declared in the settings.
     User(Arc<str>),
-    /// An Exchange server.
-    Server,
-    /// A partner that mutual TLS identified.
-    Partner,
+    /// A server of the organization that its certificate identified, by its name in the settings.
+    Server(Arc<str>),
+    /// A partner that its certificate identified, by the domains that it proves; at least one.
+    Partner(Arc<[Domain]>),
     /// A host that an externally secured connector trusts from the first moment.
     ExternallySecured,
-    /// An Exchange 2003 server.
+    /// An Exchange 2003 server; nothing that a peer can show makes it one here.
     LegacyServer,
 }
 
@@ -324,17 +326,23 @@ impl Principal {
     }
 }
 
-/// As logs show it: `NT AUTHORITY\ANONYMOUS LOGON`, `alice`.
+/// As logs show it: `NT AUTHORITY\ANONYMOUS LOGON`, `alice`, `MS Exchange\Partner Servers (fabrikam.example)`.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Principal::Anonymous => r"NT AUTHORITY\ANONYMOUS LOGON",
-            Principal::User(name) => name,
-            Principal::Server => "Exchange Servers",
-            Principal::Partner => r"MS Exchange\Partner Servers",
-            Principal::ExternallySecured => r"MS Exchange\Externally Secured Servers",
-            Principal::LegacyServer => r"MS Exchange\Legacy Exchange Servers",
-        })
+        match self {
+            Principal::Anonymous => f.write_str(r"NT AUTHORITY\ANONYMOUS LOGON"),
+            Principal::User(name) => f.write_str(name),
+            Principal::Server(name) => write!(f, "Exchange Servers ({name})"),
+            Principal::Partner(domains) => {
+                f.write_str(r"MS Exchange\Partner Servers (")?;
+                for (place, domain) in domains.iter().enumerate() {
+                    write!(f, "{}{domain}", if place == 0 { "" } else { ", " })?;
+                }
+                f.write_str(")")
+            }
+            Principal::ExternallySecured => f.write_str(r"MS Exchange\Externally Secured Servers"),
+            Principal::LegacyServer => f.write_str(r"MS Exchange\Legacy Exchange Servers"),
+        }
     }
 }
 

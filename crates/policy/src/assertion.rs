@@ -24,6 +24,10 @@ pub enum Subject {
     ExternallySecured,
     /// Every declared user.
     EveryUser,
+    /// Every trusted server that its certificate can identify.
+    EveryServer,
+    /// Every partner that its certificate can identify.
+    EveryPartner,
     /// These users: one by name, or those of a group.
     Users {
         /// The user's name, or the group's.
@@ -41,6 +45,8 @@ impl fmt::Display for Subject {
             Subject::Anonymous => "anonymous",
             Subject::ExternallySecured => "externally secured",
             Subject::EveryUser => "any user",
+            Subject::EveryServer => "any server",
+            Subject::EveryPartner => "any partner",
             Subject::Users { name, .. } => name,
         })
     }

@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 
 use gatepost_mail::organization::AuthMechanism;
-use gatepost_mail::{AuthAs, Mailbox, ReversePath};
+use gatepost_mail::{AuthAs, Domain, Mailbox, ReversePath};
 
 pub use crate::access_entry::{
     Access, AccessEntry, PermissionGroup, PermissionGroups, Principal, Right, Rights, Source, Trustee, UserGroup,
@@ -223,7 +223,7 @@ pub fn auth_as(rights: Rights, principal: &Principal, auth: Option<&ReversePath>
     match principal {
         Principal::User(_) => AuthAs::Internal,
         _ if vouches => AuthAs::Internal,
-        Principal::Partner => AuthAs::Partner,
+        Principal::Partner(_) => AuthAs::Partner,
         _ => AuthAs::Anonymous,
     }
 }
@@ -242,6 +242,13 @@ pub fn auth_mechanism(principal: &Principal) -> Option<AuthMechanism> {
         Principal::ExternallySecured => Some(AuthMechanism::ExternallySecured),
         _ => None,
     }
+}
+
+/// Which domain a partner has proven to be, as the organization headers say it: the sender's, if it is one of several.
+pub fn auth_domain<'a>(principal: &'a Principal, reverse_path: &ReversePath) -> Option<&'a Domain> {
+    let Principal::Partner(domains) = principal else { return None };
+    let senders = reverse_path.mailbox().map(Mailbox::domain);
+    domains.iter().find(|domain| Some(*domain) == senders).or_else(|| domains.first())
 }
 
 /// Who submitted the message first, where the AUTH parameter of MAIL says so and counts (fact sheet section 2.11).

@@ -10,7 +10,7 @@ use crate::access_entry::{Principal, Rights};
 use crate::receive_connector::ReceiveConnector;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::{limits, permission, relay, reserved_domain, restriction, sender};
+use crate::{limits, peer_certificate, permission, relay, reserved_domain, restriction, sender};
 
 /// A peer on the connector that it came to.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,7 @@ pub struct Peer<'a> {
 pub fn mail(peer: &Peer<'_>, reverse_path: &ReversePath, size_bytes: u64) -> Result<(), Refusal> {
     let Peer { connector, principal, rights, settings } = *peer;
     permission::may_submit(rights, principal)?;
+    peer_certificate::sender_is_proven(connector, settings, principal, reverse_path)?;
     sender::decide(&sender::Question { rights, principal, reverse_path, settings })?;
     limits::message_size(connector, rights, size_bytes)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use gatepost_mail::Domain;
 
 use crate::access_entry::{AccessEntry, PermissionGroups};
+use crate::certificate::CertificateName;
 
 pub mod selector;
 mod segments;
@@ -30,13 +31,13 @@ pub use selector::{Segment, Selector, TimedSegment, select};
 pub enum Mechanism {
     /// Offer STARTTLS.
     Tls,
-    /// Integrated Windows authentication; read, not offered.
+    /// Integrated Windows authentication; read, never offered: it needs a Windows domain.
     Integrated,
     /// AUTH LOGIN and PLAIN.
     BasicAuth,
     /// Those only inside TLS.
     BasicAuthRequireTls,
-    /// Exchange server authentication; read, not offered.
+    /// Exchange server authentication: by the certificate of a `[[trusted_server]]`.
     ExchangeServer,
     /// Externally secured: the network is trusted, nobody authenticates.
     ExternalAuthoritative,
@@ -248,6 +249,12 @@ pub struct ReceiveConnector {
     pub bare_linefeed_rejection_enabled: bool,
     /// Whether MAIL needs TLS; only with `Tls` in `auth_mechanism`.
     pub require_tls: bool,
+    /// Whether peers are asked for a certificate, which can make a partner of them; see `peer_certificate`.
+    pub domain_secure_enabled: bool,
+    /// The certificate that is shown to peers; without it, one that has the name `fqdn`, or the first.
+    pub tls_certificate_name: Option<Box<CertificateName>>,
+    /// EHLO shows XLONGADDR, and addresses may be longer than RFC 5321 has them.
+    pub long_addresses_enabled: bool,
     /// Whether EHLO and HELO need a domain.
     pub require_ehlo_domain: bool,
     /// Whether recipients below `.test`, `.example`, `.invalid` and `.localhost` are refused; see `reserved_domain`.
@@ -277,6 +284,7 @@ impl ReceiveConnector {
             auth_mechanism,
             entries,
             require_tls,
+            domain_secure_enabled,
             name: _,
             comment: _,
             fqdn: _,
@@ -308,6 +316,8 @@ impl ReceiveConnector {
             enhanced_status_codes_enabled: _,
             smtp_utf8_enabled: _,
             bare_linefeed_rejection_enabled: _,
+            tls_certificate_name: _,
+            long_addresses_enabled: _,
             require_ehlo_domain: _,
             reject_reserved_top_level_recipient_domains: _,
             reject_reserved_second_level_recipient_domains: _,
@@ -324,8 +334,8 @@ impl ReceiveConnector {
             (trustee, access, rights, condition, note)
                 == (&other.trustee, &other.access, &other.rights, &other.condition, &other.note)
         };
-        (*enabled, *implicit_tls, *auth_mechanism, *require_tls)
-            == (other.enabled, other.implicit_tls, other.auth_mechanism, other.require_tls)
+        (*enabled, *implicit_tls, *auth_mechanism, *require_tls, *domain_secure_enabled)
+            == (other.enabled, other.implicit_tls, other.auth_mechanism, other.require_tls, other.domain_secure_enabled)
             && bindings.iter().map(|binding| binding.address).eq(other.bindings.iter().map(|binding| binding.address))
             && remote_ip_ranges.len() == other.remote_ip_ranges.len()
             && remote_ip_ranges.iter().zip(&other.remote_ip_ranges).all(is_same_range)

@@ -27,6 +27,9 @@ pub enum Refusal {
     /// An authenticated peer without the right to submit.
     #[error("principal lacks the right to submit")]
     SubmitDenied,
+    /// A sender of a domain that has to prove itself by a certificate, from somebody anonymous.
+    #[error("the sender's domain is on tls_receive_domain_secure_list, and the peer has not proven to be it")]
+    SenderDomainNotSecured,
     /// Wrong credentials, or right ones of somebody who may not submit; the peer is not told which.
     #[error("authentication failed")]
     AuthenticationFailed,
@@ -134,6 +137,8 @@ impl Refusal {
             Refusal::SubmitDenied => {
                 Reply::new(550, (5, 7, 1), "Client does not have permissions to submit to this server")
             }
+            // It may be the partner's certificate that has just expired: its mail waits.
+            Refusal::SenderDomainNotSecured => Reply::new(454, (4, 7, 5), "Certificate validation failure"),
             Refusal::AuthenticationFailed => Reply::new(535, (5, 7, 3), "Authentication unsuccessful"),
             Refusal::AnonymousSendAsDenied | Refusal::AnonymousHeaderSendAsDenied(_) => {
                 Reply::new(550, (5, 7, 1), "Anonymous client does not have permissions to send as this sender")

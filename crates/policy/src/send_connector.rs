@@ -12,6 +12,7 @@ use std::time::Duration;
 use gatepost_mail::Domain;
 
 use crate::accepted_domain::suffixes;
+use crate::certificate::CertificateName;
 pub use crate::receive_connector::ProtocolLoggingLevel;
 use crate::send_right::SendEntry;
 
@@ -111,6 +112,8 @@ pub struct SendConnector {
     pub fqdn: Domain,
     /// Whether delivery without TLS is out of the question.
     pub require_tls: bool,
+    /// The certificate that is shown to next hops that ask for one; without it none is.
+    pub tls_certificate_name: Option<Box<CertificateName>>,
     /// Whether an offered STARTTLS is left alone.
     pub ignore_starttls: bool,
     /// In bytes; `None` is unlimited.

@@ -73,9 +73,9 @@ impl SendRights {
         const ROUTING: SendRights = SendRights(1 << SendRight::HeadersRouting as u8);
         const EXCH50: SendRights = SendRights(1 << SendRight::Exch50 as u8);
         match principal {
-            Principal::Server => SendRights::ALL,
+            Principal::Server(_) => SendRights::ALL,
             Principal::ExternallySecured | Principal::LegacyServer => SendRights(ROUTING.0 | EXCH50.0),
-            Principal::Anonymous | Principal::Partner => ROUTING,
+            Principal::Anonymous | Principal::Partner(_) => ROUTING,
             // No next hop logs on as a user.
             Principal::User(_) => SendRights::NONE,
         }

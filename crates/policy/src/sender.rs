@@ -32,7 +32,7 @@ pub struct Question<'a> {
 pub enum Reason {
     /// The null reverse-path: reports must flow.
     NullReversePath,
-    /// The address is one of the user's own.
+    /// The address is one of the user's own, or in a domain that a partner has proven to be.
     OwnAddress,
     /// The user was granted Send-As on the recipient of that address.
     SendAs,
@@ -41,7 +41,7 @@ pub enum Reason {
 }
 
 /// Whose addresses a principal may use, beside the null reverse-path and, for a user, the user's own and those with a
-/// grant.
+/// grant, for a partner those in the domains that it has proven to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// None.
@@ -54,7 +54,8 @@ pub enum Scope {
 
 /// Whose addresses `principal` may use with `rights`; the part of the decision that does not depend on the address.
 ///
-/// A user may use its own addresses and those with a grant, and with Accept-Any-Sender every address. Whoever is no user
+/// A user may use its own addresses and those with a grant, a partner those in its domains, and with Accept-Any-Sender
+/// every address. Whoever is no user
 /// needs Accept-Any-Sender for every address, and for those in our authoritative domains
 /// Accept-Authoritative-Domain-Sender too.
 pub fn scope(rights: Rights, principal: &Principal) -> Scope {
@@ -96,10 +97,13 @@ fn may_write_as(rights: Rights, principal: &Principal, address: &Mailbox, settin
     }
 }
 
-/// Whether `address` is one of the user's own.
+/// Whether `address` is one of the user's own, or in a domain of the partner's.
 fn is_own(principal: &Principal, address: &Mailbox, settings: &Settings) -> bool {
-    let Principal::User(name) = principal else { return false };
-    settings.find_user(name).is_some_and(|user| user.owns(address))
+    match principal {
+        Principal::User(name) => settings.find_user(name).is_some_and(|user| user.owns(address)),
+        Principal::Partner(domains) => domains.contains(address.domain()),
+        _ => false,
+    }
 }
 
 /// Whether the recipient of `address` lets the user write as itself. Who writes to nobody's address has no such grant: mail

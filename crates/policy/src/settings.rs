@@ -15,6 +15,7 @@ use gatepost_mail::{Domain, ForwardPath, Mailbox};
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains};
 use crate::assertion::Assertion;
 use crate::back_pressure::BackPressureSettings;
+use crate::certificate::TrustedServer;
 use crate::directory::Directory;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::retry::Schedule;
@@ -23,9 +24,11 @@ use crate::send_connector::{AddressSpaces, SendConnector};
 mod document;
 mod recipients;
 mod assertions;
-mod check;
 mod send_connectors;
 mod receive_connectors;
+mod certificates;
+mod idle_properties;
+mod check;
 mod access_entries;
 mod notes;
 mod usage;
@@ -77,6 +80,8 @@ pub struct TransportSettings {
     pub max_outbound_connections: Option<u32>,
     /// Outbound connections at a time to one next hop; `None` is unlimited.
     pub max_per_domain_outbound_connections: Option<u32>,
+    /// Domains whose mail comes from peers that prove to be them by a certificate.
+    pub tls_receive_domain_secure_list: Arc<[Domain]>,
     /// Sender of reports; `None` is postmaster at the default domain ([`Settings::postmaster`]).
     pub external_postmaster_address: Option<Mailbox>,
 }
@@ -166,6 +171,12 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[tls]`; without it the server makes its own certificate.
     pub tls: Option<TlsFiles>,
+    /// `[[certificate]]`: others, for connectors that want one of them.
+    pub certificates: Vec<TlsFiles>,
+    /// `[tls] trusted_roots`, PEM; without it the roots of the operating system are trusted. As written.
+    pub trusted_roots: Option<PathBuf>,
+    /// `[[trusted_server]]`.
+    pub trusted_servers: Vec<TrustedServer>,
     /// `[transport]`, but for [`Settings::retry`] and [`Settings::dns`].
     pub transport: TransportSettings,
     /// Retry intervals and expiry.

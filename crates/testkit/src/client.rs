@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::authority::Identity;
 use crate::wire::Wire;
 
 /// How long we wait for a reply.
@@ -203,6 +204,18 @@ impl Client {
         let ready = self.command("STARTTLS");
         assert_eq!(ready.code(), 220, "{ready}");
         self.handshake();
+        self.command("EHLO app01.contoso.com")
+    }
+
+    /// STARTTLS, a handshake that shows a certificate, and EHLO again; the reply to the latter.
+    #[track_caller]
+    pub fn start_tls_showing(&mut self, identity: &Identity) -> Reply {
+        let ready = self.command("STARTTLS");
+        assert_eq!(ready.code(), 220, "{ready}");
+        if let Err(error) = self.wire.start_tls_with(identity.client_config()) {
+            panic!("the TLS handshake failed: {error}; so far:\n{}", self.transcript);
+        }
+        self.transcript.push_str("-- TLS with a certificate --\n");
         self.command("EHLO app01.contoso.com")
     }
 

@@ -12,6 +12,7 @@
 //! - [`programs`]: the foreign programs: swaks, smtp-sink, smtp-source, Python's mailbox and email modules;
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
 //! - [`client`]: an SMTP client that says exactly what it is told;
+//! - [`authority`]: certificates for those who prove who they are;
 //! - [`dns`]: a name server with a few records;
 //! - [`volume`]: a small file system that can be full, out of files or read-only;
 //! - [`wire`]: lines and bytes over TCP, with or without TLS;
@@ -32,6 +33,8 @@ pub mod programs;
 pub mod sink;
 
 pub mod client;
+
+pub mod authority;
 
 pub mod dns;
 

@@ -8,11 +8,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme, StreamOwned,
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, ServerConfig, ServerConnection,
+    SignatureScheme, StreamOwned,
 };
 
 /// Longest line either side may send us, in bytes; more is a bug worth failing on.
@@ -82,9 +84,14 @@ impl Wire {
     /// Does the client's part of a TLS handshake. What the peer sent behind its last plain line is an error: a peer
     /// must not pipeline plain text into the encrypted session.
     pub fn start_tls_as_client(&mut self) -> io::Result<()> {
+        self.start_tls_with(client_config())
+    }
+
+    /// The same by another configuration, which may have a certificate to show.
+    pub fn start_tls_with(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
         let mut stream = self.take_plain()?;
         let name = ServerName::try_from("gatepost.test").expect("a legal name");
-        let mut connection = ClientConnection::new(client_config(), name).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;
         }
@@ -177,18 +184,17 @@ pub fn certificate_for(name: &str) -> (String, String, Vec<u8>) {
 
 fn client_config() -> Arc<ClientConfig> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    CONFIG
-        .get_or_init(|| {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-                .with_safe_default_protocol_versions()
-                .expect("the provider supports the default versions")
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-                .with_no_client_auth();
-            Arc::new(config)
-        })
-        .clone()
+    CONFIG.get_or_init(|| Arc::new(believing_any().with_no_client_auth())).clone()
+}
+
+/// A client that takes any certificate of a server.
+pub(crate) fn believing_any() -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
 }
 
 fn server_config() -> Arc<ServerConfig> {

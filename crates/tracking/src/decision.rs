@@ -13,6 +13,9 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 /// Of the accepted recipients of one message, at most so many stand in its record; all are counted.
 pub const RECIPIENTS_MAX: usize = 16;
 
+/// Of the domains of a certificate, at most so many stand in a record.
+pub const DOMAINS_MAX: usize = 16;
+
 /// Bytes of an id.
 const ID_BYTES: usize = 6;
 /// A thread asks for the random bytes of so many ids at once: a system call for each message is too much.
@@ -153,6 +156,19 @@ pub struct Repeats {
     pub until_ms: u64,
 }
 
+/// A certificate that a peer presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its SHA-256.
+    pub thumbprint: [u8; 32],
+    /// Issuer and subject, as settings name them; empty where they cannot be read.
+    pub name: Box<str>,
+    /// The domains that it is for, at most [`DOMAINS_MAX`].
+    pub domains: Vec<Box<str>>,
+    /// A word for what is wrong with it or its chain; `None` where a trusted root stands behind it.
+    pub fault: Option<Box<str>>,
+}
+
 /// One decision about a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -174,6 +190,8 @@ pub struct Decision {
     pub user: Option<Box<str>>,
     /// Protocol and cipher suite, inside TLS.
     pub tls: Option<(Box<str>, Box<str>)>,
+    /// The certificate that it presented, where it was asked for one.
+    pub certificate: Option<Box<Certificate>>,
     /// What it called itself.
     pub hello: Option<Box<str>>,
     /// What it was doing.
@@ -182,6 +200,9 @@ pub struct Decision {
     pub sender: Option<Box<str>>,
     /// The address in the header that content was refused for.
     pub header_sender: Option<Box<str>>,
+    /// Whom the header names as its senders, each behind its field: `From bob@contoso.com`; recorded where content was
+    /// refused under conditions, at most [`RECIPIENTS_MAX`].
+    pub header_senders: Vec<Box<str>>,
     /// The recipient of the RCPT that was refused.
     pub refused_recipient: Option<Box<str>>,
     /// Recipients accepted before, at most [`RECIPIENTS_MAX`].
@@ -225,10 +246,12 @@ pub(crate) mod tests {
             principal: "NT AUTHORITY\\ANONYMOUS LOGON".into(),
             user: None,
             tls: None,
+            certificate: None,
             hello: Some("app01".into()),
             command: Command::Rcpt,
             sender: Some("<a@hotmail.com>".into()),
             header_sender: None,
+            header_senders: Vec::new(),
             refused_recipient: Some("b@gmail.com".into()),
             recipients: Vec::new(),
             recipient_count: 0,

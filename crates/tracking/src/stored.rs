@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
-use crate::decision::{Command, Decision, DecisionId, Repeats, RevisionId, Verdict};
+use crate::decision::{Certificate, Command, Decision, DecisionId, Repeats, RevisionId, Verdict};
 
 #[derive(Debug, Encode, Decode)]
 struct StoredDecision<'a> {
@@ -62,6 +62,22 @@ struct StoredDecision<'a> {
     until_ms: Option<u64>,
     #[b(24)]
     header_sender: Option<&'a str>,
+    #[b(25)]
+    certificate: Option<StoredCertificate<'a>>,
+    #[b(26)]
+    header_senders: Option<Vec<&'a str>>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct StoredCertificate<'a> {
+    #[n(0)]
+    thumbprint: ByteArray<32>,
+    #[b(1)]
+    name: &'a str,
+    #[b(2)]
+    domains: Vec<&'a str>,
+    #[b(3)]
+    fault: Option<&'a str>,
 }
 
 /// The octets of an IPv6 address, which an IPv4 address is mapped to, and the port.
@@ -126,6 +142,14 @@ pub fn write(decision: &Decision, into: &mut Vec<u8>) {
         repeats: decision.repeats.map(|repeats| repeats.count),
         until_ms: decision.repeats.map(|repeats| repeats.until_ms),
         header_sender: decision.header_sender.as_deref(),
+        certificate: decision.certificate.as_deref().map(|certificate| StoredCertificate {
+            thumbprint: certificate.thumbprint.into(),
+            name: &certificate.name,
+            domains: certificate.domains.iter().map(|domain| &**domain).collect(),
+            fault: certificate.fault.as_deref(),
+        }),
+        header_senders: (!decision.header_senders.is_empty())
+            .then(|| decision.header_senders.iter().map(|sender| &**sender).collect()),
     };
     // Writing to a Vec cannot fail.
     let _ = minicbor::encode(&stored, into);
@@ -156,6 +180,15 @@ pub fn read(bytes: &[u8]) -> Option<Decision> {
         },
         sender: owned(stored.sender),
         header_sender: owned(stored.header_sender),
+        header_senders: stored.header_senders.unwrap_or_default().into_iter().map(Box::from).collect(),
+        certificate: stored.certificate.map(|certificate| {
+            Box::new(Certificate {
+                thumbprint: *certificate.thumbprint,
+                name: certificate.name.into(),
+                domains: certificate.domains.into_iter().map(Box::from).collect(),
+                fault: owned(certificate.fault),
+            })
+        }),
         refused_recipient: owned(stored.refused_recipient),
         recipients: stored.recipients.into_iter().map(Box::from).collect(),
         recipient_count: stored.recipient_count,
@@ -192,6 +225,11 @@ mod tests {
         (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port))
     }
 
+    fn certificate() -> impl Strategy<Value = Certificate> {
+        (any::<[u8; 32]>(), text(), prop::collection::vec(text(), 0..4), prop::option::of(text()))
+            .prop_map(|(thumbprint, name, domains, fault)| Certificate { thumbprint, name, domains, fault })
+    }
+
     fn verdict() -> impl Strategy<Value = Verdict> {
         prop_oneof![
             Just(Verdict::Abandoned),
@@ -209,6 +247,8 @@ mod tests {
             ),
             tls in prop::option::of((text(), text())),
             header_sender in prop::option::of(text()),
+            header_senders in prop::collection::vec(text(), 0..4),
+            certificate in prop::option::of(certificate()),
             recipients in prop::collection::vec(text(), 0..16),
             command in prop::sample::select(vec![
                 Command::Connect, Command::Auth, Command::Mail, Command::Rcpt, Command::Content,
@@ -219,7 +259,8 @@ mod tests {
             Decision {
                 id: DecisionId::from_number(number).expect("48 bits"),
                 revision: RevisionId::from_number(time_ms ^ 7),
-                time_ms, peer, local, connector, principal, user, tls, hello, command, sender, header_sender, refused_recipient,
+                time_ms, peer, local, connector, principal, user, tls, hello, command, sender, header_sender, header_senders, refused_recipient,
+                certificate: certificate.map(Box::new),
                 recipients, recipient_count, size, verdict,
                 repeats: repeats.map(|(count, until_ms)| Repeats { count, until_ms }),
             }

@@ -312,7 +312,7 @@ max_message_size = "1 MB"
         assert_eq!(told(&plan.parts), [("unreachable".to_owned(), vec![0]), ("local delivery".to_owned(), vec![1])]);
 
         let settings = site.settings(&format!("{CONTOSO}{WAYS_OUT}"));
-        let tls = crate::tls::server_config(&settings).expect("the certificate is there");
+        let tls = crate::tls::Tls::load(&settings).expect("the certificate is there");
         site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
         assert!(site.running.queues.begin_routes(2).is_empty());
         enqueue(&site.running, id, now_ms(), plan, None);
@@ -336,7 +336,7 @@ max_message_size = "1 MB"
 
         let moved = WAYS_OUT.replace("2600", "2601");
         let settings = site.settings(&format!("{CONTOSO}{moved}"));
-        let tls = crate::tls::server_config(&settings).expect("the certificate is there");
+        let tls = crate::tls::Tls::load(&settings).expect("the certificate is there");
         site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
         let waited = site.running.queues.begin_routes(2);
         route_anew(site.running.clone(), unrouted(waited)).await;

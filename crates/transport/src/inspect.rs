@@ -71,6 +71,7 @@ pub fn status(running: &Running) -> Status {
         },
         queues,
         spool: running.spool.usage(),
+        tls_faults: revision.tls.faults().to_vec(),
         recovering: running.recovering.load(std::sync::atomic::Ordering::Relaxed),
         back_pressure: running.back_pressure.all(),
     }

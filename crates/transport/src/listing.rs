@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use gatepost_mail::MessageId;
 
 pub use crate::back_pressure::{Amount, Metered, Reading};
+use crate::tls::Fault;
 
 /// How the server is doing.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Status {
     pub recovering: bool,
     /// What the server can run short of, as it was measured last.
     pub back_pressure: Vec<Metered>,
+    /// Connectors whose certificate is not there.
+    pub tls_faults: Vec<Fault>,
 }
 
 /// One listening socket.

@@ -105,14 +105,14 @@ async fn converse_encrypted(
     stop: &mut watch::Receiver<bool>,
     implicit_tls: bool,
 ) -> io::Result<()> {
-    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_MAX, visit.revision.tls.accept(socket)));
-    let mut stream = tokio::select! {
+    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_MAX, visit.revision.tls.accept(&visit.connector, socket)));
+    let (mut stream, certificate) = tokio::select! {
         biased;
         handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
         // There is no transaction yet that could end.
         _ = stop.wait_for(|stops| *stops) => return Ok(()),
     };
-    visit.tls_started(crate::tls::parameters(stream.get_ref().1));
+    visit.tls_started(crate::tls::parameters(stream.get_ref().1), certificate);
     if !implicit_tls {
         session.tls_started(clock::now(), visit.profile());
     }

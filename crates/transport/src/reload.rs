@@ -15,7 +15,7 @@ use crate::categorize;
 use crate::clock::now_ms;
 use crate::listen::{self, ListenError, Listeners};
 use crate::state::{Revision, Running, tracking_limits};
-use crate::tls;
+use crate::tls::Tls;
 
 /// What a reload changed.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub async fn apply(
         return Err(ApplyError::DataDir);
     }
     // Everything that can fail comes first.
-    let tls = tls::server_config(&settings)?;
+    let tls = Tls::load(&settings)?;
     let wanted = settings.listeners();
     let sockets = listeners.open_missing(&wanted)?;
 

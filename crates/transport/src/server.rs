@@ -29,7 +29,7 @@ use crate::listen::{self, ListenError, Listeners};
 use crate::queue::Queues;
 use crate::quotas::Quotas;
 use crate::state::{Parts, Revision, Running, tracking_limits};
-use crate::tls::{self, TlsError};
+use crate::tls::{Tls, TlsError};
 use crate::transcript::Transcripts;
 
 /// How long the listeners wait for the log of former runs to be read: a queue that is not large is known from the start
@@ -119,7 +119,7 @@ impl Transport {
         let listeners = Listeners::default();
         let wanted = settings.listeners();
         let sockets = listeners.open_missing(&wanted)?;
-        let tls = tls::server_config(&settings)?;
+        let tls = Tls::load(&settings)?;
         let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
         let (queues, worker_requests) = Queues::new(connections_max);
         let now = now_ms();

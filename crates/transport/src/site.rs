@@ -16,7 +16,7 @@ use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, Queues};
 use crate::quotas::Quotas;
 use crate::state::{Parts, Revision, Running, tracking_limits};
-use crate::tls;
+use crate::tls::Tls;
 use crate::transcript::Transcripts;
 
 /// Domains, one mailbox, and a way out for everything else.
@@ -47,7 +47,7 @@ impl Site {
     pub fn new(document: &str) -> Site {
         let folder = TempDir::new().expect("a temporary folder");
         let settings = parse(document, &folder);
-        let tls = tls::server_config(&settings).expect("a self-signed certificate");
+        let tls = Tls::load(&settings).expect("a self-signed certificate");
         let (spool, _) = Spool::open(&folder.path().join("spool"), Options::default()).expect("a new spool");
         let (queues, worker_requests) = Queues::new(20);
         let tracking = Tracking::open(folder.path(), tracking_limits(&settings)).expect("a thread");

@@ -12,9 +12,8 @@ use gatepost_policy::Settings;
 use gatepost_spool::Spool;
 use gatepost_spool::disk::Disk;
 use gatepost_tracking::{Limits, RevisionId, Tracking};
-use rustls::ServerConfig;
 use tokio::sync::watch;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use crate::authenticate::{Authenticator, Credentials};
 use crate::back_pressure::BackPressure;
@@ -23,6 +22,7 @@ use crate::dns::Dns;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
 use crate::quotas::Quotas;
+use crate::tls::Tls;
 use crate::transcript::Transcripts;
 use crate::verdicts::Verdicts;
 
@@ -40,24 +40,17 @@ pub struct Revision {
     pub settings: Arc<Settings>,
     /// Password hashes.
     pub credentials: Credentials,
-    /// The server's side of TLS.
-    pub tls: TlsAcceptor,
+    /// Our certificates, and what is asked of peers.
+    pub tls: Tls,
     /// The resolver that the settings ask for.
     pub dns: Arc<Dns>,
 }
 
 impl Revision {
     /// Puts the parts together.
-    pub fn new(
-        number: u64,
-        since_ms: u64,
-        settings: Arc<Settings>,
-        credentials: Credentials,
-        tls: Arc<ServerConfig>,
-    ) -> Revision {
+    pub fn new(number: u64, since_ms: u64, settings: Arc<Settings>, credentials: Credentials, tls: Tls) -> Revision {
         let document = RevisionId::default();
         let dns = Arc::new(Dns::new(&settings.dns.external_dns_servers));
-        let tls = TlsAcceptor::from(tls);
         Revision { number, since_ms, routes_since: number, document, settings, credentials, tls, dns }
     }
 }
@@ -123,7 +116,7 @@ pub struct Running {
     pub quotas: Quotas,
     /// Password checks.
     pub authenticator: Authenticator,
-    /// The client's side of TLS.
+    /// The client's side of TLS, for send connectors that show no certificate.
     pub client_tls: TlsConnector,
     /// Protocol transcripts.
     pub transcripts: Transcripts,

@@ -1,20 +1,39 @@
-//! TLS on both sides (RFC 3207): the server's certificate, made when none is configured, and the client's willingness
-//! to encrypt to whoever is there.
+//! TLS on both sides (RFC 3207): which certificate we show, which we ask for, and the willingness to encrypt to whoever is
+//! there.
 //!
-//! Takes settings and a data folder, hands on rustls configurations. TLS 1.2 and 1.3 only; rustls offers nothing older.
+//! Takes settings and a data folder, hands on what handshakes need. TLS 1.2 and 1.3 only; rustls offers nothing older.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use gatepost_policy::certificate::{CertificateName, KnownBy, PeerCertificate};
+use gatepost_policy::own_certificate::{self, OwnCertificate};
+use gatepost_policy::peer_certificate;
+use gatepost_policy::receive_connector::{Mechanism, ReceiveConnector};
+use gatepost_policy::send_connector::SendConnector;
 use gatepost_policy::settings::Settings;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::clock::now_ms;
+
+mod own;
+mod peer;
+mod pem;
+
+use own::Own;
+use peer::{Asking, Roots};
 
 /// Why a certificate or its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,71 +78,194 @@ pub enum TlsError {
     },
 }
 
-/// Builds the server's TLS configuration from `[tls]`, or from a self-signed certificate under `data_dir/tls` that is
-/// made on the first start.
-///
-/// # Errors
-/// [`TlsError`], naming the file.
-pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, TlsError> {
-    let (certificate, private_key) = match &settings.tls {
-        Some(files) => (files.certificate.clone(), files.private_key.clone()),
-        None => self_signed(settings)?,
-    };
-    let pem_error = |what, path: &Path, error: rustls::pki_types::pem::Error| match error {
-        rustls::pki_types::pem::Error::Io(source) => TlsError::Read { what, path: path.into(), source },
-        other => TlsError::Pem { what, path: path.into(), reason: other.to_string() },
-    };
-    let chain = CertificateDer::pem_file_iter(&certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| pem_error("certificate", &certificate, error))?;
-    if chain.is_empty() {
-        let reason = "it has no BEGIN CERTIFICATE section".into();
-        return Err(TlsError::Pem { what: "certificate", path: certificate, reason });
+/// TLS under one revision of the settings.
+pub struct Tls {
+    provider: Arc<CryptoProvider>,
+    /// Receive connectors that do not show the first certificate to whoever comes.
+    doors: HashMap<Arc<str>, Door>,
+    first: TlsAcceptor,
+    /// Send connectors that show a certificate.
+    clients: HashMap<Arc<str>, TlsConnector>,
+    roots: Roots,
+    /// What the settings ask for and cannot have.
+    faults: Vec<Fault>,
+}
+
+/// A receive or send connector whose certificate is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which.
+    pub connector: Arc<str>,
+    /// What it asks for.
+    pub wanted: CertificateName,
+    /// What comes of it.
+    pub consequence: &'static str,
+}
+
+/// How a receive connector meets TLS.
+enum Door {
+    /// Not at all: the certificate that it names is not there.
+    Shut,
+    /// It shows this certificate.
+    Showing(TlsAcceptor),
+    /// It shows this certificate and asks for the peer's.
+    Asking(Arc<SingleCertAndKey>),
+}
+
+impl Tls {
+    /// Reads the certificates, or makes a self-signed one under `data_dir/tls` on the first start, and the roots if anybody
+    /// is to be measured by them.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file.
+    pub fn load(settings: &Settings) -> Result<Tls, TlsError> {
+        let provider = provider();
+        let own = own::load(settings, &provider)?;
+        let says: Vec<OwnCertificate> = own.iter().map(|own| own.says.clone()).collect();
+        let acceptors: Vec<TlsAcceptor> = own.iter().map(|own| showing(own, &provider)).collect();
+        let mut tls = Tls {
+            doors: HashMap::new(),
+            first: acceptors[0].clone(),
+            clients: HashMap::new(),
+            roots: match measures_by_roots(settings) {
+                true => Roots::load(settings.trusted_roots.as_ref(), &provider)?,
+                false => Roots::none(&provider),
+            },
+            provider,
+            faults: Vec::new(),
+        };
+        for connector in settings.receive_connectors.iter().filter(|connector| has_tls(connector)) {
+            let wanted = connector.tls_certificate_name.as_deref();
+            let door = match own_certificate::choose(wanted, &connector.fqdn, &says) {
+                Some(place) if peer_certificate::asks(connector, settings) => {
+                    Door::Asking(Arc::new(SingleCertAndKey::from(own[place].key.clone())))
+                }
+                Some(0) => continue,
+                Some(place) => Door::Showing(acceptors[place].clone()),
+                None => {
+                    tls.fault(&connector.name, wanted, "STARTTLS is not offered there");
+                    Door::Shut
+                }
+            };
+            tls.doors.insert(connector.name.clone(), door);
+        }
+        for connector in &settings.send_connectors {
+            let Some(wanted) = connector.tls_certificate_name.as_deref() else { continue };
+            match own_certificate::named(wanted, &says) {
+                Some(place) => {
+                    let shown = Arc::new(SingleCertAndKey::from(own[place].key.clone()));
+                    tls.clients.insert(connector.name.clone(), TlsConnector::from(client_config_showing(shown)));
+                }
+                None => tls.fault(&connector.name, Some(wanted), "no certificate is shown to its next hops"),
+            }
+        }
+        Ok(tls)
     }
-    let key =
-        PrivateKeyDer::from_pem_file(&private_key).map_err(|error| pem_error("private key", &private_key, error))?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+
+    /// Reads every file that the settings name, and makes none.
+    ///
+    /// # Errors
+    /// [`TlsError`], naming the file.
+    pub fn check(settings: &Settings) -> Result<(), TlsError> {
+        let provider = provider();
+        own::load_named(settings, &provider)?;
+        match &settings.trusted_roots {
+            Some(file) => Roots::load(Some(file), &provider).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn fault(&mut self, connector: &Arc<str>, wanted: Option<&CertificateName>, consequence: &'static str) {
+        let Some(wanted) = wanted else { return };
+        tracing::error!(connector = &**connector, certificate = %wanted, "the certificate of tls_certificate_name is not there: {consequence}");
+        self.faults.push(Fault { connector: connector.clone(), wanted: wanted.clone(), consequence });
+    }
+
+    /// What the settings ask for and cannot have.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether there is a certificate for the connector to show.
+    pub fn is_ready_for(&self, connector: &ReceiveConnector) -> bool {
+        !matches!(self.doors.get(&connector.name), Some(Door::Shut))
+    }
+
+    /// The server's side of a handshake, and what the peer has shown of itself if it was asked.
+    ///
+    /// # Errors
+    /// Of the network, and where there is no certificate to show.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connector: &ReceiveConnector,
+        socket: S,
+    ) -> io::Result<(TlsStream<S>, Option<PeerCertificate>)> {
+        match self.doors.get(&connector.name) {
+            None => Ok((self.first.accept(socket).await?, None)),
+            Some(Door::Showing(acceptor)) => Ok((acceptor.accept(socket).await?, None)),
+            Some(Door::Shut) => Err(io::Error::other("there is no certificate to show")),
+            // Few connectors ask; the others need not have room for it.
+            Some(Door::Asking(shown)) => Box::pin(self.ask(shown.clone(), socket)).await,
+        }
+    }
+
+    /// No session is ever resumed here: each handshake proves anew that the peer holds its key, and nothing that was proven
+    /// to one connector is carried to another.
+    async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        shown: Arc<SingleCertAndKey>,
+        socket: S,
+    ) -> io::Result<(TlsStream<S>, Option<PeerCertificate>)> {
+        let asking = Asking::new(&self.provider);
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports TLS 1.2 and 1.3")
+            .with_client_cert_verifier(asking.clone())
+            .with_cert_resolver(shown);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        let stream = TlsAcceptor::from(Arc::new(config)).accept(socket).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = self.roots.look_at(chain, asking.is_proven(), unix_time());
+        Ok((stream, certificate))
+    }
+
+    /// The client's side for a send connector that shows a certificate; `None` for one that does not.
+    pub fn client(&self, connector: &SendConnector) -> Option<&TlsConnector> {
+        self.clients.get(&connector.name)
+    }
+}
+
+/// A configuration that shows `own` to whoever comes.
+fn showing(own: &Own, provider: &Arc<CryptoProvider>) -> TlsAcceptor {
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|source| TlsError::Mismatch { certificate, private_key, source })?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own.key.clone())));
     // Stateless tickets: resumption without memory for each peer.
     if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
-    Ok(Arc::new(config))
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn has_tls(connector: &ReceiveConnector) -> bool {
+    connector.enabled && connector.auth_mechanism.contains(Mechanism::Tls)
+}
+
+/// Whether a certificate can count by its issuer alone.
+fn measures_by_roots(settings: &Settings) -> bool {
+    let by_name = settings.trusted_servers.iter().any(|server| matches!(server.known_by, KnownBy::Name(_)));
+    by_name || !settings.transport.tls_receive_domain_secure_list.is_empty()
+}
+
+fn unix_time() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(now_ms()))
 }
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
-}
-
-/// Paths of the self-signed certificate and its key; makes both when either is missing.
-fn self_signed(settings: &Settings) -> Result<(PathBuf, PathBuf), TlsError> {
-    let folder = settings.server.data_dir.join("tls");
-    let (certificate, private_key) = (folder.join("self-signed.pem"), folder.join("self-signed-key.pem"));
-    if certificate.exists() && private_key.exists() {
-        return Ok((certificate, private_key));
-    }
-    let fail = |reason: String| TlsError::SelfSigned { folder: folder.clone(), reason };
-    let name = settings.server.name.to_string();
-    let mut names = vec![name, "localhost".to_owned()];
-    names.dedup();
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| fail(error.to_string()))?;
-    fs::create_dir_all(&folder).map_err(|error| fail(error.to_string()))?;
-    // The key first and never readable by others: a certificate without its key would be useless.
-    write_private(&private_key, made.signing_key.serialize_pem().as_bytes(), 0o600)
-        .and_then(|()| write_private(&certificate, made.cert.pem().as_bytes(), 0o644))
-        .map_err(|error| fail(error.to_string()))?;
-    tracing::info!(certificate = %certificate.display(), "made a self-signed certificate; set [tls] to use your own");
-    Ok((certificate, private_key))
-}
-
-fn write_private(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// The configuration for next hops: encrypts, and believes any certificate.
@@ -131,16 +273,22 @@ fn write_private(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// Opportunistic TLS protects against listeners, not against impostors (RFC 7435): a next hop that offers STARTTLS with
 /// a certificate that we cannot check is still better reached encrypted than in clear.
 pub fn client_config() -> Arc<ClientConfig> {
+    Arc::new(believing_any().with_no_client_auth())
+}
+
+/// The same, showing our certificate to a next hop that asks for one.
+fn client_config_showing(shown: Arc<SingleCertAndKey>) -> Arc<ClientConfig> {
+    Arc::new(believing_any().with_client_cert_resolver(shown))
+}
+
+fn believing_any() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = provider();
     let verifier = Arc::new(AnyCertificate { provider: provider.clone() });
-    Arc::new(
-        ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth(),
-    )
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
 }
 
 /// Version and cipher as logs and Received fields write them: `TLS1.3`, `AES_256_GCM_SHA384`. The version stands beside

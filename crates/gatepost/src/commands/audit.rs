@@ -55,7 +55,15 @@ struct Row {
 enum Kind {
     Anonymous,
     ExternallySecured,
-    /// A server or partner; none can arise yet.
+    /// Trusted servers, by their certificates.
+    Servers {
+        names: Vec<String>,
+    },
+    /// Partners that prove by their certificates to be one of these.
+    Partners {
+        domains: Vec<String>,
+    },
+    /// None such can arise.
     Other {
         name: String,
     },
@@ -127,7 +135,8 @@ fn write_exposures(out: &mut dyn Write, exposures: &[Exposure]) -> Result<(), Fa
             capability.map_or("-", |capability| match (capability.senders, who) {
                 (Scope::AnyAddress, _) => "anyone",
                 (Scope::OutsideOurDomains, _) => "anyone but own domains",
-                (Scope::OwnAddresses, Who::Unauthenticated(_)) => "<> only",
+                (Scope::OwnAddresses, Who::Unauthenticated(_) | Who::Servers(_)) => "<> only",
+                (Scope::OwnAddresses, Who::Partners(_)) => "their own domains",
                 (Scope::OwnAddresses, _) => "own addresses",
             }),
             &also(exposure),
@@ -259,6 +268,8 @@ fn row(exposure: &Exposure) -> Row {
             Who::Unauthenticated(other) => Kind::Other { name: other.to_string() },
             Who::Users(names) => Kind::Users { names: texts(names) },
             Who::UsersBut(names) => Kind::EveryUser { but: texts(names) },
+            Who::Servers(names) => Kind::Servers { names: texts(names) },
+            Who::Partners(domains) => Kind::Partners { domains: domains.iter().map(ToString::to_string).collect() },
         },
         listeners: exposure.listeners.iter().map(ToString::to_string).collect(),
         sources: AddressRange::list(&exposure.sources),

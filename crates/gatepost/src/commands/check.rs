@@ -10,7 +10,7 @@ use gatepost_manage::resource::{ExposureChange, SettingsProblem};
 use gatepost_policy::audit;
 use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::ReceiveConnector;
-use gatepost_transport::tls::{self, TlsError};
+use gatepost_transport::tls::{Tls, TlsError};
 use serde::Serialize;
 
 use super::{difference, write_json};
@@ -170,11 +170,8 @@ fn connectors(document: &Document) -> Vec<Connector> {
 }
 
 /// The files that the settings name: what would keep the server from starting is a problem of the settings as well.
-/// Without `[tls]` nothing is looked at, because looking would make the certificate.
 fn check_files(document: &Document, report: &mut Report) {
-    if document.settings.tls.is_some()
-        && let Err(error) = tls::server_config(&document.settings)
-    {
+    if let Err(error) = Tls::check(&document.settings) {
         let is_denied = matches!(&error, TlsError::Read { source, .. } if is_denied(source));
         if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
     }

@@ -11,8 +11,9 @@ use std::path::Path;
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
 use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
 use gatepost_manage::ClientError;
-use gatepost_manage::decision::{Decision, DecisionDetail, Outcome, RevisionDocument, Stage};
+use gatepost_manage::decision::{Certificate, Decision, DecisionDetail, Outcome, RevisionDocument, Stage};
 use gatepost_manage::document::Document;
+use gatepost_policy::certificate::PeerCertificate;
 use gatepost_policy::explain::{self as policy, Command, Explanation, Obstacle, Question};
 use gatepost_tracking::DecisionId;
 use serde::Serialize;
@@ -58,6 +59,7 @@ struct Asked {
     reverse_path: ReversePath,
     forward_path: ForwardPath,
     header: Option<HeaderSenders>,
+    certificate: Option<PeerCertificate>,
 }
 
 /// Explains the decision whose id `text` is, or holds.
@@ -152,7 +154,9 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     }
     // Of several recipients, one who is refused today or was refused then is worth more words than one who is not.
     let mut answers = asked.into_iter().map(|forward_path| {
-        let asked = Asked { reverse_path: reverse_path.clone(), forward_path, header: header_of(decision) };
+        let certificate = decision.certificate.as_ref().and_then(Certificate::to_policy);
+        let asked =
+            Asked { reverse_path: reverse_path.clone(), forward_path, header: header_of(decision), certificate };
         let mut explanation = policy::explain(&document.settings, &question(decision, &asked, now_ms));
         explanation.dialogue.steps.retain(|step| stage(step.command) <= decision.command);
         explanation.addressee = explanation.addressee.filter(|_| !nobody_is_named);
@@ -167,8 +171,17 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     Ok(Answer { document, asked, now_ms, explanation, refusal })
 }
 
-/// What is recorded of the header: the address that it was refused for, and in the reason its field.
+/// What is recorded of the header: everybody whom it names, or the address that it was refused for, and in the reason its
+/// field.
 fn header_of(decision: &Decision) -> Option<HeaderSenders> {
+    let recorded = decision.header_senders.iter().filter_map(|recorded| {
+        let (field, address) = recorded.split_once(' ')?;
+        Some((SenderField::parse(field.as_bytes())?, Mailbox::parse(address).ok()?))
+    });
+    let recorded = HeaderSenders::of(recorded);
+    if !recorded.mailboxes().is_empty() {
+        return Some(recorded);
+    }
     let mailbox = Mailbox::parse(decision.header_sender.as_deref()?).ok()?;
     let reason = decision.reason.as_deref().unwrap_or_default();
     let is_named = |field: &SenderField| reason.contains(&format!(" the {field} field"));
@@ -183,6 +196,7 @@ fn question<'a>(decision: &'a Decision, asked: &'a Asked, now_ms: u64) -> Questi
         local: decision.local,
         user: decision.user.as_deref(),
         tls: decision.tls_version.is_some(),
+        certificate: asked.certificate.as_ref(),
         reverse_path: &asked.reverse_path,
         forward_path: &asked.forward_path,
         size: decision.size_bytes,
@@ -395,8 +409,14 @@ fn write_recorded(out: &mut dyn Write, decision: &Decision, is_in_force: bool) -
     if let Some(bytes) = decision.size_bytes {
         table.row(&["  size", &size(bytes)]);
     }
+    if let Some(certificate) = &decision.certificate {
+        table.row(&["  certificate", &harmless(&certificate_text(certificate))]);
+    }
     if let Some(header_sender) = &decision.header_sender {
         table.row(&["  header's sender", &harmless(header_sender)]);
+    }
+    if !decision.header_senders.is_empty() {
+        table.row(&["  header names", &harmless(&decision.header_senders.join(", "))]);
     }
     if decision.recipient_count > 0 {
         let mut shown = decision.recipients.join(", ");
@@ -412,6 +432,13 @@ fn write_recorded(out: &mut dyn Write, decision: &Decision, is_in_force: bool) -
     }
     table.row(&["  settings", &format!("revision {}, {force}", decision.revision)]);
     Ok(table.write(out)?)
+}
+
+/// A certificate in one line.
+fn certificate_text(certificate: &Certificate) -> String {
+    let name = certificate.name.as_deref().unwrap_or("(names that cannot be read)");
+    let fault = certificate.fault.as_ref().map_or(String::new(), |fault| format!(", {fault}"));
+    format!("{name}, thumbprint {}{fault}", certificate.thumbprint)
 }
 
 /// A failure in one line, where it is not the end.

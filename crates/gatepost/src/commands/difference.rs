@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use gatepost_mail::Domain;
 use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Change, Whom};
@@ -25,6 +26,8 @@ pub fn told(changes: &[ExposureChange]) -> Vec<Change> {
     let rights = |names: &[String]| names.iter().filter_map(|name| Right::parse(name)).collect();
     let change = |change: &ExposureChange| Change {
         whom: match &change.user {
+            Some(name) if change.whom == "server" => Whom::Server(name.as_str().into()),
+            Some(name) if change.whom == "partner" => Domain::parse(name).map_or(Whom::OtherUsers, Whom::Partner),
             Some(user) => Whom::User(user.as_str().into()),
             None if change.whom == "unauthenticated" => Whom::Unauthenticated,
             None => Whom::OtherUsers,
@@ -75,6 +78,8 @@ fn whom(whom: &Whom) -> String {
         Whom::Unauthenticated => "without logging in".to_owned(),
         Whom::User(name) => format!("user {name}"),
         Whom::OtherUsers => "users".to_owned(),
+        Whom::Server(name) => format!("server {name} by certificate"),
+        Whom::Partner(domain) => format!("partner {domain} by certificate"),
     }
 }
 

@@ -6,19 +6,21 @@ use std::path::Path;
 
 use gatepost_mail::address::AddressError;
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
+use gatepost_mail::{Domain, ForwardPath, Mailbox, ReversePath};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::ExposureChange;
-use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
+use gatepost_policy::certificate::PeerCertificate;
 use gatepost_policy::explain::{
     self, Asked, Candidate, Change, Command, Dialogue, Explanation, Fate, Fix, Holder, Obstacle, Question, RightOrigin,
     Step,
 };
 use gatepost_policy::note::instant;
+use gatepost_policy::peer_certificate::{Identified, Unidentified};
 use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
+use gatepost_policy::{Refusal, Settings};
 use serde::Serialize;
 
 use super::addresses::listeners_text;
@@ -48,6 +50,9 @@ pub(super) struct Report {
     recipient: Option<addressee::Known>,
     connectors: Vec<Connector>,
     inside_tls: bool,
+    /// What came of the certificate, where one is presented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
     principals: Vec<Holding>,
     dialogue: Vec<Line>,
     reason: Option<String>,
@@ -108,11 +113,16 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
     };
     let fields = [(SenderField::From, &arguments.header_from), (SenderField::Sender, &arguments.header_sender)];
     let header = fields.iter().any(|(_, text)| text.is_some()).then(|| header(&fields));
+    let certificate = match &arguments.certificate {
+        Some(name) => Some(certificate(settings, name)?),
+        None => None,
+    };
     let question = Question {
         peer: from,
         local,
         user: arguments.user.as_deref(),
-        tls: arguments.tls,
+        tls: arguments.tls || certificate.is_some(),
+        certificate: certificate.as_ref(),
         reverse_path: &reverse_path,
         forward_path: &forward_path,
         size,
@@ -128,6 +138,18 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
     }
     out.flush()?;
     if explanation.is_accepted() { Ok(()) } else { Err(Failure::Failed(String::new())) }
+}
+
+/// The certificate that is meant: that of a trusted server, else a sound one for a domain.
+fn certificate(settings: &Settings, name: &str) -> Result<PeerCertificate, Failure> {
+    let server = settings.trusted_servers.iter().find(|server| server.name.eq_ignore_ascii_case(name));
+    match (server, Domain::parse(name)) {
+        (Some(server), _) => Ok(PeerCertificate::of_server(server)),
+        (None, Ok(domain)) => Ok(PeerCertificate::of_domain(domain)),
+        (None, Err(_)) => {
+            Err(Failure::of(format!("`{}` is neither a [[trusted_server]] nor a domain", harmless(name))))
+        }
+    }
 }
 
 /// An instant as RFC 3339 writes it, in milliseconds since 1970 UTC.
@@ -212,6 +234,9 @@ pub(super) fn write_grounds(
         let mut table = Table::plain();
         table.row(&["  TLS", tls(connector, dialogue.inside_tls)]);
         table.row(&["  AUTH", &auth(connector, dialogue.inside_tls)]);
+        if let Some(identified) = &dialogue.identified {
+            table.row(&["  certificate", &harmless(&certificate_text(identified))]);
+        }
         table.write(out)?;
         for holder in &dialogue.holders {
             write_rights(out, &lines, &origins(document, question, dialogue, holder), holder)?;
@@ -327,6 +352,9 @@ fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
             format!("let the peer log on{tls}, for example as {user}{sender}")
         }
         Change::StartTls => "let the peer start TLS".to_owned(),
+        Change::PresentCertificate(domain) => {
+            format!("let the peer start TLS and present a certificate for {domain} that a trusted root has issued")
+        }
         Change::SendAs(own) => match header_fields_to_change(question, own) {
             Some(fields) => {
                 format!(
@@ -447,6 +475,14 @@ fn reply(explanation: &Explanation, step: &Step) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 
+/// Whom the certificate makes of the peer, and why, or why nobody.
+fn certificate_text(identified: &Result<Identified, Unidentified>) -> String {
+    match identified {
+        Ok(Identified { principal, reason }) => format!("makes it {principal}, by {reason}"),
+        Err(reason) => format!("identifies nobody: {reason}"),
+    }
+}
+
 fn tls(connector: &ReceiveConnector, inside_tls: bool) -> &'static str {
     match (connector.implicit_tls, inside_tls, starttls_offered(connector, false)) {
         (true, ..) => "from the first byte",
@@ -494,6 +530,7 @@ pub(super) fn report(document: &Document, question: &Question<'_>, explanation: 
         recipient: explanation.addressee.as_ref().map(addressee::Known::from),
         connectors: explanation.candidates.iter().map(connector).collect(),
         inside_tls: dialogue.inside_tls,
+        certificate: dialogue.identified.as_ref().map(certificate_text),
         principals: dialogue
             .holders
             .iter()

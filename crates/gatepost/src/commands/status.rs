@@ -93,6 +93,10 @@ fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         let counted = count(tracking.counted, "refusal", "refusals");
         facts.row(&["  floods", &format!("{counted} counted since the start, not recorded one by one")]);
     }
+    for fault in &status.tls_faults {
+        let told = format!("{}: {}; {} is not there", fault.connector, fault.consequence, fault.certificate);
+        facts.row(&["  certificate", &harmless(&told)]);
+    }
     if spool.set_aside > 0 {
         facts.row(&[
             "  damaged",

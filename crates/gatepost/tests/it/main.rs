@@ -7,7 +7,7 @@
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`vectors`]: the fact sheet's test vectors, each by its number;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`senders`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
+//! - [`authentication`], [`certificates`], [`senders`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
 //! - [`recipients`]: groups, contacts, aliases;
 //! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
@@ -33,6 +33,8 @@ mod foreign;
 mod authentication;
 
 mod senders;
+
+mod certificates;
 
 mod limits;
 

@@ -174,6 +174,16 @@ impl Site {
         (site, shim.expect("it was just made"))
     }
 
+    /// The same with these files beside the document, by name.
+    #[track_caller]
+    pub fn start_with_files(parts: &[&str], files: &[(&str, &str)]) -> Site {
+        Site::start_prepared(parts, |installation| {
+            for (name, text) in files {
+                std::fs::write(installation.folder().join(name), text).expect("write a file beside the settings");
+            }
+        })
+    }
+
     /// Starts a server that takes anything from the tests' hosts and hands everything to `smart_host`, with quick retries.
     #[track_caller]
     pub fn relaying_to(smart_host: &str) -> Site {

@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gatepost_mail::Domain;
+
 use super::exposure::{Row, join_families};
 use super::standing::{Standing, Who, standings};
 use crate::access_entry::{Principal, Rights};
@@ -45,6 +47,10 @@ pub enum Whom {
     User(Arc<str>),
     /// Every user who is in both settings and is not told apart.
     OtherUsers,
+    /// This trusted server, by its certificate.
+    Server(Arc<str>),
+    /// Whoever proves by a certificate to be this domain.
+    Partner(Domain),
 }
 
 /// What changes from `old` to `new` from `now_ms` on, as long as either stays in force: without authentication first, then
@@ -104,6 +110,13 @@ impl Extent {
     fn between(old: &Settings, new: &Settings) -> Extent {
         let is_same_user =
             |(one, other): (&Arc<User>, &Arc<User>)| (&one.name, &one.addresses) == (&other.name, &other.addresses);
+        let identifies = |settings: &'_ Settings| {
+            let servers = settings.trusted_servers.iter().map(|server| (server.name.clone(), server.note.clone()));
+            (servers.collect::<Vec<_>>(), settings.transport.tls_receive_domain_secure_list.clone())
+        };
+        if identifies(old) != identifies(new) {
+            return Extent::Everywhere;
+        }
         if old.users.len() != new.users.len() || !old.users.iter().zip(&new.users).all(is_same_user) {
             return Extent::Everywhere;
         }
@@ -279,7 +292,7 @@ impl Comparison<'_> {
         let mut apart: BTreeSet<&Arc<str>> = self.old.users.symmetric_difference(&self.new.users).copied().collect();
         apart.extend(before.iter().chain(after).flat_map(|standing| match &standing.who {
             Who::Users(names) | Who::UsersBut(names) => &names[..],
-            Who::Unauthenticated(_) => &[],
+            Who::Unauthenticated(_) | Who::Servers(_) | Who::Partners(_) => &[],
         }));
         let of = |user: &Arc<str>| (self.old.rights_of(before, user), self.new.rights_of(after, user));
         for user in &apart {
@@ -291,8 +304,31 @@ impl Comparison<'_> {
             let (before, after) = of(other);
             deltas.push(delta(Whom::OtherUsers, before, after));
         }
+        deltas
+            .extend(by_certificate(before, after).into_iter().map(|(whom, before, after)| delta(whom, before, after)));
         deltas.into_iter().flatten().collect()
     }
+}
+
+/// Every server and every partner of either side, with its rights on both.
+fn by_certificate(before: &[Standing], after: &[Standing]) -> Vec<(Whom, Rights, Rights)> {
+    let mut whom: BTreeSet<Whom> = BTreeSet::new();
+    for standing in before.iter().chain(after) {
+        match &standing.who {
+            Who::Servers(names) => whom.extend(names.iter().cloned().map(Whom::Server)),
+            Who::Partners(domains) => whom.extend(domains.iter().cloned().map(Whom::Partner)),
+            Who::Unauthenticated(_) | Who::Users(_) | Who::UsersBut(_) => {}
+        }
+    }
+    let of = |standings: &[Standing], whom: &Whom| {
+        rights(standings.iter().find(|standing| match (&standing.who, whom) {
+            (Who::Servers(names), Whom::Server(name)) => names.contains(name),
+            (Who::Partners(domains), Whom::Partner(domain)) => domains.contains(domain),
+            _ => false,
+        }))
+    };
+    let rights = |whom: Whom| (of(before, &whom), of(after, &whom), whom);
+    whom.into_iter().map(rights).map(|(before, after, whom)| (whom, before, after)).collect()
 }
 
 /// A run of addresses and who claims it, if anybody does, in each of the two settings.

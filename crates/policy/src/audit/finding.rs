@@ -380,7 +380,7 @@ impl Seen<'_> {
 
     /// Entries and groups that speak of nobody who can come here, or of peers who may not even submit.
     fn unusable_entries(&self, report: &mut Report) {
-        let arising = principals(self.connector, self.settings);
+        let arising = principals(self.connector, self.settings, self.survey.now_ms);
         // Told already.
         let mixed = self.entry_beside_external().map(|entry| &entry.span);
         for group in self.connector.permission_groups.iter() {
@@ -441,7 +441,17 @@ impl Seen<'_> {
             Trustee::User(_) | Trustee::Group(_) | Trustee::AuthenticatedUsers => "there is no [[user]] yet".to_owned(),
             Trustee::AnonymousLogon => "peers are externally secured from the first moment, never anonymous".to_owned(),
             Trustee::ExternallySecuredServers => "auth_mechanism lacks ExternalAuthoritative".to_owned(),
-            _ => "no peer can prove yet that it is one".to_owned(),
+            Trustee::PartnerServers if !self.connector.domain_secure_enabled => {
+                "no certificates are asked for, since domain_secure_enabled is false".to_owned()
+            }
+            Trustee::PartnerServers => "tls_receive_domain_secure_list is empty".to_owned(),
+            Trustee::LegacyExchangeServers => {
+                "nothing that a peer can show makes it an Exchange 2003 server".to_owned()
+            }
+            _ if !self.connector.auth_mechanism.contains(Mechanism::ExchangeServer) => {
+                "auth_mechanism lacks ExchangeServer".to_owned()
+            }
+            _ => "no [[trusted_server]] is declared".to_owned(),
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Who can stand before a receive connector, and what each of them may do there.
 //!
-//! Takes a connector and the users, hands on each kind of principal that can arise with its capability. Every answer is
+//! Takes a connector and whom it can identify, hands on each kind of principal that can arise with its capability. Every answer is
 //! that of a function that decides.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use gatepost_mail::AuthAs;
+use gatepost_mail::{AuthAs, Domain};
 
 use crate::access_entry::{Access, AccessEntry, Principal, Right, Rights, Trustee};
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::message_bytes_max;
+use crate::peer_certificate;
 use crate::permission::{auth_as, granted_at_worst, granted_for_sure, initial_principal, may_authenticate, may_submit};
 use crate::receive_connector::ReceiveConnector;
 use crate::relay::{Reach, reach};
@@ -27,6 +28,10 @@ pub enum Who {
     Users(Vec<Arc<str>>),
     /// Every declared user but these, after authentication.
     UsersBut(Vec<Arc<str>>),
+    /// These trusted servers, by their certificates; at least one.
+    Servers(Vec<Arc<str>>),
+    /// Partners that prove by their certificates to be one of these domains.
+    Partners(Arc<[Domain]>),
 }
 
 impl Who {
@@ -36,6 +41,10 @@ impl Who {
             (Who::Unauthenticated(own), other) => own == other,
             (Who::Users(names), Principal::User(name)) => names.contains(name),
             (Who::UsersBut(names), Principal::User(name)) => !names.contains(name),
+            (Who::Servers(names), Principal::Server(name)) => names.contains(name),
+            (Who::Partners(domains), Principal::Partner(proven)) => {
+                proven.iter().all(|domain| domains.contains(domain))
+            }
             _ => false,
         }
     }
@@ -56,6 +65,11 @@ impl fmt::Display for Who {
             Who::Users(names) => f.write_str(&names.join(", ")),
             Who::UsersBut(names) if names.is_empty() => f.write_str("any user"),
             Who::UsersBut(names) => write!(f, "any user but {}", names.join(", ")),
+            Who::Servers(names) => write!(f, "servers by certificate: {}", names.join(", ")),
+            Who::Partners(domains) => {
+                let domains: Vec<&str> = domains.iter().map(Domain::as_str).collect();
+                write!(f, "partners by certificate: {}", domains.join(", "))
+            }
         }
     }
 }
@@ -96,6 +110,7 @@ pub fn standings(connector: &ReceiveConnector, settings: &Settings, now_ms: u64)
     let unauthenticated = initial_principal(connector);
     let capability = capability(connector, &unauthenticated, connector.implicit_tls, now_ms);
     let mut standings = vec![Standing { who: Who::Unauthenticated(unauthenticated), capability }];
+    standings.extend(by_certificate(connector, settings, now_ms));
     let Some(users) = users(connector, settings) else { return standings };
     let of = |principal: &Principal| {
         let admitted = may_authenticate(granted_at_worst(connector, principal, now_ms)).is_ok();
@@ -126,10 +141,30 @@ pub fn standings(connector: &ReceiveConnector, settings: &Settings, now_ms: u64)
     standings
 }
 
+/// Whom certificates can make of peers; servers may all do the same, since entries know them only together.
+fn by_certificate(connector: &ReceiveConnector, settings: &Settings, now_ms: u64) -> Vec<Standing> {
+    let mut servers = Vec::new();
+    let mut standings = Vec::new();
+    for principal in peer_certificate::principals(connector, settings, now_ms) {
+        let capability = capability(connector, &principal, true, now_ms);
+        match principal {
+            Principal::Server(name) => servers.push((name, capability)),
+            Principal::Partner(domains) => standings.push(Standing { who: Who::Partners(domains), capability }),
+            _ => {}
+        }
+    }
+    if let Some((_, capability)) = servers.first().cloned() {
+        let names = servers.into_iter().map(|(name, _)| name).collect();
+        standings.insert(0, Standing { who: Who::Servers(names), capability });
+    }
+    standings
+}
+
 /// Every principal that can arise on `connector`; one stands for all users that no entry names.
-pub(crate) fn principals(connector: &ReceiveConnector, settings: &Settings) -> Vec<Principal> {
+pub(crate) fn principals(connector: &ReceiveConnector, settings: &Settings, now_ms: u64) -> Vec<Principal> {
     let users = users(connector, settings).into_iter().flat_map(|users| users.other.into_iter().chain(users.named));
-    std::iter::once(initial_principal(connector)).chain(users).collect()
+    let by_certificate = peer_certificate::principals(connector, settings, now_ms);
+    std::iter::once(initial_principal(connector)).chain(by_certificate).chain(users).collect()
 }
 
 /// Whether messages count as authenticated and internal; the peer may always say that one is not.

@@ -8,7 +8,9 @@ use gatepost_mail::header_senders::HeaderSenders;
 use gatepost_mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
+use crate::certificate::PeerCertificate;
 use crate::limits::{self, Saying};
+use crate::peer_certificate::{Identified, Unidentified, identify};
 use crate::permission::{self, Facts, Principal, Right, Rights, granted, initial_principal, may_authenticate};
 use crate::permit::Peer;
 use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
@@ -29,6 +31,8 @@ pub struct Question<'a> {
     pub user: Option<&'a str>,
     /// Whether it starts TLS.
     pub tls: bool,
+    /// The certificate that it presents inside TLS, where it is asked for one.
+    pub certificate: Option<&'a PeerCertificate>,
     /// The sender.
     pub reverse_path: &'a ReversePath,
     /// The recipient.
@@ -132,10 +136,12 @@ pub struct Asked {
 pub struct Dialogue {
     /// Who hears the peer.
     pub connector: Option<Arc<ReceiveConnector>>,
-    /// Who the peer is: at first, and after AUTH.
+    /// Who the peer is: at first, by its certificate, and after AUTH.
     pub holders: Vec<Holder>,
     /// Whether the session is inside TLS when it gets to AUTH and MAIL.
     pub inside_tls: bool,
+    /// What came of the certificate, if the peer presents one inside TLS.
+    pub identified: Option<Result<Identified, Unidentified>>,
     /// Who is asked at RCPT whether it takes the recipient, if anybody is: what it says is not known without traffic, so
     /// the dialogue goes on as if it were yes.
     pub asked: Option<Asked>,
@@ -164,7 +170,14 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
             reply: None,
             held_back: Duration::ZERO,
         };
-        return Dialogue { connector: None, holders: Vec::new(), inside_tls: false, asked: None, steps: vec![step] };
+        return Dialogue {
+            connector: None,
+            holders: Vec::new(),
+            inside_tls: false,
+            identified: None,
+            asked: None,
+            steps: vec![step],
+        };
     };
     let principal = initial_principal(connector);
     let recipient = settings.recipient(question.forward_path);
@@ -175,6 +188,7 @@ pub fn play(settings: &Settings, question: &Question<'_>) -> Dialogue {
         connector: Some(connector.clone()),
         holders: vec![Holder { principal: principal.clone(), rights }],
         inside_tls: connector.implicit_tls,
+        identified: None,
         asked: None,
         steps: Vec::new(),
     };
@@ -221,6 +235,7 @@ impl Playing<'_> {
             self.step(Command::StartTls, if offered { Ok(()) } else { Err(Obstacle::TlsNotOffered) })?;
             self.dialogue.inside_tls = true;
         }
+        self.present_certificate();
         if let Some(user) = self.question.user {
             let admitted = self.authenticate(user);
             let outcome = admitted.as_ref().map(drop).map_err(|obstacle| *obstacle);
@@ -236,6 +251,19 @@ impl Playing<'_> {
         self.step(Command::Rcpt, decided.map_err(Obstacle::from))?;
         let decided = self.content();
         self.step(Command::Content, decided.map_err(Obstacle::from))
+    }
+
+    /// Whom the certificate makes of the peer, decided behind the handshake.
+    fn present_certificate(&mut self) {
+        let Some(certificate) = self.question.certificate.filter(|_| self.dialogue.inside_tls) else { return };
+        let identified = identify(self.connector, self.settings, certificate, self.question.now_ms);
+        if let Ok(Identified { principal, .. }) = &identified {
+            let facts = self.question.facts_before_content(self.recipient);
+            self.rights = granted(self.connector, principal, &facts).rights;
+            self.principal = principal.clone();
+            self.dialogue.holders.push(Holder { principal: principal.clone(), rights: self.rights });
+        }
+        self.dialogue.identified = Some(identified);
     }
 
     fn authenticate(&self, user: &str) -> Result<Holder, Obstacle> {

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{Mailbox, ReversePath};
+use gatepost_mail::{Domain, Mailbox, ReversePath};
 
 use super::candidate::{Candidate, Effect, Fate, Part, candidates, effect};
 use super::dialogue::{Dialogue, Holder, Obstacle, Question, missing_right, play};
 use crate::audit::{self, Whom};
+use crate::certificate::PeerCertificate;
 use crate::directory::{KnownRecipient, LocalMailbox, RecipientKind};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::permission::{self, Access, AccessEntry, PermissionGroup, Principal, Right, Rights, Source, Trustee};
@@ -41,6 +42,8 @@ pub enum Change {
     },
     /// The peer starts TLS.
     StartTls,
+    /// The peer presents a certificate that proves it to be this domain of `tls_receive_domain_secure_list`.
+    PresentCertificate(Domain),
     /// The peer uses this sender address, in the envelope and in the header.
     SendAs(Mailbox),
     /// The peer names its sender in the header so that nobody can read it differently.
@@ -141,7 +144,14 @@ pub enum Change {
 impl Change {
     /// Whether the peer changes, not the settings.
     pub fn is_for_the_peer(&self) -> bool {
-        matches!(self, Change::Authenticate { .. } | Change::StartTls | Change::SendAs(_) | Change::ClearHeader)
+        matches!(
+            self,
+            Change::Authenticate { .. }
+                | Change::StartTls
+                | Change::PresentCertificate(_)
+                | Change::SendAs(_)
+                | Change::ClearHeader
+        )
     }
 }
 
@@ -182,6 +192,9 @@ impl Trial<'_> {
         if !question.tls && passes(&Question { tls: true, ..question }) {
             return Some(Change::StartTls);
         }
+        if let Some(domain) = self.domain_to_prove() {
+            return Some(Change::PresentCertificate(domain));
+        }
         let is_unclear = matches!(self.obstacle, Obstacle::Refused(Refusal::HeaderUnreadable(_)));
         if is_unclear && passes(&Question { header: None, ..question }) {
             return Some(Change::ClearHeader);
@@ -199,6 +212,15 @@ impl Trial<'_> {
             tls: true,
             sender: Some(own.clone()),
         })
+    }
+
+    /// The sender's domain, where the message would pass if the peer proved to be it.
+    fn domain_to_prove(&self) -> Option<Domain> {
+        let is_unproven = matches!(self.obstacle, Obstacle::Refused(Refusal::SenderDomainNotSecured));
+        let domain = self.question.reverse_path.mailbox().filter(|_| is_unproven)?.domain();
+        let certificate = PeerCertificate::of_domain(domain.clone());
+        let question = Question { tls: true, certificate: Some(&certificate), ..*self.question };
+        passes(self.settings, &question).then(|| domain.clone())
     }
 
     fn own_address(&self, user: Option<&str>) -> Option<Mailbox> {
@@ -264,11 +286,11 @@ impl Trial<'_> {
         })
     }
 
-    /// Who lacks rights: the user who logs on, else whoever comes.
+    /// Who lacks rights: the user who logs on, else whom the certificate makes of the peer, else whoever comes.
     fn principal(&self) -> Option<Principal> {
         match self.question.user.and_then(|user| self.settings.find_user(user)) {
             Some(user) => Some(Principal::User(user.name.clone())),
-            None => Some(self.dialogue.holders.first()?.principal.clone()),
+            None => Some(self.dialogue.last_holder()?.principal.clone()),
         }
     }
 
@@ -418,7 +440,9 @@ impl Trial<'_> {
             Principal::Anonymous => Trustee::AnonymousLogon,
             Principal::ExternallySecured => Trustee::ExternallySecuredServers,
             Principal::User(name) => Trustee::User(name.clone()),
-            Principal::Server | Principal::Partner | Principal::LegacyServer => return None,
+            Principal::Server(_) => Trustee::ExchangeServers,
+            Principal::Partner(_) => Trustee::PartnerServers,
+            Principal::LegacyServer => return None,
         };
         let (mut needed, mut changed) = (Rights::NONE, (**connector).clone());
         // No more rights than there are can be missing.

@@ -11,6 +11,7 @@ use crate::address_set::AddressSet;
 use crate::assertion::{Assertion, Power, Subject};
 use crate::audit::{Survey, addresses, authentication_is_possible, entry_granting, is_internal, principals};
 use crate::note::instant;
+use crate::peer_certificate;
 use crate::permission::{granted_at_worst, granted_for_sure, initial_principal, may_authenticate, may_submit};
 use crate::public_address::public;
 use crate::receive_connector::{ReceiveConnector, RemoteRange, TimedSegment};
@@ -161,10 +162,21 @@ impl Trial<'_> {
             Subject::ExternallySecured => {
                 Some(initial).filter(|principal| *principal == Principal::ExternallySecured).into_iter().collect()
             }
+            Subject::EveryServer | Subject::EveryPartner => {
+                let is_meant = |principal: &Principal| match principal {
+                    Principal::Server(_) => self.assertion.who == Subject::EveryServer,
+                    Principal::Partner(_) => self.assertion.who == Subject::EveryPartner,
+                    _ => false,
+                };
+                peer_certificate::principals(connector, self.settings, self.survey.now_ms)
+                    .into_iter()
+                    .filter(is_meant)
+                    .collect()
+            }
             _ if !authentication_is_possible(connector) => Vec::new(),
             Subject::EveryUser => {
                 let is_user = |principal: &Principal| matches!(principal, Principal::User(_));
-                principals(connector, self.settings).into_iter().filter(is_user).collect()
+                principals(connector, self.settings, self.survey.now_ms).into_iter().filter(is_user).collect()
             }
             Subject::Users { members, .. } => members.iter().map(user).collect(),
         }
@@ -177,6 +189,8 @@ impl Trial<'_> {
             && match &self.assertion.who {
                 Subject::EveryUser => !self.settings.users.is_empty(),
                 Subject::Users { members, .. } => !members.is_empty(),
+                Subject::EveryServer => !self.settings.trusted_servers.is_empty(),
+                Subject::EveryPartner => !self.settings.transport.tls_receive_domain_secure_list.is_empty(),
                 _ => true,
             }
     }

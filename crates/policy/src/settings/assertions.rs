@@ -15,11 +15,13 @@ use crate::assertion::{ASSERTIONS_MAX, Assertion, Power, Subject};
 use crate::public_address::public;
 
 /// Whom an assertion may speak of, apart from users.
-const SUBJECTS: [(&str, Subject); 4] = [
+const SUBJECTS: [(&str, Subject); 6] = [
     ("unauthenticated", Subject::Unauthenticated),
     ("anonymous", Subject::Anonymous),
     ("externally secured", Subject::ExternallySecured),
     ("any user", Subject::EveryUser),
+    ("any server", Subject::EveryServer),
+    ("any partner", Subject::EveryPartner),
 ];
 
 /// Reads them all.
@@ -143,9 +145,13 @@ fn subject(text: &str, surroundings: &Surroundings<'_>) -> Result<Subject, Wrong
         Trustee::AnonymousLogon => Ok(Subject::Anonymous),
         Trustee::ExternallySecuredServers => Ok(Subject::ExternallySecured),
         Trustee::AuthenticatedUsers => Ok(Subject::EveryUser),
+        Trustee::ExchangeServers | Trustee::EdgeTransportServers | Trustee::HubTransportServers => {
+            Ok(Subject::EveryServer)
+        }
+        Trustee::PartnerServers => Ok(Subject::EveryPartner),
         Trustee::User(name) => Ok(Subject::Users { members: vec![name.clone()], name }),
         Trustee::Group(group) => Ok(Subject::Users { name: group.name().clone(), members: group.members().to_vec() }),
-        other => Err(Wrong::new(format!("no peer can prove yet that it is one of {other}"), remedy)),
+        other => Err(Wrong::new(format!("nothing that a peer can show makes it one of {other}"), remedy)),
     }
 }
 

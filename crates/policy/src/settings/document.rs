@@ -12,8 +12,9 @@ use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
-    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TlsFiles, TrackingSettings,
-    TransportSettings, User, address_key, receive_connectors, recipients, send_connectors, syntax, values,
+    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TrackingSettings,
+    TransportSettings, User, address_key, certificates, receive_connectors, recipients, send_connectors, syntax,
+    values,
 };
 use super::{assertions, check};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -75,12 +76,17 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let receive_tables = fields.tables("receive_connector");
     let send_tables = fields.tables("send_connector");
     let assert_tables = fields.tables("assert");
+    let certificate_tables = fields.tables("certificate");
+    let trusted_server_tables = fields.tables("trusted_server");
     let keys = ["accepted_domain", "mailbox", "contact", "distribution_group", "user"];
     let sound = whole && !keys.iter().any(|key| fields.is_bad(key));
     fields.finish(&[]);
 
     let (server, postmaster) = read_server(collector, server_table, defaults);
-    let tls = tls_table.and_then(|(table, span)| read_tls(collector, table, span));
+    let (tls, trusted_roots) =
+        tls_table.map_or((None, None), |(table, span)| certificates::read_tls(collector, table, span));
+    let certificates = certificates::read_certificates(collector, certificate_tables);
+    let trusted_servers = certificates::read_trusted_servers(collector, trusted_server_tables);
     let (transport, retry, dns) = read_transport(collector, transport_table);
     let tracking = read_tracking(collector, tracking_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
@@ -145,9 +151,12 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         );
     }
     let (user_names, user_addresses) = user_tables_of(&users);
-    Settings {
+    let settings = Settings {
         server,
         tls,
+        certificates,
+        trusted_roots,
+        trusted_servers,
         transport,
         retry,
         dns,
@@ -165,7 +174,11 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         warnings: Vec::new(),
         user_names,
         user_addresses,
+    };
+    if whole {
+        certificates::check_expectations(collector, &settings);
     }
+    settings
 }
 
 type ByText<T> = HashMap<Box<str>, T>;
@@ -233,20 +246,6 @@ fn read_server<'t>(
     (server, postmaster.map(|postmaster| (postmaster, span)))
 }
 
-fn read_tls<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<TlsFiles> {
-    let mut fields = Fields::new(collector, "[tls]", table, span);
-    let without = "or remove [tls] to use a self-signed certificate";
-    let certificate = fields.required(
-        "certificate",
-        &format!("write the path of a PEM file with the chain, {without}"),
-        values::path,
-    );
-    let private_key =
-        fields.required("private_key", &format!("write the path of a PEM file with the key, {without}"), values::path);
-    fields.finish(&[]);
-    Some(TlsFiles { certificate: certificate?, private_key: private_key? })
-}
-
 /// `[transport]` (fact sheet sections 4.6 and 4.7).
 fn read_transport<'t>(
     collector: &mut Collector<'t>,
@@ -255,6 +254,7 @@ fn read_transport<'t>(
     let mut transport = TransportSettings {
         max_outbound_connections: Some(1000),
         max_per_domain_outbound_connections: Some(20),
+        tls_receive_domain_secure_list: Arc::default(),
         external_postmaster_address: None,
     };
     let (mut retry, mut dns) = (Schedule::default(), DnsSettings::default());
@@ -295,6 +295,9 @@ fn read_transport<'t>(
     if let Some(servers) = fields.list("external_dns_servers", |value, _| values::name_server(value)) {
         dns.external_dns_servers = servers.into_iter().map(|(server, _)| server).collect();
     }
+    if let Some(domains) = fields.list("tls_receive_domain_secure_list", |value, _| domain_of_list(value)) {
+        transport.tls_receive_domain_secure_list = domains.into_iter().map(|(domain, _)| domain).collect();
+    }
     transport.external_postmaster_address = fields.optional("external_postmaster_address", values::mailbox);
     fields.finish(&[
         "delay_notification_timeout",
@@ -308,6 +311,16 @@ fn read_transport<'t>(
         "queue_max_idle_time",
     ]);
     (transport, retry, dns)
+}
+
+/// A domain that proves itself by a certificate (fact sheet section 3.8).
+fn domain_of_list(value: &DeValue<'_>) -> Result<Domain, Wrong> {
+    let text = values::string(value)?;
+    if text.contains('*') {
+        let message = format!("`{}` holds a wildcard, and the list takes none", shown(text));
+        return Err(Wrong::new(message, "write each domain by itself: certificates name them one by one, too"));
+    }
+    values::domain(value)
 }
 
 /// `[tracking]`.

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::access_entries::Accounts;
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::usage::{self, Usage};
-use super::{access_entries, notes, values};
+use super::{access_entries, certificates, idle_properties, notes, values};
 use crate::accepted_domain::AcceptedDomains;
 use crate::access_entry::{AccessEntry, PermissionGroup, PermissionGroups};
 use crate::limits::MESSAGE_BYTES_MAX;
@@ -26,25 +26,9 @@ const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 const TARPIT_SECONDS_MAX: u64 = 10 * MINUTE;
 
-/// The rest of fact sheet section 1.2: Exchange's properties that have no effect here yet. None of them is taken, not
-/// even with its default: a setting without effect would only look like one.
-const PLANNED: &[&str] = &[
-    "accept_consumer_mail",
-    "advertise_client_settings",
-    "domain_secure_enabled",
-    "enable_auth_gssapi",
-    "extended_protection_policy",
-    "live_credential_enabled",
-    "long_addresses_enabled",
-    "orar_enabled",
-    "proxy_enabled",
-    "server",
-    "service_discovery_fqdn",
-    "suppress_x_anonymous_tls",
-    "tls_certificate_name",
-    "tls_domain_capabilities",
-    "transport_role",
-];
+/// The rest of fact sheet section 1.2 that has an effect in Exchange and none here yet. Not taken, not even with its
+/// default: a setting without effect would only look like one.
+const PLANNED: &[&str] = &["orar_enabled"];
 
 /// The groups that may be written. `Custom` is what Exchange reports, not what it takes.
 const GROUPS: [(&str, Option<PermissionGroup>); 6] = {
@@ -115,6 +99,10 @@ pub(super) fn read<'t>(
         entries.extend(access_entries::read(fields.collector, table, span, &surroundings.accounts));
     }
 
+    let auth_mechanism = AuthMechanism::of(&mechanisms);
+    let domain_secure_by_default = preset.domain_secure_enabled
+        && auth_mechanism.contains(Mechanism::Tls)
+        && !auth_mechanism.contains(Mechanism::ExternalAuthoritative);
     let count = |max| values::number_or_unlimited(1, max);
     let flag = |fields: &mut Fields<'_, '_, 't>, key, default| fields.optional(key, values::boolean).unwrap_or(default);
     let connector = ReceiveConnector {
@@ -126,7 +114,7 @@ pub(super) fn read<'t>(
         bindings,
         implicit_tls: flag(&mut fields, "implicit_tls", false),
         remote_ip_ranges,
-        auth_mechanism: AuthMechanism::of(&mechanisms),
+        auth_mechanism,
         permission_groups,
         entries,
         max_message_size: fields
@@ -174,6 +162,12 @@ pub(super) fn read<'t>(
         smtp_utf8_enabled: flag(&mut fields, "smtp_utf8_enabled", true),
         bare_linefeed_rejection_enabled: flag(&mut fields, "bare_linefeed_rejection_enabled", false),
         require_tls: flag(&mut fields, "require_tls", false),
+        domain_secure_enabled: flag(&mut fields, "domain_secure_enabled", domain_secure_by_default),
+        tls_certificate_name: fields
+            .optional("tls_certificate_name", certificates::certificate_name)
+            .flatten()
+            .map(Box::new),
+        long_addresses_enabled: flag(&mut fields, "long_addresses_enabled", false),
         require_ehlo_domain: flag(&mut fields, "require_ehlo_domain", false),
         reject_reserved_top_level_recipient_domains: flag(
             &mut fields,
@@ -191,6 +185,8 @@ pub(super) fn read<'t>(
         span: fields.span_of("name"),
     };
     check_authentication(&mut fields, &connector);
+    certificates::check_connector(&mut fields, &connector);
+    idle_properties::read(&mut fields, surroundings.server_name);
     check_the_rest(&mut fields, &connector, surroundings);
     if fields.optional("max_acknowledgement_delay", values::time_span(0, DAY)).is_some() {
         fields.warning_at(
@@ -248,13 +244,11 @@ fn check_authentication(fields: &mut Fields<'_, '_, '_>, connector: &ReceiveConn
             "write [\"Tls\", \"BasicAuth\", \"BasicAuthRequireTLS\"] unless a device cannot do TLS",
         );
     }
-    let written = |mechanism: &Mechanism| fields.is_given(KEY) && has(*mechanism);
-    let not_offered: Vec<_> = [Mechanism::Integrated, Mechanism::ExchangeServer].into_iter().filter(written).collect();
-    for mechanism in not_offered {
+    if fields.is_given(KEY) && has(Mechanism::Integrated) {
         fields.warning_at(
             KEY,
-            format!("`{}` is not offered to peers yet", mechanism.exchange_name()),
-            "leave it out, or keep it for later: it changes nothing",
+            "`Integrated` is not offered to peers: NTLM and Kerberos need a Windows domain",
+            "leave it out: it changes nothing; clients log on with BasicAuth inside TLS",
         );
     }
     let needs_tls = [("require_tls", connector.require_tls), ("implicit_tls", connector.implicit_tls)];

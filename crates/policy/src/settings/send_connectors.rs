@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::LOGGING_LEVELS;
-use super::{notes, values};
+use super::{certificates, notes, values};
 use crate::access_entry::{Access, Right, Trustee};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::send_connector::{SendConnector, SmartHostAuthMechanism};
@@ -34,7 +34,6 @@ const PLANNED: &[&str] = &[
     "source_ip_address",
     "source_transport_servers",
     "tls_auth_level",
-    "tls_certificate_name",
     "tls_domain",
     "usage",
     "use_external_dns_servers_enabled",
@@ -75,6 +74,10 @@ pub(super) fn read<'t>(
         port,
         fqdn: fields.optional("fqdn", values::domain).unwrap_or_else(|| server_name.clone()),
         require_tls: flag(&mut fields, "require_tls").unwrap_or(false),
+        tls_certificate_name: fields
+            .optional("tls_certificate_name", certificates::certificate_name)
+            .flatten()
+            .map(Box::new),
         ignore_starttls: flag(&mut fields, "ignore_starttls").unwrap_or(false),
         max_message_size: fields
             .optional("max_message_size", values::size_or_unlimited(MESSAGE_BYTES_MAX))
@@ -113,6 +116,13 @@ pub(super) fn read<'t>(
             "ignore_starttls",
             "`ignore_starttls` cannot be true where require_tls is",
             "write ignore_starttls = false, or require_tls = false",
+        );
+    }
+    if connector.tls_certificate_name.is_some() && connector.ignore_starttls {
+        fields.error_at(
+            "ignore_starttls",
+            "`ignore_starttls` cannot be true where tls_certificate_name is given: without TLS nobody sees it",
+            "write ignore_starttls = false, or remove tls_certificate_name",
         );
     }
     if connector.smart_host_auth_mechanism == SmartHostAuthMechanism::ExternalAuthoritative && !has_smart_hosts {

@@ -10,6 +10,8 @@ use crate::receive_connector::{Mechanism, MessageRateSource};
 pub(super) struct Usage {
     pub permission_groups: &'static [PermissionGroup],
     pub auth_mechanism: &'static [Mechanism],
+    /// Where TLS allows it.
+    pub domain_secure_enabled: bool,
     /// `None` where the document has to say it.
     pub bindings: Option<&'static [&'static str]>,
     /// `None` where the document has to say it.
@@ -22,6 +24,7 @@ pub(super) struct Usage {
 pub(super) const CUSTOM: Usage = Usage {
     permission_groups: &[],
     auth_mechanism: &[Mechanism::Tls],
+    domain_secure_enabled: false,
     bindings: None,
     remote_ip_ranges: None,
     message_rate_limit: None,
@@ -64,5 +67,5 @@ pub(super) const USAGES: &[(&str, Usage)] = &[
             ..CUSTOM
         },
     ),
-    ("Partner", Usage { permission_groups: &[PermissionGroup::Partners], ..CUSTOM }),
+    ("Partner", Usage { permission_groups: &[PermissionGroup::Partners], domain_secure_enabled: true, ..CUSTOM }),
 ];

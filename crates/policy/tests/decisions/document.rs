@@ -1,6 +1,8 @@
 //! Documents for the other tests.
 
+use gatepost_mail::Domain;
 use gatepost_policy::Settings;
+use gatepost_policy::access_entry::Principal;
 use gatepost_policy::settings::{Defaults, Problem, parse, render};
 
 /// What a test document leaves to its surroundings.
@@ -55,6 +57,11 @@ pub fn connector(name: &str, ranges: &str, groups: &str, more: &str) -> String {
         "[[receive_connector]]\nname = \"{name}\"\nbindings = [\"0.0.0.0:25\", \"[::]:25\"]\n\
          remote_ip_ranges = [{ranges}]\npermission_groups = \"{groups}\"\n{more}\n"
     )
+}
+
+/// A partner that has proven to be fabrikam.example.
+pub fn partner() -> Principal {
+    Principal::Partner([Domain::parse("fabrikam.example").expect("a domain")].into())
 }
 
 /// Connector R of the test vectors, by its two options.

@@ -7,7 +7,7 @@ use gatepost_policy::header_firewall::{DELIVERED, RETURNED, decide, decide_send}
 use gatepost_policy::send_right::{SendRight, SendRights};
 use gatepost_policy::{permission, send_permission};
 
-use crate::document::{CONTOSO, OPTION_1, OPTION_2, connector, problems, settings};
+use crate::document::{CONTOSO, OPTION_1, OPTION_2, connector, partner, problems, settings};
 
 const ORGANIZATION: &str = "X-MS-Exchange-Organization-SCL";
 const FOREST: &str = "X-MS-Exchange-Forest-RulesExecuted";
@@ -54,7 +54,7 @@ fn v12_and_v13_no_way_of_relaying_brings_organization_headers_by_itself() {
         ("ExchangeServers", OPTION_1, Principal::ExternallySecured, (false, false, true)),
         ("ExchangeUsers", "", Principal::User("alice".into()), (false, false, true)),
         ("ExchangeLegacyServers", "", Principal::LegacyServer, (false, false, true)),
-        ("ExchangeServers", "", Principal::Server, (true, true, true)),
+        ("ExchangeServers", "", Principal::Server("mx2".into()), (true, true, true)),
         ("AnonymousUsers", &*with_right, Principal::Anonymous, (true, false, true)),
     ] {
         let document = format!("{CONTOSO}{}", connector("R", "\"192.168.2.55\"", groups, more));
@@ -120,11 +120,11 @@ fn next_hops_hold_what_the_table_and_the_entries_give_them() {
 fn the_table_of_default_holders_is_that_of_the_fact_sheet() {
     use SendRight::{Exch50, HeadersForest, HeadersOrganization, HeadersRouting, XShadow};
     for (principal, expected) in [
-        (Principal::Server, &[HeadersOrganization, HeadersForest, HeadersRouting, Exch50, XShadow][..]),
+        (Principal::Server("mx2".into()), &[HeadersOrganization, HeadersForest, HeadersRouting, Exch50, XShadow][..]),
         (Principal::ExternallySecured, &[HeadersRouting, Exch50]),
         (Principal::LegacyServer, &[HeadersRouting, Exch50]),
         (Principal::Anonymous, &[HeadersRouting]),
-        (Principal::Partner, &[HeadersRouting]),
+        (partner(), &[HeadersRouting]),
         (Principal::User("alice".into()), &[]),
     ] {
         let expected: SendRights = expected.iter().copied().collect();

@@ -5,6 +5,7 @@ mod audits;
 mod explanations;
 mod rights;
 mod conditions;
+mod certificates;
 mod selection;
 mod expiry;
 mod allocations;

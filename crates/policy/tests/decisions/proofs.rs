@@ -267,6 +267,8 @@ fn subjects(settings: &Settings, assertion: &Assertion, connector: &ReceiveConne
         Subject::Unauthenticated => return Some(vec![initial]),
         Subject::Anonymous => return (initial == Principal::Anonymous).then(|| vec![initial]),
         Subject::ExternallySecured => return (initial == Principal::ExternallySecured).then(|| vec![initial]),
+        // These documents know none, and what is said of none is true.
+        Subject::EveryServer | Subject::EveryPartner => return Some(Vec::new()),
         Subject::EveryUser => settings.users.iter().map(|user| Principal::User(user.name.clone())).collect(),
         Subject::Users { members, .. } => members.iter().map(|name| Principal::User(name.clone())).collect(),
     };

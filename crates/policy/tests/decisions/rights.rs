@@ -8,7 +8,7 @@ use gatepost_policy::permission::{
 use gatepost_policy::receive_connector::ReceiveConnector;
 use proptest::prelude::*;
 
-use crate::document::{CONTOSO, OPTION_1, OPTION_2, default_connector, settings};
+use crate::document::{CONTOSO, OPTION_1, OPTION_2, default_connector, partner, settings};
 
 /// Fact sheet section 2.2, row by row: An, Us, Sv, Ex, Lg, Pa.
 const TABLE: [(&str, &str); 19] = [
@@ -37,10 +37,10 @@ fn columns() -> [(PermissionGroup, Principal); 6] {
     [
         (PermissionGroup::AnonymousUsers, Principal::Anonymous),
         (PermissionGroup::ExchangeUsers, Principal::User("alice".into())),
-        (PermissionGroup::ExchangeServers, Principal::Server),
+        (PermissionGroup::ExchangeServers, Principal::Server("mx2".into())),
         (PermissionGroup::ExchangeServers, Principal::ExternallySecured),
         (PermissionGroup::ExchangeLegacyServers, Principal::LegacyServer),
-        (PermissionGroup::Partners, Principal::Partner),
+        (PermissionGroup::Partners, partner()),
     ]
 }
 
@@ -109,12 +109,12 @@ fn a_message_counts_as_internal_where_somebody_vouches_for_its_sender() {
         (&Principal::ExternallySecured, flag, Some(bob), AuthAs::Internal, Some(bob)),
         (&Principal::ExternallySecured, flag, Some(nobody), AuthAs::Anonymous, None),
         (&Principal::ExternallySecured, all_but_the_flag, None, AuthAs::Anonymous, None),
-        (&Principal::Server, flag, None, AuthAs::Internal, None),
+        (&Principal::Server("mx2".into()), flag, None, AuthAs::Internal, None),
         (&Principal::LegacyServer, flag, Some(nobody), AuthAs::Anonymous, None),
-        (&Principal::Partner, Rights::NONE, None, AuthAs::Partner, None),
-        (&Principal::Partner, Rights::NONE, Some(nobody), AuthAs::Partner, None),
-        (&Principal::Partner, flag, None, AuthAs::Internal, None),
-        (&Principal::Partner, flag, Some(nobody), AuthAs::Partner, None),
+        (&partner(), Rights::NONE, None, AuthAs::Partner, None),
+        (&partner(), Rights::NONE, Some(nobody), AuthAs::Partner, None),
+        (&partner(), flag, None, AuthAs::Internal, None),
+        (&partner(), flag, Some(nobody), AuthAs::Partner, None),
         (&alice, Rights::NONE, None, AuthAs::Internal, None),
         (&alice, Rights::NONE, Some(bob), AuthAs::Internal, None),
         (&alice, flag, Some(bob), AuthAs::Internal, Some(bob)),
@@ -194,8 +194,8 @@ fn principal() -> impl Strategy<Value = Principal> {
         Just(Principal::Anonymous),
         Just(Principal::User("alice".into())),
         Just(Principal::User("bob".into())),
-        Just(Principal::Server),
-        Just(Principal::Partner),
+        Just(Principal::Server("mx2".into())),
+        Just(partner()),
         Just(Principal::ExternallySecured),
         Just(Principal::LegacyServer),
     ]
@@ -219,10 +219,10 @@ fn token(principal: &Principal) -> Vec<String> {
     let mut names: Vec<&str> = match principal {
         Principal::Anonymous => vec![r"NT AUTHORITY\ANONYMOUS LOGON"],
         Principal::User(name) => vec![name, r"NT AUTHORITY\Authenticated Users"],
-        Principal::Server => {
+        Principal::Server(_) => {
             vec!["Exchange Servers", r"MS Exchange\Edge Transport Servers", r"MS Exchange\Hub Transport Servers"]
         }
-        Principal::Partner => vec![r"MS Exchange\Partner Servers"],
+        Principal::Partner(_) => vec![r"MS Exchange\Partner Servers"],
         Principal::ExternallySecured => vec![r"MS Exchange\Externally Secured Servers"],
         Principal::LegacyServer => vec![r"MS Exchange\Legacy Exchange Servers"],
     };

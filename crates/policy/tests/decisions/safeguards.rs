@@ -291,7 +291,7 @@ fn an_assertion_that_cannot_be_read_is_told_with_a_remedy() {
         ("deny = \"relay\"", "has no `who`", "any user"),
         ("who = \"anonymus\"\ndeny = \"relay\"", "anonymus", "did you mean `anonymous`?"),
         ("who = \"alicia\"\ndeny = \"relay\"", "alicia", "did you mean `alice`?"),
-        ("who = \"Partner Servers\"\ndeny = \"relay\"", "no peer can prove yet", "any user"),
+        ("who = \"Legacy Exchange Servers\"\ndeny = \"relay\"", "nothing that a peer can show", "any partner"),
         ("who = \"anonymous\"\ndeny = \"relais\"", "relais", "did you mean `relay`?"),
         ("who = \"anonymous\"\ndeny = []", "`deny` is empty", "deny = "),
         ("who = \"anonymous\"\ndeny = \"relay\"\nfrom = []", "`from` is empty", "leave it out"),

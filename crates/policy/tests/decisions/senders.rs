@@ -11,7 +11,7 @@ use gatepost_policy::sender::{
 use gatepost_policy::{Refusal, Settings};
 use proptest::prelude::*;
 
-use crate::document::{CONTOSO, settings};
+use crate::document::{CONTOSO, partner, settings};
 
 const ANY: Rights = Rights::of(&[Right::AcceptAnySender]);
 const OWN_DOMAINS: Rights = Rights::of(&[Right::AcceptAuthoritativeDomainSender]);
@@ -74,7 +74,7 @@ fn who_may_send_as_whom() {
         (&Principal::Anonymous, Rights::NONE, "<>", Ok(Reason::NullReversePath)),
         (&Principal::ExternallySecured, both, "<ceo@contoso.com>", Ok(Reason::AnySender)),
         (&Principal::ExternallySecured, any, "<ceo@contoso.com>", Err(Refusal::SendAsDenied)),
-        (&Principal::Partner, Rights::NONE, "<a@x.net>", Err(Refusal::SendAsDenied)),
+        (&partner(), Rights::NONE, "<a@x.net>", Err(Refusal::SendAsDenied)),
         (&alice, Rights::NONE, "<Alice@Contoso.com>", Ok(Reason::OwnAddress)),
         (&alice, Rights::NONE, "<\"alice\"@contoso.com>", Ok(Reason::OwnAddress)),
         (&alice, Rights::NONE, "<bob@contoso.com>", Err(Refusal::SendAsDenied)),
@@ -182,7 +182,7 @@ fn who_may_be_named_in_a_header() {
         // Hosts that are no users, and were given less than their group gives.
         (&Principal::ExternallySecured, ANY | OWN_DOMAINS, "From: boss@contoso.com", Ok(AnySender)),
         (&Principal::ExternallySecured, ANY, "From: boss@contoso.com", known(From)),
-        (&Principal::Partner, Rights::NONE, "From: a@x.net", known(From)),
+        (&partner(), Rights::NONE, "From: a@x.net", known(From)),
         // A user: its own, Send-As, on behalf.
         (&alice, Rights::NONE, "", Ok(Nobody)),
         (&alice, Rights::NONE, "From: Alice Smith <ALICE@contoso.com>", Ok(Permitted)),

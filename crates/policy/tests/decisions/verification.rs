@@ -128,6 +128,7 @@ permission_groups = ["ExchangeServers"]
                 local: "10.0.0.1:25".parse().expect("an address"),
                 user: None,
                 tls: false,
+                certificate: None,
                 reverse_path: &ReversePath::Null,
                 forward_path: &ForwardPath::Mailbox(Mailbox::parse(recipient).expect("an address")),
                 size: None,

@@ -20,6 +20,7 @@ use gatepost_spool::Message;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::clock::{self, now_ms};
@@ -140,7 +141,7 @@ pub async fn dial(
     })?;
     let mut last_reply = Reply::new(451, (4, 4, 1), "The next hop has no address");
     for target in &targets {
-        match open(running, connector, target).await {
+        match open(running, revision, connector, target).await {
             Ok(connection) => {
                 tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
                 return Ok(connection);
@@ -168,16 +169,24 @@ pub async fn dial(
 ///
 /// # Errors
 /// [`ConnectError`] with a reply for queue listings and reports.
-async fn open(running: &Arc<Running>, connector: &SendConnector, target: &Target) -> Result<Connection, ConnectError> {
+async fn open(
+    running: &Arc<Running>,
+    revision: &Revision,
+    connector: &SendConnector,
+    target: &Target,
+) -> Result<Connection, ConnectError> {
     let wish = match (connector.require_tls, connector.ignore_starttls) {
         (true, _) => TlsWish::Required,
         (false, true) => TlsWish::Never,
         (false, false) => TlsWish::Opportunistic,
     };
-    match Connection::open(running, connector, target, wish).await {
+    let tls = revision.tls.client(connector).unwrap_or(&running.client_tls);
+    match Connection::open(running, tls, connector, target, wish).await {
         Err(OpenError::Handshake(error)) if wish == TlsWish::Opportunistic => {
             tracing::info!(next_hop = %target.address, host = target.name, %error, "TLS failed; trying in clear");
-            Connection::open(running, connector, target, TlsWish::Never).await.map_err(OpenError::into_connect_error)
+            Connection::open(running, tls, connector, target, TlsWish::Never)
+                .await
+                .map_err(OpenError::into_connect_error)
         }
         other => other.map_err(OpenError::into_connect_error),
     }
@@ -203,6 +212,7 @@ impl OpenError {
 impl Connection {
     async fn open(
         running: &Arc<Running>,
+        tls: &TlsConnector,
         connector: &SendConnector,
         target: &Target,
         wish: TlsWish,
@@ -246,7 +256,7 @@ impl Connection {
         loop {
             match connection.event().await {
                 Event::Ready => return Ok(connection),
-                Event::StartTls => connection.start_tls(running).await.map_err(OpenError::Handshake)?,
+                Event::StartTls => connection.start_tls(tls).await.map_err(OpenError::Handshake)?,
                 Event::Failed(error) => return Err(OpenError::Reply(error.reply)),
                 Event::Content | Event::Recipient(_) | Event::Finished(_) | Event::Closed => {
                     return Err(OpenError::Reply(NO_CONNECTION));
@@ -255,13 +265,13 @@ impl Connection {
         }
     }
 
-    async fn start_tls(&mut self, running: &Arc<Running>) -> io::Result<()> {
+    async fn start_tls(&mut self, tls: &TlsConnector) -> io::Result<()> {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::None) else {
             return Err(io::Error::other("TLS is active already"));
         };
         let name = ServerName::try_from(self.target.name.clone())
             .unwrap_or_else(|_| ServerName::IpAddress(self.target.address.ip().into()));
-        let stream = within(HANDSHAKE_MAX.min(self.block_max), running.client_tls.connect(name, socket)).await?;
+        let stream = within(HANDSHAKE_MAX.min(self.block_max), tls.connect(name, socket)).await?;
         let (version, cipher) = crate::tls::parameters(stream.get_ref().1);
         if let Some(transcript) = &mut self.transcript {
             transcript.information(&format!("{version} {cipher}"), "TLS negotiated");

@@ -153,6 +153,7 @@ impl Visit {
             auth_as,
             auth_source: &self.revision.settings.server.name,
             auth_mechanism: permission::auth_mechanism(&self.principal),
+            auth_domain: permission::auth_domain(&self.principal, &envelope.reverse_path),
             arrival_ms: time_ms,
             size_bytes,
         };
@@ -196,8 +197,11 @@ impl Visit {
     }
 
     fn refuse_content(&mut self, mail: &MailCommand, objection: Objection) -> Answer {
-        let Objection { refusal, recipient, header_sender } = objection;
-        self.refuse(&Refused::Content { reverse_path: &mail.reverse_path, recipient, header_sender }, refusal)
+        let Objection { refusal, recipient, header_sender, header_senders } = objection;
+        self.refuse(
+            &Refused::Content { reverse_path: &mail.reverse_path, recipient, header_sender, header_senders },
+            refusal,
+        )
     }
 
     /// The content could not be written on the way to the disk.

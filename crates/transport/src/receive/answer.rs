@@ -55,7 +55,8 @@ impl Visit {
             pipelining: connector.pipelining_enabled,
             dsn: connector.delivery_status_notification_enabled,
             enhanced_status_codes: connector.enhanced_status_codes_enabled,
-            starttls: authentication::starttls_offered(connector, tls_active),
+            starttls: authentication::starttls_offered(connector, tls_active)
+                && self.revision.tls.is_ready_for(connector),
             eight_bit_mime: connector.eight_bit_mime_enabled,
             binary_mime: connector.binary_mime_enabled,
             chunking: connector.chunking_enabled,

@@ -4,11 +4,13 @@
 //! Takes what the peer said and what the header says, hands on what `policy` says to it. A yes counts the message as of now.
 
 use gatepost_mail::header::Header;
+use gatepost_mail::header_senders::HeaderSenders;
 use gatepost_mail::{Mailbox, Recipient, ReversePath};
 use gatepost_policy::access_entry::Rights;
-use gatepost_policy::permission::HeaderSenders;
+use gatepost_policy::permission;
 use gatepost_policy::{Refusal, limits, permit, sender};
 use gatepost_smtp::MailCommand;
+use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
 
 use super::incoming::Content;
 use super::permit::Known;
@@ -22,11 +24,13 @@ pub struct Objection {
     pub recipient: Option<Mailbox>,
     /// The sender in the header that brought it about, as far as we know.
     pub header_sender: Option<Mailbox>,
+    /// Everybody whom the header names, where that can have mattered: each behind its field, as records show them.
+    pub header_senders: Vec<Box<str>>,
 }
 
 impl From<Refusal> for Objection {
     fn from(refusal: Refusal) -> Objection {
-        Objection { refusal, recipient: None, header_sender: None }
+        Objection { refusal, recipient: None, header_sender: None, header_senders: Vec::new() }
     }
 }
 
@@ -42,7 +46,10 @@ impl Visit {
         let header = &content.header;
         limits::hops(&self.connector, header.received_count as usize, header.received_local_count as usize)?;
         if self.varying.is_some() {
-            return self.decide_again(mail, recipients, content, counted);
+            return self.decide_again(mail, recipients, content, counted).map_err(|objection| Objection {
+                header_senders: header.senders.as_ref().map(shown).unwrap_or_default(),
+                ..objection
+            });
         }
         self.decide_header(self.rights, header).map_err(|refusal| self.object_to_header(refusal, header))
     }
@@ -59,8 +66,8 @@ impl Visit {
     ) -> Result<(), Objection> {
         let header = &content.header;
         let header_senders = match &header.senders {
-            Some(senders) if senders.is_readable() => HeaderSenders::Known(senders.mailboxes()),
-            _ => HeaderSenders::Uncertain,
+            Some(senders) if senders.is_readable() => permission::HeaderSenders::Known(senders.mailboxes()),
+            _ => permission::HeaderSenders::Uncertain,
         };
         let known = Known { reverse_path: &mail.reverse_path, header_senders, recipient: None, counted: &counted };
         let of_the_whole = self.permit(&known, |rights| {
@@ -85,6 +92,7 @@ impl Visit {
                 refusal,
                 recipient: Some(mailbox.clone()),
                 header_sender: other_sender(),
+                header_senders: Vec::new(),
             })?;
             counted.extend(of_one.counted);
         }
@@ -105,13 +113,19 @@ impl Visit {
             Some(sender::Denied::Address(_, address)) => Some(address.clone()),
             Some(sender::Denied::Unreadable(_)) | None => None,
         };
-        Objection { refusal, recipient: None, header_sender }
+        Objection { header_sender, ..refusal.into() }
     }
 
     fn header_question<'a>(&'a self, rights: Rights, header: &'a Header) -> sender::HeaderQuestion<'a> {
         let settings = &self.revision.settings;
         sender::HeaderQuestion { rights, principal: &self.principal, senders: header.senders.as_ref(), settings }
     }
+}
+
+/// Everybody whom the header names, as records show them.
+fn shown(senders: &HeaderSenders) -> Vec<Box<str>> {
+    let named = senders.fields().flat_map(|(field, named)| named.iter().map(move |sender| (field, sender)));
+    named.take(RECIPIENTS_MAX).map(|(field, sender)| bounded(&format!("{field} {sender}"))).collect()
 }
 
 /// The first sender in the header who is not the envelope's.

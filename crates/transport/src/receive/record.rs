@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use gatepost_mail::{Mailbox, Reply, ReversePath};
 use gatepost_policy::Refusal;
 use gatepost_policy::access_entry::Principal;
-use gatepost_tracking::decision::bounded;
+use gatepost_policy::certificate::{PeerCertificate, Untrusted};
+use gatepost_tracking::decision::{Certificate, DOMAINS_MAX, bounded};
 use gatepost_tracking::{Command, Decision, DecisionId, Verdict};
 
 use super::visit::{Said, Transaction, Visit, text};
@@ -28,7 +29,13 @@ pub enum Refused<'a> {
     /// RCPT.
     Rcpt(&'a Mailbox),
     /// The content: for a recipient or a sender in the header, where it was for one of them.
-    Content { reverse_path: &'a ReversePath, recipient: Option<Mailbox>, header_sender: Option<Mailbox> },
+    Content {
+        reverse_path: &'a ReversePath,
+        recipient: Option<Mailbox>,
+        header_sender: Option<Mailbox>,
+        /// Whom else the header names, for those who ask later why.
+        header_senders: Vec<Box<str>>,
+    },
 }
 
 impl Refused<'_> {
@@ -50,7 +57,7 @@ impl Refused<'_> {
             Refused::Auth { user } => (*user).to_owned(),
             Refused::Mail(reverse_path) => reverse_path.to_string(),
             Refused::Rcpt(recipient) => recipient.to_string(),
-            Refused::Content { reverse_path, recipient, header_sender } => {
+            Refused::Content { reverse_path, recipient, header_sender, .. } => {
                 let about = header_sender.as_ref().or(recipient.as_ref());
                 about.map_or_else(|| reverse_path.to_string(), Mailbox::to_string)
             }
@@ -78,7 +85,8 @@ impl Visit {
                 decision.command = Command::Rcpt;
                 decision.refused_recipient = Some(text(recipient));
             }
-            Refused::Content { recipient, header_sender, .. } => {
+            Refused::Content { recipient, header_sender, header_senders, .. } => {
+                decision.header_senders.clone_from(header_senders);
                 decision.command = Command::Content;
                 decision.refused_recipient = recipient.as_ref().map(text);
                 decision.header_sender = header_sender.as_ref().map(text);
@@ -160,10 +168,12 @@ impl Visit {
                 _ => None,
             },
             tls: self.tls.map(|(version, cipher)| (version.into(), cipher.into())),
+            certificate: self.certificate.as_deref().map(|certificate| Box::new(recorded(certificate))),
             hello: self.hello.as_ref().map(|(_, name)| bounded(name)),
             command: Command::Mail,
             sender: said.sender,
             header_sender: None,
+            header_senders: Vec::new(),
             refused_recipient: None,
             recipients: said.recipients,
             recipient_count: said.recipient_count,
@@ -198,10 +208,12 @@ pub fn record_unheard(
         principal: "".into(),
         user: None,
         tls: None,
+        certificate: None,
         hello: None,
         command: Command::Connect,
         sender: None,
         header_sender: None,
+        header_senders: Vec::new(),
         refused_recipient: None,
         recipients: Vec::new(),
         recipient_count: 0,
@@ -214,6 +226,16 @@ pub fn record_unheard(
         repeats: None,
     };
     Some(running.tracking.refusal(Box::new(decision)))
+}
+
+fn recorded(certificate: &PeerCertificate) -> Certificate {
+    let word = |fault: Untrusted| Untrusted::NAMED.into_iter().find(|(_, named)| *named == fault);
+    Certificate {
+        thumbprint: certificate.thumbprint.0,
+        name: certificate.name.as_ref().map(text).unwrap_or_default(),
+        domains: certificate.domains.iter().take(DOMAINS_MAX).map(text).collect(),
+        fault: certificate.trust.err().and_then(word).map(|(word, _)| word.into()),
+    }
 }
 
 fn verdict(name: &str, reason: &dyn Display, reply: &Reply) -> Verdict {

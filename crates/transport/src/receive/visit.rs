@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::{Principal, Rights};
+use gatepost_policy::certificate::PeerCertificate;
 use gatepost_policy::limits::{self, Saying};
+use gatepost_policy::peer_certificate::{Identified, identify};
 use gatepost_policy::permission::Facts;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
@@ -33,6 +35,8 @@ pub struct Visit {
     pub peer: SocketAddr,
     pub local: SocketAddr,
     pub tls: Option<(&'static str, &'static str)>,
+    /// What the peer has shown of itself, where it was asked.
+    pub certificate: Option<Box<PeerCertificate>>,
     pub hello: Option<(bool, Box<str>)>,
     pub principal: Principal,
     /// Those that are held now; with each step of a message they may change, if `varying` says so.
@@ -95,6 +99,7 @@ impl Visit {
             peer,
             local,
             tls: None,
+            certificate: None,
             hello: None,
             principal: principal.clone(),
             rights: Rights::NONE,
@@ -141,7 +146,9 @@ impl Visit {
 
     /// TLS is active now. Whatever was known before is forgotten, who the peer is included (RFC 3207 section 4.2): it may
     /// have been somebody between us and the peer who logged on in clear.
-    pub fn tls_started(&mut self, parameters: (&'static str, &'static str)) {
+    ///
+    /// `certificate` is what the peer has shown of itself, if it was asked.
+    pub fn tls_started(&mut self, parameters: (&'static str, &'static str), certificate: Option<PeerCertificate>) {
         self.tls = Some(parameters);
         self.abandon();
         self.hello = None;
@@ -149,9 +156,32 @@ impl Visit {
             transcript.information(&format!("{} {}", parameters.0, parameters.1), "TLS negotiated");
         }
         let principal = permission::initial_principal(&self.connector);
+        let principal = certificate.as_ref().and_then(|certificate| self.identify(certificate)).unwrap_or(principal);
+        self.certificate = certificate.map(Box::new);
         if self.principal != principal {
             self.become_principal(principal);
         }
+    }
+
+    /// Whom the certificate makes of the peer; the log and the transcript say why, or why nobody.
+    fn identify(&mut self, certificate: &PeerCertificate) -> Option<Principal> {
+        let identified = identify(&self.connector, &self.revision.settings, certificate, now_ms());
+        let name = certificate.name.as_ref().map(tracing::field::display);
+        let (connector, peer, thumbprint) = (&*self.connector.name, self.peer, certificate.thumbprint);
+        let told = match &identified {
+            Ok(Identified { principal, reason }) => {
+                tracing::info!(connector, %peer, %principal, certificate = name, %thumbprint, %reason, verdict = "identified", "identified");
+                format!("identified by {reason}")
+            }
+            Err(reason) => {
+                tracing::info!(connector, %peer, certificate = name, %thumbprint, %reason, verdict = "not identified", "not identified");
+                reason.to_string()
+            }
+        };
+        if let Some(transcript) = &mut self.transcript {
+            transcript.information(&thumbprint.to_string(), &told);
+        }
+        identified.ok().map(|identified| identified.principal)
     }
 
     /// The transaction is over without a message.
