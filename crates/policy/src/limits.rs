@@ -1,6 +1,7 @@
 //! Step 4 of 9 - permit: the limits of a receive connector (fact sheet sections 5.1 and 5.2).
 //!
-//! Takes a connector and counts, hands on yes or the refusal. Counts nothing itself and reads no clock.
+//! Takes a connector and counts, hands on yes or the refusal. Counts nothing itself and reads no clock. What the dialogue
+//! itself counts, it compares itself: protocol errors and failed logons; and so does the header scanner with its bytes.
 
 use std::time::{Duration, Instant};
 
@@ -41,11 +42,6 @@ pub fn message_bytes_max(connector: &ReceiveConnector, rights: Rights) -> u64 {
 /// Whether a message of `bytes` is taken; asked for the SIZE parameter and while content comes in.
 pub fn message_size(connector: &ReceiveConnector, rights: Rights, bytes: u64) -> Result<(), Refusal> {
     if bytes > message_bytes_max(connector, rights) { Err(Refusal::MessageTooLarge) } else { Ok(()) }
-}
-
-/// Whether a header section of `bytes` is taken.
-pub fn header_size(connector: &ReceiveConnector, bytes: u64) -> Result<(), Refusal> {
-    if bytes > connector.max_header_size { Err(Refusal::HeaderTooLarge) } else { Ok(()) }
 }
 
 /// Whether one more recipient is taken when `already` were.
@@ -100,22 +96,5 @@ pub fn tarpit(connector: &ReceiveConnector, principal: &Principal, saying: Sayin
         (Saying::LogonFailed, _) => connector.auth_tarpit_interval,
         (Saying::Reply(500..), Principal::Anonymous) => connector.tarpit_interval,
         (Saying::Reply(_), _) => Duration::ZERO,
-    }
-}
-
-/// Whether a session with that many protocol errors may go on.
-pub fn protocol_errors(connector: &ReceiveConnector, errors: u32) -> Result<(), Refusal> {
-    match connector.max_protocol_errors {
-        Some(max) if errors > max => Err(Refusal::TooManyProtocolErrors),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a session with that many failed logons may go on. A maximum of 0 switches the count off.
-pub fn logon_failures(connector: &ReceiveConnector, failures: u32) -> Result<(), Refusal> {
-    match connector.max_logon_failures {
-        0 => Ok(()),
-        max if failures >= max => Err(Refusal::TooManyLogonFailures),
-        _ => Ok(()),
     }
 }

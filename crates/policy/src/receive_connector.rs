@@ -199,7 +199,7 @@ pub struct ReceiveConnector {
     pub max_message_size: u64,
     /// How EHLO shows SIZE.
     pub size_enabled: SizeEnabled,
-    /// 1 to 2,147,483,647; see `limits::header_size`.
+    /// 1 to 2,147,483,647; the header scanner counts.
     pub max_header_size: u64,
     /// 1 to 500 Received fields; see `limits::hops`.
     pub max_hop_count: u32,
@@ -217,7 +217,7 @@ pub struct ReceiveConnector {
     pub message_rate_limit: Option<u32>,
     /// Whose messages it counts together.
     pub message_rate_source: MessageRateSource,
-    /// See `limits::protocol_errors`.
+    /// The dialogue counts them.
     pub max_protocol_errors: Option<u32>,
     /// 0 to 10; 0 switches it off.
     pub max_logon_failures: u32,
@@ -253,8 +253,6 @@ pub struct ReceiveConnector {
     pub domain_secure_enabled: bool,
     /// The certificate that is shown to peers; without it, one that has the name `fqdn`, or the first.
     pub tls_certificate_name: Option<Box<CertificateName>>,
-    /// EHLO shows XLONGADDR, and addresses may be longer than RFC 5321 has them.
-    pub long_addresses_enabled: bool,
     /// Whether EHLO and HELO need a domain.
     pub require_ehlo_domain: bool,
     /// Whether recipients below `.test`, `.example`, `.invalid` and `.localhost` are refused; see `reserved_domain`.
@@ -317,7 +315,6 @@ impl ReceiveConnector {
             smtp_utf8_enabled: _,
             bare_linefeed_rejection_enabled: _,
             tls_certificate_name: _,
-            long_addresses_enabled: _,
             require_ehlo_domain: _,
             reject_reserved_top_level_recipient_domains: _,
             reject_reserved_second_level_recipient_domains: _,

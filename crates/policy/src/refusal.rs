@@ -96,12 +96,6 @@ pub enum Refusal {
     /// The message has been through too many servers, or through this one too often.
     #[error("mail loop")]
     TooManyHops,
-    /// Too many commands that were errors.
-    #[error("too many protocol errors")]
-    TooManyProtocolErrors,
-    /// Too many failed logons.
-    #[error("too many failed logons")]
-    TooManyLogonFailures,
     /// The message is too large for every send connector that leads to the recipient.
     #[error("message too large for every route")]
     MessageTooLargeForRoute,
@@ -185,12 +179,6 @@ impl Refusal {
             Refusal::MessageTooLarge => Reply::new(552, (5, 3, 4), "Message size exceeds fixed maximum message size"),
             Refusal::HeaderTooLarge => Reply::new(552, (5, 3, 4), "Message header size exceeds fixed maximum size"),
             Refusal::TooManyHops => Reply::new(554, (5, 4, 6), "Hop count exceeded - possible mail loop"),
-            Refusal::TooManyProtocolErrors => {
-                Reply::new(421, (4, 7, 0), "Too many errors on this connection, closing transmission channel")
-            }
-            Refusal::TooManyLogonFailures => {
-                Reply::new(421, (4, 7, 0), "Too many authentication failures, closing transmission channel")
-            }
             Refusal::MessageTooLargeForRoute => {
                 Reply::new(550, (5, 3, 4), "ROUTING.SizeLimit; message size exceeds fixed maximum size for route")
             }
@@ -206,8 +194,6 @@ impl Refusal {
                 | Refusal::TooManyConnectionsFromSource
                 | Refusal::SourceExpired
                 | Refusal::MessageRateExceeded
-                | Refusal::TooManyProtocolErrors
-                | Refusal::TooManyLogonFailures
         )
     }
 }

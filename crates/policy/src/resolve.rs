@@ -21,9 +21,9 @@ pub struct Resolved {
     pub expanded: Vec<Recipient>,
 }
 
-/// How many recipients `named` leads to.
-pub fn end_count(settings: &Settings, named: &Mailbox) -> usize {
-    settings.directory.resolve(named, &settings.domains).map_or(1, |found| found.end_count())
+/// How many recipients whom RCPT named leads to, given what the directory knows of it.
+pub fn end_count(found: Option<Found<'_>>) -> usize {
+    found.map_or(1, |found| found.end_count())
 }
 
 /// Resolves what RCPT named.

@@ -154,24 +154,25 @@ impl Quotas {
     /// Counts the messages from now on as of now: what counts in the end is when a message is accepted. A message that took
     /// so long that it no longer counts is counted anew, or refused where its quota is used up: that one's entry is handed
     /// back.
-    pub fn renew(&self, counted: &[Counted]) -> Result<(), usize> {
+    pub fn renew(&self, counted: &[Counted]) -> Result<Vec<Counted>, usize> {
         if counted.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let now = self.now();
         let mut state = self.lock();
+        let mut renewed = Vec::with_capacity(counted.len());
         for counted in counted {
             state.take_back(counted, now);
             if state.is_used_up(&counted.quota, now) {
                 return Err(counted.quota.entry);
             }
-            state.count(&counted.quota, now);
+            renewed.push(state.count(&counted.quota, now));
         }
         self.changed(state);
-        Ok(())
+        Ok(renewed)
     }
 
-    /// Takes back what was counted: the message was refused at the same command.
+    /// Takes back what was counted: the message was refused at the same command, or the disk did not take it.
     pub fn take_back(&self, counted: &[Counted]) {
         let now = self.now();
         let mut state = self.lock();
@@ -339,6 +340,20 @@ mod tests {
         state.take_back(&third, Duration::from_secs(3_611));
         state.take_back(&fourth, Duration::from_secs(3_611));
         assert_eq!(state.sources[&1], Marks::default());
+    }
+
+    #[test]
+    fn a_message_that_was_renewed_and_then_not_stored_costs_nothing() {
+        let folder = TempDir::new().expect("a folder");
+        let quotas = Quotas::open(folder.path().join("quotas")).expect("a thread");
+        let quota = quota(1, 1);
+        for _ in 0..3 {
+            let counted = quotas.count(&[quota]).expect("room for one");
+            let renewed = quotas.renew(&counted).expect("it is the one");
+            assert_eq!(quotas.count(&[quota]), Err(7));
+            quotas.take_back(&renewed);
+        }
+        assert!(quotas.used_up(&[quota]).is_empty());
     }
 
     #[test]

@@ -156,6 +156,17 @@ fn a_sender_whom_only_the_header_names_is_recorded_beside_the_recipient_that_it_
     assert_eq!(report["decision"]["header_sender"], "ceo@contoso.com", "{report}");
     assert_eq!(report["decision"]["refused_recipient"], "b@gmail.com", "{report}");
     assert_eq!(report["recomputed"]["same"], true, "{report}");
+
+    // Of several, all are recorded: any of them may be the one that is asked about later.
+    for command in ["MAIL FROM:<scan@contoso.com>", "RCPT TO:<b@gmail.com>", "DATA"] {
+        assert!(client.command(command).code() < 400, "{command}");
+    }
+    let content = "From: scan@contoso.com, ceo@contoso.com\r\nSender: scan@contoso.com\r\n\r\nNow.\r\n.";
+    assert_eq!(client.command(content).to_string(), "550 5.7.1 Unable to relay");
+    let report = explained(&site, &id_of(&client));
+    let named = ["From scan@contoso.com", "From ceo@contoso.com", "Sender scan@contoso.com"];
+    assert_eq!(report["decision"]["header_senders"], serde_json::json!(named), "{report}");
+    assert_eq!(report["recomputed"]["same"], true, "{report}");
 }
 
 #[test]

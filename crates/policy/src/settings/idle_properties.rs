@@ -1,6 +1,8 @@
 //! Exchange's properties of a receive connector that no peer can see the effect of here: those of the cloud, of Active
 //! Directory and of Exchange's division into services (fact sheet section 1.2).
 //!
+//! XLONGADDR and XORAR are not built yet; their switches stand here too, since off is what they are.
+//!
 //! A value that asks for nothing is taken, so that what was exported from Exchange need not be weeded first; one that asks
 //! for something is an error which says why there is no such thing.
 
@@ -13,7 +15,7 @@ use super::values;
 const WINDOWS_DOMAIN: &str = "let clients log on with BasicAuth inside TLS, servers and partners by their certificates";
 
 /// Switches, with what `true` would ask for and what to do instead.
-const SWITCHES: [(&str, &str, &str); 5] = [
+const SWITCHES: [(&str, &str, &str); 7] = [
     ("accept_consumer_mail", "is about Microsoft's cloud alone", "write false, or leave it out"),
     (
         "advertise_client_settings",
@@ -22,6 +24,12 @@ const SWITCHES: [(&str, &str, &str); 5] = [
     ),
     ("enable_auth_gssapi", "needs Kerberos, that is Active Directory", WINDOWS_DOMAIN),
     ("live_credential_enabled", "is about Microsoft's own use alone", "write false, or leave it out"),
+    ("long_addresses_enabled", "is not supported yet: addresses have up to 571 bytes", "write false, or leave it out"),
+    (
+        "orar_enabled",
+        "is not supported yet: no alternate recipient is taken at RCPT",
+        "write false, or leave it out; whoever gets reports decides where they go",
+    ),
     ("proxy_enabled", "is about Exchange's division into front and back ends", "write false, or leave it out"),
 ];
 

@@ -26,10 +26,6 @@ const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 const TARPIT_SECONDS_MAX: u64 = 10 * MINUTE;
 
-/// The rest of fact sheet section 1.2 that has an effect in Exchange and none here yet. Not taken, not even with its
-/// default: a setting without effect would only look like one.
-const PLANNED: &[&str] = &["orar_enabled"];
-
 /// The groups that may be written. `Custom` is what Exchange reports, not what it takes.
 const GROUPS: [(&str, Option<PermissionGroup>); 6] = {
     const fn named(group: PermissionGroup) -> (&'static str, Option<PermissionGroup>) {
@@ -167,7 +163,6 @@ pub(super) fn read<'t>(
             .optional("tls_certificate_name", certificates::certificate_name)
             .flatten()
             .map(Box::new),
-        long_addresses_enabled: flag(&mut fields, "long_addresses_enabled", false),
         require_ehlo_domain: flag(&mut fields, "require_ehlo_domain", false),
         reject_reserved_top_level_recipient_domains: flag(
             &mut fields,
@@ -195,7 +190,7 @@ pub(super) fn read<'t>(
             "leave it out",
         );
     }
-    fields.finish(PLANNED);
+    fields.finish(&[]);
     connector
 }
 

@@ -59,7 +59,8 @@ fn no_recipient_and_no_selection_allocates() {
                     let taken = reserved.is_ok()
                         && relay::decide(&question).is_ok()
                         && restriction::decide(&restriction).is_ok();
-                    accepted += u64::from(taken && end_count(&settings, recipient) == 1);
+                    accepted +=
+                        u64::from(taken && end_count(settings.directory.resolve(recipient, &settings.domains)) == 1);
                 }
             }
         }

@@ -27,7 +27,7 @@ const PROPERTIES: &str = "name server transport_role usage bindings remote_ip_ra
     reject_single_label_recipient_domains proxy_enabled accept_consumer_mail";
 
 #[test]
-fn every_property_is_known_and_those_without_effect_are_refused_as_such() {
+fn every_property_is_known() {
     let mut refused = Vec::new();
     for key in PROPERTIES.split_whitespace() {
         let text = format!("[[receive_connector]]\n{key} = []\n");
@@ -39,7 +39,7 @@ fn every_property_is_known_and_those_without_effect_are_refused_as_such() {
             }
         }
     }
-    assert_eq!(refused.join(" "), "orar_enabled");
+    assert_eq!(refused, [""; 0], "each is taken where it asks for nothing");
 }
 
 #[test]
@@ -53,6 +53,10 @@ fn properties_without_effect_here_are_taken_where_they_ask_for_nothing_and_say_w
         ("enable_auth_gssapi = true", Some("needs Kerberos, that is Active Directory")),
         ("live_credential_enabled = false", None),
         ("live_credential_enabled = true", Some("Microsoft's own use")),
+        ("long_addresses_enabled = false", None),
+        ("long_addresses_enabled = true", Some("not supported yet: addresses have up to 571 bytes")),
+        ("orar_enabled = false", None),
+        ("orar_enabled = true", Some("not supported yet: no alternate recipient")),
         ("proxy_enabled = false", None),
         ("proxy_enabled = true", Some("front and back ends")),
         ("suppress_x_anonymous_tls = false", None),

@@ -2,7 +2,7 @@
 
 use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered, tls_required};
-use gatepost_policy::limits::{connections, header_size, hops, logon_failures, protocol_errors};
+use gatepost_policy::limits::{connections, hops};
 
 use crate::document::{default_connector, settings};
 
@@ -35,29 +35,20 @@ fn one_source_gets_its_share_of_the_connections_that_are_left() {
 }
 
 #[test]
-fn a_limit_of_zero_is_none_where_exchange_says_so() {
-    let document = default_connector(
-        "AnonymousUsers",
-        "max_local_hop_count = 0\nmax_logon_failures = 0\nmax_protocol_errors = 0\nmax_header_size = \"1 KB\"",
-    );
+fn a_local_hop_count_of_zero_is_none() {
+    let document = default_connector("AnonymousUsers", "max_local_hop_count = 0");
     let settings = settings(&document);
     let connector = &settings.receive_connectors[0];
     assert_eq!(hops(connector, 60, 60), Ok(()));
-    assert_eq!(logon_failures(connector, 1_000), Ok(()));
-    assert_eq!(protocol_errors(connector, 1), Err(Refusal::TooManyProtocolErrors));
-    assert_eq!(header_size(connector, 1024), Ok(()));
-    assert_eq!(header_size(connector, 1025), Err(Refusal::HeaderTooLarge));
 }
 
 #[test]
-fn loops_and_guessing_end() {
+fn loops_end() {
     let settings = settings(&default_connector("AnonymousUsers", ""));
     let connector = &settings.receive_connectors[0];
     assert_eq!(hops(connector, 60, 5), Ok(()));
     assert_eq!(hops(connector, 61, 0), Err(Refusal::TooManyHops));
     assert_eq!(hops(connector, 6, 6), Err(Refusal::TooManyHops));
-    assert_eq!(logon_failures(connector, 2), Ok(()));
-    assert_eq!(logon_failures(connector, 3), Err(Refusal::TooManyLogonFailures));
 }
 
 #[test]

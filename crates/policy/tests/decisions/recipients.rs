@@ -9,7 +9,7 @@ use gatepost_policy::directory::{FoundBy, RECIPIENTS_MAX, RecipientKind};
 use gatepost_policy::limits;
 use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::relay::{self, Reason};
-use gatepost_policy::resolve::{end_count, resolve};
+use gatepost_policy::resolve::{self, resolve};
 use gatepost_policy::restriction;
 use gatepost_policy::route::{self, Route};
 use gatepost_policy::settings::{Problem, Settings, Severity, parse};
@@ -102,6 +102,11 @@ fn mailbox(address: &str) -> Mailbox {
 
 fn named(addresses: &[&str]) -> Vec<Recipient> {
     addresses.iter().map(|address| Recipient::new(mailbox(address))).collect()
+}
+
+/// How many recipients the address leads to.
+fn end_count(settings: &Settings, named: &Mailbox) -> usize {
+    resolve::end_count(settings.directory.resolve(named, &settings.domains))
 }
 
 #[test]

@@ -222,16 +222,6 @@ fn v28_one_recipient_too_many_is_turned_away_and_the_others_stay() {
 }
 
 #[test]
-fn v30_the_sixth_bad_command_closes() {
-    let settings = settings(&default_connector("AnonymousUsers", "max_protocol_errors = 5"));
-    let connector = &settings.receive_connectors[0];
-    assert_eq!(limits::protocol_errors(connector, 5), OK);
-    let refusal = limits::protocol_errors(connector, 6).expect_err("six are too many");
-    assert!(refusal.closes());
-    assert_eq!(refusal.reply().code, 421);
-}
-
-#[test]
 fn v33_the_thirty_first_hop_is_a_loop() {
     let settings = settings(&default_connector("AnonymousUsers", "max_hop_count = 30"));
     let connector = &settings.receive_connectors[0];

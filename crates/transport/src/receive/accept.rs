@@ -23,6 +23,7 @@ use super::record::Refused;
 use super::visit::{OUT_OF_STEP, Said, Transaction, Visit};
 use crate::categorize::{self, Plan};
 use crate::clock::now_ms;
+use crate::quotas::Counted;
 use crate::report;
 use crate::state::{Running, count};
 
@@ -49,6 +50,8 @@ struct OnTheWay {
     plan: Plan,
     expanded: Vec<Recipient>,
     summary: Summary,
+    /// What it was counted for, until the disk has it.
+    counted: Vec<Counted>,
 }
 
 /// What is said of a message once its parts are on their way.
@@ -93,11 +96,12 @@ impl Visit {
 
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
-        let OnTheWay { commit, plan, expanded, summary } = match self.hand_over() {
+        let OnTheWay { commit, plan, expanded, summary, counted } = match self.hand_over() {
             Ok(on_the_way) => on_the_way,
             Err(answer) => return *answer,
         };
         if let Err(error) = commit.await {
+            self.running.quotas.take_back(&counted);
             return self.refuse_uncommitted(&summary, &error);
         }
         send_on(&self.running, &summary, plan, expanded).await;
@@ -115,15 +119,19 @@ impl Visit {
         let content = match incoming.finish() {
             Ok(content) => content,
             Err(Fault::Refused(refusal)) => return Err(self.refuse_content(&mail, refusal.into()).into()),
-            Err(Fault::Disk(error)) => return Err(self.refuse_unstaged(error).into()),
+            Err(Fault::Disk(error)) => {
+                self.running.quotas.take_back(&counted);
+                return Err(self.refuse_unstaged(error).into());
+            }
         };
-        if let Err(objection) = self.judge(&mail, &recipients, &content, counted) {
-            return Err(self.refuse_content(&mail, objection).into());
-        }
+        let counted = match self.judge(&mail, &recipients, &content, counted) {
+            Ok(counted) => counted,
+            Err(objection) => return Err(self.refuse_content(&mail, objection).into()),
+        };
         let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
         // Routes are those in force now: this connection may have begun long before the settings last changed.
         let plan = categorize::plan(&self.running.revision(), &envelope, summary.size_bytes);
-        Ok(OnTheWay { commit: staged.commit(envelope, trace), plan, expanded, summary })
+        Ok(OnTheWay { commit: staged.commit(envelope, trace), plan, expanded, summary, counted })
     }
 
     /// Says whom the message is for in the end, and writes down how it came.

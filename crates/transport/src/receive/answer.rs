@@ -215,7 +215,7 @@ impl Visit {
         let found = settings.directory.resolve(&mailbox, &settings.domains);
         let named_already = found.and_then(|found| transaction.known.get(&found.place()).copied());
         // Members take the place of their groups once the content is here; that there will be room is known now.
-        let end_count = if named_already.is_some() { 0 } else { found.map_or(1, |found| found.end_count()) };
+        let end_count = if named_already.is_some() { 0 } else { resolve::end_count(found) };
         let mut permitted = self.permit_recipient(transaction, &mailbox, end_count);
         if let Ok(Permitted { answer: Some(auth_as), counted, .. }) = &permitted {
             // Few are asked about: the question has no room in the state that each connection keeps.

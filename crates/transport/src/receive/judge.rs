@@ -35,14 +35,14 @@ impl From<Refusal> for Objection {
 }
 
 impl Visit {
-    /// Whether the message is taken, now that all of it is known.
+    /// Whether the message is taken, now that all of it is known; if so, what it is counted for as of now.
     pub(super) fn judge(
         &mut self,
         mail: &MailCommand,
         recipients: &[Recipient],
         content: &Content,
         counted: Vec<Counted>,
-    ) -> Result<(), Objection> {
+    ) -> Result<Vec<Counted>, Objection> {
         let header = &content.header;
         limits::hops(&self.connector, header.received_count as usize, header.received_local_count as usize)?;
         if self.varying.is_some() {
@@ -51,7 +51,9 @@ impl Visit {
                 ..objection
             });
         }
-        self.decide_header(self.rights, header).map_err(|refusal| self.object_to_header(refusal, header))
+        self.decide_header(self.rights, header).map_err(|refusal| self.object_to_header(refusal, header))?;
+        // Where nothing varies there are no quotas.
+        Ok(counted)
     }
 
     /// Everything is decided again where rights depend on the senders in the header, or the time has come for them to end.
@@ -63,7 +65,7 @@ impl Visit {
         recipients: &[Recipient],
         content: &Content,
         mut counted: Vec<Counted>,
-    ) -> Result<(), Objection> {
+    ) -> Result<Vec<Counted>, Objection> {
         let header = &content.header;
         let header_senders = match &header.senders {
             Some(senders) if senders.is_readable() => permission::HeaderSenders::Known(senders.mailboxes()),
