@@ -176,7 +176,7 @@ fn attribute(part: &str) -> Result<Attribute, NameError> {
             other => plain.push(other),
         }
     }
-    if !is_kind || plain.is_empty() {
+    if !is_kind || plain.trim().is_empty() {
         return Err(NameError::Attribute);
     }
     // One type that Windows and OpenSSL name differently.
@@ -470,6 +470,7 @@ mod tests {
             ("<I>CN=a", Some(NameError::Marks)),
             ("<I>a<S>CN=b", Some(NameError::Attribute)),
             ("<I>CN=<S>CN=b", Some(NameError::Attribute)),
+            ("<I>CN=\"  \"<S>CN=b", Some(NameError::Attribute)),
             ("<I>=x<S>CN=b", Some(NameError::Attribute)),
             ("<I>CN=a<S>CN=\"b", Some(NameError::Quoting)),
             ("<I>CN=a<S>CN=b\\", Some(NameError::Quoting)),
