@@ -23,7 +23,10 @@ use gatepost_smtp::{
 };
 use gatepost_spool::{Outcome, Spool};
 
-const STEPS: [(&str, fn(u64)); 5] =
+/// Its name, and what takes so many turns of it.
+type Step = (&'static str, fn(u64));
+
+const STEPS: [Step; 5] =
     [("parse", parse_dialogue), ("header", read_header), ("decide", decide), ("commit", commit), ("send", send)];
 
 const SENDER: &str = "scan@device.example";
