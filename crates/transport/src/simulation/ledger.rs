@@ -438,6 +438,11 @@ impl Ledger {
                     true => self.is_restarted_since(copy.sent_ms) || self.disk_failed_between(copy.sent_ms, at_ms),
                     false => self.was_forgotten(confirmed_ms, at_ms),
                 };
+                // So may be that it was removed: the report is safe before the removal is.
+                let may_be_forgotten = may_be_forgotten
+                    || copy
+                        .removed
+                        .is_some_and(|Removal { at_ms: removed_ms, .. }| self.was_forgotten(removed_ms, at_ms));
                 if is_told && !may_be_forgotten {
                     complain(format!("{end} got it for certain, and its sender was told that it failed"));
                 }

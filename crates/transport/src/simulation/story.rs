@@ -31,9 +31,9 @@ use crate::server::{Start, Transport};
 use crate::simulated;
 
 const CLIENTS: u64 = 5;
-/// How long after the last trouble everything has come to its end, the lifetime of a message not counted: time for the
-/// last reports, and a day for a clock that was set back.
-const REST_MS: u64 = 30 * 3_600_000;
+/// How long after the last trouble everything has come to its end, the lifetime of a message and the time by which the
+/// clock was set back not counted: time for the last reports.
+const REST_MS: u64 = 6 * 3_600_000;
 /// The spool's folder on the fake disk.
 const SPOOL: &str = "/spool";
 
@@ -55,6 +55,8 @@ struct Story {
     variant: Variant,
     lifetime_ms: u64,
     verifies: bool,
+    /// By how much the wall clock was set back, all in all.
+    set_back_ms: u64,
     /// Whether it ends only when nothing waits any more.
     is_played_out: bool,
 }
@@ -115,6 +117,7 @@ impl Story {
             variant: Variant::FIRST,
             lifetime_ms: [2, 5, 24][dice.below(3) as usize] * 3_600_000,
             verifies: dice.one_in(3),
+            set_back_ms: 0,
             is_played_out: !dice.one_in(5),
             world,
             dice,
@@ -255,6 +258,7 @@ impl Story {
                 take_census(&self.world, control, self.lifetime_ms).await;
                 let leap_ms = self.dice.below(48 * 3_600_000) as i64 - 24 * 3_600_000;
                 self.world.leap(leap_ms);
+                self.set_back_ms += leap_ms.min(0).unsigned_abs();
                 self.note(format!("the wall clock is set by {} s", leap_ms / 1000));
                 self.world.ledger().look_at_clock(self.world.now_ms(), clock::now_ms(), self.lifetime_ms);
             }
@@ -316,7 +320,7 @@ impl Story {
             self.reload(control).await;
         }
         let most_ms = match self.is_played_out {
-            true => self.world.trouble_ends_ms + self.lifetime_ms + REST_MS,
+            true => self.world.trouble_ends_ms + self.lifetime_ms + self.set_back_ms + REST_MS,
             false => self.world.now_ms() + self.dice.below(3_600_000),
         };
         while self.world.now_ms() < most_ms || control.status().recovering {
