@@ -341,7 +341,7 @@ impl Committer {
         };
         self.shared.count(|c| &c.commits, batch.commits.len() as u64);
         let mut index = self.shared.index();
-        for PendingCommit { id, record, envelope, body, promise } in batch.commits {
+        for PendingCommit { id, record, envelope, body, promise, charge: _charge } in batch.commits {
             let location = place(&record);
             let recipients = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
             let is_inline = body.is_none();

@@ -170,7 +170,13 @@ fn delivered() -> Outcome {
 }
 
 fn small() -> Options {
-    Options { inline_bytes_max: 1500, segment_bytes: 6000, cache_bytes_max: 8000, reserve_bytes: 3000 }
+    Options {
+        inline_bytes_max: 1500,
+        segment_bytes: 6000,
+        cache_bytes_max: 8000,
+        reserve_bytes: 3000,
+        ..Options::default()
+    }
 }
 
 /// What the test knows of a message.

@@ -101,6 +101,7 @@ mod committer;
 mod compaction;
 mod shared;
 mod queues;
+mod staging;
 mod set_aside;
 mod reserve;
 mod promise;

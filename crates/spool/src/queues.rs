@@ -10,6 +10,7 @@ use gatepost_mail::{Envelope, MessageId};
 use crate::disk::File;
 use crate::promise::{CommitError, Promise};
 use crate::record::Record;
+use crate::staging::Charge;
 use crate::stored::StoredBody;
 
 /// Outcomes that come within this time of the first share one write.
@@ -26,6 +27,8 @@ pub(crate) struct PendingCommit {
     pub envelope: Arc<Envelope>,
     pub body: Option<StoredBody>,
     pub promise: Promise,
+    /// What it holds of the room of all that arrive.
+    pub charge: Option<Charge>,
 }
 
 /// Outcomes that are in memory and have to get into the log.
@@ -395,7 +398,14 @@ mod tests {
             },
         };
         let record = Record::new(Kind::Message, b"", &[]);
-        PendingCommit { id: MessageId(id), record, envelope: Arc::new(envelope), body: None, promise: promise().0 }
+        PendingCommit {
+            id: MessageId(id),
+            record,
+            envelope: Arc::new(envelope),
+            body: None,
+            promise: promise().0,
+            charge: None,
+        }
     }
 
     fn taken(queue: &CommitQueue) -> usize {

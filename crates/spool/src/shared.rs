@@ -14,6 +14,7 @@ use crate::record::{HEADER_BYTES, Header, Kind, checksum};
 use crate::reserve::Reserve;
 use crate::segment::file_name;
 use crate::set_aside;
+use crate::staging::Staging;
 use crate::stored::{self, StoredMessage};
 
 /// So much is read at once for an envelope: that of one recipient takes about 300 bytes.
@@ -32,6 +33,11 @@ pub struct Options {
     /// Room on the disk that is set apart for outcomes, so that a full disk can empty itself. Default 4 MiB, which is
     /// enough for 65,000 messages that end one at a time.
     pub reserve_bytes: u64,
+    /// Memory for the content of all messages together that are arriving, or wait for their flush. What finds no room
+    /// there goes to a body file, but for messages up to 16 KiB, which are not counted. Default 64 MiB.
+    pub staged_bytes_max: usize,
+    /// At most so many body files are open for messages that are arriving. Default 4,096.
+    pub staged_bodies_max: usize,
 }
 
 impl Default for Options {
@@ -41,6 +47,8 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             cache_bytes_max: 64 << 20,
             reserve_bytes: 4 << 20,
+            staged_bytes_max: 64 << 20,
+            staged_bodies_max: 4_096,
         }
     }
 }
@@ -55,6 +63,7 @@ pub(crate) struct Shared {
     pub commits: CommitQueue,
     pub bodies: BodyQueue,
     pub reserve: Reserve,
+    pub staging: Arc<Staging>,
     index: Mutex<Index>,
 }
 
@@ -104,6 +113,7 @@ impl Folders {
 impl Shared {
     pub fn new(disk: Arc<dyn Disk>, folders: Folders, options: Options, index: Index, next_id: u64) -> Shared {
         let reserve = Reserve::open(&*disk, &folders.root, options.reserve_bytes);
+        let staging = Arc::new(Staging::new(options.staged_bytes_max, options.staged_bodies_max));
         Shared {
             disk,
             folders,
@@ -113,6 +123,7 @@ impl Shared {
             commits: CommitQueue::default(),
             bodies: BodyQueue::default(),
             reserve,
+            staging,
             index: Mutex::new(index),
         }
     }

@@ -14,6 +14,7 @@ use crate::promise::{Commit, CommitError, promise};
 use crate::queues::{Arriving, PendingCommit};
 use crate::record::{Digest, Record};
 use crate::shared::Shared;
+use crate::staging::{Charge, SMALL_BYTES};
 use crate::stored::{self, Octets, StoredBody, StoredEnvelope, StoredMessage};
 
 /// Spare bytes before the content for the record's header, the envelope and the trace fields. A usual message of one
@@ -28,6 +29,9 @@ pub enum StageError {
     /// No room on the disk: bytes, inodes or quota.
     #[error("the disk of the spool is full")]
     Full,
+    /// Too many large messages are arriving at once.
+    #[error("too many large messages are arriving at once")]
+    Busy,
     /// The disk failed.
     #[error("the disk of the spool failed: {0}")]
     Io(io::ErrorKind),
@@ -43,6 +47,8 @@ pub struct Staged {
     bytes: u64,
     body: Option<StagedBody>,
     failed: Option<StageError>,
+    /// What it holds of the room of all that arrive; `None` while it is small.
+    charge: Option<Charge>,
     /// While it lasts, commits of others wait a moment for this one.
     arriving: Option<Arriving>,
 }
@@ -57,7 +63,7 @@ impl Staged {
     pub(crate) fn new(shared: Arc<Shared>) -> Staged {
         let id = MessageId(shared.next_id.fetch_add(1, Ordering::Relaxed));
         let arriving = Some(shared.commits.enter());
-        Staged { shared, id, buffer: Vec::new(), bytes: 0, body: None, failed: None, arriving }
+        Staged { shared, id, buffer: Vec::new(), bytes: 0, body: None, failed: None, charge: None, arriving }
     }
 
     /// The number that the message will have.
@@ -71,20 +77,38 @@ impl Staged {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if self.buffer.is_empty() {
-            self.buffer.reserve(ROOM_BYTES + bytes.len() + PADDING_BYTES);
-            self.buffer.resize(ROOM_BYTES, 0);
-        }
         self.bytes += bytes.len() as u64;
-        let gathered = self.buffer.len() - ROOM_BYTES;
-        if gathered + bytes.len() > self.shared.options.inline_bytes_max {
+        if !self.make_room(bytes.len()) {
             return self.spill_or_fail(bytes);
-        }
-        if self.buffer.capacity() - self.buffer.len() < bytes.len() + PADDING_BYTES {
-            self.buffer.reserve(bytes.len() + PADDING_BYTES);
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Makes room in memory for `more` bytes. Says no where they belong in the body file: the message outgrows what it may
+    /// hold, or all messages together what they may.
+    fn make_room(&mut self, more: usize) -> bool {
+        let inline_bytes_max = self.shared.options.inline_bytes_max;
+        let gathered = self.buffer.len().saturating_sub(ROOM_BYTES);
+        if gathered + more > inline_bytes_max {
+            return false;
+        }
+        let needed = ROOM_BYTES + gathered + more + PADDING_BYTES;
+        let held = self.buffer.capacity();
+        if held < needed {
+            let largest = ROOM_BYTES + inline_bytes_max + PADDING_BYTES;
+            let wanted = needed.max(held.saturating_mul(2).min(largest));
+            if gathered + more > SMALL_BYTES
+                && !self.charge.get_or_insert_with(|| Charge::new(&self.shared.staging)).hold(wanted)
+            {
+                return false;
+            }
+            self.buffer.reserve_exact(wanted - self.buffer.len());
+        }
+        if self.buffer.is_empty() {
+            self.buffer.resize(ROOM_BYTES, 0);
+        }
+        true
     }
 
     /// Bytes taken so far.
@@ -109,7 +133,14 @@ impl Staged {
             Some((body, file)) => (Some(body), Some(file)),
             None => (None, None),
         };
-        let pending = PendingCommit { id: self.id, record, envelope: Arc::new(envelope), body, promise };
+        let pending = PendingCommit {
+            id: self.id,
+            record,
+            envelope: Arc::new(envelope),
+            body,
+            promise,
+            charge: self.charge.take(),
+        };
         match file {
             Some(file) => self.shared.bodies.push_written(file, pending),
             None => self.shared.commits.push(pending, self.arriving.take()),
@@ -171,18 +202,27 @@ impl Staged {
         // A file takes its time, here and in a body thread.
         self.stop_arriving();
         let _admission = self.shared.reserve.admit()?;
+        let charge = self.charge.get_or_insert_with(|| Charge::new(&self.shared.staging));
         let body = match &mut self.body {
             Some(body) => body,
             none => {
+                if !charge.open_body() {
+                    return Err(StageError::Busy);
+                }
                 let file = self.shared.disk.create(&self.shared.folders.staged_body(self.id))?;
                 none.insert(StagedBody { file, digest: Digest::new() })
             }
         };
-        let gathered = &self.buffer[ROOM_BYTES..];
+        let gathered = self.buffer.get(ROOM_BYTES..).unwrap_or_default();
         body.digest.update(gathered);
         body.digest.update(bytes);
         body.file.append(&mut [IoSlice::new(gathered), IoSlice::new(bytes)])?;
         self.buffer.truncate(ROOM_BYTES);
+        // Who asks for more than there is keeps what a small message has.
+        if !charge.hold(self.buffer.capacity()) {
+            self.buffer.shrink_to(SMALL_BYTES);
+            charge.release();
+        }
         Ok(())
     }
 }
@@ -214,7 +254,7 @@ impl From<io::Error> for StageError {
 impl From<StageError> for CommitError {
     fn from(error: StageError) -> CommitError {
         match error {
-            StageError::Full => CommitError::Full,
+            StageError::Full | StageError::Busy => CommitError::Full,
             StageError::Io(kind) => CommitError::Io(kind),
         }
     }

@@ -254,7 +254,7 @@ async fn commit(
 ) -> Result<(), CommitError> {
     let content = report.write();
     staged.write(&content).map_err(|error| match error {
-        gatepost_spool::StageError::Full => CommitError::Full,
+        gatepost_spool::StageError::Full | gatepost_spool::StageError::Busy => CommitError::Full,
         gatepost_spool::StageError::Io(kind) => CommitError::Io(kind),
     })?;
     let revision = running.revision();
