@@ -59,19 +59,20 @@ fn load_and_serve(config: &Path, format: LogFormat) -> Result<(), Failure> {
     log_warnings(&loaded.document);
     data_folder::ensure(&loaded.document.settings.server.data_dir).map_err(Failure::of)?;
     let document = loaded.document.keep(&loaded.document.settings.server.data_dir);
-    raise_open_files_limit();
+    let open_files_max = raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(loaded, document));
+    let outcome = runtime.block_on(serve(loaded, document, open_files_max));
     // Whatever still runs has had its time.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(loaded: Loaded, document: RevisionId) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, document: RevisionId, open_files_max: u64) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let settings = loaded.document.settings.clone();
     let data_dir = settings.server.data_dir.clone();
-    let start = Start { settings, document, credentials: loaded.secrets.to_credentials(), version: VERSION };
+    let credentials = loaded.secrets.to_credentials();
+    let start = Start { settings, document, credentials, version: VERSION, open_files_max };
     let transport = tokio::select! {
         started = Transport::start(start) => started.map_err(Failure::of)?,
         () = signals.end() => return Err(Failure::of("told to end before the start was complete")),
@@ -189,8 +190,9 @@ fn log_warnings(document: &Document) {
     }
 }
 
-/// Every connection is an open file; the usual soft limit of 1,024 is below the connections that settings allow.
-fn raise_open_files_limit() {
+/// Every connection is an open file; the usual soft limit of 1,024 is below the connections that settings allow. Says how
+/// many there may be.
+fn raise_open_files_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum
@@ -198,6 +200,7 @@ fn raise_open_files_limit() {
     {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Outside systemd this does nothing; inside, a lost notification is worth a line, no more.

@@ -34,6 +34,30 @@ pub fn connections(connector: &ReceiveConnector, open_total: u32, open_from_sour
     }
 }
 
+/// Who may have how many of a server's open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// Connections of peers, on all connectors together.
+    pub connections: u32,
+    /// Body files of large messages that are arriving.
+    pub arriving_bodies: usize,
+}
+
+/// Shares out the files that the system lets a server have open at once: three quarters for the connections of peers and an
+/// eighth for what they send, so that nobody outside can take the last eighth, which the queue and its next hops need.
+pub fn open_files(most: u64) -> OpenFiles {
+    let eighth = most / 8;
+    OpenFiles {
+        connections: u32::try_from(most - 2 * eighth).unwrap_or(u32::MAX),
+        arriving_bodies: usize::try_from(eighth).unwrap_or(usize::MAX).max(1),
+    }
+}
+
+/// Whether one more connection is let in while `open` are open on the whole server, which may have `max`.
+pub fn server_connections(max: u32, open: u32) -> Result<(), Refusal> {
+    if open >= max { Err(Refusal::TooManyConnections) } else { Ok(()) }
+}
+
 /// The largest message that `rights` allow on the connector, in bytes.
 pub fn message_bytes_max(connector: &ReceiveConnector, rights: Rights) -> u64 {
     if rights.contains(Right::BypassMessageSizeLimit) { MESSAGE_BYTES_MAX } else { connector.max_message_size }
@@ -78,6 +102,14 @@ pub fn message_rate(limit: u32, paid_until: Option<Instant>, now: Instant) -> Re
     let paid_until = paid_until.map_or(now, |paid_until| paid_until.max(now)) + share;
     // Not a whole minute: the shares are rounded down, and together they are to be the limit exactly.
     if paid_until > now + share * limit { Err(Refusal::MessageRateExceeded) } else { Ok(paid_until) }
+}
+
+/// How long one attempt to send a message of that many bytes may take, however busy the next hop looks. Each of its
+/// replies and each block of the content has a limit of its own; all of them together would let a hostile next hop hold a
+/// connection for days. An hour, and a second for each KiB.
+pub fn attempt_time_max(bytes: u64) -> Duration {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    HOUR + Duration::from_secs(bytes >> 10)
 }
 
 /// What is about to be said to a peer.

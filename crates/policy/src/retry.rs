@@ -79,6 +79,12 @@ pub fn next(schedule: &Schedule, failure: Failure, attempts: u32, arrival_ms: u6
     Next::At(now_ms.saturating_add(milliseconds(interval)).min(expiry_ms))
 }
 
+/// The longest that anything ever waits for its next attempt.
+pub fn wait_max(schedule: &Schedule) -> Duration {
+    let connection = schedule.queue_glitch_retry_interval.max(schedule.transient_failure_retry_interval);
+    connection.max(schedule.outbound_connection_failure_retry_interval).max(schedule.message_retry_interval)
+}
+
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -335,6 +335,25 @@ impl Client {
         self.give_up(&DROPPED);
     }
 
+    /// The peer said something when it was not its turn: what it says from here on answers to nothing that we said. The
+    /// next outputs say what became of the transaction or connection.
+    pub fn spoken_to(&mut self) {
+        self.give_up(&NONSENSE);
+    }
+
+    /// Not all of the content that was given reached the peer, and nothing more will. A refusal that it has said meanwhile
+    /// may still be received; to anything else it says there is no message.
+    pub fn content_cut(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::End(exchange) | State::Content { exchange, .. } => {
+                let writer = Writer::Counted { left: 0, is_overrun: true };
+                State::Content { exchange, writer, is_told: true }
+            }
+            other => other,
+        };
+        self.deadline = None;
+    }
+
     /// When to call [`Client::timeout`]; `None` while it is not the peer that we wait for.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline

@@ -30,6 +30,12 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Buffers larger than this are given back once they are empty, so that an idle session is small.
 const KEPT_CAPACITY_BYTES: usize = 512;
 
+/// Between two messages a peer may say at most so many commands that bring nothing, so that nobody keeps the server busy by
+/// them for a whole session. Enough for whoever asks about hundreds of recipients and resets after each.
+const IDLE_COMMANDS_MAX: u32 = 1_000;
+
+const TOO_MANY_COMMANDS: Reply =
+    Reply::new(421, (4, 7, 0), "Too many commands without a message, closing transmission channel");
 const NOT_IMPLEMENTED: Reply = Reply::new(502, (5, 3, 3), "Command not implemented");
 const INVALID_CHARACTERS: Reply = Reply::new(550, (5, 6, 11), "Invalid characters");
 
@@ -75,6 +81,8 @@ pub struct Session {
     reset_is_due: bool,
     is_authenticated: bool,
     protocol_errors: u32,
+    /// Commands that bring nothing, since the last message.
+    idle_commands: u32,
     logon_failures: u32,
     started: Instant,
     last_heard: Instant,
@@ -129,6 +137,7 @@ impl Session {
             reset_is_due: false,
             is_authenticated: false,
             protocol_errors: 0,
+            idle_commands: 0,
             logon_failures: 0,
             started: now,
             last_heard: now,
@@ -224,7 +233,11 @@ impl Session {
                 let fate = Fate::Drop { refusal: Refusal { reply, is_error: false }, then: Phase::Refused };
                 self.state = State::Chunk(Chunk { size, left: size, last, fate });
             }
-            (Asked::EndContent, Answer::Accepted(reply) | Answer::Refuse(reply)) => self.say(&reply, Phase::Ready),
+            (Asked::EndContent, Answer::Accepted(reply)) => {
+                self.idle_commands = 0;
+                self.say(&reply, Phase::Ready);
+            }
+            (Asked::EndContent, Answer::Refuse(reply)) => self.say(&reply, Phase::Ready),
             (_, Answer::Accept | Answer::Accepted(_) | Answer::Greet(_) | Answer::Authenticated { .. }) => {
                 self.say_and_close(&Reply::new(421, (4, 3, 0), "Local error, closing transmission channel"));
             }
@@ -410,6 +423,14 @@ impl Session {
     }
 
     fn take_command(&mut self, phase: Phase, command: Command<'_>) -> Option<Step> {
+        if command.brings_nothing() {
+            self.idle_commands += 1;
+            if self.idle_commands > IDLE_COMMANDS_MAX {
+                self.reset_is_due |= phase.has_transaction();
+                self.say_and_close(&TOO_MANY_COMMANDS);
+                return None;
+            }
+        }
         let out_of_order = phase.out_of_order(&command, self.is_authenticated);
         if let Command::Bdat { size, last } = command {
             return self.take_bdat(phase, size, last, out_of_order);
@@ -745,6 +766,40 @@ mod tests {
             }
         }
         assert!(session.out.capacity() <= KEPT_CAPACITY_BYTES);
+    }
+
+    /// Says it, takes what comes, and hands on the codes of the replies.
+    fn codes(session: &mut Session, now: Instant, mut input: &[u8]) -> Vec<u16> {
+        let mut codes = Vec::new();
+        loop {
+            let (used, output) = session.receive(now, input);
+            input = &input[used..];
+            match output {
+                Output::Send(bytes) => {
+                    let lines = std::str::from_utf8(bytes).expect("replies are ASCII here").lines();
+                    let last = lines.filter(|line| line.as_bytes().get(3) == Some(&b' '));
+                    codes.extend(last.map(|line| line[..3].parse::<u16>().expect("a code")));
+                }
+                Output::Ask(Question::EndContent) => session.answer(now, Answer::Accepted(Reply::plain(250, "taken"))),
+                Output::Ask(_) => session.answer(now, Answer::Accept),
+                Output::NeedInput | Output::Close => return codes,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_says_much_and_sends_nothing_is_shown_the_door() {
+        let (mut session, now) = session_at_rest();
+        let most = IDLE_COMMANDS_MAX as usize;
+        let message = b"MAIL FROM:<>\r\nRCPT TO:<bob@contoso.com>\r\nDATA\r\n.\r\n";
+        // EHLO was one.
+        for (input, times) in [("NOOP\r\n", most - 1), ("RSET\r\n", most)] {
+            assert_eq!(codes(&mut session, now, input.repeat(times).as_bytes()), vec![250; times]);
+            assert_eq!(codes(&mut session, now, message), [250, 250, 354, 250]);
+        }
+        let replies = codes(&mut session, now, "HELP\r\nVRFY x\r\nEHLO a\r\nNOOP\r\n".repeat(most).as_bytes());
+        assert_eq!((replies.len(), replies.last()), (most + 1, Some(&421)));
     }
 
     #[test]

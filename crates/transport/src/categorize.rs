@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gatepost_mail::{Envelope, MessageId};
 use gatepost_policy::Settings;
+use gatepost_policy::retry;
 use gatepost_policy::route::{self, Route};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_spool::{Message, ReadError, RecipientState, State};
@@ -239,7 +240,11 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     };
     let now_ms = now_ms();
     let next_attempt_ms = pending.iter().filter_map(|index| states.get(*index as usize)).map(|s| s.next_attempt_ms);
-    let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms));
+    // What a former run wrote down may be from a clock that has been set back since.
+    let wait_max = retry::wait_max(&running.revision().settings.retry);
+    let latest_ms = now_ms.saturating_add(u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX));
+    let next_attempt_ms = next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms);
+    let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.map(|next_ms| next_ms.min(latest_ms)));
     // The size decides between routes only near a connector's limit; the envelope alone is read here.
     let plan = plan_for(&running.revision(), &envelope, pending.into_iter(), 0);
     enqueue_by(running, id, envelope.arrival.time_ms, plan, |part| match &unrouted.before {

@@ -19,6 +19,17 @@ struct Open {
     by_source: HashMap<IpAddr, u32>,
 }
 
+/// How many connections are open.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// On all connectors.
+    pub server: u32,
+    /// On this connector.
+    pub connector: u32,
+    /// On this connector, from this source.
+    pub source: u32,
+}
+
 /// One counted connection; gives its place back when dropped.
 pub struct Place {
     connections: Arc<Connections>,
@@ -27,19 +38,22 @@ pub struct Place {
 }
 
 impl Connections {
-    /// Counts a connection in when `permit` says yes to (open in total, open from this source), both without the new
-    /// one; otherwise hands on the refusal. Asking and counting are one step, so two peers cannot take one last place.
+    /// Counts a connection in when `permit` says yes to what is open without it; otherwise hands on the refusal. Asking and
+    /// counting are one step, so two peers cannot take one last place.
     pub fn enter<R>(
         self: &Arc<Self>,
         connector: &Arc<str>,
         source: IpAddr,
-        permit: impl FnOnce(u32, u32) -> Result<(), R>,
+        permit: impl FnOnce(Counts) -> Result<(), R>,
     ) -> Result<Place, R> {
         let source = source.to_canonical();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (total, from_source) =
-            open.get(connector).map_or((0, 0), |c| (c.total, c.by_source.get(&source).copied().unwrap_or(0)));
-        permit(total, from_source)?;
+        let here = open.get(connector);
+        permit(Counts {
+            server: open.values().map(|open| open.total).fold(0, u32::saturating_add),
+            connector: here.map_or(0, |here| here.total),
+            source: here.and_then(|here| here.by_source.get(&source).copied()).unwrap_or(0),
+        })?;
         let counts = open.entry(connector.clone()).or_default();
         counts.total += 1;
         *counts.by_source.entry(source).or_default() += 1;
@@ -79,7 +93,7 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let name: Arc<str> = "Relay".into();
         let source: IpAddr = "192.168.2.55".parse().expect("an address");
-        let only_one = |_, from_source: u32| if from_source == 0 { Ok(()) } else { Err("full") };
+        let only_one = |open: Counts| if open.source == 0 { Ok(()) } else { Err("full") };
         let place = connections.enter(&name, source, only_one).expect("the first");
         // An IPv4-mapped peer is the same source.
         let mapped = "::ffff:192.168.2.55".parse().expect("an address");

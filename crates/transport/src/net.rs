@@ -17,6 +17,9 @@ use crate::simulated;
 
 /// Connections that may wait to be accepted: devices like to come all at once.
 const BACKLOG: i32 = 4_096;
+/// Room that the system keeps for what a peer has not read yet, in bytes; it takes twice that. Replies are short, and without
+/// a bound peers that never read could make it keep megabytes for each of them.
+const REPLIES_UNREAD_BYTES_MAX: usize = 64 << 10;
 
 /// One end of a connection.
 pub enum Socket {
@@ -57,6 +60,8 @@ pub fn listen(address: SocketAddr) -> io::Result<Listener> {
     }
     // A restart must not wait for connections of the former run to time out.
     socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it.
+    socket.set_send_buffer_size(REPLIES_UNREAD_BYTES_MAX)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

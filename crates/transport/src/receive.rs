@@ -34,10 +34,17 @@ use crate::state::{Running, count};
 use crate::transcript::Direction;
 use visit::Visit;
 
-/// Limit for a TLS handshake and for one write to a peer that does not read.
+/// Limit for a TLS handshake and for one write to a peer that does not read, where the connector has no shorter one.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
-/// Gathered replies are written out at the latest when they have grown to this many bytes.
-const REPLIES_BYTES_MAX: usize = 64 << 10;
+/// Limit for the last write to a peer.
+const FAREWELL_MAX: Duration = Duration::from_secs(10);
+/// Gathered replies are written out at the latest when they have grown to this many bytes: those to 300 recipients, and
+/// what a peer that sends and never reads makes us hold.
+const REPLIES_BYTES_MAX: usize = 8 << 10;
+
+/// After so many steps of the dialogue it is others' turn: a peer that says a thousand commands at once is not to keep those
+/// waiting who say one.
+const STEPS_PER_TURN: u32 = 64;
 
 const SHUTTING_DOWN: Reply = Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel");
 
@@ -62,9 +69,10 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
         tracing::info!(%peer, %local, decision, verdict = "refused", "no receive connector for this peer");
         return;
     };
-    let place = running
-        .connections
-        .enter(&connector.name, peer.ip(), |total, from_source| limits::connections(&connector, total, from_source));
+    let place = running.connections.enter(&connector.name, peer.ip(), |open| {
+        limits::server_connections(running.connections_max, open.server)?;
+        limits::connections(&connector, open.connector, open.source)
+    });
     let refusal = place.as_ref().err().copied();
     let _place = place.ok();
     socket.set_nodelay();
@@ -105,7 +113,8 @@ async fn converse_encrypted(
     stop: &mut watch::Receiver<bool>,
     implicit_tls: bool,
 ) -> io::Result<()> {
-    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_MAX, visit.revision.tls.accept(&visit.connector, socket)));
+    let patience = patience(session).min(visit.connector.connection_inactivity_timeout);
+    let handshake = Box::pin(tokio::time::timeout(patience, visit.revision.tls.accept(&visit.connector, socket)));
     let (mut stream, certificate) = tokio::select! {
         biased;
         handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
@@ -117,7 +126,7 @@ async fn converse_encrypted(
         session.tls_started(clock::now(), visit.profile());
     }
     converse(&mut stream, session, visit, stop).await?;
-    stream.shutdown().await
+    within(FAREWELL_MAX, stream.shutdown()).await
 }
 
 /// IPv4-mapped addresses are IPv4 addresses (fact sheet section 1.8).
@@ -134,7 +143,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<End> {
     let mut replies: Vec<u8> = Vec::new();
     let mut input = buffers::Filled::empty();
+    let mut steps = 0;
     loop {
+        steps += 1;
+        if steps > STEPS_PER_TURN {
+            steps = 0;
+            tokio::task::yield_now().await;
+        }
         let now = clock::now();
         let (used, output) = session.receive(now, input.rest());
         let mut wants_input = false;
@@ -162,14 +177,15 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         input.advance(used);
         if let Some((said_before, interval)) = tarpit {
             let held_back = replies.split_off(said_before);
-            write(stream, &mut replies).await?;
+            write(stream, &mut replies, patience(session)).await?;
             replies = held_back;
             input.shrink();
             wait_in_tarpit(interval, session, stop).await;
             visit.said(&replies);
         }
         if wants_input || end.is_some() || replies.len() >= REPLIES_BYTES_MAX {
-            write(stream, &mut replies).await?;
+            let patience = if matches!(end, Some(End::Closed)) { FAREWELL_MAX } else { patience(session) };
+            write(stream, &mut replies, patience).await?;
         }
         if let Some(end) = end {
             return Ok(end);
@@ -233,7 +249,13 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<buffers
     .await
 }
 
-async fn write<S: AsyncWrite + Unpin>(stream: &mut S, replies: &mut Vec<u8>) -> io::Result<()> {
+/// How long the peer may take to read what we say, or to do its part of a handshake: no longer than it may be silent.
+fn patience(session: &Session) -> Duration {
+    let deadline = session.deadline().map(|deadline| deadline.saturating_duration_since(clock::now()));
+    deadline.map_or(HANDSHAKE_MAX, |left| left.min(HANDSHAKE_MAX))
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, replies: &mut Vec<u8>, patience: Duration) -> io::Result<()> {
     if replies.is_empty() {
         return Ok(());
     }
@@ -241,7 +263,11 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, replies: &mut Vec<u8>) -> 
         stream.write_all(replies).await?;
         stream.flush().await
     };
-    tokio::time::timeout(HANDSHAKE_MAX, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    within(patience, write).await?;
     replies.clear();
     Ok(())
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gatepost_policy::Settings;
 use gatepost_policy::back_pressure::METERING_INTERVAL;
 use gatepost_policy::resource::Resource;
+use gatepost_policy::{Settings, limits};
 use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{OpenError, Options, Recovering, Recovery, Spool, Step};
 use gatepost_tracking::{RevisionId, Tracking};
@@ -46,6 +46,8 @@ pub struct Start {
     pub credentials: Credentials,
     /// Version of the program, for status.
     pub version: &'static str,
+    /// How many files the system lets us have open at once: connections are such files too.
+    pub open_files_max: u64,
 }
 
 /// Why the server did not start.
@@ -99,7 +101,9 @@ impl Transport {
         let data_dir = start.settings.server.data_dir.clone();
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
-        let opened = blocking::run(move || Spool::start(&spool_dir, Options::default())).await;
+        let shares = limits::open_files(start.open_files_max);
+        let options = Options { staged_bodies_max: shares.arriving_bodies, ..Options::default() };
+        let opened = blocking::run(move || Spool::start(&spool_dir, options)).await;
         let (spool, recovering) = opened.map_err(io::Error::other)??;
         let mut transport = Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await?;
         transport.tasks.push(tokio::spawn(meter(transport.control.running.clone())));
@@ -113,7 +117,7 @@ impl Transport {
         recovering: Recovering,
         start: Start,
     ) -> Result<Transport, StartError> {
-        let Start { settings, document, credentials, version } = start;
+        let Start { settings, document, credentials, version, open_files_max } = start;
         let data_dir = settings.server.data_dir.clone();
 
         let listeners = Listeners::default();
@@ -128,6 +132,7 @@ impl Transport {
         let running = Arc::new(Running::new(Parts {
             version,
             started_ms: now,
+            connections_max: limits::open_files(open_files_max).connections,
             revision,
             spool,
             disk,
@@ -205,7 +210,7 @@ fn tell_of_recovery(recovery: &Recovery) {
 }
 
 async fn alarms(running: Arc<Running>) {
-    running.queues.run_alarms(now_ms).await;
+    running.queues.run_alarms().await;
 }
 
 /// Brings messages of former runs back and puts them into their queues, while new ones are accepted already; tells when

@@ -54,6 +54,7 @@ impl Site {
         let running = Arc::new(Running::new(Parts {
             version: "0",
             started_ms: now_ms(),
+            connections_max: u32::MAX,
             revision: Revision::new(1, now_ms(), settings, Credentials::default(), tls),
             spool,
             disk: Arc::new(RealDisk),

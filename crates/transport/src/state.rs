@@ -108,6 +108,8 @@ pub struct Running {
     pub connections: Arc<Connections>,
     /// How hard resources are pressed.
     pub back_pressure: BackPressure,
+    /// At most so many, whatever the connectors allow.
+    pub connections_max: u32,
     /// What users and addresses have submitted lately.
     pub message_rates: MessageRates,
     /// What next hops say of recipients.
@@ -138,6 +140,8 @@ pub struct Parts {
     pub version: &'static str,
     /// Unix time in milliseconds of the start.
     pub started_ms: u64,
+    /// At most so many connections of peers.
+    pub connections_max: u32,
     /// The first revision.
     pub revision: Revision,
     /// The open spool.
@@ -177,6 +181,7 @@ impl Running {
             queues: parts.queues,
             connections: Arc::default(),
             back_pressure: BackPressure::default(),
+            connections_max: parts.connections_max,
             message_rates: MessageRates::default(),
             verdicts: Arc::default(),
             quotas: parts.quotas,

@@ -2,7 +2,7 @@
 
 use gatepost_policy::Refusal;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered, tls_required};
-use gatepost_policy::limits::{connections, hops};
+use gatepost_policy::limits::{OpenFiles, connections, hops, open_files, server_connections};
 
 use crate::document::{default_connector, settings};
 
@@ -81,4 +81,15 @@ fn v27_nobody_mails_in_the_clear_where_tls_is_required() {
     assert_eq!(tls_required(connector, true), Ok(()));
     let refusal = tls_required(connector, false).expect_err("TLS was not started");
     assert_eq!(refusal.reply().to_string(), "451 5.7.3 Must issue a STARTTLS command first");
+}
+
+#[test]
+fn whatever_peers_open_an_eighth_of_the_files_is_left_for_the_server() {
+    for (most, connections, arriving_bodies) in
+        [(0, 0, 1), (64, 48, 8), (1_024, 768, 128), (20_000, 15_000, 2_500), (1 << 60, u32::MAX, 1 << 57)]
+    {
+        assert_eq!(open_files(most), OpenFiles { connections, arriving_bodies }, "{most}");
+    }
+    assert_eq!(server_connections(2, 1), Ok(()));
+    assert_eq!(server_connections(2, 2), Err(Refusal::TooManyConnections));
 }

@@ -43,6 +43,13 @@ pub(super) enum Command<'a> {
     Quit,
 }
 
+impl Command<'_> {
+    /// Whether it brings no message any nearer.
+    pub(super) fn brings_nothing(&self) -> bool {
+        matches!(self, Command::Hello { .. } | Command::Rset | Command::Noop | Command::Help | Command::Vrfy)
+    }
+}
+
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {

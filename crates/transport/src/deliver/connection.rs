@@ -7,14 +7,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost_mail::header_firewall::{HeaderFirewall, Rules, infallible};
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::{ProtocolLoggingLevel, SendConnector};
-use gatepost_policy::{header_firewall, send_permission};
+use gatepost_policy::{header_firewall, limits, send_permission};
 use gatepost_smtp::{Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish, Transaction};
 use gatepost_spool::Message;
 use rustls::pki_types::ServerName;
@@ -44,6 +44,8 @@ const PIECE_BYTES: usize = 256 << 10;
 const HEADER_PIECE_BYTES: usize = 16 << 10;
 /// How long a polite farewell may take.
 const QUIT_MAX: Duration = Duration::from_secs(5);
+/// How long a peer that takes no more content may take to say why.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 /// How long a stop waits for an attempt whose message the peer cannot have yet.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -82,6 +84,8 @@ pub struct Connection {
     rules: Rules,
     /// How long the peer may take to read a block of content.
     block_max: Duration,
+    /// When the transaction has to be over, however busy the peer looks.
+    end_of_time: Option<Instant>,
     /// Who is at the other end.
     pub target: Target,
     /// Transactions so far.
@@ -246,6 +250,7 @@ impl Connection {
             next_hop: send_permission::next_hop(connector),
             rules: header_firewall::decide_send(send_permission::granted(connector, now_ms())),
             block_max,
+            end_of_time: None,
             target: target.clone(),
             transactions: 0,
             broken: false,
@@ -295,6 +300,12 @@ impl Connection {
         };
         let envelope = &message.envelope;
         let was_used = self.transactions > 0;
+        if self.has_unread() {
+            // The peer said more than it was asked: the next reply would be taken for another's.
+            self.broken = true;
+            return Delivered::Stale;
+        }
+        self.end_of_time = clock::now().checked_add(limits::attempt_time_max(size));
         self.transactions += 1;
         self.may_be_cut_short = true;
         self.client.begin(
@@ -316,12 +327,18 @@ impl Connection {
             match self.event().await {
                 // An attempt that is cut short by the end of the server is none, unless the peer may have the message.
                 _ if self.is_cut_short => return Delivered::Stale,
+                // A reply to what has not come yet: whatever it says, it is no word about this message.
+                Event::Content if self.has_unread() => {
+                    self.broken = true;
+                    self.client.spoken_to();
+                }
                 Event::Content => {
                     content_has_begun = true;
                     if let Err(error) = self.send_content(message).await {
                         tracing::debug!(queue_id = message.id.0, %error, "sending content failed");
+                        self.client.content_cut();
+                        self.hear_last_words().await;
                         self.broken = true;
-                        self.client.disconnected();
                     }
                 }
                 Event::Finished(results) => {
@@ -400,7 +417,7 @@ impl Connection {
                 let Connection { client, output, .. } = self;
                 let Ok(()) = firewall.push(part, infallible(|kept| client.content(kept, output)));
                 if self.output.len() >= OUTPUT_BYTES {
-                    self.flush(self.block_max).await?;
+                    self.flush(self.left(self.block_max)).await?;
                 }
             }
         }
@@ -408,7 +425,24 @@ impl Connection {
         let Ok(()) = firewall.finish(infallible(|kept| client.content(kept, output)));
         client.content_end(clock::now(), output);
         self.may_be_cut_short = false;
-        self.flush(self.block_max).await
+        self.flush(self.left(self.block_max)).await
+    }
+
+    /// Reads why a peer takes no more of the content, if it says so: a refusal for good is not to be tried for days.
+    async fn hear_last_words(&mut self) {
+        (self.start, self.end) = (0, 0);
+        self.end = within(LAST_WORDS_MAX, self.stream.read(&mut self.input)).await.unwrap_or(0);
+    }
+
+    /// Whether the peer has said something that nobody has listened to yet.
+    fn has_unread(&self) -> bool {
+        self.start < self.end
+    }
+
+    /// `patience`, or what is left of the transaction's whole time.
+    fn left(&self, patience: Duration) -> Duration {
+        let left = self.end_of_time.map(|end| end.saturating_duration_since(clock::now()));
+        left.map_or(patience, |left| left.min(patience))
     }
 
     /// Says goodbye and closes; a peer that does not answer is not waited for.
@@ -480,6 +514,7 @@ impl Connection {
     async fn exchange(&mut self) -> io::Result<()> {
         let deadline = self.client.deadline();
         let patience = deadline.map_or(HANDSHAKE_MAX, |deadline| deadline.saturating_duration_since(clock::now()));
+        let patience = self.left(patience);
         if self.broken {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }

@@ -64,7 +64,7 @@ async fn attempt<'a>(
         // connection.
         None => connect(worker, connector, lease).await?,
     };
-    deliver(open, lease, connector).await
+    deliver(worker, open, lease, connector).await
 }
 
 /// Makes an attempt; tells the queue when it takes longer than [`SLOW`], so that nothing waits behind a next hop that
@@ -215,7 +215,12 @@ async fn give_up(lease: Lease<'_>, reply: &Reply) {
 }
 
 /// Sends one message. Hands the connection back if it can be used again.
-async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConnector) -> Option<Open<'a>> {
+async fn deliver<'a>(
+    worker: &Worker,
+    mut open: Open<'a>,
+    lease: Lease<'a>,
+    connector: &SendConnector,
+) -> Option<Open<'a>> {
     let pending = lease.pending();
     if pending.is_empty() {
         lease.conclude(Vec::new()).await;
@@ -232,6 +237,8 @@ async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConne
             return None;
         }
     };
+    let is_lost = open.connection.broken && results.iter().all(|result| result.reply.code == 421);
+    let lost = results.last().filter(|_| is_lost).map(|result| result.reply.to_string());
     let remote_reports = open.connection.reports_on_success();
     let remote = &open.connection.target.name;
     let attempts = results
@@ -242,6 +249,10 @@ async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConne
         })
         .collect();
     lease.conclude(attempts).await;
+    match lost {
+        Some(reply) => broke_off_again(worker, &reply),
+        None => worker.running.queues.served(&worker.queue),
+    }
     if open.connection.broken {
         return None;
     }
@@ -250,6 +261,19 @@ async fn deliver<'a>(mut open: Open<'a>, lease: Lease<'a>, connector: &SendConne
         return None;
     }
     Some(open)
+}
+
+/// A connection was lost in the middle of a message. Each message waits by itself then; where that happens time after time
+/// the whole queue does, or every message that waits would open a connection only to lose it.
+fn broke_off_again(worker: &Worker, reply: &str) {
+    if !worker.queue.broke_off() {
+        return;
+    }
+    let schedule = worker.running.revision().settings.retry;
+    let (now, failures) = (now_ms(), worker.queue.connection_failed(reply));
+    if let NextAttempt::At(next_ms) = retry::next(&schedule, Failure::ConnectionFailed, failures, now, now) {
+        worker.running.queues.block(&worker.queue, next_ms);
+    }
 }
 
 /// The same reply, our own, for every pending recipient of a lease.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_mail::MessageId;
@@ -9,9 +10,13 @@ use gatepost_policy::route::{SendConnector, UNREACHABLE};
 use tokio::sync::Notify;
 
 use super::entry::{Entry, QueueKey};
+use crate::clock::Steady;
 
 /// One more connection is opened for each so many waiting entries (fact sheet section 4.6).
 const ENTRIES_PER_CONNECTION: usize = 20;
+/// When so many connections in a row have broken off in the middle of a message, the next hop counts as one that cannot be
+/// reached. One or two may be the fault of a message.
+const BROKEN_OFF_MAX: u32 = 3;
 /// Local mailboxes are written by at most so many workers: each write waits for the disk.
 const LOCAL_WORKERS_MAX: u32 = 8;
 
@@ -25,8 +30,12 @@ pub struct DeliveryQueue {
     pub(super) number: u64,
     /// At most so many workers, which for a next hop means connections.
     workers_max: u32,
+    /// What the times of what waits are of.
+    clock: Arc<Steady>,
     waiting: Mutex<Waiting>,
     pub(super) wake: Notify,
+    /// Connections in a row that broke off in the middle of a message. Read for each message, hence outside of the lock.
+    broken_off: AtomicU32,
 }
 
 #[derive(Default)]
@@ -126,6 +135,7 @@ impl DeliveryQueue {
         connector: Option<Arc<SendConnector>>,
         number: u64,
         connections_max: u32,
+        clock: Arc<Steady>,
     ) -> DeliveryQueue {
         let workers_max = match key {
             QueueKey::Send { .. } => connections_max,
@@ -134,7 +144,8 @@ impl DeliveryQueue {
         };
         let last_error = (key == QueueKey::Unreachable).then(|| UNREACHABLE.into());
         let waiting = Mutex::new(Waiting { last_error, ..Waiting::default() });
-        DeliveryQueue { key, connector, number, workers_max, waiting, wake: Notify::new() }
+        let (wake, broken_off) = (Notify::new(), AtomicU32::new(0));
+        DeliveryQueue { key, connector, number, workers_max, clock, waiting, wake, broken_off }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -194,6 +205,21 @@ impl DeliveryQueue {
         self.wake.notified().await;
     }
 
+    /// A connection broke off in the middle of a message. Says whether that has become a habit of the next hop.
+    pub fn broke_off(&self) -> bool {
+        self.broken_off.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= BROKEN_OFF_MAX
+    }
+
+    /// Whether the last connection broke off.
+    pub(super) fn has_broken_off(&self) -> bool {
+        self.broken_off.load(Ordering::Relaxed) > 0
+    }
+
+    /// Forgets connections that broke off.
+    pub(super) fn forget_broken_off(&self) {
+        self.broken_off.store(0, Ordering::Relaxed);
+    }
+
     /// A connection was closed.
     pub fn disconnected(&self) {
         let mut waiting = self.lock();
@@ -234,6 +260,7 @@ impl DeliveryQueue {
 
     /// Whether the queue waits until this time for its next hop, with at least so many entries.
     pub fn is_blocked_until(&self, until_ms: u64, entries_min: usize) -> bool {
+        let until_ms = self.clock.of_wall(until_ms);
         let waiting = self.lock();
         waiting.blocked_until_ms == Some(until_ms) && waiting.ready.len() >= entries_min
     }
@@ -246,7 +273,7 @@ impl DeliveryQueue {
             in_flight: waiting.in_flight,
             connections: waiting.connections,
             workers: waiting.workers,
-            blocked_until_ms: waiting.blocked_until_ms,
+            blocked_until_ms: waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms)),
             last_error: waiting.last_error.clone(),
         }
     }
@@ -254,11 +281,12 @@ impl DeliveryQueue {
     /// Calls `look` with each waiting entry and the time at which it is due (`None`: now).
     pub fn for_each(&self, mut look: impl FnMut(&Entry, Option<u64>)) {
         let waiting = self.lock();
+        let blocked_until_ms = waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms));
         for entry in &waiting.ready {
-            look(entry, waiting.blocked_until_ms);
+            look(entry, blocked_until_ms);
         }
         for Reverse(later) in &waiting.later {
-            look(&later.entry, Some(later.due_ms));
+            look(&later.entry, Some(self.clock.to_wall(later.due_ms)));
         }
     }
 
@@ -274,7 +302,7 @@ impl DeliveryQueue {
         });
         waiting.later.retain(|Reverse(later)| {
             later.entry.id != id || {
-                taken.push((later.entry.clone(), Some(later.due_ms)));
+                taken.push((later.entry.clone(), Some(self.clock.to_wall(later.due_ms))));
                 false
             }
         });

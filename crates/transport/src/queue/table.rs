@@ -11,9 +11,12 @@ use tokio::sync::{Notify, mpsc};
 
 use super::delivery_queue::{DeliveryQueue, Later, Waiting};
 use super::entry::{Entry, QueueKey};
+use crate::clock::{Steady, now_ms};
 
-/// All queues, and the alarms of those that wait for a time.
+/// All queues, and the alarms of those that wait for a time. Times that come in and go out are the wall clock's; inside
+/// they are those of a clock that is never set back, so that nobody waits for a time to come again.
 pub struct Queues {
+    clock: Arc<Steady>,
     table: Mutex<Table>,
     alarms: Mutex<BTreeMap<Alarm, Weak<DeliveryQueue>>>,
     alarm_set: Notify,
@@ -29,7 +32,7 @@ struct Table {
     queues_made: u64,
 }
 
-/// When an alarm goes off (Unix time in milliseconds), and the number of its queue.
+/// When an alarm goes off, and the number of its queue.
 type Alarm = (u64, u64);
 
 impl Queues {
@@ -38,6 +41,7 @@ impl Queues {
     pub fn new(connections_max: u32) -> (Queues, mpsc::UnboundedReceiver<Arc<DeliveryQueue>>) {
         let (workers_wanted, requests) = mpsc::unbounded_channel();
         let queues = Queues {
+            clock: Arc::default(),
             table: Mutex::default(),
             alarms: Mutex::default(),
             alarm_set: Notify::new(),
@@ -88,7 +92,7 @@ impl Queues {
             }
             match due_ms {
                 None => waiting.ready.push_back(entry),
-                Some(due_ms) => waiting.later.push(Reverse(Later { due_ms, entry })),
+                Some(due_ms) => waiting.later.push(Reverse(Later { due_ms: self.clock.of_wall(due_ms), entry })),
             }
             self.call_for_work(&queue, &mut waiting);
             return Ok(());
@@ -111,7 +115,8 @@ impl Queues {
         }
         table.queues_made += 1;
         let connections_max = self.connections_max.load(Ordering::Relaxed);
-        let queue = DeliveryQueue::new(key.clone(), connector.cloned(), table.queues_made, connections_max);
+        let number = table.queues_made;
+        let queue = DeliveryQueue::new(key.clone(), connector.cloned(), number, connections_max, self.clock.clone());
         let queue = Arc::new(queue);
         table.queues.insert(key.clone(), queue.clone());
         Some(queue)
@@ -173,24 +178,40 @@ impl Queues {
         }
         match due_ms {
             None => waiting.ready.push_front(entry),
-            Some(due_ms) => waiting.later.push(Reverse(Later { due_ms, entry })),
+            Some(due_ms) => waiting.later.push(Reverse(Later { due_ms: self.clock.of_wall(due_ms), entry })),
         }
         self.call_for_work(queue, &mut waiting);
         Ok(())
     }
 
-    /// A connection was opened: the next hop can be reached, by as many workers as there is work for.
+    /// A connection was opened: the next hop can be reached, by as many workers as there is work for. If connections have
+    /// broken off lately it is still to show that it serves: see [`Queues::served`].
     pub fn connected(&self, queue: &Arc<DeliveryQueue>) {
         let mut waiting = queue.lock();
         waiting.connections += 1;
+        if !queue.has_broken_off() {
+            self.be_reached(queue, &mut waiting);
+        }
+    }
+
+    /// The next hop had its say about a message, yes or no.
+    pub fn served(&self, queue: &Arc<DeliveryQueue>) {
+        if queue.has_broken_off() {
+            queue.forget_broken_off();
+            self.be_reached(queue, &mut queue.lock());
+        }
+    }
+
+    fn be_reached(&self, queue: &Arc<DeliveryQueue>, waiting: &mut Waiting) {
         waiting.last_error = None;
         if std::mem::take(&mut waiting.failures) > 0 && !waiting.retired {
-            self.call_for_work(queue, &mut waiting);
+            self.call_for_work(queue, waiting);
         }
     }
 
     /// Lets a queue go on that was stopped until a time, unless it was stopped for another time since.
     pub fn unblock(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
+        let until_ms = self.clock.of_wall(until_ms);
         let mut waiting = queue.lock();
         if waiting.blocked_until_ms == Some(until_ms) && !waiting.retired {
             waiting.blocked_until_ms = None;
@@ -200,6 +221,7 @@ impl Queues {
 
     /// Stops all work for a next hop until a time.
     pub fn block(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
+        let until_ms = self.clock.of_wall(until_ms);
         let mut waiting = queue.lock();
         if waiting.retired {
             return;
@@ -249,11 +271,10 @@ impl Queues {
         }
     }
 
-    /// Waits for ever, letting queues go on when their time has come. `now_ms` is asked after each wait; a clock that
-    /// jumps makes entries early or late, never lost.
-    pub async fn run_alarms(&self, now_ms: impl Fn() -> u64) {
+    /// Waits for ever, letting queues go on when their time has come.
+    pub async fn run_alarms(&self) {
         loop {
-            let now = now_ms();
+            let now = self.clock.of_wall(now_ms());
             match self.ring(now) {
                 // Look at the clock at least once a minute: it may have been set forward.
                 Some(due_ms) => {
@@ -341,7 +362,8 @@ impl Queues {
                 let mut waiting = queue.lock();
                 self.set_alarm(&queue, &mut waiting, None);
                 waiting.retired = true;
-                waiting.take_all()
+                let taken = waiting.take_all().into_iter();
+                taken.map(|(entry, due_ms)| (entry, due_ms.map(|due_ms| self.clock.to_wall(due_ms)))).collect()
             };
             queue.wake.notify_waiters();
             Waited { queue, entries }

@@ -197,8 +197,13 @@ impl Story {
         }
         let bell = Arc::new(Notify::new());
         let ringing = bell.clone();
-        let options =
-            Options { inline_bytes_max: 6_000, segment_bytes: 50_000, cache_bytes_max: 20_000, reserve_bytes: 8_000 };
+        let options = Options {
+            inline_bytes_max: 6_000,
+            segment_bytes: 50_000,
+            cache_bytes_max: 20_000,
+            reserve_bytes: 8_000,
+            ..Options::default()
+        };
         let opened =
             by_hand::open(Arc::new(self.disk.clone()), Path::new(SPOOL), options, move || ringing.notify_one());
         let (spool, steps, recovering) = match opened {
@@ -217,6 +222,7 @@ impl Story {
             document: RevisionId::default(),
             credentials: Credentials::default(),
             version: "simulated",
+            open_files_max: 20_000,
         };
         let started = Transport::start_on(Arc::new(self.disk.clone()), spool, recovering, start).await;
         let transport = started.unwrap_or_else(|error| panic!("seed {}: {error}", self.world.seed));
