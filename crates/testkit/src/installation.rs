@@ -248,6 +248,15 @@ impl Server {
         self.end_now();
     }
 
+    /// The memory that it alone uses and its share of what others use too (PSS), in bytes.
+    #[track_caller]
+    pub fn memory_bytes(&self) -> u64 {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).expect("it runs");
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("the kernel tells");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kib << 10
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         !self.has_ended()

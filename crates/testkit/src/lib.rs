@@ -11,6 +11,8 @@
 //! - [`shim`]: a preloaded library that records what the server does to the disk, and lets calls fail;
 //! - [`programs`]: the foreign programs: swaks, smtp-sink, smtp-source, Python's mailbox and email modules;
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
+//! - [`hop`]: a next hop that misbehaves at one step of the dialogue;
+//! - [`crowd`]: thousands of slow and hostile peers;
 //! - [`client`]: an SMTP client that says exactly what it is told;
 //! - [`authority`]: certificates for those who prove who they are;
 //! - [`dns`]: a name server with a few records;
@@ -31,6 +33,10 @@ pub mod shim;
 pub mod programs;
 
 pub mod sink;
+
+pub mod hop;
+
+pub mod crowd;
 
 pub mod client;
 

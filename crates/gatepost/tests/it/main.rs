@@ -7,10 +7,10 @@
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`vectors`]: the fact sheet's test vectors, each by its number;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`certificates`], [`senders`], [`limits`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
+//! - [`authentication`], [`certificates`], [`senders`], [`limits`], [`slow_peers`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
 //! - [`recipients`]: groups, contacts, aliases;
-//! - [`local_delivery`], [`next_hop`], [`report`], [`mx`]: the delivering side;
+//! - [`local_delivery`], [`next_hop`], [`hostile_next_hops`], [`report`], [`mx`]: the delivering side;
 //! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`recovery`]: restarts with a large queue;
@@ -38,6 +38,8 @@ mod certificates;
 
 mod limits;
 
+mod slow_peers;
+
 mod conditions;
 
 mod tarpit;
@@ -55,6 +57,8 @@ mod verification;
 mod local_delivery;
 
 mod next_hop;
+
+mod hostile_next_hops;
 
 mod report;
 
