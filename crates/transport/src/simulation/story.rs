@@ -57,6 +57,8 @@ struct Story {
     verifies: bool,
     /// By how much the wall clock was set back, all in all.
     set_back_ms: u64,
+    /// Whether the power is gone, or will be after a few more calls: the disk does not work again in this run.
+    is_dying: bool,
     /// Whether it ends only when nothing waits any more.
     is_played_out: bool,
 }
@@ -118,6 +120,7 @@ impl Story {
             lifetime_ms: [2, 5, 24][dice.below(3) as usize] * 3_600_000,
             verifies: dice.one_in(3),
             set_back_ms: 0,
+            is_dying: false,
             is_played_out: !dice.one_in(5),
             world,
             dice,
@@ -143,6 +146,7 @@ impl Story {
         if end != End::Rest {
             world.ledger().restart(now_ms, &format!("{end:?}"));
         }
+        self.is_dying = false;
         self.work_again();
     }
 
@@ -171,8 +175,7 @@ impl Story {
             self.rest(&server.control).await;
         } else if end != End::Stop && self.dice.one_in(2) {
             // In the middle of something: the disk stops there, and a little later everything.
-            self.disk_fails(true);
-            self.disk.fail_after(self.dice.below(60));
+            self.die_after(60);
             tokio::time::sleep(Duration::from_millis(self.dice.below(3_000))).await;
         }
         census.abort();
@@ -192,8 +195,7 @@ impl Story {
     async fn start(&mut self, end: End) -> Option<Server> {
         if matches!(end, End::PowerCut | End::Kill) && self.dice.one_in(5) {
             // The power goes in the middle of recovery.
-            self.disk_fails(true);
-            self.disk.fail_after(self.dice.below(40));
+            self.die_after(40);
         }
         let bell = Arc::new(Notify::new());
         let ringing = bell.clone();
@@ -315,7 +317,16 @@ impl Story {
 
     fn work_again(&mut self) {
         self.disk.set_faults(Faults::default());
-        self.disk_fails(false);
+        if !self.is_dying {
+            self.disk_fails(false);
+        }
+    }
+
+    /// The power goes, as the disk sees it, after fewer calls than this.
+    fn die_after(&mut self, calls_max: u64) {
+        self.is_dying = true;
+        self.disk_fails(true);
+        self.disk.fail_after(self.dice.below(calls_max));
     }
 
     /// Lets time run on until nothing waits any more, or for as long as anything may.
