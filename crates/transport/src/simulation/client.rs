@@ -212,6 +212,9 @@ impl Talk<'_> {
         let code = self.reply().await?;
         let answer = if code == 250 { Answer::Accepted } else { Answer::Refused(code) };
         self.world.ledger().answer(self.world.now_ms(), number, answer);
+        if answer == Answer::Accepted {
+            self.world.accepted.notify_waiters();
+        }
         Ok(if code / 100 == 4 { Sent::Later } else { Sent::Done })
     }
 

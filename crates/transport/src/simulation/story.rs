@@ -177,6 +177,10 @@ impl Story {
             // In the middle of something: the disk stops there, and a little later everything.
             self.die_after(60);
             tokio::time::sleep(Duration::from_millis(self.dice.below(3_000))).await;
+        } else if end != End::Stop {
+            // Just when somebody was promised something.
+            let _ = tokio::time::timeout(Duration::from_secs(600), self.world.accepted.notified()).await;
+            tokio::time::sleep(Duration::from_millis(self.dice.below(4) * self.dice.below(10))).await;
         }
         census.abort();
         take_census(&self.world, &server.control, self.lifetime_ms).await;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gatepost_spool::fake_disk::Dice;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ledger::{Ledger, Time};
@@ -27,6 +28,8 @@ pub struct World {
     trouble_percent: u64,
     /// One in so many steps of a next hop's dialogue goes wrong; 0: none.
     mishap_one_in: u32,
+    /// Told whenever a client hears that its message was accepted.
+    pub accepted: Notify,
     dice: Mutex<Dice>,
     clock: Mutex<Clock>,
     ledger: Mutex<Ledger>,
@@ -65,6 +68,7 @@ impl World {
             trouble_ends_ms: (1 + dice.below(4)) * 3_600_000,
             trouble_percent: [0, 10, 30][dice.below(3) as usize],
             mishap_one_in: [0, 60, 15][dice.below(3) as usize],
+            accepted: Notify::new(),
             dice: Mutex::new(Dice(dice.next())),
             clock: Mutex::new(Clock { before_ms: 0, began: None, leap_ms: 0 }),
             ledger: Mutex::default(),
