@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::shim::Shim;
 use crate::wait;
+use crate::wall_clock::{self, WallClock};
 
 /// One installation in a folder of its own, which is removed in the end.
 pub struct Installation {
@@ -64,6 +65,11 @@ impl Installation {
     /// Servers that start from now on are watched by this library.
     pub fn preload(&mut self, shim: &Shim) {
         self.environment = shim.environment();
+    }
+
+    /// Servers that start from now on see this clock on the wall.
+    pub fn hang_up_clock(&mut self, clock: &WallClock) {
+        self.environment = clock.environment();
     }
 
     /// Starts the server and waits until it is ready. Panics with its output when it exits instead.
@@ -278,6 +284,7 @@ impl Server {
         if !self.has_ended() {
             let _ = self.child.kill();
             let _ = self.child.wait();
+            wall_clock::clean_up_after(self.child.id());
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - [`local_delivery`], [`next_hop`], [`hostile_next_hops`], [`report`], [`mx`]: the delivering side;
 //! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
+//! - [`clock_jumps`]: a wall clock that is set by a day while mail waits;
 //! - [`recovery`]: restarts with a large queue;
 //! - [`spool`]: what `spool verify` says of the files on the disk;
 //! - [`power_cut`], [`kill`], [`failing_disk`]: a server whose every call to the disk is watched, and made to fail;
@@ -69,6 +70,8 @@ mod mx;
 mod header_firewall;
 
 mod durability;
+
+mod clock_jumps;
 
 mod recovery;
 
