@@ -9,7 +9,8 @@
 //!
 //! After any other failed write or flush nobody can say what is on the disk: the batch is refused, the segment is never
 //! written or flushed again, and the next batch begins a new one. Messages that were flushed to the old one before
-//! stay where they are. The refused ones are declared ended in the next segment, so that they do not come back.
+//! stay where they are. The refused ones are declared ended in the next segment, so that they do not come back, and only then
+//! told, unless that segment fails, too.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -172,25 +173,35 @@ impl Committer {
         }
     }
 
-    /// Writes a batch. If there is no room for it, the outcomes in it go alone: they bring room.
+    /// Writes a batch. If there is no room for it, the outcomes in it go alone: they bring room. If it may be on the disk
+    /// although it failed, the next segment first says that its messages have ended, and then their peers hear that they
+    /// were refused: a crash in between must not bring back what a peer sends again.
     fn write_out(&mut self, mut batch: Batch, mut flush: bool) {
+        let mut refused = Vec::new();
         loop {
             let failure = match self.write(&mut batch, flush) {
-                Ok(written) => return self.succeed(batch, written),
+                Ok(written) => {
+                    self.succeed(batch, written);
+                    break;
+                }
                 Err(failure) => failure,
             };
-            let goes_on = failure.is_clean && disk::has_no_room(&failure.error) && !batch.outcomes.is_empty();
+            let brings_room = failure.is_clean && disk::has_no_room(&failure.error) && !batch.outcomes.is_empty();
+            let goes_on = brings_room || (!failure.is_clean && !batch.commits.is_empty());
             let was_alone = batch.commits.is_empty() && batch.copies.is_empty();
-            self.fail(batch, &failure);
+            refused.append(&mut self.fail(batch, &failure));
             let gave_up = disk::has_no_room(&failure.error) && self.shared.reserve.give_up(&*self.shared.disk);
             if gave_up {
                 self.restore_at = Instant::now() + RETRY;
             }
             batch = Batch { outcomes: self.outcome_records(), ..Batch::default() };
             if !goes_on || (was_alone && !gave_up) || batch.is_empty() {
-                return;
+                break;
             }
             flush = true;
+        }
+        for (promise, error) in refused {
+            promise.keep(Err(error));
         }
     }
 
@@ -363,7 +374,8 @@ impl Committer {
         }
     }
 
-    fn fail(&mut self, batch: Batch, Failure { error, is_clean }: &Failure) {
+    /// Returns whom to tell that their messages may be on the disk, and are refused.
+    fn fail(&mut self, batch: Batch, Failure { error, is_clean }: &Failure) -> Vec<(Promise, CommitError)> {
         self.shared.count(|c| &c.failures, 1);
         tracing::error!(
             %error,
@@ -372,7 +384,8 @@ impl Committer {
         );
         self.retry_at = Some(Instant::now() + RETRY);
         if *is_clean {
-            return self.refuse(batch.commits, error);
+            self.refuse(batch.commits, error);
+            return Vec::new();
         }
         self.unsettled_since = None;
         // What was not flushed may be lost with the segment: it is written again to the next.
@@ -385,9 +398,7 @@ impl Committer {
         }
         let bodies = batch.commits.iter().filter(|commit| commit.body.is_some());
         self.unwritten.bodies.extend(bodies.map(|commit| commit.id.0));
-        for commit in batch.commits {
-            commit.promise.keep(Err(CommitError::of(error)));
-        }
+        batch.commits.into_iter().map(|commit| (commit.promise, CommitError::of(error))).collect()
     }
 
     /// Refuses commits of which nothing is in the log.

@@ -429,13 +429,36 @@ fn after_a_failed_flush_the_segment_is_sealed_and_service_resumes() {
         assert_eq!(server.live(), [before]);
         disk.set_faults(Faults::default());
         let after = server.accept(1, b"after");
-        assert_eq!(server.usage().segments, 2);
+        assert_eq!(
+            server.usage().segments,
+            3,
+            "the second would have said that the message is refused, and failed, too"
+        );
         assert_eq!(read_all(&server.message(before).expect("it is live")), with_trace(b"before"));
         // What was refused does not come back, although the system still knows what was written; nor does what was
         // settled, although the system may have lost its end.
         for found in [disk.cut_power(), disk.kill()] {
             let server = Server::open(&found, &Options::default()).expect("it opens");
             assert_eq!(server.live(), [before, after], "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_was_refused_after_a_failed_flush_does_not_come_back_whenever_the_crash_comes() {
+    for seed in 0..50 {
+        let disk = FakeDisk::new(seed);
+        let mut server = Server::open(&disk, &Options::default()).expect("it opens");
+        let before = server.accept(1, b"before");
+        // One flush fails; those after it do not.
+        disk.fail_next_flush();
+        let (_, mut commit) = server.commit(1, b"refused");
+        server.step();
+        assert!(matches!(answer(&mut commit), Some(Err(CommitError::Io(_)))));
+        // The peer has heard it, and the machine goes down at once.
+        for found in [disk.cut_power(), disk.kill()] {
+            let server = Server::open(&found, &Options::default()).expect("it opens");
+            assert_eq!(server.live(), [before], "seed {seed}");
         }
     }
 }

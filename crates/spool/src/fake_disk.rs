@@ -32,6 +32,7 @@ struct State {
     faults: Faults,
     calls: u64,
     power_cut_at: Option<u64>,
+    fails_next_flush: bool,
 }
 
 /// What is to fail.
@@ -81,12 +82,18 @@ impl FakeDisk {
             faults: Faults::default(),
             calls: 0,
             power_cut_at: None,
+            fails_next_flush: false,
         })))
     }
 
     /// What is to fail from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// The next flush of a file fails, with the data partly lost.
+    pub fn fail_next_flush(&self) {
+        self.state().fails_next_flush = true;
     }
 
     /// From this many further calls on nothing works any more, as if the power were gone.
@@ -391,7 +398,7 @@ impl File for FakeFile {
     fn flush(&self) -> io::Result<()> {
         let mut state = self.disk.call()?;
         let fails = state.faults.flush_one_in;
-        let failed = state.fault(fails);
+        let failed = std::mem::take(&mut state.fails_next_flush) || state.fault(fails);
         let State { dice, nodes, .. } = &mut *state;
         let node = &mut nodes[self.node];
         // After a failure the system counts the data as written: what was lost is seen until the power is cut, and no
