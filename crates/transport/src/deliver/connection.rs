@@ -300,10 +300,13 @@ impl Connection {
         };
         let envelope = &message.envelope;
         let was_used = self.transactions > 0;
-        if self.has_unread() {
-            // The peer said more than it was asked: the next reply would be taken for another's.
+        // The peer said more than it was asked: the next reply would be taken for another's.
+        let is_out_of_step = self.has_unread();
+        if is_out_of_step {
             self.broken = true;
-            return Delivered::Stale;
+            if was_used {
+                return Delivered::Stale;
+            }
         }
         self.end_of_time = clock::now().checked_add(limits::attempt_time_max(size));
         self.transactions += 1;
@@ -321,6 +324,10 @@ impl Connection {
                 originator: send_permission::originator(&self.next_hop, envelope),
             },
         );
+        if is_out_of_step {
+            // A new connection would be no better, so this is an attempt.
+            self.client.spoken_to();
+        }
         let mut replies: Option<Vec<RecipientResult>> = None;
         let mut content_has_begun = false;
         loop {
