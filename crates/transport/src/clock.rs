@@ -52,6 +52,12 @@ impl Steady {
         steady_ms.saturating_sub(self.lag_ms(now_ms()))
     }
 
+    /// From now on the wall clock lags by so much more.
+    #[cfg(test)]
+    pub fn lag_more(&self, by_ms: i64) {
+        self.furthest_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
     /// How far a wall clock that shows `wall_ms` now lags behind this one.
     fn lag_ms(&self, wall_ms: u64) -> u64 {
         let own_ms = u128::from(self.began_ms) + now().saturating_duration_since(self.began).as_millis();

@@ -14,6 +14,6 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-pub use delivery_queue::{DeliveryQueue, Snapshot, Work};
+pub use delivery_queue::{DeliveryQueue, Snapshot, Wait, Work};
 pub use entry::{Entry, Indices, QueueKey};
 pub use table::{Queues, Waited};

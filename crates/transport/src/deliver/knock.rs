@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net;
-use crate::queue::{DeliveryQueue, QueueKey};
+use crate::queue::{DeliveryQueue, QueueKey, Wait};
 use crate::state::Running;
 
 /// Between two knocks; with the time that they may take the next hop is found again within a minute.
@@ -23,19 +23,20 @@ const ADDRESSES_MAX: usize = 2;
 const ENTRIES_MIN: usize = 1_000;
 
 /// Knocks until somebody opens, the wait of the queue is over, or the server stops.
-pub async fn until_open(running: Arc<Running>, queue: Arc<DeliveryQueue>, until_ms: u64) {
-    if queue.is_blocked_until(until_ms, ENTRIES_MIN) && is_open(&running, &queue).await {
+pub async fn until_open(running: Arc<Running>, queue: Arc<DeliveryQueue>, wait: Wait) {
+    if queue.is_in(wait, ENTRIES_MIN) && is_open(&running, &queue).await {
         return;
     }
     // A queue that is small now may be large before its time comes: after a start, most of all.
-    while queue.is_blocked_until(until_ms, 0) {
+    while queue.is_in(wait, 0) {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(Duration::from_millis(KNOCK_INTERVAL_MS)) => {}
             () = running.stopped() => return,
         }
-        if queue.is_blocked_until(until_ms, ENTRIES_MIN) && is_open(&running, &queue).await {
+        if queue.is_in(wait, ENTRIES_MIN) && is_open(&running, &queue).await {
             tracing::info!(next_hop = %queue.key, "the next hop takes connections again; its queue goes on");
-            running.queues.unblock(&queue, until_ms);
+            running.queues.unblock(&queue, wait);
             return;
         }
     }
@@ -65,10 +66,8 @@ mod tests {
     use crate::queue::{Entry, Indices};
     use crate::site::{CONTOSO, Site, mailbox};
 
-    const UNTIL_MS: u64 = u64::MAX;
-
-    /// A blocked queue of so many entries for the one next hop of a site.
-    fn blocked(site: &Site, entries: usize) -> Arc<DeliveryQueue> {
+    /// A queue of so many entries for the one next hop of a site, and its wait.
+    fn blocked(site: &Site, entries: usize) -> (Arc<DeliveryQueue>, Wait) {
         let settings = &site.running.revision().settings;
         let Route::Send { connector, next_hop } = route::select(settings, &mailbox("a@x.example"), 1) else {
             panic!("there is a way out")
@@ -80,8 +79,8 @@ mod tests {
             queues.push(1, key, Some(&connector), entry, None).expect("routes have not changed");
         }
         let queue = queues.all().pop().expect("one queue");
-        queues.block(&queue, UNTIL_MS);
-        queue
+        let wait = queues.block(&queue, u64::MAX);
+        (queue, wait)
     }
 
     #[tokio::test(start_paused = true)]
@@ -96,10 +95,10 @@ mod tests {
                 address.port()
             );
             let site = Site::new(&format!("{CONTOSO}{way_out}"));
-            let queue = blocked(&site, entries);
-            let is_blocked = || queue.is_blocked_until(UNTIL_MS, 0);
+            let (queue, wait) = blocked(&site, entries);
+            let is_blocked = || queue.is_in(wait, 0);
             let mut listener = Some(listener).filter(|_| is_open_at_once);
-            let knocking = tokio::spawn(until_open(site.running.clone(), queue.clone(), UNTIL_MS));
+            let knocking = tokio::spawn(until_open(site.running.clone(), queue.clone(), wait));
             tokio::time::sleep(Duration::from_secs(300)).await;
             assert!(is_blocked(), "{entries} entries");
             if listener.is_none() {

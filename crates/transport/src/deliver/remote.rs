@@ -193,9 +193,9 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
             }
         }
     };
-    worker.running.queues.block(&worker.queue, next_ms);
+    let wait = worker.running.queues.block(&worker.queue, next_ms);
     if next_ms.saturating_sub(now) > knock::KNOCK_INTERVAL_MS {
-        tokio::spawn(knock::until_open(worker.running.clone(), worker.queue.clone(), next_ms));
+        tokio::spawn(knock::until_open(worker.running.clone(), worker.queue.clone(), wait));
     }
     let lifetime_ms = u64::try_from(schedule.message_expiration_timeout.as_millis()).unwrap_or(u64::MAX);
     let before_ms = now.saturating_sub(lifetime_ms);

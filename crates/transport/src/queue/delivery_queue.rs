@@ -38,6 +38,13 @@ pub struct DeliveryQueue {
     broken_off: AtomicU32,
 }
 
+/// One wait of a queue for its next hop. Known again whatever becomes of the wall clock meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// By the queues' own clock.
+    pub(super) until_ms: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) ready: VecDeque<Entry>,
@@ -258,11 +265,10 @@ impl DeliveryQueue {
         Some(entry)
     }
 
-    /// Whether the queue waits until this time for its next hop, with at least so many entries.
-    pub fn is_blocked_until(&self, until_ms: u64, entries_min: usize) -> bool {
-        let until_ms = self.clock.of_wall(until_ms);
+    /// Whether the queue is still in this wait for its next hop, with at least so many entries.
+    pub fn is_in(&self, wait: Wait, entries_min: usize) -> bool {
         let waiting = self.lock();
-        waiting.blocked_until_ms == Some(until_ms) && waiting.ready.len() >= entries_min
+        waiting.blocked_until_ms == Some(wait.until_ms) && waiting.ready.len() >= entries_min
     }
 
     /// How the queue is doing.

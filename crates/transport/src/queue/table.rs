@@ -9,14 +9,14 @@ use gatepost_mail::MessageId;
 use gatepost_policy::route::SendConnector;
 use tokio::sync::{Notify, mpsc};
 
-use super::delivery_queue::{DeliveryQueue, Later, Waiting};
+use super::delivery_queue::{DeliveryQueue, Later, Wait, Waiting};
 use super::entry::{Entry, QueueKey};
 use crate::clock::{Steady, now_ms};
 
 /// All queues, and the alarms of those that wait for a time. Times that come in and go out are the wall clock's; inside
 /// they are those of a clock that is never set back, so that nobody waits for a time to come again.
 pub struct Queues {
-    clock: Arc<Steady>,
+    pub(super) clock: Arc<Steady>,
     table: Mutex<Table>,
     alarms: Mutex<BTreeMap<Alarm, Weak<DeliveryQueue>>>,
     alarm_set: Notify,
@@ -209,27 +209,28 @@ impl Queues {
         }
     }
 
-    /// Lets a queue go on that was stopped until a time, unless it was stopped for another time since.
-    pub fn unblock(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
-        let until_ms = self.clock.of_wall(until_ms);
+    /// Lets a queue go on that is in this wait; one that waits for another time by now goes on waiting.
+    pub fn unblock(&self, queue: &Arc<DeliveryQueue>, wait: Wait) {
         let mut waiting = queue.lock();
-        if waiting.blocked_until_ms == Some(until_ms) && !waiting.retired {
+        if waiting.blocked_until_ms == Some(wait.until_ms) && !waiting.retired {
             waiting.blocked_until_ms = None;
             self.call_for_work(queue, &mut waiting);
         }
     }
 
-    /// Stops all work for a next hop until a time.
-    pub fn block(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) {
+    /// Stops all work for a next hop until a time. The queue is not in the wait that is handed back if it waits for longer
+    /// already.
+    pub fn block(&self, queue: &Arc<DeliveryQueue>, until_ms: u64) -> Wait {
         let until_ms = self.clock.of_wall(until_ms);
         let mut waiting = queue.lock();
         if waiting.retired {
-            return;
+            return Wait { until_ms };
         }
         if waiting.blocked_until_ms.is_none_or(|set_ms| until_ms > set_ms) {
             waiting.blocked_until_ms = Some(until_ms);
         }
         self.call_for_work(queue, &mut waiting);
+        Wait { until_ms }
     }
 
     /// A worker's attempt takes long: others may be needed for what waits. To be followed by [`Queues::worker_quick`].

@@ -110,9 +110,10 @@ fn a_next_hop_that_was_down_is_tried_by_one_worker_and_then_by_as_many_as_there_
     }
     assert_eq!(queue.connection_failed("refused"), 1);
     queues.block(&queue, 1_000);
+    let shorter = queues.block(&queue, 999);
     (0..3).for_each(|_| queues.worker_ended(&queue));
     assert_eq!(wanted(), 0);
-    queues.unblock(&queue, 999);
+    queues.unblock(&queue, shorter);
     assert_eq!(wanted(), 0, "it waits for another time");
     for due_ms in [1_000, 2_000] {
         queues.promote(&queue, due_ms);
@@ -130,6 +131,22 @@ fn a_next_hop_that_was_down_is_tried_by_one_worker_and_then_by_as_many_as_there_
     }
     queues.connected(&queue);
     assert_eq!(wanted(), 3, "62 entries deserve 4 workers, and one is there");
+}
+
+#[test]
+fn a_wait_is_known_again_when_the_wall_clock_was_set_back_meanwhile() {
+    let (queues, mut requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    let wait = queues.block(&queue, 1_000);
+    queues.worker_ended(&queue);
+    while requests.try_recv().is_ok() {}
+    queues.clock.lag_more(60_000);
+    assert!(queue.is_in(wait, 1));
+    queues.unblock(&queue, wait);
+    assert!(!queue.is_in(wait, 0));
+    requests.try_recv().expect("it goes on");
 }
 
 #[test]
