@@ -254,6 +254,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read now: its messages wait; tried again in a minute");
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(UNREADABLE_REST) => {}
                     _ = stop.changed() => return,
                 }
