@@ -253,10 +253,7 @@ async fn commit(
     now: u64,
 ) -> Result<(), CommitError> {
     let content = report.write();
-    staged.write(&content).map_err(|error| match error {
-        gatepost_spool::StageError::Full | gatepost_spool::StageError::Busy => CommitError::Full,
-        gatepost_spool::StageError::Io(kind) => CommitError::Io(kind),
-    })?;
+    staged.write(&content)?;
     let revision = running.revision();
     // The sender may be an alias, a contact or a group here.
     let whom = vec![Recipient { notify: Notify::NEVER, ..Recipient::new(to.clone()) }];
