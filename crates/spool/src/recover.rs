@@ -19,7 +19,7 @@ use crate::disk::{File, Lock};
 use crate::index::{Damage, Index, Location, Messages};
 use crate::opening::{OpenError, at, id_of_body};
 use crate::queues::Outbox;
-use crate::scan::{Gap, Loss, Window, scan};
+use crate::scan::{Gap, Loss, Window, scan, scan_headless};
 use crate::segment::{FIRST_RECORD, HeaderError, SegmentHeader, file_name};
 use crate::set_aside::{SetAside, name_of_copy, set_aside};
 use crate::shared::Shared;
@@ -180,21 +180,14 @@ impl Recovering {
         let file = self.shared.disk.open(&path).map_err(at(&path))?;
         let bytes = self.shared.index().segment(number).map_or(0, |segment| segment.bytes);
         let mut window = Window::new(Arc::clone(&file), bytes);
-        let header = match SegmentHeader::parse(window.get(0, FIRST_RECORD as usize)) {
-            Ok(header) if header.number == number => header,
-            Err(HeaderError::Newer(found)) => return Err(OpenError::NewerFormat { path, found }),
-            // Without the header no record can be told from the mail around it.
-            Ok(_) | Err(HeaderError::Damaged) => {
-                // A blank or short header was never flushed, so nothing behind it was acknowledged.
-                let is_unfinished = bytes < FIRST_RECORD || window.is_zero(0, FIRST_RECORD);
-                let what = "the segment has no readable header".into();
-                let gap = Gap { from: 0, to: bytes, is_record: false, message: None, what };
-                self.close_gap(&file, &path, number, gap, if is_unfinished { 0 } else { bytes }, &mut window);
-                return Ok(bytes);
+        let scanned = match SegmentHeader::parse(window.get(0, FIRST_RECORD as usize)) {
+            Ok(header) if header.number == number => {
+                self.shared.index().set_salt(number, header.salt);
+                scan(&mut self.index, number, header.salt, &mut window)
             }
+            Err(HeaderError::Newer(found)) => return Err(OpenError::NewerFormat { path, found }),
+            Ok(_) | Err(HeaderError::Damaged) => scan_headless(&mut window),
         };
-        self.shared.index().set_salt(number, header.salt);
-        let scanned = scan(&mut self.index, number, header.salt, &mut window);
         self.outbox.append(scanned.outbox);
         for gap in scanned.gaps {
             self.close_gap(&file, &path, number, gap, scanned.flushed, &mut window);

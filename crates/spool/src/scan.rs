@@ -49,6 +49,19 @@ pub(crate) fn scan(index: &mut Index, number: u32, salt: u64, window: &mut Windo
     scan.finish()
 }
 
+/// What a segment without a readable header holds: without it no record can be told from the mail around it.
+pub(crate) fn scan_headless(window: &mut Window) -> Scanned {
+    let bytes = window.bytes;
+    // A blank or short header was never flushed, so nothing behind it was acknowledged.
+    let is_unfinished = bytes < FIRST_RECORD || window.is_zero(0, FIRST_RECORD);
+    let what = "the segment has no readable header".into();
+    Scanned {
+        flushed: if is_unfinished { 0 } else { bytes },
+        gaps: vec![Gap { from: 0, to: bytes, is_record: false, message: None, what }],
+        ..Scanned::default()
+    }
+}
+
 /// What a segment held, apart from what is in the index now.
 #[derive(Debug, Default)]
 pub(crate) struct Scanned {

@@ -18,7 +18,7 @@ use crate::disk::{self, Disk, File, RealDisk};
 use crate::index::{Body, Index, Location, Segment};
 use crate::opening::{FORMAT_NAME, LOCK_NAME, format_in};
 use crate::record::Digest;
-use crate::scan::{Gap, Loss, Window, scan};
+use crate::scan::{Gap, Loss, Window, scan, scan_headless};
 use crate::segment::{FIRST_RECORD, FORMAT, HeaderError, SegmentHeader, file_name, number_of};
 use crate::set_aside::name_of_copy;
 use crate::shared::Folders;
@@ -345,24 +345,21 @@ impl Reading<'_> {
         let is_being_written = is_newest && self.verified.is_in_use;
         let mut held = Held { bytes, is_being_written, ..Held::default() };
         let mut window = Window::new(file, bytes);
-        match SegmentHeader::parse(window.get(0, FIRST_RECORD as usize)) {
+        let scanned = match SegmentHeader::parse(window.get(0, FIRST_RECORD as usize)) {
             Ok(header) if header.number == number => {
                 self.enter_segment(number, header.salt, bytes);
-                let scanned = scan(&mut self.index, number, header.salt, &mut window);
-                held.message_records = scanned.message_records;
-                held.outcome_records = scanned.outcome_records;
-                for gap in scanned.gaps {
-                    self.judge(&mut held, &path, gap, scanned.flushed, &mut window);
-                }
+                scan(&mut self.index, number, header.salt, &mut window)
             }
             Err(HeaderError::Newer(found)) => return Err(VerifyError::NewerFormat { path, found }),
             Ok(_) | Err(HeaderError::Damaged) => {
                 self.enter_segment(number, 0, bytes);
-                let is_unfinished = bytes < FIRST_RECORD || window.is_zero(0, FIRST_RECORD);
-                let what = "the segment has no readable header".into();
-                let gap = Gap { from: 0, to: bytes, is_record: false, message: None, what };
-                self.judge(&mut held, &path, gap, if is_unfinished { 0 } else { bytes }, &mut window);
+                scan_headless(&mut window)
             }
+        };
+        held.message_records = scanned.message_records;
+        held.outcome_records = scanned.outcome_records;
+        for gap in scanned.gaps {
+            self.judge(&mut held, &path, gap, scanned.flushed, &mut window);
         }
         if window.is_unreadable {
             held.add(Finding {
