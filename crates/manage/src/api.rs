@@ -132,14 +132,17 @@ async fn queue(
     }
     let filter =
         listing::QueueFilter { next_hop: query.next_hop, sender: query.sender, recipient: query.recipient, limit };
+    // Asked before: what is read meanwhile may be in the listing, and nothing that is not is said to be.
+    let recovering = management.control.is_recovering();
     let listing = management.control.queue(filter).await;
-    Ok(Json(QueueListing { total: listing.total, messages: listing.messages.into_iter().map(Message::from).collect() }))
+    let messages = listing.messages.into_iter().map(Message::from).collect();
+    Ok(Json(QueueListing { total: listing.total, messages, recovering }))
 }
 
 async fn message(State(management): State<Management>, id: Result<Path<u64>, PathRejection>) -> Answer<MessageDetail> {
     let id = message_id(id)?;
     let Some(detail) = management.control.message(id).await else {
-        return Err(unknown(id));
+        return Err(unknown(&management.control, id));
     };
     Ok(Json(MessageDetail { message: detail.message.into(), header: detail.header }))
 }
@@ -152,7 +155,7 @@ async fn retry_message(
     let id = message_id(id)?;
     // Nothing to retry and no such message are different answers: one is fine, the other is a typing error.
     if management.control.message(id).await.is_none() {
-        return Err(unknown(id));
+        return Err(unknown(&management.control, id));
     }
     let entries = management.control.retry(Which::Message(id)).await as u64;
     tracing::info!(queue_id = id.0, entries, uid = visitor.uid, "retry asked for");
@@ -182,9 +185,10 @@ async fn remove(
 ) -> Answer<Removed> {
     let id = message_id(id)?;
     let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
+    let control = management.control.clone();
     let removed = to_the_end(async move { management.control.remove(id, query.report).await }).await?;
     removed.map_err(|error| match error {
-        RemoveError::Unknown(id) => unknown(id),
+        RemoveError::Unknown(id) => unknown(&control, id),
         RemoveError::InFlight(_) => refuse(StatusCode::CONFLICT, error.to_string()),
         RemoveError::Report(..) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     })?;
@@ -258,8 +262,15 @@ fn message_id(id: Result<Path<u64>, PathRejection>) -> Result<MessageId, Refusal
     }
 }
 
-fn unknown(id: MessageId) -> Refusal {
-    let error = format!("there is no message {id} in the queue: the log says under queue_id {id} what became of it");
+fn unknown(control: &Control, id: MessageId) -> Refusal {
+    let error = if control.is_recovering() {
+        format!(
+            "there is no message {id} in the queue yet: that of the last run is still being read; `gatepost status` says \
+             how much is left"
+        )
+    } else {
+        format!("there is no message {id} in the queue: the log says under queue_id {id} what became of it")
+    };
     refuse(StatusCode::NOT_FOUND, error)
 }
 

@@ -274,6 +274,8 @@ pub struct QueueListing {
     pub total: u64,
     /// The first of them.
     pub messages: Vec<Message>,
+    /// Whether messages of the last run are still being read: some may be missing.
+    pub recovering: bool,
 }
 
 /// One message that is not at its end.

@@ -108,6 +108,11 @@ impl DistinguishedName {
         Ok(DistinguishedName(attributes))
     }
 
+    /// Whether it names nobody, as the subject of a certificate may that has alternative names (RFC 5280 section 4.1.2.6).
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether both have the same attributes, in the same order or in the opposite one: Windows shows them backwards. Case
     /// and runs of spaces make no difference, as in the comparison of RFC 5280 section 7.1.
     pub fn is_same(&self, other: &DistinguishedName) -> bool {

@@ -81,8 +81,8 @@ pub enum Refusal {
     /// More messages in a short time than the connector takes from one user or address.
     #[error("message rate limit of the receive connector exceeded")]
     MessageRateExceeded,
-    /// Back pressure: too little is left of a resource.
-    #[error("back pressure: too little is left of {0}")]
+    /// Back pressure: too much of a resource is used.
+    #[error("back pressure: the level of {0} is too high")]
     InsufficientResources(Resource),
     /// More recipients than the connector takes for one message.
     #[error("too many recipients")]

@@ -187,7 +187,9 @@ pub(crate) fn verify_on(disk: &dyn Disk, dir: &Path, mut watch: impl FnMut(Progr
 }
 
 fn find(disk: &dyn Disk, dir: &Path) -> Result<Folders, VerifyError> {
-    for root in [dir.to_path_buf(), dir.join("spool")] {
+    let of_server = dir.join("spool");
+    // Whoever may not look into the spool of a data folder hears of that, not of a folder that is not there.
+    for root in [of_server, dir.to_path_buf()] {
         let folders = Folders::new(&root);
         match disk.list(&folders.log) {
             Ok(_) => return Ok(folders),

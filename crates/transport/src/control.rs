@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
@@ -31,6 +32,11 @@ impl Control {
     /// How the server is doing.
     pub fn status(&self) -> Status {
         inspect::status(&self.running)
+    }
+
+    /// Whether messages of the last run are still being read: a listing may lack them.
+    pub fn is_recovering(&self) -> bool {
+        self.running.recovering.load(Ordering::Relaxed)
     }
 
     /// Messages that match `filter`, oldest first. Reads envelopes from the disk: not for a hot path.

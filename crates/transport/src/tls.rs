@@ -102,6 +102,9 @@ pub struct Fault {
     pub consequence: &'static str,
 }
 
+const NOT_OFFERED: &str = "STARTTLS is not offered there";
+const NOT_SHOWN: &str = "no certificate is shown to its next hops";
+
 /// How a receive connector meets TLS.
 enum Door {
     /// Not at all: the certificate that it names is not there.
@@ -143,7 +146,7 @@ impl Tls {
                 Some(0) => continue,
                 Some(place) => Door::Showing(acceptors[place].clone()),
                 None => {
-                    tls.fault(&connector.name, wanted, "STARTTLS is not offered there");
+                    tls.fault(&connector.name, wanted, NOT_OFFERED);
                     Door::Shut
                 }
             };
@@ -156,23 +159,34 @@ impl Tls {
                     let shown = Arc::new(SingleCertAndKey::from(own[place].key.clone()));
                     tls.clients.insert(connector.name.clone(), TlsConnector::from(client_config_showing(shown)));
                 }
-                None => tls.fault(&connector.name, Some(wanted), "no certificate is shown to its next hops"),
+                None => tls.fault(&connector.name, Some(wanted), NOT_SHOWN),
             }
         }
         Ok(tls)
     }
 
-    /// Reads every file that the settings name, and makes none.
+    /// Reads every file that the settings name, and makes none. Hands on what the settings ask for and cannot have.
     ///
     /// # Errors
     /// [`TlsError`], naming the file.
-    pub fn check(settings: &Settings) -> Result<(), TlsError> {
+    pub fn check(settings: &Settings) -> Result<Vec<Fault>, TlsError> {
         let provider = provider();
-        own::load_named(settings, &provider)?;
-        match &settings.trusted_roots {
-            Some(file) => Roots::load(Some(file), &provider).map(drop),
-            None => Ok(()),
+        let own = own::load_named(settings, &provider)?;
+        if let Some(file) = &settings.trusted_roots {
+            Roots::load(Some(file), &provider)?;
         }
+        let says: Vec<OwnCertificate> = own.into_iter().map(|own| own.says).collect();
+        let fault = |connector: &Arc<str>, wanted: Option<&CertificateName>, consequence| {
+            let wanted = wanted.filter(|wanted| own_certificate::named(wanted, &says).is_none())?;
+            Some(Fault { connector: connector.clone(), wanted: wanted.clone(), consequence })
+        };
+        let receiving = settings.receive_connectors.iter().filter(|connector| has_tls(connector));
+        let receiving = receiving
+            .filter_map(|connector| fault(&connector.name, connector.tls_certificate_name.as_deref(), NOT_OFFERED));
+        let sending = settings.send_connectors.iter();
+        let sending = sending
+            .filter_map(|connector| fault(&connector.name, connector.tls_certificate_name.as_deref(), NOT_SHOWN));
+        Ok(receiving.chain(sending).collect())
     }
 
     fn fault(&mut self, connector: &Arc<str>, wanted: Option<&CertificateName>, consequence: &'static str) {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use gatepost_manage::LoadError;
 use gatepost_manage::credentials::{Secrets, SecretsError};
@@ -10,7 +11,8 @@ use gatepost_manage::resource::{ExposureChange, SettingsProblem};
 use gatepost_policy::audit;
 use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::ReceiveConnector;
-use gatepost_transport::tls::{Tls, TlsError};
+use gatepost_policy::settings::{Problem, Severity};
+use gatepost_transport::tls::{Fault, Tls, TlsError};
 use serde::Serialize;
 
 use super::{difference, write_json};
@@ -66,7 +68,7 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
         against: None,
         changes: None,
     };
-    let document = match Document::read(path) {
+    let mut document = match Document::read(path) {
         Ok(document) => document,
         Err(LoadError::Problems(faulty)) if arguments.json => {
             report.problems = faulty.problems.iter().map(SettingsProblem::from).collect();
@@ -80,9 +82,9 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
         }
         Err(other) => return Err(other.into()),
     };
+    check_files(&mut document, &mut report);
     report.warnings = document.settings.warnings.iter().map(SettingsProblem::from).collect();
     report.receive_connectors = connectors(&document);
-    check_files(&document, &mut report);
     let changes = match &arguments.against {
         Some(other) => {
             report.against = Some(other.display().to_string());
@@ -170,14 +172,61 @@ fn connectors(document: &Document) -> Vec<Connector> {
 }
 
 /// The files that the settings name: what would keep the server from starting is a problem of the settings as well.
-fn check_files(document: &Document, report: &mut Report) {
-    if let Err(error) = Tls::check(&document.settings) {
-        let is_denied = matches!(&error, TlsError::Read { source, .. } if is_denied(source));
-        if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
+fn check_files(document: &mut Document, report: &mut Report) {
+    match Tls::check(&document.settings) {
+        Ok(faults) => warn_of_missing_certificates(document, &faults),
+        Err(error) if matches!(&error, TlsError::Read { source, .. } if is_denied(source)) => {
+            report.unchecked.push(error.to_string());
+        }
+        Err(error) => report.files.push(format!("{error}{}", next_step(&error))),
     }
     if let Err(error) = Secrets::read(&document.settings.server.data_dir) {
         let is_denied = matches!(&error, SecretsError::Io { source, .. } if is_denied(source));
         if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
+    }
+}
+
+/// The server starts all the same, and `gatepost status` says it then; better to hear of it before.
+fn warn_of_missing_certificates(document: &mut Document, faults: &[Fault]) {
+    let settings = &document.settings;
+    let place_of = |name: &str| {
+        let receiving = settings.receive_connectors.iter().map(|connector| (&connector.name, &connector.span));
+        let sending = settings.send_connectors.iter().map(|connector| (&connector.name, &connector.span));
+        let place = receiving.chain(sending).find(|(connector, _)| ***connector == *name);
+        place.map_or(0..0, |(_, span)| span.clone())
+    };
+    let warnings: Vec<Problem> = faults
+        .iter()
+        .map(|Fault { connector, wanted, consequence }| {
+            let span = place_of(connector);
+            let before = document.text.get(..span.start).unwrap_or_default();
+            Problem {
+                severity: Severity::Warning,
+                line: before.matches('\n').count() + 1,
+                column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+                span,
+                message: format!("{connector}: {consequence}; {wanted} is not there"),
+                remedy:
+                    "declare it as [[certificate]], or correct tls_certificate_name: openssl x509 -in cert.pem -noout \
+                         -issuer -subject prints what it is made of"
+                        .to_owned(),
+                related: None,
+            }
+        })
+        .collect();
+    Arc::make_mut(&mut document.settings).warnings.extend(warnings);
+}
+
+/// What to do about a file of a certificate.
+const fn next_step(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::Read { .. } => ": correct its path, which counts from the folder of the settings",
+        TlsError::Pem { .. } => ": name a file with such a section (openssl makes PEM of other forms)",
+        TlsError::Mismatch { .. } => {
+            ": name the key that the certificate was made for (openssl x509 -noout -pubkey and openssl pkey -pubout print the \
+             same for both)"
+        }
+        TlsError::SelfSigned { .. } => "",
     }
 }
 

@@ -43,10 +43,18 @@ fn list(out: &mut dyn Write, config: &Path, arguments: QueueListArguments) -> Re
         return write_json(out, &listing);
     }
     if listing.total == 0 && is_filtered {
-        return Ok(writeln!(out, "No message that waits matches.")?);
+        writeln!(out, "No message that waits matches.")?;
+    } else {
+        write_listing(out, &listing, now_ms())?;
     }
-    Ok(write_listing(out, &listing, now_ms())?)
+    if listing.recovering {
+        writeln!(out, "{STILL_READ}")?;
+    }
+    Ok(())
 }
+
+const STILL_READ: &str =
+    "The queue of the last run is still being read and may hold more: `gatepost status` says how much is left.";
 
 fn write_listing(out: &mut dyn Write, listing: &QueueListing, now: u64) -> io::Result<()> {
     if listing.total == 0 {
@@ -211,14 +219,14 @@ mod tests {
 
     #[test]
     fn a_listing_shows_the_recipient_that_is_tried_next() {
-        let listing = QueueListing { total: 2, messages: vec![message()] };
+        let listing = QueueListing { total: 2, messages: vec![message()], recovering: false };
         assert_eq!(
             written(|out| write_listing(out, &listing, 61_000)),
             "ID    ARRIVED  SIZE  SENDER                 RECIPIENT      NEXT HOP          NEXT TRY   LAST ERROR\n\
              4711  1m ago   4 KB  <scanner@contoso.com>  soon@x.net +1  [127.0.0.1]:2600  in 3m 59s  451 4.7.1 later\\u{1b}[2J\n\
              1 of 2 messages shown.\n"
         );
-        let nothing = QueueListing { total: 0, messages: Vec::new() };
+        let nothing = QueueListing { total: 0, messages: Vec::new(), recovering: false };
         assert_eq!(written(|out| write_listing(out, &nothing, 0)), "No message waits.\n");
     }
 

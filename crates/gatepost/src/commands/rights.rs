@@ -126,7 +126,9 @@ pub(super) fn write_rights(
             (false, true) => ("denied", origin.denied_by.iter().filter(counts).collect()),
             (false, false) => ("not now", origin.allowed_by.iter().collect()),
         };
-        let places: Vec<String> = entries.iter().map(|origin| place(lines, origin)).collect();
+        // A group is an entry for each kind of server in it; they stand in one line.
+        let mut places: Vec<String> = entries.iter().map(|origin| place(lines, origin)).collect();
+        places.dedup();
         let idle = if is_held && origin.right == Right::BypassAntiSpam { " (nothing to bypass yet)" } else { "" };
         let by = format!("by {}{idle}", places.join(" and "));
         table.row(&[&format!("  {verb}"), origin.right.exchange_name(), &by]);

@@ -77,7 +77,7 @@ fn a_queue_that_is_too_long_for_its_setting_stops_mail_until_it_is_shorter() {
     assert!(refused.starts_with("452 4.3.1 Insufficient system resources"), "{refused}");
     let decision = client.decision_id().expect("the reply ends with an id").to_owned();
     let explained = text_of(&site.installation.run(&["explain", &decision]));
-    assert!(explained.contains("too little is left of QueueLength"), "{explained}");
+    assert!(explained.contains("the level of QueueLength is too high"), "{explained}");
     let shown = site.installation.output(&["status"]);
     assert!(shown.contains("QueueLength is High at 5 until it is below 4: all mail is refused"), "{shown}");
     site.server.wait_for_log("pressure", |line| {

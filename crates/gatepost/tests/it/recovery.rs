@@ -41,6 +41,12 @@ fn messages_are_taken_while_those_of_the_last_run_are_read_and_killing_the_serve
         assert!(status["spool"]["unread_bytes"].as_u64() > Some(0), "{status}");
         let text = site.installation.run(&["status"]).stdout;
         assert!(String::from_utf8_lossy(&text).contains("still to be read"), "{status}");
+        // Not "no message waits", and nothing else that is not known yet.
+        let text = site.installation.run(&["queue", "list"]).stdout;
+        assert!(String::from_utf8_lossy(&text).contains("still being read and may hold more"), "{status}");
+        assert_eq!(site.installation.json(&["queue", "list"])["recovering"], true);
+        let unknown = site.installation.run(&["queue", "show", "999999"]).stderr;
+        assert!(String::from_utf8_lossy(&unknown).contains("still being read"), "{status}");
     }
     shim.set_rules(&[]);
     let sink = Setup::new().at(address).start();

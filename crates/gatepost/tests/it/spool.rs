@@ -74,3 +74,12 @@ fn a_folder_without_a_spool_is_no_sound_spool() {
     assert_eq!(verified.status.code(), Some(1));
     assert!(text_of(&verified).contains("there is no spool in /proc"), "{}", text_of(&verified));
 }
+
+#[test]
+fn a_spool_that_may_not_be_looked_into_is_named_and_not_a_folder_beside_it() {
+    let site = waiting();
+    // Nobody, not even root, may follow it.
+    std::os::unix::fs::symlink("loop", site.installation.folder().join("loop")).expect("a link to itself");
+    let told = text_of(&site.installation.run(&["spool", "verify", "loop"]));
+    assert!(told.contains("loop/spool/log"), "{told}");
+}

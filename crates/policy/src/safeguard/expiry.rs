@@ -5,13 +5,16 @@ use std::ops::Range;
 use crate::note::{Note, instant};
 use crate::settings::{Collector, Settings};
 
-/// Every range and entry that has expired: what it is, when that was, and where it stands.
+/// Every range, entry and trusted server that has expired: what it is, when that was, and where it stands.
 fn expired(settings: &Settings, now_ms: u64) -> impl Iterator<Item = (String, u64, Range<usize>)> {
     let since = move |note: &Option<Box<Note>>| {
         let expires_ms = note.as_ref().and_then(|note| note.expires_ms);
         expires_ms.filter(|expires_ms| *expires_ms <= now_ms)
     };
-    settings.receive_connectors.iter().flat_map(move |connector| {
+    let servers = settings.trusted_servers.iter().filter_map(move |server| {
+        Some((format!("the trusted server {}", server.name), since(&server.note)?, server.span.clone()))
+    });
+    let of_connectors = settings.receive_connectors.iter().flat_map(move |connector| {
         let ranges = connector.remote_ip_ranges.iter();
         let ranges = ranges
             .filter_map(move |range| Some((format!("the range {range}"), since(&range.note)?, range.span.clone())));
@@ -19,7 +22,8 @@ fn expired(settings: &Settings, now_ms: u64) -> impl Iterator<Item = (String, u6
             Some((format!("the entry for {}", entry.trustee), since(&entry.note)?, entry.span.clone()))
         });
         ranges.chain(entries)
-    })
+    });
+    servers.chain(of_connectors)
 }
 
 pub(super) fn is_there(settings: &Settings, now_ms: u64) -> bool {

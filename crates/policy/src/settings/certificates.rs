@@ -68,7 +68,7 @@ fn trusted_server<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: 
         values::name(value).map(Arc::from)
     });
     let thumbprint = fields.optional("thumbprint", thumbprint);
-    let certificate_name = fields.optional("tls_certificate_name", certificate_name).flatten();
+    let certificate_name = fields.optional("tls_certificate_name", name_of_one).flatten();
     let known_by = match (thumbprint, certificate_name) {
         (Some(thumbprint), None) => Some(KnownBy::Thumbprint(thumbprint)),
         (None, Some(name)) => Some(KnownBy::Name(name)),
@@ -82,7 +82,8 @@ fn trusted_server<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: 
         }
         (None, None) => {
             if !fields.is_bad("thumbprint") && !fields.is_bad("tls_certificate_name") {
-                fields.lacks("thumbprint", THUMBPRINT_REMEDY);
+                let remedy = format!("{THUMBPRINT_REMEDY}; or write tls_certificate_name, its issuer and subject");
+                fields.lacks("thumbprint", &remedy);
             }
             None
         }
@@ -93,8 +94,7 @@ fn trusted_server<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: 
     Some(TrustedServer { name: name?, known_by: known_by?, note, span })
 }
 
-const THUMBPRINT_REMEDY: &str =
-    "write the SHA-256 of its certificate: openssl x509 -in cert.pem -noout -fingerprint -sha256 prints it";
+const THUMBPRINT_REMEDY: &str = "write the SHA-256 of its certificate, what openssl x509 -in cert.pem -noout -fingerprint -sha256 prints behind `=`";
 
 fn thumbprint(value: &DeValue<'_>) -> Result<Thumbprint, Wrong> {
     let text = values::string(value)?;
@@ -115,6 +115,21 @@ pub(super) fn certificate_name(value: &DeValue<'_>) -> Result<Option<Certificate
         let remedy = "write issuer and subject as Exchange does: \"<I>CN=Contoso CA, O=Contoso<S>CN=mail.contoso.com\"";
         Wrong::new(format!("`{}` names no certificate: {error}", shown(text)), remedy)
     })
+}
+
+/// A name that one holder has: with no subject, or no issuer, it would be that of everybody whom a certificate does not name.
+fn name_of_one(value: &DeValue<'_>) -> Result<Option<CertificateName>, Wrong> {
+    let name = certificate_name(value)?;
+    match &name {
+        Some(name) if name.issuer.is_empty() || name.subject.is_empty() => {
+            let message = format!("`{}` may be the name of many certificates", shown(&name.to_string()));
+            Err(Wrong::new(
+                message,
+                "name an issuer and a subject; know a certificate without them by its `thumbprint`",
+            ))
+        }
+        _ => Ok(name),
+    }
 }
 
 /// What one receive connector says about itself (fact sheet section 1.9).
@@ -175,6 +190,19 @@ pub(super) fn check_expectations(collector: &mut Collector<'_>, settings: &Setti
                 "add \"Tls\" to auth_mechanism",
             );
         }
+    }
+    let hears_servers = |connector: &Arc<ReceiveConnector>| {
+        connector.enabled && connector.auth_mechanism.contains(Mechanism::ExchangeServer)
+    };
+    if let [first, ..] = settings.trusted_servers.as_slice()
+        && !settings.receive_connectors.iter().any(hears_servers)
+    {
+        collector.warning(
+            first.span.clone(),
+            "[[trusted_server]] has no effect: no receive connector asks servers for certificates",
+            "add \"ExchangeServer\" to auth_mechanism, and \"ExchangeServers\" to permission_groups, of the connector that \
+             hears these servers",
+        );
     }
     let asks = |connector: &Arc<ReceiveConnector>| connector.domain_secure_enabled;
     if !listed.is_empty() && !settings.receive_connectors.iter().any(asks) {

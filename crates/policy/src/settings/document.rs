@@ -309,6 +309,7 @@ fn read_transport<'t>(
         "max_idle_time_before_resubmit",
         "poison_threshold",
         "queue_max_idle_time",
+        "tls_send_domain_secure_list",
     ]);
     (transport, retry, dns)
 }
@@ -350,17 +351,19 @@ fn read_back_pressure<'t>(collector: &mut Collector<'t>, table: Option<Table<'_,
     let mut settings = BackPressureSettings::default();
     let Some((table, span)) = table else { return settings };
     let mut fields = Fields::new(collector, "[back_pressure]", table, span);
-    for (key, place) in [
-        ("used_disk_space", &mut settings.used_disk_space),
-        ("private_bytes", &mut settings.private_bytes),
-        ("system_memory", &mut settings.system_memory),
-        ("open_files", &mut settings.open_files),
+    for (key, place, example) in [
+        ("used_disk_space", &mut settings.used_disk_space, [89, 99, 90, 80]),
+        ("private_bytes", &mut settings.private_bytes, [72, 75, 73, 71]),
+        ("system_memory", &mut settings.system_memory, [88, 94, 89, 84]),
+        ("open_files", &mut settings.open_files, [90, 95, 91, 85]),
     ] {
-        if let Some(thresholds) = fields.optional(key, values::thresholds(100)) {
+        if let Some(thresholds) = fields.optional(key, values::thresholds(100, example)) {
             *place = thresholds.map(Thresholds::percent);
         }
     }
-    if let Some(thresholds) = fields.optional("queue_length", values::thresholds(u64::from(u32::MAX))) {
+    if let Some(thresholds) =
+        fields.optional("queue_length", values::thresholds(u64::from(u32::MAX), [9999, 15000, 10000, 2000]))
+    {
         settings.queue_length = thresholds.map(Thresholds::count);
     }
     if let Some(size) = fields.optional("disk_headroom", values::size(1 << 20, 1 << 40)) {

@@ -52,7 +52,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_, '_>, server_name: &Domain) {
         name => Err(values::unknown_name(name, ["None", "Allow", "Require"].into_iter())),
     });
     let capabilities = fields.list("tls_domain_capabilities", |value, _| values::string(value).map(str::to_owned));
-    if capabilities.is_some_and(|capabilities| !capabilities.is_empty()) {
+    if capabilities.is_some_and(|capabilities| capabilities.iter().any(|(text, _)| !text.trim().is_empty())) {
         let message = "`tls_domain_capabilities` is about mail between Exchange and Microsoft's cloud";
         let remedy =
             "leave it out; for a partner write domain_secure_enabled = true and tls_receive_domain_secure_list";

@@ -147,30 +147,56 @@ pub(super) fn number_or_unlimited(min: u32, max: u32) -> impl Fn(&DeValue<'_>) -
     }
 }
 
-/// The four thresholds of a resource, each from 0 to `max`, in the order of the fact sheet's table; or `unlimited`.
-pub(super) fn thresholds(max: u64) -> impl Fn(&DeValue<'_>) -> Result<Option<[u64; 4]>, Wrong> {
+/// The four thresholds of a resource, each from 0 to `max`, in the order of the fact sheet's table; or `unlimited`. `example`
+/// is what an administrator may write.
+pub(super) fn thresholds(max: u64, example: [u64; 4]) -> impl Fn(&DeValue<'_>) -> Result<Option<[u64; 4]>, Wrong> {
     move |value| {
         if is_unlimited(value) {
             return Ok(None);
         }
         let remedy = format!(
             "write four whole numbers up to {max}: above which Normal becomes Medium and Medium becomes High, below which \
-             High becomes Medium and Medium becomes Normal, for example [89, 99, 90, 80]; or \"unlimited\""
+             High becomes Medium and Medium becomes Normal, for example {example:?}; or \"unlimited\""
         );
-        let Some(array) = value.as_array() else { return Err(wrong_type("a list", value, remedy)) };
-        let numbers: Option<Vec<u64>> = array
-            .iter()
-            .map(|number| whole_number(number.get_ref()).and_then(|number| u64::try_from(number).ok()))
-            .collect();
-        let numbers: Option<[u64; 4]> = numbers.and_then(|numbers| numbers.try_into().ok());
-        let Some(numbers) = numbers.filter(|numbers| numbers.iter().all(|number| *number <= max)) else {
-            return Err(Wrong::new("these are no four thresholds", remedy));
+        let Some(array) = value.as_array() else { return Err(wrong_type("four thresholds", value, remedy)) };
+        let mut numbers = Vec::with_capacity(array.len());
+        for (place, element) in array.iter().enumerate() {
+            let number = whole_number(element.get_ref()).and_then(|number| u64::try_from(number).ok());
+            match number.filter(|number| *number <= max) {
+                Some(number) => numbers.push(number),
+                None => {
+                    let message = format!("the threshold {} of the list is no whole number up to {max}", place + 1);
+                    return Err(Wrong::new(message, remedy));
+                }
+            }
+        }
+        let Ok(numbers) = <[u64; 4]>::try_from(numbers) else {
+            return Err(Wrong::new(format!("there have to be four thresholds, not {}", array.len()), remedy));
         };
-        match Thresholds::count(numbers).is_in_order() {
-            true => Ok(Some(numbers)),
-            false => Err(Wrong::new("a threshold on the way down is 0, or above the one on the way up", remedy)),
+        match disorder(numbers) {
+            None => Ok(Some(numbers)),
+            Some(message) => Err(Wrong::new(message, remedy)),
         }
     }
+}
+
+/// What keeps these thresholds from being in order.
+fn disorder(numbers: [u64; 4]) -> Option<String> {
+    let [to_medium, to_high, from_high, from_medium] = numbers;
+    let message = if Thresholds::count(numbers).is_in_order() {
+        return None;
+    } else if to_medium > to_high {
+        format!("Medium would begin at {to_medium}, above High at {to_high}")
+    } else if from_high > to_high {
+        format!("High would begin at {to_high} and end below {from_high}, at once")
+    } else if from_medium > to_medium {
+        format!("Medium would begin at {to_medium} and end below {from_medium}, at once")
+    } else if from_high < from_medium {
+        format!("Medium would end below {from_medium}, High only below {from_high}")
+    } else {
+        "no amount is below 0: the level would never fall".to_owned()
+    };
+    Some(message)
 }
 
 /// A size within bounds, in bytes.

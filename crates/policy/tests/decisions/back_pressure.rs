@@ -205,23 +205,28 @@ fn thresholds_are_read_from_the_settings() {
     assert_eq!(unlimited.back_pressure.used_disk_space, None);
     assert!(unlimited.warnings.iter().any(|warning| warning.message.contains("until the disk is full")));
 
-    for line in [
-        "used_disk_space = 89",
-        "used_disk_space = [89, 99, 90]",
-        "used_disk_space = [89, 99, 90, 80, 70]",
-        "used_disk_space = [89, 101, 90, 80]",
-        "used_disk_space = [89, 99, 90, 90]",
-        "used_disk_space = [89, 88, 88, 80]",
-        "queue_length = [1, 2, 3, 1]",
-        "queue_length = [1, 2, 2, 0]",
-        "queue_length = [-1, 2, 2, 1]",
-        "open_files = [\"1\", 2, 2, 1]",
-        "disk_headroom = \"1 KB\"",
-        "useddiskspace = [89, 99, 90, 80]",
+    let found = problems("[back_pressure]\nqueue_length = 1000\n");
+    assert!(found[0].remedy.contains("[9999, 15000, 10000, 2000]"), "an example for this key: {}", found[0].remedy);
+    for (line, expected) in [
+        ("used_disk_space = 89", "expected four thresholds, found an integer"),
+        ("used_disk_space = [89, 99, 90]", "there have to be four thresholds, not 3"),
+        ("used_disk_space = [89, 99, 90, 80, 70]", "there have to be four thresholds, not 5"),
+        ("used_disk_space = [89, 101, 90, 80]", "the threshold 2 of the list is no whole number up to 100"),
+        ("used_disk_space = [89, 99, 90, 90]", "Medium would begin at 89 and end below 90, at once"),
+        ("used_disk_space = [89, 88, 88, 80]", "Medium would begin at 89, above High at 88"),
+        ("used_disk_space = [89, 99, 100, 80]", "High would begin at 99 and end below 100, at once"),
+        ("queue_length = [10, 20, 5, 8]", "Medium would end below 8, High only below 5"),
+        ("queue_length = [1, 2, 3, 1]", "High would begin at 2 and end below 3, at once"),
+        ("queue_length = [1, 2, 2, 0]", "no amount is below 0"),
+        ("queue_length = [-1, 2, 2, 1]", "the threshold 1 of the list is no whole number up to 4294967295"),
+        ("open_files = [\"1\", 2, 2, 1]", "the threshold 1 of the list"),
+        ("disk_headroom = \"1 KB\"", "out of bounds"),
+        ("useddiskspace = [89, 99, 90, 80]", "is no key"),
     ] {
         let found = problems(&format!("[back_pressure]\n{line}\n"));
         assert_eq!(found.len(), 1, "{line}: {found:?}");
         assert_eq!(found[0].line, 2, "{line}");
+        assert!(found[0].message.contains(expected), "{line}: {}", found[0].message);
         assert!(!found[0].remedy.is_empty());
     }
 }

@@ -365,11 +365,39 @@ fn connectors_that_can_know_nobody_are_told_of() {
         ),
         (known() + &default_connector("ExchangeServers", "auth_mechanism = \"ExchangeServer\""), "without Tls"),
         (known() + &default_connector("AnonymousUsers", ""), "tls_receive_domain_secure_list has no effect"),
+        (known() + &default_connector("AnonymousUsers", ""), "[[trusted_server]] has no effect"),
     ] {
         let settings = settings(&format!("{CONTOSO}{text}"));
         let found = settings.warnings.iter().any(|warning| warning.message.contains(expected));
         assert!(found, "{expected}: {:?}", settings.warnings);
     }
+}
+
+#[test]
+fn a_trusted_server_that_cannot_be_known_is_a_problem_with_the_next_step() {
+    for (text, message, remedy) in [
+        ("name = \"a\"", "has no `thumbprint`", "or write tls_certificate_name"),
+        ("name = \"a\"\nthumbprint = \"sha256 Fingerprint=C2:FC\"", "is no SHA-256", "behind `=`"),
+        // Certificates of public authorities often have no subject: this would be all of them.
+        ("name = \"a\"\ntls_certificate_name = \"<I>CN=R11, O=Public CA<S>\"", "of many certificates", "`thumbprint`"),
+        ("name = \"a\"\ntls_certificate_name = \"<I><S>CN=mx\"", "of many certificates", "`thumbprint`"),
+    ] {
+        let found = problems(&format!("{CONTOSO}[[trusted_server]]\n{text}\n"));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].message.contains(message), "{text}: {}", found[0].message);
+        assert!(found[0].remedy.contains(remedy), "{text}: {}", found[0].remedy);
+    }
+    let found = problems("[transport]\ntls_send_domain_secure_list = [\"fabrikam.example\"]\n");
+    assert!(found[0].message.contains("not supported yet"), "no other list is proposed: {found:?}");
+}
+
+#[test]
+fn a_trusted_server_that_has_expired_is_told_of() {
+    let connector = default_connector("ExchangeServers", "auth_mechanism = \"Tls, ExchangeServer\"");
+    let settings = load(&format!("{CONTOSO}{}{connector}", known()), &defaults(), NOW_MS).expect("sound");
+    let told: Vec<_> = settings.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert!(told.iter().any(|told| told.starts_with("the trusted server old has expired on 2020-01-01")), "{told:?}");
+    assert!(!told.iter().any(|told| told.contains("trusted server mx2")), "{told:?}");
 }
 
 /// The decision once more, as plainly as possible.

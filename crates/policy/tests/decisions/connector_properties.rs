@@ -68,6 +68,7 @@ fn properties_without_effect_here_are_taken_where_they_ask_for_nothing_and_say_w
         ("extended_protection_policy = \"Require\"", Some("NTLM and Kerberos")),
         ("extended_protection_policy = \"Sometimes\"", Some("Sometimes")),
         ("tls_domain_capabilities = []", None),
+        ("tls_domain_capabilities = \"\"", None),
         ("tls_domain_capabilities = [\"contoso.com:AcceptOorgProtocol\"]", Some("Microsoft's cloud")),
         ("service_discovery_fqdn = \"\"", None),
         ("service_discovery_fqdn = \"mail.contoso.com\"", Some("nothing here answers")),
