@@ -276,6 +276,13 @@ fn a_connector_shows_the_certificate_of_its_name_or_of_its_fqdn_and_without_it_n
     assert_eq!(client.command("MAIL FROM:<a@example.net>").code(), 250);
     assert_ne!(shown_to(host_4), other.certificate().to_vec());
     site.server.wait_for_log_text("STARTTLS is not offered there");
+    let checked = site.installation.run(&["check"]);
+    let told = text_of(&checked);
+    assert!(checked.status.success() && told.contains("warning: "), "{told}");
+    assert!(
+        told.contains("STARTTLS is not offered there; <I>") && told.contains("declare it as [[certificate]]"),
+        "{told}"
+    );
     let status = site.installation.json(&["status"]);
     assert_eq!(status["tls_faults"][0]["connector"], "Named", "{status}");
     let told = site.installation.output(&["status"]);
@@ -332,6 +339,9 @@ fn an_explanation_is_asked_with_a_certificate() {
     assert!(proven.contains("accepted") && proven.contains("Partner Servers (fabrikam.example)"), "{proven}");
     let server = ask(&["--sender", "ceo@contoso.com", "--certificate", "MX2"]);
     assert!(server.contains("Exchange Servers (mx2), by its certificate, whose thumbprint"), "{server}");
+    // The group is an entry for each kind of server, and one place of the document.
+    assert!(server.contains("by the group ExchangeServers, line "), "{server}");
+    assert!(!server.contains(" and the group ExchangeServers"), "{server}");
     let audit = site.installation.run(&["audit"]);
     let audit = text_of(&audit);
     for expected in ["servers by certificate: mx2", "partners by certificate: fabrikam.example", "their own domains"] {
