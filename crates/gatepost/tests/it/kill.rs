@@ -202,6 +202,32 @@ fn killed_again_and_again_while_it_starts_the_queue_stays_as_it_was() {
     }
 }
 
+#[test]
+fn killed_anywhere_while_it_makes_its_certificate_the_server_starts_the_next_time() {
+    let (site, shim) = Site::start_watched(&[&settings("[127.0.0.1]:25")], 0);
+    let tls = site.installation.data_dir().join("tls");
+    let mut killed = 0;
+    site.restart_after(|server, installation| {
+        server.kill();
+        loop {
+            fs::remove_dir_all(&tls).expect("the folder of the certificate");
+            shim.set_rules(&[Rule::new(call::CHANGES, "/tls", Action::Kill).after(killed).once()]);
+            let first = installation.try_start();
+            let was_killed = shim.met(0) > 0;
+            shim.set_rules(&[]);
+            if !was_killed {
+                first.expect("nothing is in its way").kill();
+                break;
+            }
+            assert!(first.is_err());
+            let next = installation.try_start();
+            next.unwrap_or_else(|refused| panic!("killed at call {killed}: {}", refused.output)).kill();
+            killed += 1;
+        }
+    });
+    assert!(killed > 4, "making two files takes more calls than {killed}");
+}
+
 fn bytes_below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).expect("a readable folder").flatten();
     let bytes = |entry: fs::DirEntry| match entry.metadata() {

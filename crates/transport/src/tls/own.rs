@@ -71,17 +71,37 @@ fn self_signed(settings: &Settings) -> Result<TlsFiles, TlsError> {
     let mut names = vec![name, "localhost".to_owned()];
     names.dedup();
     let made = rcgen::generate_simple_self_signed(names).map_err(|error| fail(error.to_string()))?;
-    fs::create_dir_all(&folder).map_err(|error| fail(error.to_string()))?;
-    // The key first and never readable by others: a certificate without its key would be useless.
-    write_private(&private_key, made.signing_key.serialize_pem().as_bytes(), 0o600)
-        .and_then(|()| write_private(&certificate, made.cert.pem().as_bytes(), 0o644))
+    // Each file is whole or not there, and the certificate comes last: whenever this is cut off, both are made anew.
+    fs::create_dir_all(&folder)
+        .and_then(|()| flush_folder(&settings.server.data_dir))
+        .and_then(|()| remove(&certificate))
+        .and_then(|()| write_whole(&private_key, made.signing_key.serialize_pem().as_bytes(), 0o600))
+        .and_then(|()| write_whole(&certificate, made.cert.pem().as_bytes(), 0o644))
         .map_err(|error| fail(error.to_string()))?;
     tracing::info!(certificate = %certificate.display(), "made a self-signed certificate; set [tls] to use your own");
     Ok(TlsFiles { certificate, private_key })
 }
 
-fn write_private(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+/// Removes a file, if it is there, so that a power cut does not bring it back.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    path.parent().map_or(Ok(()), flush_folder)
+}
+
+/// Writes a file under another name first, so that nobody ever sees half of it; a power cut later keeps it.
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let partial = path.with_extension("tmp");
+    remove(&partial)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    path.parent().map_or(Ok(()), flush_folder)
+}
+
+fn flush_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
 }
