@@ -22,7 +22,8 @@ pub struct ByHand {
     _lock: Arc<Lock>,
 }
 
-/// Opens the spool in `dir` as [`Spool::start_on`] does: the messages of former runs are still to be released. `bell` is rung whenever there may be something to do.
+/// Opens the spool in `dir` as [`Spool::start_on`] does: the messages of former runs are still to be released. `bell` is
+/// rung whenever there may be something to do.
 ///
 /// # Errors
 /// As [`Spool::open`].

@@ -413,8 +413,9 @@ impl Index {
         self.segments.last_key_value().map(|(_, segment)| segment)
     }
 
-    /// The oldest segment if nothing in it is needed any more, which nobody knows before recovery is over. Never the only one: message and segment numbers go on
-    /// above those that the newest segment names, so that none is ever given twice.
+    /// The oldest segment if nothing in it is needed any more, which nobody knows before recovery is over. Never the
+    /// only one: message and segment numbers go on above those that the newest segment names, so that none is ever
+    /// given twice.
     pub fn dead_segment(&self) -> Option<u32> {
         let (number, oldest) = self.oldest_segment().filter(|_| self.segments.len() > 1 && !self.is_recovering)?;
         (oldest.live_bytes == 0 && !oldest.is_pinned).then_some(number)

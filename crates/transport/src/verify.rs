@@ -22,8 +22,8 @@ use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, REPLY_MAX, Worker};
 /// How long an open connection waits for the next question.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What the next hop says of `recipient`, or has said lately, to a session of `peer`. At most [`ANSWER_MAX`] later there is a verdict, and at once
-/// when the server stops.
+/// What the next hop says of `recipient`, or has said lately, to a session of `peer`. At most [`ANSWER_MAX`] later there
+/// is a verdict, and at once when the server stops.
 pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox, peer: IpAddr) -> Verdict {
     // The way out is that of the settings in force now: a message accepted now goes that way.
     let revision = running.revision();
