@@ -128,7 +128,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile(fs::File::open(path)?)))
+        Ok(Arc::new(RealFile(open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -163,7 +163,7 @@ impl Disk for RealDisk {
     }
 
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
-        let file = match fs::File::open(path) {
+        let file = match open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };
@@ -174,6 +174,15 @@ impl Disk for RealDisk {
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// In Linux's numbers for every architecture that this runs on; elsewhere a pipe is waited for.
+const O_NONBLOCK: i32 = if cfg!(target_os = "linux") { 0o4000 } else { 0 };
+
+/// Opens for reading. A pipe that somebody put in the place of a file must not keep us waiting for its writer: it cannot be
+/// read at an offset, and that is told.
+fn open(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)
 }
 
 #[derive(Debug)]

@@ -144,6 +144,27 @@ fn what_is_discarded_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().expect("a folder");
+    open(dir.path()).0.close();
+    for name in ["FORMAT", "lock"] {
+        let path = dir.path().join(name);
+        let kept = fs::read(&path).expect("it is there");
+        fs::remove_file(&path).expect("it goes");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("coreutils are installed");
+        assert!(made.success());
+        let (tell, told) = std::sync::mpsc::channel();
+        let folder = dir.path().to_path_buf();
+        std::thread::spawn(move || tell.send(verify(&folder, |_| {}).is_ok()));
+        let patience = std::time::Duration::from_secs(60);
+        let is_read = told.recv_timeout(patience).unwrap_or_else(|_| panic!("{name}: still waiting"));
+        assert_eq!(is_read, name == "lock", "{name}");
+        fs::remove_file(&path).expect("it goes");
+        fs::write(&path, kept).expect("it comes back");
+    }
+}
+
+#[test]
 fn a_second_server_is_refused_until_the_first_has_closed() {
     let dir = tempfile::tempdir().expect("a folder");
     let (first, _) = open(dir.path());
