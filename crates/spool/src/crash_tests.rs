@@ -65,7 +65,7 @@ impl Server {
     }
 
     fn stage(&self) -> Staged {
-        Staged::new(Arc::clone(&self.0.shared))
+        Staged::new(Arc::clone(&self.0.shared), false)
     }
 
     fn commit(&self, recipients: usize, content: &[u8]) -> (MessageId, Commit) {

@@ -130,7 +130,13 @@ impl Spool {
 
     /// Begins a message.
     pub fn stage(&self) -> Staged {
-        Staged::new(Arc::clone(&self.0.shared))
+        Staged::new(Arc::clone(&self.0.shared), false)
+    }
+
+    /// Begins a message of somebody who is not known. All strangers together get three quarters of what messages that arrive
+    /// may hold, so that no number of them keeps others from being heard.
+    pub fn stage_for_stranger(&self) -> Staged {
+        Staged::new(Arc::clone(&self.0.shared), true)
     }
 
     /// A live message. One that was accepted a moment ago comes from memory; others are read from the disk, which

@@ -47,6 +47,7 @@ pub struct Staged {
     bytes: u64,
     body: Option<StagedBody>,
     failed: Option<StageError>,
+    is_stranger: bool,
     /// What it holds of the room of all that arrive; `None` while it is small.
     charge: Option<Charge>,
     /// While it lasts, commits of others wait a moment for this one.
@@ -60,10 +61,20 @@ struct StagedBody {
 }
 
 impl Staged {
-    pub(crate) fn new(shared: Arc<Shared>) -> Staged {
+    pub(crate) fn new(shared: Arc<Shared>, is_stranger: bool) -> Staged {
         let id = MessageId(shared.next_id.fetch_add(1, Ordering::Relaxed));
         let arriving = Some(shared.commits.enter());
-        Staged { shared, id, buffer: Vec::new(), bytes: 0, body: None, failed: None, charge: None, arriving }
+        Staged {
+            shared,
+            id,
+            buffer: Vec::new(),
+            bytes: 0,
+            body: None,
+            failed: None,
+            is_stranger,
+            charge: None,
+            arriving,
+        }
     }
 
     /// The number that the message will have.
@@ -99,7 +110,7 @@ impl Staged {
             let largest = ROOM_BYTES + inline_bytes_max + PADDING_BYTES;
             let wanted = needed.max(held.saturating_mul(2).min(largest));
             if gathered + more > SMALL_BYTES
-                && !self.charge.get_or_insert_with(|| Charge::new(&self.shared.staging)).hold(wanted)
+                && !self.charge.get_or_insert_with(|| Charge::new(&self.shared.staging, self.is_stranger)).hold(wanted)
             {
                 return false;
             }
@@ -202,7 +213,7 @@ impl Staged {
         // A file takes its time, here and in a body thread.
         self.stop_arriving();
         let _admission = self.shared.reserve.admit()?;
-        let charge = self.charge.get_or_insert_with(|| Charge::new(&self.shared.staging));
+        let charge = self.charge.get_or_insert_with(|| Charge::new(&self.shared.staging, self.is_stranger));
         let body = match &mut self.body {
             Some(body) => body,
             none => {

@@ -83,7 +83,9 @@ impl Visit {
         let senders_matter = sender::checks_header(self.rights, &self.principal) || self.varying.is_some();
         let scanner = if senders_matter { scanner.with_senders() } else { scanner };
         let rules = header_firewall::decide(self.rights);
-        transaction.incoming = Some(Incoming::new(self.running.spool.stage(), scanner, rules));
+        let spool = &self.running.spool;
+        let staged = if self.principal.is_anonymous() { spool.stage_for_stranger() } else { spool.stage() };
+        transaction.incoming = Some(Incoming::new(staged, scanner, rules));
         Answer::Accept
     }
 
