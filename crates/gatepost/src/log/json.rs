@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::terminal;
+
 /// `2026-11-22T02:53:57`
 const TO_THE_SECOND_BYTES: usize = 19;
 
@@ -150,23 +152,28 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// The text between the quotes (RFC 8259 section 7): nothing but quotes, backslashes and control characters is escaped.
+/// The text between the quotes (RFC 8259 section 7). Beside quotes, backslashes and control characters, what could paint on the
+/// terminal that shows the line is escaped: controls beyond ASCII, and what turns the direction of writing.
 fn escape(line: &mut String, text: &str) {
-    let must_escape = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    // C2 begins the controls beyond ASCII, D8 and E2 begin the marks of direction; they begin harmless ones, too.
+    let may_need_escape = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xd8 | 0xe2);
     let mut rest = text;
-    while let Some(at) = rest.as_bytes().iter().position(must_escape) {
+    while let Some(at) = rest.as_bytes().iter().position(may_need_escape) {
         line.push_str(&rest[..at]);
-        match rest.as_bytes()[at] {
-            b'"' => line.push_str("\\\""),
-            b'\\' => line.push_str("\\\\"),
-            b'\n' => line.push_str("\\n"),
-            b'\r' => line.push_str("\\r"),
-            b'\t' => line.push_str("\\t"),
-            control => {
-                let _ = write!(line, "\\u{control:04x}");
+        let mut characters = rest[at..].chars();
+        match characters.next() {
+            Some('"') => line.push_str("\\\""),
+            Some('\\') => line.push_str("\\\\"),
+            Some('\n') => line.push_str("\\n"),
+            Some('\r') => line.push_str("\\r"),
+            Some('\t') => line.push_str("\\t"),
+            Some(other) if other.is_control() || terminal::turns_direction(other) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(other));
             }
+            Some(harmless) => line.push(harmless),
+            None => {}
         }
-        rest = &rest[at + 1..];
+        rest = characters.as_str();
     }
     line.push_str(rest);
 }
@@ -228,6 +235,7 @@ mod tests {
             assert_eq!(value["raw"], text);
             assert_eq!(value["shown"], text);
             assert_eq!(value["quoted"], format!("{text:?}"));
+            assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "a terminal would obey: {line:?}");
         }
     }
 
