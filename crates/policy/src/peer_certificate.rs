@@ -112,6 +112,24 @@ pub fn identify(
     }
 }
 
+/// MAIL: whether the certificate would still make the same of the peer. Trust that ends ends with the message that had begun:
+/// a connection that is kept open would outlive it by far. Users and strangers are nobody by a certificate.
+pub fn is_still(
+    principal: &Principal,
+    connector: &ReceiveConnector,
+    settings: &Settings,
+    certificate: Option<&PeerCertificate>,
+    now_ms: u64,
+) -> Result<(), Refusal> {
+    let (Principal::Server(_) | Principal::Partner(_), Some(certificate)) = (principal, certificate) else {
+        return Ok(());
+    };
+    match identify(connector, settings, certificate, now_ms) {
+        Ok(identified) if identified.principal == *principal => Ok(()),
+        _ => Err(Refusal::IdentityExpired),
+    }
+}
+
 /// Every principal that a certificate can make of a peer on this connector, one for each trusted server, one partner with
 /// all domains of the list: whoever proves one of them holds the same rights.
 pub fn principals(connector: &ReceiveConnector, settings: &Settings, now_ms: u64) -> Vec<Principal> {

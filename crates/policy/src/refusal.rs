@@ -18,6 +18,10 @@ pub enum Refusal {
     /// The range that the connector heard this source by has expired while the connection was open.
     #[error("the connector no longer hears this source: its range has expired")]
     SourceExpired,
+    /// What its certificate has made of the peer, it would not make of it now: its entry has expired while the connection was
+    /// open.
+    #[error("the certificate of this peer no longer identifies it: its [[trusted_server]] has expired")]
+    IdentityExpired,
     /// TLS is required and was not started.
     #[error("TLS is required")]
     TlsRequired,
@@ -125,7 +129,9 @@ impl Refusal {
                 (4, 3, 2),
                 "The maximum number of concurrent server connections has exceeded a per-source limit, closing transmission channel",
             ),
-            Refusal::SourceExpired => Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel"),
+            Refusal::SourceExpired | Refusal::IdentityExpired => {
+                Reply::new(421, (4, 3, 2), "Service not available, closing transmission channel")
+            }
             Refusal::TlsRequired => Reply::new(451, (5, 7, 3), "Must issue a STARTTLS command first"),
             Refusal::NotAuthenticated => Reply::new(530, (5, 7, 1), "Client was not authenticated"),
             Refusal::SubmitDenied => {
@@ -193,6 +199,7 @@ impl Refusal {
             Refusal::TooManyConnections
                 | Refusal::TooManyConnectionsFromSource
                 | Refusal::SourceExpired
+                | Refusal::IdentityExpired
                 | Refusal::MessageRateExceeded
         )
     }

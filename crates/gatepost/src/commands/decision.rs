@@ -323,6 +323,7 @@ fn unknown(name: &str, decision: &Decision) -> String {
         }
         "AuthenticationFailed" => "the password was wrong".to_owned(),
         "SourceExpired" => "the range of this source expired while the connection was open".to_owned(),
+        "IdentityExpired" => "the [[trusted_server]] of this peer expired while the connection was open".to_owned(),
         "QuotaExceeded" => "a quota that was used up at that moment".to_owned(),
         "MessageRateExceeded" => "a rate that was used up at that moment".to_owned(),
         "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" => "the header section, which is not recorded".to_owned(),

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use gatepost_testkit::authority::{Authority, Identity, Kind};
 use gatepost_testkit::client::Client;
 use gatepost_testkit::installation::text_of;
+use gatepost_testkit::wait;
 use serde_json::Value;
 
 use crate::site::{CONTOSO, HOST_2, HOST_3, QUICK_RETRY, Site, message};
@@ -147,6 +148,37 @@ fn who_a_peer_is_ends_with_what_it_was_proven_by() {
     assert_eq!(later.command("RCPT TO:<z@gmail.com>").code(), 550);
     assert_eq!(client.command("MAIL FROM:<a@example.net>").code(), 250);
     assert_eq!(client.command("RCPT TO:<z@gmail.com>").code(), 250);
+}
+
+#[test]
+fn a_server_whose_entry_expires_is_none_any_more_on_a_connection_that_is_open() {
+    let authority = Authority::new("Public CA");
+    let mx2 = Identity::self_signed(&["mx2.contoso.com"]);
+    let expires = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 3).expect("a time");
+    let known = known("mx2", &mx2) + &format!("expires = {expires}\n");
+    let parts = [CONTOSO, QUICK_RETRY, PARTNERS, ROOTS, &known, DOORS];
+    let site = Site::start_with_files(&parts, &[("roots.pem", authority.pem())]);
+    let fabrikam = authority.issue(&["fabrikam.example"], Kind::Sound);
+    let mut partner = showing(&site, "smtp", &fabrikam);
+    let mut open = showing(&site, "smtp", &mx2);
+    let relays = |client: &mut Client| {
+        let mail = client.command("MAIL FROM:<a@example.net>");
+        (mail.code() == 250).then(|| client.command("RCPT TO:<z@gmail.com>").code() == 250).ok_or(mail)
+    };
+    if jiff::Timestamp::now() > expires || relays(&mut open) != Ok(true) {
+        // The machine was too slow to see the beginning.
+        assert!(jiff::Timestamp::now() > expires);
+        return;
+    }
+    let last = wait::until("the server has expired", || {
+        open.command("RSET");
+        relays(&mut open).err()
+    });
+    assert_eq!(last.to_string(), "421 4.3.2 Service not available, closing transmission channel");
+    assert!(jiff::Timestamp::now() >= expires);
+    // Who comes now is a stranger, and others are what they were.
+    assert_eq!(relays(&mut showing(&site, "smtp", &mx2)), Ok(false));
+    assert_eq!(partner.command("MAIL FROM:<carol@fabrikam.example>").code(), 250);
 }
 
 /// Runs openssl as a client with this certificate; what it says.

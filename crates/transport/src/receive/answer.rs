@@ -12,7 +12,9 @@ use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::{Refusal, authentication, back_pressure, limits, permission, permit, resolve, verification};
+use gatepost_policy::{
+    Refusal, authentication, back_pressure, limits, peer_certificate, permission, permit, resolve, verification,
+};
 use gatepost_smtp::{Answer, BareLinefeed, Credentials, Hello, MailCommand, Profile, Question, RcptCommand, SizeOffer};
 
 use super::permit::{Known, Permitted};
@@ -149,6 +151,8 @@ impl Visit {
 
     fn permit_mail(&mut self, mail: &MailCommand) -> Result<Permitted<()>, Refusal> {
         self.is_still_heard()?;
+        let (connector, settings) = (&self.connector, &self.revision.settings);
+        peer_certificate::is_still(&self.principal, connector, settings, self.certificate.as_deref(), now_ms())?;
         authentication::tls_required(&self.connector, self.tls.is_some())?;
         let known = Known {
             reverse_path: &mail.reverse_path,
