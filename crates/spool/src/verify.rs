@@ -187,17 +187,18 @@ pub(crate) fn verify_on(disk: &dyn Disk, dir: &Path, mut watch: impl FnMut(Progr
 }
 
 fn find(disk: &dyn Disk, dir: &Path) -> Result<Folders, VerifyError> {
-    let of_server = dir.join("spool");
-    // Whoever may not look into the spool of a data folder hears of that, not of a folder that is not there.
-    for root in [of_server, dir.to_path_buf()] {
+    let mut failed = None;
+    for root in [dir.to_path_buf(), dir.join("spool")] {
         let folders = Folders::new(&root);
         match disk.list(&folders.log) {
             Ok(_) => return Ok(folders),
             Err(error) if is_absent(&error) => {}
-            Err(error) => return Err(at(&folders.log)(error)),
+            // Of a folder that nobody may look into, only its name says which of the two it is.
+            Err(_) if failed.is_some() && dir.ends_with("spool") => {}
+            Err(error) => failed = Some(at(&folders.log)(error)),
         }
     }
-    Err(VerifyError::NoSpool(dir.to_path_buf()))
+    Err(failed.unwrap_or_else(|| VerifyError::NoSpool(dir.to_path_buf())))
 }
 
 fn is_absent(error: &io::Error) -> bool {
