@@ -116,3 +116,154 @@ async fn accept(running: Arc<Running>, mut listener: net::Listener, implicit_tls
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use gatepost_spool::Options;
+    use gatepost_spool::disk::{Disk, File, Listed, Locking, RealDisk};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::site::{CONTOSO, Site};
+
+    /// Content that does not fit the log, and so gets a file.
+    const LARGE: usize = 4_000;
+    /// So many files may be open for messages that arrive.
+    const BODIES_MAX: usize = 2;
+    /// Sessions that panic: more than there are places of any kind that they could keep.
+    const PANICS: usize = 25;
+
+    /// A disk with a bug: while it is armed, making a file for a message that arrives panics, in the middle of its session.
+    #[derive(Debug, Default)]
+    struct Trap {
+        is_armed: AtomicBool,
+    }
+
+    impl Disk for Trap {
+        fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+            let is_body = path.components().any(|part| part.as_os_str() == "bodies");
+            assert!(!is_body || !self.is_armed.load(Ordering::SeqCst), "the trap is armed");
+            RealDisk.create(path)
+        }
+        fn create_folder(&self, folder: &Path) -> io::Result<()> {
+            RealDisk.create_folder(folder)
+        }
+        fn has_folder(&self, folder: &Path) -> bool {
+            RealDisk.has_folder(folder)
+        }
+        fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
+            RealDisk.list(folder)
+        }
+        fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+            RealDisk.names(folder)
+        }
+        fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+            RealDisk.open(path)
+        }
+        fn rename(&self, before: &Path, after: &Path) -> io::Result<()> {
+            RealDisk.rename(before, after)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+        fn flush_folder(&self, folder: &Path) -> io::Result<()> {
+            RealDisk.flush_folder(folder)
+        }
+        fn lock(&self, path: &Path) -> io::Result<Locking> {
+            RealDisk.lock(path)
+        }
+        fn is_locked(&self, path: &Path) -> io::Result<bool> {
+            RealDisk.is_locked(path)
+        }
+    }
+
+    struct Client(BufReader<TcpStream>);
+
+    impl Client {
+        /// In the middle of a message for bob: its header is sent.
+        async fn sending(server: SocketAddr) -> Client {
+            let mut client = Client(BufReader::new(TcpStream::connect(server).await.expect("somebody listens")));
+            for (words, code) in [
+                ("", "220"),
+                ("EHLO client.example\r\n", "250"),
+                ("MAIL FROM:<a@x.example>\r\n", "250"),
+                ("RCPT TO:<bob@contoso.com>\r\n", "250"),
+                ("DATA\r\n", "354"),
+            ] {
+                client.say(words).await;
+                let reply = client.reply().await.expect("a reply");
+                assert!(reply.starts_with(code), "{words}{reply}");
+            }
+            client.say("From: a@x.example\r\n\r\n").await;
+            client
+        }
+
+        /// The rest of it, and the last reply; `None` when the server hangs up without one.
+        async fn end(&mut self, bytes: usize) -> Option<String> {
+            self.say(&"0123456789abcde\r\n".repeat(bytes / 17 + 1)).await;
+            self.say(".\r\n").await;
+            self.reply().await
+        }
+
+        async fn say(&mut self, words: &str) {
+            // Whoever hung up does not hear it.
+            let _ = self.0.write_all(words.as_bytes()).await;
+        }
+
+        async fn reply(&mut self) -> Option<String> {
+            loop {
+                let mut line = String::new();
+                let read = self.0.read_line(&mut line).await.unwrap_or(0);
+                if read == 0 {
+                    return None;
+                }
+                if line.as_bytes().get(3) != Some(&b'-') {
+                    return Some(line);
+                }
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_panic_in_one_session_ends_that_session_only() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let server = listener.local_addr().expect("it is bound");
+        let document = CONTOSO.replace("127.0.0.1:2525", &server.to_string());
+        let trap = Arc::new(Trap::default());
+        let options = Options { inline_bytes_max: LARGE / 2, staged_bodies_max: BODIES_MAX, ..Options::default() };
+        let site = Site::on(trap.clone(), options, &document);
+        let accepting = tokio::spawn(accept(site.running.clone(), net::Listener::Tcp(listener), false));
+
+        let mut small = Client::sending(server).await;
+        let mut large = Client::sending(server).await;
+        trap.is_armed.store(true, Ordering::SeqCst);
+        for _ in 0..PANICS {
+            let mut unlucky = Client::sending(server).await;
+            assert_eq!(unlucky.end(LARGE).await, None, "its message is not acknowledged, and the connection is over");
+        }
+        // Those who were in the middle of something go on, and so do new ones, large ones too.
+        let taken =
+            |reply: Option<String>| assert!(reply.as_deref().is_some_and(|r| r.starts_with("250 ")), "{reply:?}");
+        taken(small.end(LARGE / 10).await);
+        trap.is_armed.store(false, Ordering::SeqCst);
+        taken(large.end(LARGE).await);
+        for _ in 0..=BODIES_MAX {
+            taken(Client::sending(server).await.end(LARGE).await);
+        }
+        assert_eq!(site.running.spool.live().len(), 2 + BODIES_MAX + 1, "what was acknowledged, and nothing else");
+
+        drop((small, large));
+        let all_end = async {
+            while site.running.connections.total() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), all_end).await.expect("no place is kept");
+        assert!(!accepting.is_finished());
+        accepting.abort();
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
 use gatepost_policy::Settings;
 use gatepost_policy::settings::{self, Defaults};
-use gatepost_spool::disk::RealDisk;
+use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{Options, Spool};
 use gatepost_tracking::Tracking;
 use tempfile::TempDir;
@@ -45,10 +45,15 @@ pub struct Site {
 
 impl Site {
     pub fn new(document: &str) -> Site {
+        Site::on(Arc::new(RealDisk), Options::default(), document)
+    }
+
+    /// The same with its spool on another disk, or with other options.
+    pub fn on(disk: Arc<dyn Disk>, options: Options, document: &str) -> Site {
         let folder = TempDir::new().expect("a temporary folder");
         let settings = parse(document, &folder);
         let tls = Tls::load(&settings).expect("a self-signed certificate");
-        let (spool, _) = Spool::open(&folder.path().join("spool"), Options::default()).expect("a new spool");
+        let (spool, _) = Spool::open_on(disk, &folder.path().join("spool"), options).expect("a new spool");
         let (queues, worker_requests) = Queues::new(20);
         let tracking = Tracking::open(folder.path(), tracking_limits(&settings)).expect("a thread");
         let running = Arc::new(Running::new(Parts {
