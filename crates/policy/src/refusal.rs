@@ -207,7 +207,147 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use gatepost_mail::address_list;
+
     use super::*;
+
+    /// Every refusal, with everything that it may hold.
+    fn all() -> Vec<Refusal> {
+        let fields = SenderField::ALL;
+        let values = [
+            address_list::Unreadable::Control,
+            address_list::Unreadable::Quotes,
+            address_list::Unreadable::EncodedWord,
+            address_list::Unreadable::Address,
+            address_list::Unreadable::Nobody,
+        ];
+        let unreadable = fields
+            .iter()
+            .flat_map(|field| {
+                let values = values.map(|value| Unreadable::Value(*field, value));
+                values.into_iter().chain([Unreadable::TooLong(*field), Unreadable::Name(*field)])
+            })
+            .chain([Unreadable::CarriageReturn, Unreadable::TooMany, Unreadable::NotRead]);
+        let mut all = vec![
+            Refusal::TooManyConnections,
+            Refusal::TooManyConnectionsFromSource,
+            Refusal::SourceExpired,
+            Refusal::TlsRequired,
+            Refusal::NotAuthenticated,
+            Refusal::SubmitDenied,
+            Refusal::SenderDomainNotSecured,
+            Refusal::AuthenticationFailed,
+            Refusal::AnonymousSendAsDenied,
+            Refusal::SendAsDenied,
+            Refusal::UnableToRelay,
+            Refusal::QuotaExceeded,
+            Refusal::RecipientNotFound,
+            Refusal::SenderNotAuthenticated,
+            Refusal::RecipientReplaced,
+            Refusal::RecipientRefusedByNextHop,
+            Refusal::RecipientNotVerified,
+            Refusal::ReservedTopLevelDomain,
+            Refusal::ReservedSecondLevelDomain,
+            Refusal::SingleLabelDomain,
+            Refusal::MessageRateExceeded,
+            Refusal::TooManyRecipients,
+            Refusal::MessageTooLarge,
+            Refusal::HeaderTooLarge,
+            Refusal::TooManyHops,
+            Refusal::MessageTooLargeForRoute,
+            Refusal::Expired,
+            Refusal::IdentityExpired,
+        ];
+        all.extend(fields.map(Refusal::AnonymousHeaderSendAsDenied));
+        all.extend(fields.map(Refusal::HeaderSendAsDenied));
+        all.extend(unreadable.map(Refusal::HeaderUnreadable));
+        all.extend(Resource::ALL.map(Refusal::InsufficientResources));
+        all
+    }
+
+    /// How many kinds there are. Whoever adds one adds it here and to [`all`].
+    fn kinds(refusal: Refusal) -> usize {
+        match refusal {
+            Refusal::TooManyConnections
+            | Refusal::TooManyConnectionsFromSource
+            | Refusal::SourceExpired
+            | Refusal::TlsRequired
+            | Refusal::NotAuthenticated
+            | Refusal::SubmitDenied
+            | Refusal::SenderDomainNotSecured
+            | Refusal::AuthenticationFailed
+            | Refusal::AnonymousSendAsDenied
+            | Refusal::SendAsDenied
+            | Refusal::AnonymousHeaderSendAsDenied(_)
+            | Refusal::HeaderSendAsDenied(_)
+            | Refusal::HeaderUnreadable(_)
+            | Refusal::UnableToRelay
+            | Refusal::QuotaExceeded
+            | Refusal::RecipientNotFound
+            | Refusal::SenderNotAuthenticated
+            | Refusal::RecipientReplaced
+            | Refusal::RecipientRefusedByNextHop
+            | Refusal::RecipientNotVerified
+            | Refusal::ReservedTopLevelDomain
+            | Refusal::ReservedSecondLevelDomain
+            | Refusal::SingleLabelDomain
+            | Refusal::MessageRateExceeded
+            | Refusal::InsufficientResources(_)
+            | Refusal::TooManyRecipients
+            | Refusal::MessageTooLarge
+            | Refusal::HeaderTooLarge
+            | Refusal::TooManyHops
+            | Refusal::MessageTooLargeForRoute
+            | Refusal::IdentityExpired
+            | Refusal::Expired => 32,
+        }
+    }
+
+    #[test]
+    fn no_refusal_tells_the_peer_what_is_private() {
+        let all = all();
+        let names: BTreeSet<String> = all.iter().map(|refusal| refusal.name()).collect();
+        assert_eq!(names.len(), kinds(all[0]), "one of them is missing in `all`");
+        let private = [
+            "/",
+            "\\",
+            "error",
+            "errno",
+            "spool",
+            "disk",
+            "inode",
+            "file",
+            "memory",
+            "connector",
+            "principal",
+            "right",
+            "ms-exch",
+            "mailbox",
+            "user",
+            "next hop",
+            "setting",
+            "revision",
+            "entry",
+            "range",
+        ];
+        let mut told: BTreeMap<String, String> = BTreeMap::new();
+        for refusal in all {
+            let reply = refusal.reply();
+            assert!(matches!(reply.text, Cow::Borrowed(_)), "{refusal:?}: nothing is put in at run time");
+            let text = reply.text.to_lowercase();
+            for word in private {
+                assert!(!text.contains(word), "{refusal:?} says {word:?}: {reply}");
+            }
+            // What a refusal holds, a resource or the place of a fault, does not show.
+            let before = told.entry(refusal.name()).or_insert_with(|| reply.to_string());
+            assert_eq!(*before, reply.to_string(), "{refusal:?}");
+        }
+        // Neither does where a recipient is kept.
+        assert_eq!(told["RecipientNotFound"], told["RecipientRefusedByNextHop"]);
+    }
 
     #[test]
     fn a_name_says_nothing_of_what_the_refusal_holds() {

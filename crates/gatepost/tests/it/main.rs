@@ -7,7 +7,7 @@
 //! - [`scenes`]: the relay scenes, played by swaks from several hosts into Postfix's smtp-sink;
 //! - [`vectors`]: the fact sheet's test vectors, each by its number;
 //! - [`foreign`]: other programs as clients: smtp-source, curl, Python's smtplib;
-//! - [`authentication`], [`certificates`], [`senders`], [`limits`], [`slow_peers`], [`conditions`], [`tarpit`], [`smuggling`], [`extensions`], [`listening`], [`domains`],
+//! - [`authentication`], [`certificates`], [`senders`], [`limits`], [`slow_peers`], [`conditions`], [`tarpit`], [`smuggling`], [`private_causes`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
 //! - [`recipients`]: groups, contacts, aliases;
 //! - [`local_delivery`], [`next_hop`], [`hostile_next_hops`], [`report`], [`mx`]: the delivering side;
@@ -46,6 +46,8 @@ mod conditions;
 mod tarpit;
 
 mod smuggling;
+
+mod private_causes;
 
 mod extensions;
 
