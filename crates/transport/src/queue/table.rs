@@ -122,8 +122,12 @@ impl Queues {
         Some(queue)
     }
 
-    /// Wakes idle workers or asks for new ones, and sets the alarm for what is due later.
+    /// Wakes idle workers or asks for new ones, and sets the alarm for what is due later. A queue that has left the table
+    /// wants neither: an alarm of its would never be taken away.
     fn call_for_work(&self, queue: &Arc<DeliveryQueue>, waiting: &mut Waiting) {
+        if waiting.retired {
+            return;
+        }
         if waiting.blocked_until_ms.is_none() {
             for _ in 0..waiting.ready.len().min(waiting.idle_workers as usize) {
                 queue.wake.notify_one();
@@ -310,7 +314,7 @@ impl Queues {
     pub(super) fn promote(&self, queue: &Arc<DeliveryQueue>, now_ms: u64) {
         let mut waiting = queue.lock();
         if waiting.retired {
-            return;
+            return self.set_alarm(queue, &mut waiting, None);
         }
         if waiting.blocked_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             waiting.blocked_until_ms = None;

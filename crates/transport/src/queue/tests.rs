@@ -204,6 +204,20 @@ fn when_routes_change_what_waits_is_handed_out_and_what_comes_back_is_given_back
 }
 
 #[test]
+fn a_queue_that_left_the_table_while_it_was_blocked_sets_no_alarm_any_more() {
+    let (queues, _requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    let old = only_queue(&queues);
+    old.worker_started();
+    assert_eq!(old.next(), Work::Entry(entry(1)));
+    queues.block(&old, 1_000);
+    queues.begin_routes(2);
+    // The attempt that is still being made turns out to take long. Nobody would ever take the alarm away.
+    queues.worker_slow(&old);
+    assert!(queues.alarms().is_empty());
+}
+
+#[test]
 fn a_queue_has_one_alarm_however_often_it_is_blocked() {
     let (queues, _requests) = Queues::new(20);
     push(&queues, QueueKey::Local, entry(1), None);
