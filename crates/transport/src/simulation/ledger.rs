@@ -22,6 +22,8 @@ pub struct Ledger {
     reports: BTreeMap<String, Report>,
     /// Contents refused by a next hop, for these recipients.
     refused_contents: BTreeSet<(usize, String)>,
+    /// When the queue was last looked at.
+    looked_ms: Time,
     /// Crashes and stops.
     restarts: Vec<Time>,
     /// When the disk began to fail, and when it worked again.
@@ -251,6 +253,23 @@ impl Ledger {
         if let Text::Message { number, .. } = read(content) {
             self.note(at_ms, number, format!("the next hop refused the content for {}", recipients.join(" ")));
             self.refused_contents.extend(recipients.iter().map(|recipient| (number, recipient.clone())));
+        }
+    }
+
+    /// The queue was looked at. While messages of a former run are still being read it does not show all: whoever waited
+    /// when it was last looked at may still.
+    pub fn look(&mut self, at_ms: Time, shows_all: bool) {
+        let before_ms = std::mem::replace(&mut self.looked_ms, at_ms);
+        if shows_all {
+            return;
+        }
+        for copy in self.copies.iter_mut().filter(|copy| copy.answer != Answer::Unsent) {
+            for end in copy.ends.keys() {
+                let seen_ms = copy.seen_waiting.get(end).copied().unwrap_or(copy.sent_ms);
+                if seen_ms >= before_ms {
+                    copy.seen_waiting.insert(end.clone(), at_ms);
+                }
+            }
         }
     }
 

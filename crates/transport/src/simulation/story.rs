@@ -432,7 +432,9 @@ async fn take_censuses(world: Arc<World>, control: Control, lifetime_ms: u64) {
 }
 
 async fn take_census(world: &World, control: &Control, lifetime_ms: u64) {
+    let shows_all = !control.status().recovering;
     let listing = control.queue(QueueFilter { limit: usize::MAX, ..QueueFilter::default() }).await;
+    world.ledger().look(world.now_ms(), shows_all);
     for message in listing.messages {
         let waiting = message.recipients.into_iter().filter(|recipient| recipient.state == State::Pending);
         let waiting: Vec<String> = waiting.map(|recipient| recipient.address).collect();
