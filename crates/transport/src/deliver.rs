@@ -7,7 +7,10 @@
 mod local;
 mod remote;
 mod knock;
+pub mod dial;
+mod transaction;
 pub mod connection;
+mod stream;
 
 use std::future::Future;
 use std::sync::Arc;

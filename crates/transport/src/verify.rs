@@ -15,7 +15,8 @@ use gatepost_policy::verification::Verdict;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::deliver::connection::{Connection, NoConnection, dial};
+use crate::deliver::connection::Connection;
+use crate::deliver::dial::{NoConnection, dial};
 use crate::state::{Running, count};
 use crate::verdicts::{ANSWER_MAX, Asked, Hop, Question, REPLY_MAX, Worker};
 

@@ -9,7 +9,9 @@ use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt};
 use gatepost_policy::send_connector::SendConnector;
 
-use super::connection::{Connection, Delivered, NoConnection, dial};
+use super::connection::Connection;
+use super::dial::{NoConnection, dial};
+use super::transaction::Delivered;
 use super::{Lease, Next, Worker, knock};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, QueueKey};

@@ -1,0 +1,207 @@
+//! One message through an open connection: its commands, its content, and what the peer says to each.
+//!
+//! Takes a message and recipients, hands on replies. Decides nothing: what comes of them is the conclusion's business.
+
+use std::io;
+use std::time::Duration;
+
+use gatepost_mail::header_firewall::{HeaderFirewall, Rules, infallible};
+use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::{limits, send_permission};
+use gatepost_smtp::{RecipientResult, Transaction};
+use gatepost_spool::Message;
+use tokio::io::AsyncReadExt;
+
+use super::connection::{Connection, Event, NO_CONNECTION};
+use super::stream::within;
+use crate::clock;
+use crate::fetch;
+
+/// Content goes out in writes of about this many bytes.
+const OUTPUT_BYTES: usize = 64 << 10;
+/// Read from the disk at once: each read borrows a thread, which costs more than copying this.
+const PIECE_BYTES: usize = 256 << 10;
+/// Of a message's header section, this much is read at once.
+const HEADER_PIECE_BYTES: usize = 16 << 10;
+/// How long a peer that takes no more content may take to say why.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
+const CANNOT_READ: Reply = Reply::new(451, (4, 3, 0), "The message could not be read from the spool");
+
+/// What became of a transaction.
+pub enum Delivered {
+    /// Every recipient has its reply.
+    Replies(Vec<RecipientResult>),
+    /// The connection, which had served before, was gone before the content: nothing was delivered, and a new one may do
+    /// better at once.
+    Stale,
+}
+
+impl Connection {
+    /// Sends one message to some of its recipients.
+    pub async fn deliver(&mut self, message: &Message, recipients: &[(usize, &Recipient)]) -> Delivered {
+        let size = match outgoing_size(message, self.rules).await {
+            Ok(size) => size,
+            Err(error) => {
+                tracing::error!(queue_id = message.id.0, %error, reply = %CANNOT_READ, "content cannot be read");
+                let result = |index: usize| RecipientResult { index, reply: CANNOT_READ };
+                return Delivered::Replies(recipients.iter().map(|(index, _)| result(*index)).collect());
+            }
+        };
+        let envelope = &message.envelope;
+        let was_used = self.transactions > 0;
+        // The peer said more than it was asked: the next reply would be taken for another's.
+        let is_out_of_step = self.has_unread();
+        if is_out_of_step {
+            self.broken = true;
+            if was_used {
+                return Delivered::Stale;
+            }
+        }
+        self.end_of_time = clock::now().checked_add(limits::attempt_time_max(size));
+        self.transactions += 1;
+        self.may_be_cut_short = true;
+        self.client.begin(
+            clock::now(),
+            Transaction {
+                reverse_path: &envelope.reverse_path,
+                recipients,
+                body: envelope.body,
+                size,
+                smtputf8: envelope.smtputf8,
+                ret: envelope.ret,
+                envid: envelope.envid.as_deref(),
+                originator: send_permission::originator(&self.next_hop, envelope),
+            },
+        );
+        if is_out_of_step {
+            // A new connection would be no better, so this is an attempt.
+            self.client.spoken_to();
+        }
+        let mut replies: Option<Vec<RecipientResult>> = None;
+        let mut content_has_begun = false;
+        loop {
+            match self.event().await {
+                // An attempt that is cut short by the end of the server is none, unless the peer may have the message.
+                _ if self.is_cut_short => return Delivered::Stale,
+                // A reply to what has not come yet: whatever it says, it is no word about this message.
+                Event::Content if self.has_unread() => {
+                    self.broken = true;
+                    self.client.spoken_to();
+                }
+                Event::Content => {
+                    content_has_begun = true;
+                    if let Err(error) = self.send_content(message).await {
+                        tracing::debug!(queue_id = message.id.0, %error, "sending content failed");
+                        self.client.content_cut();
+                        self.hear_last_words().await;
+                        self.broken = true;
+                    }
+                }
+                Event::Finished(results) => {
+                    // Peers close connections that they find idle or used enough, silently or with a 421 that we
+                    // only see now. A connection that was never used before counts as an attempt; so does one that was
+                    // lost behind the content, for the peer may have the message (RFC 1047).
+                    if was_used && !content_has_begun && results.iter().all(|result| result.reply.code == 421) {
+                        self.broken = true;
+                        return Delivered::Stale;
+                    }
+                    replies = Some(results);
+                    if self.broken {
+                        break;
+                    }
+                }
+                // The final results repeat it.
+                Event::Recipient(_) => {}
+                Event::Ready => break,
+                Event::Failed(_) | Event::Closed | Event::StartTls => {
+                    self.broken = true;
+                    break;
+                }
+            }
+        }
+        let missing = || recipients.iter().map(|(index, _)| RecipientResult { index: *index, reply: NO_CONNECTION });
+        Delivered::Replies(replies.unwrap_or_else(|| missing().collect()))
+    }
+
+    /// Asks whether the peer takes mail for `recipient`. `None` when it says nothing about it, which may be because it had
+    /// closed the connection, as `broken` tells.
+    pub async fn ask(&mut self, recipient: &Recipient) -> Option<Reply> {
+        self.transactions += 1;
+        self.client.ask(clock::now(), recipient);
+        let mut answer = None;
+        loop {
+            match self.event().await {
+                Event::Recipient(reply) => answer = Some(reply),
+                Event::Finished(results) if answer.is_none() => {
+                    let reply = results.first().map(|result| result.reply.to_string());
+                    tracing::debug!(next_hop = %self.target.address, reply, "no answer about a recipient");
+                }
+                Event::Finished(_) if self.broken => return answer,
+                Event::Finished(_) => {}
+                Event::Ready => return answer,
+                Event::Content | Event::Failed(_) | Event::Closed | Event::StartTls => {
+                    self.broken = true;
+                    return answer;
+                }
+            }
+        }
+    }
+
+    async fn send_content(&mut self, message: &Message) -> io::Result<()> {
+        let mut offset = 0;
+        let mut firewall = HeaderFirewall::new(self.rules);
+        loop {
+            let piece = match fetch::piece(&message.content, offset, PIECE_BYTES).await {
+                Ok(piece) => piece,
+                Err(error) => {
+                    // Half a message must not look like a whole one: the connection ends without the final dot.
+                    tracing::error!(queue_id = message.id.0, %error, reply = %CANNOT_READ, "content cannot be read");
+                    return Err(error);
+                }
+            };
+            let piece = piece.as_ref();
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            for part in piece.chunks(OUTPUT_BYTES) {
+                let Connection { client, output, .. } = self;
+                let Ok(()) = firewall.push(part, infallible(|kept| client.content(kept, output)));
+                if self.output.len() >= OUTPUT_BYTES {
+                    self.flush(self.left(self.block_max)).await?;
+                }
+            }
+        }
+        let Connection { client, output, .. } = self;
+        let Ok(()) = firewall.finish(infallible(|kept| client.content(kept, output)));
+        client.content_end(clock::now(), output);
+        self.may_be_cut_short = false;
+        self.flush(self.left(self.block_max)).await
+    }
+
+    /// Reads why a peer takes no more of the content, if it says so: a refusal for good is not to be tried for days.
+    async fn hear_last_words(&mut self) {
+        (self.start, self.end) = (0, 0);
+        self.end = within(LAST_WORDS_MAX, self.stream.read(&mut self.input)).await.unwrap_or(0);
+    }
+}
+
+/// How large a message is once the fields that its next hop may not be sent are gone, in bytes. Reads no more of it than
+/// its header section.
+async fn outgoing_size(message: &Message, rules: Rules) -> io::Result<u64> {
+    let (mut offset, mut kept_bytes) = (0, 0);
+    let mut firewall = HeaderFirewall::new(rules);
+    let mut count = infallible(|kept| kept_bytes += kept.len() as u64);
+    while rules != Rules::ALL && !firewall.is_past_section() {
+        let piece = fetch::piece(&message.content, offset, HEADER_PIECE_BYTES).await?;
+        let piece = piece.as_ref();
+        if piece.is_empty() {
+            break;
+        }
+        offset += piece.len() as u64;
+        let Ok(()) = firewall.push(piece, &mut count);
+    }
+    let Ok(()) = firewall.finish(count);
+    Ok(message.content.len() - offset + kept_bytes)
+}
