@@ -1,0 +1,138 @@
+//! The settings document: `POST /api/v1/reload`, what is wrong with a document, what a change of it changes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use gatepost_policy::address_set::AddressSet;
+use gatepost_policy::audit::{Change, Whom};
+use gatepost_policy::permission::Rights;
+use gatepost_policy::settings::Problem;
+use serde::{Deserialize, Serialize};
+
+/// `POST /api/v1/reload`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file that was read.
+    pub config: String,
+    /// The revision now in force.
+    pub revision: u64,
+    /// Listeners opened.
+    pub opened: Vec<SocketAddr>,
+    /// Listeners closed.
+    pub closed: Vec<SocketAddr>,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<SettingsProblem>,
+    /// Which addresses gain or lose which right, compared with what was in force; the first [`CHANGES_MAX`].
+    #[serde(default)]
+    pub changes: Vec<ExposureChange>,
+    /// How many changes there are in all.
+    #[serde(default)]
+    pub changes_total: u64,
+}
+
+/// How many changes of exposure one answer holds at most.
+pub const CHANGES_MAX: usize = 1000;
+
+/// Some addresses that gain or lose rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposureChange {
+    /// `unauthenticated`, `user` or `other_users`.
+    pub whom: String,
+    /// Which user.
+    pub user: Option<String>,
+    /// Rights that are new, by Exchange's names.
+    pub gained: Vec<String>,
+    /// Rights that are gone.
+    pub lost: Vec<String>,
+    /// Where.
+    pub listeners: Vec<SocketAddr>,
+    /// From where.
+    pub sources: Vec<AddressRange>,
+    /// From when on, where that is not now, in Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_ms: Option<u64>,
+    /// Until when, where that is not for good, in Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// Addresses from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// The lowest.
+    pub first: IpAddr,
+    /// The highest.
+    pub last: IpAddr,
+}
+
+impl AddressRange {
+    /// The ranges of a set.
+    pub fn list(sources: &AddressSet) -> Vec<AddressRange> {
+        sources.ranges().map(|(first, last)| AddressRange { first, last }).collect()
+    }
+}
+
+impl From<&Change> for ExposureChange {
+    fn from(change: &Change) -> ExposureChange {
+        let names = |rights: Rights| rights.iter().map(|right| right.exchange_name().to_owned()).collect();
+        let (whom, user) = match &change.whom {
+            Whom::Unauthenticated => ("unauthenticated", None),
+            Whom::User(name) => ("user", Some(name.to_string())),
+            Whom::OtherUsers => ("other_users", None),
+            Whom::Server(name) => ("server", Some(name.to_string())),
+            Whom::Partner(domain) => ("partner", Some(domain.to_string())),
+        };
+        ExposureChange {
+            whom: whom.to_owned(),
+            user,
+            gained: names(change.gained),
+            lost: names(change.lost),
+            listeners: change.listeners.clone(),
+            sources: AddressRange::list(&change.sources),
+            from_ms: change.from_ms,
+            until_ms: change.until_ms,
+        }
+    }
+}
+
+/// One mistake in the settings file, or one warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsProblem {
+    /// Counts from 1.
+    pub line: usize,
+    /// In characters, counts from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub remedy: String,
+    /// The other place that is part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related: Option<RelatedPlace>,
+}
+
+/// The other place of a problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelatedPlace {
+    /// Counts from 1.
+    pub line: usize,
+    /// In characters, counts from 1.
+    pub column: usize,
+    /// What it has to do with the problem.
+    pub message: String,
+}
+
+impl From<&Problem> for SettingsProblem {
+    fn from(problem: &Problem) -> Self {
+        SettingsProblem {
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            remedy: problem.remedy.clone(),
+            related: problem.related.as_ref().map(|related| RelatedPlace {
+                line: related.line,
+                column: related.column,
+                message: related.message.clone(),
+            }),
+        }
+    }
+}
