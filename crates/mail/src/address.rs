@@ -6,10 +6,12 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Longest local part, in bytes (RFC 5321 section 4.5.3.1.1 says 64; Exchange takes 315, and so do we).
-pub const LOCAL_PART_BYTES_MAX: usize = 315;
 /// Longest domain, in bytes (RFC 5321 section 4.5.3.1.2).
 pub const DOMAIN_BYTES_MAX: usize = 255;
+/// Longest local part, in bytes (RFC 5321 section 4.5.3.1.1 says 64; Exchange takes 315, and so do we).
+pub const LOCAL_PART_BYTES_MAX: usize = 315;
+/// Longest local part where XLONGADDR is offered, in bytes: Exchange takes addresses of 1,860 then.
+pub const LONG_LOCAL_PART_BYTES_MAX: usize = 1_860 - 1 - DOMAIN_BYTES_MAX;
 
 /// Why a text is no address. The `Display` form is a half sentence for the person who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum AddressError {
     /// The part after the `@` breaks the grammar.
     #[error("the domain is not well-formed")]
     Domain,
-    /// Longer than [`LOCAL_PART_BYTES_MAX`] or [`DOMAIN_BYTES_MAX`].
+    /// Longer than [`LOCAL_PART_BYTES_MAX`] (or [`LONG_LOCAL_PART_BYTES_MAX`]) or [`DOMAIN_BYTES_MAX`].
     #[error("it is too long")]
     TooLong,
     /// A path without its angle brackets, or with something behind them.
@@ -131,6 +133,10 @@ pub struct Mailbox {
 impl Mailbox {
     /// Parses `local-part@domain`, without angle brackets.
     pub fn parse(text: &str) -> Result<Mailbox, AddressError> {
+        Mailbox::parse_up_to(text, LOCAL_PART_BYTES_MAX)
+    }
+
+    fn parse_up_to(text: &str, local_part_bytes_max: usize) -> Result<Mailbox, AddressError> {
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
@@ -142,7 +148,7 @@ impl Mailbox {
         if local_part.is_empty() {
             return Err(AddressError::LocalPart);
         }
-        if local_part.len() > LOCAL_PART_BYTES_MAX {
+        if local_part.len() > local_part_bytes_max {
             return Err(AddressError::TooLong);
         }
         Ok(Mailbox { local_part: local_part.into(), domain: Domain::parse(domain)? })
@@ -150,7 +156,16 @@ impl Mailbox {
 
     /// A mailbox of two parts, for addresses that we make ourselves.
     pub fn new(local_part: &str, domain: Domain) -> Result<Mailbox, AddressError> {
-        if local_part.len() > LOCAL_PART_BYTES_MAX {
+        Mailbox::new_up_to(local_part, domain, LOCAL_PART_BYTES_MAX)
+    }
+
+    /// The same with a local part as long as XLONGADDR allows; for what was accepted as such.
+    pub fn new_long(local_part: &str, domain: Domain) -> Result<Mailbox, AddressError> {
+        Mailbox::new_up_to(local_part, domain, LONG_LOCAL_PART_BYTES_MAX)
+    }
+
+    fn new_up_to(local_part: &str, domain: Domain, bytes_max: usize) -> Result<Mailbox, AddressError> {
+        if local_part.len() > bytes_max {
             return Err(AddressError::TooLong);
         }
         if local_part.is_empty() || local_part_end(local_part)? != local_part.len() {
@@ -167,6 +182,11 @@ impl Mailbox {
     /// The part after the `@`, canonical.
     pub fn domain(&self) -> &Domain {
         &self.domain
+    }
+
+    /// Whether it is longer than a server takes that does not offer XLONGADDR.
+    pub fn is_long(&self) -> bool {
+        self.local_part.len() > LOCAL_PART_BYTES_MAX
     }
 
     /// Whether the address needs SMTPUTF8 to travel (RFC 6531). The domain never does: it is in A-labels.
@@ -257,6 +277,15 @@ fn is_atext(c: char) -> bool {
     }
 }
 
+/// How the addresses of a session are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading<'a> {
+    /// What completes an address without a domain; without it there is none.
+    pub default_domain: Option<&'a Domain>,
+    /// Whether local parts may have [`LONG_LOCAL_PART_BYTES_MAX`] bytes.
+    pub long_addresses: bool,
+}
+
 /// The argument of MAIL FROM.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReversePath {
@@ -270,19 +299,16 @@ impl ReversePath {
     /// Parses a path at the start of `text`; hands back what follows it. Source routes (`<@a,@b:c@d>`) are read and
     /// dropped (RFC 5321 appendix C). A path without brackets is taken, as Exchange takes it.
     pub fn parse_prefix(text: &str) -> Result<(ReversePath, &str), AddressError> {
-        ReversePath::parse_prefix_in(text, None)
+        ReversePath::parse_prefix_in(text, Reading::default())
     }
 
-    /// The same, where an address without a domain gets `default_domain`.
-    pub fn parse_prefix_in<'a>(
-        text: &'a str,
-        default_domain: Option<&Domain>,
-    ) -> Result<(ReversePath, &'a str), AddressError> {
+    /// The same, as a session reads it.
+    pub fn parse_prefix_in<'a>(text: &'a str, reading: Reading<'_>) -> Result<(ReversePath, &'a str), AddressError> {
         if let Some(rest) = text.strip_prefix("<>") {
             return Ok((ReversePath::Null, rest));
         }
         let (inner, rest) = path_parts(text)?;
-        Ok((ReversePath::Mailbox(parse_in(inner, default_domain)?), rest))
+        Ok((ReversePath::Mailbox(parse_in(inner, reading)?), rest))
     }
 
     /// The mailbox, unless this is the null reverse-path.
@@ -316,19 +342,16 @@ pub enum ForwardPath {
 impl ForwardPath {
     /// Parses a path at the start of `text`; hands back what follows it. Source routes are read and dropped.
     pub fn parse_prefix(text: &str) -> Result<(ForwardPath, &str), AddressError> {
-        ForwardPath::parse_prefix_in(text, None)
+        ForwardPath::parse_prefix_in(text, Reading::default())
     }
 
-    /// The same, where an address without a domain gets `default_domain`.
-    pub fn parse_prefix_in<'a>(
-        text: &'a str,
-        default_domain: Option<&Domain>,
-    ) -> Result<(ForwardPath, &'a str), AddressError> {
+    /// The same, as a session reads it.
+    pub fn parse_prefix_in<'a>(text: &'a str, reading: Reading<'_>) -> Result<(ForwardPath, &'a str), AddressError> {
         let (inner, rest) = path_parts(text)?;
         if inner.eq_ignore_ascii_case("postmaster") {
             return Ok((ForwardPath::Postmaster, rest));
         }
-        Ok((ForwardPath::Mailbox(parse_in(inner, default_domain)?), rest))
+        Ok((ForwardPath::Mailbox(parse_in(inner, reading)?), rest))
     }
 }
 
@@ -341,10 +364,11 @@ impl fmt::Display for ForwardPath {
     }
 }
 
-/// A mailbox, completed by `default_domain` where it has no domain of its own.
-fn parse_in(text: &str, default_domain: Option<&Domain>) -> Result<Mailbox, AddressError> {
-    match (Mailbox::parse(text), default_domain) {
-        (Err(AddressError::NoDomain), Some(domain)) => Mailbox::new(text, domain.clone()),
+/// A mailbox, completed by the default domain where it has none of its own.
+fn parse_in(text: &str, reading: Reading<'_>) -> Result<Mailbox, AddressError> {
+    let bytes_max = if reading.long_addresses { LONG_LOCAL_PART_BYTES_MAX } else { LOCAL_PART_BYTES_MAX };
+    match (Mailbox::parse_up_to(text, bytes_max), reading.default_domain) {
+        (Err(AddressError::NoDomain), Some(domain)) => Mailbox::new_up_to(text, domain.clone(), bytes_max),
         (parsed, _) => parsed,
     }
 }
@@ -406,6 +430,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn long_addresses_are_read_where_they_are_offered() {
+        let read = |local: usize, domain: usize, long_addresses| {
+            let labels = format!("{}.{}.{}.", "d".repeat(63), "d".repeat(63), "d".repeat(63));
+            let text = format!("<{}@{}{}>", "x".repeat(local), &labels[..domain - 63], "e".repeat(63));
+            ForwardPath::parse_prefix_in(&text, Reading { default_domain: None, long_addresses }).map(|_| ())
+        };
+        assert_eq!(read(LOCAL_PART_BYTES_MAX, DOMAIN_BYTES_MAX, false), Ok(()), "571 bytes");
+        assert_eq!(read(LOCAL_PART_BYTES_MAX + 1, 127, false), Err(AddressError::TooLong));
+        assert_eq!(read(LONG_LOCAL_PART_BYTES_MAX, DOMAIN_BYTES_MAX, true), Ok(()), "1,860 bytes");
+        assert_eq!(read(LONG_LOCAL_PART_BYTES_MAX + 1, 127, true), Err(AddressError::TooLong));
+    }
+
+    #[test]
     fn forward_paths_are_read_as_rfc_5321_writes_them() {
         for (text, expected) in [
             ("<bob@contoso.com>", Ok("<bob@contoso.com>")),
@@ -450,7 +487,10 @@ mod tests {
     #[test]
     fn an_address_without_a_domain_gets_the_default_one() {
         let domain = Domain::parse("contoso.com").expect("a domain");
-        let read = |text| ForwardPath::parse_prefix_in(text, Some(&domain)).map(|(path, _)| path.to_string());
+        let read = |text| {
+            ForwardPath::parse_prefix_in(text, Reading { default_domain: Some(&domain), ..Reading::default() })
+                .map(|(path, _)| path.to_string())
+        };
         assert_eq!(read("<bob>").as_deref(), Ok("<bob@contoso.com>"));
         assert_eq!(read("<\"a b\">").as_deref(), Ok("<\"a b\"@contoso.com>"));
         assert_eq!(read("<bob@x.net>").as_deref(), Ok("<bob@x.net>"));

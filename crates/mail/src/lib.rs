@@ -19,6 +19,6 @@ pub mod xtext;
 pub mod address;
 mod calendar;
 
-pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
+pub use address::{AddressError, Domain, ForwardPath, Mailbox, Reading, ReversePath};
 pub use envelope::{Arrival, AuthAs, BodyType, Envelope, MessageId, Notify, Recipient, Return};
 pub use status::{Class, Reply, Status};

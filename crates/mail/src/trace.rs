@@ -65,8 +65,9 @@ impl Received<'_> {
             }
         }
         field.piece(format_args!("id {}", self.id));
-        // Without SMTPUTF8 a header field is ASCII.
-        if let Some(recipient) = self.recipient.filter(|mailbox| self.smtputf8 || !mailbox.needs_smtputf8()) {
+        // Without SMTPUTF8 a header field is ASCII, and no line of it has more than 998 bytes.
+        let fits = |mailbox: &&Mailbox| (self.smtputf8 || !mailbox.needs_smtputf8()) && !mailbox.is_long();
+        if let Some(recipient) = self.recipient.filter(fits) {
             field.piece(format_args!("for <{recipient}>"));
         }
         field.append(";");

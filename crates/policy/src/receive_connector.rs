@@ -245,6 +245,8 @@ pub struct ReceiveConnector {
     pub enhanced_status_codes_enabled: bool,
     /// EHLO shows SMTPUTF8.
     pub smtp_utf8_enabled: bool,
+    /// EHLO shows XLONGADDR, and addresses may have 1,860 bytes instead of 571.
+    pub long_addresses_enabled: bool,
     /// Whether content with a bare line feed is refused.
     pub bare_linefeed_rejection_enabled: bool,
     /// Whether MAIL needs TLS; only with `Tls` in `auth_mechanism`.
@@ -313,6 +315,7 @@ impl ReceiveConnector {
             delivery_status_notification_enabled: _,
             enhanced_status_codes_enabled: _,
             smtp_utf8_enabled: _,
+            long_addresses_enabled: _,
             bare_linefeed_rejection_enabled: _,
             tls_certificate_name: _,
             require_ehlo_domain: _,

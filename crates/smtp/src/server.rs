@@ -362,7 +362,12 @@ impl Session {
     /// Reads one command line, or as much of it as there is.
     fn read_line(&mut self, state: State, bytes: &[u8]) -> (usize, Option<Step>) {
         let is_answer = matches!(state, State::Authenticating(_));
-        let (used, found) = self.lines.find(bytes, is_answer);
+        let bytes_max = match is_answer {
+            true => command::AUTH_LINE_BYTES_MAX,
+            false if self.profile.long_addresses => command::LONG_LINE_BYTES_MAX,
+            false => command::LINE_BYTES_MAX,
+        };
+        let (used, found) = self.lines.find(bytes, bytes_max);
         let line = match found {
             Found::Here(end) => &bytes[..end],
             Found::Held => self.lines.held(),

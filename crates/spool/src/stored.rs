@@ -284,7 +284,7 @@ impl<'a> StoredMailbox<'a> {
 
     fn read(&self) -> Result<Mailbox, StoredError> {
         let domain = Domain::parse(self.domain).map_err(|_| StoredError::Value("domain"))?;
-        Mailbox::new(self.local_part, domain).map_err(|_| StoredError::Value("local part"))
+        Mailbox::new_long(self.local_part, domain).map_err(|_| StoredError::Value("local part"))
     }
 }
 

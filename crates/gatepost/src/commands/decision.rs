@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{ForwardPath, Mailbox, ReversePath};
+use gatepost_mail::{ForwardPath, Mailbox, Reading, ReversePath};
 use gatepost_manage::ClientError;
 use gatepost_manage::decision::{Certificate, Decision, DecisionDetail, Outcome, RevisionDocument, Stage};
 use gatepost_manage::document::Document;
@@ -24,6 +24,9 @@ use super::{client, wait_for, write_json};
 use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, count, harmless, moment, size};
+
+/// Recorded addresses were whole, and as long as any connector takes.
+const AS_ACCEPTED: Reading<'_> = Reading { default_domain: None, long_addresses: true };
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -130,7 +133,7 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     let document = Document::recall(&name, kept.text.clone(), &kept.host_name)?;
     let unreadable = |text: &str| Failure::of(format!("the recorded address `{}` is cut short", harmless(text)));
     let reverse_path = match decision.sender.as_deref() {
-        Some(text) => match ReversePath::parse_prefix_in(text, None) {
+        Some(text) => match ReversePath::parse_prefix_in(text, AS_ACCEPTED) {
             Ok((path, "")) => path,
             _ => return Err(unreadable(text)),
         },
@@ -142,7 +145,7 @@ fn ask(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answ
     };
     let mut asked = Vec::new();
     for text in recipients {
-        match ForwardPath::parse_prefix_in(text, None) {
+        match ForwardPath::parse_prefix_in(text, AS_ACCEPTED) {
             Ok((path, "")) => asked.push(path),
             _ => return Err(unreadable(text)),
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gatepost_mail::address::AddressError;
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{Domain, ForwardPath, Mailbox, ReversePath};
+use gatepost_mail::{Domain, ForwardPath, Mailbox, Reading, ReversePath};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
@@ -103,10 +103,13 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
         None => now_ms(),
     };
     let connector = settings.select(local, from, now_ms);
-    let default_domain = connector.and_then(|connector| connector.default_domain.as_ref());
+    let reading = connector.map_or_else(Reading::default, |connector| Reading {
+        default_domain: connector.default_domain.as_ref(),
+        long_addresses: connector.long_addresses_enabled,
+    });
     let sender = if sender.is_empty() { "<>" } else { sender };
-    let reverse_path = whole(sender, ReversePath::parse_prefix_in(sender, default_domain))?;
-    let forward_path = whole(recipient, ForwardPath::parse_prefix_in(recipient, default_domain))?;
+    let reverse_path = whole(sender, ReversePath::parse_prefix_in(sender, reading))?;
+    let forward_path = whole(recipient, ForwardPath::parse_prefix_in(recipient, reading))?;
     let size = match &arguments.size {
         Some(text) => Some(parse_size(text).ok_or_else(|| Failure::of(format!("`{text}` is no size: write 5MB")))?),
         None => None,

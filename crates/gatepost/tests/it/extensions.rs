@@ -1,6 +1,6 @@
 //! What the extensions carry from one side to the other: BDAT, SMTPUTF8, DSN parameters, 8-bit content.
 
-use gatepost_testkit::sink::{Setup, Sink};
+use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, Site, below_trace, message, to_sink};
 
@@ -58,6 +58,56 @@ fn eight_bit_content_and_addresses_beyond_ascii_travel() {
     assert!(taken.recipients[0].starts_with("<用户@"), "{:?}", taken.recipients);
     assert_eq!(below_trace(&taken.text()), content);
     assert!(taken.text().contains("UTF8SMTP"), "RFC 6531 section 4.3 names the protocol: {}", taken.text());
+}
+
+#[test]
+fn long_addresses_travel_where_they_are_offered_and_are_refused_elsewhere() {
+    let sink = Setup::new()
+        .answering(|stage, _| match stage {
+            Stage::Rcpt(line) if line.contains("refused") => Action::Reply("550 5.1.1 no such user"),
+            _ => Action::Accept,
+        })
+        .start();
+    let open =
+        OPEN_TO_TESTS.replacen("[[receive_connector]]\n", "[[receive_connector]]\nlong_addresses_enabled = true\n", 1);
+    assert_ne!(open, OPEN_TO_TESTS);
+    let site = Site::start(&[CONTOSO, &open, &to_sink(&sink.smart_host())]);
+    let long =
+        |bytes: usize, name: &str| format!("{name}{}@gmail.com", "x".repeat(bytes - name.len() - "@gmail.com".len()));
+    let mut client = site.client(HOST_2);
+    assert!(client.command("EHLO x").offers("XLONGADDR"));
+    let (wanted, refused) = (long(1_614, "w"), long(1_614, "refused"));
+    let reply = client.submit("<bob@contoso.com>", &[&wanted], &message("long", "x"));
+    assert_eq!(reply.code(), 250, "{reply}");
+    let taken = sink.first();
+    assert!(taken.recipients[0].starts_with(&format!("<{wanted}>")), "{:?}", taken.recipients);
+    assert!(
+        taken.text().lines().all(|line| line.len() <= 998),
+        "the Received field names no address that does not fit"
+    );
+    client.send(&format!("MAIL FROM:<bob@contoso.com>\r\nRCPT TO:<{}>\r\n", long(1_615, "w")));
+    assert_eq!(
+        (client.reply().code(), client.reply().lines[0].clone()),
+        (250, String::from("501 5.1.3 Invalid address"))
+    );
+
+    // The sender hears of a failure by a report whose lines are none too long either.
+    client.command("RSET");
+    assert_eq!(client.submit("<bob@contoso.com>", &[&refused], &message("refused", "x")).code(), 250);
+    site.wait_for_mail("bob@contoso.com", 1);
+    let folder = site.installation.data_dir().join("mailboxes/bob@contoso.com/new");
+    let name = std::fs::read_dir(folder).expect("the mailbox").next().expect("the report").expect("an entry").path();
+    let report = std::fs::read_to_string(name).expect("ASCII");
+    assert!(report.contains("Status: 5.1.1") && report.lines().all(|line| line.len() <= 998), "{report}");
+
+    let site = self::site(&sink);
+    let mut client = site.client(HOST_2);
+    assert!(!client.command("EHLO x").offers("XLONGADDR"));
+    client.send(&format!("MAIL FROM:<bob@contoso.com>\r\nRCPT TO:<{}>\r\n", long(326, "w")));
+    assert_eq!(
+        (client.reply().code(), client.reply().lines[0].clone()),
+        (250, String::from("501 5.1.3 Invalid address"))
+    );
 }
 
 #[test]

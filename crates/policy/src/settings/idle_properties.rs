@@ -1,7 +1,7 @@
 //! Exchange's properties of a receive connector that no peer can see the effect of here: those of the cloud, of Active
 //! Directory and of Exchange's division into services (fact sheet section 1.2).
 //!
-//! XLONGADDR and XORAR are not built yet; their switches stand here too, since off is what they are.
+//! XORAR stands here too: how its parameter of RCPT is written was never published.
 //!
 //! A value that asks for nothing is taken, so that what was exported from Exchange need not be weeded first; one that asks
 //! for something is an error which says why there is no such thing.
@@ -15,7 +15,7 @@ use super::values;
 const WINDOWS_DOMAIN: &str = "let clients log on with BasicAuth inside TLS, servers and partners by their certificates";
 
 /// Switches, with what `true` would ask for and what to do instead.
-const SWITCHES: [(&str, &str, &str); 7] = [
+const SWITCHES: [(&str, &str, &str); 6] = [
     ("accept_consumer_mail", "is about Microsoft's cloud alone", "write false, or leave it out"),
     (
         "advertise_client_settings",
@@ -24,10 +24,9 @@ const SWITCHES: [(&str, &str, &str); 7] = [
     ),
     ("enable_auth_gssapi", "needs Kerberos, that is Active Directory", WINDOWS_DOMAIN),
     ("live_credential_enabled", "is about Microsoft's own use alone", "write false, or leave it out"),
-    ("long_addresses_enabled", "is not supported yet: addresses have up to 571 bytes", "write false, or leave it out"),
     (
         "orar_enabled",
-        "is not supported yet: no alternate recipient is taken at RCPT",
+        "offers XORAR, whose parameter at RCPT was never published",
         "write false, or leave it out; whoever gets reports decides where they go",
     ),
     ("proxy_enabled", "is about Exchange's division into front and back ends", "write false, or leave it out"),

@@ -156,6 +156,7 @@ pub(super) fn read<'t>(
         delivery_status_notification_enabled: flag(&mut fields, "delivery_status_notification_enabled", true),
         enhanced_status_codes_enabled: flag(&mut fields, "enhanced_status_codes_enabled", true),
         smtp_utf8_enabled: flag(&mut fields, "smtp_utf8_enabled", true),
+        long_addresses_enabled: flag(&mut fields, "long_addresses_enabled", false),
         bare_linefeed_rejection_enabled: flag(&mut fields, "bare_linefeed_rejection_enabled", false),
         require_tls: flag(&mut fields, "require_tls", false),
         domain_secure_enabled: flag(&mut fields, "domain_secure_enabled", domain_secure_by_default),

@@ -10,6 +10,8 @@ use crate::extension::SizeOffer;
 /// Longest command line in bytes, without CRLF. RFC 5321 section 4.5.3.1.4 says 512 and lets every extension add some;
 /// this has room for the longest address with all parameters of RFC 3461.
 pub(super) const LINE_BYTES_MAX: usize = 2048;
+/// The same where XLONGADDR is offered: Exchange's bound.
+pub(super) const LONG_LINE_BYTES_MAX: usize = 8_000;
 /// Longest line of an AUTH command or answer, without CRLF (RFC 4954 section 4).
 pub(super) const AUTH_LINE_BYTES_MAX: usize = 12_288;
 /// Longest name in EHLO.
@@ -146,8 +148,8 @@ fn bdat(arguments: &str) -> Result<Command<'_>, Fault> {
 /// Reads what follows `MAIL FROM:`.
 pub(super) fn mail(arguments: &str, profile: &Profile) -> Result<MailCommand, Reply> {
     const INVALID_ADDRESS: Reply = Reply::new(501, (5, 1, 7), "Invalid address");
-    let (reverse_path, parameters) = ReversePath::parse_prefix_in(arguments, profile.default_domain.as_ref())
-        .map_err(|_: AddressError| INVALID_ADDRESS)?;
+    let (reverse_path, parameters) =
+        ReversePath::parse_prefix_in(arguments, profile.reading()).map_err(|_: AddressError| INVALID_ADDRESS)?;
     let mut mail = MailCommand {
         reverse_path,
         size: None,
@@ -200,8 +202,8 @@ pub(super) fn mail(arguments: &str, profile: &Profile) -> Result<MailCommand, Re
 /// Reads what follows `RCPT TO:`; `smtputf8` says whether MAIL had that parameter.
 pub(super) fn rcpt(arguments: &str, profile: &Profile, smtputf8: bool) -> Result<RcptCommand, Reply> {
     const INVALID_ADDRESS: Reply = Reply::new(501, (5, 1, 3), "Invalid address");
-    let (forward_path, parameters) = ForwardPath::parse_prefix_in(arguments, profile.default_domain.as_ref())
-        .map_err(|_: AddressError| INVALID_ADDRESS)?;
+    let (forward_path, parameters) =
+        ForwardPath::parse_prefix_in(arguments, profile.reading()).map_err(|_: AddressError| INVALID_ADDRESS)?;
     let mut notify = None;
     let mut original_recipient = None;
     for parameter in Parameters::of(parameters).ok_or(INVALID_ADDRESS)? {

@@ -47,6 +47,7 @@ pub(super) fn write_hello(profile: &Profile, esmtp: bool, out: &mut Vec<u8>) {
         offer(profile.offers_binary_mime(), "BINARYMIME");
         offer(profile.chunking, "CHUNKING");
         offer(profile.smtputf8, "SMTPUTF8");
+        offer(profile.long_addresses, "XLONGADDR");
     }
     let mark = |is_last| if is_last { ' ' } else { '-' };
     let _ =

@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use super::command::{AUTH_LINE_BYTES_MAX, LINE_BYTES_MAX, is_auth};
+use super::command::{AUTH_LINE_BYTES_MAX, is_auth};
 
 const CRLF: &[u8] = b"\r\n";
 
@@ -35,9 +35,9 @@ pub(super) enum Found {
 }
 
 impl LineBuffer {
-    /// Looks for the end of the line: how many bytes are consumed, and what was found. `is_answer` says that the line
-    /// answers a challenge, so that it may be as long as AUTH allows.
-    pub(super) fn find(&mut self, bytes: &[u8], is_answer: bool) -> (usize, Found) {
+    /// Looks for the end of the line: how many bytes are consumed, and what was found. A line may have `bytes_max`, at
+    /// most [`AUTH_LINE_BYTES_MAX`]; AUTH always as many as that.
+    pub(super) fn find(&mut self, bytes: &[u8], bytes_max: usize) -> (usize, Found) {
         if let Some(skipped) = self.skipped {
             return self.skip(bytes, skipped);
         }
@@ -47,13 +47,13 @@ impl LineBuffer {
         if self.held.is_empty()
             && let Some(end) = memmem::find(bytes, CRLF)
         {
-            return if is_too_long(&bytes[..end], is_answer) {
+            return if is_too_long(&bytes[..end], bytes_max) {
                 (end + 2, Found::TooLong)
             } else {
                 (0, Found::Here(end))
             };
         }
-        self.hold(bytes, is_answer)
+        self.hold(bytes, bytes_max)
     }
 
     /// The line that was [`Found::Held`], without its CRLF. The buffer is empty behind it and holds no memory.
@@ -68,7 +68,7 @@ impl LineBuffer {
         self.held.strip_suffix(CRLF).unwrap_or(&self.held)
     }
 
-    fn hold(&mut self, bytes: &[u8], is_answer: bool) -> (usize, Found) {
+    fn hold(&mut self, bytes: &[u8], bytes_max: usize) -> (usize, Found) {
         let used = match (self.held.last(), bytes.first()) {
             (Some(b'\r'), Some(b'\n')) => 1,
             _ => memmem::find(bytes, CRLF).map_or(bytes.len(), |end| end + CRLF.len()),
@@ -82,7 +82,7 @@ impl LineBuffer {
             // A CR that came last may be half of a line's end.
             false => self.held.strip_suffix(b"\r").unwrap_or(&self.held),
         };
-        match (is_whole, is_too_long(line, is_answer)) {
+        match (is_whole, is_too_long(line, bytes_max)) {
             (true, false) => (used, Found::Held),
             (true, true) => {
                 self.held = Vec::new();
@@ -117,12 +117,13 @@ impl LineBuffer {
 
 /// Whether a line, complete or not, is longer than it may be. The same for any slicing: what tells AUTH from other
 /// commands is shorter than any limit.
-fn is_too_long(line: &[u8], is_answer: bool) -> bool {
-    line.len() > if is_answer || is_auth(line) { AUTH_LINE_BYTES_MAX } else { LINE_BYTES_MAX }
+fn is_too_long(line: &[u8], bytes_max: usize) -> bool {
+    line.len() > if is_auth(line) { AUTH_LINE_BYTES_MAX } else { bytes_max }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::LINE_BYTES_MAX;
     use super::*;
 
     /// The lines of a stream that comes in parts; `None` for one that was too long.
@@ -132,7 +133,7 @@ mod tests {
         for bytes in stream.chunks(part) {
             let mut at = 0;
             loop {
-                let (used, found) = buffer.find(&bytes[at..], false);
+                let (used, found) = buffer.find(&bytes[at..], LINE_BYTES_MAX);
                 at += used;
                 match found {
                     Found::Here(end) => {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gatepost_mail::{BodyType, Domain, ForwardPath, Notify, Reply, Return, ReversePath};
+use gatepost_mail::{BodyType, Domain, ForwardPath, Notify, Reading, Reply, Return, ReversePath};
 
 use crate::extension::{Mechanism, SizeOffer};
 
@@ -39,6 +39,8 @@ pub struct Profile {
     pub chunking: bool,
     /// Whether SMTPUTF8 is offered.
     pub smtputf8: bool,
+    /// Whether XLONGADDR is offered: addresses of up to 1,860 bytes, in lines of up to 8,000.
+    pub long_addresses: bool,
     /// The mechanisms offered now.
     pub auth: Vec<Mechanism>,
     /// Whether there would be mechanisms inside TLS although `auth` is empty now: AUTH is then answered with 530
@@ -80,6 +82,7 @@ impl Profile {
             binary_mime: false,
             chunking: false,
             smtputf8: false,
+            long_addresses: false,
             auth: Vec::new(),
             auth_after_tls: false,
             require_hello_domain: false,
@@ -91,6 +94,11 @@ impl Profile {
             total: Duration::from_secs(10 * 60),
             transcribe: false,
         }
+    }
+
+    /// How addresses are read.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        Reading { default_domain: self.default_domain.as_ref(), long_addresses: self.long_addresses }
     }
 
     /// BINARYMIME is of no use without BDAT (RFC 3030 section 3).

@@ -63,6 +63,7 @@ impl Visit {
             binary_mime: connector.binary_mime_enabled,
             chunking: connector.chunking_enabled,
             smtputf8: connector.smtp_utf8_enabled,
+            long_addresses: connector.long_addresses_enabled,
             auth_after_tls: !authenticated && !authentication::auth_offered(connector, true).is_empty(),
             auth: auth.iter().copied().map(mechanism).collect(),
             require_hello_domain: connector.require_ehlo_domain,
