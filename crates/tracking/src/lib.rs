@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `tracking/messages/` | decisions that ended in an accepted message | 0640 |
 //! | `tracking/refusals/` | all others | 0640 |
+//! | `tracking/passports/` | passports of messages, and what happened beside them | 0640 |
 //! | `revisions/<id>.toml` | a settings document as it was loaded, byte for byte | 0600 |
 //! | `revisions/<id>.loaded` | when it was loaded last, and the host name that it was read with | 0600 |
 //!
@@ -17,6 +18,7 @@
 
 pub mod revisions;
 pub mod store;
+pub mod passport;
 mod flood;
 mod room;
 mod frame;

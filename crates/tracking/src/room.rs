@@ -125,6 +125,19 @@ impl Room {
         Ok(written)
     }
 
+    /// What was written survives a power cut after this.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if let Some(file) = &self.current {
+            file.sync_data()?;
+        }
+        match File::open(&self.folder) {
+            Ok(folder) => folder.sync_all(),
+            // Nothing was written yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn file_bytes_max(&self) -> u64 {
         (self.bytes_max / FILES_MIN).min(FILE_BYTES_MAX)
     }
@@ -227,6 +240,23 @@ pub fn find(folder: &Path, id: DecisionId) -> io::Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Goes through all whole records, oldest first. Reads files that the writer may be appending to or removing.
+pub fn scan(folder: &Path, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let numbers = match numbers(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        numbers => numbers?,
+    };
+    for number in numbers {
+        let bytes = match fs::read(path(folder, number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            bytes => bytes?,
+        };
+        let Some((salt, _)) = parse_header(&bytes) else { continue };
+        Frames::of(&bytes[FILE_HEADER_BYTES..], salt).filter_map(|frame| frame.record()).for_each(&mut each);
+    }
+    Ok(())
 }
 
 fn end_of_frames(bytes: &[u8], salt: u64) -> u64 {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::decision::{Decision, DecisionId, Verdict};
 use crate::flood::{Flood, Judgement};
+use crate::passport::{Event, Gatherer};
 use crate::room::{self, Room};
 use crate::{frame, stored};
 
@@ -28,6 +29,9 @@ const LOOK_AROUND: Duration = Duration::from_secs(5);
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the log stays silent about a disk that takes no records.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bytes of passports on the disk, until settings say how many.
+const PASSPORTS_BYTES_MAX: u64 = 256 << 20;
 
 /// Folder of the store in the data folder, and those of its rooms.
 const FOLDER: &str = "tracking";
@@ -77,6 +81,8 @@ pub struct RoomUsage {
 /// The store. Dropping it writes what waits and ends its thread.
 #[derive(Debug)]
 pub struct Tracking {
+    /// Passports of messages, and what happened beside them.
+    pub passports: Gatherer,
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
 }
@@ -141,8 +147,14 @@ impl Tracking {
         });
         let mut writer = Writer { shared: shared.clone(), rooms, complained: None, looked_around: Instant::now() };
         writer.tell_usage(limits);
+        let passports = Gatherer::open(&data_dir.join(FOLDER), PASSPORTS_BYTES_MAX)?;
         let thread = std::thread::Builder::new().name("decisions".into()).spawn(move || writer.run())?;
-        Ok(Tracking { shared, writer: Some(thread) })
+        Ok(Tracking { passports, shared, writer: Some(thread) })
+    }
+
+    /// Notes what happened. Never waits for the disk.
+    pub fn note(&self, event: Event) {
+        self.passports.note(event);
     }
 
     /// Records a decision in the room of its verdict.
@@ -232,6 +244,7 @@ impl Tracking {
     pub fn close(&self) {
         self.shared.take_counted(Flood::take_all);
         self.flush();
+        self.passports.flush();
     }
 }
 
