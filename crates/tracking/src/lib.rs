@@ -21,6 +21,7 @@ pub mod store;
 pub mod passport;
 mod flood;
 mod room;
+pub mod segments;
 mod frame;
 mod stored;
 pub mod decision;
