@@ -140,8 +140,36 @@ impl fmt::Display for AuthAs {
     }
 }
 
+/// How urgent a message is (fact sheet section 4.9). Without priority queuing all messages are `Normal`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Goes first.
+    High,
+    /// As usual.
+    #[default]
+    Normal,
+    /// Goes last, but goes.
+    Low,
+}
+
+impl Priority {
+    /// All, the most urgent first.
+    pub const ALL: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
+}
+
+/// The Exchange name.
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Priority::High => "High",
+            Priority::Normal => "Normal",
+            Priority::Low => "Low",
+        })
+    }
+}
+
 /// What we noted when the message came in; for logs, reports, queue listings and the Received field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrival {
     /// Unix time in milliseconds.
     pub time_ms: u64,
@@ -156,6 +184,8 @@ pub struct Arrival {
     /// Who submitted the message somewhere before us, where a peer whose word counts said so with `AUTH=`
     /// (RFC 4954 section 5).
     pub originator: Option<Mailbox>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// Everything about a message that is not its content.

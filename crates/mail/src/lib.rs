@@ -20,5 +20,5 @@ pub mod address;
 mod calendar;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, Reading, ReversePath};
-pub use envelope::{Arrival, AuthAs, BodyType, Envelope, MessageId, Notify, Recipient, Return};
+pub use envelope::{Arrival, AuthAs, BodyType, Envelope, MessageId, Notify, Priority, Recipient, Return};
 pub use status::{Class, Reply, Status};

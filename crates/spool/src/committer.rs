@@ -54,6 +54,8 @@ pub(crate) struct Committer {
     unwritten: Outbox,
     /// Changed recipients that are still pending, and wait for the reserve.
     withheld: BTreeSet<(u64, u32)>,
+    /// Messages that stand otherwise than before, and wait for the reserve likewise.
+    withheld_standings: BTreeSet<u64>,
     /// Outcomes that are in the current segment, after its last flush.
     unflushed: Outbox,
     /// Since when the segment has something that should be flushed or marked before long.
@@ -73,6 +75,7 @@ impl Committer {
             backlog: VecDeque::new(),
             unwritten: Outbox::default(),
             withheld: BTreeSet::new(),
+            withheld_standings: BTreeSet::new(),
             unflushed: Outbox::default(),
             unsettled_since: None,
             retry_at: None,
@@ -156,11 +159,17 @@ impl Committer {
             commits: self.take_commits(),
             copies: self.compaction.pick(&self.shared, self.current_segment()),
         };
-        let flush = is_idle || !batch.commits.is_empty() || !batch.copies.is_empty();
+        let flushes = work.flushes;
+        let flush = is_idle || !batch.commits.is_empty() || !batch.copies.is_empty() || !flushes.is_empty();
         let has_more = |writer: &Writer| writer.is_dirty() || writer.is_unmarked();
-        if !batch.is_empty() || (is_idle && self.writer.as_ref().is_some_and(has_more)) {
-            self.write_out(batch, flush);
+        let mut written = Ok(());
+        if !batch.is_empty() || (flush && self.writer.as_ref().is_some_and(has_more)) {
+            written = self.write_out(batch, flush);
         }
+        if written.is_ok() && !self.withheld_standings.is_empty() {
+            written = Err(CommitError::Full);
+        }
+        flushes.into_iter().for_each(|promise| promise.keep(written));
         if self.is_short() {
             self.leave_dead_segment();
         }
@@ -176,16 +185,18 @@ impl Committer {
     /// Writes a batch. If there is no room for it, the outcomes in it go alone: they bring room. If it may be on the disk
     /// although it failed, the next segment first says that its messages have ended, and then their peers hear that they
     /// were refused: a crash in between must not bring back what a peer sends again.
-    fn write_out(&mut self, mut batch: Batch, mut flush: bool) {
+    /// Says whether at last all outcomes were written.
+    fn write_out(&mut self, mut batch: Batch, mut flush: bool) -> Result<(), CommitError> {
         let mut refused = Vec::new();
-        loop {
+        let ended = loop {
             let failure = match self.write(&mut batch, flush) {
                 Ok(written) => {
                     self.succeed(batch, written);
-                    break;
+                    break Ok(());
                 }
                 Err(failure) => failure,
             };
+            let error = CommitError::of(&failure.error);
             let brings_room = failure.is_clean && disk::has_no_room(&failure.error) && !batch.outcomes.is_empty();
             let goes_on = brings_room || (!failure.is_clean && !batch.commits.is_empty());
             let was_alone = batch.commits.is_empty() && batch.copies.is_empty();
@@ -196,13 +207,14 @@ impl Committer {
             }
             batch = Batch { outcomes: self.outcome_records(), ..Batch::default() };
             if !goes_on || (was_alone && !gave_up) || batch.is_empty() {
-                break;
+                break Err(error);
             }
             flush = true;
-        }
+        };
         for (promise, error) in refused {
             promise.keep(Err(error));
         }
+        ended
     }
 
     /// While the disk is full, a newest segment that is mostly dead is followed by the next, so that it can be deleted.
@@ -259,29 +271,37 @@ impl Committer {
             self.withhold();
         } else {
             self.unwritten.changed.extend(std::mem::take(&mut self.withheld));
+            self.unwritten.standings.extend(std::mem::take(&mut self.withheld_standings));
         }
+        self.unwritten.standings.sort_unstable();
+        self.unwritten.standings.dedup();
         self.unwritten.changed.sort_unstable();
         self.unwritten.changed.dedup();
         let mut ended = self.unwritten.ended.chunks(ENDED_PER_RECORD);
         let mut changed = self.unwritten.changed.chunks(CHANGED_PER_RECORD);
+        let mut standings = self.unwritten.standings.chunks(CHANGED_PER_RECORD);
         loop {
             let (ended, changed) = (ended.next().unwrap_or_default(), changed.next().unwrap_or_default());
-            if ended.is_empty() && changed.is_empty() {
+            let standings = standings.next().unwrap_or_default();
+            if ended.is_empty() && changed.is_empty() && standings.is_empty() {
                 return records;
             }
             let index = self.shared.index();
             let states = changed.iter().filter_map(|(id, i)| Some((*id, index.stored_state(*id, *i)?)));
             let changed: Vec<_> = states.map(|(id, state)| StoredChange { id, state }).collect();
-            if ended.is_empty() && changed.is_empty() {
+            let standings: Vec<_> = standings.iter().filter_map(|id| index.stored_standing(*id)).collect();
+            if ended.is_empty() && changed.is_empty() && standings.is_empty() {
                 continue; // all of them ended meanwhile
             }
-            let meta = stored::write(&StoredOutcomes { ended: ended.to_vec(), changed });
+            let standings = (!standings.is_empty()).then_some(standings);
+            let meta = stored::write(&StoredOutcomes { ended: ended.to_vec(), changed, standings });
             records.push(Record::new(Kind::Outcomes, &meta, &[]));
         }
     }
 
     fn withhold(&mut self) {
-        let (index, withheld) = (self.shared.index(), &mut self.withheld);
+        let shared = Arc::clone(&self.shared);
+        let (index, withheld) = (shared.index(), &mut self.withheld);
         let pending = state_code(State::Pending);
         self.unwritten.changed.retain(|(id, i)| {
             let ends = index.stored_state(*id, *i).is_some_and(|state| state.state != pending);
@@ -290,6 +310,9 @@ impl Committer {
             }
             ends
         });
+        let standings = std::mem::take(&mut self.unwritten.standings);
+        self.withheld_standings.extend(standings);
+        self.withheld_standings.retain(|id| index.is_live(*id));
     }
 
     /// Appends the batch, flushed if that is wanted. Outcomes come first: see the proof in [`crate::compaction`].

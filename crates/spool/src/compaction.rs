@@ -192,6 +192,7 @@ fn copy(shared: &Shared, id: u64, location: Location) -> Result<Option<Record>, 
         return Ok(None);
     }
     message.states = index.stored_states(id);
+    message.standing = index.stored_standing(id);
     let meta = stored::write(&message);
     drop(message);
     drop(index);

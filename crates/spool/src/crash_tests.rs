@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
+use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Priority, Recipient, ReversePath};
 
 use crate::bodies;
 use crate::disk::Disk;
 use crate::fake_disk::{Dice, FakeDisk, Faults};
-use crate::message::{Message, Outcome, RecipientState, State};
+use crate::message::{Message, Outcome, RecipientState, Standing, State};
 use crate::opening::OpenError;
 use crate::promise::{Commit, CommitError};
 use crate::queues::Work;
@@ -139,12 +139,12 @@ fn envelope(recipients: usize) -> Envelope {
             connector: "".into(),
             principal: "".into(),
             auth_as: AuthAs::Anonymous,
-            originator: None,
+            ..Arrival::default()
         },
     }
 }
 
-fn answer(commit: &mut Commit) -> Option<Result<MessageId, CommitError>> {
+fn answer<T: Copy>(commit: &mut Commit<T>) -> Option<Result<T, CommitError>> {
     match Future::poll(Pin::new(commit), &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(result),
         Poll::Pending => None,
@@ -190,7 +190,12 @@ struct Known {
     is_gone: bool,
     /// Recipients with an end, by the test's knowledge.
     ended: Vec<bool>,
+    /// How it may stand: as was last said to be safe, or in any way that it was given since.
+    standings: Vec<Standing>,
 }
+
+/// Standings that were given, and what says that they are safe.
+type Given = (Vec<(MessageId, Standing)>, Commit<()>);
 
 /// One seed's world: a disk that is found again after each crash, and what was promised.
 struct History {
@@ -303,6 +308,7 @@ impl History {
             assert_eq!(read_all(&message), with_trace(&known.content), "seed {seed}: {id}");
             assert_eq!(*message.envelope, envelope(known.recipients), "seed {seed}: {id}");
             assert_eq!(message.recipients.len(), known.recipients);
+            assert!(known.standings.contains(&message.standing), "seed {seed}: {id}: {:?}", message.standing);
             for (RecipientState { state, .. }, ended) in message.recipients.iter().zip(&known.ended) {
                 assert!(*state == State::Pending || *ended, "seed {seed}: {id} has an outcome that nobody gave");
             }
@@ -318,7 +324,9 @@ impl History {
             let recipients = 1 + self.dice.below(3) as usize;
             let (id, commit) = server.commit(recipients, &content);
             let ended = vec![false; recipients];
-            let before = self.known.insert(id, Known { content, recipients, is_owed: false, is_gone: false, ended });
+            let standings = vec![Standing::default()];
+            let known = Known { content, recipients, is_owed: false, is_gone: false, ended, standings };
+            let before = self.known.insert(id, known);
             assert!(before.is_none_or(|known| !known.is_owed), "seed {}: number {id} given out twice", self.seed);
             waiting.push((id, commit));
         }
@@ -341,6 +349,7 @@ impl History {
                 settled.push(id);
             }
         }
+        let given = self.give_standings(server);
         let failures = server.usage().failures;
         server.step();
         if server.usage().failures == failures {
@@ -348,6 +357,7 @@ impl History {
                 self.known.get_mut(&id).expect("it was live").is_gone = true;
             }
         }
+        self.take_as_safe(given);
         for (id, mut commit) in waiting {
             match answer(&mut commit).unwrap_or_else(|| panic!("seed {}: {id} has no answer", self.seed)) {
                 Ok(acknowledged) => {
@@ -355,6 +365,38 @@ impl History {
                     self.known.get_mut(&id).expect("it was committed").is_owed = true;
                 }
                 Err(_) => assert!(!server.live().contains(&id), "seed {}: {id} was refused", self.seed),
+            }
+        }
+    }
+
+    /// Lets some messages stand otherwise. Hands on how, with what says that it is safe, if anybody asked.
+    fn give_standings(&mut self, server: &Server) -> Option<Given> {
+        let mut given = Vec::new();
+        for id in server.live() {
+            if !self.dice.one_in(4) {
+                continue;
+            }
+            let standing = Standing {
+                suspended: self.dice.one_in(2),
+                poison: self.dice.one_in(4),
+                crashes: self.dice.below(3) as u32,
+                redirect: self.dice.one_in(3).then(|| "Elsewhere".into()),
+                priority: self.dice.one_in(3).then_some(Priority::Low),
+            };
+            spool::set_standing(&server.0.shared, id, standing.clone());
+            self.known.get_mut(&id).expect("only what was committed is live").standings.push(standing.clone());
+            given.push((id, standing));
+        }
+        self.dice.one_in(2).then(|| (given, spool::flushed(&server.0.shared)))
+    }
+
+    fn take_as_safe(&mut self, given: Option<Given>) {
+        let Some((given, mut flushed)) = given else { return };
+        let answer =
+            answer(&mut flushed).unwrap_or_else(|| panic!("seed {}: nobody says whether it is safe", self.seed));
+        if answer.is_ok() {
+            for (id, standing) in given {
+                self.known.get_mut(&id).expect("it was live").standings = vec![standing];
             }
         }
     }
@@ -570,6 +612,73 @@ fn mail_that_contains_records_is_not_taken_for_records() {
     let live: Vec<_> = server.live();
     assert_eq!(live.len(), 2);
     assert!(!live.contains(&evil));
+}
+
+#[test]
+fn a_standing_survives_compaction_and_crashes_and_goes_with_its_message() {
+    let disk = FakeDisk::new(12);
+    let options = small();
+    let mut server = Server::open(&disk, &options).expect("it opens");
+    let held = server.accept(1, b"held");
+    let standing = Standing { suspended: true, redirect: Some("Elsewhere".into()), ..Standing::default() };
+    assert!(spool::set_standing(&server.0.shared, held, standing.clone()));
+    assert!(!spool::set_standing(&server.0.shared, held, standing.clone()), "that is nothing new");
+    assert!(!spool::set_standing(&server.0.shared, MessageId(9999), standing.clone()), "there is no such message");
+    let mut flushed = spool::flushed(&server.0.shared);
+    assert!(answer(&mut flushed).is_none());
+    server.step();
+    assert_eq!(answer(&mut flushed), Some(Ok(())));
+    let again = spool::flushed(&server.0.shared);
+    server.step();
+    assert_eq!(again.wait(), Ok(()), "when nothing is to be flushed that is said at once");
+    let told = |server: &Server| server.message(held).expect("it is live").standing;
+    let crashed = Server::open(&disk.cut_power(), &options).expect("it opens");
+    assert_eq!(told(&crashed), standing);
+    // Until the segments of its record and of its standing are gone.
+    while disk.list(&Path::new(ROOT).join("log")).expect("it is there").iter().any(|file| file.name.ends_with("1.seg"))
+    {
+        let id = server.accept(1, &[b'x'; 1000]);
+        server.settle(id, vec![(0, delivered())]);
+        server.step();
+    }
+    for found in [disk.cut_power(), disk.kill()] {
+        let mut server = Server::open(&found, &options).expect("it opens");
+        assert_eq!(told(&server), standing);
+        assert!(spool::set_standing(&server.0.shared, held, Standing::default()));
+        server.settle_down();
+        let server = Server::open(&found.cut_power(), &options).expect("it opens");
+        assert_eq!(told(&server), Standing::default(), "the later one holds");
+    }
+    server.settle(held, vec![(0, delivered())]);
+    assert_eq!(server.0.shared.index().standing(held.0), None);
+    assert_eq!(server.0.shared.index().standings().count(), 0);
+}
+
+#[test]
+fn whoever_asks_hears_that_a_failing_disk_keeps_nothing() {
+    let disk = FakeDisk::new(13);
+    let mut server = Server::open(&disk, &Options::default()).expect("it opens");
+    let held = server.accept(1, b"held");
+    for (faults, expected) in [
+        (Faults { flush_one_in: 1, ..Faults::default() }, Err(CommitError::Io(std::io::ErrorKind::Other))),
+        (Faults { bytes_max: 10, ..Faults::default() }, Err(CommitError::Full)),
+        (Faults::default(), Ok(())),
+    ] {
+        disk.set_faults(faults);
+        let suspended = expected.is_err() != server.0.shared.index().standing(held.0).expect("live").suspended;
+        spool::set_standing(&server.0.shared, held, Standing { suspended, crashes: 1, ..Standing::default() });
+        let mut flushed = spool::flushed(&server.0.shared);
+        server.step();
+        let mut answered = answer(&mut flushed);
+        if expected.is_ok() && answered != Some(expected) {
+            // The reserve is made again first.
+            server.settle_down();
+            let mut flushed = spool::flushed(&server.0.shared);
+            server.step();
+            answered = answer(&mut flushed);
+        }
+        assert_eq!(answered, Some(expected), "{faults:?}");
+    }
 }
 
 #[test]

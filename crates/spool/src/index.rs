@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::disk::{Disk, File};
-use crate::message::{Outcome, RecipientState, State};
+use crate::message::{Outcome, RecipientState, Standing, State};
 use crate::record::ALIGNMENT;
 use crate::segment;
-use crate::stored::{StoredBody, StoredError, StoredState, state_code, state_from_code};
+use crate::stored::{StoredBody, StoredError, StoredStanding, StoredState, state_code, state_from_code};
 
 /// Segments kept open for reading.
 const OPEN_SEGMENTS_MAX: usize = 128;
@@ -37,6 +37,8 @@ pub(crate) struct Index {
     messages: BTreeMap<u64, Entry>,
     /// Messages whose content lies in a body file; few.
     bodies: HashMap<u64, Body>,
+    /// How messages stand that do not stand as on arrival; few, or an administrator has held back many.
+    standings: HashMap<u64, Stood>,
     segments: BTreeMap<u32, Segment>,
     replies: VecDeque<Arc<str>>,
     totals: Totals,
@@ -51,6 +53,14 @@ pub(crate) struct Index {
 pub(crate) struct Messages {
     entries: btree_map::IntoIter<u64, Entry>,
     bodies: HashMap<u64, Body>,
+    standings: HashMap<u64, Stood>,
+}
+
+/// A [`Standing`], and how often it changed so far.
+#[derive(Clone, Debug)]
+struct Stood {
+    changes: u32,
+    standing: Standing,
 }
 
 /// Sums that would be too dear to add up on demand.
@@ -86,6 +96,7 @@ struct Compact {
     last_reply: Option<Arc<str>>,
     last_attempt_ms: u64,
     next_attempt_ms: u64,
+    delay_told: bool,
 }
 
 /// A body file in use.
@@ -148,6 +159,7 @@ impl Index {
             cache: Cache::new(cache_bytes_max),
             messages: BTreeMap::new(),
             bodies: HashMap::new(),
+            standings: HashMap::new(),
             segments: BTreeMap::new(),
             replies: VecDeque::with_capacity(SHARED_REPLIES),
             totals: Totals::default(),
@@ -192,7 +204,7 @@ impl Index {
 
     /// Everything in it, to be taken over by another index.
     pub fn into_messages(self) -> Messages {
-        Messages { entries: self.messages.into_iter(), bodies: self.bodies }
+        Messages { entries: self.messages.into_iter(), bodies: self.bodies, standings: self.standings }
     }
 
     /// Takes over up to `count_max` messages, whose segments must be known. Says which.
@@ -203,6 +215,9 @@ impl Index {
             if let Some(body) = from.bodies.remove(&id) {
                 self.totals.body_bytes += body.stored.bytes;
                 self.bodies.insert(id, body);
+            }
+            if let Some(stood) = from.standings.remove(&id) {
+                self.standings.insert(id, stood);
             }
             self.messages.insert(id, entry);
             adopted.push(id);
@@ -259,6 +274,9 @@ impl Index {
         let entry = self.messages.remove(&id)?;
         self.count(entry.location(), Counting::Out);
         self.cache.remove(id);
+        if !self.standings.is_empty() {
+            self.standings.remove(&id);
+        }
         let body = self.bodies.remove(&id);
         if let Some(body) = body {
             self.totals.body_bytes -= body.stored.bytes;
@@ -337,6 +355,7 @@ impl Index {
             return Err(StoredError::Value("recipient"));
         };
         if known.state != State::Pending || (state == State::Pending && stored.attempts < known.attempts) {
+            known.delay_told |= stored.delay_told == Some(true);
             return Ok(());
         }
         *known = Compact {
@@ -345,12 +364,49 @@ impl Index {
             last_reply: stored.last_reply.map(|reply| share(&mut self.replies, reply)),
             last_attempt_ms: stored.last_attempt_ms,
             next_attempt_ms: stored.next_attempt_ms,
+            delay_told: known.delay_told || stored.delay_told == Some(true),
         };
         if state != State::Pending {
             entry.pending -= 1;
             if entry.pending == 0 {
                 self.remove(id);
             }
+        }
+        Ok(())
+    }
+
+    /// How a message stands as a whole; `None` if it has ended.
+    pub fn standing(&self, id: u64) -> Option<Standing> {
+        self.is_live(id).then(|| self.standings.get(&id).map(|stood| stood.standing.clone()).unwrap_or_default())
+    }
+
+    /// Those that do not stand as on arrival.
+    pub fn standings(&self) -> impl Iterator<Item = (u64, &Standing)> {
+        self.standings.iter().filter(|(_, stood)| !stood.standing.is_usual()).map(|(id, stood)| (*id, &stood.standing))
+    }
+
+    /// Changes how a message stands. Says whether that is something new; no if the message has ended.
+    pub fn set_standing(&mut self, id: u64, standing: Standing) -> bool {
+        if self.standing(id).is_none_or(|known| known == standing) {
+            return false;
+        }
+        let stood = self.standings.entry(id).or_insert(Stood { changes: 0, standing: Standing::default() });
+        *stood = Stood { changes: stood.changes.saturating_add(1), standing };
+        true
+    }
+
+    /// How a message stands, as the disk writes it; `None` if it has ended, or stands as on arrival and always did.
+    pub fn stored_standing(&self, id: u64) -> Option<StoredStanding<'_>> {
+        let Stood { changes, standing } = self.standings.get(&id)?;
+        Some(StoredStanding::new(id, *changes, standing))
+    }
+
+    /// Applies a standing that was read from the log. Which of several holds does not depend on the order of reading.
+    pub fn restore_standing(&mut self, stored: &StoredStanding<'_>) -> Result<(), StoredError> {
+        let standing = stored.read()?;
+        let is_older = self.standings.get(&stored.id).is_some_and(|known| stored.changes < known.changes);
+        if self.is_live(stored.id) && !is_older {
+            self.standings.insert(stored.id, Stood { changes: stored.changes, standing });
         }
         Ok(())
     }
@@ -508,15 +564,25 @@ impl Entry {
 }
 
 impl Compact {
-    const FRESH: Compact =
-        Compact { state: State::Pending, attempts: 0, last_reply: None, last_attempt_ms: 0, next_attempt_ms: 0 };
+    const FRESH: Compact = Compact {
+        state: State::Pending,
+        attempts: 0,
+        last_reply: None,
+        last_attempt_ms: 0,
+        next_attempt_ms: 0,
+        delay_told: false,
+    };
 
     fn is_fresh(&self) -> bool {
-        self.state == State::Pending && self.attempts == 0 && self.next_attempt_ms == 0
+        self.state == State::Pending && self.attempts == 0 && self.next_attempt_ms == 0 && !self.delay_told
     }
 
     fn take(&mut self, outcome: Outcome, replies: &mut VecDeque<Arc<str>>) {
         let (state, attempt, next_attempt_ms) = match outcome {
+            Outcome::DelayTold => {
+                self.delay_told = true;
+                return;
+            }
             Outcome::Delivered { reply, time_ms } => (State::Delivered, Some((reply, time_ms)), 0),
             Outcome::Deferred { reply, time_ms, next_attempt_ms } => {
                 (State::Pending, Some((reply, time_ms)), next_attempt_ms)
@@ -540,6 +606,7 @@ impl Compact {
             last_reply: self.last_reply.as_deref().map(Into::into),
             last_attempt_ms: self.last_attempt_ms,
             next_attempt_ms: self.next_attempt_ms,
+            delay_told: self.delay_told,
         }
     }
 
@@ -551,6 +618,7 @@ impl Compact {
             last_reply: self.last_reply.as_deref(),
             last_attempt_ms: self.last_attempt_ms,
             next_attempt_ms: self.next_attempt_ms,
+            delay_told: self.delay_told.then_some(true),
         }
     }
 }
@@ -614,8 +682,15 @@ mod tests {
             copy.insert(7, AT, 3, None);
             for i in order {
                 let (index, state, attempts, next_attempt_ms) = log[i];
-                let stored =
-                    StoredState { index, state, attempts, last_reply: None, last_attempt_ms: 0, next_attempt_ms };
+                let stored = StoredState {
+                    index,
+                    state,
+                    attempts,
+                    last_reply: None,
+                    last_attempt_ms: 0,
+                    next_attempt_ms,
+                    delay_told: None,
+                };
                 copy.restore(7, &stored).expect("it is legal");
             }
             let states = copy.states(7).expect("it is live");

@@ -10,6 +10,8 @@
 //! staged.commit(envelope, trace).await?;     // on the disk, flushed: now say 250
 //! spool.message(id)?                         // read it, deliver it
 //! spool.settle(id, vec![(0, delivered)]);    // nobody pending any more: gone
+//! spool.set_standing(id, suspended);         // held back by an administrator, say
+//! spool.flushed().await?;                    // and that survives, too
 //! ```
 //!
 //! # What is on the disk
@@ -27,7 +29,7 @@
 //! ```
 //!
 //! A record is a message (envelope, content or the name of its body file, and what became of its recipients if it was
-//! copied forward) or a list of outcomes. Each has checksums; each is at a multiple of 8.
+//! copied forward) or a list of outcomes and standings. Each has checksums; each is at a multiple of 8.
 //!
 //! # A message's states on the disk, and what recovery makes of each
 //!
@@ -39,6 +41,7 @@
 //! | a whole record that was never flushed | killed before the flush, the system lived on | live: flushed before anything is done with it; a duplicate if the peer sends again |
 //! | a record | accepted | live |
 //! | a record and outcomes for some recipients | under way | live, those recipients as the outcomes say |
+//! | a record and standings behind it | an administrator held it back or redirected it, or it is poison | live, and stands as the last of them says |
 //! | several records of one message | compaction was copying it | live once; states merged, the original kept unless the copy was certainly flushed |
 //! | a record and its end | every recipient has an outcome, or the commit was refused after the write | not live; body file removed |
 //! | an end without a record | compaction deleted the record's segment | nothing |
@@ -118,7 +121,7 @@ pub mod disk;
 #[cfg(test)]
 mod crash_tests;
 
-pub use message::{Content, Message, Outcome, RecipientState, State};
+pub use message::{Content, Message, Outcome, RecipientState, Standing, State};
 pub use opening::OpenError;
 pub use promise::{Commit, CommitError};
 pub use recover::{Recovering, Recovery, Step};

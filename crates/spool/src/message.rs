@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gatepost_mail::{Envelope, MessageId};
+use gatepost_mail::{Envelope, MessageId, Priority};
 
 use crate::disk::File;
 
@@ -29,6 +29,8 @@ pub enum Outcome {
         /// Unix time in milliseconds of the next attempt.
         next_attempt_ms: u64,
     },
+    /// No attempt: the sender has been told that it takes longer than usual. The recipient stays pending.
+    DelayTold,
     /// Given up; the sender is told by a report where one is due.
     Failed {
         /// The reply that ended it.
@@ -46,7 +48,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the recipient is not pending afterwards.
     pub fn is_end(&self) -> bool {
-        !matches!(self, Outcome::Deferred { .. })
+        !matches!(self, Outcome::Deferred { .. } | Outcome::DelayTold)
     }
 }
 
@@ -76,6 +78,35 @@ pub struct RecipientState {
     pub last_attempt_ms: u64,
     /// Unix time in milliseconds before which no attempt is due; 0 means at once.
     pub next_attempt_ms: u64,
+    /// Whether the sender has been told that it takes longer than usual.
+    pub delay_told: bool,
+}
+
+/// How a message stands in the queue, apart from its recipients: what administrators did with it, and what it did to us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// An administrator holds it back.
+    pub suspended: bool,
+    /// It is held back because the server ended uncleanly whenever it was worked on.
+    pub poison: bool,
+    /// How often the server ended uncleanly while it was worked on, as far as it is known to be its fault.
+    pub crashes: u32,
+    /// The send connector that all its recipients go by, whatever the settings say.
+    pub redirect: Option<Box<str>>,
+    /// What an administrator made of its priority.
+    pub priority: Option<Priority>,
+}
+
+impl Standing {
+    /// Whether nobody has done anything to it.
+    pub fn is_usual(&self) -> bool {
+        *self == Standing::default()
+    }
+
+    /// Whether it is not to be delivered now.
+    pub fn is_held(&self) -> bool {
+        self.suspended || self.poison
+    }
 }
 
 /// A message of the queue.
@@ -87,6 +118,8 @@ pub struct Message {
     pub envelope: Arc<Envelope>,
     /// One for each recipient of the envelope, in the same order.
     pub recipients: Vec<RecipientState>,
+    /// How it stands as a whole.
+    pub standing: Standing,
     /// Trace fields and content.
     pub content: Content,
 }

@@ -34,42 +34,41 @@ impl CommitError {
     }
 }
 
-/// What a commit comes to: `Ok` once the message survives power loss. Dropping it does not undo the commit.
+/// What a commit comes to: `Ok` once the message survives power loss. Dropping it does not undo the commit. As
+/// `Commit<()>` it is about everything that was settled before.
 #[derive(Debug)]
 #[must_use = "the message is safe only once this future has returned Ok"]
-pub struct Commit(Arc<Mutex<Answer>>);
+pub struct Commit<T = MessageId>(Arc<Mutex<Answer<T>>>);
 
-type CommitResult = Result<MessageId, CommitError>;
-
-#[derive(Debug, Default)]
-struct Answer {
-    result: Option<CommitResult>,
+#[derive(Debug)]
+struct Answer<T> {
+    result: Option<Result<T, CommitError>>,
     waker: Option<Waker>,
 }
 
 /// The committer's end. Dropped without having been kept it says that the spool is closed.
 #[derive(Debug)]
-pub(crate) struct Promise(Arc<Mutex<Answer>>);
+pub(crate) struct Promise<T: Copy = MessageId>(Arc<Mutex<Answer<T>>>);
 
-pub(crate) fn promise() -> (Promise, Commit) {
-    let answer = Arc::new(Mutex::new(Answer::default()));
+pub(crate) fn promise<T: Copy>() -> (Promise<T>, Commit<T>) {
+    let answer = Arc::new(Mutex::new(Answer { result: None, waker: None }));
     (Promise(Arc::clone(&answer)), Commit(answer))
 }
 
-impl Promise {
-    pub(crate) fn keep(self, result: CommitResult) {
+impl<T: Copy> Promise<T> {
+    pub(crate) fn keep(self, result: Result<T, CommitError>) {
         answer(&self.0, result);
     }
 }
 
-impl Drop for Promise {
+impl<T: Copy> Drop for Promise<T> {
     fn drop(&mut self) {
         answer(&self.0, Err(CommitError::Closed));
     }
 }
 
 /// The first answer stands; waking happens outside of the lock.
-fn answer(to: &Mutex<Answer>, result: CommitResult) {
+fn answer<T>(to: &Mutex<Answer<T>>, result: Result<T, CommitError>) {
     let waker = {
         let mut answer = lock(to);
         if answer.result.is_some() {
@@ -83,9 +82,9 @@ fn answer(to: &Mutex<Answer>, result: CommitResult) {
     }
 }
 
-impl Commit {
+impl<T: Copy> Commit<T> {
     /// Blocks this thread until the result is there.
-    pub fn wait(self) -> Result<MessageId, CommitError> {
+    pub fn wait(self) -> Result<T, CommitError> {
         struct Unpark(Thread);
         impl Wake for Unpark {
             fn wake(self: Arc<Self>) {
@@ -104,8 +103,8 @@ impl Commit {
     }
 }
 
-impl Future for Commit {
-    type Output = Result<MessageId, CommitError>;
+impl<T: Copy> Future for Commit<T> {
+    type Output = Result<T, CommitError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut answer = lock(&self.0);
@@ -120,7 +119,7 @@ impl Future for Commit {
     }
 }
 
-fn lock(answer: &Mutex<Answer>) -> MutexGuard<'_, Answer> {
+fn lock<T>(answer: &Mutex<Answer<T>>) -> MutexGuard<'_, Answer<T>> {
     answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -130,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_promise_that_nobody_keeps_says_closed() {
-        let (promise, commit) = promise();
+        let (promise, commit) = promise::<MessageId>();
         drop(promise);
         assert_eq!(commit.wait(), Err(CommitError::Closed));
     }

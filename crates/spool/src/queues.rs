@@ -41,17 +41,21 @@ pub(crate) struct Outbox {
     pub changed: Vec<(u64, u32)>,
     /// Ended messages with a body file: it goes once their end is flushed.
     pub bodies: Vec<u64>,
+    /// Messages that stand otherwise than before. As with `changed`, the index says how.
+    pub standings: Vec<u64>,
 }
 
 impl Outbox {
     pub fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.changed.is_empty() && self.bodies.is_empty()
+        let has_states = !self.changed.is_empty() || !self.standings.is_empty();
+        !has_states && self.ended.is_empty() && self.bodies.is_empty()
     }
 
     pub fn append(&mut self, mut later: Outbox) {
         self.ended.append(&mut later.ended);
         self.changed.append(&mut later.changed);
         self.bodies.append(&mut later.bodies);
+        self.standings.append(&mut later.standings);
     }
 }
 
@@ -74,6 +78,8 @@ pub(crate) struct Arriving(());
 struct Waiting {
     commits: VecDeque<PendingCommit>,
     outbox: Outbox,
+    /// Who waits until what is in the outbox is flushed.
+    flushes: Vec<Promise<()>>,
     is_recovered: bool,
     is_closing: bool,
     sleep: Sleep,
@@ -99,6 +105,8 @@ enum Sleep {
 pub(crate) struct Work {
     pub commits: VecDeque<PendingCommit>,
     pub outbox: Outbox,
+    /// To be kept when that is flushed.
+    pub flushes: Vec<Promise<()>>,
     /// All messages of former runs are known from now on.
     pub is_recovered: bool,
     pub is_closing: bool,
@@ -138,6 +146,26 @@ impl CommitQueue {
             Sleep::UntilCommit | Sleep::UntilAnything => true,
             Sleep::UntilArrived(_) => waiting.sleep.ends_with_arrivals(waiting.arrived),
         };
+        if wakes {
+            waiting.sleep = Sleep::Awake;
+        }
+        drop(waiting);
+        if wakes {
+            self.wake.notify_one();
+        }
+        #[cfg(any(test, feature = "fake-disk"))]
+        self.bell.ring();
+    }
+
+    /// Somebody waits until everything is flushed that was pushed before.
+    pub fn push_flush(&self, promise: Promise<()>) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_closing {
+            drop(waiting);
+            return promise.keep(Err(CommitError::Closed));
+        }
+        waiting.flushes.push(promise);
+        let wakes = matches!(waiting.sleep, Sleep::UntilCommit | Sleep::UntilAnything);
         if wakes {
             waiting.sleep = Sleep::Awake;
         }
@@ -209,7 +237,7 @@ impl CommitQueue {
                 break;
             }
             let now = Instant::now();
-            if waiting.is_recovered {
+            if waiting.is_recovered || !waiting.flushes.is_empty() {
                 break;
             }
             if gathered.is_none() && !disk_fails && !waiting.outbox.is_empty() {
@@ -259,6 +287,7 @@ impl Work {
         Work {
             commits: std::mem::take(&mut waiting.commits),
             outbox: std::mem::take(&mut waiting.outbox),
+            flushes: std::mem::take(&mut waiting.flushes),
             is_recovered: std::mem::take(&mut waiting.is_recovered),
             is_closing: waiting.is_closing,
         }
@@ -394,7 +423,7 @@ mod tests {
                 connector: "".into(),
                 principal: "".into(),
                 auth_as: Default::default(),
-                originator: None,
+                ..gatepost_mail::Arrival::default()
             },
         };
         let record = Record::new(Kind::Message, b"", &[]);

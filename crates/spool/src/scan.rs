@@ -163,6 +163,9 @@ enum Effect {
         id: u64,
         index: u32,
     },
+    Stood {
+        id: u64,
+    },
 }
 
 struct Scan<'a> {
@@ -226,6 +229,7 @@ impl Scan<'_> {
                     self.scanned.outbox.bodies.extend(has_body.then_some(id));
                 }
                 Effect::Changed { id, index } => self.scanned.outbox.changed.push((id, index)),
+                Effect::Stood { id } => self.scanned.outbox.standings.push(id),
             }
         }
         self.scanned
@@ -285,6 +289,9 @@ fn take_message(
     for state in &message.states {
         index.restore(id, state).map_err(|error| format!("the recipients of message {id} are wrong: {error}"))?;
     }
+    if let Some(standing) = &message.standing {
+        index.restore_standing(standing).map_err(|error| format!("how message {id} stands is wrong: {error}"))?;
+    }
     Ok(())
 }
 
@@ -300,6 +307,10 @@ fn take_outcomes(index: &mut Index, meta: &[u8], effects: &mut Effects<'_>) -> R
     for change in &outcomes.changed {
         index.restore(change.id, &change.state)?;
         effects.push(Effect::Changed { id: change.id, index: change.state.index });
+    }
+    for standing in outcomes.standings.iter().flatten() {
+        index.restore_standing(standing)?;
+        effects.push(Effect::Stood { id: standing.id });
     }
     Ok(())
 }

@@ -12,8 +12,9 @@ use crate::bodies;
 use crate::committer::Committer;
 use crate::disk::{self, Disk, File, Lock, RealDisk};
 use crate::index::{Body, Index, Location, Settled};
-use crate::message::{Content, Message, Outcome, RecipientState};
+use crate::message::{Content, Message, Outcome, RecipientState, Standing};
 use crate::opening::{self, Found, OpenError};
+use crate::promise::{Commit, promise};
 use crate::record::Digest;
 use crate::recover::{Recovering, Recovery};
 use crate::shared::{Folders, Options, Part, RecordError, Shared};
@@ -164,6 +165,28 @@ impl Spool {
         settle(&self.0.shared, id, outcomes);
     }
 
+    /// Changes how a message stands as a whole. In effect at once, on the disk as outcomes are; [`Spool::flushed`] waits for
+    /// that. Says whether there is such a message and that is something new.
+    pub fn set_standing(&self, id: MessageId, standing: Standing) -> bool {
+        set_standing(&self.0.shared, id, standing)
+    }
+
+    /// How a message stands as a whole; `None` if it is not live.
+    pub fn standing(&self, id: MessageId) -> Option<Standing> {
+        self.0.shared.index().standing(id.0)
+    }
+
+    /// All live messages that do not stand as on arrival, in no order.
+    pub fn standings(&self) -> Vec<(MessageId, Standing)> {
+        self.0.shared.index().standings().map(|(id, standing)| (MessageId(id), standing.clone())).collect()
+    }
+
+    /// Comes to `Ok` once everything that was settled before survives power loss. An error says that it may not: it is in
+    /// effect all the same, and written again when the disk works.
+    pub fn flushed(&self) -> Commit<()> {
+        flushed(&self.0.shared)
+    }
+
     /// All live messages, in the order of their numbers.
     pub fn live(&self) -> Vec<MessageId> {
         self.0.shared.index().live().map(MessageId).collect()
@@ -243,6 +266,7 @@ struct Known {
     location: Location,
     body: Option<Body>,
     states: Vec<RecipientState>,
+    standing: Standing,
 }
 
 pub(crate) fn message(shared: &Shared, id: MessageId) -> Result<Message, ReadError> {
@@ -257,7 +281,7 @@ pub(crate) fn message(shared: &Shared, id: MessageId) -> Result<Message, ReadErr
             }
             let states = index.states(id.0).ok_or(ReadError::Unknown)?;
             let location = index.location(id.0).ok_or(ReadError::Unknown)?;
-            Known { location, body: index.body(id.0), states }
+            Known { location, body: index.body(id.0), states, standing: index.standing(id.0).unwrap_or_default() }
         };
         match shared.read(id.0, now.location, Part::Whole) {
             Ok(stored) => break (stored, now),
@@ -282,13 +306,14 @@ pub(crate) fn message(shared: &Shared, id: MessageId) -> Result<Message, ReadErr
             Content::in_file(stored.into_content(), file, body.stored.bytes)
         }
     };
-    Ok(Message { id, envelope: Arc::new(envelope), recipients: known.states, content })
+    Ok(Message { id, envelope: Arc::new(envelope), recipients: known.states, standing: known.standing, content })
 }
 
 fn in_memory(index: &Index, id: MessageId) -> Option<Message> {
     let cached = index.cache.get(id.0).cloned()?;
     let recipients = index.states(id.0)?;
-    Some(Message { id, envelope: cached.envelope, recipients, content: cached.content })
+    let standing = index.standing(id.0)?;
+    Some(Message { id, envelope: cached.envelope, recipients, standing, content: cached.content })
 }
 
 fn open_body(shared: &Shared, id: MessageId, body: Body, at: Location) -> Result<Arc<dyn File>, ReadError> {
@@ -361,6 +386,20 @@ pub(crate) fn settle(shared: &Shared, id: MessageId, outcomes: Vec<(u32, Outcome
             }
         }),
     }
+}
+
+pub(crate) fn set_standing(shared: &Shared, id: MessageId, standing: Standing) -> bool {
+    let is_new = shared.index().set_standing(id.0, standing);
+    if is_new {
+        shared.commits.push_outcomes(|outbox| outbox.standings.push(id.0));
+    }
+    is_new
+}
+
+pub(crate) fn flushed(shared: &Shared) -> Commit<()> {
+    let (promise, commit) = promise();
+    shared.commits.push_flush(promise);
+    commit
 }
 
 pub(crate) fn usage(shared: &Shared) -> Usage {

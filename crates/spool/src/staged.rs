@@ -182,6 +182,7 @@ impl Staged {
             envelope: StoredEnvelope::new(envelope, &octets),
             states: Vec::new(),
             body: body.as_ref().map(|(body, _)| *body),
+            standing: None,
         });
         let mut buffer = std::mem::take(&mut self.buffer);
         if buffer.is_empty() {

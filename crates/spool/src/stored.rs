@@ -4,11 +4,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use gatepost_mail::{Arrival, AuthAs, BodyType, Domain, Envelope, Mailbox, Notify, Recipient, Return, ReversePath};
+use gatepost_mail::{
+    Arrival, AuthAs, BodyType, Domain, Envelope, Mailbox, Notify, Priority, Recipient, Return, ReversePath,
+};
 use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Encode};
 
-use crate::message::State;
+use crate::message::{Standing, State};
 
 /// The meta part of a message record.
 #[derive(Debug, Encode, Decode)]
@@ -25,6 +27,9 @@ pub struct StoredMessage<'a> {
     /// Where the content does not lie in the record (which then holds the trace fields only).
     #[n(3)]
     pub body: Option<StoredBody>,
+    /// How it stands as a whole, if not as on arrival; only where it was copied forward.
+    #[b(20)]
+    pub standing: Option<StoredStanding<'a>>,
 }
 
 /// The meta part of an outcomes record.
@@ -36,6 +41,77 @@ pub struct StoredOutcomes<'a> {
     /// Recipients whose state changed in messages that go on.
     #[b(1)]
     pub changed: Vec<StoredChange<'a>>,
+    /// Messages that stand otherwise than before; absent if there are none.
+    #[b(20)]
+    pub standings: Option<Vec<StoredStanding<'a>>>,
+}
+
+/// How a message stands as a whole.
+#[derive(Debug, Encode, Decode)]
+pub struct StoredStanding<'a> {
+    /// Message number.
+    #[n(0)]
+    pub id: u64,
+    /// How often this changed so far: of several the one with the highest number holds, in whatever order they are read.
+    #[n(1)]
+    pub changes: u32,
+    /// Bits: 1 suspended, 2 poison.
+    #[n(2)]
+    pub flags: u8,
+    /// See [`Standing::crashes`].
+    #[n(3)]
+    pub crashes: u32,
+    /// See [`Standing::redirect`].
+    #[b(4)]
+    pub redirect: Option<&'a str>,
+    /// 0 high, 1 normal, 2 low.
+    #[n(5)]
+    pub priority: Option<u8>,
+}
+
+impl<'a> StoredStanding<'a> {
+    /// The disk's view of a standing.
+    pub fn new(id: u64, changes: u32, standing: &'a Standing) -> StoredStanding<'a> {
+        StoredStanding {
+            id,
+            changes,
+            flags: u8::from(standing.suspended) | u8::from(standing.poison) << 1,
+            crashes: standing.crashes,
+            redirect: standing.redirect.as_deref(),
+            priority: standing.priority.map(priority_code),
+        }
+    }
+
+    /// The standing in our own words.
+    pub fn read(&self) -> Result<Standing, StoredError> {
+        if self.flags > 0b11 {
+            return Err(StoredError::Value("standing of a message"));
+        }
+        Ok(Standing {
+            suspended: self.flags & 1 != 0,
+            poison: self.flags & 2 != 0,
+            crashes: self.crashes,
+            redirect: self.redirect.map(Into::into),
+            priority: self.priority.map(priority_from_code).transpose()?,
+        })
+    }
+}
+
+fn priority_code(priority: Priority) -> u8 {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
+}
+
+fn priority_from_code(code: u8) -> Result<Priority, StoredError> {
+    match code {
+        0 => Ok(Priority::High),
+        1 => Ok(Priority::Normal),
+        2 => Ok(Priority::Low),
+        _ => Err(StoredError::Value("priority")),
+    }
 }
 
 /// One recipient's new state.
@@ -81,6 +157,9 @@ pub struct StoredState<'a> {
     /// Unix time in milliseconds.
     #[n(5)]
     pub next_attempt_ms: u64,
+    /// See [`crate::message::RecipientState::delay_told`]; absent for no.
+    #[n(20)]
+    pub delay_told: Option<bool>,
 }
 
 /// The number that stands for a state on disk.
@@ -132,6 +211,9 @@ pub struct StoredEnvelope<'a> {
     auth_as: Option<u8>,
     #[b(11)]
     originator: Option<StoredMailbox<'a>>,
+    /// 0 high, 2 low; absent for normal.
+    #[n(20)]
+    priority: Option<u8>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -235,6 +317,7 @@ impl<'a> StoredEnvelope<'a> {
                 AuthAs::Partner => 2,
             }),
             originator: arrival.originator.as_ref().map(StoredMailbox::new),
+            priority: Some(arrival.priority).filter(|priority| *priority != Priority::Normal).map(priority_code),
         }
     }
 
@@ -272,6 +355,7 @@ impl<'a> StoredEnvelope<'a> {
                     Some(_) => return Err(StoredError::Value("standing of the sender")),
                 },
                 originator: self.originator.as_ref().map(StoredMailbox::read).transpose()?,
+                priority: self.priority.map(priority_from_code).transpose()?.unwrap_or_default(),
             },
         })
     }
@@ -363,10 +447,13 @@ mod tests {
         let names = (any::<String>(), any::<String>());
         let auth_as = prop_oneof![Just(AuthAs::Anonymous), Just(AuthAs::Internal), Just(AuthAs::Partner)];
         let originator = proptest::option::of(mailbox());
-        (any::<u64>(), peer, names, auth_as, originator).prop_map(|(time_ms, peer, names, auth_as, originator)| {
-            let (connector, principal) = (names.0.into(), names.1.into());
-            Arrival { time_ms, peer, connector, principal, auth_as, originator }
-        })
+        let priority = proptest::sample::select(Priority::ALL.to_vec());
+        (any::<u64>(), peer, names, auth_as, originator, priority).prop_map(
+            |(time_ms, peer, names, auth_as, originator, priority)| {
+                let (connector, principal) = (names.0.into(), names.1.into());
+                Arrival { time_ms, peer, connector, principal, auth_as, originator, priority }
+            },
+        )
     }
 
     prop_compose! {
@@ -390,11 +477,26 @@ mod tests {
             let octets = Octets::of(&envelope);
             let body = Some(StoredBody { bytes: id, crc: 7 });
             let stored =
-                StoredMessage { id, envelope: StoredEnvelope::new(&envelope, &octets), states: Vec::new(), body };
+                StoredMessage { id, envelope: StoredEnvelope::new(&envelope, &octets), states: Vec::new(), body, standing: None };
             let meta = write(&stored);
             let again: StoredMessage<'_> = read(&meta).expect("it was just written");
             prop_assert_eq!((again.id, again.body), (id, body));
             prop_assert_eq!(again.envelope.read().expect("it was just written"), envelope);
+        }
+
+        #[test]
+        fn a_standing_is_read_as_it_was_written(
+            flags: [bool; 2], crashes: u32, redirect: Option<String>, id: u64, changes: u32,
+            priority in proptest::option::of(proptest::sample::select(Priority::ALL.to_vec())),
+        ) {
+            let [suspended, poison] = flags;
+            let standing = Standing { suspended, poison, crashes, redirect: redirect.map(Into::into), priority };
+            let standings = Some(vec![StoredStanding::new(id, changes, &standing)]);
+            let meta = write(&StoredOutcomes { standings, ..StoredOutcomes::default() });
+            let again: StoredOutcomes<'_> = read(&meta).expect("it was just written");
+            let [one] = &again.standings.expect("there is one")[..] else { panic!("there is one") };
+            prop_assert_eq!((one.id, one.changes), (id, changes));
+            prop_assert_eq!(one.read().expect("it was just written"), standing);
         }
 
         #[test]
@@ -408,7 +510,7 @@ mod tests {
         fn no_change_to_an_envelope_makes_the_readers_panic(envelope in envelope(), at: usize, byte: u8) {
             let octets = Octets::of(&envelope);
             let stored = StoredEnvelope::new(&envelope, &octets);
-            let mut meta = write(&StoredMessage { id: 1, envelope: stored, states: Vec::new(), body: None });
+            let mut meta = write(&StoredMessage { id: 1, envelope: stored, states: Vec::new(), body: None, standing: None });
             let at = at % meta.len();
             meta[at] = byte;
             let _ = read::<StoredMessage<'_>>(&meta).map(|message| message.envelope.read());
@@ -457,7 +559,7 @@ mod tests {
             connector: "".into(),
             principal: "".into(),
             auth_as: AuthAs::Internal,
-            originator: None,
+            ..Arrival::default()
         };
         let envelope = Envelope {
             reverse_path: ReversePath::Null,

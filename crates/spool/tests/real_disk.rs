@@ -30,7 +30,7 @@ fn envelope(recipients: &[&str]) -> Envelope {
             connector: "Relay".into(),
             principal: "NT AUTHORITY\\ANONYMOUS LOGON".into(),
             auth_as: AuthAs::Anonymous,
-            originator: None,
+            ..Arrival::default()
         },
     }
 }

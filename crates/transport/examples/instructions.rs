@@ -235,7 +235,7 @@ fn envelope() -> Envelope {
             connector: "CRM Application".into(),
             principal: "NT AUTHORITY\\ANONYMOUS LOGON".into(),
             auth_as: AuthAs::Anonymous,
-            originator: None,
+            ..Arrival::default()
         },
     }
 }

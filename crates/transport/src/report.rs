@@ -273,7 +273,7 @@ async fn commit(
             connector: "".into(),
             principal: "".into(),
             auth_as: AuthAs::Internal,
-            originator: None,
+            ..Arrival::default()
         },
     };
     let id = staged.id();

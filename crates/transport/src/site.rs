@@ -112,7 +112,7 @@ pub fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
             connector: "Default".into(),
             principal: "alice".into(),
             auth_as: AuthAs::Internal,
-            originator: None,
+            ..Arrival::default()
         },
     }
 }

@@ -42,7 +42,7 @@ fn envelope(recipients: Vec<Recipient>) -> Envelope {
             connector: "Relay".into(),
             principal: "MS Exchange\\Externally Secured Servers".into(),
             auth_as: AuthAs::Internal,
-            originator: None,
+            ..Arrival::default()
         },
     }
 }

@@ -221,6 +221,7 @@ fn only_a_next_hop_that_is_trusted_is_told_who_submitted_an_internal_message() {
                 principal: "alice".into(),
                 auth_as,
                 originator: originator.map(mailbox),
+                ..Arrival::default()
             },
         };
         let told = send_permission::originator(&next_hop, &envelope).map(ToString::to_string);

@@ -151,6 +151,7 @@ impl Visit {
             principal: self.principal.to_string().into(),
             auth_as: permission::with_brought(auth_as, brought.auth_as),
             originator: permission::originator(self.rights, mail.auth.as_ref()).cloned(),
+            ..Arrival::default()
         };
         // By the settings that RCPT was answered by: what was accepted then leads somewhere in them.
         let Resolved { recipients, expanded } = resolve::resolve(&self.revision.settings, named);
