@@ -29,6 +29,7 @@ pub mod send_permission;
 pub mod send_connector;
 pub mod send_right;
 pub mod receive_connector;
+pub mod exchangers;
 pub mod retry;
 pub mod directory;
 pub mod accepted_domain;

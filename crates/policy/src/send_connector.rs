@@ -13,6 +13,7 @@ use gatepost_mail::Domain;
 
 use crate::accepted_domain::suffixes;
 use crate::certificate::CertificateName;
+use crate::exchangers::AddressScope;
 pub use crate::receive_connector::ProtocolLoggingLevel;
 use crate::send_right::SendEntry;
 
@@ -106,6 +107,8 @@ pub struct SendConnector {
     pub smart_hosts: Arc<[SmartHost]>,
     /// Whether the recipient domain's MX records say where to go.
     pub dns_routing_enabled: bool,
+    /// Which addresses MX records may lead to.
+    pub mx_address_scope: AddressScope,
     /// TCP port, 1 to 65535.
     pub port: u16,
     /// The EHLO name.

@@ -115,6 +115,32 @@ impl Default for TrackingSettings {
 pub struct DnsSettings {
     /// Asked in this order; empty: those of the operating system.
     pub external_dns_servers: Vec<SocketAddr>,
+    /// How they are asked.
+    pub external_dns_protocol_option: DnsProtocolOption,
+    /// Whether half an answer will do.
+    pub dns_fault_tolerance: DnsFaultTolerance,
+}
+
+/// How name servers are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DnsProtocolOption {
+    /// Over UDP, and over TCP where an answer is too long for it.
+    #[default]
+    Any,
+    /// Over TCP alone.
+    UseTcpOnly,
+    /// Over UDP alone: what is too long is a failure.
+    UseUdpOnly,
+}
+
+/// What is done where name servers answer for one family of addresses and fail for the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DnsFaultTolerance {
+    /// The addresses that are there will do: many servers fail at AAAA alone.
+    #[default]
+    Lenient,
+    /// The mail waits.
+    Normal,
 }
 
 /// An argon2 hash in PHC form. It is never shown.

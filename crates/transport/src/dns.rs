@@ -1,29 +1,29 @@
 //! Finds the addresses of a next hop: smart hosts, or MX and address records (RFC 5321 section 5.1, RFC 7505).
 //!
-//! Takes a next hop, hands on targets in the order in which they are to be tried, or the reply that a sender is told
-//! when there are none. Caching is the resolver's.
+//! Takes a next hop, asks name servers, hands on targets in the order in which they are to be tried, or the reply that a
+//! sender is told when there are none. What the answers mean, `policy::exchangers` decides; caching is the resolver's.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use gatepost_mail::{Domain, Reply};
+use gatepost_policy::Settings;
+pub use gatepost_policy::exchangers::Target;
+use gatepost_policy::exchangers::{self, Exchanger, Found, NoRecords, Own, QUERY_FAILED, TARGETS_MAX};
 use gatepost_policy::route::{Host, NextHop};
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::NetError;
+use gatepost_policy::send_connector::SendConnector;
+use gatepost_policy::settings::{DnsFaultTolerance, DnsProtocolOption};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
-use hickory_resolver::{Resolver, TokioResolver};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::{Resolver, TokioResolver, system_conf};
 
-/// At most so many addresses are tried in one attempt, so that a hostile zone cannot make us dial for hours.
-const TARGETS_MAX: usize = 16;
+use crate::net;
 
-/// One address to try.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Where.
-    pub address: SocketAddr,
-    /// The host's name, or its address as an address literal: for logs, reports and TLS.
-    pub name: String,
-}
+/// How long a name server may take, and how long all questions about one next hop may (fact sheet section 4.6).
+const SERVER_PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a next hop has no address. The reply says whether trying later may help.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,219 +32,234 @@ pub struct LookupError {
     pub reply: Reply,
 }
 
-const NULL_MX: Reply = Reply::new(556, (5, 1, 10), "The domain does not accept mail (null MX)");
-const NO_SUCH_DOMAIN: Reply = Reply::new(554, (5, 4, 4), "SMTPSEND.DNS.NonExistentDomain; nonexistent domain");
-const QUERY_FAILED: Reply = Reply::new(451, (4, 4, 0), "DNS query failed");
-const LOOPS_BACK: Reply = Reply::new(554, (5, 4, 6), "The domain's mail exchanger is this server: mail would loop");
+impl From<Reply> for LookupError {
+    fn from(reply: Reply) -> LookupError {
+        LookupError { reply }
+    }
+}
 
-/// The resolver.
+/// The resolver of a revision of the settings, and who we are in the eyes of a zone.
 pub struct Dns {
     resolver: Option<TokioResolver>,
+    fault_tolerance: DnsFaultTolerance,
+    own_names: Vec<String>,
+    listeners: Vec<SocketAddr>,
 }
 
 impl Dns {
-    /// Uses `servers`, or the system's configuration when there are none.
-    pub fn new(servers: &[SocketAddr]) -> Dns {
-        let builder = if servers.is_empty() {
-            Resolver::builder_tokio()
-        } else {
-            let servers = servers.iter().map(|server| {
-                let mut config = NameServerConfig::udp_and_tcp(server.ip());
-                for connection in &mut config.connections {
-                    connection.port = server.port();
-                }
-                config
-            });
-            let config = ResolverConfig::from_name_servers(servers.collect());
-            let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
-            builder.options_mut().use_hosts_file = ResolveHosts::Never;
-            Ok(builder)
-        };
-        let resolver = builder.and_then(|mut builder| {
-            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-            builder.build()
-        });
-        match resolver {
-            Ok(resolver) => Dns { resolver: Some(resolver) },
-            Err(error) => {
-                tracing::warn!(%error, "no DNS: set [transport] external_dns_servers, or repair /etc/resolv.conf");
-                Dns { resolver: None }
+    /// Asks the servers that `settings` name, or those of the operating system where they name none.
+    pub fn new(settings: &Settings) -> Dns {
+        let dns = &settings.dns;
+        let mut own_names = vec![settings.server.name.to_string()];
+        for connector in settings.receive_connectors.iter().filter(|connector| connector.enabled) {
+            let name = connector.fqdn.to_string();
+            if !own_names.contains(&name) {
+                own_names.push(name);
             }
+        }
+        Dns {
+            resolver: resolver(&dns.external_dns_servers, dns.external_dns_protocol_option),
+            fault_tolerance: dns.dns_fault_tolerance,
+            own_names,
+            listeners: settings.listeners().into_iter().map(|listener| listener.address).collect(),
         }
     }
 
-    /// The targets of `next_hop`, best first. `port` is used where the next hop names none; `own_name` is this server's
-    /// name, which must not be delivered to.
+    /// The targets of `next_hop`, best first.
     ///
     /// # Errors
     /// [`LookupError`] when there is none.
-    pub async fn targets(&self, next_hop: &NextHop, port: u16, own_name: &str) -> Result<Vec<Target>, LookupError> {
+    pub async fn targets(&self, next_hop: &NextHop, connector: &SendConnector) -> Result<Vec<Target>, LookupError> {
+        let asked = tokio::time::timeout(PATIENCE, self.asked(next_hop, connector)).await;
+        asked.unwrap_or_else(|_| Err(QUERY_FAILED.into()))
+    }
+
+    /// Whether `name` is one of this server's.
+    pub fn is_own_name(&self, name: &str) -> bool {
+        self.own_names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    async fn asked(&self, next_hop: &NextHop, connector: &SendConnector) -> Result<Vec<Target>, LookupError> {
+        let hosts = match next_hop {
+            NextHop::Domain(domain) => return self.domain_targets(domain, connector).await,
+            NextHop::SmartHosts(hosts) => hosts,
+        };
         let mut targets = Vec::new();
-        match next_hop {
-            NextHop::Domain(domain) => self.domain_targets(domain, port, own_name, &mut targets).await?,
-            NextHop::SmartHosts(hosts) => {
-                let mut last_error = None;
-                for smart_host in hosts.iter() {
-                    match &smart_host.host {
-                        Host::Address(ip) => push(&mut targets, *ip, smart_host.port, &literal(*ip)),
-                        Host::Name(name) => {
-                            let found = self.smart_host_targets(name, smart_host.port, own_name, &mut targets).await;
-                            last_error = found.err().or(last_error);
-                        }
+        let mut last_error = None;
+        for smart_host in hosts.iter() {
+            let rank = targets.last().map_or(0, |target: &Target| target.rank + 1);
+            let found = match &smart_host.host {
+                Host::Address(ip) => Ok(vec![at_address(*ip, smart_host.port)]),
+                Host::Name(name) => self.smart_host_targets(name, smart_host.port).await,
+            };
+            match found {
+                Ok(found) => {
+                    for target in found {
+                        exchangers::push(&mut targets, Target { rank: rank + target.rank, ..target });
                     }
                 }
-                if let (true, Some(error)) = (targets.is_empty(), last_error) {
-                    // An administrator's smart host that does not resolve is a fault here, not the recipient's: keep
-                    // trying until someone repairs it.
-                    let text = format!("DNS query for the smart host failed: {}", error.reply.text);
-                    return Err(LookupError { reply: QUERY_FAILED.with_text(text) });
-                }
+                Err(error) => last_error = Some(error),
             }
+        }
+        if let (true, Some(error)) = (targets.is_empty(), last_error) {
+            // An administrator's smart host that does not resolve is a fault here, not the recipient's: keep
+            // trying until someone repairs it.
+            let text = format!("DNS query for the smart host failed: {}", error.reply.text);
+            return Err(QUERY_FAILED.with_text(text).into());
         }
         targets.truncate(TARGETS_MAX);
         Ok(targets)
     }
 
-    async fn domain_targets(
-        &self,
-        domain: &Domain,
-        port: u16,
-        own_name: &str,
-        targets: &mut Vec<Target>,
-    ) -> Result<(), LookupError> {
+    async fn domain_targets(&self, domain: &Domain, connector: &SendConnector) -> Result<Vec<Target>, LookupError> {
+        let port = connector.port;
         if domain.is_literal() {
-            let ip = domain.literal_address().ok_or(LookupError { reply: NO_SUCH_DOMAIN })?;
-            push(targets, ip, port, &literal(ip));
-            return Ok(());
+            let ip = domain.literal_address().ok_or(exchangers::NO_SUCH_DOMAIN)?;
+            return Ok(vec![at_address(ip, port)]);
         }
-        match self.exchangers(domain).await? {
-            // No MX record: the domain itself is its exchanger (RFC 5321 section 5.1).
-            none if none.is_empty() => self.host_targets(domain.as_str(), port, targets).await,
-            exchangers => self.exchanger_targets(&exchangers, port, own_name, targets).await,
-        }
+        let resolver = self.resolver.as_ref();
+        let listens_at = |address| self.listens_at(address);
+        let own = Own { names: &self.own_names, listens_at: &listens_at };
+        let records = mx_records(resolver, domain.as_str()).await;
+        let exchangers = exchangers::select(domain.as_str(), records, own, &mut random)?;
+        let found = self.found(resolver, exchangers, port).await;
+        Ok(exchangers::arrange(&found, port, connector.mx_address_scope, own)?)
     }
 
     /// MX records first, then addresses (fact sheet section 4.4). A smart host may have a name that takes no mail for
-    /// itself, or that only the hosts file knows: whatever MX records do not say, addresses may.
-    async fn smart_host_targets(
-        &self,
-        name: &Domain,
-        port: u16,
-        own_name: &str,
-        targets: &mut Vec<Target>,
-    ) -> Result<(), LookupError> {
-        match self.exchangers(name).await {
-            Ok(exchangers) if !exchangers.is_empty() => {
-                self.exchanger_targets(&exchangers, port, own_name, targets).await
-            }
-            _ => self.host_targets(name.as_str(), port, targets).await,
-        }
+    /// itself, or that only the hosts file knows: whatever MX records do not say, addresses may. Where the administrator
+    /// sends us, we go, be it to an address of our own.
+    async fn smart_host_targets(&self, name: &Domain, port: u16) -> Result<Vec<Target>, LookupError> {
+        let resolver = self.resolver.as_ref();
+        let own = Own { names: &self.own_names, listens_at: &|_| false };
+        let records = mx_records(resolver, name.as_str()).await.ok().filter(|records| !records.is_empty());
+        let exchangers =
+            records.and_then(|records| exchangers::select(name.as_str(), Ok(records), own, &mut random).ok());
+        let itself = || vec![Exchanger { preference: 0, host: name.to_string() }];
+        let found = self.found(resolver, exchangers.unwrap_or_else(itself), port).await;
+        Ok(exchangers::arrange(&found, port, exchangers::AddressScope::Any, own)?)
     }
 
-    async fn exchanger_targets(
-        &self,
-        exchangers: &[(u16, String)],
-        port: u16,
-        own_name: &str,
-        targets: &mut Vec<Target>,
-    ) -> Result<(), LookupError> {
-        let own = exchangers.iter().filter(|(_, host)| host.eq_ignore_ascii_case(own_name)).map(|(p, _)| *p).min();
-        let mut told = LookupError { reply: LOOPS_BACK };
-        // Only hosts better than ourselves may be used, or mail would come back (RFC 5321 section 5.1).
-        for (_, host) in exchangers.iter().filter(|(preference, _)| own.is_none_or(|own| *preference < own)) {
-            if let Err(error) = self.host_targets(host, port, targets).await
-                // While one exchanger may come back, the domain is not given up.
-                && told.reply.code >= 500
-            {
-                told = error;
-            }
-            if targets.len() >= TARGETS_MAX {
-                break;
-            }
-        }
-        if targets.is_empty() { Err(told) } else { Ok(()) }
-    }
-
-    /// (preference, host without its final dot), best first, equal preferences in random order.
-    async fn exchangers(&self, domain: &Domain) -> Result<Vec<(u16, String)>, LookupError> {
-        let records = match self.mx_records(domain.as_str()).await {
-            Ok(records) => records,
-            Err(NoRecords::NoSuchName) => return Err(LookupError { reply: NO_SUCH_DOMAIN }),
-            Err(NoRecords::OfThisKind) => return Ok(Vec::new()),
-            Err(NoRecords::ServersFail) => return Err(LookupError { reply: QUERY_FAILED }),
-        };
-        let mut exchangers = Vec::new();
-        let mut has_null = false;
-        for (preference, host) in records {
-            match host.trim_end_matches('.') {
-                // A null MX stands alone (RFC 7505 section 3); beside others it names no host and is passed over.
-                "" => has_null = true,
-                host => exchangers.push((preference, random(), host.to_owned())),
-            }
-        }
-        if has_null && exchangers.is_empty() {
-            return Err(LookupError { reply: NULL_MX });
-        }
-        exchangers.sort_by_key(|(preference, random, _)| (*preference, *random));
-        Ok(exchangers.into_iter().map(|(preference, _, host)| (preference, host)).collect())
-    }
-
-    async fn host_targets(&self, host: &str, port: u16, targets: &mut Vec<Target>) -> Result<(), LookupError> {
-        match self.address_records(host).await {
-            Ok(addresses) => {
-                let (v6, v4): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv6);
-                for ip in v6.into_iter().chain(v4) {
-                    push(targets, ip, port, host);
+    /// Asks for the addresses of `exchangers`, best first, until there are enough. Equals are asked for together: what one
+    /// of them says may decide about the others.
+    async fn found(&self, resolver: Option<&TokioResolver>, exchangers: Vec<Exchanger>, port: u16) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::with_capacity(exchangers.len());
+        let mut last = None;
+        for exchanger in exchangers {
+            let addresses: usize = found.iter().map(|(_, ips)| ips.as_ref().map_or(0, Vec::len)).sum();
+            if last != Some(exchanger.preference) {
+                let is_ours = |ip: &IpAddr| self.listens_at(SocketAddr::new(*ip, port));
+                if addresses >= TARGETS_MAX || found.iter().any(|(_, ips)| ips.iter().flatten().any(is_ours)) {
+                    break;
                 }
-                Ok(())
             }
-            Err(NoRecords::NoSuchName | NoRecords::OfThisKind) => Err(LookupError { reply: NO_SUCH_DOMAIN }),
-            Err(NoRecords::ServersFail) => Err(LookupError { reply: QUERY_FAILED }),
+            last = Some(exchanger.preference);
+            let addresses = address_records(resolver, &exchanger.host, self.fault_tolerance).await;
+            found.push((exchanger, addresses));
         }
+        found
     }
 
-    /// (preference, host), in no order.
-    async fn mx_records(&self, domain: &str) -> Result<Vec<(u16, String)>, NoRecords> {
-        #[cfg(test)]
-        if let Some(world) = crate::simulated::world() {
-            return world.exchangers(domain).await.map_err(NoRecords::from);
-        }
-        let Some(resolver) = &self.resolver else { return Err(NoRecords::ServersFail) };
-        let lookup = resolver.mx_lookup(format!("{domain}.")).await;
-        let lookup = lookup.map_err(|error| no_records(domain, &error))?;
-        let exchangers = lookup.answers().iter().filter_map(|record| match &record.data {
-            RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii())),
-            _ => None,
-        });
-        Ok(exchangers.collect())
-    }
-
-    async fn address_records(&self, host: &str) -> Result<Vec<IpAddr>, NoRecords> {
-        #[cfg(test)]
-        if let Some(world) = crate::simulated::world() {
-            return world.addresses(host).await.map_err(NoRecords::from);
-        }
-        let Some(resolver) = &self.resolver else { return Err(NoRecords::ServersFail) };
-        let lookup = resolver.lookup_ip(format!("{host}.")).await;
-        lookup.map(|lookup| lookup.iter().collect()).map_err(|error| no_records(host, &error))
+    /// Whether this server listens at `address`, so that whoever connects there meets us.
+    fn listens_at(&self, address: SocketAddr) -> bool {
+        let is_here = |listener: &SocketAddr| {
+            let is_every = listener.ip().is_unspecified() && listener.is_ipv4() == address.is_ipv4();
+            listener.ip() == address.ip() || is_every && net::is_own(address.ip())
+        };
+        self.listeners.iter().any(|listener| listener.port() == address.port() && is_here(listener))
     }
 }
 
-/// Why a name has no records of a kind.
-enum NoRecords {
-    NoSuchName,
-    OfThisKind,
-    ServersFail,
+/// A resolver that asks `servers`, or those of the operating system. `None` where these are not to be found.
+fn resolver(servers: &[SocketAddr], protocol: DnsProtocolOption) -> Option<TokioResolver> {
+    let connections = |port: u16| {
+        let kinds = match protocol {
+            DnsProtocolOption::Any => vec![ConnectionConfig::udp(), ConnectionConfig::tcp()],
+            DnsProtocolOption::UseUdpOnly => vec![ConnectionConfig::udp()],
+            DnsProtocolOption::UseTcpOnly => vec![ConnectionConfig::tcp()],
+        };
+        kinds.into_iter().map(move |mut connection| {
+            connection.port = port;
+            connection
+        })
+    };
+    let surroundings = if servers.is_empty() {
+        system_conf::read_system_conf().map(|(mut config, options)| {
+            for server in &mut config.name_servers {
+                let port = server.connections.first().map_or(53, |connection| connection.port);
+                server.connections = connections(port).collect();
+            }
+            (config, options)
+        })
+    } else {
+        let server =
+            |server: &SocketAddr| NameServerConfig::new(server.ip(), true, connections(server.port()).collect());
+        let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
+        let mut options = ResolverOpts::default();
+        options.use_hosts_file = ResolveHosts::Never;
+        Ok((config, options))
+    };
+    let resolver = surroundings.and_then(|(config, options)| {
+        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = options;
+        builder.options_mut().timeout = SERVER_PATIENCE;
+        builder.build()
+    });
+    resolver
+        .inspect_err(|error| {
+            tracing::warn!(%error, "no DNS: set [transport] external_dns_servers, or repair /etc/resolv.conf");
+        })
+        .ok()
 }
 
-#[cfg(test)]
-impl From<crate::simulated::NoRecords> for NoRecords {
-    fn from(none: crate::simulated::NoRecords) -> NoRecords {
-        match none {
-            crate::simulated::NoRecords::NoSuchName => NoRecords::NoSuchName,
-            crate::simulated::NoRecords::OfThisKind => NoRecords::OfThisKind,
-            crate::simulated::NoRecords::ServersFail => NoRecords::ServersFail,
+/// (preference, host), in no order.
+async fn mx_records(resolver: Option<&TokioResolver>, domain: &str) -> Result<Vec<(u16, String)>, NoRecords> {
+    #[cfg(test)]
+    if let Some(world) = crate::simulated::world() {
+        return world.exchangers(domain).await;
+    }
+    let Some(resolver) = resolver else { return Err(NoRecords::ServersFail) };
+    let lookup = resolver.mx_lookup(format!("{domain}.")).await.map_err(|error| no_records(domain, &error))?;
+    let exchangers = lookup.answers().iter().filter_map(|record| match &record.data {
+        RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii())),
+        _ => None,
+    });
+    Ok(exchangers.collect())
+}
+
+/// Addresses of both families. Where one family's servers fail, `fault_tolerance` says whether the other's addresses will do;
+/// where there are none, the failure counts: they may be there another time.
+async fn address_records(
+    resolver: Option<&TokioResolver>,
+    host: &str,
+    fault_tolerance: DnsFaultTolerance,
+) -> Result<Vec<IpAddr>, NoRecords> {
+    #[cfg(test)]
+    if let Some(world) = crate::simulated::world() {
+        return world.addresses(host).await;
+    }
+    let Some(resolver) = resolver else { return Err(NoRecords::ServersFail) };
+    let name = format!("{host}.");
+    let (v6, v4) =
+        tokio::join!(resolver.lookup(name.as_str(), RecordType::AAAA), resolver.lookup(name.as_str(), RecordType::A));
+    let mut addresses = Vec::new();
+    let (mut servers_fail, mut exists) = (false, false);
+    for answer in [v6, v4] {
+        match answer.map_err(|error| no_records(host, &error)) {
+            Ok(lookup) => {
+                exists = true;
+                addresses.extend(lookup.answers().iter().filter_map(|record| record.data.ip_addr()));
+            }
+            Err(NoRecords::ServersFail) => servers_fail = true,
+            Err(NoRecords::OfThisKind) => exists = true,
+            Err(NoRecords::NoSuchName) => {}
         }
+    }
+    match (addresses.is_empty(), servers_fail) {
+        (false, true) if fault_tolerance == DnsFaultTolerance::Normal => Err(NoRecords::ServersFail),
+        (false, _) => Ok(addresses),
+        (true, true) => Err(NoRecords::ServersFail),
+        (true, false) => Err(if exists { NoRecords::OfThisKind } else { NoRecords::NoSuchName }),
     }
 }
 
@@ -256,20 +271,19 @@ fn literal(ip: IpAddr) -> String {
     }
 }
 
-fn push(targets: &mut Vec<Target>, ip: IpAddr, port: u16, name: &str) {
-    let address = SocketAddr::new(ip, port);
-    // One host may be known by many names; it is dialled once.
-    if targets.iter().all(|target| target.address != address) {
-        targets.push(Target { address, name: name.to_owned() });
-    }
+/// A target that no name server is asked for.
+fn at_address(ip: IpAddr, port: u16) -> Target {
+    Target { address: SocketAddr::new(ip, port), name: literal(ip), rank: 0 }
 }
 
 fn no_records(name: &str, error: &NetError) -> NoRecords {
-    if error.is_nx_domain() {
-        return NoRecords::NoSuchName;
-    }
-    if error.is_no_records_found() {
-        return NoRecords::OfThisKind;
+    match error {
+        _ if error.is_nx_domain() => return NoRecords::NoSuchName,
+        // A referral to other servers is no answer: whom we asked does not know (a lame delegation).
+        NetError::Dns(DnsError::NoRecordsFound(none)) if none.soa.is_some() || none.ns.is_none() => {
+            return NoRecords::OfThisKind;
+        }
+        _ => {}
     }
     tracing::debug!(name, %error, "DNS query failed");
     NoRecords::ServersFail
@@ -286,14 +300,24 @@ mod tests {
     use std::sync::Arc;
 
     use gatepost_policy::route::SmartHost;
+    use gatepost_policy::settings::Defaults;
     use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
-    use hickory_resolver::proto::rr::rdata::{A, AAAA, MX};
+    use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS};
     use hickory_resolver::proto::rr::{Name, Record};
     use tokio::net::UdpSocket;
 
     use super::*;
 
     const OWN_NAME: &str = "gate.contoso.com";
+    /// Where we are.
+    const LISTENER: &str = "
+        [[receive_connector]]
+        name = \"Default\"
+        bindings = [\"127.0.0.7:25\"]
+        remote_ip_ranges = [\"0.0.0.0-255.255.255.255\"]
+        fqdn = \"mail.contoso.com\"
+        auth_mechanism = [\"Tls\"]
+    ";
 
     /// A line of the zone below: the name, and an address, `MX preference host`, or `SERVFAIL`.
     const ZONE: &str = "
@@ -323,6 +347,25 @@ mod tests {
         alias.example     192.0.2.2
         nothing.example   MX 10 bare.example
         bare.example      MX 10 a.example
+        named.example     MX 10 mail.contoso.com
+        here.example      MX 10 b.example
+        here.example      MX 20 here-too.example
+        here.example      MX 30 a.example
+        here-too.example  127.0.0.7
+        itself.example    MX 10 here-too.example
+        private.example   MX 10 lan.example
+        lan.example       10.1.2.3
+        half.example      MX 10 half-host.example
+        half-host.example 192.0.2.5
+        half-host.example AAAA SERVFAIL
+        no-v4.example     MX 10 no-v4-host.example
+        no-v4-host.example AAAA SERVFAIL
+        refused.example   REFUSED
+        lame.example      LAME
+        alias-of.example  CNAME two.example
+        via.example       MX 10 cname.example
+        cname.example     CNAME b.example
+        dangling.example  CNAME nowhere.example
     ";
 
     fn answer(query: &[u8]) -> Vec<u8> {
@@ -340,6 +383,31 @@ mod tests {
             let data = match value.split_whitespace().collect::<Vec<_>>()[..] {
                 ["SERVFAIL"] => {
                     code = ResponseCode::ServFail;
+                    break;
+                }
+                ["REFUSED"] => {
+                    code = ResponseCode::Refused;
+                    break;
+                }
+                ["LAME"] => {
+                    code = ResponseCode::NoError;
+                    let root = RData::NS(NS("a.root-servers.net.".parse().expect("a name")));
+                    answer.add_authority(Record::from_rdata(Name::root(), 60, root));
+                    break;
+                }
+                ["AAAA", "SERVFAIL"] => {
+                    code = ResponseCode::NoError;
+                    if asked.query_type() == RecordType::AAAA {
+                        code = ResponseCode::ServFail;
+                        break;
+                    }
+                    continue;
+                }
+                ["CNAME", target] => {
+                    code = ResponseCode::NoError;
+                    let target: Name = format!("{target}.").parse().expect("a name");
+                    let alias = RData::CNAME(CNAME(target.clone()));
+                    answer.add_answer(Record::from_rdata(asked.name().clone(), 60, alias));
                     break;
                 }
                 ["MX", preference, host] => {
@@ -362,7 +430,19 @@ mod tests {
         answer.to_vec().expect("an answer can be written")
     }
 
-    async fn dns() -> Dns {
+    /// The resolver and the send connector of settings that name this server, with more about DNS and about the connector.
+    fn settings(server: SocketAddr, dns: &str, connector: &str) -> (Dns, Arc<SendConnector>) {
+        let document = format!(
+            "[server]\nname = \"{OWN_NAME}\"\n[transport]\nexternal_dns_servers = [\"{server}\"]\n{dns}\n\
+             [[send_connector]]\nname = \"Out\"\naddress_spaces = [\"*\"]\n{connector}\n{LISTENER}"
+        );
+        let defaults = Defaults { host_name: "localhost".into(), data_dir: "/nowhere".into() };
+        let settings = gatepost_policy::settings::parse(&document, &defaults);
+        let settings = settings.unwrap_or_else(|problems| panic!("{problems:?}"));
+        (Dns::new(&settings), settings.send_connectors[0].clone())
+    }
+
+    async fn server() -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let server = socket.local_addr().expect("it is bound");
         tokio::spawn(async move {
@@ -371,7 +451,11 @@ mod tests {
                 socket.send_to(&answer(&query[..length]), peer).await.expect("loopback");
             }
         });
-        Dns::new(&[server])
+        server
+    }
+
+    async fn dns() -> (Dns, Arc<SendConnector>) {
+        settings(server().await, "", "")
     }
 
     fn told(found: Result<Vec<Target>, LookupError>) -> String {
@@ -386,7 +470,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_domain_is_reached_as_its_records_say() {
-        let dns = dns().await;
+        let (dns, connector) = dns().await;
         for (domain, expected) in [
             ("two.example", "a.example=[2001:db8::1]:25 a.example=192.0.2.1:25 b.example=192.0.2.2:25"),
             ("alone.example", "alone.example=192.0.2.3:25"),
@@ -402,17 +486,31 @@ mod tests {
             ("hope.example", "451 4.4.0 DNS query failed"),
             ("some.example", "b.example=192.0.2.2:25"),
             ("same.example", "alias.example=192.0.2.2:25"),
+            // Ourselves by the name of a receive connector, and by an address that it listens at.
+            ("named.example", "554 5.4.6 The domain's mail exchanger is this server: mail would loop"),
+            ("here.example", "b.example=192.0.2.2:25"),
+            ("itself.example", "554 5.4.6 The domain's mail exchanger is this server: mail would loop"),
+            // One family will do, but where it has nothing the other may have some another time.
+            ("half.example", "half-host.example=192.0.2.5:25"),
+            ("no-v4.example", "451 4.4.0 DNS query failed"),
+            ("refused.example", "451 4.4.0 DNS query failed"),
+            ("lame.example", "451 4.4.0 DNS query failed"),
+            // An alias for the domain, and, though RFC 5321 section 5.1 forbids it, for an exchanger.
+            ("alias-of.example", "a.example=[2001:db8::1]:25 a.example=192.0.2.1:25 b.example=192.0.2.2:25"),
+            ("via.example", "cname.example=192.0.2.2:25"),
+            ("dangling.example", "554 5.4.4 SMTPSEND.DNS.NonExistentDomain; nonexistent domain"),
+            ("private.example", "lan.example=10.1.2.3:25"),
             ("[192.0.2.9]", "[192.0.2.9]=192.0.2.9:25"),
             ("[IPv6:2001:db8::9]", "[IPv6:2001:db8::9]=[2001:db8::9]:25"),
         ] {
             let next_hop = NextHop::Domain(Domain::parse(domain).expect("a domain"));
-            assert_eq!(told(dns.targets(&next_hop, 25, OWN_NAME).await), expected, "{domain}");
+            assert_eq!(told(dns.targets(&next_hop, &connector).await), expected, "{domain}");
         }
     }
 
     #[tokio::test]
     async fn a_smart_host_is_reached_by_its_exchangers_or_else_by_its_addresses() {
-        let dns = dns().await;
+        let (dns, connector) = dns().await;
         for (names, expected) in [
             (&["two.example"][..], "a.example=[2001:db8::1]:587 a.example=192.0.2.1:587 b.example=192.0.2.2:587"),
             (&["alone.example"], "alone.example=192.0.2.3:587"),
@@ -426,7 +524,47 @@ mod tests {
         ] {
             let host = |name: &&str| SmartHost { host: Host::Name(Domain::parse(name).expect("a domain")), port: 587 };
             let next_hop = NextHop::SmartHosts(names.iter().map(host).collect::<Arc<[_]>>());
-            assert_eq!(told(dns.targets(&next_hop, 25, OWN_NAME).await), expected, "{names:?}");
+            assert_eq!(told(dns.targets(&next_hop, &connector).await), expected, "{names:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_say_how_strict_to_be() {
+        let server = server().await;
+        for (dns, connector, domain, expected) in [
+            ("dns_fault_tolerance = \"Normal\"", "", "half.example", "451 4.4.0 DNS query failed"),
+            (
+                "",
+                "mx_address_scope = \"Public\"",
+                "private.example",
+                "554 5.4.4 The domain's mail exchangers have no address that mail may be sent to",
+            ),
+            // Nobody answers there over TCP.
+            ("external_dns_protocol_option = \"UseTcpOnly\"", "", "two.example", "451 4.4.0 DNS query failed"),
+            ("external_dns_protocol_option = \"UseUdpOnly\"", "", "alone.example", "alone.example=192.0.2.3:25"),
+        ] {
+            let (dns, connector) = settings(server, dns, connector);
+            let next_hop = NextHop::Domain(Domain::parse(domain).expect("a domain"));
+            assert_eq!(told(dns.targets(&next_hop, &connector).await), expected, "{domain}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wildcard_stands_for_every_address_of_this_machine() {
+        let listener = LISTENER.replace("127.0.0.7", "0.0.0.0");
+        let document = format!("[server]\nname = \"{OWN_NAME}\"\n{listener}");
+        let defaults = Defaults { host_name: "localhost".into(), data_dir: "/nowhere".into() };
+        let settings = gatepost_policy::settings::parse(&document, &defaults).expect("settings");
+        let dns = Dns::new(&settings);
+        for (address, expected) in [
+            ("127.0.0.1:25", true),
+            ("127.1.2.3:25", true),
+            ("127.0.0.1:26", false),
+            ("[::1]:25", false),
+            // Nobody has this one (RFC 5737), but for machines that stand in a documentation.
+            ("203.0.113.77:25", false),
+        ] {
+            assert_eq!(dns.listens_at(address.parse().expect("an address")), expected, "{address}");
         }
     }
 }

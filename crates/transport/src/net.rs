@@ -4,7 +4,7 @@
 //! tests of this crate it may be one end of a simulated connection.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -46,6 +46,27 @@ pub async fn connect(address: SocketAddr) -> io::Result<Socket> {
         return world.connect(address).await.map(Socket::Simulated);
     }
     TcpStream::connect(address).await.map(Socket::Tcp)
+}
+
+/// Whether `ip` is an address of this machine: nothing goes out to it.
+pub fn is_own(ip: IpAddr) -> bool {
+    #[cfg(test)]
+    if simulated::world().is_some() {
+        return false;
+    }
+    if ip.is_loopback() {
+        return true;
+    }
+    // The kernel is asked which address it would send from; no packet goes out. To itself it sends from the very address.
+    let any: SocketAddr = match ip {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let source = std::net::UdpSocket::bind(any).and_then(|socket| {
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
 }
 
 /// Opens one listening socket. IPv6 sockets are V6ONLY: `[::]:25` and `0.0.0.0:25` are two bindings.

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use gatepost_policy::exchangers::NoRecords;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -61,17 +62,6 @@ pub enum Dialled {
     Refused,
     /// Nothing comes back.
     Silence,
-}
-
-/// Why there are no records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoRecords {
-    /// The name does not exist.
-    NoSuchName,
-    /// It has none of this kind.
-    OfThisKind,
-    /// The servers fail.
-    ServersFail,
 }
 
 /// One end of a simulated connection.

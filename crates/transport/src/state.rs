@@ -50,7 +50,7 @@ impl Revision {
     /// Puts the parts together.
     pub fn new(number: u64, since_ms: u64, settings: Arc<Settings>, credentials: Credentials, tls: Tls) -> Revision {
         let document = RevisionId::default();
-        let dns = Arc::new(Dns::new(&settings.dns.external_dns_servers));
+        let dns = Arc::new(Dns::new(&settings));
         Revision { number, since_ms, routes_since: number, document, settings, credentials, tls, dns }
     }
 }

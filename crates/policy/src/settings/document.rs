@@ -12,9 +12,9 @@ use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
-    DOCUMENT_BYTES_MAX, Defaults, DnsSettings, PasswordHash, ServerSettings, Settings, TrackingSettings,
-    TransportSettings, User, address_key, certificates, receive_connectors, recipients, send_connectors, syntax,
-    values,
+    DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, ServerSettings,
+    Settings, TrackingSettings, TransportSettings, User, address_key, certificates, receive_connectors, recipients,
+    send_connectors, syntax, values,
 };
 use super::{assertions, check};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -246,6 +246,14 @@ fn read_server<'t>(
     (server, postmaster.map(|postmaster| (postmaster, span)))
 }
 
+const DNS_PROTOCOLS: &[(&str, DnsProtocolOption)] = &[
+    ("Any", DnsProtocolOption::Any),
+    ("UseTcpOnly", DnsProtocolOption::UseTcpOnly),
+    ("UseUdpOnly", DnsProtocolOption::UseUdpOnly),
+];
+const DNS_FAULT_TOLERANCES: &[(&str, DnsFaultTolerance)] =
+    &[("Lenient", DnsFaultTolerance::Lenient), ("Normal", DnsFaultTolerance::Normal)];
+
 /// `[transport]` (fact sheet sections 4.6 and 4.7).
 fn read_transport<'t>(
     collector: &mut Collector<'t>,
@@ -295,6 +303,10 @@ fn read_transport<'t>(
     if let Some(servers) = fields.list("external_dns_servers", |value, _| values::name_server(value)) {
         dns.external_dns_servers = servers.into_iter().map(|(server, _)| server).collect();
     }
+    dns.external_dns_protocol_option =
+        fields.optional("external_dns_protocol_option", values::choice(DNS_PROTOCOLS)).unwrap_or_default();
+    dns.dns_fault_tolerance =
+        fields.optional("dns_fault_tolerance", values::choice(DNS_FAULT_TOLERANCES)).unwrap_or_default();
     if let Some(domains) = fields.list("tls_receive_domain_secure_list", |value, _| domain_of_list(value)) {
         transport.tls_receive_domain_secure_list = domains.into_iter().map(|(domain, _)| domain).collect();
     }
@@ -302,7 +314,6 @@ fn read_transport<'t>(
     fields.finish(&[
         "delay_notification_timeout",
         "external_dns_adapter_enabled",
-        "external_dns_protocol_option",
         "internal_dns_servers",
         "mailbox_delivery_queue_retry_interval",
         "max_connection_rate_per_minute",

@@ -10,6 +10,7 @@ use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::LOGGING_LEVELS;
 use super::{certificates, notes, values};
 use crate::access_entry::{Access, Right, Trustee};
+use crate::exchangers::AddressScope;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::send_connector::{SendConnector, SmartHostAuthMechanism};
 use crate::send_permission;
@@ -17,6 +18,8 @@ use crate::send_right::{SendEntry, SendRight, SendRights};
 
 const HEADER: &str = "[[send_connector]]";
 const DAY: u64 = 24 * 60 * 60;
+
+const SCOPES: &[(&str, AddressScope)] = &[("Any", AddressScope::Any), ("Public", AddressScope::Public)];
 
 /// Exchange's properties that have no effect here yet.
 const PLANNED: &[&str] = &[
@@ -71,6 +74,7 @@ pub(super) fn read<'t>(
         address_spaces: address_spaces.into_iter().map(|(space, _)| space).collect(),
         smart_hosts: smart_hosts.into_iter().map(|(host, _)| values::with_port(host, port)).collect(),
         dns_routing_enabled: dns_routing.unwrap_or(!has_smart_hosts),
+        mx_address_scope: fields.optional("mx_address_scope", values::choice(SCOPES)).unwrap_or_default(),
         port,
         fqdn: fields.optional("fqdn", values::domain).unwrap_or_else(|| server_name.clone()),
         require_tls: flag(&mut fields, "require_tls").unwrap_or(false),
@@ -109,6 +113,13 @@ pub(super) fn read<'t>(
             "dns_routing_enabled",
             "this connector leads nowhere: it has no smart_hosts and does not use MX records",
             "write smart_hosts = [\"relay.example.net\"] or dns_routing_enabled = true",
+        );
+    }
+    if has_smart_hosts && connector.mx_address_scope != AddressScope::Any {
+        fields.error_at(
+            "mx_address_scope",
+            "`mx_address_scope` speaks of MX records, and this connector sends to smart_hosts",
+            "leave it out: a smart host is where you send it",
         );
     }
     if connector.require_tls && connector.ignore_starttls {

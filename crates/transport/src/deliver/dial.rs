@@ -38,8 +38,7 @@ pub async fn dial(
     connector: &SendConnector,
     next_hop: &NextHop,
 ) -> Result<Connection, NoConnection> {
-    let own_name = revision.settings.server.name.as_str();
-    let targets = revision.dns.targets(next_hop, connector.port, own_name).await.map_err(|error| {
+    let targets = revision.dns.targets(next_hop, connector).await.map_err(|error| {
         if error.reply.code >= 500 {
             NoConnection::NoSuchNextHop(error.reply)
         } else {

@@ -46,8 +46,7 @@ pub async fn until_open(running: Arc<Running>, queue: Arc<DeliveryQueue>, wait: 
 async fn is_open(running: &Running, queue: &DeliveryQueue) -> bool {
     let (QueueKey::Send { next_hop, .. }, Some(connector)) = (&queue.key, &queue.connector) else { return false };
     let revision = running.revision();
-    let own_name = revision.settings.server.name.as_str();
-    let Ok(targets) = revision.dns.targets(next_hop, connector.port, own_name).await else { return false };
+    let Ok(targets) = revision.dns.targets(next_hop, connector).await else { return false };
     for target in targets.iter().take(ADDRESSES_MAX) {
         if matches!(tokio::time::timeout(PATIENCE, net::connect(target.address)).await, Ok(Ok(_))) {
             return true;
