@@ -173,7 +173,7 @@ impl Expansion {
             remote_mta: None,
             reply: &reply,
             is_remote: false,
-            last_attempt_ms: now,
+            last_attempt_ms: None,
             retry_until_ms: None,
         });
         if let Err(error) = send(running, message, to, Kind::Expanded, &told.collect::<Vec<_>>(), now).await {
@@ -202,7 +202,7 @@ async fn report(
                 remote_mta: attempt.remote.as_deref(),
                 reply: &attempt.reply,
                 is_remote: attempt.remote.is_some(),
-                last_attempt_ms: now,
+                last_attempt_ms: Some(now),
                 retry_until_ms: None,
             })
         })
@@ -241,6 +241,7 @@ async fn send(
             (true, bytes) => Original::Full(bytes),
             (false, bytes) => Original::Headers(bytes),
         },
+        with_diagnostics: true,
     };
     commit(running, staged, &report, to, now).await
 }
@@ -262,7 +263,7 @@ async fn commit(
     let envelope = Envelope {
         reverse_path: ReversePath::Null,
         recipients,
-        body: if report.is_8bit() { BodyType::EightBitMime } else { BodyType::SevenBit },
+        body: if !content.is_ascii() { BodyType::EightBitMime } else { BodyType::SevenBit },
         smtputf8: report.needs_smtputf8() || recipients_need_utf8,
         ret: None,
         envid: None,

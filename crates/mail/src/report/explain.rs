@@ -33,6 +33,9 @@ fn find(status: Status, code: u16) -> &'static Explanation {
         (0, 0, 552) => (2, 2),
         (0, 0, 421 | 451 | 452) => (3, 2),
         (0, 0, 530 | 535) => (7, 1),
+        // Exchange Online says so of addresses and domains that it does not take mail for; without such a refusal the code
+        // means that nobody answered.
+        (4, 1, 550) => (1, 10),
         (subject, detail, _) => (subject, detail),
     };
     exact(subject, detail).or_else(|| exact(subject, 0)).unwrap_or(&UNKNOWN)
@@ -53,6 +56,7 @@ const CHECK_ADDRESS: &str = "Check the address for spelling mistakes and send th
 const TRY_LATER: &str = "Send the message again later. If that fails as well, show this report to your administrator.";
 const TELL_ADMINISTRATOR: &str = "Show this report to your administrator.";
 const TELL_RECIPIENT: &str = "Tell the recipient by other means, so that their administrator can look into it.";
+const ASK_GROUP_OWNER: &str = "Ask whoever looks after the group to let you write to it.";
 const MAKE_SMALLER: &str = "Send it without attachments or in several parts, or share the files in another way.";
 
 const EXPLANATIONS: &[Explanation] = &[
@@ -129,6 +133,12 @@ const EXPLANATIONS: &[Explanation] = &[
     ),
     words(7, 0, "The message was refused for reasons of security or policy.", TELL_ADMINISTRATOR),
     words(7, 1, "The sender is not allowed to send to this recipient through this mail system.", TELL_ADMINISTRATOR),
+    words(
+        6,
+        11,
+        "The content of the message has line ends that the recipient's mail system does not accept.",
+        TELL_ADMINISTRATOR,
+    ),
     words(7, 3, "The recipient's mail system asks for a sign-in that was not given.", TELL_ADMINISTRATOR),
     words(
         7,
@@ -157,6 +167,17 @@ const EXPLANATIONS: &[Explanation] = &[
         TELL_ADMINISTRATOR,
     ),
     words(7, 26, "The message failed the checks that the sender's domain asks for.", TELL_ADMINISTRATOR),
+    words(7, 57, "The recipient's mail system asks for a sign-in that was not given.", TELL_ADMINISTRATOR),
+    words(
+        7,
+        64,
+        "The recipient's mail system does not know this server as one that may send through it.",
+        TELL_ADMINISTRATOR,
+    ),
+    words(7, 124, "The recipient is a group that only certain senders may write to.", ASK_GROUP_OWNER),
+    words(7, 133, "The recipient is a group that only senders of its own organization may write to.", ASK_GROUP_OWNER),
+    words(7, 134, "The recipient takes mail from senders of its own organization only.", TELL_RECIPIENT),
+    words(7, 136, "The recipient is a shared mailbox that only certain senders may write to.", TELL_RECIPIENT),
     words(
         7,
         60,
@@ -181,6 +202,9 @@ mod tests {
             ((4, 4, 7), 550, "tried for as long as it may wait"),
             ((5, 0, 0), 550, "address does not exist"),
             ((5, 0, 0), 552, "mailbox is full"),
+            ((5, 4, 1), 550, "its domain takes no mail"),
+            ((5, 4, 1), 554, "did not answer"),
+            ((5, 7, 133), 550, "of its own organization"),
             ((4, 0, 0), 421, "was not taking messages"),
             ((5, 0, 0), 554, "no reason"),
             ((5, 9, 9), 554, "no reason"),

@@ -7,9 +7,12 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::multipart::encoded_words;
+use super::original::is_well_formed;
 use super::*;
 use crate::address::ReversePath;
 use crate::envelope::{Arrival, AuthAs, BodyType, Return};
+use crate::header::fields;
 
 const ORIGINAL: &[u8] = b"Received: from scanner (192.168.2.55) by mail.contoso.com (192.168.2.1)\r\n \
     with ESMTP (Gatepost) id 42; Fri, 20 Nov 2026 14:01:02 +0000\r\n\
@@ -38,7 +41,7 @@ fn envelope(recipients: Vec<Recipient>) -> Envelope {
         envid: None,
         arrival: Arrival {
             time_ms: ARRIVED_MS,
-            peer: None,
+            peer: Some(([192, 168, 2, 55], 50_000).into()),
             connector: "Relay".into(),
             principal: "MS Exchange\\Externally Secured Servers".into(),
             auth_as: AuthAs::Internal,
@@ -87,7 +90,7 @@ impl Case {
                 remote_mta: self.remote_mta,
                 reply,
                 is_remote: self.remote_mta.is_some(),
-                last_attempt_ms: ARRIVED_MS + MINUTE_MS,
+                last_attempt_ms: Some(ARRIVED_MS + MINUTE_MS),
                 retry_until_ms: (self.kind == Kind::Delayed).then_some(ARRIVED_MS + 2 * 1440 * MINUTE_MS),
             })
             .collect();
@@ -101,15 +104,15 @@ impl Case {
             report_id: &self.report_id,
             time_ms: ARRIVED_MS + 2 * MINUTE_MS,
             recipients: &recipients,
+            with_diagnostics: true,
             original: if self.is_full { Original::Full(&self.original) } else { Original::Headers(&self.original) },
         })
     }
 
     /// The report, after a check of what holds for all of them.
     fn written(&self) -> String {
-        let (report, is_8bit) = self.with(|report| (report.write(), report.is_8bit()));
+        let report = self.with(|report| report.write());
         assert!(is_well_formed(&report), "lines end with CRLF and are short enough");
-        assert_eq!(is_8bit, !report.is_ascii());
         String::from_utf8_lossy(&report).into_owned()
     }
 }
@@ -119,8 +122,12 @@ fn unknown_user() -> Reply {
 }
 
 fn assert_golden(name: &str, case: &Case) {
+    assert_golden_text(name, &case.written());
+}
+
+fn assert_golden_text(name: &str, report: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/golden").join(name);
-    let report = case.written().replace("\r\n", "\n");
+    let report = report.replace("\r\n", "\n");
     if std::env::var_os("GATEPOST_BLESS").is_some() {
         std::fs::write(&path, &report).expect("the golden text can be written");
     }
@@ -228,6 +235,71 @@ fn a_long_subject_is_cut_between_its_words() {
     assert_eq!(words, format!("Undeliverable:{} ...", format!(" {word}").repeat(19)));
 }
 
+/// What a report of this case tells, and the same read from it again.
+fn undelivered(case: &Case) -> (Undelivered, Undelivered) {
+    let read = Undelivered::read_report(case.written().as_bytes(), &case.to).expect("it is a report of ours");
+    let known = case.with(|report| Undelivered::new(report.id, report.envelope, &case.original, report.recipients));
+    (known, read)
+}
+
+fn summary(whose: Whose, cases: &[Undelivered]) -> String {
+    let (to, postmaster) = (mailbox("it@contoso.com"), mailbox("postmaster@contoso.com"));
+    let summary = Summary {
+        whose,
+        reporting_mta: "mail.contoso.com",
+        postmaster: &postmaster,
+        to: &to,
+        report_id: "4f2a.44",
+        time_ms: ARRIVED_MS + 3 * MINUTE_MS,
+        cases,
+    };
+    let written = summary.write();
+    assert!(is_well_formed(&written));
+    String::from_utf8_lossy(&written).into_owned()
+}
+
+#[test]
+fn a_report_that_could_not_be_delivered_is_read_again_for_whoever_answers_for_its_host() {
+    let reply = Reply::new(550, (5, 1, 1), "User unknown");
+    for is_full in [false, true] {
+        let mut case = Case::new(vec![reply.clone(), Reply::plain(451, "greylisted\ncome again")]);
+        case.is_full = is_full;
+        case.envelope.envid = Some("QQ+2B314159".into());
+        let (known, read) = undelivered(&case);
+        assert!(known.header.starts_with(&read.header) && read.header.len() + 2 >= known.header.len());
+        assert_eq!(read.recipients, known.recipients);
+        let same = |case: Undelivered| (case.id, case.peer, case.sender, case.message_id, case.subject, case.envid);
+        assert_eq!(same(read), same(known));
+    }
+    assert_eq!(Undelivered::read_report(ORIGINAL, &mailbox("a@b.example")), None);
+}
+
+#[test]
+fn notices_and_summaries_say_which_mail_did_not_arrive() {
+    let (first, read) = undelivered(&Case::new(vec![unknown_user()]));
+    let mut nobody = Case::new(vec![unknown_user(), Reply::new(552, (5, 2, 2), "Mailbox full")]);
+    nobody.envelope.reverse_path = ReversePath::Null;
+    let (nobody, _) = undelivered(&nobody);
+    assert_golden_text("notice.eml", &summary(Whose::Owner, std::slice::from_ref(&nobody)));
+    assert_golden_text("notices.eml", &summary(Whose::Owner, &[nobody, read]));
+    assert_golden_text("summary.eml", &summary(Whose::Sender, &[first.clone(), first]));
+}
+
+#[test]
+fn an_encoded_subject_is_shown_as_it_reads() {
+    for (subject, expected) in [
+        ("lunch", "lunch"),
+        ("=?utf-8?Q?Gr=C3=BC=C3=9Fe=2C_Bob?=", "Gr\u{fc}\u{df}e, Bob"),
+        ("Re: =?UTF-8?B?R3LDvA==?= =?utf-8*de?Q?=C3=9Fe?= all", "Re: Gr\u{fc}\u{df}e all"),
+        ("=?iso-8859-1?Q?Gr=FC=DFe?=", "Gr\u{fc}\u{df}e"),
+        ("=?koi8-r?B?8NLJ18XU?=", "=?koi8-r?B?8NLJ18XU?="),
+        ("=?utf-8?Q?=FF?= =?utf-8?X?x?= =?utf-8?Q?=4?=", "=?utf-8?Q?=FF?= =?utf-8?X?x?= =?utf-8?Q?=4?="),
+        ("=?utf-8?Q?a=0D=0Ab?=", "a  b"),
+    ] {
+        assert_eq!(super::text::readable(subject), expected, "{subject}");
+    }
+}
+
 /// The lines of a report's own header section and of its delivery status that begin a field.
 fn field_names(report: &str) -> Vec<String> {
     let status = report.split("Content-Type: message/").nth(1).expect("a delivery status");
@@ -266,6 +338,21 @@ proptest! {
         }.written());
         let case = hostile(text.clone());
         prop_assert_eq!(field_names(&case.written()), harmless);
+    }
+
+    #[test]
+    fn anything_is_read_as_a_report_without_harm(content in prop::collection::vec(any::<u8>(), 0..300), at: usize, byte: u8) {
+        let to = mailbox("a@b.example");
+        let _ = Undelivered::read_report(&content, &to);
+        let mut report = Case::new(vec![unknown_user()]).written().into_bytes();
+        let at = at % report.len();
+        report[at] = byte;
+        if let Some(read) = Undelivered::read_report(&report, &to) {
+            summary(Whose::Owner, std::slice::from_ref(&read));
+            summary(Whose::Owner, &[read.clone(), read]);
+        }
+        report.truncate(at);
+        let _ = Undelivered::read_report(&report, &to);
     }
 
     #[test]
