@@ -104,6 +104,19 @@ pub fn message_rate(limit: u32, paid_until: Option<Instant>, now: Instant) -> Re
     if paid_until > now + share * limit { Err(Refusal::MessageRateExceeded) } else { Ok(paid_until) }
 }
 
+/// Whether one more message may be sent by a connector with such a limit, whose `limit`-th last one went out at `earlier`
+/// (`None`: there were not so many). Unlike [`message_rate`], no minute ever has more: next hops count that way.
+///
+/// # Errors
+/// When it may.
+pub fn send_rate(earlier: Option<Instant>, now: Instant) -> Result<(), Instant> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    match earlier.and_then(|earlier| earlier.checked_add(MINUTE)) {
+        Some(again) if again > now => Err(again),
+        _ => Ok(()),
+    }
+}
+
 /// How long one attempt to send a message of that many bytes may take, however busy the next hop looks. Each of its
 /// replies and each block of the content has a limit of its own; all of them together would let a hostile next hop hold a
 /// connection for days. An hour, and a second for each KiB.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,9 @@ use gatepost_mail::Domain;
 
 use crate::accepted_domain::suffixes;
 use crate::certificate::CertificateName;
+use crate::error_policy::ErrorPolicies;
 use crate::exchangers::AddressScope;
+use crate::logon::Logon;
 pub use crate::receive_connector::ProtocolLoggingLevel;
 use crate::send_right::SendEntry;
 
@@ -88,8 +90,116 @@ pub enum SmartHostAuthMechanism {
     /// Nothing is said; they are anybody.
     #[default]
     None,
+    /// We log on, inside TLS where they offer it.
+    BasicAuth,
+    /// We log on, inside TLS only, and their certificate has to be for them.
+    BasicAuthRequireTls,
     /// The network vouches for them: nothing is said either, but they are externally secured servers.
     ExternalAuthoritative,
+}
+
+impl SmartHostAuthMechanism {
+    /// Whether we log on.
+    pub fn logs_on(self) -> bool {
+        matches!(self, SmartHostAuthMechanism::BasicAuth | SmartHostAuthMechanism::BasicAuthRequireTls)
+    }
+}
+
+/// What a connector is for: a label, and what `max_message_size` is where it is not said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Usage {
+    /// Anything.
+    #[default]
+    Custom,
+    /// To servers of our own: no limit of size.
+    Internal,
+    /// To everybody.
+    Internet,
+    /// To partners.
+    Partner,
+}
+
+/// Which of several smart hosts is tried first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SmartHostsOrder {
+    /// Each connection begins with another one, as Exchange does.
+    #[default]
+    Balanced,
+    /// The first as long as it answers.
+    Ordered,
+}
+
+/// What has to be true of TLS to a next hop, where it is required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsAuthLevel {
+    /// That there is any.
+    EncryptionOnly,
+    /// That the certificate is sound and comes from a trusted root.
+    CertificateValidation,
+    /// And that it is for `tls_domain`, or for whom we write to.
+    DomainValidation,
+}
+
+/// `contoso.com` or `*.contoso.com`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsDomain {
+    /// The domain.
+    pub domain: Domain,
+    /// Whether hosts below it count, too.
+    pub with_subdomains: bool,
+}
+
+/// Our own addresses that connections come from; none of a family leaves the choice to the system, unless there is one of
+/// the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceAddresses {
+    /// To IPv4 targets.
+    pub v4: Option<Ipv4Addr>,
+    /// To IPv6 targets.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// Where a connection to one target comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From wherever the system says.
+    Any,
+    /// From this address.
+    From(IpAddr),
+    /// There is no way: the administrator wants a source address, and it is of the other family. Going out by another
+    /// address would be what it is there to prevent.
+    WrongFamily,
+}
+
+impl SourceAddresses {
+    /// The source of a connection to `target`.
+    pub fn towards(&self, target: IpAddr) -> Source {
+        let own = match target {
+            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
+        };
+        match own {
+            Some(own) => Source::From(own),
+            None if *self == SourceAddresses::default() => Source::Any,
+            None => Source::WrongFamily,
+        }
+    }
+
+    /// Those that are given.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+/// The smart hosts in the order in which one connection tries them. `dice` is any number, another one for each
+/// connection.
+pub fn in_turn(hosts: &Arc<[SmartHost]>, order: SmartHostsOrder, dice: u32) -> Arc<[SmartHost]> {
+    let first = match (order, hosts.len()) {
+        (SmartHostsOrder::Ordered, _) | (_, 0 | 1) => return hosts.clone(),
+        (SmartHostsOrder::Balanced, many) => dice as usize % many,
+    };
+    let (before, from) = hosts.split_at(first);
+    from.iter().chain(before).cloned().collect()
 }
 
 /// One `[[send_connector]]`.
@@ -101,20 +211,38 @@ pub struct SendConnector {
     pub comment: String,
     /// A disabled connector is never taken.
     pub enabled: bool,
+    /// What it is for.
+    pub usage: Usage,
     /// At least one.
     pub address_spaces: Vec<AddressSpace>,
     /// Empty exactly where `dns_routing_enabled`.
     pub smart_hosts: Arc<[SmartHost]>,
+    /// Which of them is tried first.
+    pub smart_hosts_order: SmartHostsOrder,
     /// Whether the recipient domain's MX records say where to go.
     pub dns_routing_enabled: bool,
     /// Which addresses MX records may lead to.
     pub mx_address_scope: AddressScope,
+    /// Whether names are looked up by `external_dns_servers`, rather than by `internal_dns_servers`.
+    pub use_external_dns_servers_enabled: bool,
     /// TCP port, 1 to 65535.
     pub port: u16,
+    /// Our own addresses that connections come from.
+    pub source_ip_address: SourceAddresses,
     /// The EHLO name.
     pub fqdn: Domain,
+    /// Whether HELO is said and no extension used, whatever the next hop offers.
+    pub force_helo: bool,
     /// Whether delivery without TLS is out of the question.
     pub require_tls: bool,
+    /// Whether TLS starts at once, without STARTTLS (RFC 8314 section 3.3).
+    pub implicit_tls: bool,
+    /// What has to be true of TLS where it is required.
+    pub tls_auth_level: Option<TlsAuthLevel>,
+    /// Whom a certificate has to be for, under [`TlsAuthLevel::DomainValidation`].
+    pub tls_domain: Option<Box<TlsDomain>>,
+    /// Whether domains of `tls_send_domain_secure_list` have to prove themselves, and we to them.
+    pub domain_secure_enabled: bool,
     /// The certificate that is shown to next hops that ask for one; without it none is.
     pub tls_certificate_name: Option<Box<CertificateName>>,
     /// Whether an offered STARTTLS is left alone.
@@ -125,8 +253,16 @@ pub struct SendConnector {
     pub smtp_max_messages_per_connection: u32,
     /// How long a silent peer is waited for.
     pub connection_inactivity_timeout: Duration,
+    /// Connections at a time by this connector, whichever next hop they lead to; `None` is unlimited.
+    pub max_connections: Option<u32>,
+    /// Messages within any minute by this connector, each attempt to send one counted; `None` is unlimited.
+    pub messages_per_minute: Option<u32>,
+    /// Which failures are taken for what they do not say they are.
+    pub error_policies: ErrorPolicies,
     /// Whom its smart hosts are taken for.
     pub smart_host_auth_mechanism: SmartHostAuthMechanism,
+    /// How we log on, where the mechanism says that we do.
+    pub logon: Option<Box<Logon>>,
     /// `[[send_connector.permission]]`: rights beside those that everybody has by default.
     pub entries: Vec<SendEntry>,
     /// Whether the dialogue is recorded.

@@ -37,7 +37,10 @@ pub fn originator<'e>(next_hop: &Principal, envelope: &'e Envelope) -> Option<&'
 /// Whom the next hops of a connector are taken for.
 pub fn next_hop(connector: &SendConnector) -> Principal {
     match connector.smart_host_auth_mechanism {
-        SmartHostAuthMechanism::None => Principal::Anonymous,
+        // That they believe us is no reason to believe them.
+        SmartHostAuthMechanism::None
+        | SmartHostAuthMechanism::BasicAuth
+        | SmartHostAuthMechanism::BasicAuthRequireTls => Principal::Anonymous,
         SmartHostAuthMechanism::ExternalAuthoritative => Principal::ExternallySecured,
     }
 }

@@ -26,7 +26,11 @@ mod recipients;
 mod assertions;
 mod send_connectors;
 mod receive_connectors;
+mod send_tls;
+mod logons;
+mod error_policies;
 mod certificates;
+mod idle_send_properties;
 mod idle_properties;
 mod check;
 mod access_entries;
@@ -82,6 +86,8 @@ pub struct TransportSettings {
     pub max_per_domain_outbound_connections: Option<u32>,
     /// Domains whose mail comes from peers that prove to be them by a certificate.
     pub tls_receive_domain_secure_list: Arc<[Domain]>,
+    /// Domains that have to prove to be them by a certificate before they get mail.
+    pub tls_send_domain_secure_list: Arc<[Domain]>,
     /// Sender of reports; `None` is postmaster at the default domain ([`Settings::postmaster`]).
     pub external_postmaster_address: Option<Mailbox>,
 }

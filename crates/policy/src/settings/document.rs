@@ -263,6 +263,7 @@ fn read_transport<'t>(
         max_outbound_connections: Some(1000),
         max_per_domain_outbound_connections: Some(20),
         tls_receive_domain_secure_list: Arc::default(),
+        tls_send_domain_secure_list: Arc::default(),
         external_postmaster_address: None,
     };
     let (mut retry, mut dns) = (Schedule::default(), DnsSettings::default());
@@ -307,8 +308,13 @@ fn read_transport<'t>(
         fields.optional("external_dns_protocol_option", values::choice(DNS_PROTOCOLS)).unwrap_or_default();
     dns.dns_fault_tolerance =
         fields.optional("dns_fault_tolerance", values::choice(DNS_FAULT_TOLERANCES)).unwrap_or_default();
-    if let Some(domains) = fields.list("tls_receive_domain_secure_list", |value, _| domain_of_list(value)) {
-        transport.tls_receive_domain_secure_list = domains.into_iter().map(|(domain, _)| domain).collect();
+    for (key, place) in [
+        ("tls_receive_domain_secure_list", &mut transport.tls_receive_domain_secure_list),
+        ("tls_send_domain_secure_list", &mut transport.tls_send_domain_secure_list),
+    ] {
+        if let Some(domains) = fields.list(key, |value, _| domain_of_list(value)) {
+            *place = domains.into_iter().map(|(domain, _)| domain).collect();
+        }
     }
     transport.external_postmaster_address = fields.optional("external_postmaster_address", values::mailbox);
     fields.finish(&[
@@ -320,7 +326,6 @@ fn read_transport<'t>(
         "max_idle_time_before_resubmit",
         "poison_threshold",
         "queue_max_idle_time",
-        "tls_send_domain_secure_list",
     ]);
     (transport, retry, dns)
 }

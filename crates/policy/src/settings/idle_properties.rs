@@ -75,7 +75,7 @@ fn blank(value: &DeValue<'_>) -> Result<(), Wrong> {
 }
 
 /// By its whole name, or by the first part of it as Exchange writes it.
-fn this_server(value: &DeValue<'_>, server_name: &Domain) -> Result<(), Wrong> {
+pub(super) fn this_server(value: &DeValue<'_>, server_name: &Domain) -> Result<(), Wrong> {
     let name = values::string(value)?;
     let own = server_name.as_str();
     let first = own.split('.').next().unwrap_or_default();

@@ -1,46 +1,40 @@
 //! Reads `[[send_connector]]` (fact sheet section 4.4).
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use gatepost_mail::Domain;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::LOGGING_LEVELS;
-use super::{certificates, notes, values};
+use super::{error_policies, idle_send_properties, logons, notes, send_tls, values};
 use crate::access_entry::{Access, Right, Trustee};
 use crate::exchangers::AddressScope;
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::send_connector::{SendConnector, SmartHostAuthMechanism};
+use crate::send_connector::{Host, SendConnector, SmartHostAuthMechanism, SmartHostsOrder, SourceAddresses, Usage};
 use crate::send_permission;
 use crate::send_right::{SendEntry, SendRight, SendRights};
 
 const HEADER: &str = "[[send_connector]]";
 const DAY: u64 = 24 * 60 * 60;
+/// The times of so many messages are kept for each connector with a limit.
+const MESSAGES_PER_MINUTE_MAX: u32 = 100_000;
 
 const SCOPES: &[(&str, AddressScope)] = &[("Any", AddressScope::Any), ("Public", AddressScope::Public)];
 
 /// Exchange's properties that have no effect here yet.
-const PLANNED: &[&str] = &[
-    "authentication_credential",
-    "cloud_services_mail_enabled",
-    "connector_type",
-    "domain_secure_enabled",
-    "error_policies",
-    "force_helo",
-    "frontend_proxy_enabled",
-    "is_coexistence_connector",
-    "is_scoped_connector",
-    "linked_receive_connector",
-    "require_oorg",
-    "source_ip_address",
-    "source_transport_servers",
-    "tls_auth_level",
-    "tls_domain",
-    "usage",
-    "use_external_dns_servers_enabled",
+const PLANNED: &[&str] = &["linked_receive_connector"];
+
+const USAGES: &[(&str, Usage)] = &[
+    ("Custom", Usage::Custom),
+    ("Internal", Usage::Internal),
+    ("Internet", Usage::Internet),
+    ("Partner", Usage::Partner),
 ];
+const ORDERS: &[(&str, SmartHostsOrder)] =
+    &[("balanced", SmartHostsOrder::Balanced), ("ordered", SmartHostsOrder::Ordered)];
 
 /// Reads one connector. Where a value is wrong, that is noted and the default stands in for it.
 pub(super) fn read<'t>(
@@ -63,6 +57,13 @@ pub(super) fn read<'t>(
     let smart_hosts = fields.list("smart_hosts", |value, _| values::smart_host(value)).unwrap_or_default();
     let has_smart_hosts = !smart_hosts.is_empty() || fields.is_bad("smart_hosts");
     let dns_routing = fields.optional("dns_routing_enabled", values::boolean);
+    let usage = fields.optional("usage", values::choice(USAGES)).unwrap_or_default();
+    let size_max = if usage == Usage::Internal { None } else { Some(35 << 20) };
+    let source_ip_address = source_addresses(&mut fields);
+    let tls = send_tls::read(&mut fields, has_smart_hosts);
+    let (smart_host_auth_mechanism, logon) = logons::read(&mut fields);
+    let error_policies = error_policies::read(&mut fields);
+    idle_send_properties::read(&mut fields, server_name);
     let tables = fields.tables("permission");
     let permissions = tables.into_iter().filter_map(|(table, span)| permission(fields.collector, table, span));
     let entries: Vec<SendEntry> = permissions.collect();
@@ -71,30 +72,40 @@ pub(super) fn read<'t>(
         name: name.unwrap_or_default().into(),
         comment: fields.optional("comment", values::comment).unwrap_or_default(),
         enabled: flag(&mut fields, "enabled").unwrap_or(true),
+        usage,
         address_spaces: address_spaces.into_iter().map(|(space, _)| space).collect(),
         smart_hosts: smart_hosts.into_iter().map(|(host, _)| values::with_port(host, port)).collect(),
+        smart_hosts_order: fields.optional("smart_hosts_order", values::choice(ORDERS)).unwrap_or_default(),
         dns_routing_enabled: dns_routing.unwrap_or(!has_smart_hosts),
         mx_address_scope: fields.optional("mx_address_scope", values::choice(SCOPES)).unwrap_or_default(),
+        use_external_dns_servers_enabled: flag(&mut fields, "use_external_dns_servers_enabled").unwrap_or(false),
         port,
+        source_ip_address,
         fqdn: fields.optional("fqdn", values::domain).unwrap_or_else(|| server_name.clone()),
-        require_tls: flag(&mut fields, "require_tls").unwrap_or(false),
-        tls_certificate_name: fields
-            .optional("tls_certificate_name", certificates::certificate_name)
-            .flatten()
-            .map(Box::new),
-        ignore_starttls: flag(&mut fields, "ignore_starttls").unwrap_or(false),
+        force_helo: flag(&mut fields, "force_helo").unwrap_or(false),
+        require_tls: tls.require_tls,
+        implicit_tls: tls.implicit_tls,
+        tls_auth_level: tls.level,
+        tls_domain: tls.domain,
+        domain_secure_enabled: tls.domain_secure_enabled,
+        tls_certificate_name: tls.certificate_name,
+        ignore_starttls: tls.ignore_starttls,
         max_message_size: fields
             .optional("max_message_size", values::size_or_unlimited(MESSAGE_BYTES_MAX))
-            .unwrap_or(Some(35 << 20)),
+            .unwrap_or(size_max),
         smtp_max_messages_per_connection: fields
             .optional("smtp_max_messages_per_connection", values::number(1, i32::MAX as u32))
             .unwrap_or(20),
         connection_inactivity_timeout: fields
             .optional("connection_inactivity_timeout", values::time_span(1, DAY))
             .unwrap_or(Duration::from_secs(10 * 60)),
-        smart_host_auth_mechanism: fields
-            .optional("smart_host_auth_mechanism", smart_host_auth_mechanism)
-            .unwrap_or_default(),
+        max_connections: fields.optional("max_connections", values::number_or_unlimited(1, i32::MAX as u32)).flatten(),
+        messages_per_minute: fields
+            .optional("messages_per_minute", values::number_or_unlimited(1, MESSAGES_PER_MINUTE_MAX))
+            .flatten(),
+        error_policies,
+        smart_host_auth_mechanism,
+        logon,
         entries,
         protocol_logging_level: fields
             .optional("protocol_logging_level", values::choice(LOGGING_LEVELS))
@@ -143,6 +154,8 @@ pub(super) fn read<'t>(
             "write smart_hosts = [\"[10.0.0.5]\"], or leave smart_host_auth_mechanism out",
         );
     }
+    check_helo(&mut fields, &connector);
+    check_logon(&mut fields, &connector, has_smart_hosts);
     for key in ["max_per_domain_outbound_connections", "max_outbound_connections"] {
         if fields.value(key).is_some() {
             let remedy = format!("write it in [transport]: {key} = 20");
@@ -162,7 +175,9 @@ fn warn_of_idle_entries(collector: &mut Collector<'_>, connector: &SendConnector
             entry.span.clone(),
             format!("this entry changes nothing: the next hops of this connector are `{next_hop}`"),
             match connector.smart_host_auth_mechanism {
-                SmartHostAuthMechanism::None => {
+                SmartHostAuthMechanism::None
+                | SmartHostAuthMechanism::BasicAuth
+                | SmartHostAuthMechanism::BasicAuthRequireTls => {
                     "write that as its user, or smart_host_auth_mechanism = \"ExternalAuthoritative\" in the connector"
                 }
                 SmartHostAuthMechanism::ExternalAuthoritative => "write that as its user",
@@ -171,24 +186,77 @@ fn warn_of_idle_entries(collector: &mut Collector<'_>, connector: &SendConnector
     }
 }
 
-fn smart_host_auth_mechanism(value: &DeValue<'_>) -> Result<SmartHostAuthMechanism, Wrong> {
-    const LATER: [&str; 3] = ["BasicAuth", "BasicAuthRequireTLS", "ExchangeServer"];
-    const KNOWN: [(&str, SmartHostAuthMechanism); 2] = [
-        ("None", SmartHostAuthMechanism::None),
-        ("ExternalAuthoritative", SmartHostAuthMechanism::ExternalAuthoritative),
-    ];
-    let name = values::string(value)?;
-    if let Some(later) = LATER.into_iter().find(|later| later.eq_ignore_ascii_case(name)) {
-        let message = format!("`{later}` is not supported yet");
-        return Err(Wrong::new(
-            message,
-            "write \"None\", or \"ExternalAuthoritative\" where the network protects the way",
-        ));
+/// At most one address of each family.
+fn source_addresses(fields: &mut Fields<'_, '_, '_>) -> SourceAddresses {
+    const KEY: &str = "source_ip_address";
+    let mut sources = SourceAddresses::default();
+    for (address, span) in fields.list(KEY, |value, _| values::source_address(value)).unwrap_or_default() {
+        let is_second = match address {
+            Some(IpAddr::V4(address)) => sources.v4.replace(address).is_some(),
+            Some(IpAddr::V6(address)) => sources.v6.replace(address).is_some(),
+            None => false,
+        };
+        if is_second {
+            let message = "a connection comes from one address, and these are two of one family";
+            fields.wrong(KEY, span, Wrong::new(message, "keep one IPv4 and one IPv6 address at most"));
+        }
     }
-    let known = KNOWN.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    known
-        .map(|(_, mechanism)| mechanism)
-        .ok_or_else(|| values::unknown_name(name, KNOWN.into_iter().map(|(known, _)| known)))
+    sources
+}
+
+/// HELO knows no extensions, and what needs one cannot be had with it.
+fn check_helo(fields: &mut Fields<'_, '_, '_>, connector: &SendConnector) {
+    const KEY: &str = "force_helo";
+    let starttls = connector.require_tls && !connector.implicit_tls;
+    for (is_wanted, what) in [
+        (starttls, "require_tls"),
+        (connector.domain_secure_enabled, "domain_secure_enabled"),
+        (connector.smart_host_auth_mechanism.logs_on(), "a logon"),
+    ] {
+        if connector.force_helo && is_wanted && !fields.is_bad(KEY) {
+            let message = format!("`force_helo` cannot be true with {what}: who says HELO is offered nothing");
+            fields.error_at(KEY, message, "write force_helo = false, or leave it out");
+        }
+    }
+}
+
+/// What a mechanism needs of the rest of the connector.
+fn check_logon(fields: &mut Fields<'_, '_, '_>, connector: &SendConnector, has_smart_hosts: bool) {
+    const KEY: &str = "smart_host_auth_mechanism";
+    let (name, for_nobody) = match connector.smart_host_auth_mechanism {
+        SmartHostAuthMechanism::None => return,
+        SmartHostAuthMechanism::ExternalAuthoritative => ("ExternalAuthoritative", "smart_hosts = [\"[10.0.0.5]\"]"),
+        SmartHostAuthMechanism::BasicAuth => ("BasicAuth", "smart_hosts = [\"smtp.example.net:587\"]"),
+        SmartHostAuthMechanism::BasicAuthRequireTls => {
+            ("BasicAuthRequireTLS", "smart_hosts = [\"smtp.example.net:587\"]")
+        }
+    };
+    if !has_smart_hosts {
+        fields.error_at(
+            KEY,
+            format!("`{name}` speaks of smart hosts, and this connector has none"),
+            format!("write {for_nobody}, or leave smart_host_auth_mechanism out"),
+        );
+    }
+    let needs_tls = connector.smart_host_auth_mechanism == SmartHostAuthMechanism::BasicAuthRequireTls;
+    if needs_tls && connector.ignore_starttls {
+        fields.error_at(
+            KEY,
+            "`BasicAuthRequireTLS` cannot stand beside ignore_starttls = true",
+            "write ignore_starttls = false; or BasicAuth, if the password may travel in clear",
+        );
+    }
+    let may_be_in_clear = connector.smart_host_auth_mechanism == SmartHostAuthMechanism::BasicAuth
+        && !connector.require_tls
+        && !connector.implicit_tls;
+    let all_here = connector.smart_hosts.iter().all(|host| matches!(host.host, Host::Address(ip) if ip.is_loopback()));
+    if may_be_in_clear && !all_here {
+        fields.warning_at(
+            KEY,
+            "`BasicAuth` says the password in clear to whoever offers no STARTTLS, and whoever sits between can see to that",
+            "write \"BasicAuthRequireTLS\"; or require_tls = true for a server whose certificate cannot be checked",
+        );
+    }
 }
 
 /// One `[[send_connector.permission]]`.

@@ -385,6 +385,12 @@ pub(super) fn domain_with_subdomains(value: &DeValue<'_>) -> Result<(Domain, boo
             "write the domains; to let a host relay anywhere, grant it ms-Exch-SMTP-Accept-Any-Recipient",
         ));
     }
+    domain_pattern(value)
+}
+
+/// The same where `*` alone is no domain like any other text.
+pub(super) fn domain_pattern(value: &DeValue<'_>) -> Result<(Domain, bool), Wrong> {
+    let text = string(value)?.trim();
     match text.strip_prefix("*.") {
         Some(parent) => Ok((parse_domain(parent)?, true)),
         None => Ok((parse_domain(text)?, false)),
@@ -451,6 +457,21 @@ pub(super) fn address_space(value: &DeValue<'_>) -> Result<AddressSpace, Wrong> 
         (name, None) => Space::Exact(parse_domain(name)?),
     };
     Ok(AddressSpace { space, cost })
+}
+
+/// One of our own addresses; `0.0.0.0` and `::` are none.
+pub(super) fn source_address(value: &DeValue<'_>) -> Result<Option<IpAddr>, Wrong> {
+    let text = string(value)?.trim();
+    let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let remedy = "write an address of this machine: \"192.0.2.10\" or \"2001:db8::10\", or one of each";
+    let Ok(address) = plain.parse::<IpAddr>() else {
+        return Err(Wrong::new(format!("`{}` is no IP address", shown(text)), remedy));
+    };
+    let address = address.to_canonical();
+    if address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
+        return Err(Wrong::new(format!("`{address}` is no address that a connection can come from"), remedy));
+    }
+    Ok(Some(address).filter(|address| !address.is_unspecified()))
 }
 
 /// An address in brackets or a name, each with or without a port; `None` is the connector's port.

@@ -387,8 +387,6 @@ fn a_trusted_server_that_cannot_be_known_is_a_problem_with_the_next_step() {
         assert!(found[0].message.contains(message), "{text}: {}", found[0].message);
         assert!(found[0].remedy.contains(remedy), "{text}: {}", found[0].remedy);
     }
-    let found = problems("[transport]\ntls_send_domain_secure_list = [\"fabrikam.example\"]\n");
-    assert!(found[0].message.contains("not supported yet"), "no other list is proposed: {found:?}");
 }
 
 #[test]

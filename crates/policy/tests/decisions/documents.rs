@@ -400,8 +400,8 @@ fn each_mistake_is_told_once_and_in_words() {
         (send("port = 0"), "`port`: 0 is out of bounds", "write a whole number from 1 to 65535"),
         (
             send("tls_auth_level = \"DomainValidation\""),
-            "`tls_auth_level` in [[send_connector]] is not supported yet",
-            "remove",
+            "`tls_auth_level` needs require_tls = true",
+            "write require_tls = true",
         ),
         (
             "[[accepted_domain]]\nname = \"x.net\"\nrecipient_verification = true".to_owned(),

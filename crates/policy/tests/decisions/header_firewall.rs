@@ -164,7 +164,6 @@ fn what_is_wrong_with_a_send_permission_is_said() {
             "`ms-Exch-Send-Headers-Forest`",
         ),
         (permission("user = 'Everyone'"), "`extended_rights`", "write what is granted"),
-        (send_connector("smart_host_auth_mechanism = 'BasicAuth'"), "`BasicAuth` is not supported yet", "write"),
         (send_connector("smart_host_auth_mechanism = 'Kerberos'"), "`Kerberos`", "ExternalAuthoritative"),
         (
             send_connector("smart_host_auth_mechanism = 'ExternalAuthoritative'").replace("smart_hosts", "#"),

@@ -17,6 +17,7 @@ mod limits;
 mod back_pressure;
 mod header_firewall;
 mod connector_properties;
+mod send_connector_properties;
 mod retries;
 mod documents;
 mod document;
