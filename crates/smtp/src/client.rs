@@ -2,6 +2,7 @@
 //! bytes and what became of each recipient. Never decides what to do about a failure.
 
 mod transaction;
+mod logon;
 mod content;
 mod reply;
 
@@ -10,11 +11,14 @@ use std::time::{Duration, Instant};
 use gatepost_mail::{Class, Recipient, Reply};
 
 use content::DotStuffer;
+use logon::Attempt;
+pub use logon::{Logon, NONCE_BYTES};
 use reply::ReplyReader;
 use transaction::{Carrier, Exchange, Meaning, Next};
 pub use transaction::{RecipientResult, Transaction};
 
 use crate::extension::Extensions;
+use crate::logon_mechanism::{LogonMechanism, LogonMechanisms};
 
 /// How long to wait for the reply to QUIT, which changes nothing any more.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +28,7 @@ const KEPT_CAPACITY_BYTES: usize = 512;
 const NONSENSE: Reply = Reply::new(421, (4, 4, 0), "Remote server response was not RFC conformant");
 const TIMED_OUT: Reply = Reply::new(421, (4, 4, 2), "Connection timed out");
 const DROPPED: Reply = Reply::new(421, (4, 4, 2), "Connection dropped");
+const LOGON_FAILED: Reply = Reply::new(454, (4, 7, 0), "Logon to the next hop failed");
 const WRONG_SIZE: Reply = Reply::new(451, (4, 3, 0), "Local error: the content is not as long as announced");
 const NOT_READY: Reply = Reply::new(451, (4, 3, 0), "Local error: the connection was not ready");
 
@@ -70,10 +75,30 @@ impl Default for Timeouts {
 pub struct Options {
     /// What to call ourselves in EHLO.
     pub hello_name: String,
+    /// Whether to say HELO at once, and use no extension.
+    pub force_helo: bool,
     /// Whether to use STARTTLS.
     pub tls: TlsWish,
+    /// Whether the connection is inside TLS before anything is said.
+    pub is_in_tls: bool,
+    /// Who we are for this next hop, if we are to log on. Without success there is no transaction.
+    pub logon: Option<Logon>,
     /// How long to wait.
     pub timeouts: Timeouts,
+}
+
+impl Options {
+    /// What most next hops get: EHLO, TLS where it is offered, no logon.
+    pub fn new(hello_name: impl Into<String>) -> Options {
+        Options {
+            hello_name: hello_name.into(),
+            force_helo: false,
+            tls: TlsWish::Opportunistic,
+            is_in_tls: false,
+            logon: None,
+            timeouts: Timeouts::default(),
+        }
+    }
 }
 
 /// Where in the dialogue something failed.
@@ -85,6 +110,8 @@ pub enum Stage {
     Hello,
     /// STARTTLS and the handshake.
     StartTls,
+    /// AUTH and what follows it.
+    Logon,
     /// Between transactions.
     Idle,
 }
@@ -105,6 +132,13 @@ pub enum ClientOutput<'b> {
     /// Bytes for the peer. May be gathered until [`ClientOutput::NeedInput`], [`ClientOutput::StartTls`],
     /// [`ClientOutput::Content`] or [`ClientOutput::Close`].
     Send(&'b [u8]),
+    /// The same, and it holds a password or what one could be guessed from. What may be shown of it is beside it.
+    SendSecret {
+        /// What to send.
+        bytes: &'b [u8],
+        /// What to show, without line end.
+        shown: &'b str,
+    },
     /// Send what was gathered, do the TLS handshake, then call [`Client::tls_started`] or [`Client::tls_failed`]. What
     /// the peer sent behind its 220 has been dropped.
     StartTls,
@@ -141,6 +175,12 @@ pub struct Client {
     replies: ReplyReader,
     extensions: Extensions,
     is_in_tls: bool,
+    /// The mechanism by which we are logged on.
+    logged_on: Option<LogonMechanism>,
+    /// Mechanisms that the peer offers and does not take.
+    mechanisms_refused: LogonMechanisms,
+    /// What may be shown of `out`, if it is not to be shown itself.
+    shown: Option<String>,
     /// Whether the peer still holds what is left of a transaction that failed before its content.
     needs_rset: bool,
     out: Vec<u8>,
@@ -158,6 +198,8 @@ enum State {
     StartTls,
     /// The caller does the handshake.
     Handshake,
+    /// A challenge, or the reply that ends the logon.
+    Logon(Box<Attempt>),
     /// Between transactions.
     Idle {
         is_told: bool,
@@ -196,6 +238,7 @@ enum Writer {
 #[derive(Debug)]
 enum Step {
     Send,
+    SendSecret,
     StartTls,
     Ready,
     Content,
@@ -210,12 +253,16 @@ impl Client {
     /// A client whose connection has just been made.
     pub fn new(now: Instant, options: Options) -> Client {
         let deadline = now.checked_add(options.timeouts.greeting);
+        let is_in_tls = options.is_in_tls;
         Client {
             options,
             state: State::Greeting,
             replies: ReplyReader::default(),
             extensions: Extensions::default(),
-            is_in_tls: false,
+            is_in_tls,
+            logged_on: None,
+            mechanisms_refused: LogonMechanisms::default(),
+            shown: None,
             needs_rset: false,
             out: Vec::new(),
             out_is_handed_out: false,
@@ -229,6 +276,9 @@ impl Client {
         let (used, step) = self.step(now, bytes);
         let output = match step {
             Step::Send => ClientOutput::Send(&self.out),
+            Step::SendSecret => {
+                ClientOutput::SendSecret { bytes: &self.out, shown: self.shown.as_deref().unwrap_or_default() }
+            }
             Step::StartTls => ClientOutput::StartTls,
             Step::Ready => ClientOutput::Ready,
             Step::Content => ClientOutput::Content,
@@ -375,6 +425,11 @@ impl Client {
         }
     }
 
+    /// The mechanism by which we are logged on, if we are.
+    pub fn logged_on(&self) -> Option<LogonMechanism> {
+        self.logged_on
+    }
+
     /// What the peer offers.
     pub fn supports(&self) -> &Extensions {
         &self.extensions
@@ -387,12 +442,16 @@ impl Client {
             } else {
                 self.out.clear();
             }
+            if self.shown.take().is_some() {
+                // A password is not left lying about.
+                self.out = Vec::new();
+            }
         }
         let mut used = 0;
         loop {
             if !self.out.is_empty() {
                 self.out_is_handed_out = true;
-                return (used, Step::Send);
+                return (used, if self.shown.is_some() { Step::SendSecret } else { Step::Send });
             }
             match std::mem::replace(&mut self.state, State::Closed) {
                 State::Handshake => {
@@ -447,7 +506,7 @@ impl Client {
         }
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeting => match reply.code {
-                220 => self.hello(now, State::Ehlo),
+                220 => self.hello(now, if self.options.force_helo { State::Helo } else { State::Ehlo }),
                 _ => self.fail(Stage::Greeting, reply),
             },
             State::Ehlo => match reply.class() {
@@ -467,8 +526,9 @@ impl Client {
                     return Some(Step::StartTls);
                 }
                 (_, TlsWish::Required) => self.fail(Stage::StartTls, reply),
-                _ => self.become_idle(),
+                _ => self.log_on(now),
             },
+            State::Logon(attempt) => self.take_logon_reply(now, attempt, reply),
             State::Exchange(exchange) => return self.take_exchange_reply(now, exchange, reply),
             State::End(exchange) => {
                 self.deadline = None;
@@ -539,7 +599,7 @@ impl Client {
     /// EHLO or HELO was accepted.
     fn greeted(&mut self, now: Instant) -> Option<Step> {
         match (self.options.tls, self.extensions.starttls) {
-            _ if self.is_in_tls => self.become_idle(),
+            _ if self.is_in_tls => self.log_on(now),
             (TlsWish::Opportunistic | TlsWish::Required, true) => {
                 self.say("STARTTLS");
                 self.state = State::StartTls;
@@ -549,9 +609,64 @@ impl Client {
                 let reply = Reply::new(451, (4, 7, 4), "TLS is required, but the next hop does not offer STARTTLS");
                 self.fail(Stage::StartTls, reply);
             }
-            (TlsWish::Opportunistic, false) | (TlsWish::Never, _) => self.become_idle(),
+            (TlsWish::Opportunistic, false) | (TlsWish::Never, _) => self.log_on(now),
         }
         None
+    }
+
+    /// Begins to log on by the best mechanism that is left, if that is to be done.
+    fn log_on(&mut self, now: Instant) {
+        let Some(logon) = &self.options.logon else { return self.become_idle() };
+        let untried = self.extensions.mechanisms.and(logon.mechanisms).and(!self.mechanisms_refused);
+        let refusal = match untried.best(self.is_in_tls) {
+            _ if !self.is_in_tls && !logon.may_be_in_clear => {
+                "The password is to be said inside TLS only, and the next hop offers none"
+            }
+            Some(mechanism) => {
+                let (attempt, command) = Attempt::begin(mechanism, logon, self.is_in_tls);
+                self.say_secret(&command, format!("AUTH {} <authentication response>", mechanism.as_str()));
+                self.state = State::Logon(Box::new(attempt));
+                return self.wait(now, self.options.timeouts.command);
+            }
+            None if self.extensions.auth => "The next hop offers no mechanism to log on by that may be used here",
+            None => "The next hop offers no logon",
+        };
+        self.fail(Stage::Logon, LOGON_FAILED.with_text(refusal));
+    }
+
+    fn take_logon_reply(&mut self, now: Instant, mut attempt: Box<Attempt>, reply: Reply) {
+        let Some(logon) = &self.options.logon else { return self.give_up(&NONSENSE) };
+        let mechanism = attempt.mechanism;
+        let fault = match reply.code {
+            334 => match attempt.answer(&reply.text, logon) {
+                Ok(answer) => {
+                    self.say_secret(&answer, "<authentication response>".to_owned());
+                    self.state = State::Logon(attempt);
+                    return self.wait(now, self.options.timeouts.command);
+                }
+                Err(fault) => fault,
+            },
+            235 => match attempt.succeed() {
+                Ok(()) => {
+                    self.logged_on = Some(mechanism);
+                    return self.become_idle();
+                }
+                Err(fault) => fault,
+            },
+            // It does not do what it offers, or not for this user (RFC 4954 sections 4 and 6).
+            504 | 534 | 538 => {
+                self.mechanisms_refused = self.mechanisms_refused | mechanism.into();
+                let left = self.extensions.mechanisms.and(logon.mechanisms).and(!self.mechanisms_refused);
+                return match left.best(self.is_in_tls) {
+                    Some(_) => self.log_on(now),
+                    None => self.fail(Stage::Logon, reply),
+                };
+            }
+            _ if matches!(reply.class(), Class::Transient | Class::Permanent) => return self.fail(Stage::Logon, reply),
+            _ => return self.fail(Stage::Logon, NONSENSE),
+        };
+        let text = format!("{} by {}: {fault}", LOGON_FAILED.text, mechanism.as_str());
+        self.fail(Stage::Logon, LOGON_FAILED.with_text(text));
     }
 
     /// Says EHLO or HELO, forgetting what was learned before.
@@ -588,6 +703,11 @@ impl Client {
         self.deadline = now.checked_add(timeout);
     }
 
+    fn say_secret(&mut self, line: &str, shown: String) {
+        self.shown = Some(shown);
+        self.say(line);
+    }
+
     fn say(&mut self, line: &str) {
         self.out.extend_from_slice(line.as_bytes());
         self.out.extend_from_slice(b"\r\n");
@@ -604,10 +724,12 @@ impl Client {
         // What has not been sent will not be.
         self.out.clear();
         self.out_is_handed_out = false;
+        self.shown = None;
         let stage = match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeting => Stage::Greeting,
             State::Ehlo | State::Helo => Stage::Hello,
             State::StartTls | State::Handshake => Stage::StartTls,
+            State::Logon(_) => Stage::Logon,
             State::Idle { .. } => Stage::Idle,
             State::Exchange(exchange)
             | State::Content { exchange, .. }
@@ -642,7 +764,7 @@ mod tests {
     fn each_wait_has_its_own_limit_and_there_is_none_while_it_is_our_turn() {
         let now = Instant::now();
         let minutes = |n: u64| Some(now + Duration::from_secs(60 * n));
-        let options = Options { hello_name: "a".into(), tls: TlsWish::Never, timeouts: Timeouts::default() };
+        let options = Options { tls: TlsWish::Never, ..Options::new("a") };
         let mut client = Client::new(now, options);
         assert_eq!(client.deadline(), minutes(5), "greeting");
 

@@ -1,7 +1,9 @@
 //! The service extensions that a server offers in its EHLO reply: what a client learns from it, and the words that
 //! both sides share.
 
-/// A SASL mechanism (RFC 4954). Both carry the password itself, so both belong inside TLS.
+use crate::logon_mechanism::LogonMechanisms;
+
+/// A SASL mechanism (RFC 4954) that a server takes. Both carry the password itself, so both belong inside TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mechanism {
     /// LOGIN: user name and password as two answers; never standardised, asked for by Exchange and by old devices.
@@ -60,6 +62,8 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// AUTH (RFC 4954), whatever the mechanisms.
     pub auth: bool,
+    /// Those of its mechanisms that we know as a client.
+    pub mechanisms: LogonMechanisms,
 }
 
 impl Extensions {
@@ -84,7 +88,10 @@ impl Extensions {
             "CHUNKING" => self.chunking = true,
             "SMTPUTF8" => self.smtputf8 = true,
             // Some servers write `AUTH=LOGIN` for clients older than the standard.
-            keyword if keyword == "AUTH" || keyword.starts_with("AUTH=") => self.auth = true,
+            keyword if keyword == "AUTH" || keyword.starts_with("AUTH=") => {
+                self.auth = true;
+                keyword.strip_prefix("AUTH=").into_iter().chain(words).for_each(|name| self.mechanisms.note(name));
+            }
             _ => {}
         }
     }

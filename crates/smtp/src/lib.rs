@@ -7,9 +7,14 @@
 pub mod server;
 pub mod client;
 pub mod extension;
+pub mod logon_mechanism;
 
-pub use client::{Client, ClientError, ClientOutput, Options, RecipientResult, Stage, Timeouts, TlsWish, Transaction};
+pub use client::{
+    Client, ClientError, ClientOutput, Logon, NONCE_BYTES, Options, RecipientResult, Stage, Timeouts, TlsWish,
+    Transaction,
+};
 pub use extension::{Extensions, Mechanism, SizeOffer};
+pub use logon_mechanism::{LogonMechanism, LogonMechanisms};
 pub use server::{
     Answer, BareLinefeed, Credentials, Hello, MailCommand, Output, Profile, Question, RcptCommand, Session,
 };

@@ -18,9 +18,7 @@ use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, Recipient, Rep
 use gatepost_policy::permission::{Facts, granted, initial_principal};
 use gatepost_policy::settings::{Defaults, parse};
 use gatepost_policy::{Settings, permit, route};
-use gatepost_smtp::{
-    Answer, Client, ClientOutput, Options, Output, Profile, Question, Session, Timeouts, TlsWish, Transaction,
-};
+use gatepost_smtp::{Answer, Client, ClientOutput, Options, Output, Profile, Question, Session, TlsWish, Transaction};
 use gatepost_spool::{Outcome, Spool};
 
 /// Its name, and what takes so many turns of it.
@@ -261,8 +259,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// The client's side of one message on an open connection to a next hop that offers PIPELINING.
 fn send(turns: u64) {
-    let options =
-        Options { hello_name: "mail.contoso.com".to_owned(), tls: TlsWish::Never, timeouts: Timeouts::default() };
+    let options = Options { tls: TlsWish::Never, ..Options::new("mail.contoso.com") };
     let now = Instant::now();
     let mut client = Client::new(now, options);
     for reply in

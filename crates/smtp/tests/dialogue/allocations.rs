@@ -4,9 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use gatepost_mail::{BodyType, Mailbox, Recipient, Reply, ReversePath};
-use gatepost_smtp::{
-    Answer, Client, ClientOutput, Options, Output, Profile, Question, Session, Timeouts, TlsWish, Transaction,
-};
+use gatepost_smtp::{Answer, Client, ClientOutput, Options, Output, Profile, Question, Session, TlsWish, Transaction};
 
 /// Drives the session as the server does, but for what it keeps of the answers; hands back how much content came.
 fn hear(session: &mut Session, bytes: &[u8]) -> usize {
@@ -63,8 +61,7 @@ fn a_received_message_allocates_the_same_however_long_its_content_is() {
 
 #[test]
 fn content_that_is_sent_allocates_nothing_where_there_is_room() {
-    let options =
-        Options { hello_name: "mail.contoso.com".to_owned(), tls: TlsWish::Never, timeouts: Timeouts::default() };
+    let options = Options { tls: TlsWish::Never, ..Options::new("mail.contoso.com") };
     let now = Instant::now();
     let mut client = Client::new(now, options);
     let hear = |client: &mut Client, mut bytes: &[u8]| loop {

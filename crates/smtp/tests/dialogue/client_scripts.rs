@@ -2,11 +2,12 @@
 //!
 //! | key | text |
 //! |---|---|
-//! | `O` | options: `tls=never`, `tls=opportunistic` (unless said) or `tls=required`; first line of a script |
+//! | `O` | options: `tls=never`, `tls=opportunistic` (unless said) or `tls=required`; `helo`; `in-tls`: TLS before all; `logon`: as user with password pencil, `logon-in-tls` if not in clear; first lines of a script |
 //! | `N` | the next transaction: the reverse-path, then recipients and words such as `binary`, `size=5`, `content=...`; with `ask` its recipient is only asked about |
 //! | `S` | a line of the next hop; lines in a row come in one read |
 //! | `X` | an event at the caller: `timeout`, `disconnected`, `quit` |
 //! | `C` | a line of the client; content is written as `D` |
+//! | `L` | what may be shown of the line before |
 //! | `D` | content as it goes on the wire |
 //! | `R` | the reply to one RCPT |
 //! | `F` | the last word for one recipient |
@@ -17,7 +18,7 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use gatepost_mail::{BodyType, Mailbox, Notify, Recipient, Return, ReversePath};
-use gatepost_smtp::{Client, ClientOutput, Options, Timeouts, TlsWish, Transaction};
+use gatepost_smtp::{Client, ClientOutput, Logon, LogonMechanism, Options, TlsWish, Transaction};
 
 use crate::script::{self, PARTS};
 
@@ -113,6 +114,10 @@ impl Caller {
                         let _ = writeln!(self.transcript, "C: {line}");
                     }
                 }
+                ClientOutput::SendSecret { bytes, shown } => {
+                    let line = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_suffix("\r\n"));
+                    let _ = writeln!(self.transcript, "C: {}\nL: {shown}", line.expect("one line of text"));
+                }
                 ClientOutput::StartTls => {
                     self.transcript.push_str("!: starttls\n");
                     self.client.tls_started(self.now);
@@ -179,21 +184,36 @@ impl Caller {
     }
 }
 
+/// The user, the password and the nonce of the example in RFC 5802 section 5.
+pub fn logon(may_be_in_clear: bool) -> Logon {
+    Logon {
+        user: "user".to_owned(),
+        password: "pencil".to_owned(),
+        mechanisms: LogonMechanism::INSIDE_TLS.into_iter().collect(),
+        may_be_in_clear,
+        // fyko+d2lbbFgONRv9qkxdawL
+        nonce: [127, 41, 40, 249, 221, 165, 109, 177, 96, 56, 212, 111, 246, 169, 49, 117, 172, 11],
+    }
+}
+
 fn play(text: &str, part: usize) -> (String, String) {
     let now = Instant::now();
-    let mut tls = TlsWish::Opportunistic;
+    let mut options = Options::new("mail.contoso.com");
     let mut messages = VecDeque::new();
     for (key, text) in script::lines(text) {
         match (key, text) {
-            ("O", "tls=never") => tls = TlsWish::Never,
-            ("O", "tls=opportunistic") => tls = TlsWish::Opportunistic,
-            ("O", "tls=required") => tls = TlsWish::Required,
+            ("O", "tls=never") => options.tls = TlsWish::Never,
+            ("O", "tls=opportunistic") => options.tls = TlsWish::Opportunistic,
+            ("O", "tls=required") => options.tls = TlsWish::Required,
+            ("O", "helo") => options.force_helo = true,
+            ("O", "in-tls") => options.is_in_tls = true,
+            ("O", "logon") => options.logon = Some(logon(true)),
+            ("O", "logon-in-tls") => options.logon = Some(logon(false)),
             ("O", other) => panic!("no such option: {other}"),
             ("N", text) => messages.push_back(message(text)),
             _ => {}
         }
     }
-    let options = Options { hello_name: "mail.contoso.com".into(), tls, timeouts: Timeouts::default() };
     let mut caller =
         Caller { client: Client::new(now, options), now, messages, current: None, part, transcript: String::new() };
     let mut expected = String::new();

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use gatepost_mail::{BodyType, Mailbox, Recipient, Reply, ReversePath};
 use gatepost_smtp::{
-    Answer, BareLinefeed, Client, ClientOutput, Options, Output, Profile, Question, Session, Timeouts, TlsWish,
-    Transaction,
+    Answer, BareLinefeed, Client, ClientOutput, Options, Output, Profile, Question, Session, TlsWish, Transaction,
 };
 use proptest::prelude::*;
 
@@ -132,7 +131,7 @@ fn hostile_content() -> impl Strategy<Value = Vec<u8>> {
 /// What a client sends for `content`, cut at `cuts`, from the first content byte to the end.
 fn sent_by_client(content: &[u8], cuts: &[usize]) -> Vec<u8> {
     let now = Instant::now();
-    let options = Options { hello_name: "a".into(), tls: TlsWish::Never, timeouts: Timeouts::default() };
+    let options = Options { tls: TlsWish::Never, ..Options::new("a") };
     let mut client = Client::new(now, options);
     let recipient = Recipient::new(Mailbox::parse("bob@contoso.com").expect("an address"));
     let replies = b"220 a\r\n250-a\r\n250 PIPELINING\r\n250 a\r\n250 a\r\n354 a\r\n";
@@ -289,12 +288,16 @@ proptest! {
     }
 
     #[test]
-    fn a_client_takes_any_bytes_for_replies(bytes in prop::collection::vec(any::<u8>(), 0..400), prefix in 0usize..7) {
-        let replies = ["220 a\r\n", "250-a\r\n", "250 PIPELINING\r\n", "250 a\r\n", "250 a\r\n", "354 a\r\n"].concat();
+    fn a_client_takes_any_bytes_for_replies(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        prefix in 0usize..7,
+        logs_on in any::<bool>(),
+    ) {
+        let replies = ["220 a\r\n", "250-a\r\n250-AUTH SCRAM-SHA-1 LOGIN\r\n", "250 PIPELINING\r\n", "250 a\r\n", "250 a\r\n", "354 a\r\n"].concat();
         let stream = [&replies.as_bytes()[..replies.len() * prefix / 6], &bytes].concat();
         let now = Instant::now();
-        let options = Options { hello_name: "a".into(), tls: TlsWish::Opportunistic, timeouts: Timeouts::default() };
-        let mut client = Client::new(now, options);
+        let logon = logs_on.then(|| crate::client_scripts::logon(true));
+        let mut client = Client::new(now, Options { logon, ..Options::new("a") });
         let recipient = Recipient::new(Mailbox::parse("bob@contoso.com").expect("an address"));
         let (mut used, mut transactions, mut results) = (0, 0, 0);
         loop {
@@ -326,7 +329,10 @@ proptest! {
                 }
                 ClientOutput::StartTls => client.tls_failed(),
                 ClientOutput::Close => break,
-                ClientOutput::Send(_) | ClientOutput::Recipient { .. } | ClientOutput::Failed(_) => {}
+                ClientOutput::Send(_)
+                | ClientOutput::SendSecret { .. }
+                | ClientOutput::Recipient { .. }
+                | ClientOutput::Failed(_) => {}
             }
         }
         // Every recipient of every transaction has its last word.

@@ -110,7 +110,8 @@ impl Connection {
         };
         let timeouts = timeouts(connector);
         let block_max = timeouts.block;
-        let options = Options { hello_name: connector.fqdn.to_string(), tls: wish, timeouts };
+        let options =
+            Options { force_helo: connector.force_helo, tls: wish, timeouts, ..Options::new(connector.fqdn.as_str()) };
         let mut connection = Connection {
             stream: Stream::Plain(socket),
             client: Client::new(clock::now(), options),
@@ -209,6 +210,13 @@ impl Connection {
                 ClientOutput::Send(bytes) => {
                     if let Some(transcript) = &mut self.transcript {
                         transcript.sent(bytes);
+                    }
+                    self.output.extend_from_slice(bytes);
+                    None
+                }
+                ClientOutput::SendSecret { bytes, shown } => {
+                    if let Some(transcript) = &mut self.transcript {
+                        transcript.sent(shown.as_bytes());
                     }
                     self.output.extend_from_slice(bytes);
                     None
