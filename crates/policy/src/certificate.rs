@@ -204,7 +204,35 @@ impl fmt::Display for DistinguishedName {
     }
 }
 
-/// As much of DER as a name needs.
+/// Until when a certificate is valid, Unix time in milliseconds (RFC 5280 section 4.1.2.5); `None` where that cannot be read.
+pub fn expires_ms(certificate: &[u8]) -> Option<u64> {
+    let (certificate, _) = der::element(certificate, der::SEQUENCE).ok()?;
+    let (mut fields, _) = der::element(certificate, der::SEQUENCE).ok()?;
+    if fields.first() == Some(&der::VERSION) {
+        (_, fields) = der::element(fields, der::VERSION).ok()?;
+    }
+    let (_, fields) = der::element(fields, der::INTEGER).ok()?;
+    let (_, fields) = der::element(fields, der::SEQUENCE).ok()?;
+    let (_, fields) = der::element(fields, der::SEQUENCE).ok()?;
+    let (validity, _) = der::element(fields, der::SEQUENCE).ok()?;
+    let (_, not_after) = der::time(validity)?;
+    let (text, _) = der::time(not_after)?;
+    let number = |from: usize, length: usize| text.get(from..from + length)?.parse::<i8>().ok();
+    let (century, rest) = match text.len() {
+        // RFC 5280 section 4.1.2.5.1: two digits of a year mean 1950 to 2049.
+        13 if number(0, 2)? >= 50 => (19, 0),
+        13 => (20, 0),
+        15 => (number(0, 2)?, 2),
+        _ => return None,
+    };
+    let year = i16::from(century) * 100 + i16::from(number(rest, 2)?);
+    let at = |place: usize| number(rest + 2 * place, 2);
+    let moment = jiff::civil::DateTime::new(year, at(1)?, at(2)?, at(3)?, at(4)?, at(5)?, 0).ok()?;
+    let moment = moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    u64::try_from(moment.timestamp().as_millisecond()).ok()
+}
+
+/// As much of DER as a name and a date need.
 mod der {
     use std::fmt::Write;
 
@@ -213,6 +241,9 @@ mod der {
     pub const OBJECT_IDENTIFIER: u8 = 0x06;
     pub const SEQUENCE: u8 = 0x30;
     pub const SET: u8 = 0x31;
+    pub const INTEGER: u8 = 0x02;
+    /// The version of a certificate, which the first had not.
+    pub const VERSION: u8 = 0xa0;
 
     /// The types that have names, as Windows writes them, by the last number below 2.5.4.
     const NAMED: [(u8, &str); 11] = [
@@ -235,6 +266,14 @@ mod der {
     pub fn element(bytes: &[u8], tag: u8) -> Result<(&[u8], &[u8]), NameError> {
         let (found, content, rest) = any(bytes)?;
         if found == tag { Ok((content, rest)) } else { Err(NameError::Der) }
+    }
+
+    /// The text of the first element, which is a UTCTime or a GeneralizedTime, and what stands behind it.
+    pub fn time(bytes: &[u8]) -> Option<(&str, &[u8])> {
+        let (tag @ (0x17 | 0x18), content, rest) = any(bytes).ok()? else { return None };
+        let is_whole = content.len() == if tag == 0x17 { 13 } else { 15 } && content.last() == Some(&b'Z');
+        let text = std::str::from_utf8(content).ok().filter(|text| is_whole && text.is_ascii())?;
+        Some((text, rest))
     }
 
     fn any(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), NameError> {
@@ -448,6 +487,34 @@ mod tests {
             [&[0x31, length + 2, 0x30, length][..], &value].concat()
         };
         [pair(6, 0x13, "DE"), pair(10, 0x0c, "Contoso, Inc"), pair(3, 0x0c, "Contoso CA")].concat()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_in_both_forms() {
+        let element = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).expect("short")], content].concat();
+        let certificate = |version: &[u8], end: Vec<u8>| {
+            let validity = element(0x30, &[element(0x17, b"200101000000Z"), end].concat());
+            let (serial, empty) = (element(2, &[7]), element(0x30, b""));
+            let fields = [version, &serial, &empty, &empty, &validity, &empty].concat();
+            element(0x30, &[element(0x30, &fields), empty].concat())
+        };
+        let third = element(0xa0, &[2, 1, 2]);
+        for (tag, text, expected) in [
+            (0x17, "261231235959Z", Some(1_798_761_599_000)),
+            (0x17, "700101000001Z", Some(1_000)),
+            (0x18, "20991231235959Z", Some(4_102_444_799_000)),
+            (0x18, "99991231235959Z", None),
+            (0x17, "2612312359Z", None),
+            (0x17, "261331235959Z", None),
+            (0x18, "26-+31235959Z", None),
+            (0x04, "261231235959Z", None),
+        ] {
+            let read = |version: &[u8]| expires_ms(&certificate(version, element(tag, text.as_bytes())));
+            let far = text.starts_with("9999");
+            assert_eq!(read(&third).filter(|_| !far), expected, "{text}");
+            assert_eq!(read(b"").filter(|_| !far), expected, "{text}");
+        }
+        assert_eq!(expires_ms(b""), None);
     }
 
     #[test]

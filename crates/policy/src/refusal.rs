@@ -109,11 +109,83 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A name that stays the same while words change, for records that are read years later: that of the variant, without
-    /// what it holds.
-    pub fn name(self) -> String {
-        let written = format!("{self:?}");
-        written.split('(').next().unwrap_or_default().to_owned()
+    /// The name of each kind, that of its variant without what it holds, by [`Refusal::place`].
+    pub const NAMES: [&'static str; 32] = [
+        "TooManyConnections",
+        "TooManyConnectionsFromSource",
+        "SourceExpired",
+        "IdentityExpired",
+        "TlsRequired",
+        "NotAuthenticated",
+        "SubmitDenied",
+        "SenderDomainNotSecured",
+        "AuthenticationFailed",
+        "AnonymousSendAsDenied",
+        "SendAsDenied",
+        "AnonymousHeaderSendAsDenied",
+        "HeaderSendAsDenied",
+        "HeaderUnreadable",
+        "UnableToRelay",
+        "QuotaExceeded",
+        "RecipientNotFound",
+        "SenderNotAuthenticated",
+        "RecipientReplaced",
+        "RecipientRefusedByNextHop",
+        "RecipientNotVerified",
+        "ReservedTopLevelDomain",
+        "ReservedSecondLevelDomain",
+        "SingleLabelDomain",
+        "MessageRateExceeded",
+        "InsufficientResources",
+        "TooManyRecipients",
+        "MessageTooLarge",
+        "HeaderTooLarge",
+        "TooManyHops",
+        "MessageTooLargeForRoute",
+        "Expired",
+    ];
+
+    /// A name that stays the same while words change, for records that are read years later.
+    pub const fn name(self) -> &'static str {
+        Refusal::NAMES[self.place()]
+    }
+
+    /// The place of its kind in [`Refusal::NAMES`], so that refusals can be counted in a table.
+    pub const fn place(self) -> usize {
+        match self {
+            Refusal::TooManyConnections => 0,
+            Refusal::TooManyConnectionsFromSource => 1,
+            Refusal::SourceExpired => 2,
+            Refusal::IdentityExpired => 3,
+            Refusal::TlsRequired => 4,
+            Refusal::NotAuthenticated => 5,
+            Refusal::SubmitDenied => 6,
+            Refusal::SenderDomainNotSecured => 7,
+            Refusal::AuthenticationFailed => 8,
+            Refusal::AnonymousSendAsDenied => 9,
+            Refusal::SendAsDenied => 10,
+            Refusal::AnonymousHeaderSendAsDenied(_) => 11,
+            Refusal::HeaderSendAsDenied(_) => 12,
+            Refusal::HeaderUnreadable(_) => 13,
+            Refusal::UnableToRelay => 14,
+            Refusal::QuotaExceeded => 15,
+            Refusal::RecipientNotFound => 16,
+            Refusal::SenderNotAuthenticated => 17,
+            Refusal::RecipientReplaced => 18,
+            Refusal::RecipientRefusedByNextHop => 19,
+            Refusal::RecipientNotVerified => 20,
+            Refusal::ReservedTopLevelDomain => 21,
+            Refusal::ReservedSecondLevelDomain => 22,
+            Refusal::SingleLabelDomain => 23,
+            Refusal::MessageRateExceeded => 24,
+            Refusal::InsufficientResources(_) => 25,
+            Refusal::TooManyRecipients => 26,
+            Refusal::MessageTooLarge => 27,
+            Refusal::HeaderTooLarge => 28,
+            Refusal::TooManyHops => 29,
+            Refusal::MessageTooLargeForRoute => 30,
+            Refusal::Expired => 31,
+        }
     }
 
     /// The words for the peer, or for the report to the sender.
@@ -268,49 +340,15 @@ mod tests {
         all
     }
 
-    /// How many kinds there are. Whoever adds one adds it here and to [`all`].
-    fn kinds(refusal: Refusal) -> usize {
-        match refusal {
-            Refusal::TooManyConnections
-            | Refusal::TooManyConnectionsFromSource
-            | Refusal::SourceExpired
-            | Refusal::TlsRequired
-            | Refusal::NotAuthenticated
-            | Refusal::SubmitDenied
-            | Refusal::SenderDomainNotSecured
-            | Refusal::AuthenticationFailed
-            | Refusal::AnonymousSendAsDenied
-            | Refusal::SendAsDenied
-            | Refusal::AnonymousHeaderSendAsDenied(_)
-            | Refusal::HeaderSendAsDenied(_)
-            | Refusal::HeaderUnreadable(_)
-            | Refusal::UnableToRelay
-            | Refusal::QuotaExceeded
-            | Refusal::RecipientNotFound
-            | Refusal::SenderNotAuthenticated
-            | Refusal::RecipientReplaced
-            | Refusal::RecipientRefusedByNextHop
-            | Refusal::RecipientNotVerified
-            | Refusal::ReservedTopLevelDomain
-            | Refusal::ReservedSecondLevelDomain
-            | Refusal::SingleLabelDomain
-            | Refusal::MessageRateExceeded
-            | Refusal::InsufficientResources(_)
-            | Refusal::TooManyRecipients
-            | Refusal::MessageTooLarge
-            | Refusal::HeaderTooLarge
-            | Refusal::TooManyHops
-            | Refusal::MessageTooLargeForRoute
-            | Refusal::IdentityExpired
-            | Refusal::Expired => 32,
-        }
-    }
-
     #[test]
     fn no_refusal_tells_the_peer_what_is_private() {
         let all = all();
-        let names: BTreeSet<String> = all.iter().map(|refusal| refusal.name()).collect();
-        assert_eq!(names.len(), kinds(all[0]), "one of them is missing in `all`");
+        let names: BTreeSet<&str> = all.iter().map(|refusal| refusal.name()).collect();
+        assert_eq!(names.len(), Refusal::NAMES.len(), "one of them is missing in `all`");
+        for refusal in &all {
+            let written = format!("{refusal:?}");
+            assert_eq!(written.split('(').next(), Some(refusal.name()));
+        }
         let private = [
             "/",
             "\\",
@@ -333,7 +371,7 @@ mod tests {
             "entry",
             "range",
         ];
-        let mut told: BTreeMap<String, String> = BTreeMap::new();
+        let mut told: BTreeMap<&str, String> = BTreeMap::new();
         for refusal in all {
             let reply = refusal.reply();
             assert!(matches!(reply.text, Cow::Borrowed(_)), "{refusal:?}: nothing is put in at run time");

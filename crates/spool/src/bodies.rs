@@ -99,6 +99,11 @@ impl Threads {
         Ok(threads)
     }
 
+    /// Whether all of them run.
+    pub fn are_alive(&self) -> bool {
+        self.0.iter().all(|thread| !thread.is_finished())
+    }
+
     /// Waits for all of them to end; the queue must be closed. Says whether all ended well.
     pub fn join(self) -> bool {
         let ends: Vec<_> = self.0.into_iter().map(JoinHandle::join).collect();

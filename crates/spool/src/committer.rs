@@ -164,7 +164,9 @@ impl Committer {
         let has_more = |writer: &Writer| writer.is_dirty() || writer.is_unmarked();
         let mut written = Ok(());
         if !batch.is_empty() || (flush && self.writer.as_ref().is_some_and(has_more)) {
+            self.shared.set_writing(true);
             written = self.write_out(batch, flush);
+            self.shared.set_writing(false);
         }
         if written.is_ok() && !self.withheld_standings.is_empty() {
             written = Err(CommitError::Full);
@@ -342,7 +344,9 @@ impl Committer {
         let is_full = writer.bytes >= self.shared.options.segment_bytes.min(SEGMENT_BYTES_MAX);
         let is_flushed = flush || is_full;
         if is_flushed {
+            let began = Instant::now();
             let flushed = writer.flush(&*self.shared.disk);
+            self.shared.counters.flush_times.note(began.elapsed());
             let flushes = flushed.map_err(|error| Failure { error, is_clean: false })?;
             self.shared.count(|c| &c.flushes, flushes);
         }

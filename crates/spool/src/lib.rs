@@ -126,7 +126,7 @@ pub use opening::OpenError;
 pub use promise::{Commit, CommitError};
 pub use recover::{Recovering, Recovery, Step};
 pub use set_aside::SetAside;
-pub use shared::Options;
+pub use shared::{FLUSH_BOUNDS, Options};
 pub use spool::{ReadError, Spool, Usage};
 pub use staged::{StageError, Staged};
 pub use verify::{Finding, Progress, Severity, Verified, VerifyError, verify};

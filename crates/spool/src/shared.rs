@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use gatepost_mail::MessageId;
 
@@ -53,6 +54,9 @@ impl Default for Options {
     }
 }
 
+/// Bounds in microseconds that flushes are counted by: a good disk takes a tenth of a millisecond, a dying one seconds.
+pub const FLUSH_BOUNDS: [u64; 10] = [100, 250, 500, 1_000, 2_500, 10_000, 50_000, 250_000, 1_000_000, 10_000_000];
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
@@ -60,11 +64,34 @@ pub(crate) struct Shared {
     pub options: Options,
     pub next_id: AtomicU64,
     pub counters: Counters,
+    /// What moments are counted from.
+    pub opened: Instant,
     pub commits: CommitQueue,
     pub bodies: BodyQueue,
     pub reserve: Reserve,
     pub staging: Arc<Staging>,
     index: Mutex<Index>,
+}
+
+/// How many flushes took how long.
+#[derive(Debug, Default)]
+pub(crate) struct FlushTimes {
+    counts: [AtomicU64; FLUSH_BOUNDS.len() + 1],
+    sum: AtomicU64,
+}
+
+impl FlushTimes {
+    pub fn note(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let place = FLUSH_BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(FLUSH_BOUNDS.len());
+        self.counts[place].fetch_add(1, Ordering::Relaxed);
+        self.sum.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// How many took no longer than each bound and longer than the one before, and how long all took together.
+    pub fn all(&self) -> ([u64; FLUSH_BOUNDS.len() + 1], u64) {
+        (std::array::from_fn(|place| self.counts[place].load(Ordering::Relaxed)), self.sum.load(Ordering::Relaxed))
+    }
 }
 
 /// The folders of a spool.
@@ -87,6 +114,10 @@ pub(crate) struct Counters {
     pub unread_bytes: AtomicU64,
     /// Messages of former runs that were found and not released yet.
     pub unreleased: AtomicU64,
+    /// How long the committer's flushes took.
+    pub flush_times: FlushTimes,
+    /// Since when the committer is writing what is waited for, in microseconds; 0 while it is not.
+    pub writing_since: AtomicU64,
 }
 
 impl Folders {
@@ -120,6 +151,7 @@ impl Shared {
             options,
             next_id: AtomicU64::new(next_id),
             counters: Counters::default(),
+            opened: Instant::now(),
             commits: CommitQueue::default(),
             bodies: BodyQueue::default(),
             reserve,
@@ -130,6 +162,24 @@ impl Shared {
 
     pub fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
+    }
+
+    /// Says that the committer begins to write what is waited for, or that it is done.
+    pub fn set_writing(&self, is_writing: bool) {
+        let since = if is_writing { self.micros().max(1) } else { 0 };
+        self.counters.writing_since.store(since, Ordering::Relaxed);
+    }
+
+    /// For how long the committer has been writing the same batch.
+    pub fn writing_for(&self) -> Duration {
+        match self.counters.writing_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_micros(self.micros().saturating_sub(since)),
+        }
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64, more: u64) {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use std::{fmt, io};
 
 use gatepost_mail::{Envelope, MessageId};
@@ -17,7 +18,7 @@ use crate::opening::{self, Found, OpenError};
 use crate::promise::{Commit, promise};
 use crate::record::Digest;
 use crate::recover::{Recovering, Recovery};
-use crate::shared::{Folders, Options, Part, RecordError, Shared};
+use crate::shared::{FLUSH_BOUNDS, Folders, Options, Part, RecordError, Shared};
 use crate::staged::Staged;
 use crate::stored::StoredBody;
 
@@ -62,6 +63,13 @@ pub struct Usage {
     pub unreleased: u64,
     /// Whether the disk was found full, and no room was found again so far: messages are refused.
     pub is_full: bool,
+    /// Flushes of the log by how long they took: for each of [`FLUSH_BOUNDS`] those that took no longer, and longer than
+    /// the bound before; at the end those beyond the last.
+    pub flush_counts: [u64; FLUSH_BOUNDS.len() + 1],
+    /// How long these flushes took together, in microseconds.
+    pub flush_micros: u64,
+    /// For how long the disk has been asked to write the batch that it is asked to write now.
+    pub writing_for: Duration,
 }
 
 /// The durable queue. Cloning gives another handle to the same one; dropping the last handle closes it.
@@ -205,6 +213,13 @@ impl Spool {
     /// Figures as of now.
     pub fn usage(&self) -> Usage {
         usage(&self.0.shared)
+    }
+
+    /// Whether the threads that write are there. Without them nothing is accepted any more, until the server is started
+    /// again.
+    pub fn is_alive(&self) -> bool {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_none_or(|running| !running.committer.is_finished() && running.bodies.are_alive())
     }
 
     /// Flushes everything, stops the committer and releases the lock. Blocks until that is done. Commits that come
@@ -410,6 +425,7 @@ pub(crate) fn usage(shared: &Shared) -> Usage {
         (index.totals(), index.cache.bytes())
     };
     let counted = &shared.counters;
+    let (flush_counts, flush_micros) = counted.flush_times.all();
     Usage {
         messages: totals.messages + unreleased,
         live_bytes: totals.live_log_bytes + totals.body_bytes,
@@ -423,5 +439,8 @@ pub(crate) fn usage(shared: &Shared) -> Usage {
         unread_bytes: counted.unread_bytes.load(Ordering::Relaxed),
         unreleased,
         is_full: shared.reserve.missing().is_some(),
+        flush_counts,
+        flush_micros,
+        writing_for: shared.writing_for(),
     }
 }

@@ -18,6 +18,7 @@ use crate::blocking;
 use crate::inspect;
 use crate::listen::Listeners;
 use crate::listing::{MessageDetail, QueueFilter, QueueListing, RemoveError, Status, Which};
+use crate::metrics::{self, Family};
 use crate::reload::{self, Applied, ApplyError};
 use crate::state::Running;
 
@@ -32,6 +33,12 @@ impl Control {
     /// How the server is doing.
     pub fn status(&self) -> Status {
         inspect::status(&self.running)
+    }
+
+    /// Every number there is, for monitoring. Looks into queues and files in a task of its own.
+    pub async fn metrics(&self) -> Vec<Family> {
+        let running = self.running.clone();
+        blocking::run(move || metrics::gather(&running)).await.unwrap_or_default()
     }
 
     /// Whether messages of the last run are still being read: a listing may lack them.

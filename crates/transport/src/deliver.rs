@@ -21,6 +21,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::counters::SendCounting;
 use crate::fetch;
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Work};
 use crate::report::{self, Attempt};
@@ -43,7 +44,9 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
             _ = stop.changed() => return,
         };
         queue.worker_started();
-        let worker = Worker { running: running.clone(), queue };
+        let connector = queue.connector.as_ref().map(|connector| connector.name.clone()).unwrap_or_default();
+        let counted = running.counters.send.of(&connector);
+        let worker = Worker { running: running.clone(), queue, counted };
         tokio::spawn(async move {
             // Whoever holds a receiver is waited for when the server stops.
             let _stop = worker.running.stop.subscribe();
@@ -66,6 +69,8 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
 struct Worker {
     running: Arc<Running>,
     queue: Arc<DeliveryQueue>,
+    /// The numbers of the queue's connector.
+    counted: Arc<SendCounting>,
 }
 
 impl Drop for Worker {
@@ -151,7 +156,8 @@ impl Lease<'_> {
     /// The attempt was made: conclude it, and let recipients that are tried again wait in this queue.
     async fn conclude(mut self, attempts: Vec<Attempt>) {
         let next_hop = self.worker.queue.key.to_string();
-        let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &next_hop).await;
+        let still_pending =
+            report::conclude(&self.worker.running, &self.message, attempts, &next_hop, &self.worker.counted).await;
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.
         match still_pending.iter().map(|(_, due_ms)| *due_ms).min() {
@@ -173,7 +179,7 @@ impl Lease<'_> {
     /// The settings route this entry elsewhere now.
     fn route_again(mut self) {
         if let Some(entry) = self.entry.take() {
-            let Worker { running, queue } = self.worker;
+            let Worker { running, queue, .. } = self.worker;
             categorize::route_message(running, &self.message, entry.recipients.as_slice(), None);
             running.queues.done(queue);
         }

@@ -77,7 +77,8 @@ pub fn status(running: &Running) -> Status {
     }
 }
 
-fn state_of(snapshot: &Snapshot) -> QueueState {
+/// What a queue is doing.
+pub fn state_of(snapshot: &Snapshot) -> QueueState {
     if snapshot.blocked_until_ms.is_some() {
         QueueState::Retry
     } else if snapshot.connections > 0 || (snapshot.in_flight > 0 && snapshot.workers > 0) {

@@ -65,6 +65,7 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
     let Some(connector) = select(&revision.settings.selector, local, peer.ip(), now_ms()).cloned() else {
         // Fact sheet section 1.8: nobody answers for this peer, so nothing is said.
         count(&running.counters.connections_refused);
+        count(&running.counters.connections_unheard);
         let decision = record::record_unheard(&running, &revision, peer, local).map(tracing::field::display);
         tracing::info!(%peer, %local, decision, verdict = "refused", "no receive connector for this peer");
         return;
@@ -77,13 +78,15 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
     let _place = place.ok();
     socket.set_nodelay();
 
+    let counted = running.counters.receive.of(&connector.name);
+    count(&counted.connections);
     let mut stop = running.stop.subscribe();
     let transcript = (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose).then(|| {
         let name = format!("{}\\{}", revision.settings.server.name, connector.name);
         running.transcripts.begin(Direction::Receive, name, local, peer)
     });
     let mut session = Session::new(clock::now());
-    let mut visit = Visit::new(running.clone(), revision, connector, peer, local, refusal, transcript);
+    let mut visit = Visit::new(running.clone(), revision, connector, (peer, local), refusal, counted, transcript);
     if implicit_tls && refusal.is_some() {
         // Nothing can be said before a handshake, which is too dear for a peer that is one too many.
         visit.answer(Question::Connect).await;
@@ -117,7 +120,9 @@ async fn converse_encrypted(
     let handshake = Box::pin(tokio::time::timeout(patience, visit.revision.tls.accept(&visit.connector, socket)));
     let (mut stream, certificate) = tokio::select! {
         biased;
-        handshake = handshake => handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+        handshake = handshake => handshake
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .inspect_err(|_| visit.counted.handshakes.failed())?,
         // There is no transaction yet that could end.
         _ = stop.wait_for(|stops| *stops) => return Ok(()),
     };

@@ -17,6 +17,7 @@ use gatepost_spool::{CommitError, Message, Outcome};
 
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::counters::{Ending, SendCounting};
 use crate::fetch;
 use crate::state::{Running, count};
 
@@ -51,6 +52,7 @@ pub async fn conclude(
     message: &Message,
     attempts: Vec<Attempt>,
     next_hop: &str,
+    counted: &SendCounting,
 ) -> Vec<StillPending> {
     let now = now_ms();
     let schedule = running.revision().settings.retry;
@@ -58,7 +60,9 @@ pub async fn conclude(
     let mut still_pending = Vec::new();
     let mut failed: Vec<Attempt> = Vec::new();
     let mut delivered: Vec<&Attempt> = Vec::new();
+    let age_ms = now.saturating_sub(message.envelope.arrival.time_ms);
     for attempt in &attempts {
+        counted.replied(&attempt.reply, attempt.remote.is_some());
         let reply: Box<str> = attempt.reply.to_string().into();
         let made = message.recipients.get(attempt.index as usize).map_or(0, |state| state.attempts) + 1;
         let verdict = match attempt.reply.code / 100 {
@@ -66,6 +70,7 @@ pub async fn conclude(
                 delivered.push(attempt);
                 outcomes.push((attempt.index, Outcome::Delivered { reply, time_ms: now }));
                 count(&running.counters.delivered);
+                counted.ended(Ending::Delivered, age_ms);
                 "delivered"
             }
             4 => match retry::next(&schedule, Failure::Transient, made, message.envelope.arrival.time_ms, now) {
@@ -73,6 +78,7 @@ pub async fn conclude(
                     still_pending.push((attempt.index, next_attempt_ms));
                     outcomes.push((attempt.index, Outcome::Deferred { reply, time_ms: now, next_attempt_ms }));
                     count(&running.counters.deferred);
+                    counted.ended(Ending::Deferred, age_ms);
                     "deferred"
                 }
                 Next::Expired => {
@@ -97,6 +103,9 @@ pub async fn conclude(
                     let reply = attempt.reply.to_string().into();
                     outcomes.push((attempt.index, Outcome::Failed { reply, time_ms: now }));
                     count(&running.counters.failed);
+                    let has_expired = attempt.reply.code == Refusal::Expired.reply().code
+                        && attempt.reply.status == Refusal::Expired.reply().status;
+                    counted.ended(if has_expired { Ending::Expired } else { Ending::Failed }, age_ms);
                 }
             }
             Err(error) => {
@@ -370,7 +379,7 @@ mod tests {
         let attempts = [550, 451, 550, 250, 250];
         let attempts = attempts.into_iter().zip(0u32..).map(|(code, index)| attempt(index, code)).collect();
         let before = now_ms();
-        let pending = conclude(&site.running, &message, attempts, "x.example").await;
+        let pending = conclude(&site.running, &message, attempts, "x.example", &SendCounting::default()).await;
         let [(1, due_ms)] = pending[..] else { panic!("{pending:?}") };
         assert!(due_ms >= before + 5 * 60_000, "after message_retry_interval");
         use State::{Delivered, Failed, Pending};
@@ -397,7 +406,14 @@ mod tests {
         envelope.recipients[1].notify = SUCCESS;
         let id = site.accept(envelope, CONTENT).await;
         let message = site.running.spool.message(id).expect("it is live");
-        conclude(&site.running, &message, vec![attempt(0, 550), attempt(1, 250)], "x.example").await;
+        conclude(
+            &site.running,
+            &message,
+            vec![attempt(0, 550), attempt(1, 250)],
+            "x.example",
+            &SendCounting::default(),
+        )
+        .await;
         assert_eq!(site.running.spool.live(), []);
     }
 
@@ -408,7 +424,10 @@ mod tests {
         envelope.arrival.time_ms -= 3 * 24 * 60 * 60_000;
         let id = site.accept(envelope, CONTENT).await;
         let message = site.running.spool.message(id).expect("it is live");
-        assert_eq!(conclude(&site.running, &message, vec![attempt(0, 451)], "x.example").await, []);
+        assert_eq!(
+            conclude(&site.running, &message, vec![attempt(0, 451)], "x.example", &SendCounting::default()).await,
+            []
+        );
         let reports = reports(&site, &message);
         assert!(reports[0].contains("Status: 4.4.7") && reports[0].contains("said the next hop"), "{reports:#?}");
         assert!(!site.running.spool.is_live(id));
@@ -421,7 +440,14 @@ mod tests {
         let message = site.running.spool.message(id).expect("it is live");
         // Nothing can be committed any more.
         site.running.spool.close();
-        let pending = conclude(&site.running, &message, vec![attempt(0, 550), attempt(1, 250)], "x.example").await;
+        let pending = conclude(
+            &site.running,
+            &message,
+            vec![attempt(0, 550), attempt(1, 250)],
+            "x.example",
+            &SendCounting::default(),
+        )
+        .await;
         assert!(matches!(pending[..], [(0, _)]), "{pending:?}");
         assert_eq!(states(&site, &message), [State::Pending, State::Delivered]);
     }

@@ -4,7 +4,7 @@
 //! it to its end (invariant I7).
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,8 @@ use tokio_rustls::TlsConnector;
 use crate::authenticate::{Authenticator, Credentials};
 use crate::back_pressure::BackPressure;
 use crate::connections::Connections;
+use crate::counters::Counting;
+pub use crate::counters::{count, read};
 use crate::dns::Dns;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
@@ -53,41 +55,6 @@ impl Revision {
         let dns = Arc::new(Dns::new(&settings));
         Revision { number, since_ms, routes_since: number, document, settings, credentials, tls, dns }
     }
-}
-
-/// Counters since start; read by `status`.
-#[derive(Default)]
-pub struct Counting {
-    /// Connections accepted.
-    pub connections: AtomicU64,
-    /// Connections refused: limits, or no connector for the peer.
-    pub connections_refused: AtomicU64,
-    /// Messages accepted.
-    pub messages_accepted: AtomicU64,
-    /// Commands and contents refused by a decision.
-    pub refusals: AtomicU64,
-    /// Questions about a recipient that a next hop was asked.
-    pub recipients_asked: AtomicU64,
-    /// Recipients delivered.
-    pub delivered: AtomicU64,
-    /// Attempts that are to be repeated.
-    pub deferred: AtomicU64,
-    /// Recipients given up.
-    pub failed: AtomicU64,
-    /// Reports made.
-    pub reports: AtomicU64,
-    /// Connections to next hops that are open now, or being opened.
-    pub outbound_connections: AtomicU64,
-}
-
-/// Adds one.
-pub fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Reads a counter.
-pub fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 /// The running server.

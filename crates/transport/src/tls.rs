@@ -89,6 +89,17 @@ pub struct Tls {
     roots: Roots,
     /// What the settings ask for and cannot have.
     faults: Vec<Fault>,
+    /// Our certificates.
+    expiries: Vec<Expiry>,
+}
+
+/// Until when a certificate of ours is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Its file.
+    pub file: PathBuf,
+    /// Unix time in milliseconds.
+    pub expires_ms: u64,
 }
 
 /// A receive or send connector whose certificate is not there.
@@ -136,6 +147,10 @@ impl Tls {
             },
             provider,
             faults: Vec::new(),
+            expiries: own
+                .iter()
+                .filter_map(|own| Some(Expiry { file: own.file.clone(), expires_ms: own.expires_ms? }))
+                .collect(),
         };
         for connector in settings.receive_connectors.iter().filter(|connector| has_tls(connector)) {
             let wanted = connector.tls_certificate_name.as_deref();
@@ -193,6 +208,11 @@ impl Tls {
         let Some(wanted) = wanted else { return };
         tracing::error!(connector = &**connector, certificate = %wanted, "the certificate of tls_certificate_name is not there: {consequence}");
         self.faults.push(Fault { connector: connector.clone(), wanted: wanted.clone(), consequence });
+    }
+
+    /// Until when our certificates are valid.
+    pub fn expiries(&self) -> &[Expiry] {
+        &self.expiries
     }
 
     /// What the settings ask for and cannot have.

@@ -212,7 +212,7 @@ fn refusal_of(explanation: &Explanation) -> Option<(Stage, String, String)> {
     let step = explanation.dialogue.steps.iter().find(|step| step.outcome.is_err())?;
     let obstacle = step.outcome.err()?;
     let name = match obstacle {
-        Obstacle::Refused(refusal) => refusal.name(),
+        Obstacle::Refused(refusal) => refusal.name().to_owned(),
         other => format!("{other:?}"),
     };
     Some((stage(step.command), name, obstacle.to_string()))

@@ -134,7 +134,11 @@ impl Connection {
         loop {
             match connection.event().await {
                 Event::Ready => return Ok(connection),
-                Event::StartTls => connection.start_tls(tls).await.map_err(OpenError::Handshake)?,
+                Event::StartTls => {
+                    let counted = running.counters.send.of(&connector.name);
+                    let started = connection.start_tls(tls).await.inspect_err(|_| counted.handshakes.failed());
+                    counted.handshakes.done(started.map_err(OpenError::Handshake)?);
+                }
                 Event::Failed(error) => return Err(OpenError::Reply(error.reply)),
                 Event::Content | Event::Recipient(_) | Event::Finished(_) | Event::Closed => {
                     return Err(OpenError::Reply(NO_CONNECTION));
@@ -143,7 +147,8 @@ impl Connection {
         }
     }
 
-    async fn start_tls(&mut self, tls: &TlsConnector) -> io::Result<()> {
+    /// Does the handshake; hands on the version.
+    async fn start_tls(&mut self, tls: &TlsConnector) -> io::Result<&'static str> {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::None) else {
             return Err(io::Error::other("TLS is active already"));
         };
@@ -158,7 +163,7 @@ impl Connection {
         // Whatever came behind the reply to STARTTLS came in clear and counts for nothing (RFC 3207 section 6).
         (self.start, self.end) = (0, 0);
         self.client.tls_started(clock::now());
-        Ok(())
+        Ok(version)
     }
 
     pub fn takes_utf8(&self) -> bool {

@@ -16,7 +16,7 @@ use super::{Lease, Next, Worker, knock};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
-use crate::state::Running;
+use crate::state::{Running, count};
 
 /// How long an open connection waits for the next message.
 const IDLE: Duration = Duration::from_secs(5);
@@ -160,6 +160,7 @@ async fn connect<'a>(
     };
     match dialled {
         Ok(connection) => {
+            count(&worker.counted.connections);
             running.queues.connected(&worker.queue);
             Some((Open { connection, _counted: Counted(&worker.queue), _place: place }, lease))
         }
@@ -170,6 +171,7 @@ async fn connect<'a>(
             None
         }
         Err(NoConnection::Unreachable(reply)) => {
+            count(&worker.counted.connections_failed);
             unreachable(worker, lease, &reply).await;
             None
         }

@@ -17,6 +17,8 @@ const ENTRIES_PER_CONNECTION: usize = 20;
 /// When so many connections in a row have broken off in the middle of a message, the next hop counts as one that cannot be
 /// reached. One or two may be the fault of a message.
 const BROKEN_OFF_MAX: u32 = 3;
+/// So many entries are looked at under one lock.
+const LOOKED_AT_ONCE: usize = 4_096;
 /// Local mailboxes are written by at most so many workers: each write waits for the disk.
 const LOCAL_WORKERS_MAX: u32 = 8;
 
@@ -281,6 +283,24 @@ impl DeliveryQueue {
             workers: waiting.workers,
             blocked_until_ms: waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms)),
             last_error: waiting.last_error.clone(),
+        }
+    }
+
+    /// Arrival of the oldest message that waits. Looks at all of them, a few at a time, so that nobody waits for long
+    /// meanwhile; what moves at the same time may be missed.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        let mut oldest = None;
+        let mut seen = 0;
+        loop {
+            let waiting = self.lock();
+            let ready = waiting.ready.iter().skip(seen).take(LOOKED_AT_ONCE).map(|entry| entry.arrival_ms);
+            let later =
+                waiting.later.iter().skip(seen).take(LOOKED_AT_ONCE).map(|Reverse(later)| later.entry.arrival_ms);
+            oldest = oldest.into_iter().chain(ready).chain(later).min();
+            seen += LOOKED_AT_ONCE;
+            if seen >= waiting.ready.len().max(waiting.later.len()) {
+                return oldest;
+            }
         }
     }
 

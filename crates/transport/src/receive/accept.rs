@@ -4,6 +4,7 @@
 //! whole, resolved, stamped and committed, and only then answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::header::Scanner;
 use gatepost_mail::organization::Stamps;
@@ -22,7 +23,7 @@ use super::permit::Known;
 use super::record::Refused;
 use super::visit::{OUT_OF_STEP, Said, Transaction, Visit};
 use crate::categorize::{self, Plan};
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::quotas::Counted;
 use crate::report;
 use crate::state::{Running, count};
@@ -98,6 +99,7 @@ impl Visit {
 
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
+        let began = clock::now();
         let OnTheWay { commit, plan, expanded, summary, counted } = match self.hand_over() {
             Ok(on_the_way) => on_the_way,
             Err(answer) => return *answer,
@@ -107,7 +109,7 @@ impl Visit {
             return self.refuse_uncommitted(&summary, &error);
         }
         send_on(&self.running, &summary, plan, expanded).await;
-        self.accepted(&summary)
+        self.accepted(&summary, clock::now().saturating_duration_since(began))
     }
 
     /// Judges the message as a whole and gives it to the spool; or says why not. Apart from the waiting, so that nothing of
@@ -217,6 +219,7 @@ impl Visit {
 
     /// The content could not be written on the way to the disk.
     fn refuse_unstaged(&mut self, error: StageError) -> Answer {
+        self.counted.not_stored();
         tracing::error!(%error, peer = %self.peer, "content could not be staged");
         Answer::Refuse(self.record_not_stored(&error, NOT_STORED).1)
     }
@@ -230,6 +233,7 @@ impl Visit {
         };
         // The spool itself raises the alarm, once; this is one refusal of many.
         count(&self.running.counters.refusals);
+        self.counted.not_stored();
         let (decision, told) = self.record_not_stored(error, reply.clone());
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = summary.id.0,
@@ -239,9 +243,10 @@ impl Visit {
         if reply.code == STOPPING.code { Answer::Close(told) } else { Answer::Refuse(told) }
     }
 
-    fn accepted(&mut self, summary: &Summary) -> Answer {
+    fn accepted(&mut self, summary: &Summary, took: Duration) -> Answer {
         let Summary { id, message_id, .. } = summary;
         count(&self.running.counters.messages_accepted);
+        self.counted.accepted(&self.principal, summary.recipient_count, summary.size_bytes, took);
         let decision = self.record_accepted(id.0);
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,

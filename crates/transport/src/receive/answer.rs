@@ -107,6 +107,7 @@ impl Visit {
             Checked::Right(name) if for_oneself => name,
             Checked::Right(_) | Checked::Wrong => return self.refuse_logon(&user),
             Checked::Busy => {
+                self.counted.authentication_busy();
                 let (decision, reply) = self.record_busy(&user, AUTHENTICATION_BUSY);
                 let decision = decision.map(tracing::field::display);
                 tracing::warn!(peer = %self.peer, decision, "too many passwords wait to be checked: temporary failure");
@@ -278,6 +279,7 @@ impl Visit {
     /// Logs a refusal, counts it, and hands on the words for the peer.
     pub(super) fn refuse(&mut self, refused: &Refused<'_>, refusal: Refusal) -> Answer {
         count(&self.running.counters.refusals);
+        self.counted.refused(refused.command(), refusal);
         let (decision, reply) = self.record_refusal(refused, refusal);
         let (command, argument) = (refused.command(), refused.argument());
         let argument = &*legible(&argument);

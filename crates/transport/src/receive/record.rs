@@ -92,7 +92,7 @@ impl Visit {
                 decision.header_sender = header_sender.as_ref().map(text);
             }
         }
-        decision.verdict = verdict(&refusal.name(), &refusal, &reply);
+        decision.verdict = verdict(refusal.name(), &refusal, &reply);
         self.store_refusal(decision, reply)
     }
 

@@ -20,6 +20,7 @@ use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
 
 use super::incoming::Incoming;
 use crate::clock::now_ms;
+use crate::counters::ReceiveCounting;
 use crate::quotas::{Counted, Quota, Source};
 use crate::state::{Revision, Running};
 use crate::transcript::Transcript;
@@ -34,6 +35,8 @@ pub struct Visit {
     pub connector: Arc<ReceiveConnector>,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// The numbers of the connector.
+    pub counted: Arc<ReceiveCounting>,
     pub tls: Option<(&'static str, &'static str)>,
     /// What the peer has shown of itself, where it was asked.
     pub certificate: Option<Box<PeerCertificate>>,
@@ -86,9 +89,9 @@ impl Visit {
         running: Arc<Running>,
         revision: Arc<Revision>,
         connector: Arc<ReceiveConnector>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        (peer, local): (SocketAddr, SocketAddr),
         refusal: Option<Refusal>,
+        counted: Arc<ReceiveCounting>,
         transcript: Option<Transcript>,
     ) -> Visit {
         let principal = permission::initial_principal(&connector);
@@ -98,6 +101,7 @@ impl Visit {
             connector,
             peer,
             local,
+            counted,
             tls: None,
             certificate: None,
             hello: None,
@@ -150,6 +154,7 @@ impl Visit {
     /// `certificate` is what the peer has shown of itself, if it was asked.
     pub fn tls_started(&mut self, parameters: (&'static str, &'static str), certificate: Option<PeerCertificate>) {
         self.tls = Some(parameters);
+        self.counted.handshakes.done(parameters.0);
         self.abandon();
         self.hello = None;
         if let Some(transcript) = &mut self.transcript {

@@ -5,9 +5,10 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gatepost_policy::certificate::expires_ms;
 use gatepost_policy::own_certificate::OwnCertificate;
 use gatepost_policy::settings::{Settings, TlsFiles};
 use rustls::crypto::CryptoProvider;
@@ -21,6 +22,10 @@ use super::{peer, pem};
 
 /// One of our certificates, ready to be shown.
 pub struct Own {
+    /// The file that it is from.
+    pub file: PathBuf,
+    /// Until when it is valid, Unix time in milliseconds, where that can be read.
+    pub expires_ms: Option<u64>,
     pub key: Arc<CertifiedKey>,
     pub says: OwnCertificate,
 }
@@ -51,12 +56,13 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Own, TlsError> {
             hosts: parsed.valid_dns_names().map(Into::into).collect(),
         },
     );
+    let (file, expires_ms) = (certificate.clone(), expires_ms(&chain[0]));
     let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Mismatch {
         certificate,
         private_key,
         source,
     })?;
-    Ok(Own { key: Arc::new(key), says })
+    Ok(Own { file, expires_ms, key: Arc::new(key), says })
 }
 
 /// Paths of the self-signed certificate and its key; makes both when either is missing.
