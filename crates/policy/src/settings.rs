@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::{Domain, ForwardPath, Mailbox};
 
@@ -103,6 +104,16 @@ pub struct TrackingSettings {
     pub refusals_max_size: u64,
     /// Refusals of one source beyond so many a minute are counted only.
     pub refusals_per_source_per_minute: u32,
+    /// Whether passports of messages are recorded.
+    pub message_tracking_log_enabled: bool,
+    /// How long passports are kept; zero: until there is no room.
+    pub message_tracking_log_max_age: Duration,
+    /// Bytes of passports.
+    pub message_tracking_log_max_directory_size: u64,
+    /// Whether passports hold subjects.
+    pub message_tracking_log_subject_logging_enabled: bool,
+    /// Whether passports hold addresses; if not, tokens stand for them.
+    pub message_tracking_log_address_logging_enabled: bool,
 }
 
 impl Default for TrackingSettings {
@@ -112,6 +123,11 @@ impl Default for TrackingSettings {
             messages_max_size: 64 << 20,
             refusals_max_size: 64 << 20,
             refusals_per_source_per_minute: 60,
+            message_tracking_log_enabled: true,
+            message_tracking_log_max_age: Duration::from_secs(30 * 24 * 3_600),
+            message_tracking_log_max_directory_size: 1_000 << 20,
+            message_tracking_log_subject_logging_enabled: true,
+            message_tracking_log_address_logging_enabled: true,
         }
     }
 }

@@ -6,11 +6,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gatepost_tracking::decision::bounded;
+use gatepost_tracking::passport::Keeping;
 use gatepost_tracking::{Command, Decision, DecisionId, Limits, RevisionId, Tracking, Verdict};
 
 const MESSAGES: u64 = 600_000;
-const LIMITS: Limits =
-    Limits { messages_bytes_max: 64 << 20, refusals_bytes_max: 64 << 20, refusals_per_source_per_minute: u32::MAX };
+const LIMITS: Limits = Limits {
+    messages_bytes_max: 64 << 20,
+    refusals_bytes_max: 64 << 20,
+    refusals_per_source_per_minute: u32::MAX,
+    passports: Keeping::DEFAULT,
+};
 
 fn main() {
     let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, Into::into).join("gatepost-record-example");

@@ -17,6 +17,7 @@
 //! flood of refusals evicts no message's record.
 
 pub mod revisions;
+pub mod trace;
 pub mod store;
 pub mod passport;
 mod flood;

@@ -5,10 +5,13 @@
 //! accepted messages from the spool's log again: of those none is lost.
 
 pub mod gather;
-mod store;
+pub mod store;
+pub mod conceal;
+pub mod terms;
 mod stored;
 pub mod event;
 
 pub use event::{Event, Facts, Part, Record, Step, What};
 pub use gather::{Gatherer, Synced};
+pub use store::{Keeping, Store};
 pub use stored::{read, write};

@@ -125,19 +125,6 @@ impl Room {
         Ok(written)
     }
 
-    /// What was written survives a power cut after this.
-    pub fn sync(&mut self) -> io::Result<()> {
-        if let Some(file) = &self.current {
-            file.sync_data()?;
-        }
-        match File::open(&self.folder) {
-            Ok(folder) => folder.sync_all(),
-            // Nothing was written yet.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     fn file_bytes_max(&self) -> u64 {
         (self.bytes_max / FILES_MIN).min(FILE_BYTES_MAX)
     }
@@ -242,19 +229,47 @@ pub fn find(folder: &Path, id: DecisionId) -> io::Result<Found> {
     Ok(found)
 }
 
-/// Goes through all whole records, oldest first. Reads files that the writer may be appending to or removing.
-pub fn scan(folder: &Path, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+/// A place in a room: what was looked at lies from here on upward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of a file; there is none of number 0.
+    pub file: u64,
+    /// Bytes behind the header of that file.
+    pub offset: u64,
+}
+
+impl Place {
+    /// Above everything.
+    pub const NEWEST: Place = Place { file: u64::MAX, offset: u64::MAX };
+}
+
+/// Goes through all whole records below `from`, newest first, until `each` says that it is enough. Reads files that the writer
+/// may be appending to or removing.
+pub fn each_newest_first(folder: &Path, from: Place, mut each: impl FnMut(&[u8], Place) -> bool) -> io::Result<()> {
     let numbers = match numbers(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         numbers => numbers?,
     };
-    for number in numbers {
+    for number in numbers.into_iter().rev().filter(|number| *number <= from.file) {
         let bytes = match fs::read(path(folder, number)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             bytes => bytes?,
         };
         let Some((salt, _)) = parse_header(&bytes) else { continue };
-        Frames::of(&bytes[FILE_HEADER_BYTES..], salt).filter_map(|frame| frame.record()).for_each(&mut each);
+        let mut places = Vec::new();
+        let mut frames = Frames::of(&bytes[FILE_HEADER_BYTES..], salt);
+        while let Some(frame) = frames.next() {
+            places.push((frames.at - frame.bytes(), frame));
+        }
+        for (offset, frame) in places.into_iter().rev() {
+            let place = Place { file: number, offset: offset as u64 };
+            if number == from.file && place.offset >= from.offset {
+                continue;
+            }
+            if frame.record().is_some_and(|record| !each(record, place)) {
+                return Ok(());
+            }
+        }
     }
     Ok(())
 }

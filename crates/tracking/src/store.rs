@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::decision::{Decision, DecisionId, Verdict};
 use crate::flood::{Flood, Judgement};
-use crate::passport::{Event, Gatherer};
+use crate::passport::{Event, Gatherer, Keeping};
 use crate::room::{self, Room};
 use crate::{frame, stored};
 
@@ -30,9 +30,6 @@ const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the log stays silent about a disk that takes no records.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Bytes of passports on the disk, until settings say how many.
-const PASSPORTS_BYTES_MAX: u64 = 256 << 20;
-
 /// Folder of the store in the data folder, and those of its rooms.
 const FOLDER: &str = "tracking";
 const ROOM_FOLDERS: [&str; 2] = ["messages", "refusals"];
@@ -48,6 +45,8 @@ pub struct Limits {
     pub refusals_bytes_max: u64,
     /// Refusals of one source beyond so many a minute are counted only.
     pub refusals_per_source_per_minute: u32,
+    /// Of passports.
+    pub passports: Keeping,
 }
 
 /// What the store holds and has done.
@@ -147,7 +146,7 @@ impl Tracking {
         });
         let mut writer = Writer { shared: shared.clone(), rooms, complained: None, looked_around: Instant::now() };
         writer.tell_usage(limits);
-        let passports = Gatherer::open(&data_dir.join(FOLDER), PASSPORTS_BYTES_MAX)?;
+        let passports = Gatherer::open(&data_dir.join(FOLDER), limits.passports)?;
         let thread = std::thread::Builder::new().name("decisions".into()).spawn(move || writer.run())?;
         Ok(Tracking { passports, shared, writer: Some(thread) })
     }
@@ -206,8 +205,14 @@ impl Tracking {
         Ok(None)
     }
 
+    /// Where records of refusals lie.
+    pub(crate) fn refusals_folder(&self) -> &Path {
+        &self.shared.folders[REFUSALS]
+    }
+
     /// How much is kept from now on. Does not wait until what is too much has gone.
     pub fn set_limits(&self, limits: Limits) {
+        self.passports.set_keeping(limits.passports);
         let mut state = lock(&self.shared.state);
         state.limits = limits;
         state.flushes.0 += 1;
@@ -406,8 +411,12 @@ mod tests {
     use crate::decision::Repeats;
     use crate::decision::tests::{message, refusal};
 
-    const LIMITS: Limits =
-        Limits { messages_bytes_max: 1 << 20, refusals_bytes_max: 64 << 10, refusals_per_source_per_minute: u32::MAX };
+    const LIMITS: Limits = Limits {
+        messages_bytes_max: 1 << 20,
+        refusals_bytes_max: 64 << 10,
+        refusals_per_source_per_minute: u32::MAX,
+        passports: Keeping::DEFAULT,
+    };
 
     fn id(number: u64) -> DecisionId {
         DecisionId::from_number(number).expect("48 bits")

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use gatepost_policy::Settings;
 use gatepost_spool::Spool;
 use gatepost_spool::disk::Disk;
+use gatepost_tracking::passport::Keeping;
 use gatepost_tracking::{Limits, RevisionId, Tracking};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
@@ -129,10 +130,19 @@ pub struct Parts {
 
 /// How much is recorded under these settings.
 pub fn tracking_limits(settings: &Settings) -> Limits {
+    let tracking = &settings.tracking;
+    let age_ms = tracking.message_tracking_log_max_age.as_millis() as u64;
     Limits {
-        messages_bytes_max: settings.tracking.messages_max_size,
-        refusals_bytes_max: settings.tracking.refusals_max_size,
-        refusals_per_source_per_minute: settings.tracking.refusals_per_source_per_minute,
+        messages_bytes_max: tracking.messages_max_size,
+        refusals_bytes_max: tracking.refusals_max_size,
+        refusals_per_source_per_minute: tracking.refusals_per_source_per_minute,
+        passports: Keeping {
+            is_enabled: tracking.message_tracking_log_enabled,
+            bytes_max: tracking.message_tracking_log_max_directory_size,
+            age_max_ms: (age_ms > 0).then_some(age_ms),
+            subjects: tracking.message_tracking_log_subject_logging_enabled,
+            addresses: tracking.message_tracking_log_address_logging_enabled,
+        },
     }
 }
 

@@ -358,6 +358,21 @@ fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>
     if let Some(count) = fields.optional("refusals_per_source_per_minute", values::number(0, 1_000_000)) {
         tracking.refusals_per_source_per_minute = count;
     }
+    for (key, place) in [
+        ("message_tracking_log_enabled", &mut tracking.message_tracking_log_enabled),
+        ("message_tracking_log_subject_logging_enabled", &mut tracking.message_tracking_log_subject_logging_enabled),
+        ("message_tracking_log_address_logging_enabled", &mut tracking.message_tracking_log_address_logging_enabled),
+    ] {
+        if let Some(enabled) = fields.optional(key, values::boolean) {
+            *place = enabled;
+        }
+    }
+    if let Some(age) = fields.optional("message_tracking_log_max_age", values::time_span(0, 3_650 * DAY)) {
+        tracking.message_tracking_log_max_age = age;
+    }
+    if let Some(size) = fields.optional("message_tracking_log_max_directory_size", values::size(8 << 20, 1 << 40)) {
+        tracking.message_tracking_log_max_directory_size = size;
+    }
     fields.finish(&[]);
     tracking
 }

@@ -1,5 +1,7 @@
 //! What is said about documents: every problem at once, each with its place and its remedy.
 
+use std::time::Duration;
+
 use gatepost_policy::Settings;
 use gatepost_policy::settings::{Severity, parse, render};
 
@@ -514,16 +516,29 @@ fn records_are_kept_as_the_document_says_within_bounds() {
         messages_max_size: 64 << 20,
         refusals_max_size: 64 << 20,
         refusals_per_source_per_minute: 60,
+        message_tracking_log_enabled: true,
+        message_tracking_log_max_age: Duration::from_secs(30 * 86_400),
+        message_tracking_log_max_directory_size: 1_000 << 20,
+        message_tracking_log_subject_logging_enabled: true,
+        message_tracking_log_address_logging_enabled: true,
     };
     assert_eq!(settings("").tracking, standard);
     assert_eq!(settings("[tracking]\n").tracking, standard);
     let text = "[tracking]\nids_in_replies = false\nmessages_max_size = \"1 GB\"\nrefusals_max_size = 1048576\n\
-                refusals_per_source_per_minute = 0\n";
+                refusals_per_source_per_minute = 0\nmessage_tracking_log_enabled = false\n\
+                message_tracking_log_max_age = \"00:00:00\"\nmessage_tracking_log_max_directory_size = \"2 GB\"\n\
+                message_tracking_log_subject_logging_enabled = false\n\
+                message_tracking_log_address_logging_enabled = false\n";
     let declared = TrackingSettings {
         ids_in_replies: false,
         messages_max_size: 1 << 30,
         refusals_max_size: 1 << 20,
         refusals_per_source_per_minute: 0,
+        message_tracking_log_enabled: false,
+        message_tracking_log_max_age: Duration::ZERO,
+        message_tracking_log_max_directory_size: 2 << 30,
+        message_tracking_log_subject_logging_enabled: false,
+        message_tracking_log_address_logging_enabled: false,
     };
     assert_eq!(settings(text).tracking, declared);
     for (line, words) in [
@@ -531,6 +546,9 @@ fn records_are_kept_as_the_document_says_within_bounds() {
         ("refusals_max_size = \"5 GB\"", "4 GB"),
         ("refusals_per_source_per_minute = -1", "from 0 to 1000000"),
         ("ids_in_replies = \"no\"", "true or false"),
+        ("message_tracking_log_max_age = 30", "time span"),
+        ("message_tracking_log_max_directory_size = \"1 MB\"", "8 MB"),
+        ("message_tracking_log_subject_logging_enabled = 1", "true or false"),
         ("max_size = \"1 GB\"", "keys are ids_in_replies"),
     ] {
         let found = problems(&format!("[tracking]\n{line}\n"));

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::passport::event::{Event, Part, Record};
-use crate::passport::store::{Reader, Store};
+use crate::passport::store::{Keeping, Store};
 use crate::passport::stored;
 
 /// How long records gather before they are written.
@@ -57,7 +57,7 @@ pub enum Synced {
 #[derive(Debug)]
 pub struct Gatherer {
     shared: Arc<Shared>,
-    reader: Arc<Reader>,
+    store: Store,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -86,6 +86,7 @@ struct State {
     sync: (u64, u64, Option<Synced>),
     /// Whether events of messages were left out, or not written, since the last sync.
     is_incomplete: bool,
+    keeping: Keeping,
     ends: bool,
 }
 
@@ -94,18 +95,21 @@ impl Gatherer {
     ///
     /// # Errors
     /// When the system gives no thread or no randomness.
-    pub fn open(tracking: &Path, bytes_max: u64) -> io::Result<Gatherer> {
-        let store = Store::open(tracking, bytes_max, getrandom::u64().map_err(io::Error::other)?);
-        let reader = store.reader();
+    pub fn open(tracking: &Path, keeping: Keeping) -> io::Result<Gatherer> {
+        let store = Store::open(tracking, keeping)?;
         let shared = Arc::new(Shared::default());
-        let mut writer = Writer { shared: shared.clone(), store, record: Vec::new(), complained: None };
+        shared.state().keeping = keeping;
+        let mut writer = Writer { shared: shared.clone(), store: store.clone(), record: Vec::new(), complained: None };
         let thread = std::thread::Builder::new().name("passports".into()).spawn(move || writer.run())?;
-        Ok(Gatherer { shared, reader, writer: Some(thread) })
+        Ok(Gatherer { shared, store, writer: Some(thread) })
     }
 
     /// Notes what happened.
     pub fn note(&self, event: Event) {
         let mut state = self.shared.state();
+        if !state.keeping.is_enabled {
+            return;
+        }
         let before = (state.waiting.len(), state.open.len());
         state.note(event);
         let wakes = match (before, state.waiting.len()) {
@@ -149,11 +153,21 @@ impl Gatherer {
     /// When the disk cannot be read.
     pub fn scan(&self, mut each: impl FnMut(Record)) -> io::Result<()> {
         self.flush();
-        self.reader.scan(|record| {
+        self.store.scan(|record| {
             if let Some(record) = stored::read(record) {
                 each(record);
             }
         })
+    }
+
+    /// What is kept from now on.
+    pub fn set_keeping(&self, keeping: Keeping) {
+        self.shared.state().keeping = keeping;
+    }
+
+    /// Where records lie, to search them.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// What it holds and has done.
@@ -250,6 +264,7 @@ struct Batch {
     flush: u64,
     /// The flush that is to be safe, if there is one.
     sync: Option<u64>,
+    keeping: Keeping,
     ends: bool,
 }
 
@@ -265,8 +280,8 @@ impl Writer {
     fn run(&mut self) {
         let mut parts_at = Instant::now() + PART_AFTER;
         loop {
-            let Batch { ended, open, flush, sync, ends } = self.gather(&mut parts_at);
-            let written = self.write(ended, open);
+            let Batch { ended, open, flush, sync, keeping, ends } = self.gather(&mut parts_at);
+            let written = self.write(ended, open, keeping);
             let is_safe = sync.is_some() && written && self.store.sync().is_ok();
             let mut state = self.shared.state();
             state.flushes.1 = flush;
@@ -318,11 +333,12 @@ impl Writer {
         state.bytes = if takes_parts { 0 } else { state.open.len() * 512 };
         state.others_bytes = 0;
         let sync = (state.sync.0 > state.sync.1).then_some(state.sync.0);
-        Batch { ended, open, flush: state.flushes.0, sync, ends: state.ends }
+        Batch { ended, open, flush: state.flushes.0, sync, keeping: state.keeping, ends: state.ends }
     }
 
     /// Hands back whether all of it is in the files.
-    fn write(&mut self, ended: Vec<Record>, open: HashMap<u64, Part>) -> bool {
+    fn write(&mut self, ended: Vec<Record>, open: HashMap<u64, Part>, keeping: Keeping) -> bool {
+        let now_ms = now_ms();
         let mut written = 0;
         let mut lost = Ok(());
         let parts = open.into_values().filter(|part| part.facts.is_some() || !part.steps.is_empty());
@@ -330,17 +346,17 @@ impl Writer {
             match record {
                 Record::Message(part) => {
                     for part in stored::split(part) {
-                        lost = lost.and(self.append(&Record::Message(part)));
+                        lost = lost.and(self.store.append(Record::Message(part), keeping, now_ms, &mut self.record));
                         written += 1;
                     }
                 }
                 other => {
-                    lost = lost.and(self.append(&other));
+                    lost = lost.and(self.store.append(other, keeping, now_ms, &mut self.record));
                     written += 1;
                 }
             }
         }
-        let result = lost.and(self.store.write_out(now_ms()));
+        let result = lost.and(self.store.write_out()).and_then(|()| self.store.tend(keeping, now_ms));
         let mut state = self.shared.state();
         let Err(error) = result else {
             state.gathered.written += written;
@@ -355,12 +371,6 @@ impl Writer {
         }
         false
     }
-
-    fn append(&mut self, record: &Record) -> io::Result<()> {
-        self.record.clear();
-        stored::write(record, &mut self.record);
-        self.store.append(&self.record)
-    }
 }
 
 fn now_ms() -> u64 {
@@ -372,7 +382,8 @@ mod tests {
     use super::*;
     use crate::passport::event::{Facts, Pressure, Step, What};
 
-    const BYTES_MAX: u64 = 8 << 20;
+    /// The times of these tests are long ago.
+    const KEEPING: Keeping = Keeping { age_max_ms: None, ..Keeping::DEFAULT };
 
     fn received(queue_id: u64) -> Event {
         let facts = Facts { time_ms: 1, sender: "a@example.com".into(), ..Facts::default() };
@@ -393,7 +404,7 @@ mod tests {
     #[test]
     fn the_events_of_a_message_that_ends_at_once_are_one_record() {
         let folder = tempfile::tempdir().expect("a folder");
-        let gatherer = Gatherer::open(folder.path(), BYTES_MAX).expect("open");
+        let gatherer = Gatherer::open(folder.path(), KEEPING).expect("open");
         // A flush in between would make two parts of it, so all of it is noted under one lock.
         {
             let mut state = gatherer.shared.state();
@@ -410,14 +421,14 @@ mod tests {
     #[test]
     fn what_is_under_way_is_written_in_parts_and_nothing_twice() {
         let folder = tempfile::tempdir().expect("a folder");
-        let gatherer = Gatherer::open(folder.path(), BYTES_MAX).expect("open");
+        let gatherer = Gatherer::open(folder.path(), KEEPING).expect("open");
         gatherer.note(received(7));
         gatherer.flush();
         gatherer.note(held(7, "later"));
         gatherer.flush();
         gatherer.note(Event::Ended { queue_id: 7 });
         drop(gatherer);
-        let gatherer = Gatherer::open(folder.path(), BYTES_MAX).expect("open");
+        let gatherer = Gatherer::open(folder.path(), KEEPING).expect("open");
         let records = all(&gatherer);
         let [Record::Message(first), Record::Message(second), Record::Message(last)] = &records[..] else {
             panic!("{records:#?}")
@@ -444,7 +455,7 @@ mod tests {
     #[test]
     fn a_message_that_finds_no_room_is_told_of() {
         let folder = tempfile::tempdir().expect("a folder");
-        let gatherer = Gatherer::open(folder.path(), BYTES_MAX).expect("open");
+        let gatherer = Gatherer::open(folder.path(), KEEPING).expect("open");
         gatherer.note(received(7));
         assert_eq!(gatherer.sync(), Synced::Whole);
         gatherer.shared.state().bytes = MESSAGES_BYTES_MAX;
@@ -458,7 +469,7 @@ mod tests {
     fn a_disk_that_takes_nothing_is_told_of() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("passports"), "a file in the way").expect("writable");
-        let gatherer = Gatherer::open(folder.path(), BYTES_MAX).expect("open");
+        let gatherer = Gatherer::open(folder.path(), KEEPING).expect("open");
         gatherer.note(received(7));
         assert_eq!(gatherer.sync(), Synced::Failed);
         std::fs::remove_file(folder.path().join("passports")).expect("ours");

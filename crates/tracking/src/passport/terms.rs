@@ -1,0 +1,238 @@
+//! What a record can be found by, as hashes.
+//!
+//! A hash may stand for two terms; whoever searches compares the record. Hashes are on the disk: how they are made never changes.
+
+use std::net::IpAddr;
+
+use super::event::{Facts, Part, Record, What};
+use super::stored;
+use crate::segments::Described;
+
+/// Words of a subject that are terms.
+const WORDS_MAX: usize = 32;
+
+/// One term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Term<'a> {
+    /// A message.
+    QueueId(u64),
+    /// A Message-ID, without its angle brackets.
+    MessageId(&'a str),
+    /// A sender or recipient.
+    Address(&'a str),
+    /// The domain of one.
+    Domain(&'a str),
+    /// Where a peer came from.
+    Peer(IpAddr),
+    /// The first 24 bits of an IPv4 address, the first 64 of an IPv6 address.
+    Near(IpAddr),
+    /// The first 16 bits of an IPv4 address, the first 32 of an IPv6 address.
+    Far(IpAddr),
+    /// A receive or send connector.
+    Connector(&'a str),
+    /// A word of the subject.
+    Word(&'a str),
+    /// The decision that let a message in.
+    Decision(u64),
+}
+
+impl Term<'_> {
+    /// Its hash; letters count alike in either case.
+    pub fn hash(&self) -> u32 {
+        match self {
+            Term::QueueId(id) => hash(0, id.to_le_bytes()),
+            Term::MessageId(id) => hash(1, id.bytes()),
+            Term::Address(address) => hash_text(2, address),
+            Term::Domain(domain) => hash_text(3, domain),
+            Term::Peer(ip) => hash(4, octets(*ip)),
+            Term::Near(ip) => hash(5, network(*ip, 24, 64)),
+            Term::Far(ip) => hash(6, network(*ip, 16, 32)),
+            Term::Connector(name) => hash_text(7, name),
+            Term::Word(word) => hash_text(8, word),
+            Term::Decision(id) => hash(9, id.to_le_bytes()),
+        }
+    }
+}
+
+/// An IPv4 address as IPv6 maps it.
+fn octets(ip: IpAddr) -> [u8; 16] {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// The first bits of an address, those of either family.
+pub fn network(ip: IpAddr, bits_v4: u32, bits_v6: u32) -> [u8; 16] {
+    let bits = if ip.to_canonical().is_ipv4() { 96 + bits_v4 } else { bits_v6 };
+    (u128::from_be_bytes(octets(ip)) & (u128::MAX << (128 - bits))).to_be_bytes()
+}
+
+fn hash_text(kind: u8, text: &str) -> u32 {
+    match text.is_ascii() {
+        true => hash(kind, text.bytes().map(|byte| byte.to_ascii_lowercase())),
+        false => hash(kind, text.to_lowercase().bytes()),
+    }
+}
+
+/// FNV-1a, its halves mixed.
+fn hash(kind: u8, bytes: impl IntoIterator<Item = u8>) -> u32 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ u64::from(kind);
+    for byte in bytes {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (hash >> 32) as u32
+}
+
+/// The words of a text, as they are compared.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// The domain of an address.
+pub fn domain_of(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain)
+}
+
+/// A Message-ID without its angle brackets.
+pub fn bare(message_id: &str) -> &str {
+    let id = message_id.trim();
+    id.strip_prefix('<').unwrap_or(id).strip_suffix('>').unwrap_or_else(|| id.strip_prefix('<').unwrap_or(id))
+}
+
+/// Describes an encoded record for [`Segments`](crate::segments::Segments).
+pub fn describe(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
+    let record = stored::read(record)?;
+    each_term(&record, &mut |term| hashes.push(term.hash()));
+    Some(Described { time_ms: time_ms(&record), is_part: !is_whole(&record) })
+}
+
+/// Whether nothing else belongs to it.
+pub fn is_whole(record: &Record) -> bool {
+    match record {
+        Record::Message(part) => part.facts.is_some() && part.is_last && !part.is_recovered,
+        _ => true,
+    }
+}
+
+/// When it was: a message when it was received, where that is known.
+pub fn time_ms(record: &Record) -> u64 {
+    match record {
+        Record::Message(Part { facts, steps, .. }) => {
+            let first = || steps.first().map_or(0, |step| step.time_ms);
+            facts.as_ref().map_or_else(first, |facts| facts.time_ms)
+        }
+        Record::Connection(connection) => connection.time_ms,
+        Record::Outbound(outbound) => outbound.time_ms,
+        Record::Settings(settings) => settings.time_ms,
+        Record::Pressure(pressure) => pressure.time_ms,
+    }
+}
+
+/// All terms of a record, some more than once.
+pub fn each_term(record: &Record, each: &mut dyn FnMut(Term<'_>)) {
+    match record {
+        Record::Message(part) => {
+            each(Term::QueueId(part.queue_id));
+            if let Some(facts) = &part.facts {
+                each_fact(facts, each);
+            }
+            part.steps.iter().for_each(|step| each_step(&step.what, each));
+        }
+        Record::Connection(connection) => {
+            each_peer(connection.peer.ip(), each);
+            each(Term::Connector(&connection.connector));
+        }
+        Record::Outbound(outbound) => {
+            each(Term::Connector(&outbound.way.connector));
+            each(Term::Domain(&outbound.way.next_hop));
+        }
+        Record::Settings(_) | Record::Pressure(_) => {}
+    }
+}
+
+fn each_fact(facts: &Facts, each: &mut dyn FnMut(Term<'_>)) {
+    each(Term::MessageId(bare(&facts.message_id)));
+    each_address(&facts.sender, each);
+    facts.recipients.iter().for_each(|recipient| each_address(recipient, each));
+    if let Some(peer) = facts.peer {
+        each_peer(peer.ip(), each);
+    }
+    each(Term::Connector(&facts.connector));
+    if let Some(subject) = &facts.subject {
+        words(subject).take(WORDS_MAX).for_each(|word| each(Term::Word(word)));
+    }
+    if let Some(decision) = facts.decision {
+        each(Term::Decision(decision));
+    }
+}
+
+fn each_step(what: &What, each: &mut dyn FnMut(Term<'_>)) {
+    match what {
+        What::Recipients { addresses, .. } | What::Resolved { named: addresses } => {
+            addresses.iter().for_each(|address| each_address(address, each));
+        }
+        What::Routed { way, .. } => each(Term::Connector(&way.connector)),
+        What::Attempt(attempt) => each(Term::Connector(&attempt.way.connector)),
+        What::Report { .. } | What::Administrator { .. } | What::Held { .. } => {}
+    }
+}
+
+fn each_address(address: &str, each: &mut dyn FnMut(Term<'_>)) {
+    if address.is_empty() {
+        return;
+    }
+    each(Term::Address(address));
+    if let Some(domain) = domain_of(address) {
+        each(Term::Domain(domain));
+    }
+}
+
+fn each_peer(ip: IpAddr, each: &mut dyn FnMut(Term<'_>)) {
+    for term in [Term::Peer(ip), Term::Near(ip), Term::Far(ip)] {
+        each(term);
+    }
+}
+
+/// Whether a subject has a word that counts.
+pub fn has_word(subject: &str, word: &str) -> bool {
+    words(subject).take(WORDS_MAX).any(|of_subject| equal(of_subject, word))
+}
+
+/// Whether two texts are the same but for the case of letters.
+pub fn equal(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+        || (!(one.is_ascii() && other.is_ascii()) && one.to_lowercase() == other.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_stay_what_they_are_on_disks() {
+        let ip = |text: &str| text.parse().expect("an address");
+        for (term, expected) in [
+            (Term::QueueId(4711), 0xe1668274),
+            (Term::Address("Ann@Contoso.com"), 0x26f55d3d),
+            (Term::Domain("contoso.com"), 0x5f4126c8),
+            (Term::Peer(ip("192.168.2.55")), 0x026847ca),
+        ] {
+            assert_eq!(term.hash(), expected, "{term:?}");
+        }
+    }
+
+    #[test]
+    fn case_and_brackets_do_not_count_and_kinds_do() {
+        assert_eq!(Term::Address("Ann@Contoso.com").hash(), Term::Address("ann@contoso.COM").hash());
+        assert_eq!(Term::Word("GRÜSSE").hash(), Term::Word("grüsse").hash());
+        assert_ne!(Term::Address("contoso").hash(), Term::Domain("contoso").hash());
+        assert_eq!((bare("<a@b>"), bare(" a@b"), bare("<a@b")), ("a@b", "a@b", "a@b"));
+        assert!(has_word("Re: Ihre RECHNUNG, Nr. 4", "rechnung") && !has_word("Rechnungen", "Rechnung"));
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(Term::Near(ip("192.168.2.55")).hash(), Term::Near(ip("::ffff:192.168.2.1")).hash());
+        assert_ne!(Term::Near(ip("192.168.2.55")).hash(), Term::Near(ip("192.168.3.55")).hash());
+        assert_eq!(Term::Far(ip("2001:db8::1")).hash(), Term::Far(ip("2001:db8:ffff::2")).hash());
+    }
+}

@@ -1,0 +1,278 @@
+//! Searches agree with a plain scan, whatever was recorded and whatever is asked for.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decision::tests::refusal;
+use crate::passport::event::{Attempt, Connection, Facts, Outcome, Part, Record, Step, Verdict, Way, What};
+use crate::passport::{Keeping, Store};
+use crate::{Decision, Limits, Tracking};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const ADDRESSES: [&str; 5] = ["ann@contoso.com", "Bob@Example.net", "carl@example.net", "dora@sub.example.net", ""];
+const WORDS: [&str; 4] = ["Invoice", "scan", "Grüße", "backup"];
+const PEERS: [&str; 4] = ["192.168.2.55:1", "192.168.2.56:2", "192.168.9.1:3", "[2001:db8::1]:4"];
+const CONNECTORS: [&str; 2] = ["Relay", "Default"];
+
+fn way(name: &str) -> Way {
+    Way { connector: name.into(), next_hop: "example.net".into() }
+}
+
+fn facts(queue_id: u64, seed: u8) -> Box<Facts> {
+    let pick = |of: usize| usize::from(seed) / (of % 3 + 1);
+    Box::new(Facts {
+        time_ms: 1_000 + u64::from(seed) * 10,
+        message_id: format!("<{queue_id}.{}@host>", seed % 3).into(),
+        subject: (!seed.is_multiple_of(5)).then(|| format!("{}, {} 7", WORDS[pick(0) % 4], WORDS[pick(1) % 4]).into()),
+        sender: ADDRESSES[pick(2) % 5].into(),
+        recipients: (0..=pick(1) % 3).map(|i| ADDRESSES[(i + usize::from(seed)) % 4].into()).collect(),
+        peer: Some(PEERS[usize::from(seed) % 4].parse().expect("an address")),
+        connector: CONNECTORS[usize::from(seed) % 2].into(),
+        decision: Some(u64::from(seed)),
+        ..Facts::default()
+    })
+}
+
+fn attempt(seed: u8) -> Step {
+    let verdict = match seed % 5 {
+        0 => Verdict::Delivered,
+        1 => Verdict::Deferred { until_ms: 9 },
+        2 => Verdict::Failed,
+        3 => Verdict::Expired,
+        _ => Verdict::Removed,
+    };
+    let outcomes = vec![Outcome { recipient: u32::from(seed) % 2, verdict, reply: "250 ok".into() }];
+    let attempt = Attempt { way: way("Out"), remote: None, address: None, tls: None, duration_ms: 1, outcomes };
+    Step { time_ms: 3_000 + u64::from(seed), what: What::Attempt(Box::new(attempt)) }
+}
+
+/// What is recorded: parts of few messages in any order, and connections between them.
+fn record() -> impl Strategy<Value = Record> {
+    let part = (0_u64..12, any::<Option<u8>>(), prop::collection::vec(any::<u8>(), 0..3), any::<bool>(), any::<bool>());
+    prop_oneof![
+        9 => part.prop_map(|(queue_id, seed, steps, is_last, is_recovered)| Record::Message(Part {
+            queue_id,
+            facts: seed.map(|seed| facts(queue_id, seed)),
+            steps: steps.into_iter().map(attempt).collect(),
+            is_last,
+            is_recovered,
+        })),
+        1 => any::<u8>().prop_map(|seed| Record::Connection(Box::new(Connection {
+            id: 1,
+            time_ms: u64::from(seed) * 20,
+            duration_ms: 1,
+            peer: PEERS[usize::from(seed) % 4].parse().expect("an address"),
+            local: "10.0.0.1:25".parse().expect("an address"),
+            connector: CONNECTORS[usize::from(seed) % 2].into(),
+            hello: None,
+            principal: "Anonymous".into(),
+            tls: None,
+            messages: 0,
+            refusals: 0,
+            end: "quit".into(),
+        }))),
+    ]
+}
+
+fn query() -> impl Strategy<Value = (Query, [Option<&'static str>; 3])> {
+    let some = |of: &'static [&'static str]| prop::option::weighted(0.2, prop::sample::select(of));
+    let state = prop::sample::select(vec![
+        State::Delivered,
+        State::Deferred,
+        State::Failed,
+        State::Expired,
+        State::Removed,
+        State::Refused,
+    ]);
+    let peers = prop::sample::select(vec![
+        ("192.168.2.55", "192.168.2.55"),
+        ("192.168.2.0", "192.168.2.255"),
+        ("192.168.0.0", "192.168.9.255"),
+        ("0.0.0.0", "255.255.255.255"),
+        ("2001:db8::", "2001:db8::ffff"),
+    ]);
+    let who = (some(&ADDRESSES[..4]), some(&ADDRESSES[..4]), some(&ADDRESSES[..4]));
+    let of_message = (
+        prop::option::weighted(0.1, 0_u64..14),
+        prop::option::weighted(0.1, (0_u64..12, 0_u8..3)),
+        prop::collection::vec(prop::sample::select(&WORDS[..]), 0..2),
+        prop::option::weighted(0.3, state),
+    );
+    let others = (
+        some(&["example.net", "CONTOSO.com", "nobody.example"]),
+        prop::option::weighted(0.3, peers),
+        some(&["relay", "out"]),
+        prop::option::weighted(0.2, 900_u64..3_000),
+        prop::option::weighted(0.2, 900_u64..3_000),
+        (any::<bool>(), any::<bool>(), any::<bool>()),
+    );
+    (who, of_message, others).prop_map(|(who, (queue_id, message_id, words, state), others)| {
+        let (domain, peer, connector, since_ms, until_ms, (messages, refusals, others)) = others;
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let query = Query {
+            kinds: Kinds { messages, refusals, others },
+            queue_id,
+            message_id: message_id.map(|(id, seed)| format!("{id}.{seed}@host")),
+            words: words.into_iter().map(str::to_uppercase).collect(),
+            state,
+            domain: domain.map(str::to_owned),
+            peer: peer.map(|(first, last)| (ip(first), ip(last))),
+            connector: connector.map(str::to_owned),
+            since_ms,
+            until_ms,
+            ..Query::default()
+        };
+        (query, [who.0, who.1, who.2])
+    })
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    tracking: Tracking,
+    store: Store,
+}
+
+const LIMITS: Limits = Limits {
+    messages_bytes_max: 1 << 20,
+    refusals_bytes_max: 1 << 20,
+    refusals_per_source_per_minute: u32::MAX,
+    // The times of these tests are long ago.
+    passports: Keeping { age_max_ms: None, ..Keeping::DEFAULT },
+};
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tracking = Tracking::open(folder.path(), LIMITS).expect("opened");
+        let store = tracking.passports.store().clone();
+        World { folder, tracking, store }
+    }
+
+    fn record(&self, records: &[Record], keeping: Keeping, now_ms: u64) {
+        for record in records {
+            self.store.append(record.clone(), keeping, now_ms, &mut Vec::new()).expect("appended");
+        }
+        self.store.write_out().expect("written");
+    }
+
+    fn search(&self) -> Search {
+        Search::of(&self.tracking)
+    }
+
+    /// All pages, with so many entries each.
+    fn find(&self, query: &Query, limit: usize) -> Vec<Entry> {
+        let (mut entries, mut next) = (Vec::new(), None);
+        for _ in 0..10_000 {
+            let page = self.search().find(query, next, limit, PATIENCE).expect("readable");
+            assert!(page.entries.len() <= limit && !page.is_cut_short);
+            entries.extend(page.entries);
+            next = page.next.map(|next| Cursor::parse(&next.to_string()).expect("as printed"));
+            if next.is_none() {
+                return entries;
+            }
+        }
+        panic!("a search without an end")
+    }
+}
+
+/// Every record read, joined and asked.
+fn plainly(records: &[Record], refusals: &[Decision], query: &Query) -> Vec<String> {
+    let mut parts: BTreeMap<u64, Vec<Part>> = BTreeMap::new();
+    let mut entries: Vec<Entry> = refusals.iter().map(|refusal| Entry::Refusal(Box::new(refusal.clone()))).collect();
+    for record in records {
+        match record.clone() {
+            Record::Message(part) => parts.entry(part.queue_id).or_default().push(part),
+            Record::Connection(connection) => entries.push(Entry::Connection(connection)),
+            _ => unreachable!("not recorded here"),
+        }
+    }
+    entries.extend(parts.into_iter().map(|(id, parts)| Entry::Message(Passport::join(id, parts))));
+    entries.into_iter().filter(|entry| query.matches(entry)).map(|entry| format!("{entry:?}")).collect()
+}
+
+fn sorted(entries: Vec<Entry>) -> Vec<String> {
+    let mut shown: Vec<String> = entries.iter().map(|entry| format!("{entry:?}")).collect();
+    shown.sort();
+    shown
+}
+
+fn ask(query: Query, who: [Option<&str>; 3], store: &Store) -> Query {
+    let [address, sender, recipient] = who.map(|who| who.map(|who| Wanted::new(&who.to_uppercase(), store.key())));
+    Query { address, sender, recipient, ..query }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_search_agrees_with_a_plain_scan_for_any_passports_and_any_query(
+        records in prop::collection::vec(record(), 0..60),
+        refused in prop::collection::vec(0_usize..4, 0..8),
+        queries in prop::collection::vec(query(), 1..16),
+        limit in 1_usize..7,
+        is_sealed in any::<bool>(),
+    ) {
+        let world = World::new();
+        // A queue id is used once.
+        let mut records = records;
+        let mut ended = std::collections::BTreeSet::new();
+        for record in &mut records {
+            if let Record::Message(part) = record && part.is_last && part.facts.is_some() && !part.is_recovered {
+                part.queue_id += 1_000 * (ended.len() as u64 + 1);
+                ended.insert(part.queue_id);
+            }
+        }
+        // What was appended long ago is sealed as soon as the writer looks.
+        world.record(&records, Keeping::DEFAULT, if is_sealed { 5 } else { u64::MAX });
+        let refusals: Vec<Decision> = (1..)
+            .zip(refused)
+            .map(|(number, peer)| Decision { time_ms: 1_000 + number * 300, ..refusal(number, PEERS[peer]) })
+            .collect();
+        refusals.iter().for_each(|refusal| _ = world.tracking.refusal(Box::new(refusal.clone())));
+        for (query, who) in queries {
+            let query = ask(query, who, &world.store);
+            let mut expected = plainly(&records, &refusals, &query);
+            expected.sort();
+            prop_assert_eq!(sorted(world.find(&query, limit)), expected, "{:?}", query);
+        }
+    }
+}
+
+#[test]
+fn with_addresses_switched_off_no_file_holds_one_and_the_exact_address_is_still_found() {
+    let world = World::new();
+    let part = |queue_id, seed| {
+        Record::Message(Part { queue_id, facts: Some(facts(queue_id, seed)), is_last: true, ..Part::default() })
+    };
+    let keeping = Keeping { addresses: false, subjects: false, ..Keeping::DEFAULT };
+    world.record(&(0..20).map(|id| part(id, 0)).collect::<Vec<_>>(), keeping, 5);
+    for (_, bytes) in files(&world.folder.path().join("tracking/passports")) {
+        assert!(!contains(&bytes, "ann@") && !contains(&bytes, "invoice"));
+    }
+    let query = ask(Query::default(), [None, Some("ann@contoso.com"), None], &world.store);
+    assert_eq!(world.find(&query, 100).len(), 20);
+    let domain = Query { domain: Some("contoso.com".into()), ..Query::default() };
+    assert_eq!(world.find(&domain, 100).len(), 20);
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("listed") {
+        let path = entry.expect("there").path();
+        match path.is_dir() {
+            true => files.extend(self::files(&path)),
+            false => files.push((path.clone(), std::fs::read(&path).expect("readable"))),
+        }
+    }
+    files
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(&bytes.to_ascii_lowercase(), text.as_bytes()).is_some()
+}
