@@ -23,13 +23,14 @@ use crate::cache::Cached;
 use crate::compaction::{Compaction, Copy};
 use crate::disk;
 use crate::index::{Body, Location, Segment};
+use crate::mark::Mark;
 use crate::message::{Content, State};
 use crate::promise::{CommitError, Promise};
-use crate::queues::{Outbox, PendingCommit, Work};
+use crate::queues::{Ended, How, Outbox, PendingCommit, Work};
 use crate::record::{Kind, Record};
 use crate::segment::{FIRST_RECORD, SEGMENT_BYTES_MAX, Writer};
 use crate::shared::Shared;
-use crate::stored::{self, StoredChange, StoredOutcomes, state_code};
+use crate::stored::{self, StoredChange, StoredEnd, StoredOutcomes, StoredState, state_code};
 
 /// Outcomes that no commit came along with are flushed after this time, and the last flush is marked.
 const IDLE: Duration = Duration::from_secs(1);
@@ -160,7 +161,8 @@ impl Committer {
             copies: self.compaction.pick(&self.shared, self.current_segment()),
         };
         let flushes = work.flushes;
-        let flush = is_idle || !batch.commits.is_empty() || !batch.copies.is_empty() || !flushes.is_empty();
+        let waited_for = !batch.commits.is_empty() || !batch.copies.is_empty() || !flushes.is_empty();
+        let flush = is_idle || waited_for || self.compaction.deletes(&self.shared, self.current_segment());
         let has_more = |writer: &Writer| writer.is_dirty() || writer.is_unmarked();
         let mut written = Ok(());
         if !batch.is_empty() || (flush && self.writer.as_ref().is_some_and(has_more)) {
@@ -279,26 +281,48 @@ impl Committer {
         self.unwritten.standings.dedup();
         self.unwritten.changed.sort_unstable();
         self.unwritten.changed.dedup();
+        let mut recorded = self.unwritten.recorded.filter(|_| !self.is_short());
         let mut ended = self.unwritten.ended.chunks(ENDED_PER_RECORD);
         let mut changed = self.unwritten.changed.chunks(CHANGED_PER_RECORD);
         let mut standings = self.unwritten.standings.chunks(CHANGED_PER_RECORD);
         loop {
             let (ended, changed) = (ended.next().unwrap_or_default(), changed.next().unwrap_or_default());
             let standings = standings.next().unwrap_or_default();
-            if ended.is_empty() && changed.is_empty() && standings.is_empty() {
+            if ended.is_empty() && changed.is_empty() && standings.is_empty() && recorded.is_none() {
                 return records;
             }
             let index = self.shared.index();
+            let (ends, refused, ended) = self.ends(ended);
             let states = changed.iter().filter_map(|(id, i)| Some((*id, index.stored_state(*id, *i)?)));
             let changed: Vec<_> = states.map(|(id, state)| StoredChange { id, state }).collect();
             let standings: Vec<_> = standings.iter().filter_map(|id| index.stored_standing(*id)).collect();
-            if ended.is_empty() && changed.is_empty() && standings.is_empty() {
+            if ended.is_empty() && changed.is_empty() && standings.is_empty() && recorded.is_none() {
                 continue; // all of them ended meanwhile
             }
             let standings = (!standings.is_empty()).then_some(standings);
-            let meta = stored::write(&StoredOutcomes { ended: ended.to_vec(), changed, standings });
+            let recorded = recorded.take().map(Mark::to_number);
+            let meta = stored::write(&StoredOutcomes { ended, changed, ends, refused, recorded, standings });
             records.push(Record::new(Kind::Outcomes, &meta, &[]));
         }
+    }
+
+    /// How these messages ended, which of them were refused, and their numbers. Without the reserve the numbers have to do.
+    #[allow(clippy::type_complexity, reason = "said once, taken apart at once")]
+    fn ends<'a>(&self, ended: &'a [Ended]) -> (Option<Vec<StoredEnd<'a>>>, Option<Vec<u64>>, Vec<u64>) {
+        let is_short = self.is_short();
+        let (mut ends, mut refused) = (Vec::new(), Vec::new());
+        for Ended { id, how } in ended {
+            match how {
+                How::Settled(recipients) if !is_short => {
+                    let states = recipients.iter().map(|(i, state)| StoredState::of_end(*i, state)).collect();
+                    ends.push(StoredEnd { id: *id, states });
+                }
+                How::Refused => refused.push(*id),
+                How::Settled(_) | How::Known => {}
+            }
+        }
+        let numbers = ended.iter().map(|ended| ended.id).collect();
+        ((!ends.is_empty()).then_some(ends), (!refused.is_empty()).then_some(refused), numbers)
     }
 
     fn withhold(&mut self) {
@@ -350,7 +374,7 @@ impl Committer {
             let flushes = flushed.map_err(|error| Failure { error, is_clean: false })?;
             self.shared.count(|c| &c.flushes, flushes);
         }
-        let written = Written { segment: writer.number, start, is_flushed };
+        let written = Written { segment: writer.number, start, end: writer.bytes, is_flushed };
         self.shared.index().set_segment_bytes(writer.number, writer.bytes);
         if is_full {
             self.writer = None;
@@ -361,9 +385,14 @@ impl Committer {
     /// Makes what was written visible, then keeps the promises.
     fn succeed(&mut self, batch: Batch, written: Written) {
         self.retry_at = None;
+        let says_something =
+            !batch.commits.is_empty() || !self.unwritten.ended.is_empty() || !self.unwritten.changed.is_empty();
         self.unflushed.append(std::mem::take(&mut self.unwritten));
         if written.is_flushed {
             let flushed = std::mem::take(&mut self.unflushed);
+            if let Some(mark) = flushed.recorded {
+                self.shared.index().set_recorded(mark);
+            }
             self.shared.bodies.push_unneeded(flushed.bodies);
             let is_unmarked = self.writer.as_ref().is_some_and(Writer::is_unmarked);
             self.unsettled_since = is_unmarked.then(Instant::now);
@@ -379,6 +408,9 @@ impl Committer {
         };
         self.shared.count(|c| &c.commits, batch.commits.len() as u64);
         let mut index = self.shared.index();
+        if says_something {
+            index.set_mark(Mark::at(written.segment, written.end));
+        }
         for PendingCommit { id, record, envelope, body, promise, charge: _charge } in batch.commits {
             let location = place(&record);
             let recipients = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
@@ -421,7 +453,8 @@ impl Committer {
         if let Some(writer) = self.writer.take() {
             let bytes = writer.file.bytes().unwrap_or(writer.bytes);
             self.shared.index().set_segment_bytes(writer.number, bytes);
-            self.unwritten.ended.extend(batch.commits.iter().map(|commit| commit.id.0));
+            let refused = batch.commits.iter().map(|commit| Ended { id: commit.id.0, how: How::Refused });
+            self.unwritten.ended.extend(refused);
         }
         let bodies = batch.commits.iter().filter(|commit| commit.body.is_some());
         self.unwritten.bodies.extend(bodies.map(|commit| commit.id.0));
@@ -481,5 +514,6 @@ struct Failure {
 struct Written {
     segment: u32,
     start: u64,
+    end: u64,
     is_flushed: bool,
 }

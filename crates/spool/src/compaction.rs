@@ -1,7 +1,8 @@
 //! Returning space: segments go from the oldest end, after the messages in them that are still live were copied
 //! forward.
 //!
-//! Disk use stays within twice the live bytes plus two segments: beyond that, every batch copies a piece of the oldest
+//! Disk use stays within twice the live bytes plus two segments (and what is held for somebody who records elsewhere what
+//! the log says, which is bounded and nothing on a full disk): beyond that, every batch copies a piece of the oldest
 //! segment until it is dead, and a dead oldest segment is deleted at once.
 //!
 //! Why deleting from the oldest end only is always safe. Records are appended by one thread, in ascending segments. A
@@ -70,8 +71,13 @@ impl Compaction {
         }
         let totals = index.totals();
         let Some((number, oldest)) = index.oldest_segment() else { return false };
+        let usual_bytes = shared.usual_log_bytes(&index);
+        let is_short = shared.reserve.missing().is_some();
+        if oldest.live_bytes == 0 && !is_short && index.is_held(number, usual_bytes) {
+            return false; // it is empty, and waits to be recorded
+        }
         let pays = match shared.reserve.missing() {
-            None => totals.log_bytes > 2 * totals.live_log_bytes + 2 * shared.options.segment_bytes,
+            None => totals.log_bytes > usual_bytes,
             Some(_) => {
                 let reserve_bytes = shared.reserve.bytes();
                 let is_half_dead = oldest.bytes > 2 * oldest.live_bytes
@@ -126,19 +132,32 @@ impl Compaction {
         copies
     }
 
+    /// Whether a segment is about to be deleted. The ends of its messages are flushed first, but on a full disk: its deletion
+    /// alone would say that they have ended, and not how.
+    pub fn deletes(&self, shared: &Shared, current: Option<u32>) -> bool {
+        shared.reserve.missing().is_none() && deletable(shared, current).is_some()
+    }
+
     /// Deletes segments from the oldest end as long as nothing in them is live.
     pub fn delete_dead(&mut self, shared: &Shared, current: Option<u32>) {
         loop {
-            let number = match shared.index().dead_segment() {
-                Some(number) if Some(number) != current => number,
-                _ => return,
-            };
+            let Some((number, is_unrecorded)) = deletable(shared, current) else { return };
             let damage = shared.index().segment(number).map(|segment| segment.damage.clone()).unwrap_or_default();
             let removed = delete(shared, number, &damage);
             shared.count(|c| &c.flushes, 1);
             let mut index = shared.index();
             match removed {
-                Ok(()) => index.remove_segment(number),
+                Ok(()) => {
+                    index.remove_segment(number);
+                    drop(index);
+                    if is_unrecorded {
+                        shared.count(|c| &c.unrecorded, 1);
+                        tracing::warn!(
+                            segment = number,
+                            "passports of messages may be incomplete: the disk has no room to wait until they are written"
+                        );
+                    }
+                }
                 Err(error) => {
                     index.pin(number);
                     drop(index);
@@ -148,6 +167,14 @@ impl Compaction {
             }
         }
     }
+}
+
+/// The oldest segment if nothing in it is live, and whether what it says may not be recorded elsewhere.
+fn deletable(shared: &Shared, current: Option<u32>) -> Option<(u32, bool)> {
+    let index = shared.index();
+    let number = index.dead_segment().filter(|number| Some(*number) != current)?;
+    let is_held = shared.reserve.missing().is_none() && index.is_held(number, shared.usual_log_bytes(&index));
+    (!is_held).then(|| (number, index.is_unrecorded(number)))
 }
 
 /// Deletes a segment in which nothing is live. Damage that is not copied away yet is copied now, at last into the room

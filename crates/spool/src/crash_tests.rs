@@ -25,6 +25,7 @@ use crate::staged::Staged;
 
 mod bit_flips;
 mod full_disk;
+mod history;
 mod verify;
 
 const ROOT: &str = "/spool";

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::disk::{Disk, File};
+use crate::mark::Mark;
 use crate::message::{Outcome, RecipientState, Standing, State};
 use crate::record::ALIGNMENT;
 use crate::segment;
@@ -46,6 +47,19 @@ pub(crate) struct Index {
     missed: BTreeSet<u64>,
     /// Messages of former runs may still be missing here, so that no segment is known to be dead.
     is_recovering: bool,
+    /// Recording elsewhere what the log says; `None`: nobody does.
+    recording: Option<Recording>,
+    /// The end of the last batch that said something of messages.
+    mark: Mark,
+}
+
+/// What is known of somebody who records elsewhere what the log says, and for whom dead segments are held a while.
+#[derive(Clone, Copy, Debug)]
+struct Recording {
+    /// What stands before this is recorded.
+    recorded: Mark,
+    /// Beyond so many bytes more than the log has otherwise nobody is waited for.
+    held_bytes_max: u64,
 }
 
 /// The messages of another index, on their way into this one; in the order of their numbers.
@@ -143,7 +157,11 @@ pub(crate) enum Settled {
     /// The message goes on; these recipients changed.
     Changed(Vec<u32>),
     /// Nobody is pending any more: the message is gone.
-    Ended { has_body: bool },
+    Ended {
+        has_body: bool,
+        /// How each of its recipients ended.
+        recipients: Vec<(u32, RecipientState)>,
+    },
 }
 
 /// A message that compaction has to move.
@@ -165,7 +183,41 @@ impl Index {
             totals: Totals::default(),
             missed: BTreeSet::new(),
             is_recovering: false,
+            recording: None,
+            mark: Mark::default(),
         }
+    }
+
+    /// Dead segments are held until somebody says that what they say is recorded elsewhere.
+    pub fn hold_for_recording(&mut self, held_bytes_max: u64) {
+        self.recording = Some(Recording { recorded: Mark::default(), held_bytes_max });
+    }
+
+    /// What stands before `mark` is recorded elsewhere, and the log says so.
+    pub fn set_recorded(&mut self, mark: Mark) {
+        if let Some(recording) = &mut self.recording {
+            recording.recorded = recording.recorded.max(mark);
+        }
+    }
+
+    /// What the log says up to here is known to whoever asks now.
+    pub fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    pub fn set_mark(&mut self, mark: Mark) {
+        self.mark = mark;
+    }
+
+    /// Whether a segment may say something that is not recorded elsewhere.
+    pub fn is_unrecorded(&self, number: u32) -> bool {
+        self.recording.is_some_and(|recording| number >= recording.recorded.segment())
+    }
+
+    /// Whether a dead segment is held for that. Not for ever: `bytes_usual` is what the log takes without it.
+    pub fn is_held(&self, number: u32, bytes_usual: u64) -> bool {
+        let held_bytes_max = self.recording.map_or(0, |recording| recording.held_bytes_max);
+        self.is_unrecorded(number) && self.totals.log_bytes <= bytes_usual.saturating_add(held_bytes_max)
     }
 
     /// A damaged record of this message was seen, and no other so far.
@@ -301,13 +353,21 @@ impl Index {
     /// Applies outcomes. An outcome for a recipient that is not pending, or that does not exist, has no effect.
     pub fn settle(&mut self, id: u64, outcomes: Vec<(u32, Outcome)>) -> Settled {
         let Some(entry) = self.messages.get_mut(&id) else { return Settled::Unknown };
-        // The common case allocates nothing.
+        // The common case needs no states.
         let ends_at_once =
             entry.pending == 1 && entry.states.is_none() && outcomes.iter().any(|(i, o)| *i == 0 && o.is_end());
-        if !ends_at_once {
+        let mut ended = Vec::new();
+        if ends_at_once {
+            let end = outcomes.into_iter().find(|(i, outcome)| *i == 0 && outcome.is_end());
+            ended.extend(end.map(|(i, outcome)| (i, RecipientState::ended_by(outcome))));
+        } else {
             let states = entry.states.get_or_insert_with(|| fresh(entry.pending));
             let mut changed = Vec::with_capacity(outcomes.len());
+            let mut removed_ms = None;
             for (i, outcome) in outcomes {
+                if let Outcome::Removed { time_ms } = outcome {
+                    removed_ms = Some(time_ms);
+                }
                 let Some(state) = states.get_mut(i as usize).filter(|state| state.state == State::Pending) else {
                     continue;
                 };
@@ -320,9 +380,15 @@ impl Index {
             if entry.pending > 0 {
                 return Settled::Changed(changed);
             }
+            ended.extend((0..).zip(states.iter().map(Compact::state)));
+            for (_, state) in &mut ended {
+                if let (State::Removed, Some(time_ms)) = (state.state, removed_ms) {
+                    state.last_attempt_ms = time_ms;
+                }
+            }
         }
         let has_body = self.remove(id).unwrap_or(false);
-        Settled::Ended { has_body }
+        Settled::Ended { has_body, recipients: ended }
     }
 
     /// The states of a message's recipients.
@@ -661,7 +727,14 @@ mod tests {
         let states = index.states(7).expect("it is live");
         assert_eq!((states[0].state, states[0].attempts, states[0].next_attempt_ms), (State::Pending, 1, 3));
         assert_eq!((states[1].state, states[1].attempts), (State::Delivered, 1));
-        assert_eq!(index.settle(7, vec![(0, Outcome::Removed { time_ms: 4 })]), Settled::Ended { has_body: false });
+        let Settled::Ended { has_body: false, recipients } =
+            index.settle(7, vec![(0, Outcome::Removed { time_ms: 4 })])
+        else {
+            panic!("nobody is pending any more")
+        };
+        let ends = recipients.iter().map(|(i, end)| (*i, end.state, end.last_reply.as_deref(), end.last_attempt_ms));
+        let expected = [(0, State::Removed, Some("451"), 4), (1, State::Delivered, Some("250 2.0.0 OK"), 1)];
+        assert_eq!(ends.collect::<Vec<_>>(), expected);
         assert_eq!(index.settle(7, vec![(0, delivered())]), Settled::Unknown);
         assert_eq!(index.totals().live_log_bytes, 0);
     }

@@ -10,6 +10,7 @@
 //! staged.commit(envelope, trace).await?;     // on the disk, flushed: now say 250
 //! spool.message(id)?                         // read it, deliver it
 //! spool.settle(id, vec![(0, delivered)]);    // nobody pending any more: gone
+//! spool.recorded_up_to(mark);                // what the log says before is recorded elsewhere
 //! spool.set_standing(id, suspended);         // held back by an administrator, say
 //! spool.flushed().await?;                    // and that survives, too
 //! ```
@@ -96,6 +97,7 @@ pub mod by_hand;
 mod spool;
 mod verify;
 mod recover;
+mod history;
 mod opening;
 mod scan;
 mod staged;
@@ -112,6 +114,7 @@ mod index;
 mod cache;
 mod stored;
 mod message;
+mod mark;
 mod segment;
 mod record;
 #[cfg(any(test, feature = "fake-disk"))]
@@ -121,6 +124,8 @@ pub mod disk;
 #[cfg(test)]
 mod crash_tests;
 
+pub use history::Told;
+pub use mark::Mark;
 pub use message::{Content, Message, Outcome, RecipientState, Standing, State};
 pub use opening::OpenError;
 pub use promise::{Commit, CommitError};

@@ -82,6 +82,20 @@ pub struct RecipientState {
     pub delay_told: bool,
 }
 
+impl RecipientState {
+    /// That of a recipient whose first outcome was its end.
+    pub(crate) fn ended_by(outcome: Outcome) -> RecipientState {
+        let (state, attempts, last_reply, last_attempt_ms) = match outcome {
+            Outcome::Delivered { reply, time_ms } => (State::Delivered, 1, Some(reply), time_ms),
+            Outcome::Failed { reply, time_ms } => (State::Failed, 1, Some(reply), time_ms),
+            Outcome::Removed { time_ms } => (State::Removed, 0, None, time_ms),
+            Outcome::Deferred { reply, time_ms, .. } => (State::Pending, 1, Some(reply), time_ms),
+            Outcome::DelayTold => (State::Pending, 0, None, 0),
+        };
+        RecipientState { state, attempts, last_reply, last_attempt_ms, next_attempt_ms: 0, delay_told: false }
+    }
+}
+
 /// How a message stands in the queue, apart from its recipients: what administrators did with it, and what it did to us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {

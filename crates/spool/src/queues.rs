@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use gatepost_mail::{Envelope, MessageId};
 
 use crate::disk::File;
+use crate::mark::Mark;
+use crate::message::RecipientState;
 use crate::promise::{CommitError, Promise};
 use crate::record::Record;
 use crate::staging::Charge;
@@ -35,7 +37,7 @@ pub(crate) struct PendingCommit {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// Messages of which nobody is pending any more.
-    pub ended: Vec<u64>,
+    pub ended: Vec<Ended>,
     /// Recipients whose state changed: message, index in the envelope. The state itself is taken from the index when
     /// it is written.
     pub changed: Vec<(u64, u32)>,
@@ -43,12 +45,32 @@ pub(crate) struct Outbox {
     pub bodies: Vec<u64>,
     /// Messages that stand otherwise than before. As with `changed`, the index says how.
     pub standings: Vec<u64>,
+    /// Up to where all that the log says is recorded elsewhere, if that is news.
+    pub recorded: Option<Mark>,
+}
+
+/// A message of which nobody is pending any more.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub id: u64,
+    pub how: How,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum How {
+    /// Each of its recipients so.
+    Settled(Vec<(u32, RecipientState)>),
+    /// It was refused after it was written.
+    Refused,
+    /// The log says so already, but that may not have been flushed.
+    Known,
 }
 
 impl Outbox {
     pub fn is_empty(&self) -> bool {
         let has_states = !self.changed.is_empty() || !self.standings.is_empty();
-        !has_states && self.ended.is_empty() && self.bodies.is_empty()
+        !has_states && self.ended.is_empty() && self.bodies.is_empty() && self.recorded.is_none()
     }
 
     pub fn append(&mut self, mut later: Outbox) {
@@ -56,6 +78,7 @@ impl Outbox {
         self.changed.append(&mut later.changed);
         self.bodies.append(&mut later.bodies);
         self.standings.append(&mut later.standings);
+        self.recorded = self.recorded.max(later.recorded);
     }
 }
 

@@ -17,6 +17,7 @@ use gatepost_mail::MessageId;
 
 use crate::disk::{File, Lock};
 use crate::index::{Damage, Index, Location, Messages};
+use crate::mark::Mark;
 use crate::opening::{OpenError, at, id_of_body};
 use crate::queues::Outbox;
 use crate::scan::{Gap, Loss, Window, scan, scan_headless};
@@ -43,6 +44,9 @@ pub struct Recovery {
     pub duration: Duration,
     /// Files removed that belonged to no message.
     pub removed_files: usize,
+    /// From where to where the log of former runs is not known to be recorded elsewhere: for
+    /// [`Spool::history`](crate::Spool::history).
+    pub unrecorded: (Mark, Mark),
 }
 
 /// Brings back the messages of former runs, step by step; each step blocks on the disk. Until it is over they are
@@ -155,6 +159,7 @@ impl Recovering {
                 if !released.is_empty() {
                     return Ok(Step::Released(released.into_iter().map(MessageId).collect()));
                 }
+                self.shared.index().set_recorded(self.recovery.unrecorded.0);
                 // From now on segments may go, and what may not have been flushed is written again before that.
                 self.shared.commits.end_recovery(std::mem::take(&mut self.outbox));
                 self.recovery.duration = self.began.elapsed();
@@ -188,6 +193,8 @@ impl Recovering {
             Err(HeaderError::Newer(found)) => return Err(OpenError::NewerFormat { path, found }),
             Ok(_) | Err(HeaderError::Damaged) => scan_headless(&mut window),
         };
+        let (from, to) = &mut self.recovery.unrecorded;
+        (*from, *to) = ((*from).max(scanned.recorded), Mark::at(number.saturating_add(1), 0));
         self.outbox.append(scanned.outbox);
         for gap in scanned.gaps {
             self.close_gap(&file, &path, number, gap, scanned.flushed, &mut window);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::disk::File;
 use crate::index::{Body, Index, Location};
-use crate::queues::Outbox;
+use crate::mark::Mark;
+use crate::queues::{Ended, How, Outbox};
 use crate::record::{ALIGNMENT, Digest, HEADER_BYTES, Header, Kind, checksum};
 use crate::segment::FIRST_RECORD;
 use crate::set_aside::read_what_can_be_read;
@@ -72,6 +73,8 @@ pub(crate) struct Scanned {
     pub flushed: u64,
     /// Numbers of messages below this occur.
     pub next_id: u64,
+    /// Up to where all that the log says is recorded elsewhere.
+    pub recorded: Mark,
     /// Outcomes that may not have been flushed, to be written again.
     pub outbox: Outbox,
     /// What is no valid record, in the order of the offsets.
@@ -225,7 +228,7 @@ impl Scan<'_> {
             match effect {
                 Effect::Moved { .. } => {}
                 Effect::Ended { id, has_body } => {
-                    self.scanned.outbox.ended.push(id);
+                    self.scanned.outbox.ended.push(Ended { id, how: How::Known });
                     self.scanned.outbox.bodies.extend(has_body.then_some(id));
                 }
                 Effect::Changed { id, index } => self.scanned.outbox.changed.push((id, index)),
@@ -304,6 +307,7 @@ fn take_outcomes(index: &mut Index, meta: &[u8], effects: &mut Effects<'_>) -> R
             effects.push(Effect::Ended { id, has_body });
         }
     }
+    effects.scanned.recorded = effects.scanned.recorded.max(Mark::from_number(outcomes.recorded.unwrap_or(0)));
     for change in &outcomes.changed {
         index.restore(change.id, &change.state)?;
         effects.push(Effect::Changed { id: change.id, index: change.state.index });

@@ -39,6 +39,10 @@ pub struct Options {
     pub staged_bytes_max: usize,
     /// At most so many body files are open for messages that are arriving. Default 4,096.
     pub staged_bodies_max: usize,
+    /// Segments that nobody needs any more are held until [`Spool::recorded_up_to`](crate::Spool::recorded_up_to) says that
+    /// what they say is recorded elsewhere, but not if the log would take so many bytes more than it takes anyway, nor on
+    /// a full disk. Default 0: nobody records, nothing is held.
+    pub held_bytes_max: u64,
 }
 
 impl Default for Options {
@@ -50,6 +54,7 @@ impl Default for Options {
             reserve_bytes: 4 << 20,
             staged_bytes_max: 64 << 20,
             staged_bodies_max: 4_096,
+            held_bytes_max: 0,
         }
     }
 }
@@ -103,7 +108,7 @@ pub(crate) struct Folders {
     pub set_aside: PathBuf,
 }
 
-/// Counted since the spool was opened; the last two count down.
+/// Counted since the spool was opened; what is unread and unreleased counts down.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub commits: AtomicU64,
@@ -118,6 +123,8 @@ pub(crate) struct Counters {
     pub flush_times: FlushTimes,
     /// Since when the committer is writing what is waited for, in microseconds; 0 while it is not.
     pub writing_since: AtomicU64,
+    /// Segments deleted although what they said was not recorded elsewhere.
+    pub unrecorded: AtomicU64,
 }
 
 impl Folders {
@@ -184,6 +191,11 @@ impl Shared {
 
     pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64, more: u64) {
         counter(&self.counters).fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Bytes that the log takes when nothing is held for anybody who records: see [`crate::compaction`].
+    pub fn usual_log_bytes(&self, index: &Index) -> u64 {
+        2 * index.totals().live_log_bytes + 2 * self.options.segment_bytes
     }
 
     /// A body met a full disk. If much of the log is dead the committer is told to return that.

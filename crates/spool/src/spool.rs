@@ -12,10 +12,13 @@ use gatepost_mail::{Envelope, MessageId};
 use crate::bodies;
 use crate::committer::Committer;
 use crate::disk::{self, Disk, File, Lock, RealDisk};
+use crate::history::{self, Told};
 use crate::index::{Body, Index, Location, Settled};
+use crate::mark::Mark;
 use crate::message::{Content, Message, Outcome, RecipientState, Standing};
 use crate::opening::{self, Found, OpenError};
 use crate::promise::{Commit, promise};
+use crate::queues::{Ended, How};
 use crate::record::Digest;
 use crate::recover::{Recovering, Recovery};
 use crate::shared::{FLUSH_BOUNDS, Folders, Options, Part, RecordError, Shared};
@@ -61,6 +64,8 @@ pub struct Usage {
     pub unread_bytes: u64,
     /// Messages of former runs that were found there and are not released yet.
     pub unreleased: u64,
+    /// Segments that were deleted although nobody had recorded elsewhere what they said.
+    pub unrecorded: u64,
     /// Whether the disk was found full, and no room was found again so far: messages are refused.
     pub is_full: bool,
     /// Flushes of the log by how long they took: for each of [`FLUSH_BOUNDS`] those that took no longer, and longer than
@@ -169,8 +174,30 @@ impl Spool {
     /// In effect at once: a message of which no recipient is pending any more is not live. On the disk within
     /// milliseconds, flushed with the next commit or within a second. Never blocks on the disk. Outcomes for
     /// recipients that are not pending, or messages that are not live, have no effect.
-    pub fn settle(&self, id: MessageId, outcomes: Vec<(u32, Outcome)>) {
-        settle(&self.0.shared, id, outcomes);
+    /// Says whether the message ended by it.
+    pub fn settle(&self, id: MessageId, outcomes: Vec<(u32, Outcome)>) -> bool {
+        settle(&self.0.shared, id, outcomes)
+    }
+
+    /// The end of what the log says by now. Who has recorded elsewhere all that it noted before it asked for this, and
+    /// notes outcomes before it settles them, has recorded all that stands before it.
+    pub fn mark(&self) -> Mark {
+        self.0.shared.index().mark()
+    }
+
+    /// What the log says before `mark` is recorded elsewhere, and survives there: it may be forgotten here. See
+    /// [`Options::held_bytes_max`].
+    pub fn recorded_up_to(&self, mark: Mark) {
+        recorded_up_to(&self.0.shared, mark);
+    }
+
+    /// Reads again what the log says between two marks, in the order in which it was written, and hands it to `each`. Says
+    /// whether all of it was there: not if it was damaged, or was not waited for any longer. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot be read. What was handed on until then is right.
+    pub fn history(&self, from: Mark, to: Mark, each: impl FnMut(Told<'_>)) -> io::Result<bool> {
+        history::read(&self.0.shared, from, to, each)
     }
 
     /// Changes how a message stands as a whole. In effect at once, on the disk as outcomes are; [`Spool::flushed`] waits for
@@ -267,7 +294,10 @@ impl Opened {
         let folders = Folders::new(dir);
         let found = opening::open(&*disk, &folders)?;
         let Found { lock, next_id, next_segment, segments, set_aside, is_flushed } = found;
-        let index = Index::of_segments(options.cache_bytes_max, segments);
+        let mut index = Index::of_segments(options.cache_bytes_max, segments);
+        if options.held_bytes_max > 0 {
+            index.hold_for_recording(options.held_bytes_max);
+        }
         let shared = Arc::new(Shared::new(disk, folders, options, index, next_id));
         let lock = Arc::new(lock);
         let recovering = Recovering::new(Arc::clone(&shared), Arc::clone(&lock), is_flushed, set_aside);
@@ -386,21 +416,32 @@ pub(crate) fn envelope(shared: &Shared, id: MessageId) -> Result<(Arc<Envelope>,
     }
 }
 
-pub(crate) fn settle(shared: &Shared, id: MessageId, outcomes: Vec<(u32, Outcome)>) {
+pub(crate) fn settle(shared: &Shared, id: MessageId, outcomes: Vec<(u32, Outcome)>) -> bool {
     let settled = shared.index().settle(id.0, outcomes);
     match settled {
-        Settled::Unknown => {}
-        Settled::Changed(changed) if changed.is_empty() => {}
-        Settled::Changed(changed) => shared.commits.push_outcomes(|outbox| {
-            outbox.changed.extend(changed.into_iter().map(|index| (id.0, index)));
-        }),
-        Settled::Ended { has_body } => shared.commits.push_outcomes(|outbox| {
-            outbox.ended.push(id.0);
-            if has_body {
-                outbox.bodies.push(id.0);
-            }
-        }),
+        Settled::Unknown => false,
+        Settled::Changed(changed) if changed.is_empty() => false,
+        Settled::Changed(changed) => {
+            shared.commits.push_outcomes(|outbox| {
+                outbox.changed.extend(changed.into_iter().map(|index| (id.0, index)));
+            });
+            false
+        }
+        Settled::Ended { has_body, recipients } => {
+            shared.commits.push_outcomes(|outbox| {
+                outbox.ended.push(Ended { id: id.0, how: How::Settled(recipients) });
+                if has_body {
+                    outbox.bodies.push(id.0);
+                }
+            });
+            true
+        }
     }
+}
+
+pub(crate) fn recorded_up_to(shared: &Shared, mark: Mark) {
+    // It counts once the log says so itself.
+    shared.commits.push_outcomes(|outbox| outbox.recorded = outbox.recorded.max(Some(mark)));
 }
 
 pub(crate) fn set_standing(shared: &Shared, id: MessageId, standing: Standing) -> bool {
@@ -438,6 +479,7 @@ pub(crate) fn usage(shared: &Shared) -> Usage {
         set_aside: counted.set_aside.load(Ordering::Relaxed),
         unread_bytes: counted.unread_bytes.load(Ordering::Relaxed),
         unreleased,
+        unrecorded: counted.unrecorded.load(Ordering::Relaxed),
         is_full: shared.reserve.missing().is_some(),
         flush_counts,
         flush_micros,

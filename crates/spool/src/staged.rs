@@ -52,6 +52,7 @@ pub struct Staged {
     charge: Option<Charge>,
     /// While it lasts, commits of others wait a moment for this one.
     arriving: Option<Arriving>,
+    label: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -74,6 +75,7 @@ impl Staged {
             is_stranger,
             charge: None,
             arriving,
+            label: Vec::new(),
         }
     }
 
@@ -126,6 +128,11 @@ impl Staged {
     #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> u64 {
         self.bytes
+    }
+
+    /// Puts a label on it, which means nothing to the spool: [`Spool::history`](crate::Spool::history) hands it on again.
+    pub fn set_label(&mut self, label: Vec<u8>) {
+        self.label = label;
     }
 
     /// Hands the message to the committer. `trace` are header lines to stand before the content, each with its CRLF.
@@ -182,6 +189,7 @@ impl Staged {
             envelope: StoredEnvelope::new(envelope, &octets),
             states: Vec::new(),
             body: body.as_ref().map(|(body, _)| *body),
+            label: (!self.label.is_empty()).then(|| self.label.as_slice().into()),
             standing: None,
         });
         let mut buffer = std::mem::take(&mut self.buffer);

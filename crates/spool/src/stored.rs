@@ -10,7 +10,7 @@ use gatepost_mail::{
 use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Encode};
 
-use crate::message::{Standing, State};
+use crate::message::{RecipientState, Standing, State};
 
 /// The meta part of a message record.
 #[derive(Debug, Encode, Decode)]
@@ -27,6 +27,9 @@ pub struct StoredMessage<'a> {
     /// Where the content does not lie in the record (which then holds the trace fields only).
     #[n(3)]
     pub body: Option<StoredBody>,
+    /// What tracking wants to hear again of how it came; means nothing to us.
+    #[b(4)]
+    pub label: Option<&'a ByteSlice>,
     /// How it stands as a whole, if not as on arrival; only where it was copied forward.
     #[b(20)]
     pub standing: Option<StoredStanding<'a>>,
@@ -41,9 +44,30 @@ pub struct StoredOutcomes<'a> {
     /// Recipients whose state changed in messages that go on.
     #[b(1)]
     pub changed: Vec<StoredChange<'a>>,
+    /// How those among `ended` ended that were accepted. For tracking: to us an end is an end. Absent from what version
+    /// 0.3.0 wrote, and left out while there is little room.
+    #[b(2)]
+    pub ends: Option<Vec<StoredEnd<'a>>>,
+    /// Those among `ended` that were refused after they were written: their peers do not hold us to them.
+    #[n(3)]
+    pub refused: Option<Vec<u64>>,
+    /// What the log said before this place was recorded elsewhere: a [`Mark`](crate::mark::Mark).
+    #[n(4)]
+    pub recorded: Option<u64>,
     /// Messages that stand otherwise than before; absent if there are none.
     #[b(20)]
     pub standings: Option<Vec<StoredStanding<'a>>>,
+}
+
+/// How a message ended.
+#[derive(Debug, Encode, Decode)]
+pub struct StoredEnd<'a> {
+    /// Message number.
+    #[n(0)]
+    pub id: u64,
+    /// Its recipients.
+    #[b(1)]
+    pub states: Vec<StoredState<'a>>,
 }
 
 /// How a message stands as a whole.
@@ -160,6 +184,34 @@ pub struct StoredState<'a> {
     /// See [`crate::message::RecipientState::delay_told`]; absent for no.
     #[n(20)]
     pub delay_told: Option<bool>,
+}
+
+impl<'a> StoredState<'a> {
+    /// The disk's view of a recipient that has come to its end.
+    pub fn of_end(index: u32, state: &'a RecipientState) -> StoredState<'a> {
+        StoredState {
+            index,
+            state: state_code(state.state),
+            attempts: state.attempts,
+            last_reply: state.last_reply.as_deref(),
+            last_attempt_ms: state.last_attempt_ms,
+            next_attempt_ms: 0,
+            delay_told: None,
+        }
+    }
+
+    /// The state with its recipient.
+    pub fn read(&self) -> Result<(u32, RecipientState), StoredError> {
+        let state = RecipientState {
+            state: state_from_code(self.state).ok_or(StoredError::Value("recipient state"))?,
+            attempts: self.attempts,
+            last_reply: self.last_reply.map(Into::into),
+            last_attempt_ms: self.last_attempt_ms,
+            next_attempt_ms: self.next_attempt_ms,
+            delay_told: self.delay_told == Some(true),
+        };
+        Ok((self.index, state))
+    }
 }
 
 /// The number that stands for a state on disk.
@@ -477,7 +529,7 @@ mod tests {
             let octets = Octets::of(&envelope);
             let body = Some(StoredBody { bytes: id, crc: 7 });
             let stored =
-                StoredMessage { id, envelope: StoredEnvelope::new(&envelope, &octets), states: Vec::new(), body, standing: None };
+                StoredMessage { id, envelope: StoredEnvelope::new(&envelope, &octets), states: Vec::new(), body, label: None, standing: None };
             let meta = write(&stored);
             let again: StoredMessage<'_> = read(&meta).expect("it was just written");
             prop_assert_eq!((again.id, again.body), (id, body));
@@ -510,7 +562,7 @@ mod tests {
         fn no_change_to_an_envelope_makes_the_readers_panic(envelope in envelope(), at: usize, byte: u8) {
             let octets = Octets::of(&envelope);
             let stored = StoredEnvelope::new(&envelope, &octets);
-            let mut meta = write(&StoredMessage { id: 1, envelope: stored, states: Vec::new(), body: None, standing: None });
+            let mut meta = write(&StoredMessage { id: 1, envelope: stored, states: Vec::new(), body: None, label: None, standing: None });
             let at = at % meta.len();
             meta[at] = byte;
             let _ = read::<StoredMessage<'_>>(&meta).map(|message| message.envelope.read());
