@@ -27,6 +27,7 @@ pub mod back_pressure;
 pub mod permission;
 pub mod read_back;
 pub mod send_permission;
+pub mod remote_domain;
 pub mod send_connector;
 pub mod error_policy;
 pub mod logon;

@@ -38,6 +38,46 @@ impl Default for Schedule {
     }
 }
 
+/// What a send connector says of its own; `None` is what `[transport]` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// See [`Schedule::queue_glitch_retry_count`].
+    pub queue_glitch_retry_count: Option<u32>,
+    /// See [`Schedule::queue_glitch_retry_interval`].
+    pub queue_glitch_retry_interval: Option<Duration>,
+    /// See [`Schedule::transient_failure_retry_count`].
+    pub transient_failure_retry_count: Option<u32>,
+    /// See [`Schedule::transient_failure_retry_interval`].
+    pub transient_failure_retry_interval: Option<Duration>,
+    /// See [`Schedule::outbound_connection_failure_retry_interval`].
+    pub outbound_connection_failure_retry_interval: Option<Duration>,
+    /// See [`Schedule::message_retry_interval`].
+    pub message_retry_interval: Option<Duration>,
+}
+
+impl Overrides {
+    /// The schedule with what these say put in. When a message expires is not theirs to say.
+    pub fn over(&self, schedule: &Schedule) -> Schedule {
+        Schedule {
+            queue_glitch_retry_count: self.queue_glitch_retry_count.unwrap_or(schedule.queue_glitch_retry_count),
+            queue_glitch_retry_interval: self
+                .queue_glitch_retry_interval
+                .unwrap_or(schedule.queue_glitch_retry_interval),
+            transient_failure_retry_count: self
+                .transient_failure_retry_count
+                .unwrap_or(schedule.transient_failure_retry_count),
+            transient_failure_retry_interval: self
+                .transient_failure_retry_interval
+                .unwrap_or(schedule.transient_failure_retry_interval),
+            outbound_connection_failure_retry_interval: self
+                .outbound_connection_failure_retry_interval
+                .unwrap_or(schedule.outbound_connection_failure_retry_interval),
+            message_retry_interval: self.message_retry_interval.unwrap_or(schedule.message_retry_interval),
+            message_expiration_timeout: schedule.message_expiration_timeout,
+        }
+    }
+}
+
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {

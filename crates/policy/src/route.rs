@@ -1,7 +1,8 @@
 //! Step 7 of 9 - route: where a recipient's copy goes (fact sheet section 4.5).
 //!
-//! Takes a recipient and the size of the message, hands on a local mailbox, a send connector with its next hop, or why
-//! there is none. Who brought the message does not matter here: receive rights never choose a way out.
+//! Takes a recipient, the size of the message and who brought it, hands on a local mailbox, a send connector with its next
+//! hop, or why there is none. Who brought it counts only where a send connector asks for that; receive rights never choose
+//! a way out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use gatepost_mail::{Domain, Mailbox, Reply};
 use crate::accepted_domain::DomainKind;
 use crate::directory::LocalMailbox;
 use crate::refusal::Refusal;
-pub use crate::send_connector::{Host, SendConnector, SmartHost};
+pub use crate::send_connector::{Candidate, Host, SendConnector, SmartHost, Source};
 use crate::settings::Settings;
 
 /// The last error of messages without a way out.
@@ -65,9 +66,27 @@ impl fmt::Display for NextHop {
     }
 }
 
-/// Selects the route of one recipient of a message of `message_bytes`. Among the enabled send connectors that take a
-/// message of that size: most specific address space, then lowest cost, then lowest name.
-pub fn select(settings: &Settings, recipient: &Mailbox, message_bytes: u64) -> Route {
+/// A recipient that wants a route.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What is declared.
+    pub settings: &'a Settings,
+    /// Who.
+    pub recipient: &'a Mailbox,
+    /// How large the message is.
+    pub message_bytes: u64,
+    /// Who brought it; `None` for what we made ourselves.
+    pub source: Option<Source<'a>>,
+}
+
+/// Selects the route of one recipient. What came in by a receive connector that a send connector is linked to leaves by
+/// that one. What is for a mailbox here stays. For the rest it is, among the enabled send connectors that take a message of
+/// that size from that source: most specific address space, then closest to the source, then lowest cost, then lowest name.
+pub fn select(question: &Question<'_>) -> Route {
+    let Question { settings, recipient, message_bytes, source } = *question;
+    if let Some(connector) = settings.address_spaces.linked(source) {
+        return send(connector, recipient.domain());
+    }
     if let Some(found) = settings.directory.resolve(recipient, &settings.domains) {
         return match found.recipient.mailbox() {
             Some(mailbox) => Route::Local { mailbox: mailbox.clone() },
@@ -80,13 +99,11 @@ pub fn select(settings: &Settings, recipient: &Mailbox, message_bytes: u64) -> R
         return Route::Failed(Refusal::RecipientNotFound.reply());
     }
     let mut too_large = false;
-    for (connector, _) in settings.address_spaces.candidates(recipient.domain()) {
-        if connector.max_message_size.is_some_and(|max| message_bytes > max) {
-            too_large = true;
-            continue;
+    for candidate in settings.address_spaces.candidates(recipient.domain(), source) {
+        if takes(candidate.connector, message_bytes) {
+            return send(candidate.connector, recipient.domain());
         }
-        let next_hop = next_hop(connector, recipient.domain());
-        return Route::Send { connector: connector.clone(), next_hop };
+        too_large = true;
     }
     if too_large {
         Route::Failed(Refusal::MessageTooLargeForRoute.reply())
@@ -96,9 +113,53 @@ pub fn select(settings: &Settings, recipient: &Mailbox, message_bytes: u64) -> R
 }
 
 /// Where a small message for a recipient of `domain` goes that is not known here: whom to ask about it.
-pub fn way_out<'a>(settings: &'a Settings, domain: &'a Domain) -> Option<(&'a Arc<SendConnector>, NextHop)> {
-    let (connector, _) = settings.address_spaces.candidates(domain).next()?;
+pub fn way_out<'a>(
+    settings: &'a Settings,
+    domain: &'a Domain,
+    source: Option<Source<'a>>,
+) -> Option<(&'a Arc<SendConnector>, NextHop)> {
+    let spaces = &settings.address_spaces;
+    let covering = || spaces.candidates(domain, source).next().map(|candidate| candidate.connector);
+    let connector = spaces.linked(source).or_else(covering)?;
     Some((connector, next_hop(connector, domain)))
+}
+
+/// The connectors that may carry what a route gives to `first`, in this order: itself, and each that stands in for the one
+/// before it. Those that are disabled or do not take a message of that size are passed over.
+pub fn ways<'a>(
+    settings: &'a Settings,
+    first: &'a Arc<SendConnector>,
+    message_bytes: u64,
+) -> impl Iterator<Item = &'a Arc<SendConnector>> {
+    let next = |connector: &&'a Arc<SendConnector>| {
+        connector.fallback_connector.as_deref().and_then(|name| settings.send_connector(name))
+    };
+    // The settings reader refuses circles, and this does not rely on it.
+    let ways = std::iter::successors(Some(first), next).take(settings.send_connectors.len().max(1));
+    ways.enumerate()
+        .filter(move |(number, way)| *number == 0 || (way.enabled && takes(way, message_bytes)))
+        .map(|(_, way)| way)
+}
+
+/// Which connector carries what a route gives to `first`, now that those which `is_down` says cannot reach a next hop:
+/// the first of its [`ways`] that can. Where none can it is `first`, and the recipient waits there.
+pub fn stand_in<'a>(
+    question: &Question<'a>,
+    first: &'a Arc<SendConnector>,
+    is_down: impl Fn(&SendConnector, &NextHop) -> bool,
+) -> (&'a Arc<SendConnector>, NextHop) {
+    let domain = question.recipient.domain();
+    let mut ways = ways(question.settings, first, question.message_bytes).map(|way| (way, next_hop(way, domain)));
+    ways.find(|(way, next_hop)| !is_down(way, next_hop)).unwrap_or_else(|| (first, next_hop(first, domain)))
+}
+
+/// Whether a connector takes a message of that size.
+pub fn takes(connector: &SendConnector, message_bytes: u64) -> bool {
+    connector.max_message_size.is_none_or(|max| message_bytes <= max)
+}
+
+fn send(connector: &Arc<SendConnector>, domain: &Domain) -> Route {
+    Route::Send { connector: connector.clone(), next_hop: next_hop(connector, domain) }
 }
 
 fn next_hop(connector: &SendConnector, domain: &Domain) -> NextHop {

@@ -1,6 +1,7 @@
 //! Send connectors: the ways out (fact sheet section 4.4), and the table that finds those for a domain.
 //!
-//! Takes domains, hands on candidate connectors, most specific address space first. Which one is taken, `route` decides.
+//! Takes domains and who brought a message, hands on candidate connectors, most specific address space first. Which one
+//! is taken, `route` decides.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,14 +10,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_mail::Domain;
+use gatepost_mail::{Domain, Envelope};
 
-use crate::accepted_domain::suffixes;
+use crate::accepted_domain::{AcceptedDomain, suffixes};
 use crate::certificate::CertificateName;
 use crate::error_policy::ErrorPolicies;
 use crate::exchangers::AddressScope;
 use crate::logon::Logon;
 pub use crate::receive_connector::ProtocolLoggingLevel;
+use crate::retry::Overrides;
 use crate::send_right::SendEntry;
 
 /// Which recipients' domains an address space covers.
@@ -28,6 +30,8 @@ pub enum Space {
     WithSubdomains(Domain),
     /// `*`: every domain.
     All,
+    /// `--`: each accepted domain, as it was declared.
+    AcceptedDomains,
 }
 
 impl fmt::Display for Space {
@@ -36,6 +40,7 @@ impl fmt::Display for Space {
             Space::Exact(domain) => write!(f, "{domain}"),
             Space::WithSubdomains(domain) => write!(f, "*.{domain}"),
             Space::All => f.write_str("*"),
+            Space::AcceptedDomains => f.write_str("--"),
         }
     }
 }
@@ -53,6 +58,86 @@ pub struct AddressSpace {
 impl fmt::Display for AddressSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SMTP:{};{}", self.space, self.cost)
+    }
+}
+
+/// Who brought a message, as far as it chooses the way out. Messages that we made ourselves have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// Name of the receive connector.
+    pub receive_connector: &'a str,
+    /// Of the reverse-path; the null reverse-path has none.
+    pub sender_domain: Option<&'a Domain>,
+}
+
+impl<'a> Source<'a> {
+    /// That of an accepted message.
+    pub fn of(envelope: &'a Envelope) -> Option<Source<'a>> {
+        envelope.arrival.peer?;
+        let sender_domain = envelope.reverse_path.mailbox().map(|sender| sender.domain());
+        Some(Source { receive_connector: &envelope.arrival.connector, sender_domain })
+    }
+}
+
+/// Whose mail a connector is for; where a list is empty it asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Names of receive connectors, as those are declared.
+    pub receive_connectors: Vec<Arc<str>>,
+    /// Domains of the reverse-path.
+    pub sender_domains: Vec<Space>,
+}
+
+/// How closely a connector asks for a source; greater is closer. By a receive connector is closer than by a domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Closeness {
+    /// Whether it asks for the receive connector.
+    pub receive_connector: bool,
+    /// How well the domain fits that it asks for.
+    pub sender_domain: Option<Specificity>,
+}
+
+impl Sources {
+    /// Whether every message is meant.
+    pub fn are_all(&self) -> bool {
+        self.receive_connectors.is_empty() && self.sender_domains.is_empty()
+    }
+
+    /// How closely this asks for a message of `source`; `None`: it does not mean it.
+    pub fn closeness(&self, source: Option<Source<'_>>) -> Option<Closeness> {
+        if self.are_all() {
+            return Some(Closeness::default());
+        }
+        let source = source?;
+        let mut closeness = Closeness::default();
+        if !self.receive_connectors.is_empty() {
+            let mut names = self.receive_connectors.iter();
+            closeness.receive_connector = names.any(|name| name.eq_ignore_ascii_case(source.receive_connector));
+            if !closeness.receive_connector {
+                return None;
+            }
+        }
+        if !self.sender_domains.is_empty() {
+            let domain = source.sender_domain?;
+            let best = self.sender_domains.iter().filter_map(|space| space.specificity(domain)).max()?;
+            closeness.sender_domain = Some(best);
+        }
+        Some(closeness)
+    }
+}
+
+impl Space {
+    /// How well this fits a domain; `None`: not at all. Which domains `--` covers is not known here.
+    pub fn specificity(&self, domain: &Domain) -> Option<Specificity> {
+        match self {
+            Space::All => Some(Specificity::All),
+            Space::AcceptedDomains => None,
+            Space::Exact(own) => (own == domain).then_some(Specificity::Exact),
+            Space::WithSubdomains(own) => {
+                let mut parents = suffixes(domain.as_str()).filter(|_| !domain.is_literal());
+                parents.any(|parent| parent == own.as_str()).then_some(Specificity::Suffix(own.as_str().len()))
+            }
+        }
     }
 }
 
@@ -213,8 +298,16 @@ pub struct SendConnector {
     pub enabled: bool,
     /// What it is for.
     pub usage: Usage,
-    /// At least one.
+    /// At least one, but for a connector that is linked to a receive connector or stands in for another.
     pub address_spaces: Vec<AddressSpace>,
+    /// Whose mail it is for.
+    pub sources: Sources,
+    /// The receive connector, by its declared name, all of whose mail leaves here.
+    pub linked_receive_connector: Option<Arc<str>>,
+    /// The connector, by its declared name, that stands in while no next hop of this one can be reached.
+    pub fallback_connector: Option<Arc<str>>,
+    /// What differs here from the retry settings of `[transport]`.
+    pub retry: Overrides,
     /// Empty exactly where `dns_routing_enabled`.
     pub smart_hosts: Arc<[SmartHost]>,
     /// Which of them is tried first.
@@ -285,9 +378,19 @@ pub enum Specificity {
 /// The address spaces of all enabled connectors, ready to be looked up.
 #[derive(Clone, Debug, Default)]
 pub struct AddressSpaces {
-    exact: HashMap<Box<str>, Vec<Way>>,
-    suffixes: HashMap<Box<str>, Vec<Way>>,
-    all: Vec<Way>,
+    exact: HashMap<Box<str>, Ways>,
+    suffixes: HashMap<Box<str>, Ways>,
+    all: Ways,
+    /// By the receive connector that they are linked to.
+    linked: Vec<(Arc<str>, Arc<SendConnector>)>,
+}
+
+/// The ways of one address space, cheapest first.
+#[derive(Clone, Debug, Default)]
+struct Ways {
+    ways: Vec<Way>,
+    /// Whether some of them are for some sources only.
+    ask_for_sources: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -296,40 +399,106 @@ struct Way {
     connector: Arc<SendConnector>,
 }
 
+/// A connector whose address space covers a domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Which.
+    pub connector: &'a Arc<SendConnector>,
+    /// How well its address space fits.
+    pub specificity: Specificity,
+    /// How closely it asks for the source.
+    pub closeness: Closeness,
+    /// What the address space costs.
+    pub cost: u32,
+}
+
 impl AddressSpaces {
     /// Builds the table of the enabled ones among `connectors`.
-    pub fn new(connectors: &[Arc<SendConnector>]) -> AddressSpaces {
+    pub fn new(connectors: &[Arc<SendConnector>], accepted: &[AcceptedDomain]) -> AddressSpaces {
         let mut table = AddressSpaces::default();
         for connector in connectors.iter().filter(|connector| connector.enabled) {
-            for address_space in &connector.address_spaces {
-                let ways = match &address_space.space {
-                    Space::Exact(domain) => table.exact.entry(domain.as_str().into()).or_default(),
-                    Space::WithSubdomains(domain) => table.suffixes.entry(domain.as_str().into()).or_default(),
-                    Space::All => &mut table.all,
-                };
-                ways.push(Way { cost: address_space.cost, connector: connector.clone() });
+            for AddressSpace { space, cost } in &connector.address_spaces {
+                let way = Way { cost: *cost, connector: connector.clone() };
+                match space {
+                    Space::Exact(domain) => table.insert(domain, false, way),
+                    Space::WithSubdomains(domain) => table.insert(domain, true, way),
+                    Space::All => table.all.ways.push(way),
+                    Space::AcceptedDomains => {
+                        accepted.iter().for_each(|own| table.insert(&own.domain, own.with_subdomains, way.clone()));
+                    }
+                }
+            }
+            if let Some(receive) = &connector.linked_receive_connector {
+                table.linked.push((receive.clone(), connector.clone()));
             }
         }
         for ways in table.exact.values_mut().chain(table.suffixes.values_mut()).chain([&mut table.all]) {
-            ways.sort_by_cached_key(|way| (way.cost, way.connector.name.to_lowercase()));
+            ways.ways.sort_by_cached_key(|way| (way.cost, way.connector.name.to_lowercase()));
+            ways.ask_for_sources = ways.ways.iter().any(|way| !way.connector.sources.are_all());
         }
         table
     }
 
-    /// The connectors that cover `domain`, best first: most specific space, then lowest cost, then lowest name
-    /// (fact sheet section 4.5).
+    fn insert(&mut self, domain: &Domain, with_subdomains: bool, way: Way) {
+        let ways = if with_subdomains { &mut self.suffixes } else { &mut self.exact };
+        ways.entry(domain.as_str().into()).or_default().ways.push(way);
+    }
+
+    /// The connector that takes everything of this source, wherever it is for.
+    pub fn linked(&self, source: Option<Source<'_>>) -> Option<&Arc<SendConnector>> {
+        // Nearly always there is none.
+        let (_, connector) = self
+            .linked
+            .iter()
+            .find(|(receive, _)| source.is_some_and(|source| receive.eq_ignore_ascii_case(source.receive_connector)))?;
+        Some(connector)
+    }
+
+    /// The connectors that cover `domain` for a message of `source`, best first: most specific space, then closest to
+    /// the source, then lowest cost, then lowest name (fact sheet section 4.5).
     pub fn candidates<'a>(
         &'a self,
         domain: &'a Domain,
-    ) -> impl Iterator<Item = (&'a Arc<SendConnector>, Specificity)> + 'a {
+        source: Option<Source<'a>>,
+    ) -> impl Iterator<Item = Candidate<'a>> + 'a {
+        self.covering(domain).flat_map(move |(ways, specificity)| ways.candidates(specificity, source))
+    }
+
+    /// Whether a connector covers `domain`, be it for some sources only.
+    pub fn covers(&self, domain: &Domain) -> bool {
+        self.covering(domain).any(|(ways, _)| !ways.ways.is_empty())
+    }
+
+    fn covering<'a>(&'a self, domain: &'a Domain) -> impl Iterator<Item = (&'a Ways, Specificity)> + 'a {
         // An address literal has no parents.
         let parents = suffixes(domain.as_str()).filter(|_| !domain.is_literal());
-        let exact = self.exact.get(domain.as_str()).into_iter().flatten().map(|way| (way, Specificity::Exact));
-        let below = parents.flat_map(|suffix| {
-            let ways = self.suffixes.get(suffix).into_iter().flatten();
-            ways.map(move |way| (way, Specificity::Suffix(suffix.len())))
-        });
-        let all = self.all.iter().map(|way| (way, Specificity::All));
-        exact.chain(below).chain(all).map(|(way, specificity)| (&way.connector, specificity))
+        let exact = self.exact.get(domain.as_str()).map(|ways| (ways, Specificity::Exact));
+        let below = parents.filter_map(|suffix| Some((self.suffixes.get(suffix)?, Specificity::Suffix(suffix.len()))));
+        exact.into_iter().chain(below).chain([(&self.all, Specificity::All)])
+    }
+}
+
+impl Ways {
+    fn candidates<'a>(
+        &'a self,
+        specificity: Specificity,
+        source: Option<Source<'a>>,
+    ) -> impl Iterator<Item = Candidate<'a>> + 'a {
+        let candidate = move |way: &'a Way, closeness| {
+            let Way { cost, connector } = way;
+            Candidate { connector, specificity, closeness, cost: *cost }
+        };
+        // Without sources the order is known; an empty list costs nothing.
+        let (plain, mut chosen) = match self.ask_for_sources {
+            false => (&self.ways[..], Vec::new()),
+            true => {
+                let meant = self.ways.iter();
+                let meant =
+                    meant.filter_map(|way| Some(candidate(way, way.connector.sources.closeness(source)?))).collect();
+                (&[][..], meant)
+            }
+        };
+        chosen.sort_by_key(|candidate: &Candidate<'_>| std::cmp::Reverse(candidate.closeness));
+        plain.iter().map(move |way| candidate(way, Closeness::default())).chain(chosen)
     }
 }

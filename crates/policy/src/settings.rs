@@ -19,13 +19,17 @@ use crate::back_pressure::BackPressureSettings;
 use crate::certificate::TrustedServer;
 use crate::directory::Directory;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
-use crate::retry::Schedule;
+use crate::remote_domain::RemoteDomains;
+use crate::retry::{self, Schedule};
 use crate::send_connector::{AddressSpaces, SendConnector};
 
 mod document;
 mod recipients;
 mod assertions;
 mod send_connectors;
+mod route_keys;
+mod retry_keys;
+mod remote_domains;
 mod receive_connectors;
 mod send_tls;
 mod logons;
@@ -243,6 +247,8 @@ pub struct Settings {
     pub receive_connectors: Vec<Arc<ReceiveConnector>>,
     /// `[[send_connector]]`, enabled or not; `route::select` selects one.
     pub send_connectors: Vec<Arc<SendConnector>>,
+    /// `[[remote_domain]]`; see [`crate::remote_domain::find`].
+    pub remote_domains: RemoteDomains,
     /// `[[assert]]`; see `safeguard`.
     pub assertions: Vec<Assertion>,
     /// Accepted domains by name.
@@ -295,6 +301,17 @@ impl Settings {
     /// The sender that reports name in their From field.
     pub fn postmaster(&self) -> Mailbox {
         self.transport.external_postmaster_address.clone().unwrap_or_else(|| self.default_postmaster())
+    }
+
+    /// The longest that anything ever waits for its next attempt, by any route.
+    pub fn retry_wait_max(&self) -> Duration {
+        let own = self.send_connectors.iter().map(|connector| retry::wait_max(&connector.retry.over(&self.retry)));
+        own.fold(retry::wait_max(&self.retry), Duration::max)
+    }
+
+    /// The send connector of this name, in any case of its letters.
+    pub fn send_connector(&self, name: &str) -> Option<&Arc<SendConnector>> {
+        self.send_connectors.iter().find(|connector| connector.name.eq_ignore_ascii_case(name))
     }
 
     /// Whether mail to this address is delivered into a mailbox here.

@@ -174,7 +174,8 @@ fn decide_once(settings: &Settings, reverse_path: &ReversePath, recipient: &Mail
     let peer = permit::Peer { connector, principal, rights, settings };
     assert!(permit::mail(&peer, reverse_path, 4096).is_ok());
     assert!(permit::recipient(&peer, None, recipient).is_ok());
-    black_box(route::select(settings, recipient, 4096));
+    let question = route::Question { settings, recipient, message_bytes: 4096, source: None };
+    black_box(route::select(&question));
 }
 
 const DOCUMENT: &str = r#"

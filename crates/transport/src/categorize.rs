@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use gatepost_mail::{Envelope, MessageId};
 use gatepost_policy::Settings;
-use gatepost_policy::retry;
-use gatepost_policy::route::{self, Route};
+use gatepost_policy::route::{self, Route, Source};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_spool::{Message, ReadError, RecipientState, State};
 
@@ -58,9 +57,11 @@ fn group(
 ) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::with_capacity(1);
     let mut by_key: HashMap<QueueKey, usize> = HashMap::new();
+    let source = Source::of(envelope);
     for index in recipients {
         let Some(recipient) = envelope.recipients.get(index as usize) else { continue };
-        let (key, connector) = queue_for(route::select(settings, &recipient.mailbox, size_bytes));
+        let question = route::Question { settings, recipient: &recipient.mailbox, message_bytes: size_bytes, source };
+        let (key, connector) = queue_for(route::select(&question));
         // Nearly every message goes one way; the table is only made for those that do not.
         let known = match parts.as_slice() {
             [] => None,
@@ -241,7 +242,7 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     let now_ms = now_ms();
     let next_attempt_ms = pending.iter().filter_map(|index| states.get(*index as usize)).map(|s| s.next_attempt_ms);
     // What a former run wrote down may be from a clock that has been set back since.
-    let wait_max = retry::wait_max(&running.revision().settings.retry);
+    let wait_max = running.revision().settings.retry_wait_max();
     let latest_ms = now_ms.saturating_add(u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX));
     let next_attempt_ms = next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms);
     let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.map(|next_ms| next_ms.min(latest_ms)));

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use gatepost_mail::Reply;
+use gatepost_policy::route::{self, Route, Source};
 use gatepost_spool::{Message, ReadError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -156,8 +157,9 @@ impl Lease<'_> {
     /// The attempt was made: conclude it, and let recipients that are tried again wait in this queue.
     async fn conclude(mut self, attempts: Vec<Attempt>) {
         let next_hop = self.worker.queue.key.to_string();
-        let still_pending =
-            report::conclude(&self.worker.running, &self.message, attempts, &next_hop, &self.worker.counted).await;
+        let way =
+            report::Way { next_hop: &next_hop, retry: self.worker.queue.retry(), counted: &self.worker.counted };
+        let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &way).await;
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.
         match still_pending.iter().map(|(_, due_ms)| *due_ms).min() {
@@ -208,7 +210,7 @@ async fn unreachable(worker: &Worker) {
             lease.route_again();
             continue;
         }
-        let reply = Reply::new(451, (4, 4, 4), gatepost_policy::route::UNREACHABLE);
+        let reply = Reply::new(451, (4, 4, 4), route::UNREACHABLE);
         let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, remote_reports: false };
         let attempts = lease.pending().into_iter().map(|index| report::expired(&attempt(index))).collect();
         lease.conclude(attempts).await;
@@ -222,8 +224,13 @@ async fn refused(worker: &Worker) {
         let mut attempts = Vec::new();
         for index in lease.pending() {
             let Some(recipient) = lease.message.envelope.recipients.get(index as usize) else { continue };
-            let route = gatepost_policy::route::select(&settings, &recipient.mailbox, lease.message.content.len());
-            if let gatepost_policy::route::Route::Failed(reply) = route {
+            let question = route::Question {
+                settings: &settings,
+                recipient: &recipient.mailbox,
+                message_bytes: lease.message.content.len(),
+                source: Source::of(&lease.message.envelope),
+            };
+            if let Route::Failed(reply) = route::select(&question) {
                 attempts.push(Attempt { index, reply, remote: None, remote_reports: false });
             }
         }

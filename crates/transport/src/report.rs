@@ -11,7 +11,7 @@ use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
 use gatepost_mail::{
     Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Reply, Return, ReversePath, header,
 };
-use gatepost_policy::retry::{self, Failure, Next};
+use gatepost_policy::retry::{self, Failure, Next, Overrides};
 use gatepost_policy::{Refusal, header_firewall, notify, resolve};
 use gatepost_spool::{CommitError, Message, Outcome};
 
@@ -43,19 +43,29 @@ pub struct Attempt {
     pub remote_reports: bool,
 }
 
+/// By which way an attempt was made.
+pub struct Way<'a> {
+    /// For the log.
+    pub next_hop: &'a str,
+    /// What the route says of retries.
+    pub retry: Overrides,
+    /// Where its outcomes are counted.
+    pub counted: &'a SendCounting,
+}
+
 /// A recipient that is still pending, and when it is due again (Unix time in milliseconds).
 pub type StillPending = (u32, u64);
 
-/// Records what became of an attempt. Hands on the recipients that are to be tried again.
+/// Records what became of an attempt. Hands on the recipients that are to be tried again, when `retry` of its route says.
 pub async fn conclude(
     running: &Arc<Running>,
     message: &Message,
     attempts: Vec<Attempt>,
-    next_hop: &str,
-    counted: &SendCounting,
+    way: &Way<'_>,
 ) -> Vec<StillPending> {
+    let Way { next_hop, retry, counted } = way;
     let now = now_ms();
-    let schedule = running.revision().settings.retry;
+    let schedule = retry.over(&running.revision().settings.retry);
     let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(attempts.len());
     let mut still_pending = Vec::new();
     let mut failed: Vec<Attempt> = Vec::new();
@@ -342,6 +352,13 @@ mod tests {
     const CONTENT: &str = "Subject: lunch\r\n\r\nAt noon?\r\n";
     const SUCCESS: Notify = Notify { success: true, failure: false, delay: false, given: true };
 
+    impl Way<'static> {
+        fn to_x() -> Way<'static> {
+            static COUNTED: std::sync::LazyLock<SendCounting> = std::sync::LazyLock::new(SendCounting::default);
+            Way { next_hop: "x.example", retry: Overrides::default(), counted: &COUNTED }
+        }
+    }
+
     fn attempt(index: u32, code: u16) -> Attempt {
         let reply = Reply::new(code, ((code / 100) as u8, 0, 0), "said the next hop");
         Attempt { index, reply, remote: Some("mx.example".into()), remote_reports: false }
@@ -379,7 +396,7 @@ mod tests {
         let attempts = [550, 451, 550, 250, 250];
         let attempts = attempts.into_iter().zip(0u32..).map(|(code, index)| attempt(index, code)).collect();
         let before = now_ms();
-        let pending = conclude(&site.running, &message, attempts, "x.example", &SendCounting::default()).await;
+        let pending = conclude(&site.running, &message, attempts, &Way::to_x()).await;
         let [(1, due_ms)] = pending[..] else { panic!("{pending:?}") };
         assert!(due_ms >= before + 5 * 60_000, "after message_retry_interval");
         use State::{Delivered, Failed, Pending};
@@ -410,9 +427,7 @@ mod tests {
             &site.running,
             &message,
             vec![attempt(0, 550), attempt(1, 250)],
-            "x.example",
-            &SendCounting::default(),
-        )
+            &Way::to_x())
         .await;
         assert_eq!(site.running.spool.live(), []);
     }
@@ -425,7 +440,7 @@ mod tests {
         let id = site.accept(envelope, CONTENT).await;
         let message = site.running.spool.message(id).expect("it is live");
         assert_eq!(
-            conclude(&site.running, &message, vec![attempt(0, 451)], "x.example", &SendCounting::default()).await,
+            conclude(&site.running, &message, vec![attempt(0, 451)], &Way::to_x()).await,
             []
         );
         let reports = reports(&site, &message);
@@ -444,9 +459,7 @@ mod tests {
             &site.running,
             &message,
             vec![attempt(0, 550), attempt(1, 250)],
-            "x.example",
-            &SendCounting::default(),
-        )
+            &Way::to_x())
         .await;
         assert!(matches!(pending[..], [(0, _)]), "{pending:?}");
         assert_eq!(states(&site, &message), [State::Pending, State::Delivered]);

@@ -15,7 +15,7 @@ use crate::permission::{self, Facts, Principal, Right, Rights, granted, initial_
 use crate::permit::Peer;
 use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
 use crate::refusal::Refusal;
-use crate::route::{self, NextHop};
+use crate::route::{self, NextHop, Source};
 use crate::settings::Settings;
 use crate::verification::{self, Verdict};
 use crate::{permit, sender};
@@ -297,7 +297,13 @@ impl Playing<'_> {
         }
         let auth_as = permission::auth_as(self.rights, &self.principal, None);
         let unanswered = verification::decide(Verdict::NoAnswer, auth_as);
-        let Some((_, next_hop)) = route::way_out(settings, recipient.domain()) else { return unanswered };
+        let source = Source {
+            receive_connector: &self.connector.name,
+            sender_domain: self.question.reverse_path.mailbox().map(|sender| sender.domain()),
+        };
+        let Some((_, next_hop)) = route::way_out(settings, recipient.domain(), Some(source)) else {
+            return unanswered;
+        };
         self.dialogue.asked = Some(Asked { next_hop, unanswered });
         Ok(())
     }

@@ -69,7 +69,7 @@ pub(super) fn send_connectors(collector: &mut Collector<'_>, connectors: &[Arc<S
 /// Domains that are passed on need a way out.
 pub(super) fn relay_domains(collector: &mut Collector<'_>, accepted: &[AcceptedDomain], ways: &AddressSpaces) {
     for accepted in accepted.iter().filter(|accepted| accepted.kind != DomainKind::Authoritative) {
-        if ways.candidates(&accepted.domain).next().is_none() {
+        if !ways.covers(&accepted.domain) {
             collector.warning(
                 accepted.span.clone(),
                 format!("no send connector leads to {accepted}, so its mail waits until it expires"),

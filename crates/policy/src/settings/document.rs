@@ -14,7 +14,7 @@ use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, ServerSettings,
     Settings, TrackingSettings, TransportSettings, User, address_key, certificates, receive_connectors, recipients,
-    send_connectors, syntax, values,
+    remote_domains, retry_keys, route_keys, send_connectors, syntax, values,
 };
 use super::{assertions, check};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -22,6 +22,7 @@ use crate::access_entry::{Trustee, UserGroup};
 use crate::back_pressure::{BackPressureSettings, Thresholds};
 use crate::directory::Directory;
 use crate::receive_connector::Selector;
+use crate::remote_domain::RemoteDomains;
 use crate::retry::Schedule;
 use crate::send_connector::AddressSpaces;
 
@@ -31,8 +32,7 @@ const DOMAIN_KINDS: &[(&str, DomainKind)] = &{
     }
     [named(DomainKind::Authoritative), named(DomainKind::InternalRelay), named(DomainKind::ExternalRelay)]
 };
-const HOUR: u64 = 60 * 60;
-const DAY: u64 = 24 * HOUR;
+const DAY: u64 = 24 * 60 * 60;
 
 /// Reads a settings document. On failure every problem is handed back, warnings included, in document order; at least
 /// one is an error. A document of more than [`DOCUMENT_BYTES_MAX`] bytes is not read.
@@ -75,11 +75,13 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let user_tables = fields.tables("user");
     let receive_tables = fields.tables("receive_connector");
     let send_tables = fields.tables("send_connector");
+    let remote_domain_tables = fields.tables("remote_domain");
     let assert_tables = fields.tables("assert");
     let certificate_tables = fields.tables("certificate");
     let trusted_server_tables = fields.tables("trusted_server");
     let keys = ["accepted_domain", "mailbox", "contact", "distribution_group", "user"];
     let sound = whole && !keys.iter().any(|key| fields.is_bad(key));
+    let sound_connectors = whole && !["receive_connector", "send_connector"].iter().any(|key| fields.is_bad(key));
     fields.finish(&[]);
 
     let (server, postmaster) = read_server(collector, server_table, defaults);
@@ -120,12 +122,17 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         .map(|(table, span)| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
         .collect();
     check::receive_connectors(collector, &receive_connectors);
-    let send_connectors: Vec<_> = send_tables
+    let (send_connectors, references): (Vec<_>, Vec<_>) = send_tables
         .into_iter()
-        .map(|(table, span)| Arc::new(send_connectors::read(collector, table, span, &server.name)))
-        .collect();
+        .map(|(table, span)| send_connectors::read(collector, table, span, &server.name))
+        .map(|(connector, references)| (Arc::new(connector), references))
+        .unzip();
     check::send_connectors(collector, &send_connectors);
-    let address_spaces = AddressSpaces::new(&send_connectors);
+    if sound_connectors {
+        route_keys::check(collector, &send_connectors, &references, &receive_connectors);
+    }
+    let address_spaces = AddressSpaces::new(&send_connectors, &accepted_domains);
+    let remote_domains = RemoteDomains::new(remote_domains::read(collector, remote_domain_tables));
     let assertions = assertions::read(collector, assert_tables, &surroundings);
     if whole {
         check::relay_domains(collector, &accepted_domains, &address_spaces);
@@ -167,6 +174,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         selector: Selector::new(&receive_connectors),
         receive_connectors,
         send_connectors,
+        remote_domains,
         assertions,
         domains,
         directory,
@@ -269,30 +277,10 @@ fn read_transport<'t>(
     let (mut retry, mut dns) = (Schedule::default(), DnsSettings::default());
     let Some((table, span)) = table else { return (transport, retry, dns) };
     let mut fields = Fields::new(collector, "[transport]", table, span);
-    for (key, place, min, max) in [
-        ("message_expiration_timeout", &mut retry.message_expiration_timeout, 5, 90 * DAY),
-        ("transient_failure_retry_interval", &mut retry.transient_failure_retry_interval, 1, 12 * HOUR),
-        (
-            "outbound_connection_failure_retry_interval",
-            &mut retry.outbound_connection_failure_retry_interval,
-            1,
-            20 * DAY,
-        ),
-        ("message_retry_interval", &mut retry.message_retry_interval, 1, DAY),
-        ("queue_glitch_retry_interval", &mut retry.queue_glitch_retry_interval, 1, DAY),
-    ] {
-        if let Some(interval) = fields.optional(key, values::time_span(min, max)) {
-            *place = interval;
-        }
+    if let Some(timeout) = fields.optional("message_expiration_timeout", values::time_span(5, 90 * DAY)) {
+        retry.message_expiration_timeout = timeout;
     }
-    for (key, place) in [
-        ("transient_failure_retry_count", &mut retry.transient_failure_retry_count),
-        ("queue_glitch_retry_count", &mut retry.queue_glitch_retry_count),
-    ] {
-        if let Some(count) = fields.optional(key, values::number(0, 15)) {
-            *place = count;
-        }
-    }
+    retry = retry_keys::read(&mut fields).over(&retry);
     for (key, place) in [
         ("max_outbound_connections", &mut transport.max_outbound_connections),
         ("max_per_domain_outbound_connections", &mut transport.max_per_domain_outbound_connections),

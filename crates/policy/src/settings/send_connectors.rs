@@ -9,7 +9,8 @@ use toml::de::DeTable;
 
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::LOGGING_LEVELS;
-use super::{error_policies, idle_send_properties, logons, notes, send_tls, values};
+use super::route_keys::{self, References, RouteKeys};
+use super::{error_policies, idle_send_properties, logons, notes, retry_keys, send_tls, values};
 use crate::access_entry::{Access, Right, Trustee};
 use crate::exchangers::AddressScope;
 use crate::limits::MESSAGE_BYTES_MAX;
@@ -23,9 +24,6 @@ const DAY: u64 = 24 * 60 * 60;
 const MESSAGES_PER_MINUTE_MAX: u32 = 100_000;
 
 const SCOPES: &[(&str, AddressScope)] = &[("Any", AddressScope::Any), ("Public", AddressScope::Public)];
-
-/// Exchange's properties that have no effect here yet.
-const PLANNED: &[&str] = &["linked_receive_connector"];
 
 const USAGES: &[(&str, Usage)] = &[
     ("Custom", Usage::Custom),
@@ -42,16 +40,25 @@ pub(super) fn read<'t>(
     table: &DeTable<'t>,
     span: Range<usize>,
     server_name: &Domain,
-) -> SendConnector {
+) -> (SendConnector, References) {
     let mut fields = Fields::new(collector, HEADER, table, span);
     let name = fields.required("name", "write name = \"...\": it tells this connector from the others", |value| {
         values::name(value).map(str::to_owned)
     });
-    let address_spaces = fields.required_list(
-        "address_spaces",
-        "write which domains it leads to: address_spaces = [\"SMTP:*;1\"] for all",
-        |value, _| values::address_space(value),
-    );
+    let RouteKeys { sources, linked_receive_connector, fallback_connector, references } = route_keys::read(&mut fields);
+    let is_linked = linked_receive_connector.is_some();
+    let address_spaces = fields.list("address_spaces", |value, _| values::address_space(value));
+    let is_leading_nowhere = address_spaces.as_ref().is_some_and(Vec::is_empty) && !fields.is_bad("address_spaces");
+    if is_linked && address_spaces.is_some() {
+        fields.error_at(
+            "address_spaces",
+            "`address_spaces`: a linked connector takes everything that its receive connector brings",
+            "remove it, or remove linked_receive_connector",
+        );
+    } else if is_leading_nowhere {
+        let remedy = "write which domains it leads to: address_spaces = [\"SMTP:*;1\"] for all";
+        fields.error_at("address_spaces", "`address_spaces` is empty", remedy);
+    }
     let port = fields.optional("port", values::number(1, 65_535)).unwrap_or(25);
     let port = u16::try_from(port).expect("it is at most 65535");
     let smart_hosts = fields.list("smart_hosts", |value, _| values::smart_host(value)).unwrap_or_default();
@@ -73,7 +80,11 @@ pub(super) fn read<'t>(
         comment: fields.optional("comment", values::comment).unwrap_or_default(),
         enabled: flag(&mut fields, "enabled").unwrap_or(true),
         usage,
-        address_spaces: address_spaces.into_iter().map(|(space, _)| space).collect(),
+        address_spaces: address_spaces.unwrap_or_default().into_iter().map(|(space, _)| space).collect(),
+        sources,
+        linked_receive_connector,
+        fallback_connector,
+        retry: retry_keys::read(&mut fields),
         smart_hosts: smart_hosts.into_iter().map(|(host, _)| values::with_port(host, port)).collect(),
         smart_hosts_order: fields.optional("smart_hosts_order", values::choice(ORDERS)).unwrap_or_default(),
         dns_routing_enabled: dns_routing.unwrap_or(!has_smart_hosts),
@@ -92,7 +103,7 @@ pub(super) fn read<'t>(
         ignore_starttls: tls.ignore_starttls,
         max_message_size: fields
             .optional("max_message_size", values::size_or_unlimited(MESSAGE_BYTES_MAX))
-            .unwrap_or(size_max),
+            .unwrap_or(size_max.filter(|_| !is_linked)),
         smtp_max_messages_per_connection: fields
             .optional("smtp_max_messages_per_connection", values::number(1, i32::MAX as u32))
             .unwrap_or(20),
@@ -156,15 +167,43 @@ pub(super) fn read<'t>(
     }
     check_helo(&mut fields, &connector);
     check_logon(&mut fields, &connector, has_smart_hosts);
+    if is_linked {
+        check_link(&mut fields, &connector);
+    }
     for key in ["max_per_domain_outbound_connections", "max_outbound_connections"] {
         if fields.value(key).is_some() {
             let remedy = format!("write it in [transport]: {key} = 20");
             fields.error_at(key, format!("`{key}` is a limit of the whole server"), remedy);
         }
     }
-    fields.finish(PLANNED);
+    fields.finish(&[]);
     warn_of_idle_entries(collector, &connector);
-    connector
+    (connector, references)
+}
+
+/// What Exchange asks of a connector that is linked to a receive connector.
+fn check_link(fields: &mut Fields<'_, '_, '_>, connector: &SendConnector) {
+    if connector.smart_hosts.is_empty() && !fields.is_bad("smart_hosts") {
+        fields.error_at(
+            "linked_receive_connector",
+            "`linked_receive_connector` needs smart_hosts: whatever comes in goes to them",
+            "write smart_hosts = [\"[10.0.0.5]\"]",
+        );
+    }
+    if !fields.is_given("smart_host_auth_mechanism") {
+        fields.error_at(
+            "linked_receive_connector",
+            "`linked_receive_connector` needs smart_host_auth_mechanism: say how the smart hosts know us",
+            "write smart_host_auth_mechanism = \"None\", or the mechanism that they want",
+        );
+    }
+    if connector.max_message_size.is_some() {
+        fields.error_at(
+            "max_message_size",
+            "`max_message_size`: a linked connector takes messages of every size",
+            "write max_message_size = \"unlimited\", or leave it out",
+        );
+    }
 }
 
 /// Warns of entries for principals that the next hops of this connector never are.

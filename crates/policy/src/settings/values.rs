@@ -447,12 +447,13 @@ pub(super) fn address_space(value: &DeValue<'_>) -> Result<AddressSpace, Wrong> 
         None => rest,
         Some((kind, space)) if kind.eq_ignore_ascii_case("SMTP") => space,
         Some((kind, _)) => {
-            return Err(Wrong::new(format!("address spaces of type `{}` are not supported", shown(kind)), remedy));
+            let message = format!("nothing here can deliver to addresses of type `{}`", shown(kind));
+            return Err(Wrong::new(message, remedy));
         }
     };
     let space = match (space, space.strip_prefix("*.")) {
         ("*", _) => Space::All,
-        ("--", _) => return Err(Wrong::new("`--` (all accepted domains) is not supported", "write the domains")),
+        ("--", _) => Space::AcceptedDomains,
         (_, Some(parent)) => Space::WithSubdomains(parse_domain(parent)?),
         (name, None) => Space::Exact(parse_domain(name)?),
     };
@@ -623,7 +624,8 @@ mod tests {
             ("contoso.com;101", None),
             ("contoso.com;", None),
             ("X400:c=us;1", None),
-            ("--", None),
+            ("--", Some("SMTP:--;1")),
+            ("SMTP:--;7", Some("SMTP:--;7")),
             ("*contoso.com", None),
             ("*.", None),
             ("", None),

@@ -311,7 +311,9 @@ fn a_queued_recipient_that_has_become_a_group_or_a_contact_fails_with_a_reason()
         ("dave@contoso.com", Some(Refusal::RecipientReplaced)),
         ("nobody@contoso.com", Some(Refusal::RecipientNotFound)),
     ] {
-        match (route::select(&settings, &mailbox(address), 1), expected) {
+        let recipient = mailbox(address);
+        let question = route::Question { settings: &settings, recipient: &recipient, message_bytes: 1, source: None };
+        match (route::select(&question), expected) {
             (Route::Local { mailbox }, None) => assert_eq!(&*mailbox.folder, "bob@contoso.com", "{address}"),
             (Route::Failed(reply), Some(refusal)) => assert_eq!(reply, refusal.reply(), "{address}"),
             (route, expected) => panic!("{address}: {route:?}, not {expected:?}"),

@@ -1,9 +1,12 @@
 //! Where a recipient's copy goes (fact sheet section 4.5).
 
-use gatepost_mail::Mailbox;
-use gatepost_policy::route::{Route, select};
+use gatepost_mail::{Domain, Mailbox};
+use gatepost_policy::Settings;
+use gatepost_policy::remote_domain;
+use gatepost_policy::route::{self, Question, Route, Source, select};
+use proptest::prelude::*;
 
-use crate::document::settings;
+use crate::document::{cases, problems, settings};
 
 const DOCUMENT: &str = r#"
 [server]
@@ -46,8 +49,12 @@ smart_hosts = ["[10.0.0.4]"]
 "#;
 
 fn routed(document: &str, recipient: &str, bytes: u64) -> String {
-    let settings = settings(document);
-    match select(&settings, &Mailbox::parse(recipient).expect("an address"), bytes) {
+    routed_from(&settings(document), recipient, bytes, None)
+}
+
+fn routed_from(settings: &Settings, recipient: &str, bytes: u64, source: Option<Source<'_>>) -> String {
+    let recipient = Mailbox::parse(recipient).expect("an address");
+    match select(&Question { settings, recipient: &recipient, message_bytes: bytes, source }) {
         Route::Local { mailbox } => format!("mailbox {}", mailbox.folder),
         Route::Send { connector, next_hop } => format!("{} to {next_hop}", connector.name),
         Route::Unreachable { reason } => reason.to_owned(),
@@ -126,5 +133,305 @@ fn the_folder_of_a_mailbox_is_one_safe_path_component() {
         }
         let document = format!("[[accepted_domain]]\nname = \"contoso.com\"\n[[mailbox]]\naddress = '{address}'\n");
         assert_eq!(Some(routed(&document, address, 1).as_str()), expected, "{address}");
+    }
+}
+
+fn errors(document: &str) -> Vec<String> {
+    problems(document).into_iter().map(|problem| format!("{}; {}", problem.message, problem.remedy)).collect()
+}
+
+/// What connectors in the tables below stand beside.
+const GATES: &str = r#"
+[server]
+name = "mail.contoso.com"
+[[accepted_domain]]
+name = "contoso.com"
+[[accepted_domain]]
+name = "*.shared.example"
+domain_type = "InternalRelay"
+[[mailbox]]
+address = "bob@contoso.com"
+[[receive_connector]]
+name = "Relay"
+bindings = ["127.0.0.1:2525"]
+remote_ip_ranges = ["10.0.0.0/8"]
+[[receive_connector]]
+name = "Scanners"
+bindings = ["127.0.0.1:2526"]
+remote_ip_ranges = ["10.0.0.0/8"]
+"#;
+
+fn connector(name: &str, more: &str) -> String {
+    format!("[[send_connector]]\nname = \"{name}\"\nsmart_hosts = [\"[10.0.0.9]\"]\n{more}\n")
+}
+
+fn from<'a>(receive_connector: &'a str, sender_domain: Option<&'a Domain>) -> Option<Source<'a>> {
+    Some(Source { receive_connector, sender_domain })
+}
+
+#[test]
+fn of_equally_specific_connectors_the_one_that_asks_closest_for_the_source_is_taken() {
+    let document = [
+        GATES.to_owned(),
+        connector("Everything", "address_spaces = [\"*;1\"]"),
+        connector("Partner", "address_spaces = [\"partner.example;90\"]"),
+        connector("Of Relay", "address_spaces = [\"*;50\"]\nsource_receive_connectors = [\"relay\"]"),
+        connector("Of News", "address_spaces = [\"*;90\"]\nsource_sender_domains = [\"news.example.net\"]"),
+        connector("Of Net", "address_spaces = [\"*;2\"]\nsource_sender_domains = [\"*.example.net\", \"x.org\"]"),
+        connector(
+            "Of Relay and News",
+            "address_spaces = [\"*;100\"]\nsource_receive_connectors = \"Relay\"\nsource_sender_domains = \"news.example.net\"",
+        ),
+        connector("Dear Of Net", "address_spaces = [\"*;3\"]\nsource_sender_domains = [\"*.example.net\"]"),
+    ]
+    .concat();
+    let settings = settings(&document);
+    let domain = |name: &str| Domain::parse(name).expect("a domain");
+    let (news, net, org, other) =
+        (domain("news.example.net"), domain("a.example.net"), domain("x.org"), domain("y.org"));
+    for (recipient, source, expected) in [
+        ("z@gmail.com", None, "Everything"),
+        ("z@gmail.com", from("Scanners", None), "Everything"),
+        ("z@gmail.com", from("Scanners", Some(&other)), "Everything"),
+        ("z@gmail.com", from("Relay", None), "Of Relay"),
+        ("z@gmail.com", from("Relay", Some(&other)), "Of Relay"),
+        ("z@gmail.com", from("Scanners", Some(&news)), "Of News"),
+        ("z@gmail.com", from("Scanners", Some(&net)), "Of Net"),
+        ("z@gmail.com", from("Scanners", Some(&org)), "Of Net"),
+        ("z@gmail.com", from("Relay", Some(&net)), "Of Relay"),
+        ("z@gmail.com", from("Relay", Some(&news)), "Of Relay and News"),
+        // A more specific address space beats every source.
+        ("z@partner.example", from("Relay", Some(&news)), "Partner"),
+    ] {
+        let told = routed_from(&settings, recipient, 1, source);
+        assert_eq!(told.split(" to ").next(), Some(expected), "{recipient} {source:?}");
+    }
+}
+
+#[test]
+fn what_a_linked_receive_connector_brings_leaves_by_its_send_connector() {
+    let linked = connector("Filter", "linked_receive_connector = \"Relay\"\nsmart_host_auth_mechanism = \"None\"");
+    let exact = connector("Gmail", "address_spaces = [\"gmail.com\"]");
+    let settings = settings(&format!("{GATES}{exact}{linked}"));
+    let found = [("z@gmail.com", "Filter"), ("bob@contoso.com", "Filter"), ("z@shared.example", "Filter")];
+    for (recipient, expected) in found {
+        let told = routed_from(&settings, recipient, 1 << 30, from("Relay", None));
+        assert_eq!(told.split(" to ").next(), Some(expected), "{recipient}");
+    }
+    for (source, expected) in [(from("Scanners", None), "Gmail"), (None, "Gmail")] {
+        assert_eq!(routed_from(&settings, "z@gmail.com", 1, source).split(" to ").next(), Some(expected));
+        assert_eq!(routed_from(&settings, "bob@contoso.com", 1, source), "mailbox bob@contoso.com");
+    }
+}
+
+#[test]
+fn two_dashes_are_the_accepted_domains() {
+    let settings = settings(&format!("{GATES}{}", connector("Inside", "address_spaces = [\"--;7\"]")));
+    for (recipient, expected) in [
+        ("z@shared.example", "Inside to [10.0.0.9]:25"),
+        ("z@deep.shared.example", "Inside to [10.0.0.9]:25"),
+        ("z@gmail.com", route::UNREACHABLE),
+        ("bob@contoso.com", "mailbox bob@contoso.com"),
+    ] {
+        assert_eq!(routed_from(&settings, recipient, 1, None), expected, "{recipient}");
+    }
+}
+
+#[test]
+fn a_connector_stands_in_for_one_that_cannot_reach_a_next_hop() {
+    let document = [
+        GATES.to_owned(),
+        connector("First", "address_spaces = [\"*\"]\nfallback_connector = \"small\""),
+        connector("Small", "max_message_size = \"1 MB\"\nfallback_connector = \"Direct\""),
+        "[[send_connector]]\nname = \"Direct\"\ndns_routing_enabled = true\nfallback_connector = \"Off\"\n".to_owned(),
+        connector("Off", "enabled = false\naddress_spaces = [\"off.example\"]\nfallback_connector = \"Last\""),
+        connector("Last", ""),
+    ]
+    .concat();
+    let settings = settings(&document);
+    let recipient = Mailbox::parse("z@gmail.com").expect("an address");
+    for (down, bytes, expected) in [
+        (&[][..], 1, "First to [10.0.0.9]:25"),
+        (&["First"], 1, "Small to [10.0.0.9]:25"),
+        (&["First"], 2 << 20, "Direct to gmail.com"),
+        (&["First", "Small"], 1, "Direct to gmail.com"),
+        // Who stands in for one that is switched off stands in for the one before it, too.
+        (&["First", "Small", "Direct"], 1, "Last to [10.0.0.9]:25"),
+        (&["Small", "Direct"], 1, "First to [10.0.0.9]:25"),
+        (&["First", "Small", "Direct", "Last"], 1, "First to [10.0.0.9]:25"),
+    ] {
+        let question = Question { settings: &settings, recipient: &recipient, message_bytes: bytes, source: None };
+        let Route::Send { connector, .. } = select(&question) else { panic!("a way out") };
+        let (way, next_hop) = route::stand_in(&question, &connector, |way, _| down.contains(&&*way.name));
+        assert_eq!(format!("{} to {next_hop}", way.name), expected, "{down:?} {bytes}");
+    }
+}
+
+#[test]
+fn keys_that_choose_a_connector_name_what_is_there() {
+    let way = "address_spaces = [\"*\"]";
+    let linked = "linked_receive_connector = \"Relay\"\nsmart_host_auth_mechanism = \"None\"";
+    for (connectors, expected) in [
+        (connector("A", ""), "no mail would ever take this connector"),
+        (connector("A", "address_spaces = []"), "`address_spaces` is empty"),
+        (connector("A", &format!("{way}\nfallback_connector = \"B\"")), "there is no send connector `B`"),
+        (connector("A", &format!("{way}\nfallback_connector = \"a\"")), "in a circle: A -> A"),
+        (
+            connector("A", &format!("{way}\nfallback_connector = \"B\""))
+                + &connector("B", "fallback_connector = \"A\""),
+            "in a circle: A -> B -> A",
+        ),
+        (connector("A", &format!("{way}\nsource_receive_connectors = [\"Nobody\"]")), "no receive connector `Nobody`"),
+        (connector("A", &format!("{way}\nsource_sender_domains = [\"*\"]")), "`*` is every sender"),
+        (connector("A", &format!("{way}\nsource_sender_domains = [\"a@b.c\"]")), "is an address"),
+        (connector("A", &format!("{linked}\n{way}")), "a linked connector takes everything"),
+        (connector("A", &format!("{linked}\nmax_message_size = \"1 MB\"")), "messages of every size"),
+        (connector("A", "linked_receive_connector = \"Relay\""), "needs smart_host_auth_mechanism"),
+        (format!("[[send_connector]]\nname = \"A\"\ndns_routing_enabled = true\n{linked}\n"), "needs smart_hosts"),
+        (connector("A", linked) + &connector("B", linked), "two send connectors are linked to `Relay`"),
+    ] {
+        let told = errors(&format!("{GATES}{connectors}"));
+        assert!(told.iter().any(|error| error.contains(expected)), "{connectors}\n{expected}: {told:#?}");
+    }
+}
+
+#[test]
+fn the_most_specific_remote_domain_holds() {
+    let document = "[[remote_domain]]\nname = \"*\"\nndr_enabled = false\n\
+        [[remote_domain]]\nname = \"*.partner.example\"\ndelivery_report_enabled = false\n\
+        [[remote_domain]]\nname = \"x.partner.example\"\nndr_diagnostic_info_enabled = false\n";
+    let declared = settings(document).remote_domains;
+    for (domain, expected) in [
+        ("gmail.com", (false, true, true)),
+        ("[192.0.2.1]", (false, true, true)),
+        ("partner.example", (true, false, true)),
+        ("a.b.partner.example", (true, false, true)),
+        ("X.partner.example", (true, true, false)),
+    ] {
+        let remote = remote_domain::find(&declared, &Domain::parse(domain).expect("a domain"));
+        let told = (remote.ndr_enabled, remote.delivery_report_enabled, remote.ndr_diagnostic_info_enabled);
+        assert_eq!(told, expected, "{domain}");
+    }
+    let none = settings("").remote_domains;
+    let remote = remote_domain::find(&none, &Domain::parse("gmail.com").expect("a domain"));
+    assert!(remote.ndr_enabled && remote.delivery_report_enabled && remote.ndr_diagnostic_info_enabled);
+}
+
+#[test]
+fn what_only_a_mailbox_server_can_keep_is_refused_for_a_remote_domain_with_the_reason() {
+    let idle = "[[remote_domain]]\nname = \"Partner.example\"\nauto_reply_enabled = true\nis_internal = false\n\
+        allowed_oof_type = \"external\"\ncontent_type = \"MimeHtmlText\"\ncharacter_set = \"iso-8859-1\"\nline_wrap_size = \"unlimited\"\n";
+    assert_eq!(settings(idle).warnings, []);
+    for (line, expected) in [
+        ("auto_reply_enabled = false", "who answers automatically is the mailbox server"),
+        ("allowed_oof_type = \"None\"", "decided by the mailbox server"),
+        ("line_wrap_size = 72", "messages are passed on as they are"),
+        ("is_internal = true", "counts as internal here"),
+        ("tnef_enabled = true", "not supported yet"),
+        ("ndr_enable = true", "did you mean `ndr_enabled`?"),
+        ("domain_name = \"x\"", "written as `name`"),
+    ] {
+        let told = errors(&format!("[[remote_domain]]\nname = \"*\"\n{line}\n"));
+        assert!(told.iter().any(|error| error.contains(expected)), "{line}: {told:#?}");
+    }
+    let twice = "[[remote_domain]]\nname = \"*\"\n[[remote_domain]]\nname = \"*\"\n";
+    assert!(errors(twice).iter().any(|error| error.contains("two remote domains `*`")));
+}
+
+/// One connector of the property below.
+#[derive(Clone, Debug)]
+struct Drawn {
+    enabled: bool,
+    max_kilobytes: Option<u64>,
+    spaces: Vec<(&'static str, u32)>,
+    receive: Vec<&'static str>,
+    senders: Vec<&'static str>,
+}
+
+const SPACES: [&str; 7] = ["*", "*.example", "*.a.example", "a.example", "b.a.example", "*.b.a.example", "other.org"];
+const RECIPIENT_DOMAINS: [&str; 6] =
+    ["example", "a.example", "b.a.example", "c.b.a.example", "other.org", "sub.other.org"];
+const SENDER_DOMAINS: [&str; 4] = ["example", "a.example", "b.a.example", "other.org"];
+
+/// How many labels of `pattern` a domain shares; `None` where it is not covered. The domain itself counts most.
+fn covers(pattern: &str, domain: &str) -> Option<usize> {
+    match pattern.strip_prefix("*.") {
+        _ if pattern == "*" => Some(0),
+        Some(suffix) => (domain == suffix || domain.ends_with(&format!(".{suffix}"))).then_some(1 + suffix.len()),
+        None => (pattern == domain).then_some(usize::MAX),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(600)))]
+    /// Against the rules of fact sheet section 4.5 written down one after the other.
+    #[test]
+    fn the_connector_is_the_one_that_a_plain_search_finds(
+        drawn in prop::collection::vec(
+            (
+                Just(()),
+                prop::option::weighted(0.4, 1u64..4),
+                prop::collection::vec((prop::sample::select(&SPACES[..]), 1u32..4), 1..3),
+                prop::option::weighted(0.3, prop::sample::select(vec!["Relay", "Scanners"])),
+                prop::collection::vec(prop::sample::select(vec!["example", "*.example", "*.a.example", "a.example"]), 0..2),
+                prop::bool::weighted(0.2),
+            ),
+            1..7,
+        ),
+        recipient in prop::sample::select(&RECIPIENT_DOMAINS[..]),
+        sender in prop::option::of(prop::sample::select(&SENDER_DOMAINS[..])),
+        receive in prop::sample::select(vec!["Relay", "Scanners"]),
+        is_ours in prop::bool::weighted(0.1),
+        kilobytes in 0u64..5,
+    ) {
+        let drawn: Vec<Drawn> = drawn
+            .into_iter()
+            .map(|(_, max_kilobytes, spaces, receive, senders, off)| {
+                Drawn { enabled: !off, max_kilobytes, spaces, receive: receive.into_iter().collect(), senders }
+            })
+            .collect();
+        let mut document = GATES.replace("[[accepted_domain]]\nname = \"*.shared.example\"\ndomain_type = \"InternalRelay\"\n", "");
+        for (number, drawn) in drawn.iter().enumerate() {
+            let spaces: Vec<String> = drawn.spaces.iter().map(|(space, cost)| format!("\"{space};{cost}\"")).collect();
+            let quoted = |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(",");
+            let max = drawn.max_kilobytes.map_or("\"unlimited\"".to_owned(), |max| format!("\"{max} KB\""));
+            let more = format!(
+                "address_spaces = [{}]\nenabled = {}\nmax_message_size = {max}\n\
+                 source_receive_connectors = [{}]\nsource_sender_domains = [{}]",
+                spaces.join(","), drawn.enabled, quoted(&drawn.receive), quoted(&drawn.senders),
+            );
+            document += &connector(&format!("C{number}"), &more);
+        }
+        let settings = settings(&document);
+        let sender_domain = sender.map(|sender| Domain::parse(sender).expect("a domain"));
+        let source = (!is_ours).then_some(Source { receive_connector: receive, sender_domain: sender_domain.as_ref() });
+
+        let mut ways = Vec::new();
+        let mut is_too_large = false;
+        for (number, drawn) in drawn.iter().enumerate().filter(|(_, drawn)| drawn.enabled) {
+            let by_sender = if drawn.senders.is_empty() {
+                Some(None)
+            } else {
+                let known = sender.filter(|_| !is_ours);
+                known.and_then(|sender| drawn.senders.iter().filter_map(|pattern| covers(pattern, sender)).max()).map(Some)
+            };
+            let by_receive = drawn.receive.is_empty() || (!is_ours && drawn.receive.contains(&receive));
+            let (Some(by_sender), true) = (by_sender, by_receive) else { continue };
+            for (space, cost) in &drawn.spaces {
+                let Some(specific) = covers(space, recipient) else { continue };
+                if drawn.max_kilobytes.is_some_and(|max| kilobytes > max) {
+                    is_too_large = true;
+                    continue;
+                }
+                let closeness = (!drawn.receive.is_empty(), by_sender);
+                ways.push((std::cmp::Reverse(specific), std::cmp::Reverse(closeness), *cost, format!("C{number}")));
+            }
+        }
+        let expected = match ways.iter().min() {
+            Some((_, _, _, name)) => format!("{name} to [10.0.0.9]:25"),
+            None if is_too_large => "550 5.3.4 ROUTING.SizeLimit; message size exceeds fixed maximum size for route".to_owned(),
+            None => route::UNREACHABLE.to_owned(),
+        };
+        prop_assert_eq!(routed_from(&settings, &format!("z@{recipient}"), kilobytes << 10, source), expected);
     }
 }

@@ -95,12 +95,12 @@ fn whoever_would_get_a_small_message_is_asked() {
         ("q@partner.example", "Internet to partner.example"),
     ] {
         let recipient = Mailbox::parse(recipient).expect("an address");
-        let (connector, next_hop) = route::way_out(&settings, recipient.domain()).expect("a way out");
+        let (connector, next_hop) = route::way_out(&settings, recipient.domain(), None).expect("a way out");
         assert_eq!(format!("{} to {next_hop}", connector.name), expected);
     }
     let without = crate::document::settings(DOCUMENT.split("[[send_connector]]").next().expect("a first part"));
     let recipient = Mailbox::parse("q@partner.example").expect("an address");
-    assert!(route::way_out(&without, recipient.domain()).is_none());
+    assert!(route::way_out(&without, recipient.domain(), None).is_none());
 }
 
 #[test]

@@ -68,9 +68,9 @@ mod tests {
     /// A queue of so many entries for the one next hop of a site, and its wait.
     fn blocked(site: &Site, entries: usize) -> (Arc<DeliveryQueue>, Wait) {
         let settings = &site.running.revision().settings;
-        let Route::Send { connector, next_hop } = route::select(settings, &mailbox("a@x.example"), 1) else {
-            panic!("there is a way out")
-        };
+        let recipient = mailbox("a@x.example");
+        let question = route::Question { settings, recipient: &recipient, message_bytes: 1, source: None };
+        let Route::Send { connector, next_hop } = route::select(&question) else { panic!("there is a way out") };
         let queues = &site.running.queues;
         for id in (0..).take(entries) {
             let key = QueueKey::Send { connector: connector.name.clone(), next_hop: next_hop.clone() };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gatepost_mail::header_firewall::HeaderFirewall;
 use gatepost_mail::{AuthAs, Mailbox, Reply, from_field};
-use gatepost_policy::route::{self, Route};
+use gatepost_policy::route::{self, Route, Source};
 use gatepost_policy::{Settings, header_firewall};
 use gatepost_spool::Message;
 use gatepost_spool::disk::{Disk, File};
@@ -33,7 +33,13 @@ pub async fn work(worker: &Worker) {
         let pending = lease.pending();
         for index in &pending {
             let Some(recipient) = lease.message.envelope.recipients.get(*index as usize) else { continue };
-            if let Route::Local { mailbox } = route::select(&settings, &recipient.mailbox, 0) {
+            let question = route::Question {
+                settings: &settings,
+                recipient: &recipient.mailbox,
+                message_bytes: 0,
+                source: Source::of(&lease.message.envelope),
+            };
+            if let Route::Local { mailbox } = route::select(&question) {
                 let folder = settings.server.data_dir.join("mailboxes").join(&*mailbox.folder);
                 jobs.push((*index, folder, recipient.mailbox.clone()));
             }

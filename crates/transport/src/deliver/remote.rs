@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost_mail::{Recipient, Reply};
-use gatepost_policy::retry::{self, Failure, Next as NextAttempt};
+use gatepost_policy::retry::{self, Failure, Next as NextAttempt, Schedule};
 use gatepost_policy::send_connector::SendConnector;
 
 use super::connection::Connection;
@@ -180,7 +180,7 @@ async fn connect<'a>(
 
 /// The next hop cannot be reached: the whole queue waits, and messages that have waited too long are given up.
 async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
-    let schedule = worker.running.revision().settings.retry;
+    let schedule = schedule(worker);
     let now = now_ms();
     let failures = worker.queue.connection_failed(&reply.to_string());
     let next = retry::next(&schedule, Failure::ConnectionFailed, failures, lease.arrival_ms(), now);
@@ -211,6 +211,11 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
             give_up(lease, reply).await;
         }
     }
+}
+
+/// The retry schedule of the worker's route.
+fn schedule(worker: &Worker) -> Schedule {
+    worker.queue.retry().over(&worker.running.revision().settings.retry)
 }
 
 async fn give_up(lease: Lease<'_>, reply: &Reply) {
@@ -273,7 +278,7 @@ fn broke_off_again(worker: &Worker, reply: &str) {
     if !worker.queue.broke_off() {
         return;
     }
-    let schedule = worker.running.revision().settings.retry;
+    let schedule = schedule(worker);
     let (now, failures) = (now_ms(), worker.queue.connection_failed(reply));
     if let NextAttempt::At(next_ms) = retry::next(&schedule, Failure::ConnectionFailed, failures, now, now) {
         worker.running.queues.block(&worker.queue, next_ms);

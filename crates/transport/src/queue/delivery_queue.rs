@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_mail::MessageId;
+use gatepost_policy::retry::Overrides;
 use gatepost_policy::route::{SendConnector, UNREACHABLE};
 use tokio::sync::Notify;
 
@@ -155,6 +156,11 @@ impl DeliveryQueue {
         let waiting = Mutex::new(Waiting { last_error, ..Waiting::default() });
         let (wake, broken_off) = (Notify::new(), AtomicU32::new(0));
         DeliveryQueue { key, connector, number, workers_max, clock, waiting, wake, broken_off }
+    }
+
+    /// What its send connector says of retries.
+    pub fn retry(&self) -> Overrides {
+        self.connector.as_ref().map_or_else(Overrides::default, |connector| connector.retry)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
