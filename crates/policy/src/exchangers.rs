@@ -4,7 +4,10 @@
 //! Takes what name servers answered, who we are, and dice; hands on addresses, best first, or what the sender is told when
 //! there are none. Asks nobody: `transport` does, first for the exchangers, then for their addresses.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 
 use gatepost_mail::Reply;
 
@@ -91,6 +94,18 @@ pub struct Target {
     pub name: String,
     /// Addresses of equal rank are as good as each other; the lowest rank is the best.
     pub rank: u32,
+    /// The socket of this machine that it is instead; the address says nothing then.
+    pub path: Option<Arc<Path>>,
+}
+
+/// The address, or the path.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => path.display().fmt(f),
+            None => self.address.fmt(f),
+        }
+    }
 }
 
 /// The exchangers of `domain`, best first and equals in the order that `dice` say, from its MX `records`: preference and
@@ -169,7 +184,10 @@ pub fn arrange(found: &[Found], port: u16, scope: AddressScope, own: Own<'_>) ->
             let (usable, others): (Vec<IpAddr>, Vec<IpAddr>) = addresses.iter().partition(|ip| is_usable(**ip, scope));
             is_out_of_scope |= !others.is_empty();
             for ip in taking_turns(&usable).take(ADDRESSES_PER_HOST_MAX) {
-                push(&mut targets, Target { address: SocketAddr::new(ip, port), name: exchanger.host.clone(), rank });
+                push(
+                    &mut targets,
+                    Target { address: SocketAddr::new(ip, port), name: exchanger.host.clone(), rank, path: None },
+                );
             }
         }
     }
@@ -195,7 +213,7 @@ fn is_first_ours(found: &[Found], port: u16, own: Own<'_>) -> bool {
 
 /// Adds a target unless its address is there: one host may be known by many names, and is dialled once.
 pub fn push(targets: &mut Vec<Target>, target: Target) {
-    if targets.iter().all(|known| known.address != target.address) {
+    if targets.iter().all(|known| (known.address, &known.path) != (target.address, &target.path)) {
         targets.push(target);
     }
 }

@@ -28,6 +28,7 @@ pub mod permission;
 pub mod read_back;
 pub mod send_permission;
 pub mod remote_domain;
+pub mod mailbox_delivery;
 pub mod send_connector;
 pub mod error_policy;
 pub mod logon;

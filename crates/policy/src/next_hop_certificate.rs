@@ -138,7 +138,7 @@ pub fn demand(
             Some(address) => Wanted::Address(address),
             None => Wanted::Host(domain.clone()),
         }),
-        (None, None) => None,
+        (Some(Host::Socket(_)), _) | (None, None) => None,
     };
     let written = connector.tls_domain.as_deref().map(|TlsDomain { domain, with_subdomains }| match with_subdomains {
         true => Wanted::Below(domain.clone()),

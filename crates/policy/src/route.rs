@@ -10,9 +10,9 @@ use std::sync::Arc;
 use gatepost_mail::{Domain, Mailbox, Reply};
 
 use crate::accepted_domain::DomainKind;
-use crate::directory::LocalMailbox;
+use crate::directory::{KnownRecipient, LocalMailbox};
 use crate::refusal::Refusal;
-pub use crate::send_connector::{Candidate, Host, SendConnector, SmartHost, Source};
+pub use crate::send_connector::{Candidate, Host, MailSource, SendConnector, SmartHost};
 use crate::settings::Settings;
 
 /// The last error of messages without a way out.
@@ -21,12 +21,12 @@ pub const UNREACHABLE: &str = "A matching connector cannot be found to route the
 /// Where a recipient's copy goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Into a mailbox here.
+    /// Into a Maildir here.
     Local {
         /// Which.
         mailbox: Arc<LocalMailbox>,
     },
-    /// Out by this connector. Copies for the same connector and next hop share a delivery queue.
+    /// Out by this connector, or by it to the server that holds the mailbox. Copies for the same connector and next hop share a delivery queue.
     Send {
         /// The way out.
         connector: Arc<SendConnector>,
@@ -76,7 +76,7 @@ pub struct Question<'a> {
     /// How large the message is.
     pub message_bytes: u64,
     /// Who brought it; `None` for what we made ourselves.
-    pub source: Option<Source<'a>>,
+    pub source: Option<MailSource<'a>>,
 }
 
 /// Selects the route of one recipient. What came in by a receive connector that a send connector is linked to leaves by
@@ -89,7 +89,10 @@ pub fn select(question: &Question<'_>) -> Route {
     }
     if let Some(found) = settings.directory.resolve(recipient, &settings.domains) {
         return match found.recipient.mailbox() {
-            Some(mailbox) => Route::Local { mailbox: mailbox.clone() },
+            Some(mailbox) => match mailbox_server(settings, found.recipient, mailbox) {
+                Some(server) => send(server, recipient.domain()),
+                None => Route::Local { mailbox: mailbox.clone() },
+            },
             // Groups and contacts are replaced by those behind them when a message is accepted. This message is older than
             // they are, and its envelope cannot change any more.
             None => Route::Failed(Refusal::RecipientReplaced.reply()),
@@ -112,11 +115,23 @@ pub fn select(question: &Question<'_>) -> Route {
     }
 }
 
+/// The way to the server that holds a mailbox. The mailbox that postmaster has where nobody else was named is always here.
+fn mailbox_server<'a>(
+    settings: &'a Settings,
+    recipient: &KnownRecipient,
+    mailbox: &LocalMailbox,
+) -> Option<&'a Arc<SendConnector>> {
+    if settings.mailbox_delivery.is_here() || recipient.span.is_empty() {
+        return None;
+    }
+    settings.mailbox_delivery.server(settings.domains.find(mailbox.address.domain()))
+}
+
 /// Where a small message for a recipient of `domain` goes that is not known here: whom to ask about it.
 pub fn way_out<'a>(
     settings: &'a Settings,
     domain: &'a Domain,
-    source: Option<Source<'a>>,
+    source: Option<MailSource<'a>>,
 ) -> Option<(&'a Arc<SendConnector>, NextHop)> {
     let spaces = &settings.address_spaces;
     let covering = || spaces.candidates(domain, source).next().map(|candidate| candidate.connector);

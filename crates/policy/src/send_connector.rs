@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,19 +64,19 @@ impl fmt::Display for AddressSpace {
 
 /// Who brought a message, as far as it chooses the way out. Messages that we made ourselves have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source<'a> {
+pub struct MailSource<'a> {
     /// Name of the receive connector.
     pub receive_connector: &'a str,
     /// Of the reverse-path; the null reverse-path has none.
     pub sender_domain: Option<&'a Domain>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> MailSource<'a> {
     /// That of an accepted message.
-    pub fn of(envelope: &'a Envelope) -> Option<Source<'a>> {
+    pub fn of(envelope: &'a Envelope) -> Option<MailSource<'a>> {
         envelope.arrival.peer?;
         let sender_domain = envelope.reverse_path.mailbox().map(|sender| sender.domain());
-        Some(Source { receive_connector: &envelope.arrival.connector, sender_domain })
+        Some(MailSource { receive_connector: &envelope.arrival.connector, sender_domain })
     }
 }
 
@@ -104,7 +105,7 @@ impl Sources {
     }
 
     /// How closely this asks for a message of `source`; `None`: it does not mean it.
-    pub fn closeness(&self, source: Option<Source<'_>>) -> Option<Closeness> {
+    pub fn closeness(&self, source: Option<MailSource<'_>>) -> Option<Closeness> {
         if self.are_all() {
             return Some(Closeness::default());
         }
@@ -148,6 +149,8 @@ pub enum Host {
     Address(IpAddr),
     /// A name: its MX records are asked first, then its addresses.
     Name(Domain),
+    /// A socket of this machine, by its path; mailbox servers only.
+    Socket(Arc<Path>),
 }
 
 /// One smart host.
@@ -159,12 +162,13 @@ pub struct SmartHost {
     pub port: u16,
 }
 
-/// `[10.0.0.1]:25`, `relay.example.net:587`.
+/// `[10.0.0.1]:25`, `relay.example.net:587`, `/run/dovecot/lmtp`.
 impl fmt::Display for SmartHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             Host::Address(address) => write!(f, "[{address}]:{}", self.port),
             Host::Name(name) => write!(f, "{name}:{}", self.port),
+            Host::Socket(path) => path.display().fmt(f),
         }
     }
 }
@@ -287,7 +291,16 @@ pub fn in_turn(hosts: &Arc<[SmartHost]>, order: SmartHostsOrder, dice: u32) -> A
     from.iter().chain(before).cloned().collect()
 }
 
-/// One `[[send_connector]]`.
+/// What a mailbox server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailboxProtocol {
+    /// RFC 2033: each recipient has its own answer to the content.
+    Lmtp,
+    /// As a next hop.
+    Smtp,
+}
+
+/// One `[[send_connector]]`, or the way to a mailbox server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendConnector {
     /// Unique among send connectors, case ignored; 1 to 64 characters.
@@ -308,6 +321,8 @@ pub struct SendConnector {
     pub fallback_connector: Option<Arc<str>>,
     /// What differs here from the retry settings of `[transport]`.
     pub retry: Overrides,
+    /// Set where it leads to a server that holds mailboxes of ours; such a one is no `[[send_connector]]`.
+    pub mailbox_protocol: Option<MailboxProtocol>,
     /// Empty exactly where `dns_routing_enabled`.
     pub smart_hosts: Arc<[SmartHost]>,
     /// Which of them is tried first.
@@ -445,7 +460,7 @@ impl AddressSpaces {
     }
 
     /// The connector that takes everything of this source, wherever it is for.
-    pub fn linked(&self, source: Option<Source<'_>>) -> Option<&Arc<SendConnector>> {
+    pub fn linked(&self, source: Option<MailSource<'_>>) -> Option<&Arc<SendConnector>> {
         // Nearly always there is none.
         let (_, connector) = self
             .linked
@@ -459,7 +474,7 @@ impl AddressSpaces {
     pub fn candidates<'a>(
         &'a self,
         domain: &'a Domain,
-        source: Option<Source<'a>>,
+        source: Option<MailSource<'a>>,
     ) -> impl Iterator<Item = Candidate<'a>> + 'a {
         self.covering(domain).flat_map(move |(ways, specificity)| ways.candidates(specificity, source))
     }
@@ -482,7 +497,7 @@ impl Ways {
     fn candidates<'a>(
         &'a self,
         specificity: Specificity,
-        source: Option<Source<'a>>,
+        source: Option<MailSource<'a>>,
     ) -> impl Iterator<Item = Candidate<'a>> + 'a {
         let candidate = move |way: &'a Way, closeness| {
             let Way { cost, connector } = way;

@@ -18,6 +18,7 @@ use crate::assertion::Assertion;
 use crate::back_pressure::BackPressureSettings;
 use crate::certificate::TrustedServer;
 use crate::directory::Directory;
+use crate::mailbox_delivery::MailboxDelivery;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::remote_domain::RemoteDomains;
 use crate::retry::{self, Schedule};
@@ -27,6 +28,7 @@ mod document;
 mod recipients;
 mod assertions;
 mod send_connectors;
+mod mailbox_delivery;
 mod route_keys;
 mod retry_keys;
 mod remote_domains;
@@ -247,6 +249,8 @@ pub struct Settings {
     pub receive_connectors: Vec<Arc<ReceiveConnector>>,
     /// `[[send_connector]]`, enabled or not; `route::select` selects one.
     pub send_connectors: Vec<Arc<SendConnector>>,
+    /// `[mailbox_delivery]`, and what accepted domains say instead.
+    pub mailbox_delivery: MailboxDelivery,
     /// `[[remote_domain]]`; see [`crate::remote_domain::find`].
     pub remote_domains: RemoteDomains,
     /// `[[assert]]`; see `safeguard`.

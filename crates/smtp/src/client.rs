@@ -32,6 +32,16 @@ const LOGON_FAILED: Reply = Reply::new(454, (4, 7, 0), "Logon to the next hop fa
 const WRONG_SIZE: Reply = Reply::new(451, (4, 3, 0), "Local error: the content is not as long as announced");
 const NOT_READY: Reply = Reply::new(451, (4, 3, 0), "Local error: the connection was not ready");
 
+/// What is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// SMTP: one reply to the content, for all recipients.
+    #[default]
+    Smtp,
+    /// LMTP (RFC 2033): LHLO, and a reply to the content for each recipient that was taken at RCPT.
+    Lmtp,
+}
+
 /// Whether to use STARTTLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsWish {
@@ -73,6 +83,8 @@ impl Default for Timeouts {
 /// How to behave on one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// What is spoken.
+    pub protocol: Protocol,
     /// What to call ourselves in EHLO.
     pub hello_name: String,
     /// Whether to say HELO at once, and use no extension.
@@ -92,6 +104,7 @@ impl Options {
     pub fn new(hello_name: impl Into<String>) -> Options {
         Options {
             hello_name: hello_name.into(),
+            protocol: Protocol::Smtp,
             force_helo: false,
             tls: TlsWish::Opportunistic,
             is_in_tls: false,
@@ -511,7 +524,8 @@ impl Client {
             },
             State::Ehlo => match reply.class() {
                 Class::Success => return self.greeted(now),
-                Class::Permanent => self.hello(now, State::Helo),
+                // There is no older greeting in LMTP (RFC 2033 section 4.1).
+                Class::Permanent if self.options.protocol == Protocol::Smtp => self.hello(now, State::Helo),
                 _ => self.fail(Stage::Hello, reply),
             },
             State::Helo => match reply.class() {
@@ -530,11 +544,15 @@ impl Client {
             },
             State::Logon(attempt) => self.take_logon_reply(now, attempt, reply),
             State::Exchange(exchange) => return self.take_exchange_reply(now, exchange, reply),
-            State::End(exchange) => {
+            State::End(mut exchange) => {
                 self.deadline = None;
                 self.state = match reply.class() {
                     Class::Intermediate => {
                         State::Finished { results: exchange.into_results(&NONSENSE), is_usable: false }
+                    }
+                    _ if self.options.protocol == Protocol::Lmtp && exchange.take_end_reply(&reply) => {
+                        self.await_end(now, State::End(exchange));
+                        return None;
                     }
                     _ => State::Finished { results: exchange.into_results(&reply), is_usable: true },
                 };
@@ -581,6 +599,12 @@ impl Client {
                 };
                 self.deadline = None;
                 self.state = State::Content { exchange, writer, is_told: false };
+            }
+            Next::EmptyContent if self.options.protocol == Protocol::Lmtp => {
+                // The peer should not have taken DATA (RFC 2033 section 4.2), and owes no reply to its end.
+                self.say(".");
+                self.deadline = None;
+                self.state = State::Finished { results: exchange.into_results(&NONSENSE), is_usable: false };
             }
             Next::EmptyContent => {
                 self.say(".");
@@ -671,7 +695,11 @@ impl Client {
 
     /// Says EHLO or HELO, forgetting what was learned before.
     fn hello(&mut self, now: Instant, state: State) {
-        let verb = if matches!(state, State::Helo) { "HELO" } else { "EHLO" };
+        let verb = match (self.options.protocol, &state) {
+            (Protocol::Lmtp, _) => "LHLO",
+            (Protocol::Smtp, State::Helo) => "HELO",
+            (Protocol::Smtp, _) => "EHLO",
+        };
         self.extensions = Extensions::default();
         self.say(&format!("{verb} {}", self.options.hello_name));
         self.state = state;

@@ -10,8 +10,8 @@ pub mod extension;
 pub mod logon_mechanism;
 
 pub use client::{
-    Client, ClientError, ClientOutput, Logon, NONCE_BYTES, Options, RecipientResult, Stage, Timeouts, TlsWish,
-    Transaction,
+    Client, ClientError, ClientOutput, Logon, NONCE_BYTES, Options, Protocol, RecipientResult, Stage, Timeouts,
+    TlsWish, Transaction,
 };
 pub use extension::{Extensions, Mechanism, SizeOffer};
 pub use logon_mechanism::{LogonMechanism, LogonMechanisms};

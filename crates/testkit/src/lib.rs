@@ -10,6 +10,7 @@
 //! - [`power_cut`]: the disk as it is found after a power cut, from what a server did to it;
 //! - [`shim`]: a preloaded library that records what the server does to the disk, and lets calls fail;
 //! - [`wall_clock`]: a wall clock that can be set while a server runs;
+//! - [`dovecot`]: a mailbox server;
 //! - [`programs`]: the foreign programs: swaks, smtp-sink, smtp-source, Python's mailbox and email modules;
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
 //! - [`hop`]: a next hop that misbehaves at one step of the dialogue;
@@ -32,6 +33,8 @@ pub mod power_cut;
 pub mod shim;
 
 pub mod wall_clock;
+
+pub mod dovecot;
 
 pub mod programs;
 

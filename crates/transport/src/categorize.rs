@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gatepost_mail::{Envelope, MessageId};
 use gatepost_policy::Settings;
-use gatepost_policy::route::{self, Route, Source};
+use gatepost_policy::route::{self, MailSource, NextHop, Route};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_spool::{Message, ReadError, RecipientState, State};
 
@@ -38,14 +38,22 @@ struct Part {
 }
 
 /// Routes all recipients of a message of `size_bytes`.
-pub fn plan(revision: &Revision, envelope: &Envelope, size_bytes: u64) -> Plan {
+pub fn plan(running: &Running, revision: &Revision, envelope: &Envelope, size_bytes: u64) -> Plan {
     let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-    plan_for(revision, envelope, recipients, size_bytes)
+    plan_for(running, revision, envelope, recipients, size_bytes)
 }
 
 /// The same for some of them, by their indices into the envelope.
-fn plan_for(revision: &Revision, envelope: &Envelope, recipients: impl Iterator<Item = u32>, size_bytes: u64) -> Plan {
-    Plan { parts: group(&revision.settings, envelope, recipients, size_bytes), routes_since: revision.routes_since }
+fn plan_for(
+    running: &Running,
+    revision: &Revision,
+    envelope: &Envelope,
+    recipients: impl Iterator<Item = u32>,
+    size_bytes: u64,
+) -> Plan {
+    let is_down = |key: &QueueKey| running.queues.is_down(key);
+    let parts = group(&revision.settings, envelope, recipients, size_bytes, is_down);
+    Plan { parts, routes_since: revision.routes_since }
 }
 
 /// One part for each way, in the order of their first recipients.
@@ -54,14 +62,15 @@ fn group(
     envelope: &Envelope,
     recipients: impl Iterator<Item = u32>,
     size_bytes: u64,
+    is_down: impl Fn(&QueueKey) -> bool,
 ) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::with_capacity(1);
     let mut by_key: HashMap<QueueKey, usize> = HashMap::new();
-    let source = Source::of(envelope);
+    let source = MailSource::of(envelope);
     for index in recipients {
         let Some(recipient) = envelope.recipients.get(index as usize) else { continue };
         let question = route::Question { settings, recipient: &recipient.mailbox, message_bytes: size_bytes, source };
-        let (key, connector) = queue_for(route::select(&question));
+        let (key, connector) = queue_for(&question, &is_down);
         // Nearly every message goes one way; the table is only made for those that do not.
         let known = match parts.as_slice() {
             [] => None,
@@ -84,14 +93,26 @@ fn group(
     parts
 }
 
-/// The queue that a route leads to.
-fn queue_for(route: Route) -> (QueueKey, Option<Arc<SendConnector>>) {
-    match route {
+/// The queue that a recipient's route leads to; where its next hop cannot be reached now, that of who stands in.
+fn queue_for(
+    question: &route::Question<'_>,
+    is_down: impl Fn(&QueueKey) -> bool,
+) -> (QueueKey, Option<Arc<SendConnector>>) {
+    match route::select(question) {
         Route::Local { .. } => (QueueKey::Local, None),
         Route::Unreachable { .. } => (QueueKey::Unreachable, None),
         Route::Failed(_) => (QueueKey::Refused, None),
-        Route::Send { connector, next_hop } => {
-            (QueueKey::Send { connector: connector.name.clone(), next_hop }, Some(connector))
+        Route::Send { connector, next_hop } if connector.fallback_connector.is_none() => {
+            (QueueKey::Send { connector: connector.name.clone(), next_hop, instead_of: None }, Some(connector))
+        }
+        Route::Send { connector: first, .. } => {
+            let key = |way: &SendConnector, next_hop: &NextHop| QueueKey::Send {
+                connector: way.name.clone(),
+                next_hop: next_hop.clone(),
+                instead_of: (way.name != first.name).then(|| first.name.clone()),
+            };
+            let (way, next_hop) = route::stand_in(question, &first, |way, next_hop| is_down(&key(way, next_hop)));
+            (key(way, &next_hop), Some(way.clone()))
         }
     }
 }
@@ -140,7 +161,7 @@ pub fn is_pending(states: &[RecipientState], index: u32) -> bool {
 /// Routes what is pending of `recipients` by the settings in force, and puts it into its queues.
 pub fn route_message(running: &Arc<Running>, message: &Message, recipients: &[u32], due_ms: Option<u64>) {
     let pending = recipients.iter().copied().filter(|index| is_pending(&message.recipients, *index));
-    let plan = plan_for(&running.revision(), &message.envelope, pending, message.content.len());
+    let plan = plan_for(running, &running.revision(), &message.envelope, pending, message.content.len());
     enqueue(running, message.id, message.envelope.arrival.time_ms, plan, due_ms);
 }
 
@@ -247,7 +268,7 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     let next_attempt_ms = next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms);
     let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.map(|next_ms| next_ms.min(latest_ms)));
     // The size decides between routes only near a connector's limit; the envelope alone is read here.
-    let plan = plan_for(&running.revision(), &envelope, pending.into_iter(), 0);
+    let plan = plan_for(running, &running.revision(), &envelope, pending.into_iter(), 0);
     enqueue_by(running, id, envelope.arrival.time_ms, plan, |part| match &unrouted.before {
         Some(before) if before.key != part.key || before.connector != part.connector => None,
         _ => due_ms,
@@ -305,7 +326,7 @@ max_message_size = "1 MB"
         ] {
             let envelope = envelope("", recipients);
             let all = 0..recipients.len() as u32;
-            assert_eq!(told(&group(settings, &envelope, all, size_bytes)), expected, "{recipients:?}");
+            assert_eq!(told(&group(settings, &envelope, all, size_bytes, |_| false)), expected, "{recipients:?}");
         }
     }
 
@@ -314,7 +335,7 @@ max_message_size = "1 MB"
         let mut site = Site::new(CONTOSO);
         let id = site.accept(envelope("", &["a@partner.example", "bob@contoso.com"]), "x\r\n").await;
         let message = site.running.spool.message(id).expect("it is live");
-        let plan = plan(&site.running.revision(), &message.envelope, 1);
+        let plan = plan(&site.running, &site.running.revision(), &message.envelope, 1);
         assert_eq!(told(&plan.parts), [("unreachable".to_owned(), vec![0]), ("local delivery".to_owned(), vec![1])]);
 
         let settings = site.settings(&format!("{CONTOSO}{WAYS_OUT}"));

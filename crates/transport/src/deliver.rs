@@ -6,6 +6,7 @@
 
 mod local;
 mod remote;
+mod fallback;
 mod knock;
 pub mod dial;
 mod transaction;
@@ -16,7 +17,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use gatepost_mail::Reply;
-use gatepost_policy::route::{self, Route, Source};
+use gatepost_policy::route::{self, MailSource, Route};
 use gatepost_spool::{Message, ReadError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -157,8 +158,7 @@ impl Lease<'_> {
     /// The attempt was made: conclude it, and let recipients that are tried again wait in this queue.
     async fn conclude(mut self, attempts: Vec<Attempt>) {
         let next_hop = self.worker.queue.key.to_string();
-        let way =
-            report::Way { next_hop: &next_hop, retry: self.worker.queue.retry(), counted: &self.worker.counted };
+        let way = report::Way { next_hop: &next_hop, retry: self.worker.queue.retry(), counted: &self.worker.counted };
         let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &way).await;
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.
@@ -228,7 +228,7 @@ async fn refused(worker: &Worker) {
                 settings: &settings,
                 recipient: &recipient.mailbox,
                 message_bytes: lease.message.content.len(),
-                source: Source::of(&lease.message.envelope),
+                source: MailSource::of(&lease.message.envelope),
             };
             if let Route::Failed(reply) = route::select(&question) {
                 attempts.push(Attempt { index, reply, remote: None, remote_reports: false });

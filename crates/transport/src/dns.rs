@@ -3,7 +3,9 @@
 //! Takes a next hop, asks name servers, hands on targets in the order in which they are to be tried, or the reply that a
 //! sender is told when there are none. What the answers mean, `policy::exchangers` decides; caching is the resolver's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::{Domain, Reply};
@@ -90,6 +92,7 @@ impl Dns {
             let rank = targets.last().map_or(0, |target: &Target| target.rank + 1);
             let found = match &smart_host.host {
                 Host::Address(ip) => Ok(vec![at_address(*ip, smart_host.port)]),
+                Host::Socket(path) => Ok(vec![at_path(path)]),
                 Host::Name(name) => self.smart_host_targets(name, smart_host.port).await,
             };
             match found {
@@ -273,7 +276,13 @@ fn literal(ip: IpAddr) -> String {
 
 /// A target that no name server is asked for.
 fn at_address(ip: IpAddr, port: u16) -> Target {
-    Target { address: SocketAddr::new(ip, port), name: literal(ip), rank: 0 }
+    Target { address: SocketAddr::new(ip, port), name: literal(ip), rank: 0, path: None }
+}
+
+/// A socket of this machine.
+fn at_path(path: &Arc<Path>) -> Target {
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    Target { address, name: path.display().to_string(), rank: 0, path: Some(path.clone()) }
 }
 
 fn no_records(name: &str, error: &NetError) -> NoRecords {

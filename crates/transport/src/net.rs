@@ -1,16 +1,17 @@
 //! The network, by one door: connect, listen, accept. A simulation puts another network in its place.
 //!
-//! Takes addresses, hands on sockets. In the program that is shipped a [`Socket`] is a TCP socket and nothing else; in
+//! Takes addresses, hands on sockets. In the program that is shipped a [`Socket`] is one of the system's and nothing else; in
 //! tests of this crate it may be one end of a simulated connection.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 #[cfg(test)]
 use crate::simulated;
@@ -25,6 +26,8 @@ const REPLIES_UNREAD_BYTES_MAX: usize = 64 << 10;
 pub enum Socket {
     /// Over the network.
     Tcp(TcpStream),
+    /// To another program of this machine.
+    Unix(UnixStream),
     /// Within a simulation.
     #[cfg(test)]
     Simulated(simulated::Socket),
@@ -69,6 +72,11 @@ pub fn is_own(ip: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == ip)
 }
 
+/// Opens a connection to a socket of this machine.
+pub async fn connect_local(path: &Path) -> io::Result<Socket> {
+    UnixStream::connect(path).await.map(Socket::Unix)
+}
+
 /// Opens one listening socket. IPv6 sockets are V6ONLY: `[::]:25` and `0.0.0.0:25` are two bindings.
 pub fn listen(address: SocketAddr) -> io::Result<Listener> {
     #[cfg(test)]
@@ -107,10 +115,11 @@ impl Listener {
 }
 
 impl Socket {
-    /// Our own address.
+    /// Our own address; unspecified where there is no network between.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Socket::Tcp(socket) => socket.local_addr(),
+            Socket::Unix(_) => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
             #[cfg(test)]
             Socket::Simulated(socket) => Ok(socket.local),
         }
@@ -121,6 +130,7 @@ impl Socket {
         match self {
             // It costs time where it fails, nothing else.
             Socket::Tcp(socket) => drop(socket.set_nodelay(true)),
+            Socket::Unix(_) => {}
             #[cfg(test)]
             Socket::Simulated(_) => {}
         }
@@ -131,6 +141,7 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
+            Socket::Unix(socket) => Pin::new(socket).poll_read(context, buffer),
             #[cfg(test)]
             Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_read(context, buffer),
         }
@@ -141,6 +152,7 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Socket::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
             #[cfg(test)]
             Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_write(context, bytes),
         }
@@ -153,6 +165,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(context, slices),
             #[cfg(test)]
             Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_write_vectored(context, slices),
         }
@@ -161,6 +174,7 @@ impl AsyncWrite for Socket {
     fn is_write_vectored(&self) -> bool {
         match self {
             Socket::Tcp(socket) => socket.is_write_vectored(),
+            Socket::Unix(socket) => socket.is_write_vectored(),
             #[cfg(test)]
             Socket::Simulated(socket) => socket.stream.is_write_vectored(),
         }
@@ -169,6 +183,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_flush(context),
+            Socket::Unix(socket) => Pin::new(socket).poll_flush(context),
             #[cfg(test)]
             Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_flush(context),
         }
@@ -177,6 +192,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Socket::Unix(socket) => Pin::new(socket).poll_shutdown(context),
             #[cfg(test)]
             Socket::Simulated(socket) => Pin::new(&mut socket.stream).poll_shutdown(context),
         }

@@ -101,5 +101,6 @@ fn routes_alike(old: &Settings, new: &Settings) -> bool {
     old.send_connectors == new.send_connectors
         && old.accepted_domains == new.accepted_domains
         && old.directory.recipients() == new.directory.recipients()
+        && old.mailbox_delivery == new.mailbox_delivery
         && old.server == new.server
 }

@@ -297,7 +297,7 @@ async fn commit(
         },
     };
     let id = staged.id();
-    let plan = categorize::plan(&revision, &envelope, content.len() as u64);
+    let plan = categorize::plan(running, &revision, &envelope, content.len() as u64);
     staged.commit(envelope, Vec::new()).await?;
     categorize::enqueue(running, id, now, plan, None);
     count(&running.counters.reports);
@@ -423,12 +423,7 @@ mod tests {
         envelope.recipients[1].notify = SUCCESS;
         let id = site.accept(envelope, CONTENT).await;
         let message = site.running.spool.message(id).expect("it is live");
-        conclude(
-            &site.running,
-            &message,
-            vec![attempt(0, 550), attempt(1, 250)],
-            &Way::to_x())
-        .await;
+        conclude(&site.running, &message, vec![attempt(0, 550), attempt(1, 250)], &Way::to_x()).await;
         assert_eq!(site.running.spool.live(), []);
     }
 
@@ -439,10 +434,7 @@ mod tests {
         envelope.arrival.time_ms -= 3 * 24 * 60 * 60_000;
         let id = site.accept(envelope, CONTENT).await;
         let message = site.running.spool.message(id).expect("it is live");
-        assert_eq!(
-            conclude(&site.running, &message, vec![attempt(0, 451)], &Way::to_x()).await,
-            []
-        );
+        assert_eq!(conclude(&site.running, &message, vec![attempt(0, 451)], &Way::to_x()).await, []);
         let reports = reports(&site, &message);
         assert!(reports[0].contains("Status: 4.4.7") && reports[0].contains("said the next hop"), "{reports:#?}");
         assert!(!site.running.spool.is_live(id));
@@ -455,12 +447,7 @@ mod tests {
         let message = site.running.spool.message(id).expect("it is live");
         // Nothing can be committed any more.
         site.running.spool.close();
-        let pending = conclude(
-            &site.running,
-            &message,
-            vec![attempt(0, 550), attempt(1, 250)],
-            &Way::to_x())
-        .await;
+        let pending = conclude(&site.running, &message, vec![attempt(0, 550), attempt(1, 250)], &Way::to_x()).await;
         assert!(matches!(pending[..], [(0, _)]), "{pending:?}");
         assert_eq!(states(&site, &message), [State::Pending, State::Delivered]);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::{Class, Mailbox, Recipient};
-use gatepost_policy::route::{self, Source};
+use gatepost_policy::route::{self, MailSource};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_policy::verification::Verdict;
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// What the next hop says of `recipient`, or has said lately, to a session of `peer` about mail of `source`. At most [`ANSWER_MAX`] later there
 /// is a verdict, and at once when the server stops.
-pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox, source: Source<'_>, peer: IpAddr) -> Verdict {
+pub async fn recipient(running: &Arc<Running>, recipient: &Mailbox, source: MailSource<'_>, peer: IpAddr) -> Verdict {
     // The way out is that of the settings in force now: a message accepted now goes that way.
     let revision = running.revision();
     let Some((connector, next_hop)) = route::way_out(&revision.settings, recipient.domain(), Some(source)) else {

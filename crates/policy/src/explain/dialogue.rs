@@ -15,7 +15,7 @@ use crate::permission::{self, Facts, Principal, Right, Rights, granted, initial_
 use crate::permit::Peer;
 use crate::receive_connector::{ReceiveConnector, SizeEnabled, select};
 use crate::refusal::Refusal;
-use crate::route::{self, NextHop, Source};
+use crate::route::{self, MailSource, NextHop};
 use crate::settings::Settings;
 use crate::verification::{self, Verdict};
 use crate::{permit, sender};
@@ -297,7 +297,7 @@ impl Playing<'_> {
         }
         let auth_as = permission::auth_as(self.rights, &self.principal, None);
         let unanswered = verification::decide(Verdict::NoAnswer, auth_as);
-        let source = Source {
+        let source = MailSource {
             receive_connector: &self.connector.name,
             sender_domain: self.question.reverse_path.mailbox().map(|sender| sender.domain()),
         };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_mail::{Domain, Mailbox};
 use toml::de::{DeTable, DeValue};
@@ -16,11 +17,12 @@ use super::{
     Settings, TrackingSettings, TransportSettings, User, address_key, certificates, receive_connectors, recipients,
     remote_domains, retry_keys, route_keys, send_connectors, syntax, values,
 };
-use super::{assertions, check};
+use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::{Trustee, UserGroup};
 use crate::back_pressure::{BackPressureSettings, Thresholds};
 use crate::directory::Directory;
+use crate::mailbox_delivery::MailboxDelivery;
 use crate::receive_connector::Selector;
 use crate::remote_domain::RemoteDomains;
 use crate::retry::Schedule;
@@ -69,6 +71,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let tls_table = fields.table("tls");
     let transport_table = fields.table("transport");
     let tracking_table = fields.table("tracking");
+    let mailbox_delivery_table = fields.table("mailbox_delivery");
     let back_pressure_table = fields.table("back_pressure");
     let domain_tables = fields.tables("accepted_domain");
     let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
@@ -89,14 +92,22 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         tls_table.map_or((None, None), |(table, span)| certificates::read_tls(collector, table, span));
     let certificates = certificates::read_certificates(collector, certificate_tables);
     let trusted_servers = certificates::read_trusted_servers(collector, trusted_server_tables);
-    let (transport, retry, dns) = read_transport(collector, transport_table);
+    let (transport, retry, dns, mailbox_retry_interval) = read_transport(collector, transport_table);
     let tracking = read_tracking(collector, tracking_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
 
+    let common = mailbox_delivery::Common { server_name: &server.name, retry_interval: mailbox_retry_interval };
+    let mailbox_delivery_span = mailbox_delivery_table.as_ref().map(|(_, span)| span.clone());
+    let default_delivery = mailbox_delivery::read(collector, mailbox_delivery_table, common);
+    let differing = mailbox_delivery::read_differing(collector, &domain_tables, common);
     let declared = domain_tables.len();
     let (accepted_domains, catch_all_spans): (Vec<AcceptedDomain>, Vec<Range<usize>>) =
         domain_tables.into_iter().filter_map(|(table, span)| read_accepted_domain(collector, table, span)).unzip();
     let domains_sound = sound && accepted_domains.len() == declared;
+    // Where one of them could not be read the document is refused, and nobody asks which is which.
+    let differing =
+        differing.into_iter().filter_map(|(place, delivery)| Some((accepted_domains.get(place)?, delivery)));
+    let mailbox_delivery = MailboxDelivery::new(default_delivery, differing.collect());
     let domains = AcceptedDomains::new(accepted_domains.clone());
     check::accepted_domains(collector, &accepted_domains);
 
@@ -157,6 +168,16 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
             "write an address of [[mailbox]], or leave it out: postmaster then has a mailbox of its own",
         );
     }
+    if let Some(span) = mailbox_delivery_span
+        && mailbox_delivery.server(None).is_some()
+        && directory.postmaster().span.is_empty()
+    {
+        collector.warning(
+            span,
+            "mail to postmaster does not go there: nobody has said whose mailbox that is, so it stays in a Maildir here",
+            "write [server] postmaster = \"an address of [[mailbox]]\"",
+        );
+    }
     let (user_names, user_addresses) = user_tables_of(&users);
     let settings = Settings {
         server,
@@ -174,6 +195,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         selector: Selector::new(&receive_connectors),
         receive_connectors,
         send_connectors,
+        mailbox_delivery,
         remote_domains,
         assertions,
         domains,
@@ -266,7 +288,7 @@ const DNS_FAULT_TOLERANCES: &[(&str, DnsFaultTolerance)] =
 fn read_transport<'t>(
     collector: &mut Collector<'t>,
     table: Option<Table<'_, 't>>,
-) -> (TransportSettings, Schedule, DnsSettings) {
+) -> (TransportSettings, Schedule, DnsSettings, Duration) {
     let mut transport = TransportSettings {
         max_outbound_connections: Some(1000),
         max_per_domain_outbound_connections: Some(20),
@@ -275,8 +297,12 @@ fn read_transport<'t>(
         external_postmaster_address: None,
     };
     let (mut retry, mut dns) = (Schedule::default(), DnsSettings::default());
-    let Some((table, span)) = table else { return (transport, retry, dns) };
+    let mut mailbox_retry_interval = Duration::from_secs(5 * 60);
+    let Some((table, span)) = table else { return (transport, retry, dns, mailbox_retry_interval) };
     let mut fields = Fields::new(collector, "[transport]", table, span);
+    if let Some(interval) = fields.optional("mailbox_delivery_queue_retry_interval", values::time_span(1, DAY)) {
+        mailbox_retry_interval = interval;
+    }
     if let Some(timeout) = fields.optional("message_expiration_timeout", values::time_span(5, 90 * DAY)) {
         retry.message_expiration_timeout = timeout;
     }
@@ -309,13 +335,12 @@ fn read_transport<'t>(
         "delay_notification_timeout",
         "external_dns_adapter_enabled",
         "internal_dns_servers",
-        "mailbox_delivery_queue_retry_interval",
         "max_connection_rate_per_minute",
         "max_idle_time_before_resubmit",
         "poison_threshold",
         "queue_max_idle_time",
     ]);
-    (transport, retry, dns)
+    (transport, retry, dns, mailbox_retry_interval)
 }
 
 /// A domain that proves itself by a certificate (fact sheet section 3.8).
@@ -415,6 +440,8 @@ fn read_accepted_domain<'t>(
             "write name = \"contoso.com\"",
         );
     }
+    // It is read by itself.
+    fields.value("mailbox_delivery");
     let catch_all_recipient = fields.optional("catch_all_recipient", values::mailbox);
     let catch_all_span = fields.span_of("catch_all_recipient");
     if catch_all_recipient.is_some() && kind.is_some_and(|kind| kind != DomainKind::Authoritative) {

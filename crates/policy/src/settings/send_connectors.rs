@@ -14,6 +14,7 @@ use super::{error_policies, idle_send_properties, logons, notes, retry_keys, sen
 use crate::access_entry::{Access, Right, Trustee};
 use crate::exchangers::AddressScope;
 use crate::limits::MESSAGE_BYTES_MAX;
+use crate::mailbox_delivery;
 use crate::send_connector::{Host, SendConnector, SmartHostAuthMechanism, SmartHostsOrder, SourceAddresses, Usage};
 use crate::send_permission;
 use crate::send_right::{SendEntry, SendRight, SendRights};
@@ -85,6 +86,7 @@ pub(super) fn read<'t>(
         linked_receive_connector,
         fallback_connector,
         retry: retry_keys::read(&mut fields),
+        mailbox_protocol: None,
         smart_hosts: smart_hosts.into_iter().map(|(host, _)| values::with_port(host, port)).collect(),
         smart_hosts_order: fields.optional("smart_hosts_order", values::choice(ORDERS)).unwrap_or_default(),
         dns_routing_enabled: dns_routing.unwrap_or(!has_smart_hosts),
@@ -167,6 +169,10 @@ pub(super) fn read<'t>(
     }
     check_helo(&mut fields, &connector);
     check_logon(&mut fields, &connector, has_smart_hosts);
+    if connector.name.to_lowercase().starts_with(mailbox_delivery::NAME) {
+        let message = format!("`name`: the way to mailboxes is called `{}`", mailbox_delivery::NAME);
+        fields.error_at("name", message, "write another name");
+    }
     if is_linked {
         check_link(&mut fields, &connector);
     }

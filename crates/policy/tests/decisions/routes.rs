@@ -3,7 +3,7 @@
 use gatepost_mail::{Domain, Mailbox};
 use gatepost_policy::Settings;
 use gatepost_policy::remote_domain;
-use gatepost_policy::route::{self, Question, Route, Source, select};
+use gatepost_policy::route::{self, MailSource, Question, Route, select};
 use proptest::prelude::*;
 
 use crate::document::{cases, problems, settings};
@@ -52,7 +52,7 @@ fn routed(document: &str, recipient: &str, bytes: u64) -> String {
     routed_from(&settings(document), recipient, bytes, None)
 }
 
-fn routed_from(settings: &Settings, recipient: &str, bytes: u64, source: Option<Source<'_>>) -> String {
+fn routed_from(settings: &Settings, recipient: &str, bytes: u64, source: Option<MailSource<'_>>) -> String {
     let recipient = Mailbox::parse(recipient).expect("an address");
     match select(&Question { settings, recipient: &recipient, message_bytes: bytes, source }) {
         Route::Local { mailbox } => format!("mailbox {}", mailbox.folder),
@@ -165,8 +165,8 @@ fn connector(name: &str, more: &str) -> String {
     format!("[[send_connector]]\nname = \"{name}\"\nsmart_hosts = [\"[10.0.0.9]\"]\n{more}\n")
 }
 
-fn from<'a>(receive_connector: &'a str, sender_domain: Option<&'a Domain>) -> Option<Source<'a>> {
-    Some(Source { receive_connector, sender_domain })
+fn from<'a>(receive_connector: &'a str, sender_domain: Option<&'a Domain>) -> Option<MailSource<'a>> {
+    Some(MailSource { receive_connector, sender_domain })
 }
 
 #[test]
@@ -404,7 +404,7 @@ proptest! {
         }
         let settings = settings(&document);
         let sender_domain = sender.map(|sender| Domain::parse(sender).expect("a domain"));
-        let source = (!is_ours).then_some(Source { receive_connector: receive, sender_domain: sender_domain.as_ref() });
+        let source = (!is_ours).then_some(MailSource { receive_connector: receive, sender_domain: sender_domain.as_ref() });
 
         let mut ways = Vec::new();
         let mut is_too_large = false;

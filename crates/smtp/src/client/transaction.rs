@@ -248,6 +248,16 @@ impl Exchange {
         }
     }
 
+    /// Notes a reply to the end of the content as that of the first recipient that still waits for one (RFC 2033 section
+    /// 4.2). Says whether others wait.
+    pub(super) fn take_end_reply(&mut self, reply: &Reply) -> bool {
+        let mut waiting = self.recipients.iter_mut().filter(|slot| slot.last_word.is_none());
+        if let Some(slot) = waiting.next() {
+            slot.last_word = Some(reply.clone());
+        }
+        waiting.next().is_some()
+    }
+
     /// Gives every recipient that was not refused before this last word.
     pub(super) fn into_results(self, last_word: &Reply) -> Vec<RecipientResult> {
         self.recipients

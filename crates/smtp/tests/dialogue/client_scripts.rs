@@ -2,7 +2,7 @@
 //!
 //! | key | text |
 //! |---|---|
-//! | `O` | options: `tls=never`, `tls=opportunistic` (unless said) or `tls=required`; `helo`; `in-tls`: TLS before all; `logon`: as user with password pencil, `logon-in-tls` if not in clear; first lines of a script |
+//! | `O` | options: `tls=never`, `tls=opportunistic` (unless said) or `tls=required`; `lmtp`; `helo`; `in-tls`: TLS before all; `logon`: as user with password pencil, `logon-in-tls` if not in clear; first lines of a script |
 //! | `N` | the next transaction: the reverse-path, then recipients and words such as `binary`, `size=5`, `content=...`; with `ask` its recipient is only asked about |
 //! | `S` | a line of the next hop; lines in a row come in one read |
 //! | `X` | an event at the caller: `timeout`, `disconnected`, `quit` |
@@ -18,7 +18,7 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use gatepost_mail::{BodyType, Mailbox, Notify, Recipient, Return, ReversePath};
-use gatepost_smtp::{Client, ClientOutput, Logon, LogonMechanism, Options, TlsWish, Transaction};
+use gatepost_smtp::{Client, ClientOutput, Logon, LogonMechanism, Options, Protocol, TlsWish, Transaction};
 
 use crate::script::{self, PARTS};
 
@@ -209,6 +209,7 @@ fn play(text: &str, part: usize) -> (String, String) {
             ("O", "in-tls") => options.is_in_tls = true,
             ("O", "logon") => options.logon = Some(logon(true)),
             ("O", "logon-in-tls") => options.logon = Some(logon(false)),
+            ("O", "lmtp") => options.protocol = Protocol::Lmtp,
             ("O", other) => panic!("no such option: {other}"),
             ("N", text) => messages.push_back(message(text)),
             _ => {}

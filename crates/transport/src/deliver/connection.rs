@@ -9,18 +9,17 @@ use std::time::{Duration, Instant};
 use gatepost_mail::Reply;
 use gatepost_mail::header_firewall::Rules;
 use gatepost_policy::access_entry::Principal;
-use gatepost_policy::send_connector::{ProtocolLoggingLevel, SendConnector};
+use gatepost_policy::send_connector::{MailboxProtocol, ProtocolLoggingLevel, SendConnector};
 use gatepost_policy::{header_firewall, send_permission};
-use gatepost_smtp::{Client, ClientError, ClientOutput, Options, RecipientResult, Timeouts, TlsWish};
+use gatepost_smtp::{Client, ClientError, ClientOutput, Options, Protocol, RecipientResult, Timeouts, TlsWish};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::stream::{Stream, within};
+use super::stream::{Stream, connect, within};
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
-use crate::net;
 use crate::state::Running;
 use crate::transcript::{Direction, Transcript};
 
@@ -94,11 +93,11 @@ impl Connection {
         wish: TlsWish,
     ) -> Result<Connection, OpenError> {
         let failed = |error: io::Error| {
-            let text = format!("{} {}: {error}", NO_CONNECTION.text, target.address);
+            let text = format!("{} {target}: {error}", NO_CONNECTION.text);
             OpenError::Reply(NO_CONNECTION.with_text(text))
         };
         let patience = CONNECT_MAX.min(connector.connection_inactivity_timeout);
-        let socket = within(patience, net::connect(target.address)).await.map_err(failed)?;
+        let socket = within(patience, connect(target)).await.map_err(failed)?;
         socket.set_nodelay();
         let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
         {
@@ -110,8 +109,17 @@ impl Connection {
         };
         let timeouts = timeouts(connector);
         let block_max = timeouts.block;
-        let options =
-            Options { force_helo: connector.force_helo, tls: wish, timeouts, ..Options::new(connector.fqdn.as_str()) };
+        let protocol = match connector.mailbox_protocol {
+            Some(MailboxProtocol::Lmtp) => Protocol::Lmtp,
+            Some(MailboxProtocol::Smtp) | None => Protocol::Smtp,
+        };
+        let options = Options {
+            protocol,
+            force_helo: connector.force_helo,
+            tls: wish,
+            timeouts,
+            ..Options::new(connector.fqdn.as_str())
+        };
         let mut connection = Connection {
             stream: Stream::Plain(socket),
             client: Client::new(clock::now(), options),
@@ -121,7 +129,11 @@ impl Connection {
             output: Vec::new(),
             transcript,
             next_hop: send_permission::next_hop(connector),
-            rules: header_firewall::decide_send(send_permission::granted(connector, now_ms())),
+            // What holds mailboxes of ours gets what they would get here.
+            rules: match connector.mailbox_protocol {
+                Some(_) => header_firewall::DELIVERED,
+                None => header_firewall::decide_send(send_permission::granted(connector, now_ms())),
+            },
             block_max,
             end_of_time: None,
             target: target.clone(),

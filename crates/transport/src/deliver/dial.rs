@@ -84,6 +84,7 @@ async fn open(
     let wish = match (connector.require_tls, connector.ignore_starttls) {
         (true, _) => TlsWish::Required,
         (false, true) => TlsWish::Never,
+        (false, false) if target.path.is_some() => TlsWish::Never,
         (false, false) => TlsWish::Opportunistic,
     };
     let tls = revision.tls.client(connector).unwrap_or(&running.client_tls);

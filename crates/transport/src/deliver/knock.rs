@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::net;
+use super::stream::connect;
 use crate::queue::{DeliveryQueue, QueueKey, Wait};
 use crate::state::Running;
 
@@ -48,7 +48,7 @@ async fn is_open(running: &Running, queue: &DeliveryQueue) -> bool {
     let revision = running.revision();
     let Ok(targets) = revision.dns.targets(next_hop, connector).await else { return false };
     for target in targets.iter().take(ADDRESSES_MAX) {
-        if matches!(tokio::time::timeout(PATIENCE, net::connect(target.address)).await, Ok(Ok(_))) {
+        if matches!(tokio::time::timeout(PATIENCE, connect(target)).await, Ok(Ok(_))) {
             return true;
         }
     }
@@ -73,7 +73,8 @@ mod tests {
         let Route::Send { connector, next_hop } = route::select(&question) else { panic!("there is a way out") };
         let queues = &site.running.queues;
         for id in (0..).take(entries) {
-            let key = QueueKey::Send { connector: connector.name.clone(), next_hop: next_hop.clone() };
+            let key =
+                QueueKey::Send { connector: connector.name.clone(), next_hop: next_hop.clone(), instead_of: None };
             let entry = Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: 0 };
             queues.push(1, key, Some(&connector), entry, None).expect("routes have not changed");
         }

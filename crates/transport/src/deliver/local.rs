@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gatepost_mail::header_firewall::HeaderFirewall;
 use gatepost_mail::{AuthAs, Mailbox, Reply, from_field};
-use gatepost_policy::route::{self, Route, Source};
+use gatepost_policy::route::{self, MailSource, Route};
 use gatepost_policy::{Settings, header_firewall};
 use gatepost_spool::Message;
 use gatepost_spool::disk::{Disk, File};
@@ -37,7 +37,7 @@ pub async fn work(worker: &Worker) {
                 settings: &settings,
                 recipient: &recipient.mailbox,
                 message_bytes: 0,
-                source: Source::of(&lease.message.envelope),
+                source: MailSource::of(&lease.message.envelope),
             };
             if let Route::Local { mailbox } = route::select(&question) {
                 let folder = settings.server.data_dir.join("mailboxes").join(&*mailbox.folder);

@@ -12,7 +12,7 @@ use gatepost_policy::send_connector::SendConnector;
 use super::connection::Connection;
 use super::dial::{NoConnection, dial};
 use super::transaction::Delivered;
-use super::{Lease, Next, Worker, knock};
+use super::{Lease, Next, Worker, fallback, knock};
 use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
@@ -178,13 +178,16 @@ async fn connect<'a>(
     }
 }
 
-/// The next hop cannot be reached: the whole queue waits, and messages that have waited too long are given up.
+/// The next hop cannot be reached: the whole queue waits, or another connector stands in, and messages that have waited
+/// too long are given up.
 async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
     let schedule = schedule(worker);
     let now = now_ms();
     let failures = worker.queue.connection_failed(&reply.to_string());
-    let next = retry::next(&schedule, Failure::ConnectionFailed, failures, lease.arrival_ms(), now);
-    let next_ms = match next {
+    let stands_in = matches!(worker.queue.key, QueueKey::Send { instead_of: Some(_), .. });
+    // Before the last way has been tried nothing is given up.
+    let arrival_ms = if worker.queue.shows_the_way() && !stands_in { now } else { lease.arrival_ms() };
+    let next_ms = match retry::next(&schedule, Failure::ConnectionFailed, failures, arrival_ms, now) {
         NextAttempt::At(next_ms) => {
             lease.put_back();
             next_ms
@@ -201,6 +204,9 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
     if next_ms.saturating_sub(now) > knock::KNOCK_INTERVAL_MS {
         tokio::spawn(knock::until_open(worker.running.clone(), worker.queue.clone(), wait));
     }
+    if worker.queue.shows_the_way() && !stands_in {
+        fallback::move_on(&worker.running, &worker.queue).await;
+    }
     let lifetime_ms = u64::try_from(schedule.message_expiration_timeout.as_millis()).unwrap_or(u64::MAX);
     let before_ms = now.saturating_sub(lifetime_ms);
     worker.queue.bring_forward(before_ms);
@@ -210,6 +216,9 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
         if let Some(lease) = worker.lease(entry).await {
             give_up(lease, reply).await;
         }
+    }
+    if stands_in {
+        fallback::move_on(&worker.running, &worker.queue).await;
     }
 }
 
@@ -259,7 +268,7 @@ async fn deliver<'a>(
         .collect();
     lease.conclude(attempts).await;
     match lost {
-        Some(reply) => broke_off_again(worker, &reply),
+        Some(reply) => broke_off_again(worker, &reply).await,
         None => worker.running.queues.served(&worker.queue),
     }
     if open.connection.broken {
@@ -274,7 +283,7 @@ async fn deliver<'a>(
 
 /// A connection was lost in the middle of a message. Each message waits by itself then; where that happens time after time
 /// the whole queue does, or every message that waits would open a connection only to lose it.
-fn broke_off_again(worker: &Worker, reply: &str) {
+async fn broke_off_again(worker: &Worker, reply: &str) {
     if !worker.queue.broke_off() {
         return;
     }
@@ -282,6 +291,9 @@ fn broke_off_again(worker: &Worker, reply: &str) {
     let (now, failures) = (now_ms(), worker.queue.connection_failed(reply));
     if let NextAttempt::At(next_ms) = retry::next(&schedule, Failure::ConnectionFailed, failures, now, now) {
         worker.running.queues.block(&worker.queue, next_ms);
+        if worker.queue.shows_the_way() {
+            fallback::move_on(&worker.running, &worker.queue).await;
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use crate::net::Socket;
+use crate::dns::Target;
+use crate::net::{self, Socket};
 
 /// The bytes' way to a peer.
 pub(super) enum Stream {
@@ -19,6 +20,14 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<Socket>>),
     /// Between the two, and after a failed handshake.
     None,
+}
+
+/// Opens a connection to a target: over the network, or within this machine.
+pub(super) async fn connect(target: &Target) -> io::Result<Socket> {
+    match &target.path {
+        Some(path) => net::connect_local(path).await,
+        None => net::connect(target.address).await,
+    }
 }
 
 /// `work`, unless it takes longer than `patience`.

@@ -66,6 +66,8 @@ pub(super) struct Waiting {
     /// The queue's one alarm, if it is set.
     pub(super) alarm_ms: Option<u64>,
     pub(super) last_error: Option<Arc<str>>,
+    /// While it is blocked it is wanted even without entries: its being blocked sends mail another way.
+    pub(super) shows_the_way: bool,
     /// The queue has left the table: it takes no entries any more.
     pub(super) retired: bool,
 }
@@ -73,6 +75,9 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Nothing is here, and nobody who would bring something back.
     pub(super) fn is_unused(&self) -> bool {
+        if self.shows_the_way && self.blocked_until_ms.is_some() {
+            return false;
+        }
         let is_empty = self.ready.is_empty() && self.later.is_empty() && self.in_flight == 0;
         is_empty && self.workers == 0 && self.workers_wanted == 0
     }
@@ -153,7 +158,14 @@ impl DeliveryQueue {
             QueueKey::Refused | QueueKey::Unreachable => 1,
         };
         let last_error = (key == QueueKey::Unreachable).then(|| UNREACHABLE.into());
-        let waiting = Mutex::new(Waiting { last_error, ..Waiting::default() });
+        let shows_the_way = match &key {
+            QueueKey::Send { instead_of, .. } => {
+                instead_of.is_some()
+                    || connector.as_ref().is_some_and(|connector| connector.fallback_connector.is_some())
+            }
+            QueueKey::Local | QueueKey::Refused | QueueKey::Unreachable => false,
+        };
+        let waiting = Mutex::new(Waiting { last_error, shows_the_way, ..Waiting::default() });
         let (wake, broken_off) = (Notify::new(), AtomicU32::new(0));
         DeliveryQueue { key, connector, number, workers_max, clock, waiting, wake, broken_off }
     }
@@ -255,6 +267,25 @@ impl DeliveryQueue {
         }
         waiting.last_error = Some(error.into());
         waiting.failures
+    }
+
+    /// Whether no connection to the next hop could be opened, and its time to be tried again has not come.
+    pub(super) fn is_down(&self) -> bool {
+        let waiting = self.lock();
+        waiting.blocked_until_ms.is_some() && waiting.failures > 0
+    }
+
+    /// Whether it matters to other queues that this one's next hop cannot be reached.
+    pub fn shows_the_way(&self) -> bool {
+        self.lock().shows_the_way
+    }
+
+    /// Takes every entry whose turn has come, even from a queue that is blocked; they are in flight then.
+    pub fn take_ready(&self) -> Vec<Entry> {
+        let mut waiting = self.lock();
+        let taken: Vec<Entry> = std::mem::take(&mut waiting.ready).into();
+        waiting.in_flight += taken.len() as u64;
+        taken
     }
 
     /// Moves the waiting entries that arrived before `before_ms` to the front; wherever they stood, they are next.

@@ -21,6 +21,8 @@ pub enum QueueKey {
         connector: Arc<str>,
         /// Where to connect.
         next_hop: NextHop,
+        /// Name of the send connector that routing chose, where this one stands in for it.
+        instead_of: Option<Arc<str>>,
     },
 }
 

@@ -158,11 +158,22 @@ impl Queues {
         waiting.alarm_ms = due_ms;
     }
 
+    /// Whether the next hop of such a queue cannot be reached now.
+    pub fn is_down(&self, key: &QueueKey) -> bool {
+        let queue = self.table().queues.get(key).cloned();
+        queue.is_some_and(|queue| queue.is_down())
+    }
+
     /// An entry that was in flight is at its end.
     pub fn done(&self, queue: &Arc<DeliveryQueue>) {
+        self.done_with(queue, 1);
+    }
+
+    /// So many entries that were in flight are at their end, or in another queue.
+    pub fn done_with(&self, queue: &Arc<DeliveryQueue>, entries: u64) {
         let is_unused = {
             let mut waiting = queue.lock();
-            waiting.in_flight = waiting.in_flight.saturating_sub(1);
+            waiting.in_flight = waiting.in_flight.saturating_sub(entries);
             waiting.is_unused()
         };
         if is_unused {
@@ -325,6 +336,12 @@ impl Queues {
             }
         }
         self.call_for_work(queue, &mut waiting);
+        // It may have been kept for nothing but its being blocked.
+        let is_unused = waiting.is_unused();
+        drop(waiting);
+        if is_unused {
+            self.retire_unused(queue);
+        }
     }
 
     /// Makes entries due now that `wanted` asks for, in queues that `is_meant`; a queue that was blocked is tried again.

@@ -62,6 +62,7 @@ fn nothing_waits_for_workers_whose_attempts_take_long() {
     let key = || QueueKey::Send {
         connector: "Internet".into(),
         next_hop: gatepost_policy::route::NextHop::Domain(gatepost_mail::Domain::parse("x.net").expect("a domain")),
+        instead_of: None,
     };
     push(&queues, key(), entry(0), None);
     let queue = requests.try_recv().expect("a worker for the first entry");

@@ -134,7 +134,7 @@ impl Visit {
         };
         let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
         // Routes are those in force now: this connection may have begun long before the settings last changed.
-        let plan = categorize::plan(&self.running.revision(), &envelope, summary.size_bytes);
+        let plan = categorize::plan(&self.running, &self.running.revision(), &envelope, summary.size_bytes);
         Ok(OnTheWay { commit: staged.commit(envelope, trace), plan, expanded, summary, counted })
     }
 

@@ -12,7 +12,7 @@ use gatepost_mail::{AuthAs, Mailbox, Recipient, Reply, ReversePath, trace};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::{Facts, HeaderSenders};
 use gatepost_policy::receive_connector::{MessageRateSource, ReceiveConnector, select};
-use gatepost_policy::route::Source;
+use gatepost_policy::route::MailSource;
 use gatepost_policy::{
     Refusal, authentication, back_pressure, limits, peer_certificate, permission, permit, resolve, verification,
 };
@@ -226,7 +226,7 @@ impl Visit {
         let mut permitted = self.permit_recipient(transaction, &mailbox, end_count);
         if let Ok(Permitted { answer: Some(auth_as), counted, .. }) = &permitted {
             // Few are asked about: the question has no room in the state that each connection keeps.
-            let source = Source {
+            let source = MailSource {
                 receive_connector: &self.connector.name,
                 sender_domain: transaction.mail.reverse_path.mailbox().map(|sender| sender.domain()),
             };

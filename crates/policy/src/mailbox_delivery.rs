@@ -1,0 +1,51 @@
+//! Mailbox delivery: which server holds the mailboxes of a domain, where they are not Maildirs here.
+//!
+//! Takes `[mailbox_delivery]` and what accepted domains say instead, hands on the way to a server. Only what the directory
+//! has found to be a mailbox ever goes there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::accepted_domain::AcceptedDomain;
+use crate::send_connector::SendConnector;
+
+/// What the way to a mailbox server is called in listings and logs. No send connector can have this name.
+pub const NAME: &str = "mailbox delivery";
+
+/// Where mail for mailboxes goes: `None` is a Maildir here.
+pub type Delivery = Option<Arc<SendConnector>>;
+
+/// `[mailbox_delivery]`, and what differs for some accepted domains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailboxDelivery {
+    default: Delivery,
+    /// By the name of the accepted domain, and whether it was declared with `*.`.
+    differing: HashMap<Box<str>, Vec<(bool, Delivery)>>,
+}
+
+impl MailboxDelivery {
+    /// Puts the parts together.
+    pub fn new(default: Delivery, differing: Vec<(&AcceptedDomain, Delivery)>) -> MailboxDelivery {
+        let mut delivery = MailboxDelivery { default, differing: HashMap::new() };
+        for (accepted, differs) in differing {
+            let name = accepted.domain.as_str().into();
+            delivery.differing.entry(name).or_default().push((accepted.with_subdomains, differs));
+        }
+        delivery
+    }
+
+    /// The way to the server that holds the mailboxes of `accepted`; `None`: they are Maildirs here.
+    pub fn server(&self, accepted: Option<&AcceptedDomain>) -> Option<&Arc<SendConnector>> {
+        let differing = || {
+            let accepted = accepted.filter(|_| !self.differing.is_empty())?;
+            let differing = self.differing.get(accepted.domain.as_str())?;
+            differing.iter().find(|(with_subdomains, _)| *with_subdomains == accepted.with_subdomains)
+        };
+        differing().map_or(&self.default, |(_, delivery)| delivery).as_ref()
+    }
+
+    /// Whether every mailbox is a Maildir here.
+    pub fn is_here(&self) -> bool {
+        self.default.is_none() && self.differing.is_empty()
+    }
+}
