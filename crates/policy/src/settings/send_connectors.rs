@@ -146,20 +146,6 @@ pub(super) fn read<'t>(
             "leave it out: a smart host is where you send it",
         );
     }
-    if connector.require_tls && connector.ignore_starttls {
-        fields.error_at(
-            "ignore_starttls",
-            "`ignore_starttls` cannot be true where require_tls is",
-            "write ignore_starttls = false, or require_tls = false",
-        );
-    }
-    if connector.tls_certificate_name.is_some() && connector.ignore_starttls {
-        fields.error_at(
-            "ignore_starttls",
-            "`ignore_starttls` cannot be true where tls_certificate_name is given: without TLS nobody sees it",
-            "write ignore_starttls = false, or remove tls_certificate_name",
-        );
-    }
     if connector.smart_host_auth_mechanism == SmartHostAuthMechanism::ExternalAuthoritative && !has_smart_hosts {
         fields.error_at(
             "smart_host_auth_mechanism",
