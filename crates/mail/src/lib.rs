@@ -5,6 +5,7 @@
 
 pub mod report;
 pub mod trace;
+pub mod seven_bit;
 pub mod header_firewall;
 pub mod from_field;
 mod field;
