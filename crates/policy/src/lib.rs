@@ -17,6 +17,7 @@ pub mod reserved_domain;
 pub mod resolve;
 pub mod next_hop_certificate;
 pub mod route;
+pub mod conversion;
 pub mod notify;
 pub mod header_firewall;
 pub mod settings;

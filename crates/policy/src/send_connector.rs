@@ -329,6 +329,8 @@ pub struct SendConnector {
     pub smart_hosts_order: SmartHostsOrder,
     /// Whether the recipient domain's MX records say where to go.
     pub dns_routing_enabled: bool,
+    /// Whether 8-bit content is converted for next hops that do not offer 8BITMIME.
+    pub convert_8bit_mime: bool,
     /// Which addresses MX records may lead to.
     pub mx_address_scope: AddressScope,
     /// Whether names are looked up by `external_dns_servers`, rather than by `internal_dns_servers`.

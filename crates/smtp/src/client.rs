@@ -8,6 +8,7 @@ mod reply;
 
 use std::time::{Duration, Instant};
 
+use gatepost_mail::address::DOMAIN_BYTES_MAX;
 use gatepost_mail::{Class, Recipient, Reply};
 
 use content::DotStuffer;
@@ -187,6 +188,8 @@ pub struct Client {
     state: State,
     replies: ReplyReader,
     extensions: Extensions,
+    /// The first word of the last reply to EHLO or HELO.
+    peer_name: String,
     is_in_tls: bool,
     /// The mechanism by which we are logged on.
     logged_on: Option<LogonMechanism>,
@@ -272,6 +275,7 @@ impl Client {
             state: State::Greeting,
             replies: ReplyReader::default(),
             extensions: Extensions::default(),
+            peer_name: String::new(),
             is_in_tls,
             logged_on: None,
             mechanisms_refused: LogonMechanisms::default(),
@@ -443,6 +447,11 @@ impl Client {
         self.logged_on
     }
 
+    /// Who the peer says it is: the name in its reply to EHLO or HELO (RFC 5321 section 4.1.1.1).
+    pub fn peer_name(&self) -> &str {
+        &self.peer_name
+    }
+
     /// What the peer offers.
     pub fn supports(&self) -> &Extensions {
         &self.extensions
@@ -516,6 +525,10 @@ impl Client {
         if reply.code == 421 {
             self.give_up(&reply);
             return None;
+        }
+        if matches!(self.state, State::Ehlo | State::Helo) {
+            let name = reply.text.split_ascii_whitespace().next().unwrap_or_default();
+            self.peer_name = name.chars().take(DOMAIN_BYTES_MAX).collect();
         }
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeting => match reply.code {

@@ -18,6 +18,7 @@
 //! - [`client`]: an SMTP client that says exactly what it is told;
 //! - [`authority`]: certificates for those who prove who they are;
 //! - [`dns`]: a name server with a few records;
+//! - [`name_server`]: a real one, with a zone;
 //! - [`volume`]: a small file system that can be full, out of files or read-only;
 //! - [`wire`]: lines and bytes over TCP, with or without TLS;
 //! - [`dice`]: random numbers that a seed repeats;
@@ -49,6 +50,8 @@ pub mod client;
 pub mod authority;
 
 pub mod dns;
+
+pub mod name_server;
 
 pub mod volume;
 

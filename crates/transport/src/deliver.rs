@@ -10,6 +10,7 @@ mod fallback;
 mod knock;
 pub mod dial;
 mod transaction;
+mod conversion;
 pub mod connection;
 mod stream;
 

@@ -31,6 +31,7 @@ mod counters;
 mod back_pressure;
 mod message_rates;
 mod verdicts;
+mod hosts;
 mod quotas;
 pub mod tls;
 mod net;

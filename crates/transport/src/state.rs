@@ -22,6 +22,7 @@ use crate::connections::Connections;
 use crate::counters::Counting;
 pub use crate::counters::{count, read};
 use crate::dns::Dns;
+use crate::hosts::Hosts;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
 use crate::quotas::Quotas;
@@ -80,6 +81,8 @@ pub struct Running {
     pub connections_max: u32,
     /// What users and addresses have submitted lately.
     pub message_rates: MessageRates,
+    /// What is remembered of hosts that we tried.
+    pub hosts: Hosts,
     /// What next hops say of recipients.
     pub verdicts: Arc<Verdicts>,
     /// What sources have submitted within the hour under entries with a quota.
@@ -160,6 +163,7 @@ impl Running {
             back_pressure: BackPressure::default(),
             connections_max: parts.connections_max,
             message_rates: MessageRates::default(),
+            hosts: Hosts::default(),
             verdicts: Arc::default(),
             quotas: parts.quotas,
             authenticator: parts.authenticator,

@@ -148,3 +148,85 @@ fn a_next_hop_without_any_extension_still_gets_its_mail() {
     assert_eq!(taken.mail, "<a@x.net>", "no parameters");
     assert_eq!(below_trace(&taken.text()), content);
 }
+
+#[test]
+fn binary_content_is_converted_for_a_next_hop_that_does_not_take_it() {
+    let sink = Sink::start();
+    let site = site(&sink);
+    let mut client = site.client(HOST_2);
+    let mime = "MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n";
+    let mut content = message("binary", "").replace("\r\n\r\n\r\n", &format!("\r\n{mime}\r\n")).into_bytes();
+    content.extend(0..=255_u8);
+    client.send("MAIL FROM:<a@x.net> BODY=BINARYMIME\r\nRCPT TO:<z@gmail.com>\r\n");
+    assert_eq!((client.reply().code(), client.reply().code()), (250, 250));
+    client.send_bytes(&[format!("BDAT {} LAST\r\n", content.len()).as_bytes(), &content].concat());
+    assert_eq!(client.reply().code(), 250);
+    let taken = sink.first();
+    assert!(!taken.mail.contains("BODY="), "{}", taken.mail);
+    let text = taken.text();
+    let (header, body) = text.split_once("\r\n\r\n").expect("a header section");
+    assert!(header.contains("\r\nContent-Transfer-Encoding: base64") && !header.contains("Encoding: binary"), "{header}");
+    let body: String = body.lines().collect();
+    assert!(body.starts_with("AAECAwQFBgcICQ") && body.ends_with("8PHy8/T19vf4+fr7/P3+/w=="), "{body}");
+    let size = taken.mail.split("SIZE=").nth(1).and_then(|size| size.split(' ').next()).expect("a size");
+    // The sink counts what it has got; the end of the last line may be ours.
+    let size: usize = size.parse().expect("a number");
+    assert!((size..=size + 2).contains(&taken.content.len()), "{size} of {}", taken.content.len());
+}
+
+#[test]
+fn eight_bit_content_is_just_sent_unless_the_connector_converts_it() {
+    let plain = Setup::new().offering_only(&[]).start();
+    let converts = format!("{}convert_8bit_mime = true\n", to_sink(&plain.smart_host()));
+    let just_sends = converts.replace("convert_8bit_mime = true\n", "").replace("\"Internet\"", "\"Old\"");
+    let just_sends = just_sends.replace("SMTP:*;1", "old.example");
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, &converts, &just_sends]);
+    let mut client = site.client(HOST_2);
+    let content = message("hello", "Schöne Grüße");
+    let mut submit = |recipient: &str, content: &str| {
+        let reply = client.submit("<bob@contoso.com> BODY=8BITMIME", &[recipient], content);
+        assert_eq!(reply.code(), 250, "{reply}");
+    };
+    submit("z@old.example", &content);
+    assert!(plain.first().text().contains("Schöne Grüße"));
+    submit("z@gmail.com", &content);
+    let taken = plain.wait_for(2);
+    let converted = taken.iter().find(|taken| taken.recipients[0].contains("gmail")).expect("the other message");
+    assert!(converted.text().ends_with("Sch=C3=B6ne Gr=C3=BC=C3=9Fe\r\n"), "{}", converted.text());
+    assert!(taken.iter().all(|taken| !taken.mail.contains("BODY=")));
+
+    let signed =
+        "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=x; protocol=\"application/pkcs7-signature\"\r\n";
+    let body = "--x\r\n\r\nGrüße\r\n--x\r\nContent-Type: application/pkcs7-signature\r\n\r\nabc\r\n--x--";
+    submit(
+        "signed@gmail.com",
+        &message("signed", body).replace("\r\n\r\n--x\r\n\r\n", &format!("\r\n{signed}\r\n--x\r\n\r\n")),
+    );
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0).to_string();
+    assert!(report.contains("Status: 5.6.3") && report.contains("127.0.0.1"), "{report}");
+    assert!(report.contains("does not offer 8BITMIME") && report.contains("signed"), "{report}");
+    assert_eq!(plain.count(), 2);
+}
+
+#[test]
+fn a_next_hop_without_smtputf8_gets_what_is_ascii_and_the_sender_hears_of_the_rest() {
+    let plain = Setup::new().offering_only(&["PIPELINING", "8BITMIME"]).start();
+    let site = site(&plain);
+    let mut client = site.client(HOST_2);
+    let mut submit = |recipients: &[&str], content: &str| {
+        let reply = client.submit("<bob@contoso.com> SMTPUTF8", recipients, content);
+        assert_eq!(reply.code(), 250, "{reply}");
+    };
+    // The domain has an ASCII form, the other local part has none.
+    submit(&["z@bücher.example", "用户@bücher.example"], &message("two", "x"));
+    let taken = plain.first();
+    assert!(!taken.mail.contains("SMTPUTF8"), "{}", taken.mail);
+    assert_eq!(taken.recipients.len(), 1);
+    assert!(taken.recipients[0].starts_with("<z@xn--bcher-kva.example>"), "{:?}", taken.recipients);
+    submit(&["z@gmail.com"], &message("grüße", "x"));
+    let reports = site.wait_for_mail("bob@contoso.com", 2);
+    for report in reports.iter().map(ToString::to_string) {
+        assert!(report.contains("Status: 5.6.7") && report.contains("127.0.0.1"), "{report}");
+    }
+    assert_eq!(plain.count(), 1);
+}

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use gatepost_testkit::dns::{Dns, Record};
+use gatepost_testkit::name_server::NameServer;
 use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
@@ -180,4 +181,217 @@ fn a_name_server_that_fails_makes_mail_wait() {
     let reply = waiting["next_hop_error"].as_str().expect("why it waits").to_owned();
     assert!(reply.starts_with("451 4.4."), "{reply}");
     assert!(dns.questions().iter().any(|question| question == "y.example MX"), "{:?}", dns.questions());
+}
+
+#[test]
+fn a_host_with_our_own_name_is_ourselves_by_another_address() {
+    let dns = Dns::start(&[
+        ("y.example", Record::Mx(10, "mx1.y.example")),
+        ("y.example", Record::Mx(20, "mx2.y.example")),
+        ("mx1.y.example", Record::A(MX_1)),
+        ("mx2.y.example", Record::A(MX_2)),
+    ]);
+    let port = port::free();
+    let ourselves = Setup::new()
+        .at(SocketAddr::from((MX_1, port)))
+        .answering(|stage, _| match stage {
+            Stage::Hello(_) => Action::Reply("250-Mail.Contoso.com Hello\r\n250 8BITMIME"),
+            _ => Action::Accept,
+        })
+        .start();
+    let worse = sink_at(MX_2, port);
+    let site = site(&dns, port);
+    submit(&site, "z@y.example");
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0).to_string();
+    assert!(report.contains("Status: 5.4.6"), "{report}");
+    assert_eq!((ourselves.count(), worse.count()), (0, 0));
+}
+
+#[test]
+fn a_host_that_took_no_connection_is_tried_last_by_the_queues_of_all_domains() {
+    let dns = Dns::start(&[
+        ("y.example", Record::Mx(10, "dead.example")),
+        ("y.example", Record::Mx(20, "mx.example")),
+        ("x.example", Record::Mx(10, "dead.example")),
+        ("x.example", Record::Mx(20, "mx.example")),
+        ("dead.example", Record::A(DEAD)),
+        ("mx.example", Record::A(MX_2)),
+    ]);
+    let port = port::free();
+    let sink = sink_at(MX_2, port);
+    let site = site(&dns, port);
+    submit(&site, "z@y.example");
+    assert_eq!(sink.wait_for(1).len(), 1);
+    submit(&site, "z@x.example");
+    assert_eq!(sink.wait_for(2).len(), 2);
+    let lines = site.server.log_lines();
+    let tried =
+        lines.iter().filter(|line| line["fields"]["verdict"] == "unreachable" || line["verdict"] == "unreachable");
+    assert_eq!(tried.count(), 1, "the dead host was tried once");
+}
+
+#[test]
+fn a_host_that_greylists_is_the_one_that_is_tried_again() {
+    let dns = Dns::start(&[
+        ("y.example", Record::Mx(10, "mx1.example")),
+        ("y.example", Record::Mx(10, "mx2.example")),
+        ("mx1.example", Record::A(MX_1)),
+        ("mx2.example", Record::A(MX_2)),
+    ]);
+    let port = port::free();
+    // Each knows a recipient that it has seen before.
+    let greylisting = |address: Ipv4Addr| {
+        let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+        let behaviour = move |stage: Stage<'_>, _| match stage {
+            Stage::Rcpt(path) if seen.lock().expect("no panic").insert(path.to_owned()) => {
+                Action::Reply("450 4.7.1 Greylisted, please come again")
+            }
+            _ => Action::Accept,
+        };
+        Setup::new().at(SocketAddr::from((address, port))).answering(behaviour).start()
+    };
+    let hosts = [greylisting(MX_1), greylisting(MX_2)];
+    let site = site(&dns, port);
+    for number in 1..=6 {
+        submit(&site, &format!("z{number}@y.example"));
+        wait::until("the message arrives", || (hosts.iter().map(Sink::count).sum::<usize>() == number).then_some(()));
+    }
+    assert!(hosts.iter().any(|host| host.connections() == 0), "the other one was not troubled");
+}
+
+/// What becomes of mail for a domain.
+#[derive(Debug)]
+enum Ending {
+    /// It arrives at 127.0.5.x.
+    At(u8),
+    /// It arrives over IPv6, where there is IPv6.
+    AtV6,
+    /// Its sender gets a report with this status.
+    Reported(&'static str),
+    /// It waits, and this is said of it.
+    Waits(&'static str),
+}
+
+#[test]
+fn a_real_name_server_leads_mail_where_its_zone_says() {
+    use Ending::{At, AtV6, Reported, Waits};
+    const ZONE: &str = "
+        a          A     127.0.5.1
+        b          A     127.0.5.2
+        dead       A     127.0.5.99
+        six        AAAA  ::1
+        here       A     127.0.0.1
+        nobody     A     0.0.0.0
+        cname      CNAME a
+        plain      MX 10 a
+        plain      MX 20 b
+        backup     MX 10 dead
+        backup     MX 20 b
+        gone-first MX 10 nowhere
+        gone-first MX 20 b
+        implicit   A     127.0.5.1
+        six-only   MX 10 six
+        alias      CNAME plain
+        via        MX 10 cname
+        null       MX 0  .
+        no-data    TXT   nothing
+        dangling   MX 10 nowhere
+        astray     CNAME nowhere
+        by-number  MX 10 127.0.5.1.
+        nowhere-at-all MX 10 nobody
+        self       MX 10 mail.contoso.com.
+        self       MX 20 a
+        self-here  MX 10 here
+        self-here  MX 20 a
+        worse-self MX 10 a
+        worse-self MX 20 here
+        bogus      MX 10 a
+        refused    MX 10 a
+        lame       NS    ns.lame
+        ns.lame    A     127.0.5.98
+    ";
+    const QUERY_FAILED: &str = "451 4.4.0 DNS query failed";
+    let table = [
+        ("plain", At(1)),
+        ("backup", At(2)),
+        ("gone-first", At(2)),
+        ("implicit", At(1)),
+        ("six-only", AtV6),
+        ("alias", At(1)),
+        ("via", At(1)),
+        // Too long for UDP.
+        ("many", At(1)),
+        ("null", Reported("5.1.10")),
+        ("no-such-domain", Reported("5.4.4")),
+        ("no-data", Reported("5.4.4")),
+        ("dangling", Reported("5.4.4")),
+        ("astray", Reported("5.4.4")),
+        ("by-number", Reported("5.4.4")),
+        ("nowhere-at-all", Reported("5.4.4")),
+        ("self", Reported("5.4.6")),
+        ("self-here", Reported("5.4.6")),
+        ("worse-self", At(1)),
+        // A signature that ought to be there is not: somebody lies, or has a bad day (RFC 4035 section 5.5).
+        ("bogus", Waits(QUERY_FAILED)),
+        ("refused", Waits(QUERY_FAILED)),
+        ("lame", Waits(QUERY_FAILED)),
+    ];
+    let many: String = (0..60).map(|i| format!("many MX {} dead-{i}\n", 20 + i)).collect();
+    let zone = format!("{}\nmany MX 10 a\n{many}", ZONE.replace("\n        ", "\n"));
+    let options = " local-zone: \"refused.example.\" refuse\n \
+                   trust-anchor: \"bogus.example. DS 12345 13 2 \
+                   1111111111111111111111111111111111111111111111111111111111111111\"\n";
+    let dns = NameServer::start(&zone, options);
+
+    let port = port::free();
+    let sinks = [sink_at(MX_1, port), sink_at(MX_2, port)];
+    let six = port::has_ipv6().then(|| sink_at(Ipv6Addr::LOCALHOST, port));
+    let transport = format!(
+        "[transport]\nmessage_retry_interval = \"01:00:00\"\nqueue_glitch_retry_interval = \"01:00:00\"\n\
+         external_dns_servers = [\"{}\"]\n",
+        dns.address()
+    );
+    let connector =
+        format!("[[send_connector]]\nname = \"Internet\"\naddress_spaces = [\"SMTP:*;1\"]\nport = {port}\n");
+    let here = format!("\"127.0.0.1:{{smtp}}\", \"127.0.0.1:{port}\"");
+    let listening = OPEN_TO_TESTS.replace("\"127.0.0.1:{smtp}\"", &here);
+    let site = Site::start(&[CONTOSO, &transport, &listening, &connector]);
+    let expected: Vec<_> = table.into_iter().filter(|(_, ending)| six.is_some() || !matches!(ending, AtV6)).collect();
+    for (name, _) in &expected {
+        submit(&site, &format!("z@{name}.example"));
+    }
+
+    let has = |sink: &Sink, recipient: &str| {
+        sink.taken().iter().any(|message| message.recipients.iter().any(|path| path.contains(recipient)))
+    };
+    for (name, ending) in &expected {
+        let recipient = format!("<z@{name}.example>");
+        match ending {
+            At(last) => wait::until(name, || has(&sinks[usize::from(*last) - 1], &recipient).then_some(())),
+            AtV6 => wait::until(name, || six.as_ref().is_some_and(|six| has(six, &recipient)).then_some(())),
+            Reported(_) => {}
+            Waits(said) => wait::until(name, || {
+                let listing = site.installation.json(&["queue", "list"]);
+                let waiting = listing["messages"].as_array()?.iter().find(|message| {
+                    message["recipients"][0]["address"].as_str() == Some(&recipient[1..recipient.len() - 1])
+                })?;
+                let error = waiting["recipients"][0]["next_hop_error"].as_str()?;
+                assert!(error.starts_with(said), "{name}: {error}");
+                Some(())
+            }),
+        }
+    }
+    let reported = expected.iter().filter(|(_, ending)| matches!(ending, Reported(_))).count();
+    let mail: Vec<String> = site.wait_for_mail("bob@contoso.com", reported).iter().map(ToString::to_string).collect();
+    for (name, ending) in &expected {
+        if let Reported(status) = ending {
+            let recipient = format!("z@{name}.example");
+            let report = mail.iter().find(|report| report.contains(&recipient)).unwrap_or_else(|| panic!("{name}"));
+            assert!(report.contains(&format!("Status: {status}")), "{name}: {report}");
+        }
+    }
+    assert_eq!(mail.len(), reported);
+    let delivered = expected.iter().filter(|(_, ending)| matches!(ending, At(_) | AtV6)).count();
+    let arrived: usize = sinks.iter().chain(&six).map(Sink::count).sum();
+    assert_eq!(arrived, delivered, "each once");
 }

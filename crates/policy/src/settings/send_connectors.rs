@@ -90,6 +90,7 @@ pub(super) fn read<'t>(
         smart_hosts: smart_hosts.into_iter().map(|(host, _)| values::with_port(host, port)).collect(),
         smart_hosts_order: fields.optional("smart_hosts_order", values::choice(ORDERS)).unwrap_or_default(),
         dns_routing_enabled: dns_routing.unwrap_or(!has_smart_hosts),
+        convert_8bit_mime: flag(&mut fields, "convert_8bit_mime").unwrap_or(false),
         mx_address_scope: fields.optional("mx_address_scope", values::choice(SCOPES)).unwrap_or_default(),
         use_external_dns_servers_enabled: flag(&mut fields, "use_external_dns_servers_enabled").unwrap_or(false),
         port,

@@ -23,8 +23,6 @@ use crate::dns::Target;
 use crate::state::Running;
 use crate::transcript::{Direction, Transcript};
 
-/// Limit for opening a TCP connection; other addresses are tried after it.
-const CONNECT_MAX: Duration = Duration::from_secs(30);
 /// Limit for a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
 /// Replies are short; one read takes several.
@@ -50,6 +48,8 @@ pub struct Connection {
     pub(super) next_hop: Principal,
     /// What the peer may be sent.
     pub(super) rules: Rules,
+    /// Whether 8-bit content is converted for a peer without 8BITMIME.
+    pub(super) converts: bool,
     /// How long the peer may take to read a block of content.
     pub(super) block_max: Duration,
     /// When the transaction has to be over, however busy the peer looks.
@@ -81,6 +81,8 @@ pub(super) enum Event {
 /// Why a connection could not be opened.
 pub(super) enum OpenError {
     Reply(Reply),
+    /// Nothing came back in time.
+    Silent(Reply),
     Handshake(io::Error),
 }
 
@@ -91,12 +93,16 @@ impl Connection {
         connector: &SendConnector,
         target: &Target,
         wish: TlsWish,
+        patience: Duration,
     ) -> Result<Connection, OpenError> {
         let failed = |error: io::Error| {
-            let text = format!("{} {target}: {error}", NO_CONNECTION.text);
-            OpenError::Reply(NO_CONNECTION.with_text(text))
+            let reply = NO_CONNECTION.with_text(format!("{} {target}: {error}", NO_CONNECTION.text));
+            match error.kind() {
+                io::ErrorKind::TimedOut => OpenError::Silent(reply),
+                _ => OpenError::Reply(reply),
+            }
         };
-        let patience = CONNECT_MAX.min(connector.connection_inactivity_timeout);
+        let patience = patience.min(connector.connection_inactivity_timeout);
         let socket = within(patience, connect(target)).await.map_err(failed)?;
         socket.set_nodelay();
         let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
@@ -134,6 +140,7 @@ impl Connection {
                 Some(_) => header_firewall::DELIVERED,
                 None => header_firewall::decide_send(send_permission::granted(connector, now_ms())),
             },
+            converts: connector.convert_8bit_mime,
             block_max,
             end_of_time: None,
             target: target.clone(),
@@ -178,6 +185,12 @@ impl Connection {
         Ok(version)
     }
 
+    /// Who the peer says it is.
+    pub fn peer_name(&self) -> &str {
+        self.client.peer_name()
+    }
+
+    /// Whether the peer takes addresses that are not ASCII.
     pub fn takes_utf8(&self) -> bool {
         self.client.supports().smtputf8
     }

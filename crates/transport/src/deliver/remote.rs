@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost_mail::{Recipient, Reply};
+use gatepost_policy::exchangers;
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt, Schedule};
 use gatepost_policy::send_connector::SendConnector;
 
@@ -13,7 +14,7 @@ use super::connection::Connection;
 use super::dial::{NoConnection, dial};
 use super::transaction::Delivered;
 use super::{Lease, Next, Worker, fallback, knock};
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
 use crate::state::{Running, count};
@@ -255,6 +256,9 @@ async fn deliver<'a>(
             return None;
         }
     };
+    if results.iter().any(|result| exchangers::is_greylisting(&result.reply)) {
+        worker.running.hosts.wants_us_again(open.connection.target.address, clock::now());
+    }
     let is_lost = open.connection.broken && results.iter().all(|result| result.reply.code == 421);
     let lost = results.last().filter(|_| is_lost).map(|result| result.reply.to_string());
     let remote_reports = open.connection.reports_on_success();

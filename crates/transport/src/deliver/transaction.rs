@@ -5,7 +5,8 @@
 use std::io;
 use std::time::Duration;
 
-use gatepost_mail::header_firewall::{HeaderFirewall, Rules, infallible};
+use gatepost_mail::header_firewall::{HeaderFirewall, infallible};
+use gatepost_mail::seven_bit::SevenBit;
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::{limits, send_permission};
 use gatepost_smtp::{RecipientResult, Transaction};
@@ -13,6 +14,7 @@ use gatepost_spool::Message;
 use tokio::io::AsyncReadExt;
 
 use super::connection::{Connection, Event, NO_CONNECTION};
+use super::conversion::{self, Outgoing, Peer};
 use super::stream::within;
 use crate::clock;
 use crate::fetch;
@@ -21,8 +23,6 @@ use crate::fetch;
 const OUTPUT_BYTES: usize = 64 << 10;
 /// Read from the disk at once: each read borrows a thread, which costs more than copying this.
 const PIECE_BYTES: usize = 256 << 10;
-/// Of a message's header section, this much is read at once.
-const HEADER_PIECE_BYTES: usize = 16 << 10;
 /// How long a peer that takes no more content may take to say why.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
@@ -40,14 +40,50 @@ pub enum Delivered {
 impl Connection {
     /// Sends one message to some of its recipients.
     pub async fn deliver(&mut self, message: &Message, recipients: &[(usize, &Recipient)]) -> Delivered {
-        let size = match outgoing_size(message, self.rules).await {
-            Ok(size) => size,
+        let peer = Peer {
+            host: &self.target.name,
+            supports: self.client.supports(),
+            rules: self.rules,
+            converts: self.converts,
+        };
+        let all_get = |reply: Reply| {
+            let result = |(index, _): &(usize, &Recipient)| RecipientResult { index: *index, reply: reply.clone() };
+            Delivered::Replies(recipients.iter().map(result).collect())
+        };
+        let outgoing = match conversion::prepare(message, &peer).await {
+            Ok(Ok(outgoing)) => outgoing,
+            // The connection is as good as before: the next message may go through it.
+            Ok(Err(reply)) => return all_get(reply),
             Err(error) => {
                 tracing::error!(queue_id = message.id.0, %error, reply = %CANNOT_READ, "content cannot be read");
-                let result = |index: usize| RecipientResult { index, reply: CANNOT_READ };
-                return Delivered::Replies(recipients.iter().map(|(index, _)| result(*index)).collect());
+                return all_get(CANNOT_READ);
             }
         };
+        if message.envelope.smtputf8 && !outgoing.smtputf8 {
+            let (tellable, mut refused) = conversion::tellable(recipients, &peer);
+            if !refused.is_empty() {
+                if tellable.is_empty() {
+                    return Delivered::Replies(refused);
+                }
+                let delivered = Box::pin(self.deliver_as(message, &tellable, outgoing)).await;
+                if let Delivered::Replies(replies) = delivered {
+                    refused.extend(replies);
+                    return Delivered::Replies(refused);
+                }
+                return delivered;
+            }
+        }
+        self.deliver_as(message, recipients, outgoing).await
+    }
+
+    async fn deliver_as(
+        &mut self,
+        message: &Message,
+        recipients: &[(usize, &Recipient)],
+        outgoing: Outgoing,
+    ) -> Delivered {
+        let Outgoing { body, smtputf8, size, plan } = outgoing;
+        let mut converter = plan.map(SevenBit::new);
         let envelope = &message.envelope;
         let was_used = self.transactions > 0;
         // The peer said more than it was asked: the next reply would be taken for another's.
@@ -66,9 +102,9 @@ impl Connection {
             Transaction {
                 reverse_path: &envelope.reverse_path,
                 recipients,
-                body: envelope.body,
+                body,
                 size,
-                smtputf8: envelope.smtputf8,
+                smtputf8,
                 ret: envelope.ret,
                 envid: envelope.envid.as_deref(),
                 originator: send_permission::originator(&self.next_hop, envelope),
@@ -91,7 +127,7 @@ impl Connection {
                 }
                 Event::Content => {
                     content_has_begun = true;
-                    if let Err(error) = self.send_content(message).await {
+                    if let Err(error) = self.send_content(message, converter.take()).await {
                         tracing::debug!(queue_id = message.id.0, %error, "sending content failed");
                         self.client.content_cut();
                         self.hear_last_words().await;
@@ -148,7 +184,7 @@ impl Connection {
         }
     }
 
-    async fn send_content(&mut self, message: &Message) -> io::Result<()> {
+    async fn send_content(&mut self, message: &Message, mut converter: Option<SevenBit>) -> io::Result<()> {
         let mut offset = 0;
         let mut firewall = HeaderFirewall::new(self.rules);
         loop {
@@ -167,14 +203,29 @@ impl Connection {
             offset += piece.len() as u64;
             for part in piece.chunks(OUTPUT_BYTES) {
                 let Connection { client, output, .. } = self;
-                let Ok(()) = firewall.push(part, infallible(|kept| client.content(kept, output)));
+                let Ok(()) = match &mut converter {
+                    None => firewall.push(part, infallible(|kept| client.content(kept, output))),
+                    Some(converter) => {
+                        let mut send = |bytes: &[u8]| client.content(bytes, output);
+                        firewall.push(part, infallible(|kept| converter.push(kept, &mut send)))
+                    }
+                };
                 if self.output.len() >= OUTPUT_BYTES {
                     self.flush(self.left(self.block_max)).await?;
                 }
             }
         }
         let Connection { client, output, .. } = self;
-        let Ok(()) = firewall.finish(infallible(|kept| client.content(kept, output)));
+        let mut send = |bytes: &[u8]| client.content(bytes, output);
+        match converter {
+            None => {
+                let Ok(()) = firewall.finish(infallible(send));
+            }
+            Some(mut converter) => {
+                let Ok(()) = firewall.finish(infallible(|kept| converter.push(kept, &mut send)));
+                converter.finish(&mut send);
+            }
+        }
         client.content_end(clock::now(), output);
         self.may_be_cut_short = false;
         self.flush(self.left(self.block_max)).await
@@ -185,23 +236,4 @@ impl Connection {
         (self.start, self.end) = (0, 0);
         self.end = within(LAST_WORDS_MAX, self.stream.read(&mut self.input)).await.unwrap_or(0);
     }
-}
-
-/// How large a message is once the fields that its next hop may not be sent are gone, in bytes. Reads no more of it than
-/// its header section.
-async fn outgoing_size(message: &Message, rules: Rules) -> io::Result<u64> {
-    let (mut offset, mut kept_bytes) = (0, 0);
-    let mut firewall = HeaderFirewall::new(rules);
-    let mut count = infallible(|kept| kept_bytes += kept.len() as u64);
-    while rules != Rules::ALL && !firewall.is_past_section() {
-        let piece = fetch::piece(&message.content, offset, HEADER_PIECE_BYTES).await?;
-        let piece = piece.as_ref();
-        if piece.is_empty() {
-            break;
-        }
-        offset += piece.len() as u64;
-        let Ok(()) = firewall.push(piece, &mut count);
-    }
-    let Ok(()) = firewall.finish(count);
-    Ok(message.content.len() - offset + kept_bytes)
 }
