@@ -165,7 +165,10 @@ fn binary_content_is_converted_for_a_next_hop_that_does_not_take_it() {
     assert!(!taken.mail.contains("BODY="), "{}", taken.mail);
     let text = taken.text();
     let (header, body) = text.split_once("\r\n\r\n").expect("a header section");
-    assert!(header.contains("\r\nContent-Transfer-Encoding: base64") && !header.contains("Encoding: binary"), "{header}");
+    assert!(
+        header.contains("\r\nContent-Transfer-Encoding: base64") && !header.contains("Encoding: binary"),
+        "{header}"
+    );
     let body: String = body.lines().collect();
     assert!(body.starts_with("AAECAwQFBgcICQ") && body.ends_with("8PHy8/T19vf4+fr7/P3+/w=="), "{body}");
     let size = taken.mail.split("SIZE=").nth(1).and_then(|size| size.split(' ').next()).expect("a size");
