@@ -110,6 +110,7 @@ fn one(mut fields: Fields<'_, '_, '_>, name: &str, common: Common<'_>) -> Delive
                 ..Overrides::default()
             },
             mailbox_protocol: Some(protocol),
+            convert_8bit_mime: false,
             mx_address_scope: AddressScope::default(),
             smart_hosts: hosts,
             smart_hosts_order: SmartHostsOrder::Balanced,

@@ -120,7 +120,10 @@ async fn try_target(
             Ok(connection)
         }
         Err(error) => {
-            running.hosts.went_down(target.address, clock::now());
+            // A socket of this machine has no address by which it would be known again.
+            if target.path.is_none() {
+                running.hosts.went_down(target.address, clock::now());
+            }
             tracing::info!(
                 next_hop = %next_hop, address = %target.address, host = target.name, reply = %error.reply,
                 verdict = "unreachable", "no connection"
