@@ -19,6 +19,7 @@ use crate::back_pressure::BackPressureSettings;
 use crate::certificate::TrustedServer;
 use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
+use crate::monitoring::Monitoring;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::remote_domain::RemoteDomains;
 use crate::retry::{self, Schedule};
@@ -37,6 +38,7 @@ mod send_tls;
 mod logons;
 mod error_policies;
 mod certificates;
+mod monitoring;
 mod idle_send_properties;
 mod idle_properties;
 mod check;
@@ -241,6 +243,8 @@ pub struct Settings {
     pub tracking: TrackingSettings,
     /// `[back_pressure]`.
     pub back_pressure: BackPressureSettings,
+    /// `[metrics]`, `[opentelemetry]` and `[alarms]`.
+    pub monitoring: Monitoring,
     /// `[[accepted_domain]]`, as declared; [`Settings::domains`] looks them up.
     pub accepted_domains: Vec<AcceptedDomain>,
     /// `[[user]]`; [`Settings::find_user`] looks them up.

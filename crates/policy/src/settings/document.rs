@@ -14,8 +14,8 @@ use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, ServerSettings,
-    Settings, TrackingSettings, TransportSettings, User, address_key, certificates, receive_connectors, recipients,
-    remote_domains, retry_keys, route_keys, send_connectors, syntax, values,
+    Settings, TrackingSettings, TransportSettings, User, address_key, certificates, monitoring, receive_connectors,
+    recipients, remote_domains, retry_keys, route_keys, send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -73,6 +73,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let tracking_table = fields.table("tracking");
     let mailbox_delivery_table = fields.table("mailbox_delivery");
     let back_pressure_table = fields.table("back_pressure");
+    let monitoring_tables = ["metrics", "opentelemetry", "alarms"].map(|key| fields.table(key));
     let domain_tables = fields.tables("accepted_domain");
     let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
     let user_tables = fields.tables("user");
@@ -95,6 +96,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let (transport, retry, dns, mailbox_retry_interval) = read_transport(collector, transport_table);
     let tracking = read_tracking(collector, tracking_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
+    let monitoring = monitoring::read(collector, monitoring_tables);
 
     let common = mailbox_delivery::Common { server_name: &server.name, retry_interval: mailbox_retry_interval };
     let mailbox_delivery_span = mailbox_delivery_table.as_ref().map(|(_, span)| span.clone());
@@ -190,6 +192,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         dns,
         tracking,
         back_pressure,
+        monitoring,
         accepted_domains,
         users,
         selector: Selector::new(&receive_connectors),

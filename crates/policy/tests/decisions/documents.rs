@@ -557,3 +557,50 @@ fn records_are_kept_as_the_document_says_within_bounds() {
         assert!(problem.line == 2 && told.contains(words), "{line}: {problem:?}");
     }
 }
+
+#[test]
+fn monitoring_says_where_and_whom_and_keeps_secrets_out_of_the_document() {
+    let standard = settings("").monitoring;
+    assert_eq!((standard.metrics, standard.opentelemetry, standard.alarms.webhooks.len()), (None, None, 0));
+    let whole = "[metrics]\nlisten = \"127.0.0.1:9925\"\n\
+        [opentelemetry]\nendpoint = \"https://otel.example.net/x\"\ninterval = \"00:00:10\"\nauthorization_env = \"OTEL_TOKEN\"\n\
+        [alarms]\nroute_silence = \"00:30:00\"\noldest_message = \"02:00:00\"\nexpiry_days = 14\nused_disk_space = 90\n\
+        mail_interval = \"00:05:00\"\nrecipients = \"admin@contoso.com\"\n\
+        [[alarms.webhook]]\nurl = \"https://hooks.example.net/y?token=z\"\nsecret_file = \"secret\"\ntimeout = \"00:00:05\"\n";
+    let taken = settings(whole);
+    assert_eq!(taken.warnings, []);
+    let mut monitoring = taken.monitoring;
+    assert_eq!(
+        monitoring.metrics.as_ref().map(|metrics| metrics.listen.to_string()).as_deref(),
+        Some("127.0.0.1:9925")
+    );
+    assert_eq!(monitoring.alarms.route_silence.as_secs(), 1_800);
+    assert_eq!(monitoring.secrets_mut().count(), 2);
+    for (text, expected) in [
+        ("[metrics]\n", "`listen`"),
+        ("[metrics]\nlisten = \"0.0.0.0:9925\"\n", "`listen`: 0.0.0.0:9925 lets other machines read the numbers"),
+        ("[metrics]\nlisten = \"9925\"\n", "`listen`"),
+        ("[opentelemetry]\nendpoint = \"localhost:4318\"\n", "`endpoint`: `localhost:4318` is no URL"),
+        ("[opentelemetry]\nendpoint = \"http://otel.example.net\"\nauthorization_env = \"X\"\n", "in clear"),
+        (
+            "[opentelemetry]\nendpoint = \"http://127.0.0.1:4318\"\nauthorization_env = \"X\"\nauthorization_file = \"x\"\n",
+            "both say where the secret is",
+        ),
+        (
+            "[opentelemetry]\nendpoint = \"http://127.0.0.1:4318\"\nauthorization_env = \"$X\"\n",
+            "no name of an environment",
+        ),
+        ("[alarms]\nroute_silence = \"00:00:00\"\n", "`route_silence`"),
+        ("[alarms]\nused_disk_space = 101\n", "`used_disk_space`"),
+        ("[alarms]\nrecipients = [\"nobody\"]\n", "`recipients`"),
+        ("[[alarms.webhook]]\nurl = \"https://a:b@hooks.example.net/\"\n", "`url`"),
+        ("[[alarms.webhook]]\nsecret = \"in the open\"\nurl = \"https://hooks.example.net/\"\n", "`secret`"),
+    ] {
+        let found = problems(text);
+        assert!(found.iter().any(|problem| problem.message.contains(expected)), "{text}: {found:?}");
+    }
+    let risky = settings("[metrics]\nlisten = \"10.1.1.1:9925\"\naccept_risk = \"the monitoring network alone\"\n");
+    assert_eq!(risky.warnings, []);
+    let warned = settings("[[alarms.webhook]]\nurl = \"http://hooks.example.net/\"\n").warnings;
+    assert!(warned.iter().any(|warning| warning.message.contains("can be read on the way")), "{warned:?}");
+}

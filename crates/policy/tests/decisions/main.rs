@@ -15,6 +15,7 @@ mod recipients;
 mod routes;
 mod limits;
 mod back_pressure;
+mod alarms;
 mod header_firewall;
 mod connector_properties;
 mod send_connector_properties;
