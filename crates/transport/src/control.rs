@@ -7,20 +7,23 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 
 use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
+use gatepost_tracking::passport::event::Record;
 use gatepost_tracking::{Decision, DecisionId, RevisionId, Usage};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, broadcast};
 
 use crate::authenticate::Credentials;
 use crate::blocking;
 use crate::inspect;
 use crate::listen::Listeners;
-use crate::listing::{MessageDetail, QueueFilter, QueueListing, RemoveError, Status, Which};
+use crate::listing::{Health, MessageDetail, QueueFilter, QueueListing, RemoveError, Status, Which};
 use crate::metrics::{self, Family};
+use crate::raised::Change;
 use crate::reload::{self, Applied, ApplyError};
-use crate::state::Running;
+use crate::state::{Running, count};
 
 /// A handle on the running server; cheap to clone.
 #[derive(Clone)]
@@ -33,6 +36,28 @@ impl Control {
     /// How the server is doing.
     pub fn status(&self) -> Status {
         inspect::status(&self.running)
+    }
+
+    /// Whether it lives, and whether it takes mail.
+    pub fn health(&self) -> Health {
+        inspect::health(&self.running)
+    }
+
+    /// Hears of everything that is recorded from now on, unless recording is switched off. What waits beyond `most` is left
+    /// out. One listener at a time: the last one who asked.
+    pub fn tap_passports(&self, most: usize) -> Receiver<Record> {
+        self.running.tracking.passports.tap(most)
+    }
+
+    /// Hears of every alarm that is raised or cleared from now on.
+    pub fn alarm_changes(&self) -> broadcast::Receiver<Change> {
+        self.running.alarms.changes()
+    }
+
+    /// Counts settings that could not be put in force, and remembers why until others are.
+    pub fn reload_failed(&self, reason: &str) {
+        count(&self.running.counters.reload_failures);
+        self.running.alarms.reload_failed(reason);
     }
 
     /// Every number there is, for monitoring. Looks into queues and files in a task of its own.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use gatepost_mail::Reply;
 use gatepost_policy::Refusal;
 use gatepost_policy::access_entry::Principal;
+use gatepost_policy::alarm::Route;
 
 /// So many connectors of one direction have numbers of their own. Whoever renames connectors by a script at every
 /// reload counts the later ones together, under [`OTHERS`].
@@ -276,6 +277,8 @@ pub struct SendCounting {
     pub delivery: Histogram,
     /// TLS.
     pub handshakes: Handshakes,
+    /// Whether it delivers.
+    pub health: Health,
     endings: [AtomicU64; ENDINGS.len()],
     /// By who said it (we, the next hop) and by code.
     replies: [[AtomicU64; CODE_NAMES.len()]; 2],
@@ -288,6 +291,7 @@ impl Default for SendCounting {
             connections_failed: AtomicU64::new(0),
             delivery: Histogram::new(&DELIVERY_BOUNDS),
             handshakes: Handshakes::default(),
+            health: Health::default(),
             endings: Default::default(),
             replies: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
         }
@@ -296,7 +300,10 @@ impl Default for SendCounting {
 
 impl SendCounting {
     /// A recipient got an answer, from the next hop or from us in its place.
-    pub fn replied(&self, reply: &Reply, is_remote: bool) {
+    pub fn replied(&self, reply: &Reply, is_remote: bool, now_ms: u64) {
+        if is_remote && refuses_logon(reply) {
+            self.health.logon_refused(now_ms);
+        }
         let place = CODES.iter().position(|code| *code == reply.code).unwrap_or(match reply.code / 100 {
             2 => CODES.len(),
             4 => CODES.len() + 1,
@@ -306,8 +313,12 @@ impl SendCounting {
     }
 
     /// What became of a recipient, and how long after its message arrived.
-    pub fn ended(&self, ending: Ending, after_ms: u64) {
+    pub fn ended(&self, ending: Ending, after_ms: u64, now_ms: u64) {
         count(&self.endings[ending as usize]);
+        match ending {
+            Ending::Delivered => self.health.succeeded(now_ms),
+            Ending::Deferred | Ending::Failed | Ending::Expired => self.health.failed(now_ms),
+        }
         if ending != Ending::Deferred {
             self.delivery.note(Duration::from_millis(after_ms));
         }
@@ -324,6 +335,78 @@ impl SendCounting {
             let replies = CODE_NAMES.into_iter().zip(replies.iter().map(read)).filter(|(_, count)| *count > 0);
             replies.map(move |(code, count)| (by, code, count))
         })
+    }
+}
+
+/// Whether this is what a next hop says to a name and password that it does not take, or to their absence (RFC 4954).
+fn refuses_logon(reply: &Reply) -> bool {
+    matches!(reply.code, 530 | 534 | 535 | 538)
+}
+
+/// Whether a route delivers. All times are Unix milliseconds; 0 is never.
+#[derive(Default)]
+pub struct Health {
+    failing_since_ms: AtomicU64,
+    last_failure_ms: AtomicU64,
+    last_success_ms: AtomicU64,
+    logon_refused_ms: AtomicU64,
+}
+
+impl Health {
+    /// Something was delivered.
+    pub fn succeeded(&self, now_ms: u64) {
+        self.last_success_ms.store(now_ms, Ordering::Relaxed);
+        for trouble in [&self.failing_since_ms, &self.logon_refused_ms] {
+            // Written only if there was trouble: all workers share this line of memory.
+            if read(trouble) > 0 {
+                trouble.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// An attempt failed, or there was no connection for it.
+    pub fn failed(&self, now_ms: u64) {
+        self.last_failure_ms.store(now_ms, Ordering::Relaxed);
+        // Whoever is second to write keeps what the first wrote.
+        let _ = self.failing_since_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// A next hop refused our logon.
+    pub fn logon_refused(&self, now_ms: u64) {
+        self.logon_refused_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// There was no connection, and this is what was said of it.
+    pub fn not_connected(&self, reply: &Reply, now_ms: u64) {
+        self.failed(now_ms);
+        if refuses_logon(reply) {
+            self.logon_refused(now_ms);
+        }
+    }
+
+    /// How the route is doing, as far as attempts tell.
+    pub fn route(&self, connector: &str) -> Route {
+        let time = |time: &AtomicU64| Some(read(time)).filter(|time_ms| *time_ms > 0);
+        Route {
+            connector: connector.into(),
+            failing_since_ms: time(&self.failing_since_ms),
+            last_failure_ms: time(&self.last_failure_ms),
+            last_success_ms: time(&self.last_success_ms),
+            logon_refused_ms: time(&self.logon_refused_ms),
+            ..Route::default()
+        }
+    }
+
+    /// Takes up what the last run knew.
+    pub fn restore(&self, route: &Route) {
+        for (place, time_ms) in [
+            (&self.failing_since_ms, route.failing_since_ms),
+            (&self.last_failure_ms, route.last_failure_ms),
+            (&self.last_success_ms, route.last_success_ms),
+            (&self.logon_refused_ms, route.logon_refused_ms),
+        ] {
+            let _ = place.compare_exchange(0, time_ms.unwrap_or(0), Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }
 
@@ -432,7 +515,7 @@ mod tests {
     fn whatever_a_next_hop_says_has_a_place() {
         let numbers = SendCounting::default();
         for code in 0..=u16::MAX {
-            numbers.replied(&Reply::new(code, (4, 0, 0), ""), true);
+            numbers.replied(&Reply::new(code, (4, 0, 0), ""), true, 1);
         }
         assert!(numbers.all_replies().count() <= CODE_NAMES.len());
         assert_eq!(numbers.all_replies().map(|(.., count)| count).sum::<u64>(), 1 << 16);

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gatepost_mail::{MessageId, Reply, header};
+use gatepost_policy::readiness;
 use gatepost_spool::{Content, Message, Outcome, State};
 
 use crate::blocking;
@@ -13,7 +14,7 @@ use crate::categorize;
 use crate::clock::now_ms;
 use crate::fetch;
 use crate::listing::{
-    Counters, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
+    Counters, Health, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
     QueuedRecipient, RemoveError, Status, Which,
 };
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Snapshot};
@@ -74,7 +75,23 @@ pub fn status(running: &Running) -> Status {
         tls_faults: revision.tls.faults().to_vec(),
         recovering: running.recovering.load(std::sync::atomic::Ordering::Relaxed),
         back_pressure: running.back_pressure.all(),
+        alarms: running.alarms.raised(),
+        obstacles: health(running).obstacles,
     }
+}
+
+/// Whether it lives, and whether it takes mail.
+pub fn health(running: &Running) -> Health {
+    let spool = running.spool.usage();
+    let pressed = running.back_pressure.all().into_iter();
+    let facts = readiness::Facts {
+        spool_is_alive: running.spool.is_alive(),
+        disk_silent_ms: u64::try_from(spool.writing_for.as_millis()).unwrap_or(u64::MAX),
+        listeners: running.listening().len(),
+        is_stopping: running.is_stopping(),
+        pressed: pressed.map(|metered| (metered.reading.resource, metered.pressure.level)).collect(),
+    };
+    Health { faults: readiness::faults(&facts), obstacles: readiness::obstacles(&facts) }
 }
 
 /// What a queue is doing.

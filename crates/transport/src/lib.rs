@@ -10,6 +10,7 @@ pub mod server;
 pub mod control;
 pub mod reload;
 pub mod metrics;
+mod alarms;
 mod inspect;
 pub mod listing;
 mod listen;
@@ -21,6 +22,7 @@ mod categorize;
 #[cfg(test)]
 mod site;
 mod state;
+pub mod raised;
 mod queue;
 mod fetch;
 mod dns;

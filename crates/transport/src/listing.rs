@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use gatepost_mail::MessageId;
+use gatepost_policy::alarm::Alarm;
 
 pub use crate::back_pressure::{Amount, Metered, Reading};
 use crate::tls::Fault;
@@ -38,6 +39,19 @@ pub struct Status {
     pub back_pressure: Vec<Metered>,
     /// Connectors whose certificate is not there.
     pub tls_faults: Vec<Fault>,
+    /// What somebody has to be told, the worst first.
+    pub alarms: Vec<Alarm>,
+    /// Why it takes no mail now.
+    pub obstacles: Vec<String>,
+}
+
+/// Whether the server lives, and whether it takes mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why it should be started again; none: it lives.
+    pub faults: Vec<String>,
+    /// Why no mail should be sent to it now; none: it takes mail.
+    pub obstacles: Vec<String>,
 }
 
 /// One listening socket.

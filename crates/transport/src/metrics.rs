@@ -11,7 +11,8 @@ use gatepost_policy::back_pressure::Level;
 use gatepost_spool::FLUSH_BOUNDS;
 
 use crate::clock::now_ms;
-use crate::counters::{Distribution, distribution, read};
+pub use crate::counters::Distribution;
+use crate::counters::{distribution, read};
 use crate::inspect::state_of;
 use crate::listing::QueueState;
 use crate::state::Running;
@@ -157,6 +158,15 @@ fn about_the_server(running: &Running, families: &mut Families) {
     for expiry in revision.tls.expiries() {
         family.sample([("file", &expiry.file.to_string_lossy())], seconds(expiry.expires_ms));
     }
+    let text =
+        "What somebody has to be told: 1 while the alarm is raised; see the chapter on monitoring for the names.";
+    let family = families.gauge("gatepost_alarm", text);
+    for alarm in running.alarms.raised() {
+        let labels = [("name", alarm.kind.name()), ("object", &*alarm.object), ("severity", alarm.severity.name())];
+        family.sample(labels, 1);
+    }
+    let text = "Whether the server takes mail.";
+    families.gauge("gatepost_ready", text).is(crate::inspect::health(running).obstacles.is_empty());
     let text = "Connectors whose certificate is not there.";
     families.gauge("gatepost_certificates_missing", text).is(revision.tls.faults().len() as u64);
 }
@@ -372,7 +382,7 @@ fn pressed(running: &Running, families: &mut Families) {
         family.sample([("resource", metered.reading.resource.name())], metered.reading.amount.used);
     }
     let text = "How much of a resource there is; 0 where there is no end.";
-    let family = families.gauge("gatepost_resource_total", text);
+    let family = families.gauge("gatepost_resource_size", text);
     for metered in &all {
         family.sample([("resource", metered.reading.resource.name())], metered.reading.amount.total);
     }

@@ -92,6 +92,7 @@ pub async fn apply(
         let waited = running.queues.begin_routes(number);
         tokio::spawn(categorize::route_anew(running.clone(), categorize::unrouted(waited)));
     }
+    running.alarms.reloaded();
     tracing::info!(revision = number, "new settings are in force");
     Ok(Applied { revision: number, opened, closed })
 }

@@ -72,7 +72,7 @@ pub async fn conclude(
     let mut delivered: Vec<&Attempt> = Vec::new();
     let age_ms = now.saturating_sub(message.envelope.arrival.time_ms);
     for attempt in &attempts {
-        counted.replied(&attempt.reply, attempt.remote.is_some());
+        counted.replied(&attempt.reply, attempt.remote.is_some(), now);
         let reply: Box<str> = attempt.reply.to_string().into();
         let made = message.recipients.get(attempt.index as usize).map_or(0, |state| state.attempts) + 1;
         let verdict = match attempt.reply.code / 100 {
@@ -80,7 +80,7 @@ pub async fn conclude(
                 delivered.push(attempt);
                 outcomes.push((attempt.index, Outcome::Delivered { reply, time_ms: now }));
                 count(&running.counters.delivered);
-                counted.ended(Ending::Delivered, age_ms);
+                counted.ended(Ending::Delivered, age_ms, now);
                 "delivered"
             }
             4 => match retry::next(&schedule, Failure::Transient, made, message.envelope.arrival.time_ms, now) {
@@ -88,7 +88,7 @@ pub async fn conclude(
                     still_pending.push((attempt.index, next_attempt_ms));
                     outcomes.push((attempt.index, Outcome::Deferred { reply, time_ms: now, next_attempt_ms }));
                     count(&running.counters.deferred);
-                    counted.ended(Ending::Deferred, age_ms);
+                    counted.ended(Ending::Deferred, age_ms, now);
                     "deferred"
                 }
                 Next::Expired => {
@@ -115,7 +115,7 @@ pub async fn conclude(
                     count(&running.counters.failed);
                     let has_expired = attempt.reply.code == Refusal::Expired.reply().code
                         && attempt.reply.status == Refusal::Expired.reply().status;
-                    counted.ended(if has_expired { Ending::Expired } else { Ending::Failed }, age_ms);
+                    counted.ended(if has_expired { Ending::Expired } else { Ending::Failed }, age_ms, now);
                 }
             }
             Err(error) => {

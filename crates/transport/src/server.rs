@@ -107,6 +107,7 @@ impl Transport {
         let (spool, recovering) = opened.map_err(io::Error::other)??;
         let mut transport = Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await?;
         transport.tasks.push(tokio::spawn(meter(transport.control.running.clone())));
+        transport.tasks.push(tokio::spawn(crate::alarms::watch(transport.control.running.clone())));
         Ok(transport)
     }
 

@@ -26,6 +26,7 @@ use crate::hosts::Hosts;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
 use crate::quotas::Quotas;
+use crate::raised::Alarms;
 use crate::tls::Tls;
 use crate::transcript::Transcripts;
 use crate::verdicts::Verdicts;
@@ -97,6 +98,8 @@ pub struct Running {
     pub tracking: Tracking,
     /// Counters.
     pub counters: Counting,
+    /// What somebody has to be told.
+    pub alarms: Alarms,
     /// Whether messages of a former run are still being put into their queues.
     pub recovering: AtomicBool,
     /// Becomes true when the server is to stop. Whoever holds a receiver is waited for.
@@ -171,6 +174,7 @@ impl Running {
             transcripts: parts.transcripts,
             tracking: parts.tracking,
             counters: Counting::default(),
+            alarms: Alarms::default(),
             recovering: AtomicBool::new(true),
             stop: watch::Sender::new(false),
             listening: Mutex::default(),

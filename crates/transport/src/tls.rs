@@ -15,6 +15,7 @@ use gatepost_policy::peer_certificate;
 use gatepost_policy::receive_connector::{Mechanism, ReceiveConnector};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_policy::settings::Settings;
+use rustls::RootCertStore;
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -300,6 +301,19 @@ fn unix_time() -> UnixTime {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// A configuration for https: believes certificates that lead to a root of this file, or of the operating system.
+///
+/// # Errors
+/// [`TlsError`], when the file cannot be read.
+pub fn believing_roots(trusted_roots: Option<&PathBuf>) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = provider();
+    let roots = RootCertStore { roots: Roots::load(trusted_roots, &provider)?.into_anchors() };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3");
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// The configuration for next hops: encrypts, and believes any certificate.

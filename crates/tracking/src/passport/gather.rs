@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -68,6 +69,8 @@ struct Shared {
     work: Condvar,
     /// The writer has brought something to the disk.
     done: Condvar,
+    /// Who hears of messages as they are written.
+    tap: Mutex<Option<(u64, SyncSender<Record>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -147,6 +150,16 @@ impl Gatherer {
         state.sync.2.filter(|_| state.sync.1 >= mine).unwrap_or(Synced::Failed)
     }
 
+    /// Hears of the messages that are written from now on. At most so many records wait to be taken; what is more is left
+    /// out. There is one listener: whoever asked last.
+    pub fn tap(&self, most: usize) -> Receiver<Record> {
+        let (sender, receiver) = mpsc::sync_channel(most);
+        let mut tap = self.shared.tap();
+        let number = tap.as_ref().map_or(0, |(number, _)| number + 1);
+        *tap = Some((number, sender));
+        receiver
+    }
+
     /// All records, oldest first, those just noted included. Reads files: not on a thread that drives sockets.
     ///
     /// # Errors
@@ -188,6 +201,10 @@ impl Drop for Gatherer {
 }
 
 impl Shared {
+    fn tap(&self) -> MutexGuard<'_, Option<(u64, SyncSender<Record>)>> {
+        self.tap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -341,10 +358,17 @@ impl Writer {
         let now_ms = now_ms();
         let mut written = 0;
         let mut lost = Ok(());
+        let tap = self.shared.tap().clone();
         let parts = open.into_values().filter(|part| part.facts.is_some() || !part.steps.is_empty());
         for record in ended.into_iter().chain(parts.map(Record::Message)) {
             match record {
                 Record::Message(part) => {
+                    if let Some((number, tap)) = &tap
+                        && let Err(TrySendError::Disconnected(_)) = tap.try_send(Record::Message(part.clone()))
+                    {
+                        // Unless somebody else listens by now.
+                        self.shared.tap().take_if(|(now, _)| now == number);
+                    }
                     for part in stored::split(part) {
                         lost = lost.and(self.store.append(Record::Message(part), keeping, now_ms, &mut self.record));
                         written += 1;
@@ -399,6 +423,29 @@ mod tests {
         let mut records = Vec::new();
         gatherer.scan(|record| records.push(record)).expect("readable");
         records
+    }
+
+    #[test]
+    fn a_listener_hears_of_messages_and_one_that_is_slow_or_gone_holds_nobody_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gatherer = Gatherer::open(folder.path(), KEEPING).expect("open");
+        let heard = gatherer.tap(2);
+        let gone = |count: u64| {
+            for queue_id in 0..count {
+                gatherer.note(received(queue_id));
+                gatherer.note(Event::Ended { queue_id });
+            }
+            gatherer.flush();
+        };
+        gone(5);
+        assert_eq!(heard.try_iter().count(), 2, "what waits has an end");
+        let other = gatherer.tap(10);
+        drop(heard);
+        gone(3);
+        assert!(other.try_iter().all(|record| matches!(record, Record::Message(part) if part.queue_id < 3)));
+        drop(other);
+        gone(3);
+        assert!(gatherer.shared.tap().is_none(), "nobody listens any more");
     }
 
     #[test]

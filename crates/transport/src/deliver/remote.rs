@@ -173,6 +173,7 @@ async fn connect<'a>(
         }
         Err(NoConnection::Unreachable(reply)) => {
             count(&worker.counted.connections_failed);
+            worker.counted.health.not_connected(&reply, now_ms());
             unreachable(worker, lease, &reply).await;
             None
         }

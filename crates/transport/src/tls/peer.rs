@@ -34,6 +34,11 @@ impl Roots {
         Roots { anchors: Vec::new(), algorithms: provider.signature_verification_algorithms }
     }
 
+    /// The roots, for rustls.
+    pub fn into_anchors(self) -> Vec<TrustAnchor<'static>> {
+        self.anchors
+    }
+
     /// Those of the file, or those of the operating system.
     pub fn load(file: Option<&PathBuf>, provider: &CryptoProvider) -> Result<Roots, TlsError> {
         let certificates = match file {
