@@ -66,12 +66,15 @@ pub enum Command {
     Spool(SpoolCommand),
     /// Show how the running server is doing
     #[command(after_help = "\
-Connections, messages, each delivery queue, and how far back the records of decisions go.
+What somebody has to be told comes first. Then connections, messages, each delivery queue, and how far back the records of decisions go.
+
+With --ready or --alarms the exit code is 6 if the server takes no mail, or if alarms are raised.
 
 Examples:
   gatepost status
+  gatepost status --alarms || page-somebody
   gatepost status --json | jq '.queues[].last_error'")]
-    Status(JsonArguments),
+    Status(StatusArguments),
     /// Put a changed settings file in force, whole or not at all
     #[command(after_help = "\
 What it opens and closes compared with what was in force is shown: which addresses gain or lose which right. Conditions count as met. Connections that are open keep the settings that they began with.
@@ -99,9 +102,8 @@ impl Command {
             Command::Check(arguments) => arguments.json,
             Command::Audit(arguments) => arguments.json,
             Command::Explain(arguments) => arguments.json,
-            Command::User(UserCommand::List(arguments)) | Command::Status(arguments) | Command::Reload(arguments) => {
-                arguments.json
-            }
+            Command::User(UserCommand::List(arguments)) | Command::Reload(arguments) => arguments.json,
+            Command::Status(arguments) => arguments.json,
             Command::Queue(QueueCommand::List(arguments)) => arguments.json,
             Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
             Command::Queue(QueueCommand::Retry(arguments)) => arguments.json,
@@ -256,6 +258,20 @@ pub struct JsonArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub struct StatusArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Say only whether the server takes mail, and what stands in the way; exit code 6 if it does not
+    #[arg(long)]
+    pub ready: bool,
+    /// Show only what somebody has to be told; exit code 6 if there is anything
+    #[arg(long, conflicts_with = "ready")]
+    pub alarms: bool,
 }
 
 /// `user`.

@@ -8,6 +8,7 @@
 //! | 3 | the settings have problems |
 //! | 4 | the server is not running |
 //! | 5 | the spool is damaged |
+//! | 6 | what was asked is not so: the server is not ready, or alarms are raised |
 //!
 //! With `--json` the reason stands on standard output too, as `{"error": "..."}`: every command is heard by one program
 //! that reads one stream.
@@ -31,6 +32,8 @@ pub enum Failure {
     NotRunning(String),
     /// The spool is damaged; the command has said where.
     Damaged,
+    /// What was asked is not so; the command has said why.
+    NotSo,
     /// Whoever read our output has gone; nobody to tell.
     OutputClosed,
 }
@@ -64,6 +67,7 @@ impl Failure {
             Failure::Settings(text) => (text, 3),
             Failure::NotRunning(text) => (text, 4),
             Failure::Damaged => (String::new(), 5),
+            Failure::NotSo => (String::new(), 6),
             Failure::OutputClosed => return ExitCode::SUCCESS,
         };
         if !text.is_empty() {
@@ -84,6 +88,7 @@ impl Failure {
             Failure::Settings(text) => Failure::Settings(log(text)),
             Failure::NotRunning(text) => Failure::NotRunning(log(text)),
             Failure::Damaged => Failure::Damaged,
+            Failure::NotSo => Failure::NotSo,
             Failure::OutputClosed => Failure::OutputClosed,
         }
     }

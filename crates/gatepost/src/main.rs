@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Command::User(command) => commands::user(out, &config.path, command),
         Command::Queue(command) => commands::queue(out, &config.path, command),
         Command::Spool(command) => commands::spool(out, &config.path, command),
-        Command::Status(arguments) => commands::status(out, &config.path, arguments.json),
+        Command::Status(arguments) => commands::status(out, &config.path, &arguments),
         Command::Reload(arguments) => commands::reload(out, &config.path, arguments.json),
         Command::Completion { shell } => commands::completion(out, shell),
         Command::Version => commands::version(out),

@@ -78,6 +78,10 @@ async fn serve(loaded: Loaded, document: RevisionId, open_files_max: u64) -> Res
         () = signals.end() => return Err(Failure::of("told to end before the start was complete")),
     };
     let reloader = Arc::new(Reloader::new(loaded.document.path.clone(), transport.control()));
+    if let Err(error) = reloader.start_monitoring().await {
+        transport.shut_down(SHUT_DOWN_LIMIT).await;
+        return Err(Failure::of(error));
+    }
     let management =
         Management { control: transport.control(), reloader: reloader.clone(), data_dir: data_dir.clone() };
     let mut door = match Door::open(&data_dir, api::routes(management.clone())) {

@@ -37,7 +37,7 @@ use crate::document::LoadError;
 use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
 use crate::resource::{
-    Connections, Listener, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue,
+    Alarm, Connections, Listener, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue,
     QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status, TlsFault,
 };
 
@@ -117,6 +117,8 @@ async fn status(State(management): State<Management>) -> Json<Status> {
         spool: status.spool.into(),
         tracking: management.control.tracking().into(),
         back_pressure: status.back_pressure.into_iter().map(PressedResource::from).collect(),
+        alarms: status.alarms.iter().map(Alarm::from).collect(),
+        obstacles: status.obstacles,
     })
 }
 
@@ -231,7 +233,7 @@ async fn reload(State(management): State<Management>, ConnectInfo(visitor): Conn
     reloaded.map(Json).map_err(|error| {
         let status = match &error {
             ReloadError::Load(LoadError::Problems(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-            ReloadError::Load(_) | ReloadError::Apply(_) => StatusCode::CONFLICT,
+            ReloadError::Load(_) | ReloadError::Apply(_) | ReloadError::Monitoring(_) => StatusCode::CONFLICT,
             ReloadError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal(status, error.to_refused())

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gatepost_policy::monitoring::Secret;
 use gatepost_policy::safeguard;
 use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings, Severity};
 use gatepost_tracking::{RevisionId, Revisions};
@@ -231,6 +232,11 @@ fn read_text(path: &Path) -> Result<String, LoadError> {
 /// Paths in the document count from its folder, wherever the program was started.
 fn resolve(settings: &mut Settings, folder: &Path) {
     settings.server.data_dir = folder.join(&settings.server.data_dir);
+    for secret in settings.monitoring.secrets_mut() {
+        if let Secret::File(file) = secret {
+            *file = folder.join(&*file);
+        }
+    }
     if let Some(file) = &mut settings.trusted_roots {
         *file = folder.join(&*file);
     }

@@ -5,23 +5,20 @@
 //! locked, so a socket that is there already belongs to a server that died.
 
 use std::fs::{self, DirBuilder};
-use std::future::Future;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Sleep;
+
+use crate::bounded::Bounded;
 
 /// Name of the socket in the data folder.
 pub const SOCKET_NAME: &str = "gatepost.sock";
@@ -173,16 +170,15 @@ struct BoundedListener {
 }
 
 impl Listener for BoundedListener {
-    type Io = Connection;
+    type Io = Bounded<UnixStream>;
     type Addr = ();
 
-    async fn accept(&mut self) -> (Connection, ()) {
+    async fn accept(&mut self) -> (Bounded<UnixStream>, ()) {
         let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
         loop {
             match self.socket.accept().await {
                 Ok((stream, _)) => {
-                    let end = Box::pin(tokio::time::sleep(CONNECTION_LIFETIME));
-                    return (Connection { stream, end, _place: place }, ());
+                    return (Bounded::new(stream, CONNECTION_LIFETIME, place), ());
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection on the management socket");
@@ -194,45 +190,6 @@ impl Listener for BoundedListener {
 
     fn local_addr(&self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// One connection with its end in sight: reading fails once its lifetime is over, and that closes it.
-struct Connection {
-    stream: UnixStream,
-    end: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        self.end.as_mut().poll(context).is_ready()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_over(context) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, into)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_over(context) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

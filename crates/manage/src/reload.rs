@@ -15,13 +15,14 @@ use tokio::sync::Mutex;
 
 use crate::clock::now_ms;
 use crate::document::{LoadError, Loaded};
+use crate::monitoring::{Monitoring, MonitoringError};
 use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
 
 /// Knows which file the server was started with and whom to hand its settings to.
 pub struct Reloader {
     config: PathBuf,
     control: Control,
-    turn: Mutex<()>,
+    monitoring: Mutex<Monitoring>,
 }
 
 /// Why the old settings stay in force.
@@ -33,6 +34,9 @@ pub enum ReloadError {
     /// The server cannot put them in force.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// What monitors the server cannot be put in force.
+    #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
     /// A panic while reading; our bug.
     #[error("reading the settings file failed unexpectedly; the log has the cause")]
     Panicked,
@@ -41,7 +45,18 @@ pub enum ReloadError {
 impl Reloader {
     /// A reloader for the settings file at `config`, which is absolute.
     pub fn new(config: PathBuf, control: Control) -> Reloader {
-        Reloader { config, control, turn: Mutex::new(()) }
+        Reloader { config, control, monitoring: Mutex::default() }
+    }
+
+    /// Opens what monitors the server, by the settings that it was started with.
+    ///
+    /// # Errors
+    /// [`MonitoringError`].
+    pub async fn start_monitoring(&self) -> Result<(), MonitoringError> {
+        let mut monitoring = self.monitoring.lock().await;
+        let prepared = monitoring.prepare(&self.control.settings()).await?;
+        monitoring.switch(&self.control, prepared);
+        Ok(())
     }
 
     /// The settings file.
@@ -55,8 +70,8 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError`]; the old settings stay in force then, whole.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let _turn = self.turn.lock().await;
-        let outcome = self.read_and_apply().await;
+        let mut monitoring = self.monitoring.lock().await;
+        let outcome = self.read_and_apply(&mut monitoring).await;
         match &outcome {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -85,13 +100,14 @@ impl Reloader {
                 if let ReloadError::Load(LoadError::Problems(faulty)) = error {
                     log_problems(&self.config, &faulty.problems);
                 }
+                self.control.reload_failed(&error.to_string());
                 tracing::error!(%error, "settings not reloaded: the old ones stay in force");
             }
         }
         outcome
     }
 
-    async fn read_and_apply(&self) -> Result<Reloaded, ReloadError> {
+    async fn read_and_apply(&self, monitoring: &mut Monitoring) -> Result<Reloaded, ReloadError> {
         let config = self.config.clone();
         let loaded = tokio::task::spawn_blocking(move || Loaded::read(&config)).await;
         let loaded = loaded.map_err(|_| ReloadError::Panicked)??;
@@ -103,7 +119,9 @@ impl Reloader {
         let (old, new) = (self.control.settings(), settings.clone());
         let compared = tokio::task::spawn_blocking(move || audit::difference(&old, &new, now_ms())).await;
         let changes = compared.map_err(|_| ReloadError::Panicked)?;
+        let prepared = monitoring.prepare(&settings).await?;
         let applied = self.control.apply(settings, document, credentials).await?;
+        monitoring.switch(&self.control, prepared);
         Ok(Reloaded {
             config: self.config.display().to_string(),
             revision: applied.revision,

@@ -451,6 +451,6 @@ fn said(failure: &Failure) -> String {
         Failure::Failed(text) | Failure::Settings(text) | Failure::NotRunning(text) => {
             text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
         }
-        Failure::Damaged | Failure::OutputClosed => String::new(),
+        Failure::Damaged | Failure::NotSo | Failure::OutputClosed => String::new(),
     }
 }

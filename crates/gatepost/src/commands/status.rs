@@ -6,21 +6,63 @@ use std::path::Path;
 use gatepost_manage::resource::{PressedResource, PressureLevel, Queue, QueueState, RecordRoom, Status};
 
 use super::{client, wait_for, write_json};
+use crate::cli::StatusArguments;
 use crate::failure::Failure;
-use crate::terminal::{Table, ago, ahead, count, harmless, moment, size};
+use crate::terminal::{Table, ago, ahead, count, harmless, moment, size, stdout_has_colour};
 
 /// Asks the server and shows its answer.
-pub fn status(out: &mut dyn Write, config: &Path, json: bool) -> Result<(), Failure> {
+pub fn status(out: &mut dyn Write, config: &Path, arguments: &StatusArguments) -> Result<(), Failure> {
     let status = wait_for(client(config)?.status())?;
-    if json {
-        return write_json(out, &status);
+    let colour = stdout_has_colour();
+    match arguments {
+        StatusArguments { json: true, .. } => write_json(out, &status)?,
+        StatusArguments { ready: true, .. } => write_ready(out, &status)?,
+        StatusArguments { alarms: true, .. } => write_alarms(out, &status, colour)?,
+        _ => write_status(out, &status, colour)?,
     }
-    Ok(write_status(out, &status)?)
+    let is_so = match arguments {
+        StatusArguments { ready: true, .. } => status.obstacles.is_empty(),
+        StatusArguments { alarms: true, .. } => status.alarms.is_empty(),
+        _ => true,
+    };
+    if is_so { Ok(()) } else { Err(Failure::NotSo) }
 }
 
-fn write_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+fn write_ready(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+    if status.obstacles.is_empty() {
+        return writeln!(out, "ready");
+    }
+    writeln!(out, "not ready")?;
+    status.obstacles.iter().try_for_each(|obstacle| writeln!(out, "  {}", harmless(obstacle)))
+}
+
+/// What somebody has to be told; on a terminal the worst in red.
+fn write_alarms(out: &mut dyn Write, status: &Status, colour: bool) -> io::Result<()> {
+    if status.alarms.is_empty() {
+        return writeln!(out, "no alarms");
+    }
+    for alarm in &status.alarms {
+        let (begin, end) = match (colour, alarm.severity.as_str()) {
+            (true, "critical") => ("\x1b[1;31m", "\x1b[0m"),
+            (true, _) => ("\x1b[33m", "\x1b[0m"),
+            (false, _) => ("", ""),
+        };
+        let since = ago(alarm.since_ms, status.now_ms);
+        writeln!(out, "{begin}{} {}{end} ({since}): {}", alarm.severity, alarm.name, harmless(&alarm.text))?;
+        writeln!(out, "  {}", harmless(&alarm.remedy))?;
+    }
+    Ok(())
+}
+
+fn write_status(out: &mut dyn Write, status: &Status, colour: bool) -> io::Result<()> {
     let now = status.now_ms;
     writeln!(out, "gatepost {} on {}", status.version, harmless(&status.server_name))?;
+    if !status.alarms.is_empty() {
+        write_alarms(out, status, colour)?;
+    }
+    if !status.obstacles.is_empty() {
+        write_ready(out, status)?;
+    }
     let mut facts = Table::plain();
     let counters = &status.counters;
     let spool = &status.spool;

@@ -91,6 +91,12 @@ mod numbered;
 
 mod back_pressure;
 
+mod monitoring;
+
+mod alarms;
+
+mod listener;
+
 mod disk;
 
 mod settings;

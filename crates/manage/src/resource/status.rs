@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use gatepost_policy::alarm;
 use gatepost_policy::back_pressure::{Level, Measured, consequence};
 use gatepost_transport::listing;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,42 @@ pub struct Status {
     /// What the server can run short of.
     #[serde(default)]
     pub back_pressure: Vec<PressedResource>,
+    /// What somebody has to be told, the worst first.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
+    /// Why it takes no mail now; none: it is ready.
+    #[serde(default)]
+    pub obstacles: Vec<String>,
+}
+
+/// Something that somebody has to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Its name: `route_silent`.
+    pub name: String,
+    /// Which connector, file or resource; empty where there is only one.
+    pub object: String,
+    /// `warning` or `critical`.
+    pub severity: String,
+    /// Since when it is raised.
+    pub since_ms: u64,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl From<&alarm::Alarm> for Alarm {
+    fn from(alarm: &alarm::Alarm) -> Alarm {
+        Alarm {
+            name: alarm.kind.name().to_owned(),
+            object: alarm.object.to_string(),
+            severity: alarm.severity.name().to_owned(),
+            since_ms: alarm.since_ms,
+            text: alarm.text.to_string(),
+            remedy: alarm.remedy.to_string(),
+        }
+    }
 }
 
 /// One resource that the server can run short of, as it was measured last (fact sheet section 5.3).

@@ -1,0 +1,168 @@
+//! Posts something to another server: one connection, one request, one answer, within a limit of time.
+//!
+//! Takes a URL of the settings and a body, hands on the status code. Of https it wants a certificate that leads to a root that
+//! we trust. Follows no redirections: where something goes, the settings say. Never reads more of an answer than its
+//! beginning.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_policy::monitoring::{Secret, Url};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Of an answer's body, at most this much is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Longest secret, in bytes.
+const SECRET_BYTES_MAX: usize = 4 << 10;
+
+/// Why something could not be posted.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// It took too long.
+    #[error("no answer within {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    /// The network, or TLS.
+    #[error("{0}")]
+    Network(#[from] io::Error),
+    /// What was said is no HTTP.
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    /// The request cannot be made.
+    #[error("{0}")]
+    Request(#[from] hyper::http::Error),
+    /// The other server does not take it.
+    #[error("it answers {0}")]
+    Refused(StatusCode),
+    /// A secret cannot be had.
+    #[error("{0}")]
+    Secret(String),
+}
+
+impl PostError {
+    /// Whether it may do better later: a server that says no will say so again.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            PostError::Refused(code) => {
+                code.is_server_error() || matches!(*code, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+            }
+            PostError::Request(_) => false,
+            PostError::TimedOut(_) | PostError::Network(_) | PostError::Http(_) | PostError::Secret(_) => true,
+        }
+    }
+}
+
+/// Posts to other servers under one revision of the settings.
+#[derive(Clone)]
+pub struct Poster {
+    tls: Option<Arc<ClientConfig>>,
+    user_agent: String,
+}
+
+impl Poster {
+    /// Reads the roots that we trust, if https is wanted at all.
+    pub fn new(wants_tls: bool, trusted_roots: Option<&PathBuf>, version: &str) -> Poster {
+        let tls = wants_tls.then(|| gatepost_transport::tls::believing_roots(trusted_roots));
+        let tls = tls.and_then(|config| {
+            config
+                .inspect_err(
+                    |error| tracing::error!(%error, "the roots for https cannot be read: nothing is posted there"),
+                )
+                .ok()
+        });
+        Poster { tls, user_agent: format!("Gatepost/{version}") }
+    }
+
+    /// Posts `body` with these header fields besides the usual ones.
+    ///
+    /// # Errors
+    /// [`PostError`]: anything but an answer of 2xx.
+    pub async fn post(
+        &self,
+        url: &Url,
+        fields: &[(&'static str, String)],
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<(), PostError> {
+        let posted = tokio::time::timeout(limit, self.exchange(url, fields, body)).await;
+        posted.unwrap_or(Err(PostError::TimedOut(limit)))
+    }
+
+    async fn exchange(&self, url: &Url, fields: &[(&'static str, String)], body: Vec<u8>) -> Result<(), PostError> {
+        let socket = TcpStream::connect((&*url.host, url.port)).await?;
+        if !url.is_secure {
+            return self.ask(socket, url, fields, body).await;
+        }
+        let Some(config) = &self.tls else { return Err(io::Error::other("there are no roots for https").into()) };
+        let name = ServerName::try_from(url.host.to_string()).map_err(io::Error::other)?;
+        let socket = TlsConnector::from(config.clone()).connect(name, socket).await?;
+        self.ask(socket, url, fields, body).await
+    }
+
+    async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        socket: S,
+        url: &Url,
+        fields: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Result<(), PostError> {
+        let mut request = Request::post(&*url.path)
+            .header(header::HOST, url.authority())
+            .header(header::USER_AGENT, &self.user_agent)
+            .header(header::CONNECTION, "close");
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
+        // Ends with the connection, which is dropped below at the latest.
+        let driving = tokio::spawn(connection);
+        let answered = sender.send_request(request).await;
+        let outcome = match answered {
+            Ok(answer) => {
+                let status = answer.status();
+                // Read so that the other end sees an orderly end; what it says is of no use to us.
+                let _ = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+                if status.is_success() { Ok(()) } else { Err(PostError::Refused(status)) }
+            }
+            Err(error) => Err(error.into()),
+        };
+        driving.abort();
+        outcome
+    }
+}
+
+/// Reads a secret from where the settings say it is, without the line end behind it.
+///
+/// # Errors
+/// [`PostError::Secret`], which names the place and never what lies there.
+pub async fn read_secret(secret: &Secret) -> Result<String, PostError> {
+    let (place, read) = match secret {
+        Secret::File(path) => {
+            let (place, path) = (path.display().to_string(), path.clone());
+            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+            (place, read.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| error.to_string()))
+        }
+        Secret::Environment(name) => {
+            (format!("the environment variable {name}"), std::env::var(&**name).map_err(|error| error.to_string()))
+        }
+    };
+    let secret = read.map_err(|error| PostError::Secret(format!("the secret in {place} cannot be read: {error}")))?;
+    let secret = secret.trim_end_matches(['\r', '\n']);
+    match secret {
+        "" => Err(PostError::Secret(format!("the secret in {place} is empty"))),
+        secret if secret.len() > SECRET_BYTES_MAX => {
+            Err(PostError::Secret(format!("the secret in {place} is too long")))
+        }
+        secret => Ok(secret.to_owned()),
+    }
+}
