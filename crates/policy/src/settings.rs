@@ -93,6 +93,8 @@ pub struct TransportSettings {
     pub max_outbound_connections: Option<u32>,
     /// Outbound connections at a time to one next hop; `None` is unlimited.
     pub max_per_domain_outbound_connections: Option<u32>,
+    /// Outbound connections at a time to one host, whatever the domains that it serves; `None` is unlimited.
+    pub max_per_host_outbound_connections: Option<u32>,
     /// Domains whose mail comes from peers that prove to be them by a certificate.
     pub tls_receive_domain_secure_list: Arc<[Domain]>,
     /// Domains that have to prove to be them by a certificate before they get mail.

@@ -6,6 +6,7 @@
 
 mod local;
 mod remote;
+mod parked;
 mod fallback;
 mod knock;
 pub mod dial;
@@ -30,6 +31,7 @@ use crate::queue::{DeliveryQueue, Entry, QueueKey, Work};
 use crate::report::{self, Attempt};
 use crate::state::Running;
 use connection::Connection;
+use parked::Parked;
 
 /// How long an entry rests that a worker dropped by a fault of ours, or whose message cannot be read.
 const REST_MS: u64 = 5 * 60_000;
@@ -37,6 +39,7 @@ const REST_MS: u64 = 5 * 60_000;
 /// Starts workers as the queues ask for them, until the server stops.
 pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<DeliveryQueue>>) {
     let mut stop = running.stop.subscribe();
+    let parked = Arc::new(Parked::new(running.clone()));
     loop {
         let queue = tokio::select! {
             biased;
@@ -49,7 +52,7 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
         queue.worker_started();
         let connector = queue.connector.as_ref().map(|connector| connector.name.clone()).unwrap_or_default();
         let counted = running.counters.send.of(&connector);
-        let worker = Worker { running: running.clone(), queue, counted };
+        let worker = Worker { running: running.clone(), parked: parked.clone(), queue, counted };
         tokio::spawn(async move {
             // Whoever holds a receiver is waited for when the server stops.
             let _stop = worker.running.stop.subscribe();
@@ -71,6 +74,8 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
 /// One worker on one queue. Dropping it, by a panic too, tells the queue.
 struct Worker {
     running: Arc<Running>,
+    /// Connections that nobody needs just now.
+    parked: Arc<Parked>,
     queue: Arc<DeliveryQueue>,
     /// The numbers of the queue's connector.
     counted: Arc<SendCounting>,

@@ -259,6 +259,32 @@ fn a_host_that_greylists_is_the_one_that_is_tried_again() {
     assert!(hosts.iter().any(|host| host.connections() == 0), "the other one was not troubled");
 }
 
+#[test]
+fn domains_with_one_exchanger_share_its_connections_and_its_limit() {
+    const DOMAINS: [&str; 8] =
+        ["a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example"];
+    let mut records = vec![("mx.example", Record::A(MX_1))];
+    records.extend(DOMAINS.map(|domain| (domain, Record::Mx(10, "mx.example"))));
+    let dns = Dns::start(&records);
+    let port = port::free();
+    let sink = sink_at(MX_1, port);
+    let transport =
+        format!("{QUICK_RETRY}external_dns_servers = [\"{}\"]\nmax_per_host_outbound_connections = 1\n", dns.address());
+    let connector = format!("[[send_connector]]\nname = \"Internet\"\naddress_spaces = [\"*\"]\nport = {port}\n");
+    let site = Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &connector]);
+    let recipients = DOMAINS.map(|domain| format!("z@{domain}"));
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    site.client(HOST_2).submit("<bob@contoso.com>", &recipients, &message("to one host", "x"));
+    assert_eq!(sink.wait_for(DOMAINS.len()).len(), DOMAINS.len());
+    // The goodbye of one connection may overlap the greeting of the next.
+    assert!(sink.connections_peak() <= 2, "{} at a time", sink.connections_peak());
+    assert!(sink.connections() < DOMAINS.len(), "{} connections", sink.connections());
+    wait::until("everything is at its end", || {
+        (site.installation.json(&["status"])["spool"]["messages"] == 0).then_some(())
+    });
+    assert_eq!(sink.count(), DOMAINS.len(), "each once");
+}
+
 /// What becomes of mail for a domain.
 #[derive(Debug)]
 enum Ending {

@@ -295,6 +295,7 @@ fn read_transport<'t>(
     let mut transport = TransportSettings {
         max_outbound_connections: Some(1000),
         max_per_domain_outbound_connections: Some(20),
+        max_per_host_outbound_connections: Some(20),
         tls_receive_domain_secure_list: Arc::default(),
         tls_send_domain_secure_list: Arc::default(),
         external_postmaster_address: None,
@@ -318,6 +319,9 @@ fn read_transport<'t>(
             *place = count;
         }
     }
+    transport.max_per_host_outbound_connections = fields
+        .optional("max_per_host_outbound_connections", values::number_or_unlimited(1, i32::MAX as u32))
+        .unwrap_or(transport.max_per_domain_outbound_connections);
     if let Some(servers) = fields.list("external_dns_servers", |value, _| values::name_server(value)) {
         dns.external_dns_servers = servers.into_iter().map(|(server, _)| server).collect();
     }

@@ -40,8 +40,7 @@ pub enum NoConnection {
     Unreachable(Reply),
 }
 
-/// Looks the next hop up and connects to the first of its targets that answers. One that is silent is left for the next
-/// soon, and gets its time when no other has answered: a dead address costs seconds where there are others.
+/// Looks the next hop up and connects to the first of its targets that answers.
 ///
 /// # Errors
 /// [`NoConnection`], when none does.
@@ -51,6 +50,20 @@ pub async fn dial(
     connector: &SendConnector,
     next_hop: &NextHop,
 ) -> Result<Connection, NoConnection> {
+    let targets = targets(running, revision, connector, next_hop).await?;
+    first_of(running, revision, connector, next_hop, &targets).await
+}
+
+/// Looks a next hop up. Whoever took no connection lately comes last.
+///
+/// # Errors
+/// [`NoConnection`], when there is nobody.
+pub async fn targets(
+    running: &Running,
+    revision: &Revision,
+    connector: &SendConnector,
+    next_hop: &NextHop,
+) -> Result<Vec<Target>, NoConnection> {
     let mut targets = revision.dns.targets(next_hop, connector).await.map_err(|error| {
         if error.reply.code >= 500 {
             NoConnection::NoSuchNextHop(error.reply)
@@ -60,10 +73,25 @@ pub async fn dial(
     })?;
     let now = clock::now();
     exchangers::by_standing(&mut targets, |address| running.hosts.standing(address, now));
+    Ok(targets)
+}
+
+/// Connects to the first of `targets` that answers. One that is silent is left for the next
+/// soon, and gets its time when no other has answered: a dead address costs seconds where there are others.
+///
+/// # Errors
+/// [`NoConnection`], when none does.
+pub async fn first_of(
+    running: &Arc<Running>,
+    revision: &Revision,
+    connector: &SendConnector,
+    next_hop: &NextHop,
+    targets: &[Target],
+) -> Result<Connection, NoConnection> {
     let is_alone = targets.len() == 1;
     let mut last_reply = Reply::new(451, (4, 4, 1), "The next hop has no address");
     let mut silent = Vec::new();
-    for target in &targets {
+    for target in targets {
         let patience = if is_alone { CONNECT_MAX } else { SILENCE_MAX };
         match try_target(running, revision, connector, next_hop, target, patience).await {
             Ok(connection) => return Ok(connection),

@@ -1,23 +1,26 @@
 //! Delivery over SMTP: one worker keeps one connection to a next hop and sends entry after entry through it.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost_mail::{Recipient, Reply};
-use gatepost_policy::exchangers;
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt, Schedule};
+use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
+use gatepost_policy::{exchangers, next_hop_certificate};
 
 use super::connection::Connection;
-use super::dial::{NoConnection, dial};
+use super::dial::{self, NoConnection};
+use super::parked::{Places, ServerPlace, Terms};
 use super::transaction::Delivered;
 use super::{Lease, Next, Worker, fallback, knock};
 use crate::clock::{self, now_ms};
+use crate::dns::Target;
 use crate::queue::{DeliveryQueue, QueueKey};
 use crate::report::{self, Attempt};
-use crate::state::{Running, count};
+use crate::state::{Revision, count};
 
 /// How long an open connection waits for the next message.
 const IDLE: Duration = Duration::from_secs(5);
@@ -35,13 +38,17 @@ pub async fn work(worker: &Worker) -> Option<Connection> {
     loop {
         match worker.next().await {
             Next::Stop => break,
-            Next::Nothing if open.is_none() => break,
             Next::Nothing => {
+                let Some(Open { terms, connection, places, counted }) = open.take() else { break };
+                // While there is nothing to do, another queue that leads to the same host may have it.
+                let ticket = worker.parked.leave(terms, connection, places);
                 let more = tokio::select! {
                     biased;
                     waited = tokio::time::timeout(IDLE, worker.queue.wait_for_work()) => waited.is_ok(),
                     _ = stop.changed() => false,
                 };
+                let left = worker.parked.take_back(&ticket);
+                open = left.map(|(terms, connection, places)| Open { terms, connection, places, counted });
                 if !more {
                     break;
                 }
@@ -51,7 +58,7 @@ pub async fn work(worker: &Worker) -> Option<Connection> {
             }
         }
     }
-    open.map(|open| open.connection)
+    open.map(|open| *open.connection)
 }
 
 /// Makes one attempt, over the connection that is there or a new one. Hands the connection back if it can be used again.
@@ -99,25 +106,6 @@ impl Drop for SlowGuard<'_> {
     }
 }
 
-/// A place among the server's outbound connections, taken before one is opened; given back when dropped.
-struct Place<'a>(&'a Running);
-
-impl<'a> Place<'a> {
-    /// Takes one unless `most` are taken. Asking and taking are one step, so two workers cannot take one last place.
-    fn take(running: &'a Running, most: u64) -> Option<Place<'a>> {
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let taken = &running.counters.outbound_connections;
-        taken.fetch_update(set, fetch, |open| (open < most).then_some(open + 1)).ok()?;
-        Some(Place(running))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.counters.outbound_connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection of the queue's, counted there until it is dropped.
 struct Counted<'a>(&'a DeliveryQueue);
 
@@ -129,9 +117,58 @@ impl Drop for Counted<'_> {
 
 /// An open connection, and its places in the counts.
 struct Open<'a> {
-    connection: Connection,
-    _counted: Counted<'a>,
-    _place: Place<'a>,
+    terms: Terms,
+    connection: Box<Connection>,
+    places: Places,
+    counted: Counted<'a>,
+}
+
+/// What came of looking for a connection.
+enum Reached {
+    /// One that nobody needed, or a new one.
+    Open(Box<Connection>, Places),
+    /// There may be no more of them now, and why; with the host that is to be waited for, if it is about one.
+    Full(&'static str, Option<SocketAddr>),
+}
+
+/// Takes a connection that nobody needs just now, or opens one.
+async fn reach(
+    worker: &Worker,
+    revision: &Revision,
+    terms: &Terms,
+    next_hop: &NextHop,
+) -> Result<Reached, NoConnection> {
+    let (running, connector, parked) = (&worker.running, &terms.connector, &worker.parked);
+    let limits = &revision.settings.transport;
+    let mut targets = dial::targets(running, revision, connector, next_hop).await?;
+    let best = targets.first().map(|target| target.rank);
+    for target in targets.iter().filter(|target| Some(target.rank) == best) {
+        if let Some((_, connection, places)) = parked.take(target, terms) {
+            tracing::debug!(next_hop = %next_hop, address = %target, host = target.name, "took an open connection");
+            return Ok(Reached::Open(connection, places));
+        }
+    }
+    let most = limits.max_per_host_outbound_connections.unwrap_or(u32::MAX);
+    let has_room = |target: &Target| target.path.is_some() || parked.has_room(target.address, most);
+    if let Some(full) = targets.first().filter(|_| !targets.iter().any(|one| Some(one.rank) == best && has_room(one))) {
+        let why = "all connections to its host are taken (max_per_host_outbound_connections)";
+        return Ok(Reached::Full(why, Some(full.address)));
+    }
+    targets.retain(has_room);
+    let most = limits.max_outbound_connections.map_or(u64::MAX, u64::from);
+    let server = ServerPlace::take(running, most).or_else(|| {
+        parked.close_one();
+        ServerPlace::take(running, most)
+    });
+    let Some(server) = server else {
+        return Ok(Reached::Full("all outbound connections are taken (max_outbound_connections)", None));
+    };
+    // The place is taken before anybody else can see room there; it moves if another host is the one that answers.
+    let mut host = targets.first().map(|target| parked.enter(target.address));
+    let connection = dial::first_of(running, revision, connector, next_hop, &targets).await?;
+    let address = connection.target.address;
+    let host = host.take_if(|host| host.address() == address).unwrap_or_else(|| parked.enter(address));
+    Ok(Reached::Open(Box::new(connection), Places { _server: server, _host: host }))
 }
 
 /// Connects for `lease`. `None` when there is no connection; the lease has been taken care of then.
@@ -143,27 +180,36 @@ async fn connect<'a>(
     let QueueKey::Send { next_hop, .. } = &worker.queue.key else { return None };
     let running = &worker.running;
     let revision = running.revision();
-    let most = revision.settings.transport.max_outbound_connections.map_or(u64::MAX, u64::from);
-    let Some(place) = Place::take(running, most) else {
-        worker.queue.note_error("all outbound connections are taken (max_outbound_connections)");
-        lease.put_back();
-        running.queues.block(&worker.queue, now_ms() + ALL_TAKEN_MS);
-        return None;
+    let secure_domains = &revision.settings.transport.tls_send_domain_secure_list;
+    let terms = Terms {
+        connector: connector.clone(),
+        revision: revision.number,
+        // Smart hosts are the same for all who have the connector.
+        demand: next_hop_certificate::demand(connector, next_hop, None, secure_domains),
     };
-    let dialled = tokio::select! {
+    let reached = tokio::select! {
         biased;
-        dialled = dial(running, &revision, connector, next_hop) => dialled,
+        reached = Box::pin(reach(worker, &revision, &terms, next_hop)) => reached,
         // Nothing was attempted yet, so nobody waits for a next hop that takes its time.
         () = running.stopped() => {
             lease.put_back();
             return None;
         }
     };
-    match dialled {
-        Ok(connection) => {
+    match reached {
+        Ok(Reached::Open(connection, places)) => {
             count(&worker.counted.connections);
             running.queues.connected(&worker.queue);
-            Some((Open { connection, _counted: Counted(&worker.queue), _place: place }, lease))
+            Some((Open { terms, connection, places, counted: Counted(&worker.queue) }, lease))
+        }
+        Ok(Reached::Full(why, host)) => {
+            worker.queue.note_error(why);
+            lease.put_back();
+            let wait = running.queues.block(&worker.queue, now_ms() + ALL_TAKEN_MS);
+            if let Some(host) = host {
+                worker.parked.stand_in_line(host, &worker.queue, wait);
+            }
+            None
         }
         // Every message for it fails, one after the other.
         Err(NoConnection::NoSuchNextHop(reply)) => {
