@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_policy::alarm::{self, Alarm, Facts, Pressed, Route};
+use gatepost_policy::alarm::{self, Alarm, Facts, Pressed, Route, Severity};
 
 use crate::blocking;
 use crate::clock::now_ms;
@@ -118,11 +118,13 @@ fn look(running: &Running) {
     for change in changes {
         let Change { alarm: Alarm { kind, object, severity, text, remedy, .. }, is_raised, .. } = &change;
         let (name, severity) = (kind.name(), severity.name());
-        match is_raised {
-            true => {
-                tracing::error!(alarm = name, object = &**object, severity, remedy = &**remedy, "alarm raised: {text}")
+        let (object, remedy) = (&**object, &**remedy);
+        match (is_raised, change.alarm.severity) {
+            (true, Severity::Critical) => {
+                tracing::error!(alarm = name, object, severity, remedy, "alarm raised: {text}")
             }
-            false => tracing::info!(alarm = name, object = &**object, severity, "alarm cleared: {text}"),
+            (true, Severity::Warning) => tracing::warn!(alarm = name, object, severity, remedy, "alarm raised: {text}"),
+            (false, _) => tracing::info!(alarm = name, object, severity, "alarm cleared: {text}"),
         }
         running.alarms.send(change);
     }
@@ -144,7 +146,7 @@ fn facts(running: &Running, now: u64) -> Facts {
         certificates: certificates.collect(),
         certificates_missing: missing.collect(),
         resources: resources.collect(),
-        spool_is_alive: running.spool.is_alive() || running.is_stopping(),
+        spool_is_alive: running.is_stopping() || running.spool.is_alive(),
         disk_silent_ms: u64::try_from(spool.writing_for.as_millis()).unwrap_or(u64::MAX),
         set_aside: spool.set_aside,
         poison: 0,

@@ -85,7 +85,8 @@ pub fn health(running: &Running) -> Health {
     let spool = running.spool.usage();
     let pressed = running.back_pressure.all().into_iter();
     let facts = readiness::Facts {
-        spool_is_alive: running.spool.is_alive(),
+        // While the spool closes it is not to be asked: that would wait for it.
+        spool_is_alive: running.is_stopping() || running.spool.is_alive(),
         disk_silent_ms: u64::try_from(spool.writing_for.as_millis()).unwrap_or(u64::MAX),
         listeners: running.listening().len(),
         is_stopping: running.is_stopping(),
