@@ -108,12 +108,19 @@ async fn serve(loaded: Loaded, document: RevisionId, open_files_max: u64) -> Res
         listeners = listeners.join(","),
         "ready"
     );
+    let mut watchdog = watchdog();
     loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::End => break,
                 Told::Reload => reload_settings(&reloader).await,
             },
+            () = next_sign_of_life(&mut watchdog) => {
+                // Without one systemd starts us again: only where that helps.
+                if transport.control().health().faults.is_empty() {
+                    notify(&[NotifyState::Watchdog]);
+                }
+            }
             () = tokio::time::sleep(DOOR_RETRY_INTERVAL), if door.is_none() => {
                 door = Door::open(&data_dir, api::routes(management.clone())).ok();
                 if door.is_some() {
@@ -150,6 +157,23 @@ async fn reload_settings(reloader: &Reloader) {
             let status = format!("settings not reloaded: {error}");
             notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         }
+    }
+}
+
+/// When signs of life are due, where systemd wants them (`WatchdogSec=`): twice in its interval.
+fn watchdog() -> Option<tokio::time::Interval> {
+    let interval = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())?;
+    let mut ticks = tokio::time::interval(interval / 2);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    Some(ticks)
+}
+
+async fn next_sign_of_life(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -67,6 +67,12 @@ impl Installation {
         self.environment = shim.environment();
     }
 
+    /// Servers that start from now on tell a service manager at this socket how it goes, with signs of life as often as it says.
+    pub fn notify(&mut self, socket: &Path, watchdog_micros: u64) {
+        self.environment.push(("NOTIFY_SOCKET", socket.into()));
+        self.environment.push(("WATCHDOG_USEC", watchdog_micros.to_string().into()));
+    }
+
     /// Servers that start from now on see this clock on the wall.
     pub fn hang_up_clock(&mut self, clock: &WallClock) {
         self.environment = clock.environment();

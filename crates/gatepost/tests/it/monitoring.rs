@@ -39,7 +39,7 @@ fn sample(text: &str, written: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(written)?.trim().parse().ok())
 }
 
-/// `promtool check metrics`, where Prometheus is installed.
+/// `promtool check metrics`, of Debian's package prometheus.
 fn check_with_promtool(text: &str) {
     let started = Command::new("promtool")
         .args(["check", "metrics"])
@@ -47,7 +47,7 @@ fn check_with_promtool(text: &str) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let Ok(mut promtool) = started else { return };
+    let mut promtool = started.expect("promtool runs; it is in Debian's package prometheus");
     promtool.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
     let said = promtool.wait_with_output().expect("it ends");
     let words = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
@@ -188,6 +188,30 @@ fn probes_hear_whether_it_lives_and_whether_it_takes_mail() {
     assert!(String::from_utf8_lossy(&not_ready.stdout).contains("QueueLength is High"), "{not_ready:?}");
     let (header, _) = get(door, "/elsewhere", "");
     assert!(header.starts_with("HTTP/1.1 404 "), "{header}");
+}
+
+#[test]
+fn a_service_manager_gets_signs_of_life() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(wait::PATIENCE)).expect("a limit");
+    let _site = Site::start_prepared(&[CONTOSO, OPEN_TO_TESTS], |installation| installation.notify(&path, 200_000));
+    let mut told = Vec::new();
+    while told.iter().filter(|words: &&String| words.contains("WATCHDOG=1")).count() < 3 {
+        let mut bytes = [0; 4096];
+        let length = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("{error}; told so far: {told:?}"));
+        told.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+    }
+    assert!(told[0].contains("READY=1"), "{told:?}");
+}
+
+#[test]
+fn the_alert_rules_raise_what_they_should() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/monitoring");
+    let output = Command::new("promtool").args(["test", "rules", "alerts-test.yml"]).current_dir(folder).output();
+    let output = output.expect("promtool runs; it is in Debian's package prometheus");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The bytes of every field of this number in a message of protocol buffers, read by a reader of its own.
