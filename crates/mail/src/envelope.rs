@@ -186,6 +186,8 @@ pub struct Arrival {
     pub originator: Option<Mailbox>,
     /// How urgent it is.
     pub priority: Priority,
+    /// Of a report that we made ourselves: who is told if it cannot be delivered.
+    pub answerable: Option<Box<Mailbox>>,
 }
 
 /// Everything about a message that is not its content.

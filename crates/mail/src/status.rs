@@ -89,6 +89,15 @@ impl Reply {
         Reply { text: text.into(), ..self }
     }
 
+    /// A reply as [`fmt::Display`] shows it on one line; `None` for anything else.
+    pub fn read_back(line: &str) -> Option<Reply> {
+        let (code, text) = line.split_at_checked(3)?;
+        let code = code.parse().ok().filter(|code| (200..600).contains(code))?;
+        let text = if text.is_empty() { text } else { text.strip_prefix(' ')? };
+        let (status, text) = Status::parse_prefix(text).map_or((None, text), |(status, text)| (Some(status), text));
+        Some(Reply { code, status, text: text.to_owned().into() })
+    }
+
     /// What the first digit says.
     pub fn class(&self) -> Class {
         match self.code / 100 {

@@ -20,6 +20,7 @@ use crate::certificate::TrustedServer;
 use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
 use crate::monitoring::Monitoring;
+use crate::notify::ReportSettings;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::remote_domain::RemoteDomains;
 use crate::retry::{self, Schedule};
@@ -44,6 +45,7 @@ mod idle_properties;
 mod check;
 mod access_entries;
 mod notes;
+mod reports;
 mod usage;
 mod values;
 mod reader;
@@ -239,6 +241,8 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// Retry intervals and expiry.
     pub retry: Schedule,
+    /// `[reports]`, `[notices]`, and `delay_notification_timeout` of `[transport]`.
+    pub reports: ReportSettings,
     /// Name servers.
     pub dns: DnsSettings,
     /// `[tracking]`.

@@ -18,6 +18,7 @@ use crate::stored::{self, StoredError, StoredMessage, StoredOutcomes, StoredStat
 
 /// What the log says.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time is told, and a box for each would cost more")]
 pub enum Told<'a> {
     /// A message was accepted, or copied forward: then something may have become of its recipients before.
     Accepted {

@@ -285,6 +285,12 @@ impl Index {
         self.messages.keys().copied()
     }
 
+    /// The next live messages behind the number `last`, or from the first on, in the order of their numbers.
+    pub fn live_after(&self, last: Option<u64>, count_max: usize) -> impl Iterator<Item = u64> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.messages.range((from, Bound::Unbounded)).take(count_max).map(|(id, _)| *id)
+    }
+
     pub fn is_live(&self, id: u64) -> bool {
         self.messages.contains_key(&id)
     }

@@ -227,6 +227,12 @@ impl Spool {
         self.0.shared.index().live().map(MessageId).collect()
     }
 
+    /// The next live messages behind `last`, or the first ones, in the order of their numbers: to walk through all of them
+    /// without a list of all of them.
+    pub fn live_after(&self, last: Option<MessageId>, count_max: usize) -> Vec<MessageId> {
+        self.0.shared.index().live_after(last.map(|last| last.0), count_max).map(MessageId).collect()
+    }
+
     /// Whether a message still has recipients pending.
     pub fn is_live(&self, id: MessageId) -> bool {
         self.0.shared.index().is_live(id.0)

@@ -266,6 +266,9 @@ pub struct StoredEnvelope<'a> {
     /// 0 high, 2 low; absent for normal.
     #[n(20)]
     priority: Option<u8>,
+    /// Of a report of our own: who is told if it cannot be delivered.
+    #[b(25)]
+    answerable: Option<StoredMailbox<'a>>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -370,6 +373,7 @@ impl<'a> StoredEnvelope<'a> {
             }),
             originator: arrival.originator.as_ref().map(StoredMailbox::new),
             priority: Some(arrival.priority).filter(|priority| *priority != Priority::Normal).map(priority_code),
+            answerable: arrival.answerable.as_deref().map(StoredMailbox::new),
         }
     }
 
@@ -408,6 +412,7 @@ impl<'a> StoredEnvelope<'a> {
                 },
                 originator: self.originator.as_ref().map(StoredMailbox::read).transpose()?,
                 priority: self.priority.map(priority_from_code).transpose()?.unwrap_or_default(),
+                answerable: self.answerable.as_ref().map(StoredMailbox::read).transpose()?.map(Box::new),
             },
         })
     }
@@ -503,7 +508,16 @@ mod tests {
         (any::<u64>(), peer, names, auth_as, originator, priority).prop_map(
             |(time_ms, peer, names, auth_as, originator, priority)| {
                 let (connector, principal) = (names.0.into(), names.1.into());
-                Arrival { time_ms, peer, connector, principal, auth_as, originator, priority }
+                Arrival {
+                    time_ms,
+                    peer,
+                    connector,
+                    principal,
+                    auth_as,
+                    originator: originator.clone(),
+                    priority,
+                    answerable: originator.map(Box::new),
+                }
             },
         )
     }

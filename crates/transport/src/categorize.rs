@@ -153,6 +153,14 @@ pub fn expiry_ms(running: &Running, arrival_ms: u64) -> u64 {
     arrival_ms.saturating_add(u64::try_from(lifetime).unwrap_or(u64::MAX))
 }
 
+/// What went wrong last on the way that a recipient takes; `None` if nothing did.
+pub fn last_error(running: &Running, message: &Message, index: u32) -> Option<Arc<str>> {
+    let revision = running.revision();
+    let plan = plan_for(running, &revision, &message.envelope, std::iter::once(index), message.content.len());
+    let key = &plan.parts.first()?.key;
+    running.queues.find(key)?.snapshot().last_error
+}
+
 /// Whether a recipient is still to be delivered.
 pub fn is_pending(states: &[RecipientState], index: u32) -> bool {
     states.get(index as usize).is_some_and(|state| state.state == State::Pending)

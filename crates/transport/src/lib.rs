@@ -17,6 +17,7 @@ mod listen;
 mod receive;
 mod verify;
 mod deliver;
+mod delays;
 mod report;
 mod categorize;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod site;
 mod state;
 pub mod raised;
 mod queue;
+mod duties;
 mod fetch;
 mod dns;
 pub mod authenticate;

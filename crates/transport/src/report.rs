@@ -1,30 +1,26 @@
 //! Step 9 of 9 - report: draws the conclusion of an attempt, and tells the sender what cannot be delivered.
 //!
-//! Takes the replies of one attempt, asks `policy::retry` whether there is another and `policy::notify` whether somebody
-//! is to be told; a report goes into the spool (back to step 6) *before* the failure that it tells of is settled, so
-//! that no crash can lose both (invariant I4).
+//! Takes the replies of one attempt, asks `policy::retry` whether there is another and, through [`tell`], `policy::notify`
+//! whether somebody is to be told; a report goes into the spool (back to step 6) *before* the failure that it tells of is
+//! settled, so that no crash can lose both (invariant I4).
+
+pub mod tell;
+mod original;
 
 use std::sync::Arc;
 
-use gatepost_mail::header_firewall::{HeaderFirewall, infallible};
-use gatepost_mail::report::{FailedRecipient, Kind, Original, Report};
-use gatepost_mail::{
-    Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Notify, Recipient, Reply, Return, ReversePath, header,
-};
+use gatepost_mail::report::{FailedRecipient, Kind};
+use gatepost_mail::{MessageId, Recipient, Reply, ReversePath};
+use gatepost_policy::Refusal;
 use gatepost_policy::retry::{self, Failure, Next, Overrides};
-use gatepost_policy::{Refusal, header_firewall, notify, resolve};
 use gatepost_spool::{CommitError, Message, Outcome};
 
-use crate::categorize;
 use crate::clock::now_ms;
 use crate::counters::{Ending, SendCounting};
 use crate::fetch;
 use crate::state::{Running, count};
+use tell::Told;
 
-/// The whole original goes back with a report up to this size, in bytes; of larger ones the header section.
-const ORIGINAL_BYTES_MAX: u64 = 1 << 20;
-/// Of the header section of the original, at most this much goes back, in bytes.
-const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How long recipients wait whose report could not be written.
 const REPORT_OWED_MS: u64 = 60_000;
 /// What is said of a group whose members have the message on its way to them.
@@ -107,16 +103,22 @@ pub async fn conclude(
         );
     }
     if !failed.is_empty() {
-        match report(running, message, Kind::Failed, notify::Kind::Failed, &failed).await {
-            Ok(()) => {
+        match tell::of_failure(running, message, &failed).await {
+            Ok(told @ (Told::Done | Told::Later)) => {
                 for attempt in &failed {
-                    let reply = attempt.reply.to_string().into();
-                    outcomes.push((attempt.index, Outcome::Failed { reply, time_ms: now }));
+                    // Whoever tells of them later settles them.
+                    if told == Told::Done {
+                        let reply = attempt.reply.to_string().into();
+                        outcomes.push((attempt.index, Outcome::Failed { reply, time_ms: now }));
+                    }
                     count(&running.counters.failed);
                     let has_expired = attempt.reply.code == Refusal::Expired.reply().code
                         && attempt.reply.status == Refusal::Expired.reply().status;
                     counted.ended(if has_expired { Ending::Expired } else { Ending::Failed }, age_ms, now);
                 }
+            }
+            Ok(Told::NotNow) => {
+                still_pending.extend(failed.iter().map(|attempt| (attempt.index, now + REPORT_OWED_MS)));
             }
             Err(error) => {
                 // The sender has not been told, so the recipients are not at their end: they come back to this point.
@@ -126,7 +128,7 @@ pub async fn conclude(
         }
     }
     if !delivered.is_empty() {
-        tell_of_success(running, message, &delivered).await;
+        tell::of_success(running, message, &delivered).await;
     }
     running.spool.settle(message.id, outcomes);
     still_pending
@@ -144,21 +146,7 @@ pub fn expired(attempt: &Attempt) -> Attempt {
 /// # Errors
 /// When the report could not be written; nothing is settled then.
 pub async fn give_up(running: &Arc<Running>, message: &Message, attempts: &[Attempt]) -> Result<(), CommitError> {
-    report(running, message, Kind::Failed, notify::Kind::Failed, attempts).await
-}
-
-/// Success is reported only where the sender asked for it; one that is lost to a full disk is no harm to anybody.
-async fn tell_of_success(running: &Arc<Running>, message: &Message, delivered: &[&Attempt]) {
-    for (kind, is_local) in [(Kind::Delivered, true), (Kind::Relayed, false)] {
-        let told: Vec<Attempt> = delivered
-            .iter()
-            .filter(|attempt| attempt.remote.is_none() == is_local && !attempt.remote_reports)
-            .map(|attempt| (*attempt).clone())
-            .collect();
-        if let Err(error) = report(running, message, kind, notify::Kind::Delivered, &told).await {
-            tracing::warn!(queue_id = message.id.0, %error, "a report of success could not be written");
-        }
-    }
+    tell::of_removal(running, message, attempts).await
 }
 
 /// Groups of a message that were replaced by their members, whose sender wants to hear of it, and the message.
@@ -186,7 +174,7 @@ impl Expansion {
     pub async fn tell(&self, running: &Arc<Running>) {
         let Expansion { message, groups } = self;
         let ReversePath::Mailbox(to) = &message.envelope.reverse_path else { return };
-        let (now, reply) = (now_ms(), EXPANDED);
+        let reply = EXPANDED;
         let told = groups.iter().map(|recipient| FailedRecipient {
             recipient,
             remote_mta: None,
@@ -195,146 +183,8 @@ impl Expansion {
             last_attempt_ms: None,
             retry_until_ms: None,
         });
-        if let Err(error) = send(running, message, to, Kind::Expanded, &told.collect::<Vec<_>>(), now).await {
-            tracing::warn!(queue_id = message.id.0, %error, "a report of an expanded group could not be written");
-        }
+        tell::of_no_failure(running, message, to, Kind::Expanded, &told.collect::<Vec<_>>()).await;
     }
-}
-
-/// Writes one report about those of `attempts` that a report is due for.
-async fn report(
-    running: &Arc<Running>,
-    message: &Message,
-    kind: Kind,
-    due_kind: notify::Kind,
-    attempts: &[Attempt],
-) -> Result<(), CommitError> {
-    let envelope = &message.envelope;
-    let ReversePath::Mailbox(to) = &envelope.reverse_path else { return Ok(()) };
-    let now = now_ms();
-    let told: Vec<FailedRecipient<'_>> = attempts
-        .iter()
-        .filter_map(|attempt| {
-            let recipient = envelope.recipients.get(attempt.index as usize)?;
-            notify::due(due_kind, &envelope.reverse_path, recipient.notify).then_some(FailedRecipient {
-                recipient,
-                remote_mta: attempt.remote.as_deref(),
-                reply: &attempt.reply,
-                is_remote: attempt.remote.is_some(),
-                last_attempt_ms: Some(now),
-                retry_until_ms: None,
-            })
-        })
-        .collect();
-    send(running, message, to, kind, &told, now).await
-}
-
-/// The same for recipients that need not stand in the envelope.
-async fn send(
-    running: &Arc<Running>,
-    message: &Message,
-    to: &Mailbox,
-    kind: Kind,
-    told: &[FailedRecipient<'_>],
-    now: u64,
-) -> Result<(), CommitError> {
-    if told.is_empty() {
-        return Ok(());
-    }
-    let revision = running.revision();
-    let settings = &revision.settings;
-    let original = original(message, kind).await;
-    let staged = running.spool.stage();
-    let report_id = format!("{}.{now}.{:08x}", staged.id(), getrandom::u32().unwrap_or(0));
-    let report = Report {
-        kind,
-        reporting_mta: settings.server.name.as_str(),
-        postmaster: &settings.postmaster(),
-        to,
-        envelope: &message.envelope,
-        id: message.id,
-        report_id: &report_id,
-        time_ms: now,
-        recipients: told,
-        original: match &original {
-            (true, bytes) => Original::Full(bytes),
-            (false, bytes) => Original::Headers(bytes),
-        },
-        with_diagnostics: true,
-    };
-    commit(running, staged, &report, to, now).await
-}
-
-async fn commit(
-    running: &Arc<Running>,
-    mut staged: gatepost_spool::Staged,
-    report: &Report<'_>,
-    to: &Mailbox,
-    now: u64,
-) -> Result<(), CommitError> {
-    let content = report.write();
-    staged.write(&content)?;
-    let revision = running.revision();
-    // The sender may be an alias, a contact or a group here.
-    let whom = vec![Recipient { notify: Notify::NEVER, ..Recipient::new(to.clone()) }];
-    let recipients = resolve::resolve(&revision.settings, whom).recipients;
-    let recipients_need_utf8 = recipients.iter().any(|recipient| recipient.mailbox.needs_smtputf8());
-    let envelope = Envelope {
-        reverse_path: ReversePath::Null,
-        recipients,
-        body: if !content.is_ascii() { BodyType::EightBitMime } else { BodyType::SevenBit },
-        smtputf8: report.needs_smtputf8() || recipients_need_utf8,
-        ret: None,
-        envid: None,
-        // A report is our own word.
-        arrival: Arrival {
-            time_ms: now,
-            peer: None,
-            connector: "".into(),
-            principal: "".into(),
-            auth_as: AuthAs::Internal,
-            ..Arrival::default()
-        },
-    };
-    let id = staged.id();
-    let plan = categorize::plan(running, &revision, &envelope, content.len() as u64);
-    staged.commit(envelope, Vec::new()).await?;
-    categorize::enqueue(running, id, now, plan, None);
-    count(&running.counters.reports);
-    tracing::info!(queue_id = id.0, about = report.id.0, recipient = %to, kind = ?report.kind, verdict = "reported", "reported");
-    Ok(())
-}
-
-/// What goes back of the original: all of it (true) or its header section. All of it only with news of failure, and not
-/// where the sender asked for less (RFC 3461 section 4.3). How it came through our organization is nobody's business
-/// outside (fact sheet section 2.9).
-async fn original(message: &Message, kind: Kind) -> (bool, Vec<u8>) {
-    let is_wanted = kind == Kind::Failed && message.envelope.ret != Some(Return::Headers);
-    let is_whole = is_wanted && message.content.len() <= ORIGINAL_BYTES_MAX;
-    let mut bytes = Vec::new();
-    let bytes_max = if is_whole { message.content.len() } else { HEADER_BYTES_MAX as u64 };
-    while (bytes.len() as u64) < bytes_max {
-        let missing = usize::try_from(bytes_max - bytes.len() as u64).unwrap_or(HEADER_BYTES_MAX);
-        match fetch::piece(&message.content, bytes.len() as u64, missing).await {
-            Ok(piece) if piece.as_ref().is_empty() => break,
-            Ok(piece) => bytes.extend_from_slice(piece.as_ref()),
-            Err(error) => {
-                // A report without its original is better than none.
-                tracing::warn!(queue_id = message.id.0, %error, "the original of a report cannot be read");
-                break;
-            }
-        }
-    }
-    if !is_whole {
-        let length = header::section_len(&bytes).unwrap_or(bytes.len());
-        bytes.truncate(length);
-    }
-    let mut kept = Vec::with_capacity(bytes.len());
-    let mut firewall = HeaderFirewall::new(header_firewall::RETURNED);
-    let mut keep = infallible(|slice| kept.extend_from_slice(slice));
-    let Ok(()) = firewall.push(&bytes, &mut keep);
-    let Ok(()) = firewall.finish(keep);
-    (is_whole, kept)
 }
 
 fn recipient_text(message: &Message, index: u32) -> String {
@@ -343,6 +193,8 @@ fn recipient_text(message: &Message, index: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gatepost_mail::Notify;
+    use gatepost_policy::notify::RATION_MS;
     use gatepost_spool::State;
 
     use super::*;
@@ -377,6 +229,13 @@ mod tests {
                 String::from_utf8(content.to_vec()).expect("ASCII")
             })
             .collect()
+    }
+
+    /// The next hop refuses the first recipient for good.
+    async fn refuse(site: &Site, message: &Message) {
+        let attempts = vec![attempt(0, 550)];
+        let pending = conclude(&site.running, message, attempts, &Way::to_x()).await;
+        assert_eq!(pending, []);
     }
 
     fn states(site: &Site, message: &Message) -> Vec<State> {
@@ -438,6 +297,118 @@ mod tests {
         let reports = reports(&site, &message);
         assert!(reports[0].contains("Status: 4.4.7") && reports[0].contains("said the next hop"), "{reports:#?}");
         assert!(!site.running.spool.is_live(id));
+    }
+
+    #[tokio::test]
+    async fn one_failure_too_many_is_settled_when_all_of_them_are_told_together() {
+        let site = Site::new(&format!("{CONTOSO}\n[reports]\nmax_per_sender_per_hour = 1\n"));
+        let mut messages = Vec::new();
+        for _ in 0..3 {
+            let id = site.accept(envelope("bob@contoso.com", &["a@x.example"]), CONTENT).await;
+            let message = site.running.spool.message(id).expect("it is live");
+            refuse(&site, &message).await;
+            messages.push(message);
+        }
+        let live = |message: &Message| site.running.spool.is_live(message.id);
+        assert_eq!(messages.iter().map(live).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(states(&site, &messages[1]), [State::Pending], "until its sender has been told");
+        assert_eq!(site.running.duties.owed_recipients(), 2);
+        let now = now_ms();
+        assert!(matches!(site.running.duties.take_due(now), Err(Some(due_ms)) if due_ms <= now + RATION_MS));
+
+        let (addressee, owed) = site.running.duties.take_due(now + RATION_MS).expect("the hour is over");
+        tell::summarize(&site.running, addressee, owed).await;
+        assert!(!messages.iter().any(live));
+        let told = reports(&site, &messages[1]);
+        let [single, together] = &told[..] else { panic!("{told:#?}") };
+        assert!(single.contains("Subject: Undeliverable: lunch"), "{single}");
+        assert!(together.contains("Subject: Undeliverable: 2 messages"), "{together}");
+        for message in &messages[1..] {
+            assert!(together.contains(&format!("X-Gatepost-Queue-Id: {}\r\n", message.id)), "{together}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_summary_that_cannot_be_written_is_tried_again_and_settles_nothing() {
+        let site = Site::new(&format!("{CONTOSO}\n[reports]\nmax_per_sender_per_hour = 1\n"));
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let id = site.accept(envelope("bob@contoso.com", &["a@x.example"]), CONTENT).await;
+            let message = site.running.spool.message(id).expect("it is live");
+            refuse(&site, &message).await;
+            ids.push(id);
+        }
+        let (addressee, owed) = site.running.duties.take_due(now_ms() + RATION_MS).expect("the hour is over");
+        site.running.spool.close();
+        tell::summarize(&site.running, addressee, owed).await;
+        assert!(site.running.spool.is_live(ids[1]));
+        assert_eq!(site.running.duties.owed_recipients(), 1);
+        assert!(site.running.duties.take_due(now_ms()).is_err(), "not at once");
+    }
+
+    #[tokio::test]
+    async fn who_answers_for_a_host_hears_of_what_no_sender_can_be_told() {
+        let owned = CONTOSO.replace(
+            "remote_ip_ranges = [\"127.0.0.1\"]",
+            "remote_ip_ranges = [{ range = \"127.0.0.0/8\", owner = \"net@contoso.com\" }, \
+             { range = \"127.0.0.7\", owner = \"it@contoso.com\" }, \"127.0.0.8\"]",
+        );
+        let mailboxes = "[[mailbox]]\naddress = \"it@contoso.com\"\n[[mailbox]]\naddress = \"net@contoso.com\"\n";
+        let everybody = "[[mailbox]]\naddress = \"ops@contoso.com\"\n[notices]\nto = \"ops@contoso.com\"\n";
+        for (extra, sender, peer, expected) in [
+            ("", "", Some("127.0.0.7"), Some("To: <it@contoso.com>")),
+            ("", "", Some("127.0.0.9"), Some("To: <net@contoso.com>")),
+            ("", "", Some("127.0.0.8"), None),
+            (everybody, "", Some("127.0.0.8"), Some("To: <ops@contoso.com>")),
+            (everybody, "", None, None),
+            ("[notices]\nenabled = false\n", "", Some("127.0.0.7"), None),
+            ("", "bob@contoso.com", Some("127.0.0.7"), Some("To: <bob@contoso.com>")),
+        ] {
+            let site = Site::new(&format!("{owned}{mailboxes}{extra}"));
+            let mut envelope = envelope(sender, &["a@x.example"]);
+            envelope.arrival.peer =
+                peer.map(|peer| (peer.parse::<std::net::IpAddr>().expect("an address"), 4711).into());
+            if peer.is_none() {
+                envelope.arrival.connector = "".into();
+            }
+            let id = site.accept(envelope, CONTENT).await;
+            let message = site.running.spool.message(id).expect("it is live");
+            refuse(&site, &message).await;
+            assert!(!site.running.spool.is_live(id), "{peer:?}");
+            let told = reports(&site, &message);
+            assert_eq!(told.len(), usize::from(expected.is_some()), "{peer:?}: {told:#?}");
+            if let Some(expected) = expected {
+                assert!(told[0].contains(expected) && !told[0].contains("At noon?") || !sender.is_empty(), "{told:#?}");
+                assert!(told[0].contains("Subject: lunch"), "its header section goes along: {told:#?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_that_cannot_be_delivered_is_told_to_who_answers_for_the_host_and_that_is_the_end_of_it() {
+        let owned = CONTOSO.replace("[\"127.0.0.1\"]", "[{ range = \"127.0.0.1\", owner = \"it@contoso.com\" }]");
+        let site = Site::new(&format!("{owned}[[mailbox]]\naddress = \"it@contoso.com\"\n"));
+        let mut envelope = envelope("nobody@y.example", &["a@x.example"]);
+        envelope.arrival.peer = Some(([127, 0, 0, 1], 4711).into());
+        let id = site.accept(envelope, CONTENT).await;
+        let message = site.running.spool.message(id).expect("it is live");
+        refuse(&site, &message).await;
+        let [report] = site.running.spool.live()[..] else { panic!("one report") };
+        let report = site.running.spool.message(report).expect("it is live");
+        assert_eq!(report.envelope.arrival.answerable, Some(Box::new(crate::site::mailbox("it@contoso.com"))));
+
+        refuse(&site, &report).await;
+        let [notice] = site.running.spool.live()[..] else { panic!("one notice") };
+        let notice = site.running.spool.message(notice).expect("it is live");
+        assert_eq!(notice.envelope.recipients[0].mailbox, crate::site::mailbox("it@contoso.com"));
+        let content = notice.content.read(0, usize::MAX).expect("it is small");
+        let content = String::from_utf8_lossy(&content);
+        assert!(content.contains("a@x.example") && content.contains("Subject: lunch"), "{content}");
+        assert!(content.contains("The report to its sender, nobody@y.example"), "{content}");
+        assert!(!content.contains("At noon?"), "{content}");
+
+        refuse(&site, &notice).await;
+        assert_eq!(site.running.spool.live(), []);
     }
 
     #[tokio::test]

@@ -24,10 +24,12 @@ use crate::blocking;
 use crate::categorize::{self, UNREADABLE_REST, Unrouted};
 use crate::clock::now_ms;
 use crate::control::Control;
+use crate::delays;
 use crate::deliver;
 use crate::listen::{self, ListenError, Listeners};
 use crate::queue::Queues;
 use crate::quotas::Quotas;
+use crate::report;
 use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls::{Tls, TlsError};
 use crate::transcript::Transcripts;
@@ -147,6 +149,8 @@ impl Transport {
         let tasks = vec![
             tokio::spawn(deliver::run(running.clone(), worker_requests)),
             tokio::spawn(alarms(running.clone())),
+            tokio::spawn(delays::run(running.clone())),
+            tokio::spawn(summaries(running.clone())),
             tokio::spawn(recover(running.clone(), recovering, tell_known)),
         ];
         let _ = tokio::time::timeout(READ_AHEAD, known).await;
@@ -212,6 +216,10 @@ fn tell_of_recovery(recovery: &Recovery) {
 
 async fn alarms(running: Arc<Running>) {
     running.queues.run_alarms().await;
+}
+
+async fn summaries(running: Arc<Running>) {
+    report::tell::run(running).await;
 }
 
 /// Brings messages of former runs back and puts them into their queues, while new ones are accepted already; tells when

@@ -22,6 +22,7 @@ use crate::connections::Connections;
 use crate::counters::Counting;
 pub use crate::counters::{count, read};
 use crate::dns::Dns;
+use crate::duties::Duties;
 use crate::hosts::Hosts;
 use crate::message_rates::MessageRates;
 use crate::queue::Queues;
@@ -96,6 +97,8 @@ pub struct Running {
     pub transcripts: Transcripts,
     /// Records of decisions.
     pub tracking: Tracking,
+    /// What has been told to whom, and what still has to be.
+    pub duties: Duties,
     /// Counters.
     pub counters: Counting,
     /// What somebody has to be told.
@@ -173,6 +176,7 @@ impl Running {
             client_tls: TlsConnector::from(crate::tls::client_config()),
             transcripts: parts.transcripts,
             tracking: parts.tracking,
+            duties: Duties::default(),
             counters: Counting::default(),
             alarms: Alarms::default(),
             recovering: AtomicBool::new(true),

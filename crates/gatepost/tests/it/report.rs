@@ -183,6 +183,78 @@ fn a_message_that_expires_is_reported() {
 }
 
 #[test]
+fn a_delay_is_told_once_although_the_next_hop_never_answers_and_the_server_is_started_again() {
+    let dead = port::free();
+    // The queue waits for longer than any test: nothing is attempted when the time has come.
+    let transport = "[transport]
+delay_notification_timeout = \"00:00:02\"
+";
+    let smart_host = to_sink(&format!("[127.0.0.1]:{dead}"));
+    let site = Site::start(&[CONTOSO, transport, OPEN_TO_TESTS, &smart_host]);
+    let mut client = site.client(HOST_2);
+    client.submit("<bob@contoso.com>", &["z@gmail.com"], &message("first", "x"));
+    client.send("MAIL FROM:<bob@contoso.com>\r\nRCPT TO:<z@gmail.com> NOTIFY=FAILURE\r\nDATA\r\n");
+    let codes: Vec<u16> = (0..3).map(|_| client.reply().code()).collect();
+    assert_eq!(codes, [250, 250, 354]);
+    client.send(&format!("{}.\r\n", message("nobody asked about this one", "x")));
+    assert_eq!(client.reply().code(), 250);
+    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0);
+    assert_is_report(&report);
+    assert_eq!(report["headers"]["Subject"], "Delivery delayed: first");
+    let status = part(&report, "message/delivery-status");
+    for line in ["Action: delayed", "Status: 4.4.1", "Will-Retry-Until: ", "Final-Recipient: rfc822; z@gmail.com"] {
+        assert!(status.contains(line), "{line} in:\n{status}");
+    }
+    assert!(part(&report, "text/plain").contains("you need not send it again"), "{report}");
+
+    let site = site.restart(|server| assert!(server.stop().success()));
+    site.client(HOST_2).submit("<bob@contoso.com>", &["z@gmail.com"], &message("second", "x"));
+    let reports = site.wait_for_mail("bob@contoso.com", 2);
+    let subjects: Vec<&str> = reports.iter().filter_map(|report| report["headers"]["Subject"].as_str()).collect();
+    assert_eq!(subjects.len(), 2, "{subjects:?}");
+    assert!(subjects.contains(&"Delivery delayed: second"), "{subjects:?}");
+}
+
+#[test]
+fn the_owner_of_a_range_gets_a_notice_of_what_its_device_cannot_be_told() {
+    let sink = without_nobody();
+    let owned = OPEN_TO_TESTS.replace(
+        "\"127.0.0.1-127.0.0.4\"",
+        "{ range = \"127.0.0.1-127.0.0.2\", owner = \"alice@contoso.com\" }, \"127.0.0.3-127.0.0.4\"",
+    );
+    assert_ne!(owned, OPEN_TO_TESTS);
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, &owned, &to_sink(&sink.smart_host())]);
+    let mut client = site.client(HOST_2);
+    client.submit("<>", &["nobody@y.net"], &message("scan without a sender", "secret content"));
+    client.submit("<nobody@z.net>", &["nobody@y.net"], &message("scan of nobody", "secret content"));
+    let notices = site.wait_for_mail("alice@contoso.com", 2);
+    for (subject, origin) in [
+        ("scan without a sender", "It has no sender address to report to."),
+        ("scan of nobody", "The report to its sender, nobody@z.net, could not be delivered"),
+    ] {
+        let title = format!("Notice of undeliverable mail: {subject}");
+        let notice = notices.iter().find(|notice| notice["headers"]["Subject"] == title.as_str());
+        let notice = notice.unwrap_or_else(|| panic!("{title} in {notices:#?}"));
+        assert_is_report(notice);
+        assert_eq!(notice["headers"]["Return-Path"], "<>");
+        let plain = part(notice, "text/plain");
+        for words in [origin, "127.0.0.2", "nobody@y.net", "550 5.1.1 no such person here"] {
+            assert!(plain.contains(words), "{words} in:\n{plain}");
+        }
+        assert!(part(notice, "message/delivery-status").contains("Final-Recipient: rfc822; nobody@y.net"), "{notice}");
+        assert!(notice.to_string().contains(&format!("Subject: {subject}")), "its header section: {notice}");
+        assert!(!notice.to_string().contains("secret content"), "{notice}");
+    }
+    // From another host of the same connector it is nobody's business.
+    site.client(crate::site::HOST_3).submit("<>", &["nobody@y.net"], &message("ownerless", "x"));
+    wait::until("it has failed", || {
+        let status = site.installation.json(&["status"]);
+        (status["spool"]["messages"] == 0 && status["counters"]["failed"].as_u64() >= Some(4)).then_some(())
+    });
+    assert_eq!(site.wait_for_mail("alice@contoso.com", 2).len(), 2);
+}
+
+#[test]
 fn what_the_next_hop_cannot_carry_is_reported() {
     let old = Setup::new().offering_only(&["PIPELINING", "8BITMIME"]).start();
     let connector = format!("{}max_message_size = \"64 KB\"\n", to_sink(&old.smart_host()));

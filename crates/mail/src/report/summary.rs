@@ -229,7 +229,7 @@ impl Summary<'_> {
             [case] => Some(case),
             _ => None,
         };
-        if let Some(case) = sole {
+        if let Some(case) = sole.filter(|case| !case.header.is_empty()) {
             let section = clean_section(&case.header);
             parts.push(Part::plain("text/rfc822-headers", "The header section of the message", section.into()));
         }

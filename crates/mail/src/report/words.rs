@@ -83,6 +83,10 @@ fn describe(report: &Report<'_>, failed: &FailedRecipient<'_>, text: &mut Text) 
             _ => text.paragraph("  ", &format!("What to do: {}", advise(status, code))),
         }
     }
+    if report.kind == Kind::Delayed {
+        // Nobody asked again just now.
+        return text.paragraph("  ", &format!("What was answered last: {}", reply_text(&failed.reply.to_string())));
+    }
     text.paragraph("  ", &format!("{speaker} said: {}", reply_text(&failed.reply.to_string())));
 }
 

@@ -15,7 +15,7 @@ use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, ServerSettings,
     Settings, TrackingSettings, TransportSettings, User, address_key, certificates, monitoring, receive_connectors,
-    recipients, remote_domains, retry_keys, route_keys, send_connectors, syntax, values,
+    recipients, remote_domains, reports, retry_keys, route_keys, send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -23,6 +23,7 @@ use crate::access_entry::{Trustee, UserGroup};
 use crate::back_pressure::{BackPressureSettings, Thresholds};
 use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
+use crate::notify::ReportSettings;
 use crate::receive_connector::Selector;
 use crate::remote_domain::RemoteDomains;
 use crate::retry::Schedule;
@@ -74,6 +75,8 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let mailbox_delivery_table = fields.table("mailbox_delivery");
     let back_pressure_table = fields.table("back_pressure");
     let monitoring_tables = ["metrics", "opentelemetry", "alarms"].map(|key| fields.table(key));
+    let reports_table = fields.table("reports");
+    let notices_table = fields.table("notices");
     let domain_tables = fields.tables("accepted_domain");
     let recipient_tables = ["mailbox", "contact", "distribution_group"].map(|key| fields.tables(key));
     let user_tables = fields.tables("user");
@@ -93,7 +96,10 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         tls_table.map_or((None, None), |(table, span)| certificates::read_tls(collector, table, span));
     let certificates = certificates::read_certificates(collector, certificate_tables);
     let trusted_servers = certificates::read_trusted_servers(collector, trusted_server_tables);
-    let (transport, retry, dns, mailbox_retry_interval) = read_transport(collector, transport_table);
+    let mut reports = ReportSettings::default();
+    let (transport, retry, dns, mailbox_retry_interval) = read_transport(collector, transport_table, &mut reports);
+    reports::read(collector, reports_table, &mut reports);
+    reports::read_notices(collector, notices_table, &mut reports);
     let tracking = read_tracking(collector, tracking_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
     let monitoring = monitoring::read(collector, monitoring_tables);
@@ -189,6 +195,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         trusted_servers,
         transport,
         retry,
+        reports,
         dns,
         tracking,
         back_pressure,
@@ -291,6 +298,7 @@ const DNS_FAULT_TOLERANCES: &[(&str, DnsFaultTolerance)] =
 fn read_transport<'t>(
     collector: &mut Collector<'t>,
     table: Option<Table<'_, 't>>,
+    reports: &mut ReportSettings,
 ) -> (TransportSettings, Schedule, DnsSettings, Duration) {
     let mut transport = TransportSettings {
         max_outbound_connections: Some(1000),
@@ -337,9 +345,11 @@ fn read_transport<'t>(
             *place = domains.into_iter().map(|(domain, _)| domain).collect();
         }
     }
+    if let Some(timeout) = fields.optional("delay_notification_timeout", values::time_span(1, 30 * DAY)) {
+        reports.delay_notification_timeout = timeout;
+    }
     transport.external_postmaster_address = fields.optional("external_postmaster_address", values::mailbox);
     fields.finish(&[
-        "delay_notification_timeout",
         "external_dns_adapter_enabled",
         "internal_dns_servers",
         "max_connection_rate_per_minute",

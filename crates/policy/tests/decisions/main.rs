@@ -20,6 +20,7 @@ mod header_firewall;
 mod connector_properties;
 mod send_connector_properties;
 mod retries;
+mod reports;
 mod documents;
 mod document;
 mod safeguards;

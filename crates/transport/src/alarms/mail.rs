@@ -81,6 +81,7 @@ async fn send(
             auth_as: AuthAs::Internal,
             originator: None,
             priority: Priority::High,
+            ..Arrival::default()
         },
     };
     let plan = categorize::plan(running, &running.revision(), &envelope, content.len() as u64);

@@ -71,6 +71,11 @@ impl Queues {
         queues
     }
 
+    /// The queue of that key, if anything waits there.
+    pub fn find(&self, key: &QueueKey) -> Option<Arc<DeliveryQueue>> {
+        self.table().queues.get(key).cloned()
+    }
+
     /// Puts an entry at the end of its queue, due now (`None`) or later. Makes the queue if need be.
     ///
     /// # Errors

@@ -41,6 +41,8 @@ pub struct Copy {
     sender: Option<String>,
     /// Whom it is for in the end, and whether a report is due when that fails.
     pub ends: BTreeMap<String, bool>,
+    /// Who of them is to be heard of when they wait for long.
+    wants_delay: BTreeSet<String>,
     /// What the client was told.
     pub answer: Answer,
     /// What follows the header section.
@@ -85,11 +87,14 @@ struct Delivery {
     is_confirmed: bool,
 }
 
-/// A report, by its Message-ID.
+/// A report, by its Message-ID; several reports in one, or a notice.
 struct Report {
+    /// The first message that it is about.
     about: usize,
     action: String,
-    recipients: Vec<String>,
+    /// Everything that it is about: a message, and recipients of it.
+    cases: Vec<(usize, Vec<String>)>,
+    is_notice: bool,
     to: String,
     /// When it was first and last seen waiting or delivered.
     seen_wall_ms: u64,
@@ -123,6 +128,12 @@ pub struct Summary {
     pub removed: u64,
     pub held: u64,
     pub restarts: u64,
+    /// Recipients whose sender was told that they wait.
+    pub delayed: u64,
+    /// Recipients of whom somebody else than the sender was told.
+    pub noticed: u64,
+    /// Reports about several messages.
+    pub together: u64,
 }
 
 /// What a message's text says of itself.
@@ -145,10 +156,14 @@ impl Ledger {
             body.push_str(&format!("{number}: line {} of a body that nobody may change.\r\n", body.len()));
         }
         let from = sender.as_deref().unwrap_or("postmaster@sender.example");
-        let content = format!("X-Number: {number}\r\nFrom: {from}\r\nSubject: number {number}\r\n\r\n{body}");
+        let content = format!(
+            "X-Number: {number}\r\nFrom: {from}\r\nMessage-ID: <{number}@client.example>\r\n\
+             Subject: number {number}\r\n\r\n{body}"
+        );
         self.copies.push(Copy {
             sender,
             ends: BTreeMap::new(),
+            wants_delay: BTreeSet::new(),
             answer: Answer::Unsent,
             body,
             sent_wall_ms: 0,
@@ -165,8 +180,12 @@ impl Ledger {
     /// RCPT was answered with 250.
     pub fn name(&mut self, number: usize, recipient: &str, notify: Option<&str>) {
         let wants_failure = notify.is_none_or(|notify| notify.contains("FAILURE"));
+        let wants_delay = notify.is_none_or(|notify| notify.contains("DELAY"));
         let copy = &mut self.copies[number];
         for end in scene::ends(recipient) {
+            if wants_delay {
+                copy.wants_delay.insert(end.clone());
+            }
             *copy.ends.entry(end).or_default() |= wants_failure;
         }
     }
@@ -223,8 +242,10 @@ impl Ledger {
             }
             Text::Report(id, report) => {
                 let (number, to) = (report.about, report.to.clone());
-                let told = format!("{recipient} is told at {place}: {} {}", report.action, report.recipients.join(" "));
-                self.note(at_ms, number, told);
+                for (number, recipients) in &report.cases {
+                    let told = format!("{recipient} is told at {place}: {} {}", report.action, recipients.join(" "));
+                    self.note(at_ms, *number, told);
+                }
                 if to != recipient {
                     self.complain(Some(number), format!("a report for {to} came to {recipient}"));
                 }
@@ -399,7 +420,7 @@ impl Ledger {
             self.judge_copy(at_ms, waited_ms, is_over, number, copy, &mut summary, &mut wrong);
         }
         self.judge_deliveries(&mut summary, &mut wrong);
-        self.judge_reports(waited_ms, &mut wrong);
+        self.judge_reports(waited_ms, &mut summary, &mut wrong);
         (summary, wrong)
     }
 
@@ -415,9 +436,13 @@ impl Ledger {
         wrong: &mut Vec<Wrong>,
     ) {
         let mut complain = |what: String| wrong.push(Wrong { number: Some(number), what });
-        let told = self.told(number);
+        let told = self.told(number, false);
+        let noticed = self.told(number, true);
         let is_anywhere = |end: &String| {
-            self.deliveries.contains_key(&(number, end.clone())) || told.contains_key(end) || copy.held.contains(end)
+            self.deliveries.contains_key(&(number, end.clone()))
+                || told.contains_key(end)
+                || noticed.contains_key(end)
+                || copy.held.contains(end)
         };
         let is_there = copy.ends.keys().any(is_anywhere) || copy.removed.is_some();
         let is_owed = match copy.answer {
@@ -445,7 +470,8 @@ impl Ledger {
             let delivered = self.deliveries.get(&(number, end.clone())).map_or(&[][..], Vec::as_slice);
             let confirmed = delivered.iter().filter(|delivery| delivery.is_confirmed).map(|delivery| delivery.at_ms);
             let confirmed_ms = confirmed.min();
-            let is_told = told.contains_key(end);
+            let is_told = told.contains_key(end) || (copy.sender.is_none() && noticed.contains_key(end));
+            summary.noticed += u64::from(noticed.contains_key(end));
             let is_held = copy.held.contains(end);
             let failure = self.explain_failure(number, copy, end, waited_ms);
             summary.delivered += u64::from(!delivered.is_empty());
@@ -478,7 +504,8 @@ impl Ledger {
             if !delivered.is_empty() || is_told || is_held {
                 continue;
             }
-            let owes_report = *report_is_due && copy.sender.is_some();
+            // Where there is no sender, who answers for the host is told; not of what an administrator takes out.
+            let owes_report = *report_is_due && (copy.sender.is_some() || copy.removed.is_none());
             match (failure, copy.removed) {
                 (_, Some(Removal { with_report: false, .. })) => summary.removed += 1,
                 (Some(_), _) if !owes_report => summary.unreported += 1,
@@ -502,13 +529,17 @@ impl Ledger {
         reasons.iter().find(|(_, applies)| *applies).map(|(reason, _)| *reason)
     }
 
-    /// Whom reports of failure name, with how many reports.
-    fn told(&self, number: usize) -> BTreeMap<String, usize> {
+    /// Whom reports of failure name, or notices of it, with how many of them.
+    fn told(&self, number: usize, by_notice: bool) -> BTreeMap<String, usize> {
+        self.count("failed", number, by_notice)
+    }
+
+    fn count(&self, action: &str, number: usize, by_notice: bool) -> BTreeMap<String, usize> {
         let mut told = BTreeMap::new();
-        for report in self.reports.values().filter(|report| report.about == number && report.action == "failed") {
-            for recipient in &report.recipients {
-                *told.entry(recipient.clone()).or_default() += 1;
-            }
+        let reports = self.reports.values().filter(|report| report.action == action && report.is_notice == by_notice);
+        let cases = reports.flat_map(|report| &report.cases).filter(|(about, _)| *about == number);
+        for recipient in cases.flat_map(|(_, recipients)| recipients) {
+            *told.entry(recipient.clone()).or_default() += 1;
         }
         told
     }
@@ -540,38 +571,29 @@ impl Ledger {
         }
     }
 
-    fn judge_reports(&self, waited_ms: u64, wrong: &mut Vec<Wrong>) {
+    fn judge_reports(&self, waited_ms: u64, summary: &mut Summary, wrong: &mut Vec<Wrong>) {
         for (id, report) in &self.reports {
+            summary.together += u64::from(report.cases.len() > 1);
             let mut complain = |what: String| wrong.push(Wrong { number: Some(report.about), what });
-            let Some(copy) = self.copies.get(report.about) else {
-                wrong.push(Wrong { number: None, what: format!("report {id} is about nothing that was sent") });
-                continue;
-            };
-            match &copy.sender {
-                None => complain(format!("report {id} is about a message without a sender")),
-                Some(sender) if *sender != report.to => complain(format!("report {id} is for {}", report.to)),
-                Some(_) => {}
-            }
             // Nobody is told of a report that could not be delivered: that would go on for ever.
             let may_have_expired = report.expired_ms.is_some_and(|at_ms| report.seen_ms + 2 * waited_ms >= at_ms);
             if !report.is_delivered && !report.is_held && !may_have_expired {
                 complain(format!("report {id} for {} vanished", report.to));
             }
-            for recipient in &report.recipients {
-                let was_got = self.deliveries.contains_key(&(report.about, recipient.clone()));
-                match (&*report.action, copy.ends.get(recipient)) {
-                    ("failed", Some(false)) => complain(format!("nobody wanted to hear that {recipient} failed")),
-                    ("failed", None) => complain(format!("report {id} names {recipient}, who was not meant")),
-                    ("delivered" | "relayed", Some(_)) if !was_got => {
-                        complain(format!("report {id} says that {recipient} got it"));
-                    }
-                    _ => {}
-                }
+            for (number, recipients) in &report.cases {
+                self.judge_case(id, report, *number, recipients, wrong);
             }
         }
         for (number, copy) in self.copies.iter().enumerate() {
             let restarts = self.restarts.iter().filter(|restart| **restart >= copy.sent_ms).count();
-            for (recipient, count) in self.told(number) {
+            for (recipient, count) in self.count("delayed", number, false) {
+                summary.delayed += 1;
+                if count > 1 {
+                    let what = format!("{count} reports that {recipient} waits");
+                    wrong.push(Wrong { number: Some(number), what });
+                }
+            }
+            for (recipient, count) in self.told(number, false) {
                 if count > 1 + restarts {
                     let what = format!("{count} reports that {recipient} failed, and {restarts} restarts");
                     wrong.push(Wrong { number: Some(number), what });
@@ -581,21 +603,65 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// What a report says of one message.
+    fn judge_case(&self, id: &str, report: &Report, number: usize, recipients: &[String], wrong: &mut Vec<Wrong>) {
+        let mut complain = |what: String| wrong.push(Wrong { number: Some(number), what });
+        let Some(copy) = self.copies.get(number) else {
+            return complain(format!("report {id} is about nothing that was sent"));
+        };
+        match &copy.sender {
+            _ if report.is_notice => {
+                if report.to != scene::OWNER {
+                    complain(format!("notice {id} is for {}", report.to));
+                }
+            }
+            None => complain(format!("report {id} is about a message without a sender")),
+            Some(sender) if *sender != report.to => complain(format!("report {id} is for {}", report.to)),
+            Some(_) => {}
+        }
+        for recipient in recipients {
+            let was_got = self.deliveries.contains_key(&(number, recipient.clone()));
+            match (&*report.action, copy.ends.get(recipient)) {
+                ("failed", Some(false)) => complain(format!("nobody wanted to hear that {recipient} failed")),
+                ("failed" | "delayed", None) => complain(format!("report {id} names {recipient}, who was not meant")),
+                ("delayed", _) if !copy.wants_delay.contains(recipient) => {
+                    complain(format!("nobody wanted to hear that {recipient} waits"));
+                }
+                ("delivered" | "relayed", Some(_)) if !was_got => {
+                    complain(format!("report {id} says that {recipient} got it"));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Reads a message with lines that end in CRLF or in LF.
 fn read(content: &str) -> Text<'_> {
-    let Some(number) = value(content, "X-Number:").and_then(|number| number.parse().ok()) else {
-        return Text::Unknown;
-    };
     let Some((header, body)) = content.split_once("\r\n\r\n") else { return Text::Unknown };
-    if !header.contains("multipart/report") {
-        return Text::Message { number, body };
+    if !header.contains("From: Mail Delivery System") {
+        let number = value(content, "X-Number:").and_then(|number| number.parse().ok());
+        return number.map_or(Text::Unknown, |number| Text::Message { number, body });
     }
     let (Some(id), Some(to)) = (value(header, "Message-ID:"), value(header, "To:")) else { return Text::Unknown };
-    let recipients = content.lines().filter_map(|line| line.strip_prefix("Final-Recipient: rfc822; "));
+    // What a summary says of each message names it; a report is about the one whose header section it returns.
+    let returned = value(content, "X-Number:").and_then(|number| number.parse().ok());
+    let statuses = body.split("Content-Type: message/delivery-status\r\n").skip(1);
+    let cases: Option<Vec<(usize, Vec<String>)>> = statuses
+        .map(|status| {
+            let status = status.split("\r\n--").next().unwrap_or_default();
+            let named = value(status, "X-Original-Message-ID: <").and_then(|id| id.split('@').next()?.parse().ok());
+            let recipients = status.lines().filter_map(|line| line.strip_prefix("Final-Recipient: rfc822; "));
+            Some((named.or(returned)?, recipients.map(|recipient| recipient.trim().to_owned()).collect()))
+        })
+        .collect();
+    let Some(cases) = cases.filter(|cases| !cases.is_empty()) else { return Text::Unknown };
     let report = Report {
-        about: number,
+        about: cases[0].0,
         action: value(content, "Action:").unwrap_or_default().to_owned(),
-        recipients: recipients.map(|recipient| recipient.trim().to_owned()).collect(),
+        cases,
+        is_notice: header.contains("Notice of undeliverable mail"),
         to: to.trim_matches(['<', '>']).to_owned(),
         seen_wall_ms: u64::MAX >> 1,
         seen_ms: 0,
@@ -616,8 +682,9 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 impl Summary {
     /// Adds another history's.
     pub fn add(&mut self, other: &Summary) {
-        let Summary { sent, accepted, recipients, delivered, twice, reported, unreported, removed, held, restarts } =
-            other;
+        let Summary {
+            sent, accepted, recipients, delivered, twice, reported, unreported, removed, held, restarts, ..
+        } = other;
         self.sent += sent;
         self.accepted += accepted;
         self.recipients += recipients;
@@ -628,14 +695,19 @@ impl Summary {
         self.removed += removed;
         self.held += held;
         self.restarts += restarts;
+        self.delayed += other.delayed;
+        self.noticed += other.noticed;
+        self.together += other.together;
     }
 
     /// A world in which nothing happens would prove nothing.
     pub fn assert_that_everything_happened(&self) {
-        let Summary { sent, accepted, recipients, delivered, twice, reported, unreported, removed, held, restarts } =
-            *self;
+        let Summary {
+            sent, accepted, recipients, delivered, twice, reported, unreported, removed, held, restarts, ..
+        } = *self;
         assert!(accepted > 1_000 && sent > accepted + accepted / 20, "{self:?}");
         assert!(delivered > recipients / 4 && reported > recipients / 50 && unreported > 0, "{self:?}");
         assert!(twice > 0 && removed > 0 && held > 0 && restarts > 10, "{self:?}");
+        assert!(self.delayed > 0 && self.noticed > 0 && self.together > 0, "{self:?}");
     }
 }

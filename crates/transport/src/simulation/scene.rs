@@ -11,6 +11,8 @@ use gatepost_spool::fake_disk::Dice;
 pub const GATE: &str = "gate.ours.example";
 /// Where strangers connect.
 pub const FRONT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 25);
+/// Who is told of failures that no sender can be told of.
+pub const OWNER: &str = "m7@ours.example";
 /// Where hosts connect that may relay.
 pub const BACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 25);
 
@@ -39,6 +41,7 @@ impl Variant {
 pub fn document(variant: Variant, lifetime_s: u64, verifies: bool) -> String {
     let mut document = String::from(SETTINGS);
     document = document.replace("{lifetime}", &time_span(lifetime_s));
+    document = document.replace("{delay}", &time_span(lifetime_s / 3));
     document = document.replace("{verifies}", if verifies { "true" } else { "false" });
     document = document.replace("{partner}", &variant.partner_host.to_string());
     if variant.has_internet {
@@ -67,6 +70,14 @@ name = "gate.ours.example"
 
 [transport]
 message_expiration_timeout = "{lifetime}"
+delay_notification_timeout = "{delay}"
+
+[reports]
+max_per_sender_per_hour = 2
+
+[notices]
+max_per_owner_per_hour = 2
+to = "m7@ours.example"
 
 [[accepted_domain]]
 name = "ours.example"
@@ -116,7 +127,7 @@ max_inbound_connection_percentage_per_source = 100
 [[receive_connector]]
 name = "Back"
 bindings = ["10.0.0.2:25"]
-remote_ip_ranges = ["192.168.0.0/16"]
+remote_ip_ranges = [{ range = "192.168.0.0/16", owner = "m7@ours.example" }]
 auth_mechanism = ["ExternalAuthoritative"]
 permission_groups = ["ExchangeServers"]
 max_inbound_connection_per_source = "unlimited"
@@ -252,11 +263,12 @@ impl Draft {
 }
 
 fn notify(dice: &mut Dice) -> Option<&'static str> {
-    match dice.below(8) {
+    match dice.below(9) {
         0 => Some("NEVER"),
         1 => Some("SUCCESS"),
         2 => Some("SUCCESS,FAILURE"),
         3 => Some("FAILURE"),
+        4 => Some("DELAY,FAILURE"),
         _ => None,
     }
 }
