@@ -37,8 +37,9 @@ use crate::document::LoadError;
 use crate::door::Visitor;
 use crate::reload::{ReloadError, Reloader};
 use crate::resource::{
-    Alarm, Connections, Listener, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT, QUEUE_LIMIT_MAX, Queue,
-    QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status, TlsFault,
+    Alarm, Connections, Listener, LogonFault, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT,
+    QUEUE_LIMIT_MAX, Queue, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest,
+    Status, TlsFault,
 };
 
 /// Largest request body, in bytes.
@@ -104,6 +105,17 @@ async fn status(State(management): State<Management>) -> Json<Status> {
                 connector: fault.connector.to_string(),
                 certificate: fault.wanted.to_string(),
                 consequence: fault.consequence.to_owned(),
+            })
+            .collect(),
+        logon_faults: status
+            .logon_faults
+            .into_iter()
+            .map(|fault| LogonFault {
+                connector: fault.connector.to_string(),
+                host: fault.host,
+                reply: fault.reply,
+                since_ms: fault.since_ms,
+                attempts: fault.attempts,
             })
             .collect(),
         listeners: status

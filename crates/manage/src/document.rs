@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gatepost_policy::logon::PasswordPlace;
 use gatepost_policy::monitoring::Secret;
 use gatepost_policy::safeguard;
 use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings, Severity};
@@ -243,6 +244,14 @@ fn resolve(settings: &mut Settings, folder: &Path) {
     for files in settings.tls.iter_mut().chain(&mut settings.certificates) {
         files.certificate = folder.join(&files.certificate);
         files.private_key = folder.join(&files.private_key);
+    }
+    for connector in &mut settings.send_connectors {
+        if let Some(PasswordPlace::File(_)) = connector.logon.as_deref().map(|logon| &logon.password)
+            && let Some(logon) = &mut Arc::make_mut(connector).logon
+            && let PasswordPlace::File(file) = &mut logon.password
+        {
+            *file = folder.join(&*file);
+        }
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Target {
     pub name: String,
     /// Addresses of equal rank are as good as each other; the lowest rank is the best.
     pub rank: u32,
+    /// The place of the smart host that led here, if one did: a certificate may have to be for what is written there.
+    pub smart_host: Option<usize>,
     /// The socket of this machine that it is instead; the address says nothing then.
     pub path: Option<Arc<Path>>,
 }
@@ -186,7 +188,13 @@ pub fn arrange(found: &[Found], port: u16, scope: AddressScope, own: Own<'_>) ->
             for ip in taking_turns(&usable).take(ADDRESSES_PER_HOST_MAX) {
                 push(
                     &mut targets,
-                    Target { address: SocketAddr::new(ip, port), name: exchanger.host.clone(), rank, path: None },
+                    Target {
+                        address: SocketAddr::new(ip, port),
+                        name: exchanger.host.clone(),
+                        rank,
+                        smart_host: None,
+                        path: None,
+                    },
                 );
             }
         }

@@ -83,6 +83,8 @@ impl Overrides {
 pub enum Failure {
     /// The next hop could not be found or reached, or broke off: it concerns everything on its way there.
     ConnectionFailed,
+    /// The next hop does not let us in: trying often would only have it lock our account.
+    LogonRefused,
     /// The next hop answered 4xx to this message or recipient.
     Transient,
 }
@@ -106,6 +108,7 @@ pub fn next(schedule: &Schedule, failure: Failure, attempts: u32, arrival_ms: u6
     }
     let interval = match failure {
         Failure::Transient => schedule.message_retry_interval,
+        Failure::LogonRefused => schedule.outbound_connection_failure_retry_interval,
         Failure::ConnectionFailed if attempts <= schedule.queue_glitch_retry_count => {
             schedule.queue_glitch_retry_interval
         }

@@ -8,9 +8,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
 };
-use rustls::ClientConfig;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
 use crate::wire::believing_any;
 
@@ -29,6 +32,8 @@ pub enum Kind {
     ServerOnly,
     /// Its time was over in 2020.
     Expired,
+    /// Its time comes in 2090.
+    NotYetValid,
 }
 
 /// A certificate with its key.
@@ -83,6 +88,20 @@ impl Identity {
         CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).expect("PEM that was just made")
     }
 
+    /// A server that shows it, and asks for a client's certificate or not; it takes any.
+    pub(crate) fn server_config(&self, asks: bool) -> Arc<ServerConfig> {
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).expect("PEM that was just made");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the default versions");
+        let builder = match asks {
+            true => builder.with_client_cert_verifier(Arc::new(AnyClient(provider))),
+            false => builder.with_no_client_auth(),
+        };
+        Arc::new(builder.with_single_cert(vec![self.certificate()], key).expect("a certificate that fits its key"))
+    }
+
     /// A client that shows it.
     pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).expect("PEM that was just made");
@@ -91,17 +110,68 @@ impl Identity {
     }
 }
 
+/// Asks every client for a certificate and takes any, but checks that the client holds its key.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn params(hosts: &[&str], kind: Kind) -> CertificateParams {
     let mut params =
         CertificateParams::new(hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>()).expect("host names");
     params.distinguished_name.push(DnType::CommonName, hosts[0]);
     params.extended_key_usages = match kind {
-        Kind::Sound | Kind::Expired => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        Kind::Sound | Kind::Expired | Kind::NotYetValid => {
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
+        }
         Kind::ServerOnly => vec![ExtendedKeyUsagePurpose::ServerAuth],
     };
     if kind == Kind::Expired {
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 1);
+    }
+    if kind == Kind::NotYetValid {
+        params.not_before = date_time_ymd(2090, 1, 1);
+        params.not_after = date_time_ymd(2091, 1, 1);
     }
     params
 }

@@ -73,6 +73,11 @@ impl Installation {
         self.environment.push(("WATCHDOG_USEC", watchdog_micros.to_string().into()));
     }
 
+    /// Servers that start from now on have this environment variable.
+    pub fn set_variable(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.into()));
+    }
+
     /// Servers that start from now on see this clock on the wall.
     pub fn hang_up_clock(&mut self, clock: &WallClock) {
         self.environment = clock.environment();

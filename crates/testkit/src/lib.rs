@@ -14,6 +14,7 @@
 //! - [`programs`]: the foreign programs: swaks, smtp-sink, smtp-source, Python's mailbox and email modules;
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
 //! - [`hop`]: a next hop that misbehaves at one step of the dialogue;
+//! - [`provider`]: a smart host that wants a logon, with a certificate of the test's;
 //! - [`crowd`]: thousands of slow and hostile peers;
 //! - [`client`]: an SMTP client that says exactly what it is told;
 //! - [`authority`]: certificates for those who prove who they are;
@@ -42,6 +43,8 @@ pub mod programs;
 pub mod sink;
 
 pub mod hop;
+
+pub mod provider;
 
 pub mod crowd;
 

@@ -101,8 +101,13 @@ impl Wire {
 
     /// Does the server's part of a TLS handshake, with a certificate made for this process.
     pub fn start_tls_as_server(&mut self) -> io::Result<()> {
+        self.start_tls_as_server_with(server_config())
+    }
+
+    /// The same by another configuration.
+    pub fn start_tls_as_server_with(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let mut stream = self.take_plain()?;
-        let mut connection = ServerConnection::new(server_config()).map_err(io::Error::other)?;
+        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;
         }
@@ -115,10 +120,11 @@ impl Wire {
         matches!(self.stream, Stream::TlsClient(_) | Stream::TlsServer(_))
     }
 
-    /// The certificate that the peer showed in its handshake with us as the client, DER.
+    /// The certificate that the peer showed in its handshake, DER.
     pub fn peer_certificate(&self) -> Option<Vec<u8>> {
         match &self.stream {
             Stream::TlsClient(stream) => Some(stream.conn.peer_certificates()?.first()?.to_vec()),
+            Stream::TlsServer(stream) => Some(stream.conn.peer_certificates()?.first()?.to_vec()),
             _ => None,
         }
     }

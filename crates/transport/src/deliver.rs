@@ -10,6 +10,7 @@ mod parked;
 mod fallback;
 mod knock;
 pub mod dial;
+mod open;
 mod transaction;
 mod conversion;
 pub mod connection;

@@ -13,7 +13,7 @@ use gatepost_policy::Settings;
 pub use gatepost_policy::exchangers::Target;
 use gatepost_policy::exchangers::{self, Exchanger, Found, NoRecords, Own, QUERY_FAILED, TARGETS_MAX};
 use gatepost_policy::route::{Host, NextHop};
-use gatepost_policy::send_connector::SendConnector;
+use gatepost_policy::send_connector::{SendConnector, in_turn};
 use gatepost_policy::settings::{DnsFaultTolerance, DnsProtocolOption};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -88,7 +88,7 @@ impl Dns {
         };
         let mut targets = Vec::new();
         let mut last_error = None;
-        for smart_host in hosts.iter() {
+        for smart_host in in_turn(hosts, connector.smart_hosts_order, random()).iter() {
             let rank = targets.last().map_or(0, |target: &Target| target.rank + 1);
             let found = match &smart_host.host {
                 Host::Address(ip) => Ok(vec![at_address(*ip, smart_host.port)]),
@@ -98,7 +98,8 @@ impl Dns {
             match found {
                 Ok(found) => {
                     for target in found {
-                        exchangers::push(&mut targets, Target { rank: rank + target.rank, ..target });
+                        let smart_host = hosts.iter().position(|written| written == smart_host);
+                        exchangers::push(&mut targets, Target { rank: rank + target.rank, smart_host, ..target });
                     }
                 }
                 Err(error) => last_error = Some(error),
@@ -276,13 +277,13 @@ fn literal(ip: IpAddr) -> String {
 
 /// A target that no name server is asked for.
 fn at_address(ip: IpAddr, port: u16) -> Target {
-    Target { address: SocketAddr::new(ip, port), name: literal(ip), rank: 0, path: None }
+    Target { address: SocketAddr::new(ip, port), name: literal(ip), rank: 0, smart_host: None, path: None }
 }
 
 /// A socket of this machine.
 fn at_path(path: &Arc<Path>) -> Target {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    Target { address, name: path.display().to_string(), rank: 0, path: Some(path.clone()) }
+    Target { address, name: path.display().to_string(), rank: 0, smart_host: None, path: Some(path.clone()) }
 }
 
 fn no_records(name: &str, error: &NetError) -> NoRecords {

@@ -73,6 +73,7 @@ pub fn status(running: &Running) -> Status {
         queues,
         spool: running.spool.usage(),
         tls_faults: revision.tls.faults().to_vec(),
+        logon_faults: running.logon_faults.all(),
         recovering: running.recovering.load(std::sync::atomic::Ordering::Relaxed),
         back_pressure: running.back_pressure.all(),
         alarms: running.alarms.raised(),

@@ -6,6 +6,7 @@ use gatepost_mail::MessageId;
 use gatepost_policy::alarm::Alarm;
 
 pub use crate::back_pressure::{Amount, Metered, Reading};
+use crate::logon_faults::LogonFault;
 use crate::tls::Fault;
 
 /// How the server is doing.
@@ -39,6 +40,8 @@ pub struct Status {
     pub back_pressure: Vec<Metered>,
     /// Connectors whose certificate is not there.
     pub tls_faults: Vec<Fault>,
+    /// Send connectors that their smart hosts do not let in.
+    pub logon_faults: Vec<LogonFault>,
     /// What somebody has to be told, the worst first.
     pub alarms: Vec<Alarm>,
     /// Why it takes no mail now.

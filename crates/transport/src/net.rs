@@ -9,9 +9,10 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use gatepost_policy::send_connector::Source;
 use socket2::{Domain, Protocol, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 
 #[cfg(test)]
 use crate::simulated;
@@ -42,13 +43,30 @@ pub enum Listener {
     Simulated(simulated::Listener),
 }
 
-/// Opens a connection.
-pub async fn connect(address: SocketAddr) -> io::Result<Socket> {
+/// Opens a connection, from this address of ours.
+pub async fn connect(address: SocketAddr, source: Source) -> io::Result<Socket> {
     #[cfg(test)]
     if let Some(world) = simulated::world() {
         return world.connect(address).await.map(Socket::Simulated);
     }
-    TcpStream::connect(address).await.map(Socket::Tcp)
+    let from = match source {
+        Source::Any => return TcpStream::connect(address).await.map(Socket::Tcp),
+        Source::From(from) => from,
+        Source::WrongFamily => {
+            let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            return Err(io::Error::other(format!("source_ip_address has no {family} address")));
+        }
+    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Many connections from one address: a port that waits out its time can be had again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(from, 0)).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            io::Error::new(error.kind(), format!("source_ip_address {from} is no address of this machine"))
+        }
+        _ => error,
+    })?;
+    socket.connect(address).await.map(Socket::Tcp)
 }
 
 /// Whether `ip` is an address of this machine: nothing goes out to it.

@@ -14,6 +14,8 @@ use crate::authenticate::Credentials;
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::listen::{self, ListenError, Listeners};
+use crate::passwords::Passwords;
+use crate::source_addresses;
 use crate::state::{Revision, Running, tracking_limits};
 use crate::tls::Tls;
 
@@ -42,6 +44,9 @@ pub enum ApplyError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+    /// A password by which a send connector logs on cannot be read.
+    #[error(transparent)]
+    Password(#[from] crate::passwords::PasswordError),
     /// The data folder cannot change while the server runs.
     #[error("data_dir cannot change while the server runs: restart it")]
     DataDir,
@@ -71,6 +76,8 @@ pub async fn apply(
     }
     // Everything that can fail comes first.
     let tls = Tls::load(&settings)?;
+    let passwords = Passwords::load(&settings)?;
+    source_addresses::warn_of_missing(&settings);
     let wanted = settings.listeners();
     let sockets = listeners.open_missing(&wanted)?;
 
@@ -79,12 +86,13 @@ pub async fn apply(
     let number = old.number + 1;
     let are_routes_alike = routes_alike(&old.settings, &settings);
     let limits = tracking_limits(&settings);
-    let mut revision = Revision { document, ..Revision::new(number, now_ms(), settings, credentials, tls) };
+    let mut revision = Revision { document, passwords, ..Revision::new(number, now_ms(), settings, credentials, tls) };
     if are_routes_alike {
         revision.routes_since = old.routes_since;
     }
     running.replace_revision(revision);
     running.verdicts.forget();
+    running.logon_faults.forget();
     running.tracking.set_limits(limits);
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
     if !are_routes_alike {

@@ -27,9 +27,11 @@ use crate::control::Control;
 use crate::delays;
 use crate::deliver;
 use crate::listen::{self, ListenError, Listeners};
+use crate::passwords::{PasswordError, Passwords};
 use crate::queue::Queues;
 use crate::quotas::Quotas;
 use crate::report;
+use crate::source_addresses;
 use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::tls::{Tls, TlsError};
 use crate::transcript::Transcripts;
@@ -69,6 +71,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A password by which a send connector logs on cannot be read.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// A listener could not be opened.
     #[error("cannot listen on {address}: {source}{}", listen::hint(*address, source))]
     Listen {
@@ -127,11 +132,13 @@ impl Transport {
         let wanted = settings.listeners();
         let sockets = listeners.open_missing(&wanted)?;
         let tls = Tls::load(&settings)?;
+        let passwords = Passwords::load(&settings)?;
+        source_addresses::warn_of_missing(&settings);
         let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
         let (queues, worker_requests) = Queues::new(connections_max);
         let now = now_ms();
         let tracking = Tracking::open(&data_dir, tracking_limits(&settings))?;
-        let revision = Revision { document, ..Revision::new(1, now, settings, credentials, tls) };
+        let revision = Revision { document, passwords, ..Revision::new(1, now, settings, credentials, tls) };
         let running = Arc::new(Running::new(Parts {
             version,
             started_ms: now,

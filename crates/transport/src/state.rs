@@ -24,10 +24,13 @@ pub use crate::counters::{count, read};
 use crate::dns::Dns;
 use crate::duties::Duties;
 use crate::hosts::Hosts;
+use crate::logon_faults::LogonFaults;
 use crate::message_rates::MessageRates;
+use crate::passwords::Passwords;
 use crate::queue::Queues;
 use crate::quotas::Quotas;
 use crate::raised::Alarms;
+use crate::send_limits::SendLimits;
 use crate::tls::Tls;
 use crate::transcript::Transcripts;
 use crate::verdicts::Verdicts;
@@ -48,6 +51,8 @@ pub struct Revision {
     pub credentials: Credentials,
     /// Our certificates, and what is asked of peers.
     pub tls: Tls,
+    /// How send connectors log on.
+    pub passwords: Passwords,
     /// The resolver that the settings ask for.
     pub dns: Arc<Dns>,
 }
@@ -57,7 +62,17 @@ impl Revision {
     pub fn new(number: u64, since_ms: u64, settings: Arc<Settings>, credentials: Credentials, tls: Tls) -> Revision {
         let document = RevisionId::default();
         let dns = Arc::new(Dns::new(&settings));
-        Revision { number, since_ms, routes_since: number, document, settings, credentials, tls, dns }
+        Revision {
+            number,
+            since_ms,
+            routes_since: number,
+            document,
+            settings,
+            credentials,
+            tls,
+            passwords: Passwords::default(),
+            dns,
+        }
     }
 }
 
@@ -81,6 +96,10 @@ pub struct Running {
     pub back_pressure: BackPressure,
     /// At most so many, whatever the connectors allow.
     pub connections_max: u32,
+    /// What send connectors with limits are doing.
+    pub send_limits: Arc<SendLimits>,
+    /// Send connectors that their smart hosts do not let in.
+    pub logon_faults: LogonFaults,
     /// What users and addresses have submitted lately.
     pub message_rates: MessageRates,
     /// What is remembered of hosts that we tried.
@@ -168,6 +187,8 @@ impl Running {
             connections: Arc::default(),
             back_pressure: BackPressure::default(),
             connections_max: parts.connections_max,
+            send_limits: Arc::default(),
+            logon_faults: LogonFaults::default(),
             message_rates: MessageRates::default(),
             hosts: Hosts::default(),
             verdicts: Arc::default(),

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_policy::certificate::{CertificateName, KnownBy, PeerCertificate};
+use gatepost_policy::next_hop_certificate::{self, NextHopCertificate};
 use gatepost_policy::own_certificate::{self, OwnCertificate};
 use gatepost_policy::peer_certificate;
 use gatepost_policy::receive_connector::{Mechanism, ReceiveConnector};
@@ -169,13 +171,19 @@ impl Tls {
             tls.doors.insert(connector.name.clone(), door);
         }
         for connector in &settings.send_connectors {
-            let Some(wanted) = connector.tls_certificate_name.as_deref() else { continue };
-            match own_certificate::named(wanted, &says) {
+            let wanted = connector.tls_certificate_name.as_deref();
+            let place = match wanted {
+                Some(wanted) => own_certificate::named(wanted, &says),
+                // Domain security is mutual: we prove ourselves, too.
+                None if connector.domain_secure_enabled => own_certificate::choose(None, &connector.fqdn, &says),
+                None => continue,
+            };
+            match place {
                 Some(place) => {
                     let shown = Arc::new(SingleCertAndKey::from(own[place].key.clone()));
                     tls.clients.insert(connector.name.clone(), TlsConnector::from(client_config_showing(shown)));
                 }
-                None => tls.fault(&connector.name, Some(wanted), NOT_SHOWN),
+                None => tls.fault(&connector.name, wanted, NOT_SHOWN),
             }
         }
         Ok(tls)
@@ -265,6 +273,11 @@ impl Tls {
         Ok((stream, certificate))
     }
 
+    /// What is known of the certificate in the chain that a next hop has shown. `address` is asked about beside its names.
+    pub fn of_next_hop(&self, chain: &[CertificateDer<'_>], address: Option<IpAddr>) -> Option<NextHopCertificate> {
+        self.roots.look_at_server(chain, address, unix_time())
+    }
+
     /// The client's side for a send connector that shows a certificate; `None` for one that does not.
     pub fn client(&self, connector: &SendConnector) -> Option<&TlsConnector> {
         self.clients.get(&connector.name)
@@ -292,7 +305,11 @@ fn has_tls(connector: &ReceiveConnector) -> bool {
 /// Whether a certificate can count by its issuer alone.
 fn measures_by_roots(settings: &Settings) -> bool {
     let by_name = settings.trusted_servers.iter().any(|server| matches!(server.known_by, KnownBy::Name(_)));
-    by_name || !settings.transport.tls_receive_domain_secure_list.is_empty()
+    let next_hops = settings
+        .send_connectors
+        .iter()
+        .any(|connector| connector.enabled && next_hop_certificate::measures_by_roots(connector));
+    by_name || next_hops || !settings.transport.tls_receive_domain_secure_list.is_empty()
 }
 
 fn unix_time() -> UnixTime {

@@ -134,7 +134,11 @@ async fn ask(
             Some(connection) => connection,
             None => match dial(running, &running.revision(), connector, &hop.next_hop).await {
                 Ok(connection) => open.insert(connection),
-                Err(NoConnection::NoSuchNextHop(reply) | NoConnection::Unreachable(reply)) => {
+                Err(
+                    NoConnection::NoSuchNextHop(reply)
+                    | NoConnection::Unreachable(reply)
+                    | NoConnection::LogonRefused(reply),
+                ) => {
                     tracing::debug!(next_hop = %hop.next_hop, %reply, "the next hop cannot be asked");
                     return Answer::Silence;
                 }

@@ -12,6 +12,8 @@ use gatepost_policy::audit;
 use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::{Problem, Severity};
+use gatepost_transport::passwords::{PasswordError, Passwords};
+use gatepost_transport::source_addresses;
 use gatepost_transport::tls::{Fault, Tls, TlsError};
 use serde::Serialize;
 
@@ -180,6 +182,16 @@ fn check_files(document: &mut Document, report: &mut Report) {
         }
         Err(error) => report.files.push(format!("{error}{}", next_step(&error))),
     }
+    warn_of_missing_sources(document);
+    match Passwords::load(&document.settings) {
+        Ok(_) => {}
+        Err(PasswordError::Read { source, .. }) if is_denied(&source) => {
+            report.unchecked.push("a password of a send connector: only the server's user may read it".to_owned());
+        }
+        // The server has an environment of its own.
+        Err(error @ PasswordError::NoVariable { .. }) => report.unchecked.push(error.to_string()),
+        Err(error) => report.files.push(error.to_string()),
+    }
     if let Err(error) = Secrets::read(&document.settings.server.data_dir) {
         let is_denied = matches!(&error, SecretsError::Io { source, .. } if is_denied(source));
         if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
@@ -188,6 +200,28 @@ fn check_files(document: &mut Document, report: &mut Report) {
 
 /// The server starts all the same, and `gatepost status` says it then; better to hear of it before.
 fn warn_of_missing_certificates(document: &mut Document, faults: &[Fault]) {
+    let warnings = faults.iter().map(|Fault { connector, wanted, consequence }| {
+        (
+            connector.clone(),
+            format!("{connector}: {consequence}; {wanted} is not there"),
+            "declare it as [[certificate]], or correct tls_certificate_name: openssl x509 -in cert.pem -noout -issuer \
+             -subject prints what it is made of",
+        )
+    });
+    warn(document, warnings.collect());
+}
+
+/// Such an address may come later, and another machine may be the one that is to have it.
+fn warn_of_missing_sources(document: &mut Document) {
+    let warnings = source_addresses::missing(&document.settings).into_iter().map(|(connector, address)| {
+        let message = format!("{connector}: this machine does not have source_ip_address {address}");
+        (connector, message, "write one of those that `ip address` shows; until then mail of this connector waits")
+    });
+    warn(document, warnings.collect());
+}
+
+/// Warnings at the names of connectors.
+fn warn(document: &mut Document, told: Vec<(Arc<str>, String, &str)>) {
     let settings = &document.settings;
     let place_of = |name: &str| {
         let receiving = settings.receive_connectors.iter().map(|connector| (&connector.name, &connector.span));
@@ -195,21 +229,18 @@ fn warn_of_missing_certificates(document: &mut Document, faults: &[Fault]) {
         let place = receiving.chain(sending).find(|(connector, _)| ***connector == *name);
         place.map_or(0..0, |(_, span)| span.clone())
     };
-    let warnings: Vec<Problem> = faults
-        .iter()
-        .map(|Fault { connector, wanted, consequence }| {
-            let span = place_of(connector);
+    let warnings: Vec<Problem> = told
+        .into_iter()
+        .map(|(connector, message, remedy)| {
+            let span = place_of(&connector);
             let before = document.text.get(..span.start).unwrap_or_default();
             Problem {
                 severity: Severity::Warning,
                 line: before.matches('\n').count() + 1,
                 column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
                 span,
-                message: format!("{connector}: {consequence}; {wanted} is not there"),
-                remedy:
-                    "declare it as [[certificate]], or correct tls_certificate_name: openssl x509 -in cert.pem -noout \
-                         -issuer -subject prints what it is made of"
-                        .to_owned(),
+                message,
+                remedy: remedy.to_owned(),
                 related: None,
             }
         })

@@ -139,6 +139,17 @@ fn write_status(out: &mut dyn Write, status: &Status, colour: bool) -> io::Resul
         let told = format!("{}: {}; {} is not there", fault.connector, fault.consequence, fault.certificate);
         facts.row(&["  certificate", &harmless(&told)]);
     }
+    for fault in &status.logon_faults {
+        let told = format!(
+            "{}: {} does not let us in since {} ({}): {}",
+            fault.connector,
+            fault.host,
+            moment(fault.since_ms),
+            count(fault.attempts, "attempt", "attempts"),
+            fault.reply
+        );
+        facts.row(&["  logon", &harmless(&told)]);
+    }
     if spool.set_aside > 0 {
         facts.row(&[
             "  damaged",

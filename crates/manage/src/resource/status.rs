@@ -35,6 +35,9 @@ pub struct Status {
     /// Connectors whose certificate is not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tls_faults: Vec<TlsFault>,
+    /// Send connectors that their smart hosts do not let in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logon_faults: Vec<LogonFault>,
     /// Sockets that accept SMTP.
     pub listeners: Vec<Listener>,
     /// Open connections.
@@ -145,6 +148,21 @@ pub struct TlsFault {
     pub certificate: String,
     /// What comes of it.
     pub consequence: String,
+}
+
+/// A send connector that its smart hosts do not let in, since the last logon that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogonFault {
+    /// The send connector.
+    pub connector: String,
+    /// The smart host, as it was dialled last.
+    pub host: String,
+    /// What it said last, or what is wrong in our words.
+    pub reply: String,
+    /// Since when, Unix time in milliseconds.
+    pub since_ms: u64,
+    /// How often since then.
+    pub attempts: u64,
 }
 
 /// What is recorded of decisions.

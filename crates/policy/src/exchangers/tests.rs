@@ -177,8 +177,13 @@ fn a_zone_of_any_size_leaves_a_bounded_number_of_addresses_and_no_host_takes_the
 
 #[test]
 fn what_was_down_is_tried_last_and_what_knows_us_first_among_equals() {
-    let target =
-        |last: u8, rank| Target { address: ([192, 0, 2, last], 25).into(), name: "a".into(), rank, path: None };
+    let target = |last: u8, rank| Target {
+        address: ([192, 0, 2, last], 25).into(),
+        name: "a".into(),
+        rank,
+        smart_host: None,
+        path: None,
+    };
     let mut targets = vec![target(1, 0), target(2, 1), target(3, 1), target(4, 2), target(5, 2)];
     by_standing(&mut targets, |address| match address.to_string().as_str() {
         "192.0.2.1:25" | "192.0.2.5:25" => Standing::Down,

@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use gatepost_mail::Reply;
 use gatepost_mail::header_firewall::Rules;
 use gatepost_policy::access_entry::Principal;
+use gatepost_policy::next_hop_certificate::{self, Demand, Doubt, Proof, Wanted};
 use gatepost_policy::send_connector::{MailboxProtocol, ProtocolLoggingLevel, SendConnector};
 use gatepost_policy::{header_firewall, send_permission};
-use gatepost_smtp::{Client, ClientError, ClientOutput, Options, Protocol, RecipientResult, Timeouts, TlsWish};
+use gatepost_smtp::{
+    Client, ClientError, ClientOutput, Logon, LogonMechanism, Options, Protocol, RecipientResult, Stage, Timeouts,
+    TlsWish,
+};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -21,6 +25,7 @@ use super::stream::{Stream, connect, within};
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
 use crate::state::Running;
+use crate::tls::Tls;
 use crate::transcript::{Direction, Transcript};
 
 /// Limit for a TLS handshake.
@@ -56,6 +61,8 @@ pub struct Connection {
     pub(super) end_of_time: Option<Instant>,
     /// Who is at the other end.
     pub target: Target,
+    /// How the connection is protected, if it is.
+    pub security: Option<Security>,
     /// Transactions so far.
     pub transactions: u32,
     /// Nothing more can be sent.
@@ -78,23 +85,50 @@ pub(super) enum Event {
     Closed,
 }
 
+/// TLS of a connection.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// `TLS1.3`.
+    pub version: &'static str,
+    /// `AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
+    /// How sure we are of whom we speak to.
+    pub proof: Proof,
+}
+
+/// On which terms a connection is opened.
+pub(super) struct Terms<'a> {
+    pub connector: &'a SendConnector,
+    /// Our certificates, and the roots that we trust.
+    pub tls: &'a Tls,
+    /// The client's side of TLS.
+    pub client_tls: &'a TlsConnector,
+    pub wish: TlsWish,
+    /// What the peer has to prove before anything is said to it.
+    pub demand: Demand,
+    pub logon: Option<Logon>,
+}
+
 /// Why a connection could not be opened.
 pub(super) enum OpenError {
     Reply(Reply),
     /// Nothing came back in time.
     Silent(Reply),
     Handshake(io::Error),
+    /// The peer has not proven who it is.
+    Doubt(Doubt),
+    /// The peer does not let us in, or may not.
+    Logon(Reply),
 }
 
 impl Connection {
     pub(super) async fn open(
         running: &Arc<Running>,
-        tls: &TlsConnector,
-        connector: &SendConnector,
+        terms: &Terms<'_>,
         target: &Target,
-        wish: TlsWish,
         patience: Duration,
     ) -> Result<Connection, OpenError> {
+        let connector = terms.connector;
         let failed = |error: io::Error| {
             let reply = NO_CONNECTION.with_text(format!("{} {target}: {error}", NO_CONNECTION.text));
             match error.kind() {
@@ -102,8 +136,9 @@ impl Connection {
                 _ => OpenError::Reply(reply),
             }
         };
+        let source = connector.source_ip_address.towards(target.address.ip());
         let patience = patience.min(connector.connection_inactivity_timeout);
-        let socket = within(patience, connect(target)).await.map_err(failed)?;
+        let socket = within(patience, connect(target, source)).await.map_err(failed)?;
         socket.set_nodelay();
         let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
         {
@@ -122,7 +157,9 @@ impl Connection {
         let options = Options {
             protocol,
             force_helo: connector.force_helo,
-            tls: wish,
+            tls: terms.wish,
+            is_in_tls: connector.implicit_tls,
+            logon: terms.logon.clone(),
             timeouts,
             ..Options::new(connector.fqdn.as_str())
         };
@@ -144,20 +181,28 @@ impl Connection {
             block_max,
             end_of_time: None,
             target: target.clone(),
+            security: None,
             transactions: 0,
             broken: false,
             stop: running.stop.subscribe(),
             may_be_cut_short: true,
             is_cut_short: false,
         };
+        if connector.implicit_tls {
+            let counted = running.counters.send.of(&connector.name);
+            let started = connection.start_tls(terms).await.inspect_err(|_| counted.handshakes.failed());
+            counted.handshakes.done(started?);
+        }
         loop {
             match connection.event().await {
                 Event::Ready => return Ok(connection),
                 Event::StartTls => {
                     let counted = running.counters.send.of(&connector.name);
-                    let started = connection.start_tls(tls).await.inspect_err(|_| counted.handshakes.failed());
-                    counted.handshakes.done(started.map_err(OpenError::Handshake)?);
+                    let started = connection.start_tls(terms).await.inspect_err(|_| counted.handshakes.failed());
+                    counted.handshakes.done(started?);
+                    connection.client.tls_started(clock::now());
                 }
+                Event::Failed(ClientError { stage: Stage::Logon, reply }) => return Err(OpenError::Logon(reply)),
                 Event::Failed(error) => return Err(OpenError::Reply(error.reply)),
                 Event::Content | Event::Recipient(_) | Event::Finished(_) | Event::Closed => {
                     return Err(OpenError::Reply(NO_CONNECTION));
@@ -166,28 +211,45 @@ impl Connection {
         }
     }
 
-    /// Does the handshake; hands on the version.
-    async fn start_tls(&mut self, tls: &TlsConnector) -> io::Result<&'static str> {
+    /// Does the handshake, and finds out whether the peer is who it has to be; hands on the version.
+    async fn start_tls(&mut self, terms: &Terms<'_>) -> Result<&'static str, OpenError> {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::None) else {
-            return Err(io::Error::other("TLS is active already"));
+            return Err(OpenError::Handshake(io::Error::other("TLS is active already")));
         };
         let name = ServerName::try_from(self.target.name.clone())
             .unwrap_or_else(|_| ServerName::IpAddress(self.target.address.ip().into()));
-        let stream = within(HANDSHAKE_MAX.min(self.block_max), tls.connect(name, socket)).await?;
-        let (version, cipher) = crate::tls::parameters(stream.get_ref().1);
+        let handshake = terms.client_tls.connect(name, socket);
+        let stream = within(HANDSHAKE_MAX.min(self.block_max), handshake).await.map_err(OpenError::Handshake)?;
+        let session = stream.get_ref().1;
+        let (version, cipher) = crate::tls::parameters(session);
+        let certificate = terms.demand.needs_roots().then(|| {
+            let address = match &terms.demand {
+                Demand::Name(Wanted::Address(address)) => Some(*address),
+                _ => None,
+            };
+            terms.tls.of_next_hop(session.peer_certificates().unwrap_or_default(), address)
+        });
+        let decided = next_hop_certificate::decide(&terms.demand, certificate.flatten().as_ref());
         if let Some(transcript) = &mut self.transcript {
-            transcript.information(&format!("{version} {cipher}"), "TLS negotiated");
+            let told = decided.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+            transcript.information(&format!("{version} {cipher}; {told}"), "TLS negotiated");
         }
+        let proof = decided.map_err(OpenError::Doubt)?;
+        self.security = Some(Security { version, cipher, proof });
         self.stream = Stream::Tls(Box::new(stream));
         // Whatever came behind the reply to STARTTLS came in clear and counts for nothing (RFC 3207 section 6).
         (self.start, self.end) = (0, 0);
-        self.client.tls_started(clock::now());
         Ok(version)
     }
 
     /// Who the peer says it is.
     pub fn peer_name(&self) -> &str {
         self.client.peer_name()
+    }
+
+    /// The mechanism by which we are logged on, if we are.
+    pub fn logged_on(&self) -> Option<LogonMechanism> {
+        self.client.logged_on()
     }
 
     /// Whether the peer takes addresses that are not ASCII.

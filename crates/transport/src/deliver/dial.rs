@@ -9,9 +9,10 @@ use gatepost_mail::Reply;
 use gatepost_policy::exchangers;
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
-use gatepost_smtp::TlsWish;
+use gatepost_smtp::LogonMechanism;
 
-use super::connection::{Connection, OpenError};
+use super::connection::Connection;
+use super::open::{ConnectError, open};
 use crate::clock;
 use crate::dns::Target;
 use crate::state::{Revision, Running};
@@ -23,21 +24,14 @@ const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// Of the silent ones, so many get the whole time in the end.
 const SECOND_TRIES_MAX: usize = 2;
 
-/// Why there is no connection to a target.
-#[derive(Debug)]
-struct ConnectError {
-    /// What the peer said, or what we say in its place.
-    reply: Reply,
-    /// Nobody said anything.
-    is_silent: bool,
-}
-
 /// Why there is no connection, in the words that senders are told.
 pub enum NoConnection {
     /// There is nobody to connect to, and there will not be.
     NoSuchNextHop(Reply),
     /// Not now.
     Unreachable(Reply),
+    /// It does not let us in, and will not before an administrator has seen to it.
+    LogonRefused(Reply),
 }
 
 /// Looks the next hop up and connects to the first of its targets that answers.
@@ -98,6 +92,8 @@ pub async fn first_of(
             Err(ConnectError { reply, .. }) if reply.code >= 500 && reply.status == exchangers::LOOPS_BACK.status => {
                 return Err(NoConnection::NoSuchNextHop(reply));
             }
+            // The others know the same users: more attempts would lock the account sooner.
+            Err(ConnectError { reply, is_logon_refused: true, .. }) => return Err(NoConnection::LogonRefused(reply)),
             Err(error) => {
                 if error.is_silent && !is_alone {
                     silent.push(target);
@@ -131,7 +127,7 @@ async fn try_target(
     target: &Target,
     patience: Duration,
 ) -> Result<Connection, ConnectError> {
-    match open(running, revision, connector, target, patience).await {
+    match open(running, revision, connector, (next_hop, target), patience).await {
         // Whoever has our name is us, behind another address, or somebody who sends it back (RFC 5321 section 5.1). A smart
         // host may be called what the administrator likes.
         Ok(connection) if matches!(next_hop, NextHop::Domain(_)) && is_ourselves(revision, &connection) => {
@@ -140,16 +136,22 @@ async fn try_target(
                 verdict = "loops", "the host says that it is this server"
             );
             connection.quit().await;
-            Err(ConnectError { reply: exchangers::LOOPS_BACK, is_silent: false })
+            Err(ConnectError::of(exchangers::LOOPS_BACK))
         }
         Ok(connection) => {
             running.hosts.is_up(target.address);
-            tracing::debug!(next_hop = %next_hop, address = %target.address, host = target.name, "connected");
+            let (security, logon) = (&connection.security, connection.logged_on());
+            tracing::debug!(
+                next_hop = %next_hop, address = %target.address, host = target.name,
+                tls = security.as_ref().map(|tls| tls.version), cipher = security.as_ref().map(|tls| tls.cipher),
+                proof = security.as_ref().map(|tls| tls.proof.to_string()), logon = logon.map(LogonMechanism::as_str),
+                "connected"
+            );
             Ok(connection)
         }
         Err(error) => {
             // A socket of this machine has no address by which it would be known again.
-            if target.path.is_none() {
+            if target.path.is_none() && !error.is_logon_refused {
                 running.hosts.went_down(target.address, clock::now());
             }
             tracing::info!(
@@ -165,46 +167,4 @@ async fn try_target(
 fn is_ourselves(revision: &Revision, connection: &Connection) -> bool {
     let name = connection.peer_name();
     name.contains('.') && name.eq_ignore_ascii_case(revision.settings.server.name.as_str())
-}
-
-/// Opens a connection to `target`. With opportunistic TLS a failed handshake is followed by one attempt in clear.
-///
-/// # Errors
-/// [`ConnectError`] with a reply for queue listings and reports.
-async fn open(
-    running: &Arc<Running>,
-    revision: &Revision,
-    connector: &SendConnector,
-    target: &Target,
-    patience: Duration,
-) -> Result<Connection, ConnectError> {
-    let wish = match (connector.require_tls, connector.ignore_starttls) {
-        (true, _) => TlsWish::Required,
-        (false, true) => TlsWish::Never,
-        (false, false) if target.path.is_some() => TlsWish::Never,
-        (false, false) => TlsWish::Opportunistic,
-    };
-    let tls = revision.tls.client(connector).unwrap_or(&running.client_tls);
-    match Connection::open(running, tls, connector, target, wish, patience).await {
-        Err(OpenError::Handshake(error)) if wish == TlsWish::Opportunistic => {
-            tracing::info!(next_hop = %target.address, host = target.name, %error, "TLS failed; trying in clear");
-            Connection::open(running, tls, connector, target, TlsWish::Never, patience)
-                .await
-                .map_err(OpenError::into_connect_error)
-        }
-        other => other.map_err(OpenError::into_connect_error),
-    }
-}
-
-impl OpenError {
-    fn into_connect_error(self) -> ConnectError {
-        match self {
-            OpenError::Reply(reply) => ConnectError { reply, is_silent: false },
-            OpenError::Silent(reply) => ConnectError { reply, is_silent: true },
-            OpenError::Handshake(error) => {
-                let text = format!("TLS could not be negotiated: {error}");
-                ConnectError { reply: Reply::new(451, (4, 7, 5), "").with_text(text), is_silent: false }
-            }
-        }
-    }
 }

@@ -48,7 +48,8 @@ async fn is_open(running: &Running, queue: &DeliveryQueue) -> bool {
     let revision = running.revision();
     let Ok(targets) = revision.dns.targets(next_hop, connector).await else { return false };
     for target in targets.iter().take(ADDRESSES_MAX) {
-        if matches!(tokio::time::timeout(PATIENCE, connect(target)).await, Ok(Ok(_))) {
+        let source = connector.source_ip_address.towards(target.address.ip());
+        if matches!(tokio::time::timeout(PATIENCE, connect(target, source)).await, Ok(Ok(_))) {
             running.hosts.is_up(target.address);
             return true;
         }

@@ -17,6 +17,7 @@ use gatepost_policy::send_connector::SendConnector;
 use super::connection::Connection;
 use crate::dns::Target;
 use crate::queue::{DeliveryQueue, Wait};
+use crate::send_limits;
 use crate::state::Running;
 
 /// Queues that wait in line for one host. The others find out by themselves, a second later.
@@ -67,6 +68,8 @@ pub struct Places {
     pub _server: ServerPlace,
     /// Among those to its host.
     pub _host: HostPlace,
+    /// Among those of its send connector.
+    pub _connector: send_limits::Place,
 }
 
 /// A place among the server's outbound connections, given back when dropped.

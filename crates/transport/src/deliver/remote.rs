@@ -9,7 +9,7 @@ use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt, Schedule};
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
-use gatepost_policy::{exchangers, next_hop_certificate};
+use gatepost_policy::{error_policy, exchangers, next_hop_certificate};
 
 use super::connection::Connection;
 use super::dial::{self, NoConnection};
@@ -68,6 +68,16 @@ async fn attempt<'a>(
     open: Option<Open<'a>>,
     lease: Lease<'a>,
 ) -> Option<Open<'a>> {
+    if let Err(again) = worker.running.send_limits.send(connector, clock::now()) {
+        worker
+            .queue
+            .note_error("the send connector has sent as many messages as it may in a minute (its messages_per_minute)");
+        lease.put_back();
+        let wait = again.saturating_duration_since(clock::now());
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        worker.running.queues.block(&worker.queue, now_ms().saturating_add(wait_ms));
+        return open;
+    }
     let (open, lease) = match open {
         Some(open) => (open, lease),
         // Without a connection the queue is blocked by now, or this message is at its end and the next one may have a
@@ -163,12 +173,19 @@ async fn reach(
     let Some(server) = server else {
         return Ok(Reached::Full("all outbound connections are taken (max_outbound_connections)", None));
     };
+    let own = running.send_limits.connect(connector).or_else(|| {
+        parked.close_one();
+        running.send_limits.connect(connector)
+    });
+    let Some(own) = own else {
+        return Ok(Reached::Full("all connections of the send connector are taken (its max_connections)", None));
+    };
     // The place is taken before anybody else can see room there; it moves if another host is the one that answers.
     let mut host = targets.first().map(|target| parked.enter(target.address));
     let connection = dial::first_of(running, revision, connector, next_hop, &targets).await?;
     let address = connection.target.address;
     let host = host.take_if(|host| host.address() == address).unwrap_or_else(|| parked.enter(address));
-    Ok(Reached::Open(Box::new(connection), Places { _server: server, _host: host }))
+    Ok(Reached::Open(Box::new(connection), Places { _server: server, _host: host, _connector: own }))
 }
 
 /// Connects for `lease`. `None` when there is no connection; the lease has been taken care of then.
@@ -213,14 +230,26 @@ async fn connect<'a>(
         }
         // Every message for it fails, one after the other.
         Err(NoConnection::NoSuchNextHop(reply)) => {
-            let attempts = attempts_with(&lease, &reply);
-            lease.conclude(attempts).await;
+            match error_policy::decide_dns(&connector.error_policies, reply) {
+                reply if reply.code >= 500 => {
+                    let attempts = attempts_with(&lease, &reply);
+                    lease.conclude(attempts).await;
+                }
+                reply => unreachable(worker, lease, &reply, Failure::ConnectionFailed).await,
+            }
             None
         }
         Err(NoConnection::Unreachable(reply)) => {
             count(&worker.counted.connections_failed);
             worker.counted.health.not_connected(&reply, now_ms());
-            unreachable(worker, lease, &reply).await;
+            unreachable(worker, lease, &reply, Failure::ConnectionFailed).await;
+            None
+        }
+        Err(NoConnection::LogonRefused(reply)) => {
+            count(&worker.counted.connections_failed);
+            worker.counted.health.not_connected(&reply, now_ms());
+            worker.counted.health.logon_refused(now_ms());
+            unreachable(worker, lease, &reply, Failure::LogonRefused).await;
             None
         }
     }
@@ -228,21 +257,21 @@ async fn connect<'a>(
 
 /// The next hop cannot be reached: the whole queue waits, or another connector stands in, and messages that have waited
 /// too long are given up.
-async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply) {
+async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply, failure: Failure) {
     let schedule = schedule(worker);
     let now = now_ms();
     let failures = worker.queue.connection_failed(&reply.to_string());
     let stands_in = matches!(worker.queue.key, QueueKey::Send { instead_of: Some(_), .. });
     // Before the last way has been tried nothing is given up.
     let arrival_ms = if worker.queue.shows_the_way() && !stands_in { now } else { lease.arrival_ms() };
-    let next_ms = match retry::next(&schedule, Failure::ConnectionFailed, failures, arrival_ms, now) {
+    let next_ms = match retry::next(&schedule, failure, failures, arrival_ms, now) {
         NextAttempt::At(next_ms) => {
             lease.put_back();
             next_ms
         }
         NextAttempt::Expired => {
             give_up(lease, reply).await;
-            match retry::next(&schedule, Failure::ConnectionFailed, failures, now, now) {
+            match retry::next(&schedule, failure, failures, now, now) {
                 NextAttempt::At(next_ms) => next_ms,
                 NextAttempt::Expired => now,
             }
@@ -314,7 +343,8 @@ async fn deliver<'a>(
         .into_iter()
         .filter_map(|result| {
             let index = u32::try_from(result.index).ok()?;
-            Some(Attempt { index, reply: result.reply, remote: Some(remote.clone()), remote_reports })
+            let reply = error_policy::decide(&connector.error_policies, result.reply);
+            Some(Attempt { index, reply, remote: Some(remote.clone()), remote_reports })
         })
         .collect();
     lease.conclude(attempts).await;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gatepost_policy::send_connector::Source;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
@@ -22,11 +23,11 @@ pub(super) enum Stream {
     None,
 }
 
-/// Opens a connection to a target: over the network, or within this machine.
-pub(super) async fn connect(target: &Target) -> io::Result<Socket> {
+/// Opens a connection to a target: over the network from this address of ours, or within this machine.
+pub(super) async fn connect(target: &Target, source: Source) -> io::Result<Socket> {
     match &target.path {
         Some(path) => net::connect_local(path).await,
-        None => net::connect(target.address).await,
+        None => net::connect(target.address, source).await,
     }
 }
 

@@ -153,7 +153,10 @@ impl DeliveryQueue {
         clock: Arc<Steady>,
     ) -> DeliveryQueue {
         let workers_max = match key {
-            QueueKey::Send { .. } => connections_max,
+            QueueKey::Send { .. } => {
+                let own = connector.as_ref().and_then(|connector| connector.max_connections);
+                own.map_or(connections_max, |own| own.min(connections_max))
+            }
             QueueKey::Local => LOCAL_WORKERS_MAX,
             QueueKey::Refused | QueueKey::Unreachable => 1,
         };

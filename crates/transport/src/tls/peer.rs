@@ -3,6 +3,7 @@
 //! Takes the chain of a finished handshake and the roots that we trust, hands on [`PeerCertificate`]. Decides nothing: whom
 //! a certificate makes of a peer, `policy::peer_certificate` does.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,9 +11,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use aws_lc_rs::digest::{SHA256, digest};
 use gatepost_mail::Domain;
 use gatepost_policy::certificate::{CertificateName, DistinguishedName, PeerCertificate, Thumbprint, Untrusted};
+use gatepost_policy::next_hop_certificate::NextHopCertificate;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName as Hint, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage};
@@ -87,31 +89,67 @@ impl Roots {
         })
     }
 
+    /// The same of a server that we connect to: for whom its certificate is, and whether a root stands behind it. Its key
+    /// was proven, or there would be no connection.
+    pub fn look_at_server(
+        &self,
+        chain: &[CertificateDer<'_>],
+        address: Option<IpAddr>,
+        now: UnixTime,
+    ) -> Option<NextHopCertificate> {
+        let (first, others) = chain.split_first()?;
+        let thumbprint = digest(&SHA256, first).as_ref().try_into().map(Thumbprint).ok()?;
+        let Ok(parsed) = EndEntityCert::try_from(first) else {
+            let trust = Err(Untrusted::Unreadable);
+            return Some(NextHopCertificate { thumbprint, hosts: Vec::new(), addresses: Vec::new(), trust });
+        };
+        let is_for = |address: &IpAddr| {
+            parsed.verify_is_valid_for_subject_name(&ServerName::IpAddress((*address).into())).is_ok()
+        };
+        Some(NextHopCertificate {
+            thumbprint,
+            hosts: parsed.valid_dns_names().take(DOMAINS_MAX).map(Into::into).collect(),
+            addresses: address.filter(is_for).into_iter().collect(),
+            trust: self.verify_for(&parsed, others, now, KeyUsage::server_auth()).map_err(|error| untrusted(&error)),
+        })
+    }
+
     fn verify(
         &self,
         parsed: &EndEntityCert<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Untrusted> {
-        let verify = |usage| {
-            parsed.verify_for_usage(self.algorithms.all, &self.anchors, others, now, usage, None, None).map(|_| ())
-        };
         // Public issuers no longer sign for clients. What is to be known is which domain this server stands for, and that
         // a server's certificate says.
-        let verified = verify(KeyUsage::client_auth()).or_else(|error| match error {
-            webpki::Error::RequiredEkuNotFoundContext(_) => verify(KeyUsage::server_auth()),
+        let verified = self.verify_for(parsed, others, now, KeyUsage::client_auth()).or_else(|error| match error {
+            webpki::Error::RequiredEkuNotFoundContext(_) => {
+                self.verify_for(parsed, others, now, KeyUsage::server_auth())
+            }
             error => Err(error),
         });
-        verified.map_err(|error| match error {
-            webpki::Error::CertExpired { .. } => Untrusted::Expired,
-            webpki::Error::CertNotValidYet { .. } => Untrusted::NotYetValid,
-            // One with the name of a root and another key has not issued it either.
-            webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => Untrusted::UnknownIssuer,
-            webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::InvalidCertValidity => {
-                Untrusted::Unreadable
-            }
-            _ => Untrusted::Unsound,
-        })
+        verified.map_err(|error| untrusted(&error))
+    }
+
+    fn verify_for(
+        &self,
+        parsed: &EndEntityCert<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: KeyUsage,
+    ) -> Result<(), webpki::Error> {
+        parsed.verify_for_usage(self.algorithms.all, &self.anchors, others, now, usage, None, None).map(|_| ())
+    }
+}
+
+fn untrusted(error: &webpki::Error) -> Untrusted {
+    match error {
+        webpki::Error::CertExpired { .. } => Untrusted::Expired,
+        webpki::Error::CertNotValidYet { .. } => Untrusted::NotYetValid,
+        // One with the name of a root and another key has not issued it either.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => Untrusted::UnknownIssuer,
+        webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::InvalidCertValidity => Untrusted::Unreadable,
+        _ => Untrusted::Unsound,
     }
 }
 
