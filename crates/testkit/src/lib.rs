@@ -15,6 +15,7 @@
 //! - [`sink`]: a next hop of our own that records what it gets and answers what it is told to;
 //! - [`hop`]: a next hop that misbehaves at one step of the dialogue;
 //! - [`provider`]: a smart host that wants a logon, with a certificate of the test's;
+//! - [`submission`]: Dovecot's submission server, which wants a logon;
 //! - [`crowd`]: thousands of slow and hostile peers;
 //! - [`client`]: an SMTP client that says exactly what it is told;
 //! - [`authority`]: certificates for those who prove who they are;
@@ -45,6 +46,8 @@ pub mod sink;
 pub mod hop;
 
 pub mod provider;
+
+pub mod submission;
 
 pub mod crowd;
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gatepost_policy::logon::PasswordPlace;
+use gatepost_policy::logon::{Logon, PasswordPlace};
 use gatepost_policy::settings::Settings;
 
 /// Longest password, in bytes; SASL PLAIN has to carry it on one line with two names (RFC 4616).
@@ -83,8 +83,8 @@ impl Passwords {
     /// [`PasswordError`], naming connector and place.
     pub fn load(settings: &Settings) -> Result<Passwords, PasswordError> {
         let connectors = settings.send_connectors.iter().filter(|connector| connector.enabled);
-        let logons = connectors.filter_map(|connector| Some((&connector.name, connector.logon.as_ref()?)));
-        let read = |(connector, logon): (&Arc<str>, &Box<gatepost_policy::logon::Logon>)| {
+        let logons = connectors.filter_map(|connector| Some((&connector.name, connector.logon.as_deref()?)));
+        let read = |(connector, logon): (&Arc<str>, &Logon)| {
             let text = match &logon.password {
                 PasswordPlace::File(path) => read_file(connector, path)?,
                 PasswordPlace::Environment(name) => match std::env::var_os(&**name) {
