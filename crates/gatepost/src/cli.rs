@@ -22,6 +22,7 @@ Examples:
   gatepost user add alice --address alice@contoso.com
   gatepost queue list --next-hop example.com
   gatepost queue retry --all
+  gatepost trace --address bob@example.com --since 2d
   gatepost spool verify                read every waiting message and check it
   gatepost status --json | jq .queues
 
@@ -61,6 +62,8 @@ pub enum Command {
     /// See and steer the messages that are waiting
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Find out what became of a message, or of an attempt that was refused
+    Trace(Box<TraceArguments>),
     /// Check the messages on the disk
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -105,6 +108,11 @@ impl Command {
             Command::User(UserCommand::List(arguments)) | Command::Reload(arguments) => arguments.json,
             Command::Status(arguments) => arguments.json,
             Command::Queue(QueueCommand::List(arguments)) => arguments.json,
+            Command::Trace(arguments) => match &arguments.command {
+                Some(TraceCommand::Erase { json, .. }) => *json,
+                Some(TraceCommand::Export(_)) => false,
+                None => arguments.json,
+            },
             Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
             Command::Queue(QueueCommand::Retry(arguments)) => arguments.json,
             Command::Queue(QueueCommand::Show { json, .. } | QueueCommand::Remove { json, .. }) => *json,
@@ -272,6 +280,152 @@ pub struct StatusArguments {
     /// Show only what somebody has to be told; exit code 6 if there is anything
     #[arg(long, conflicts_with = "ready")]
     pub alarms: bool,
+}
+
+/// `trace`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Each message has one timeline: how it came, where it was sent, each attempt with the other side's words, what became of each recipient. Each refused attempt has its reason; where one is all there is, the whole explanation. All criteria that are given must be true. Newest last.
+
+How long this is kept: [tracking] of the settings, by default 30 days or 1000 MB.
+
+Examples:
+  gatepost trace 4711                                  by queue id
+  gatepost trace --address bob@example.com --since 2d
+  gatepost trace --peer 192.168.2.0/24 --verdict refused
+  gatepost trace --message-id '<20261122.1@scanner>'
+  gatepost trace --word invoice --domain example.com --json
+  gatepost trace export --format message-tracking --since 1d
+  gatepost trace erase bob@example.com"
+)]
+pub struct TraceArguments {
+    /// Something else than a search.
+    #[command(subcommand)]
+    pub command: Option<TraceCommand>,
+    /// What is searched.
+    #[command(flatten)]
+    pub filter: TraceFilter,
+    /// Show at most so many
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `trace` searches for.
+#[derive(Debug, Args)]
+pub struct TraceFilter {
+    /// The queue id, as the server's 250 named it
+    #[arg(value_parser = queue_id, value_name = "QUEUE_ID")]
+    pub queue_id: Option<u64>,
+    /// The Message-ID of the header
+    #[arg(long, value_name = "ID")]
+    pub message_id: Option<String>,
+    /// The sender or a recipient
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// The sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// A recipient
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Option<String>,
+    /// The domain of the sender or of a recipient
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// Where it came from: an address, a subnet or a range
+    #[arg(long, value_name = "RANGE")]
+    pub peer: Option<String>,
+    /// The receive connector that it came by, or a send connector that it went by
+    #[arg(long, value_name = "NAME")]
+    pub connector: Option<String>,
+    /// How it stands
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub verdict: Option<Verdict>,
+    /// A word of the subject; can be given several times
+    #[arg(long = "word", value_name = "WORD")]
+    pub words: Vec<String>,
+    /// The id of a decision, as a reply shows it
+    #[arg(long, value_name = "ID")]
+    pub decision: Option<String>,
+    /// What came since then: 90m, 2h, 7d ago, or 2027-01-31T09:30:00+01:00
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// What came before then
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Connections, settings and back pressure, too
+    #[arg(long)]
+    pub events: bool,
+}
+
+/// How a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verdict {
+    /// A next hop or a mailbox has it
+    Delivered,
+    /// It waits
+    Deferred,
+    /// A next hop refused it
+    Failed,
+    /// It waited for too long
+    Expired,
+    /// An administrator took it out
+    Removed,
+    /// It was not let in
+    Refused,
+}
+
+/// What else `trace` does.
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// Write what was found in a log format of Exchange
+    #[command(after_help = "\
+The files carry Exchange's names, fields and header lines, and name Gatepost as the software. Without --folder, standard output. Oldest first; it is sorted in memory, so choose the time.
+
+Examples:
+  gatepost trace export --format message-tracking --since 1d
+  gatepost trace export --format connectivity --since 7d --folder /var/tmp/logs")]
+    Export(Box<ExportArguments>),
+    /// Take one address out of everything that is recorded
+    #[command(after_help = "\
+A random token stands in its place afterwards, in passports and in records of decisions. This cannot be taken back. Run it again if it is interrupted.
+
+Example:
+  gatepost trace erase bob@example.com")]
+    Erase {
+        /// The address
+        address: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `trace export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// Which log
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: ExportFormat,
+    /// Write files with the names that Exchange uses into this folder
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
+    /// What is exported.
+    #[command(flatten)]
+    pub filter: TraceFilter,
+}
+
+/// A log format of Exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// MSGTRK: a line for each event of each message
+    MessageTracking,
+    /// CONNECTLOG: connections to next hops
+    Connectivity,
 }
 
 /// `user`.

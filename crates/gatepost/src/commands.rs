@@ -4,6 +4,8 @@
 //! server knows or does goes through its API only (invariant I11); `spool verify` reads its files and changes none.
 
 mod queue;
+mod trace;
+mod export;
 mod spool;
 mod user;
 mod reload;
@@ -33,6 +35,7 @@ pub use queue::queue;
 pub use reload::reload;
 pub use spool::spool;
 pub use status::status;
+pub use trace::trace;
 pub use user::user;
 
 /// `completion`: the script that makes a shell complete our commands.

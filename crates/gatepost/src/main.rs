@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain(out, &config.path, &arguments),
         Command::User(command) => commands::user(out, &config.path, command),
         Command::Queue(command) => commands::queue(out, &config.path, command),
+        Command::Trace(arguments) => commands::trace(out, &config.path, &arguments),
         Command::Spool(command) => commands::spool(out, &config.path, command),
         Command::Status(arguments) => commands::status(out, &config.path, &arguments),
         Command::Reload(arguments) => commands::reload(out, &config.path, arguments.json),

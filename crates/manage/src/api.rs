@@ -13,11 +13,14 @@
 //! | `POST /queue/retry` with `RetryRequest` | `Retried` | 400 |
 //! | `DELETE /queue/{id}?report=true` | `Removed` | 400, 404, 409, 500 |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
+//! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
+//! | `POST /trace/erase` with `EraseRequest` | `ErasedAddress` | 400, 500 |
 //! | `POST /reload` | `Reloaded` | 409, 422 |
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
@@ -26,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use gatepost_mail::MessageId;
+use gatepost_tracking::trace::Cursor;
 use gatepost_tracking::{DecisionId, Revisions};
 use gatepost_transport::Control;
 use gatepost_transport::listing::{self, RemoveError, Which};
@@ -41,9 +45,15 @@ use crate::resource::{
     QUEUE_LIMIT_MAX, Queue, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest,
     Status, TlsFault,
 };
+use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
 
 /// Largest request body, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a search may take before it says where to go on.
+const TRACE_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest address, in bytes (RFC 5321 section 4.5.3.1.3), with room for names beyond ASCII.
+const ADDRESS_BYTES_MAX: usize = 1_024;
 
 /// What stands behind the door.
 #[derive(Clone)]
@@ -65,6 +75,8 @@ pub fn routes(management: Management) -> Router {
         .route("/queue/{id}", get(message).delete(remove))
         .route("/queue/{id}/retry", post(retry_message))
         .route("/decisions/{id}", get(decision))
+        .route("/trace", get(trace))
+        .route("/trace/erase", post(erase))
         .route("/reload", post(reload))
         .method_not_allowed_fallback(method_not_allowed);
     Router::new()
@@ -236,6 +248,63 @@ async fn decision(State(management): State<Management>, Path(id): Path<String>) 
         decision: decision.into(),
         document: document.map(RevisionDocument::from),
         in_force: in_force.map(RevisionDocument::from),
+    }))
+}
+
+async fn trace(
+    State(management): State<Management>,
+    query: Result<Query<TraceQuery>, QueryRejection>,
+) -> Answer<Traced> {
+    let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
+    let bad = |error: String| refuse(StatusCode::BAD_REQUEST, error);
+    let limit = query.limit.unwrap_or(TRACE_LIMIT_DEFAULT);
+    if limit == 0 || limit > TRACE_LIMIT_MAX {
+        return Err(bad(format!("limit is from 1 to {TRACE_LIMIT_MAX}: ask for the next page with `from`")));
+    }
+    let unknown_page = || bad("`from` is no place where a page ended: pass on what `next` said".to_owned());
+    let from = query.from.as_deref().map(|text| Cursor::parse(text).ok_or_else(unknown_page)).transpose()?;
+    let parsed = query.parse().map_err(bad)?;
+    let found = management.control.trace(move |key| parsed.with_tokens(key), from, limit, TRACE_PATIENCE).await;
+    let page = found
+        .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the records cannot be read: {error}")))?;
+    Ok(Json(Traced {
+        entries: page.entries.into_iter().map(TraceEntry::from).collect(),
+        next: page.next.map(|next| next.to_string()),
+        cut_short: page.is_cut_short,
+        oldest_ms: management.control.oldest_passport_ms(),
+    }))
+}
+
+async fn erase(
+    State(management): State<Management>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    request: Result<Json<EraseRequest>, JsonRejection>,
+) -> Answer<ErasedAddress> {
+    let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let address = request.address.trim().to_owned();
+    let is_address = address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    if !is_address || address.len() > ADDRESS_BYTES_MAX {
+        let error = "what is erased is one whole address, as alice@contoso.com".to_owned();
+        return Err(refuse(StatusCode::BAD_REQUEST, error));
+    }
+    let erased = to_the_end(async move { management.control.erase(address).await }).await?;
+    let erased = erased.map_err(|error| {
+        let error = format!("not everything could be rewritten: {error}; ask again, what is done stays done");
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, error)
+    })?;
+    // The address itself would stand in the log then.
+    tracing::info!(
+        token = erased.token,
+        passports = erased.passports,
+        decisions = erased.decisions,
+        uid = visitor.uid,
+        "an address was erased from the records"
+    );
+    Ok(Json(ErasedAddress {
+        token: erased.token,
+        passports: erased.passports,
+        decisions: erased.decisions,
+        damaged: erased.damaged,
     }))
 }
 

@@ -21,6 +21,7 @@ use crate::door::socket_path;
 use crate::resource::{
     MessageDetail, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
 };
+use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
 /// Where every call begins.
 pub const API_ROOT: &str = "/api/v1";
@@ -105,6 +106,35 @@ impl Client {
             percent_encode(value, &mut path);
         }
         self.get(&path).await
+    }
+
+    /// What happened.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn trace(&self, query: &TraceQuery) -> Result<Traced, ClientError> {
+        let fields = serde_json::to_value(query).expect("our own types have string keys only");
+        let mut path = String::from("/trace");
+        for (key, value) in fields.as_object().into_iter().flatten() {
+            let text = match value {
+                serde_json::Value::Null => continue,
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str(key);
+            path.push('=');
+            percent_encode(&text, &mut path);
+        }
+        self.get(&path).await
+    }
+
+    /// Takes an address out of everything that is recorded. May take minutes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn erase(&self, request: &EraseRequest) -> Result<ErasedAddress, ClientError> {
+        self.call(Method::POST, "/trace/erase", Some(request)).await
     }
 
     /// One message with its header section.

@@ -16,6 +16,7 @@ mod exposition;
 mod post;
 mod bounded;
 pub mod resource;
+pub mod trace;
 pub mod decision;
 pub mod users;
 pub mod first_run;

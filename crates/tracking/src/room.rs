@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::decision::DecisionId;
-use crate::frame::{Frame, Frames};
+use crate::frame::{self, Frame, Frames};
 
 const MAGIC: &[u8; 8] = b"GPDECIDE";
 const FILE_HEADER_BYTES: usize = 24;
@@ -123,6 +123,53 @@ impl Room {
             rest = later;
         }
         Ok(written)
+    }
+
+    /// Replaces records by what `change` makes of them, in all files; what is damaged is left out. Hands back how many were
+    /// changed, and how many damaged stretches there were. When this returns the old files are gone.
+    pub fn rewrite(&mut self, change: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> io::Result<(u64, u64)> {
+        let (mut changed, mut damaged) = (0, 0);
+        let numbers: Vec<u64> = self.files.keys().copied().collect();
+        for number in numbers {
+            let path = path(&self.folder, number);
+            let bytes = fs::read(&path)?;
+            let Some((salt, _)) = parse_header(&bytes) else { continue };
+            let mut other = bytes[..FILE_HEADER_BYTES].to_vec();
+            let (before, mut is_whole) = (changed + damaged, true);
+            let mut frames = Frames::of(&bytes[FILE_HEADER_BYTES..], salt);
+            for frame in frames.by_ref() {
+                let Some(record) = frame.record() else {
+                    is_whole = false;
+                    damaged += 1;
+                    continue;
+                };
+                let replaced = change(record);
+                changed += u64::from(replaced.is_some());
+                let record = replaced.as_deref().unwrap_or(record);
+                frame::push(&mut other, salt, frame.id, |into| into.extend_from_slice(record));
+            }
+            damaged += frames.gaps;
+            // What stands behind the last whole record is torn, and may hold anything.
+            is_whole &= FILE_HEADER_BYTES + frames.at == bytes.len();
+            if changed + damaged == before && is_whole {
+                continue;
+            }
+            let unfinished = path.with_extension("new");
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&unfinished)?;
+            file.write_all(&other)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            if let Some(facts) = self.files.get_mut(&number) {
+                facts.bytes = other.len() as u64;
+            }
+            if self.files.keys().next_back() == Some(&number) && self.current.is_some() {
+                self.current = Some(OpenOptions::new().append(true).open(&path)?);
+            }
+        }
+        if !self.files.is_empty() {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok((changed, damaged))
     }
 
     fn file_bytes_max(&self) -> u64 {
@@ -315,7 +362,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::frame;
 
     const RECORD_BYTES: usize = 200;
 

@@ -78,7 +78,6 @@ pub struct RoomUsage {
 }
 
 /// The store. Dropping it writes what waits and ends its thread.
-#[derive(Debug)]
 pub struct Tracking {
     /// Passports of messages, and what happened beside them.
     pub passports: Gatherer,
@@ -86,7 +85,6 @@ pub struct Tracking {
     writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 struct Shared {
     folders: [PathBuf; 2],
     salts: [u64; 2],
@@ -102,7 +100,6 @@ struct Shared {
     counted: AtomicU64,
 }
 
-#[derive(Debug)]
 struct State {
     waiting: [Vec<u8>; 2],
     limits: Limits,
@@ -110,7 +107,19 @@ struct State {
     flushes: (u64, u64),
     /// Whether counted refusals wait for the end of their minute.
     counts: bool,
+    /// What the files are to be rewritten by, and what the last rewriting came to.
+    rewriting: Option<Change>,
+    rewritten: Option<io::Result<(u64, u64)>>,
     ends: bool,
+}
+
+/// What becomes of a record; `None`: it stays as it is.
+pub type Change = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
+impl std::fmt::Debug for Tracking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracking").field("passports", &self.passports).finish_non_exhaustive()
+    }
 }
 
 impl Tracking {
@@ -134,6 +143,8 @@ impl Tracking {
                 limits,
                 flushes: (0, 0),
                 counts: false,
+                rewriting: None,
+                rewritten: None,
                 ends: false,
             }),
             work: Condvar::new(),
@@ -208,6 +219,28 @@ impl Tracking {
     /// Where records of refusals lie.
     pub(crate) fn refusals_folder(&self) -> &Path {
         &self.shared.folders[REFUSALS]
+    }
+
+    /// Rewrites the records of decisions, those that wait included; blocks until it is done. Hands back how many were changed, and how
+    /// many damaged ones were removed.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or another rewriting goes on.
+    pub fn rewrite(&self, change: Change) -> io::Result<(u64, u64)> {
+        self.shared.take_counted(Flood::take_all);
+        let mut state = lock(&self.shared.state);
+        if state.rewriting.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "records are being rewritten already: try again later",
+            ));
+        }
+        state.rewriting = Some(change);
+        state.flushes.0 += 1;
+        self.shared.work.notify_one();
+        let waits = |state: &mut State| state.rewriting.is_some() && !state.ends;
+        let mut state = self.shared.done.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        state.rewritten.take().unwrap_or_else(|| Err(io::Error::other("the server is ending")))
     }
 
     /// How much is kept from now on. Does not wait until what is too much has gone.
@@ -319,8 +352,16 @@ impl Writer {
                 self.write(place, frames);
                 frames.clear();
             }
+            let rewriting = lock(&self.shared.state).rewriting.clone();
+            let rewritten = rewriting.map(|change| self.rewrite(&change));
             self.tell_usage(limits);
-            lock(&self.shared.state).flushes.1 = flush;
+            {
+                let mut state = lock(&self.shared.state);
+                state.flushes.1 = flush;
+                if rewritten.is_some() {
+                    (state.rewriting, state.rewritten) = (None, rewritten);
+                }
+            }
             self.shared.done.notify_all();
             if ends {
                 return;
@@ -330,6 +371,15 @@ impl Writer {
                 self.look_around();
             }
         }
+    }
+
+    fn rewrite(&mut self, change: &Change) -> io::Result<(u64, u64)> {
+        let mut rewritten = (0, 0);
+        for room in &mut self.rooms {
+            let (changed, damaged) = room.rewrite(&**change)?;
+            rewritten = (rewritten.0 + changed, rewritten.1 + damaged);
+        }
+        Ok(rewritten)
     }
 
     /// Waits until something is to be done, lets more of it gather, and takes it.

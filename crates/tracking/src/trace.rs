@@ -5,9 +5,11 @@
 //! terms and their index only say where to look.
 
 pub mod search;
+pub mod erase;
 pub mod query;
 pub mod passport;
 
+pub use erase::{Erased, erase};
 pub use passport::{Passport, Standing};
 pub use query::{Entry, Kinds, Query, State, Wanted};
 pub use search::{Cursor, Page, Search};

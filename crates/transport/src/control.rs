@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use gatepost_mail::MessageId;
 use gatepost_policy::Settings;
+use gatepost_tracking::passport::conceal::Key;
 use gatepost_tracking::passport::event::Record;
+use gatepost_tracking::trace::{self, Cursor, Erased, Page, Query, Search};
 use gatepost_tracking::{Decision, DecisionId, RevisionId, Usage};
 use tokio::sync::{Mutex, broadcast};
 
@@ -101,6 +104,39 @@ impl Control {
     pub async fn decision(&self, id: DecisionId) -> io::Result<Option<Decision>> {
         let running = self.running.clone();
         blocking::run(move || running.tracking.find(id)).await.map_err(io::Error::other)?
+    }
+
+    /// Looks for what happened, for about as long as `patience`. Reads files in a task of its own.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn trace(
+        &self,
+        query: impl FnOnce(&Key) -> Query + Send + 'static,
+        from: Option<Cursor>,
+        limit: usize,
+        patience: Duration,
+    ) -> io::Result<Page> {
+        let running = self.running.clone();
+        let search = move || {
+            let query = query(running.tracking.passports.store().key());
+            Search::of(&running.tracking).find(&query, from, limit, patience)
+        };
+        blocking::run(search).await.map_err(io::Error::other)?
+    }
+
+    /// Since when passports are kept, Unix time in milliseconds.
+    pub fn oldest_passport_ms(&self) -> Option<u64> {
+        self.running.tracking.passports.store().usage().oldest_ms
+    }
+
+    /// Takes an address out of everything that is recorded. Rewrites files in a task of its own.
+    ///
+    /// # Errors
+    /// What the disk says; asking again does the rest.
+    pub async fn erase(&self, address: String) -> io::Result<Erased> {
+        let running = self.running.clone();
+        blocking::run(move || trace::erase(&running.tracking, &address)).await.map_err(io::Error::other)?
     }
 
     /// What the records of decisions take, and since when there are some.

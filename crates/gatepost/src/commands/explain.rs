@@ -156,7 +156,7 @@ fn certificate(settings: &Settings, name: &str) -> Result<PeerCertificate, Failu
 }
 
 /// An instant as RFC 3339 writes it, in milliseconds since 1970 UTC.
-fn instant_of(text: &str) -> Result<u64, Failure> {
+pub fn instant_of(text: &str) -> Result<u64, Failure> {
     let instant = text.parse::<jiff::Timestamp>().ok().and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
     let remedy = "write one with its offset, such as 2027-01-31T09:30:00+01:00";
     instant.ok_or_else(|| Failure::of(format!("`{}` is no instant: {remedy}", harmless(text))))

@@ -260,6 +260,55 @@ fn with_addresses_switched_off_no_file_holds_one_and_the_exact_address_is_still_
     assert_eq!(world.find(&domain, 100).len(), 20);
 }
 
+#[test]
+fn after_an_erasure_no_file_and_no_index_holds_the_address_also_after_a_restart() {
+    let world = World::new();
+    let part = |queue_id, seed| {
+        let mut facts = facts(queue_id, seed);
+        facts.subject = Some("To Ann@contoso.com, urgent".into());
+        Record::Message(Part {
+            queue_id,
+            facts: Some(facts),
+            steps: vec![attempt(seed)],
+            is_last: true,
+            ..Part::default()
+        })
+    };
+    world.record(&(0..40).map(|id| part(id, id as u8)).collect::<Vec<_>>(), Keeping::DEFAULT, 5);
+    let concealing = Keeping { addresses: false, ..Keeping::DEFAULT };
+    world.record(&(40..50).map(|id| part(id, 0)).collect::<Vec<_>>(), concealing, 5);
+    for number in 1..=3 {
+        let sender = Some("<ann@CONTOSO.com>".into());
+        world.tracking.refusal(Box::new(Decision { sender, ..refusal(number, "192.0.2.1:1") }));
+    }
+    let query = ask(Query::default(), [Some("ann@contoso.com"), None, None], &world.store);
+    let before = world.find(&query, 100).len();
+    assert!(before > 20, "{before}");
+    let erased = erase(&world.tracking, "Ann@contoso.com").expect("erased");
+    assert!(erased.passports >= 40 && erased.decisions == 3, "{erased:?}");
+    let concealed = world.store.key().token("ann@contoso.com");
+    let is_gone = |world: &World| {
+        assert!(world.find(&query, 100).is_empty());
+        let everything = world.find(&Query::default(), 100);
+        assert_eq!(everything.len(), 53);
+        let shown = format!("{everything:?}").to_lowercase();
+        assert!(!shown.contains("ann@contoso.com") && !shown.contains(&concealed) && shown.contains("urgent"));
+        for (path, bytes) in files(world.folder.path()) {
+            assert!(!contains(&bytes, "ann@contoso.com"), "{}", path.display());
+        }
+    };
+    is_gone(&world);
+    let World { folder, tracking, store } = world;
+    drop((tracking, store));
+    let tracking = Tracking::open(folder.path(), LIMITS).expect("opened");
+    let store = tracking.passports.store().clone();
+    let world = World { folder, tracking, store };
+    is_gone(&world);
+    // What comes later is recorded as ever.
+    world.record(&[part(60, 0)], Keeping::DEFAULT, 5);
+    assert_eq!(world.find(&query, 100).len(), 1);
+}
+
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut files = Vec::new();

@@ -1,0 +1,365 @@
+//! `gatepost trace export`: what was recorded, in Exchange's log formats (fact sheet sections 8.2 and 8.3).
+//!
+//! Takes entries of the running server, hands on lines with Exchange's fields in Exchange's order, oldest first, under header
+//! lines that name Gatepost as the software. Refused attempts have no line in a message tracking log, as in Exchange.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use gatepost_manage::trace::{
+    Received, TraceEntry, TraceVerdict, TracedMessage, TracedOutbound, TracedOutcome, TracedStep, TracedWhat,
+};
+
+use super::trace::query;
+use super::{client, wait_for};
+use crate::cli::{ExportArguments, ExportFormat};
+use crate::clock::now_ms;
+use crate::failure::Failure;
+
+/// A file that has grown to this many bytes is followed by the next (Exchange: 10 MB).
+const FILE_BYTES_MAX: usize = 10 << 20;
+/// Entries asked for at once.
+const PAGE: usize = 500;
+
+const TRACKING_FIELDS: &str = "date-time,client-ip,client-hostname,server-ip,server-hostname,source-context,connector-id,\
+source,event-id,internal-message-id,message-id,network-message-id,recipient-address,recipient-status,total-bytes,\
+recipient-count,related-recipient-address,reference,message-subject,sender-address,return-path,message-info,directionality,\
+tenant-id,original-client-ip,original-server-ip,custom-data,transport-traffic-type,log-id,schema-version";
+const CONNECTIVITY_FIELDS: &str = "date-time,session,source,destination,direction,description";
+
+/// A line and its time.
+type Line = (u64, String);
+
+/// Writes the log.
+pub fn export(out: &mut dyn Write, config: &Path, arguments: &ExportArguments) -> Result<(), Failure> {
+    let mut query = query(&arguments.filter)?;
+    query.limit = Some(PAGE);
+    query.events = Some(arguments.format == ExportFormat::Connectivity);
+    let server = wait_for(client(config)?.status())?.server_name;
+    let mut lines: Vec<Line> = Vec::new();
+    loop {
+        let page = wait_for(client(config)?.trace(&query))?;
+        for entry in &page.entries {
+            match (arguments.format, entry) {
+                (ExportFormat::MessageTracking, TraceEntry::Message(message)) => track(message, &server, &mut lines),
+                (ExportFormat::Connectivity, TraceEntry::Outbound(outbound)) => connect(outbound, &mut lines),
+                _ => {}
+            }
+        }
+        query.from = page.next;
+        if query.from.is_none() {
+            break;
+        }
+    }
+    // Stable: events of one moment stay in the order of their message.
+    lines.sort_by_key(|(time_ms, _)| *time_ms);
+    match &arguments.folder {
+        None => {
+            write_header(out, arguments.format, now_ms())?;
+            lines.iter().try_for_each(|(_, line)| writeln!(out, "{line}"))?;
+            Ok(out.flush()?)
+        }
+        Some(folder) => {
+            let files = write_files(folder, arguments.format, &lines)
+                .map_err(|error| Failure::of(format!("{} cannot be written: {error}", folder.display())))?;
+            Ok(writeln!(out, "{} lines in {files} files in {}", lines.len(), folder.display())?)
+        }
+    }
+}
+
+fn write_header(out: &mut dyn Write, format: ExportFormat, date_ms: u64) -> io::Result<()> {
+    let (log_type, fields) = match format {
+        ExportFormat::MessageTracking => ("Message Tracking Log", TRACKING_FIELDS),
+        ExportFormat::Connectivity => ("Transport Connectivity Log", CONNECTIVITY_FIELDS),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    write!(
+        out,
+        "#Software: Gatepost\r\n#Version: {version}\r\n#Log-Type: {log_type}\r\n#Date: {}\r\n#Fields: {fields}\r\n",
+        utc(date_ms)
+    )
+}
+
+/// One series of files for each day (UTC).
+fn write_files(folder: &Path, format: ExportFormat, lines: &[Line]) -> io::Result<u64> {
+    fs::create_dir_all(folder)?;
+    let prefix = match format {
+        ExportFormat::MessageTracking => "MSGTRK",
+        ExportFormat::Connectivity => "CONNECTLOG",
+    };
+    let mut files = 0;
+    for of_day in lines.chunk_by(|(one, _), (other, _)| one / 86_400_000 == other / 86_400_000) {
+        let day: String = utc(of_day[0].0)[..10].replace('-', "");
+        let (mut number, mut rest) = (1, of_day);
+        while !rest.is_empty() {
+            let mut file = BufWriter::new(fs::File::create(folder.join(format!("{prefix}{day}-{number}.log")))?);
+            write_header(&mut file, format, rest[0].0)?;
+            let (mut bytes, mut count) = (0, 0);
+            for (_, line) in rest {
+                file.write_all(line.as_bytes())?;
+                file.write_all(b"\r\n")?;
+                bytes += line.len() + 2;
+                count += 1;
+                if bytes >= FILE_BYTES_MAX {
+                    break;
+                }
+            }
+            file.flush()?;
+            rest = &rest[count..];
+            number += 1;
+            files += 1;
+        }
+    }
+    Ok(files)
+}
+
+fn utc(ms: u64) -> String {
+    let timestamp =
+        i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    timestamp.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// What differs between the lines of one message.
+#[derive(Default)]
+struct Event<'a> {
+    time_ms: u64,
+    client: (String, String),
+    server: (String, String),
+    context: String,
+    connector: &'a str,
+    source: &'a str,
+    id: &'a str,
+    recipients: Vec<&'a str>,
+    statuses: Vec<String>,
+    related: String,
+    reference: String,
+    info: String,
+}
+
+fn track(message: &TracedMessage, server: &str, lines: &mut Vec<Line>) {
+    let received = message.received.as_ref();
+    let everyone = || message.recipients.iter().map(|recipient| &*recipient.address).collect::<Vec<_>>();
+    if let Some(received) = received {
+        let is_report = received.report_on.is_some();
+        let address =
+            |address: Option<std::net::SocketAddr>| address.map_or(String::new(), |address| address.ip().to_string());
+        let event = Event {
+            time_ms: message.time_ms,
+            client: (address(received.peer), received.hello.clone().unwrap_or_default()),
+            server: (address(received.local), server.to_owned()),
+            context: received.decision.clone().unwrap_or_default(),
+            connector: &received.connector,
+            source: if is_report { "DSN" } else { "SMTP" },
+            id: if is_report { "DSN" } else { "RECEIVE" },
+            recipients: everyone(),
+            reference: received.report_on.map_or(String::new(), |about| about.to_string()),
+            ..Event::default()
+        };
+        lines.push(line(message, received, server, event));
+    }
+    let unknown = Received {
+        message_id: String::new(),
+        subject: None,
+        sender: String::new(),
+        size_bytes: 0,
+        peer: None,
+        local: None,
+        hello: None,
+        connector: String::new(),
+        principal: String::new(),
+        tls_version: None,
+        tls_cipher: None,
+        decision: None,
+        report_on: None,
+        report_kind: None,
+        internal: false,
+    };
+    let received = received.unwrap_or(&unknown);
+    for step in &message.steps {
+        for event in events(step, message, server, &everyone) {
+            lines.push(line(message, received, server, event));
+        }
+    }
+}
+
+/// What Exchange would call a step.
+fn events<'a>(
+    step: &'a TracedStep,
+    message: &TracedMessage,
+    server: &str,
+    everyone: &dyn Fn() -> Vec<&'a str>,
+) -> Vec<Event<'a>> {
+    let time_ms = step.time_ms;
+    match &step.what {
+        TracedWhat::Resolved { named } => vec![Event {
+            time_ms,
+            source: "RESOLVER",
+            id: "RESOLVE",
+            recipients: everyone(),
+            related: named.join(";"),
+            ..Event::default()
+        }],
+        TracedWhat::Attempt { connector, next_hop, remote, address, outcomes, .. } => {
+            let to = (
+                address.map_or(String::new(), |address| address.ip().to_string()),
+                remote.clone().unwrap_or_else(|| next_hop.clone()),
+            );
+            by_verdict(outcomes)
+                .into_iter()
+                .map(|(verdict, outcomes)| {
+                    let (source, id) = match verdict {
+                        Some(TraceVerdict::Delivered) if connector.is_empty() => ("STOREDRIVER", "DELIVER"),
+                        Some(TraceVerdict::Delivered) | None => ("SMTP", "SEND"),
+                        Some(TraceVerdict::Deferred) => ("SMTP", "DEFER"),
+                        Some(TraceVerdict::Expired) => ("QUEUE", "FAIL"),
+                        Some(TraceVerdict::Removed) => ("ADMIN", "FAIL"),
+                        Some(TraceVerdict::Failed | TraceVerdict::Refused) => ("SMTP", "FAIL"),
+                    };
+                    let is_sent = matches!(verdict, Some(TraceVerdict::Delivered) | None);
+                    Event {
+                        time_ms,
+                        client: (String::new(), server.to_owned()),
+                        server: to.clone(),
+                        connector,
+                        source,
+                        id,
+                        recipients: outcomes.iter().map(|outcome| &*outcome.recipient).collect(),
+                        statuses: outcomes.iter().map(|outcome| outcome.reply.clone()).collect(),
+                        info: if is_sent { utc(message.time_ms) } else { String::new() },
+                        ..Event::default()
+                    }
+                })
+                .collect()
+        }
+        TracedWhat::Administrator { who, action, detail, outcomes } => {
+            let event = |id| Event {
+                time_ms,
+                context: who.clone(),
+                source: "ADMIN",
+                id,
+                recipients: outcomes.iter().map(|outcome| &*outcome.recipient).collect(),
+                statuses: outcomes.iter().map(|outcome| outcome.reply.clone()).collect(),
+                reference: detail.clone().unwrap_or_default(),
+                ..Event::default()
+            };
+            match &**action {
+                "remove" => vec![event("FAIL")],
+                "redirect" => vec![event("REDIRECT")],
+                _ => Vec::new(),
+            }
+        }
+        TracedWhat::Held { reason } => vec![Event {
+            time_ms,
+            context: reason.clone(),
+            source: "POISONMESSAGE",
+            id: "POISONMESSAGE",
+            recipients: everyone(),
+            ..Event::default()
+        }],
+        // The report has lines of its own; Exchange has none for a route.
+        TracedWhat::Report { .. } | TracedWhat::Routed { .. } => Vec::new(),
+    }
+}
+
+/// Recipients that fared alike share a line.
+fn by_verdict(outcomes: &[TracedOutcome]) -> Vec<(Option<TraceVerdict>, Vec<&TracedOutcome>)> {
+    let mut groups: Vec<(Option<TraceVerdict>, Vec<&TracedOutcome>)> = Vec::new();
+    for outcome in outcomes {
+        match groups.iter_mut().find(|(verdict, _)| *verdict == outcome.verdict) {
+            Some((_, group)) => group.push(outcome),
+            None => groups.push((outcome.verdict, vec![outcome])),
+        }
+    }
+    groups
+}
+
+fn line(message: &TracedMessage, received: &Received, server: &str, event: Event<'_>) -> Line {
+    let id = u128::from(message.queue_id);
+    let network_id = format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        id >> 96,
+        id >> 80 & 0xffff,
+        id >> 64 & 0xffff,
+        id >> 48 & 0xffff,
+        id & 0xffff_ffff_ffff
+    );
+    let sender = if received.sender.is_empty() { "<>" } else { &received.sender };
+    let directionality = if received.internal { "Originating" } else { "Incoming" };
+    let connector = match event.connector {
+        "" => String::new(),
+        // As Exchange names it (fact sheet section 8.1).
+        name => format!("{server}\\{name}"),
+    };
+    let fields = [
+        utc(event.time_ms),
+        event.client.0.clone(),
+        event.client.1,
+        event.server.0,
+        event.server.1,
+        event.context,
+        connector,
+        event.source.to_owned(),
+        event.id.to_owned(),
+        message.queue_id.to_string(),
+        received.message_id.clone(),
+        network_id,
+        event.recipients.join(";"),
+        event.statuses.join(";"),
+        received.size_bytes.to_string(),
+        event.recipients.len().to_string(),
+        event.related,
+        event.reference,
+        received.subject.clone().unwrap_or_default(),
+        sender.to_owned(),
+        sender.to_owned(),
+        event.info,
+        directionality.to_owned(),
+        String::new(),
+        received.peer.map_or(String::new(), |peer| peer.ip().to_string()),
+        received.local.map_or(String::new(), |local| local.ip().to_string()),
+        String::new(),
+        "Email".to_owned(),
+        String::new(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    ];
+    (event.time_ms, row(&fields))
+}
+
+fn connect(outbound: &TracedOutbound, lines: &mut Vec<Line>) {
+    let port = outbound.address.map_or(0, |address| u64::from(address.port()));
+    let session = outbound.time_ms.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (outbound.next_hop.len() as u64) << 48 ^ port;
+    let at = |time_ms: u64, direction: &str, description: String| {
+        let fields = [
+            utc(time_ms),
+            format!("{session:016X}"),
+            "SMTP".to_owned(),
+            outbound.next_hop.clone(),
+            direction.to_owned(),
+            description,
+        ];
+        (time_ms, row(&fields))
+    };
+    let end_ms = outbound.time_ms + outbound.duration_ms;
+    let remote = outbound.remote.as_deref().unwrap_or(&outbound.next_hop);
+    let address = outbound.address.map_or(String::new(), |address| format!(" [{}]:{}", address.ip(), address.port()));
+    lines.push(at(outbound.time_ms, "+", format!("{} by {}", outbound.next_hop, outbound.connector)));
+    let description = match outbound.opened {
+        true => format!("Established connection to {remote}{address}"),
+        false => format!("Failed connection to {remote}{address}: {}", outbound.end),
+    };
+    lines.push(at(if outbound.opened { outbound.time_ms } else { end_ms }, ">", description));
+    lines.push(at(end_ms, "-", format!("Messages: {} ({})", outbound.messages, outbound.end)));
+}
+
+/// Fields with commas between them; one that holds a comma, a quotation mark or a line end stands in quotation marks, on one line.
+fn row(fields: &[String]) -> String {
+    let quoted = |field: &String| {
+        let flat: String = field.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match flat.contains([',', '"']) {
+            true => format!("\"{}\"", flat.replace('"', "\"\"")),
+            false => flat,
+        }
+    };
+    fields.iter().map(quoted).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,363 @@
+//! `gatepost trace`: what became of a message, and of an attempt that was refused.
+//!
+//! Takes the criteria, asks the running server page by page, hands on text for a helpdesk or JSON. Never reads a file of the
+//! server (invariant I11).
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use gatepost_manage::decision::{Decision, Outcome, Stage};
+use gatepost_manage::trace::{
+    EraseRequest, Received, TraceEntry, TraceQuery, TraceVerdict, Traced, TracedConnection, TracedMessage,
+    TracedOutbound, TracedOutcome, TracedStep, TracedWhat,
+};
+
+use super::explain::instant_of;
+use super::{client, decision, export, wait_for, write_json};
+use crate::cli::{TraceArguments, TraceCommand, TraceFilter, Verdict};
+use crate::clock::now_ms;
+use crate::failure::Failure;
+use crate::terminal::{count, duration, harmless, moment, size};
+
+/// Pages are asked for until so many entries are there; an export asks for all.
+const PAGE: usize = 500;
+
+/// Searches, erases or exports.
+pub fn trace(out: &mut dyn Write, config: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Some(TraceCommand::Erase { address, json }) => erase(out, config, address, *json),
+        Some(TraceCommand::Export(arguments)) => export::export(out, config, arguments),
+        None => search(out, config, arguments),
+    }
+}
+
+fn erase(out: &mut dyn Write, config: &Path, address: &str, json: bool) -> Result<(), Failure> {
+    let erased = wait_for(client(config)?.erase(&EraseRequest { address: address.to_owned() }))?;
+    if json {
+        return write_json(out, &erased);
+    }
+    writeln!(
+        out,
+        "Erased from {} and {}: {} stands there now.",
+        count(erased.passports, "record of a message", "records of messages"),
+        count(erased.decisions, "record of a decision", "records of decisions"),
+        erased.token
+    )?;
+    if erased.damaged > 0 {
+        writeln!(out, "{} that nobody can read went, too.", count(erased.damaged, "damaged place", "damaged places"))?;
+    }
+    Ok(writeln!(
+        out,
+        "Not touched: messages that wait in the queue, protocol transcripts, the log of the system, settings. Mail from now on \
+         is recorded as ever."
+    )?)
+}
+
+/// What the server is asked.
+pub fn query(filter: &TraceFilter) -> Result<TraceQuery, Failure> {
+    let now = now_ms();
+    let time = |text: &Option<String>| text.as_deref().map(|text| moment_of(text, now)).transpose();
+    Ok(TraceQuery {
+        queue_id: filter.queue_id,
+        message_id: filter.message_id.clone(),
+        address: filter.address.clone(),
+        sender: filter.sender.clone(),
+        recipient: filter.recipient.clone(),
+        domain: filter.domain.clone(),
+        peer: filter.peer.clone(),
+        connector: filter.connector.clone(),
+        verdict: filter.verdict.map(|verdict| match verdict {
+            Verdict::Delivered => TraceVerdict::Delivered,
+            Verdict::Deferred => TraceVerdict::Deferred,
+            Verdict::Failed => TraceVerdict::Failed,
+            Verdict::Expired => TraceVerdict::Expired,
+            Verdict::Removed => TraceVerdict::Removed,
+            Verdict::Refused => TraceVerdict::Refused,
+        }),
+        word: Some(filter.words.join(" ")).filter(|words| !words.is_empty()),
+        decision: filter.decision.clone(),
+        since_ms: time(&filter.since)?,
+        until_ms: time(&filter.until)?,
+        events: filter.events.then_some(true),
+        limit: None,
+        from: None,
+    })
+}
+
+/// `90m`, `2h`, `7d` ago, or a moment as `2027-01-31T09:30:00+01:00`.
+fn moment_of(text: &str, now_ms: u64) -> Result<u64, Failure> {
+    let units = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+    let ago = units.iter().find_map(|(unit, ms)| text.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*ms));
+    match ago {
+        Some(ago_ms) => Ok(now_ms.saturating_sub(ago_ms)),
+        None => instant_of(text),
+    }
+}
+
+fn search(out: &mut dyn Write, config: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
+    let mut query = query(&arguments.filter)?;
+    let (wanted, mut traced) = (arguments.limit as usize, None::<Traced>);
+    while traced.as_ref().is_none_or(|traced| traced.next.is_some() && traced.entries.len() < wanted) {
+        let have = traced.as_ref().map_or(0, |traced| traced.entries.len());
+        query.limit = Some((wanted - have).clamp(1, PAGE));
+        query.from = traced.as_mut().and_then(|traced| traced.next.take());
+        let page = wait_for(client(config)?.trace(&query))?;
+        match &mut traced {
+            Some(traced) => {
+                traced.entries.extend(page.entries);
+                (traced.next, traced.cut_short) = (page.next, page.cut_short);
+            }
+            None => traced = Some(page),
+        }
+    }
+    let Some(traced) = traced else { return Ok(()) };
+    if arguments.json {
+        return write_json(out, &traced);
+    }
+    if let [TraceEntry::Refusal(refusal)] = &traced.entries[..]
+        && traced.next.is_none()
+    {
+        return decision::explain(out, config, &refusal.id, false);
+    }
+    write_text(out, &traced)
+}
+
+fn write_text(out: &mut dyn Write, traced: &Traced) -> Result<(), Failure> {
+    // Whoever reads a page from its top wants the newest last, where the terminal stands.
+    for entry in traced.entries.iter().rev() {
+        write_entry(out, entry)?;
+        writeln!(out)?;
+    }
+    match traced.entries.len() as u64 {
+        0 => {
+            write!(out, "Nothing that is recorded matches.")?;
+            match traced.oldest_ms {
+                Some(oldest_ms) => writeln!(out, " Records of messages go back to {}.", moment(oldest_ms))?,
+                None => writeln!(out, " No message is recorded.")?,
+            }
+        }
+        shown => write!(out, "{}", count(shown, "entry", "entries"))?,
+    }
+    if !traced.entries.is_empty() {
+        let more = if traced.next.is_some() { "; there are older ones: --limit shows more" } else { "" };
+        writeln!(out, "{more}.")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn write_entry(out: &mut dyn Write, entry: &TraceEntry) -> io::Result<()> {
+    match entry {
+        TraceEntry::Message(message) => write_message(out, message),
+        TraceEntry::Refusal(refusal) => write_refusal(out, refusal),
+        TraceEntry::Connection(connection) => write_connection(out, connection),
+        TraceEntry::Outbound(outbound) => write_outbound(out, outbound),
+        TraceEntry::Settings { time_ms, revision, document, who } => {
+            let (time, who) = (moment(*time_ms), harmless(who));
+            writeln!(out, "{time}  settings  revision {revision} in force, document {document}, by {who}")
+        }
+        TraceEntry::Pressure { time_ms, resource, level } => {
+            writeln!(out, "{}  pressure  {} is {}", moment(*time_ms), harmless(resource), harmless(level))
+        }
+    }
+}
+
+/// How a message stands as a whole, in a word.
+fn standing(message: &TracedMessage) -> String {
+    let mut words: Vec<&str> =
+        message.recipients.iter().map(|recipient| recipient.verdict.map_or("ended", TraceVerdict::word)).collect();
+    words.sort_unstable();
+    words.dedup();
+    match &words[..] {
+        [] => "recipients unknown".to_owned(),
+        [one] => (*one).to_owned(),
+        several => several.join(", "),
+    }
+}
+
+fn write_message(out: &mut dyn Write, message: &TracedMessage) -> io::Result<()> {
+    write!(out, "Message {}: {}", message.queue_id, standing(message))?;
+    match &message.received {
+        Some(received) => {
+            writeln!(out)?;
+            let to: Vec<String> = message.recipients.iter().map(|recipient| harmless(&recipient.address)).collect();
+            writeln!(out, "  from        {}", in_brackets(&received.sender))?;
+            writeln!(out, "  to          {}", shortened(&to))?;
+            if let Some(subject) = &received.subject {
+                writeln!(out, "  subject     {}", harmless(subject))?;
+            }
+            writeln!(out, "  message id  {}", harmless(&received.message_id))?;
+            write_received(out, message.time_ms, received)?;
+        }
+        None => writeln!(out, "; how it came is kept no more")?,
+    }
+    message.steps.iter().try_for_each(|step| write_step(out, step, message.recipients.len()))
+}
+
+fn shortened(addresses: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match addresses.len() {
+        0..=SHOWN => addresses.join(", "),
+        more => format!("{}, and {} more", addresses[..SHOWN].join(", "), more - SHOWN),
+    }
+}
+
+fn in_brackets(sender: &str) -> String {
+    if sender.is_empty() { "<>".to_owned() } else { harmless(sender) }
+}
+
+fn tls(version: Option<&String>, cipher: Option<&String>) -> String {
+    match (version, cipher) {
+        (Some(version), Some(cipher)) => format!(", {} {}", harmless(version), harmless(cipher)),
+        (Some(version), None) => format!(", {}", harmless(version)),
+        (None, _) => ", no TLS".to_owned(),
+    }
+}
+
+fn write_received(out: &mut dyn Write, time_ms: u64, received: &Received) -> io::Result<()> {
+    write!(out, "  {}  received  ", moment(time_ms))?;
+    match (&received.peer, received.report_on) {
+        (Some(peer), _) => {
+            write!(out, "from {}", peer.ip())?;
+            if let Some(hello) = &received.hello {
+                write!(out, " ({})", harmless(hello))?;
+            }
+            write!(out, " by {}, {}", harmless(&received.connector), size(received.size_bytes))?;
+            write!(out, "{}", tls(received.tls_version.as_ref(), received.tls_cipher.as_ref()))?;
+            match &received.decision {
+                Some(id) => writeln!(out, " [{id}]"),
+                None => writeln!(out),
+            }
+        }
+        (None, Some(about)) => {
+            let kind = received.report_kind.as_deref().unwrap_or("report");
+            writeln!(out, "written here: report ({kind}) on message {about}, {}", size(received.size_bytes))
+        }
+        (None, None) => writeln!(out, "written here, {}", size(received.size_bytes)),
+    }
+}
+
+fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::Result<()> {
+    let time = moment(step.time_ms);
+    match &step.what {
+        TracedWhat::Resolved { named } => {
+            let named: Vec<String> = named.iter().map(|address| harmless(address)).collect();
+            writeln!(
+                out,
+                "  {time}  resolved  {} into {}",
+                shortened(&named),
+                count(recipients as u64, "recipient", "recipients")
+            )
+        }
+        TracedWhat::Routed { recipients, connector, next_hop } => {
+            let to: Vec<String> = recipients.iter().map(|address| harmless(address)).collect();
+            let by = if connector.is_empty() { String::new() } else { format!(" by {}", harmless(connector)) };
+            writeln!(out, "  {time}  routed    {} to {}{by}", shortened(&to), harmless(next_hop))
+        }
+        TracedWhat::Attempt { next_hop, remote, address, tls_version, tls_cipher, duration_ms, outcomes, .. } => {
+            let at = match (remote, address) {
+                (Some(remote), Some(address)) => format!("{} [{}]:{}", harmless(remote), address.ip(), address.port()),
+                (Some(remote), None) => harmless(remote),
+                (None, Some(address)) => format!("[{}]:{}", address.ip(), address.port()),
+                (None, None) => harmless(next_hop),
+            };
+            let secured =
+                if address.is_some() { tls(tls_version.as_ref(), tls_cipher.as_ref()) } else { String::new() };
+            let how = format!("{at} in {}{secured}", milliseconds(*duration_ms));
+            outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, &how))
+        }
+        TracedWhat::Report { queue_id, report, to } => {
+            writeln!(out, "  {time}  report    ({report}) to {}: message {queue_id}", in_brackets(to))
+        }
+        TracedWhat::Administrator { who, action, detail, outcomes } => {
+            let detail = detail.as_deref().map_or(String::new(), |detail| format!(" to {}", harmless(detail)));
+            writeln!(out, "  {time}  {:<9} by {}{detail}", harmless(action), harmless(who))?;
+            outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, "here"))
+        }
+        TracedWhat::Held { reason } => writeln!(out, "  {time}  held      {}", harmless(reason)),
+    }
+}
+
+fn write_outcome(out: &mut dyn Write, time: &str, outcome: &TracedOutcome, how: &str) -> io::Result<()> {
+    let verdict = outcome.verdict.map_or("ended", TraceVerdict::word);
+    writeln!(out, "  {time}  {verdict:<9} {} at {how}", harmless(&outcome.recipient))?;
+    let until = outcome.until_ms.map_or(String::new(), |until_ms| format!("; next try {}", moment(until_ms)));
+    let reply = harmless(&outcome.reply);
+    if reply.is_empty() && until.is_empty() { Ok(()) } else { writeln!(out, "      {reply}{until}") }
+}
+
+fn milliseconds(ms: u64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { duration(ms) }
+}
+
+fn write_refusal(out: &mut dyn Write, refusal: &Decision) -> io::Result<()> {
+    let stage = match refusal.command {
+        Stage::Connect => "connect",
+        Stage::Auth => "AUTH",
+        Stage::Mail => "MAIL",
+        Stage::Rcpt => "RCPT",
+        Stage::Content => "content",
+    };
+    let ended = match refusal.verdict {
+        Outcome::Refused => "Refused",
+        Outcome::Abandoned => "Given up",
+        Outcome::Accepted => "Accepted",
+    };
+    writeln!(out, "{ended} at {stage}: [{}]", refusal.id)?;
+    if let Some(sender) = &refusal.sender {
+        writeln!(out, "  from        {}", harmless(sender))?;
+    }
+    let recipients: Vec<String> =
+        refusal.recipients.iter().chain(&refusal.refused_recipient).map(|recipient| harmless(recipient)).collect();
+    if !recipients.is_empty() {
+        writeln!(out, "  to          {}", shortened(&recipients))?;
+    }
+    let hello = refusal.hello.as_deref().map_or(String::new(), |hello| format!(" ({})", harmless(hello)));
+    let by = refusal.connector.as_deref().map_or("no connector".to_owned(), harmless);
+    writeln!(out, "  {}  peer      {}{hello} by {by}", moment(refusal.time_ms), refusal.peer.ip())?;
+    if let Some(reply) = &refusal.reply {
+        writeln!(out, "  {}  refused   {}", moment(refusal.time_ms), harmless(reply))?;
+    }
+    if let Some(reason) = &refusal.reason {
+        writeln!(
+            out,
+            "      because {}; `gatepost explain {}` says what would let it pass",
+            harmless(reason),
+            refusal.id
+        )?;
+    }
+    if let Some(times) = refusal.count {
+        writeln!(out, "      {times} times in all, until {}", moment(refusal.until_ms.unwrap_or(refusal.time_ms)))?;
+    }
+    Ok(())
+}
+
+fn write_connection(out: &mut dyn Write, connection: &TracedConnection) -> io::Result<()> {
+    writeln!(
+        out,
+        "{}  connection from {}{} by {}: {}, {}, {}{}; {}",
+        moment(connection.time_ms),
+        connection.peer,
+        connection.hello.as_deref().map_or(String::new(), |hello| format!(" ({})", harmless(hello))),
+        harmless(&connection.connector),
+        count(u64::from(connection.messages), "message", "messages"),
+        count(u64::from(connection.refusals), "refusal", "refusals"),
+        milliseconds(connection.duration_ms),
+        tls(connection.tls_version.as_ref(), None),
+        harmless(&connection.end)
+    )
+}
+
+fn write_outbound(out: &mut dyn Write, outbound: &TracedOutbound) -> io::Result<()> {
+    let remote = outbound.remote.as_deref().map_or_else(|| harmless(&outbound.next_hop), harmless);
+    let address = outbound.address.map_or(String::new(), |address| format!(" [{}]:{}", address.ip(), address.port()));
+    writeln!(
+        out,
+        "{}  connection to {remote}{address} by {}: {}, {}{}; {}",
+        moment(outbound.time_ms),
+        harmless(&outbound.connector),
+        count(u64::from(outbound.messages), "message", "messages"),
+        milliseconds(outbound.duration_ms),
+        tls(outbound.tls_version.as_ref(), None),
+        harmless(&outbound.end)
+    )
+}
