@@ -12,8 +12,13 @@ use super::event::Record;
 use super::{stored, terms};
 use crate::segments::{self, Records, Segments, Usage};
 
-/// The folder of records, in that of the store of decisions.
-const FOLDER: &str = "passports";
+/// The folders of records, in that of the store of decisions: passports, and what happened beside them. Each has its own room, so
+/// that a flood of connections evicts no passport.
+const FOLDERS: [&str; 2] = ["passports", "connections"];
+const PASSPORTS: usize = 0;
+const OTHERS: usize = 1;
+/// What happened beside messages has one part of so many.
+const OTHERS_SHARE: u64 = 8;
 
 /// What is kept, how much of it and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +51,10 @@ impl Keeping {
         addresses: true,
     };
 
-    fn limits(self) -> segments::Limits {
-        segments::Limits { bytes_max: self.bytes_max, age_max_ms: self.age_max_ms }
+    fn limits(self, place: usize) -> segments::Limits {
+        let others = self.bytes_max / OTHERS_SHARE;
+        let bytes_max = if place == OTHERS { others } else { self.bytes_max - others };
+        segments::Limits { bytes_max, age_max_ms: self.age_max_ms }
     }
 }
 
@@ -56,7 +63,7 @@ impl Keeping {
 pub struct Store {
     folder: PathBuf,
     key: Arc<Key>,
-    segments: Arc<OnceLock<Segments>>,
+    segments: Arc<[OnceLock<Segments>; 2]>,
 }
 
 impl Store {
@@ -66,19 +73,26 @@ impl Store {
     /// When the system gives no randomness.
     pub fn open(tracking: &Path, keeping: Keeping) -> io::Result<Store> {
         let store =
-            Store { folder: tracking.join(FOLDER), key: Arc::new(Key::open(tracking)?), segments: Arc::default() };
-        if let Err(error) = store.segments(keeping) {
-            tracing::warn!(folder = %store.folder.display(), %error, "message passports cannot be kept for now");
+            Store { folder: tracking.to_owned(), key: Arc::new(Key::open(tracking)?), segments: Arc::default() };
+        for (place, name) in FOLDERS.into_iter().enumerate() {
+            if let Err(error) = store.segments(place, keeping) {
+                let folder = store.folder.join(name);
+                tracing::warn!(folder = %folder.display(), %error, "message passports cannot be kept for now");
+            }
         }
         Ok(store)
     }
 
-    fn segments(&self, keeping: Keeping) -> io::Result<&Segments> {
-        if let Some(segments) = self.segments.get() {
+    fn segments(&self, place: usize, keeping: Keeping) -> io::Result<&Segments> {
+        if let Some(segments) = self.segments[place].get() {
             return Ok(segments);
         }
-        let opened = Segments::open(&self.folder, keeping.limits(), terms::describe)?;
-        Ok(self.segments.get_or_init(|| opened))
+        let opened = Segments::open(&self.folder.join(FOLDERS[place]), keeping.limits(place), terms::describe)?;
+        Ok(self.segments[place].get_or_init(|| opened))
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Segments> {
+        self.segments.iter().filter_map(OnceLock::get)
     }
 
     /// Takes a record; it is written by [`Store::write_out`].
@@ -97,7 +111,8 @@ impl Store {
         }
         buffer.clear();
         stored::write(&record, buffer);
-        self.segments(keeping)?.append(buffer, now_ms)
+        let place = if matches!(record, Record::Message(_)) { PASSPORTS } else { OTHERS };
+        self.segments(place, keeping)?.append(buffer, now_ms)
     }
 
     /// Writes all that was appended.
@@ -105,7 +120,7 @@ impl Store {
     /// # Errors
     /// What the disk says; what waits is kept and tried again.
     pub fn write_out(&self) -> io::Result<()> {
-        self.segments.get().map_or(Ok(()), Segments::write_out)
+        self.each().map(Segments::write_out).fold(Ok(()), io::Result::and)
     }
 
     /// What was written survives a power cut after this.
@@ -113,7 +128,7 @@ impl Store {
     /// # Errors
     /// What the disk says.
     pub fn sync(&self) -> io::Result<()> {
-        self.segments.get().map_or(Ok(()), Segments::sync)
+        self.each().map(Segments::sync).fold(Ok(()), io::Result::and)
     }
 
     /// Seals what is full, removes what is too much or too old.
@@ -121,30 +136,40 @@ impl Store {
     /// # Errors
     /// What the disk says; it is tried again.
     pub fn tend(&self, keeping: Keeping, now_ms: u64) -> io::Result<()> {
-        let Some(segments) = self.segments.get() else { return Ok(()) };
-        segments.set_limits(keeping.limits());
-        segments.tend(now_ms)
+        let mut tended = Ok(());
+        for (place, segments) in self.segments.iter().enumerate() {
+            let Some(segments) = segments.get() else { continue };
+            segments.set_limits(keeping.limits(place));
+            tended = tended.and(segments.tend(now_ms));
+        }
+        tended
     }
 
-    /// All records that can be read, oldest first.
+    /// All records that can be read, oldest first: those of messages, then the others.
     ///
     /// # Errors
     /// When the disk cannot be read.
     pub fn scan(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let Some(segments) = self.segments.get() else { return Ok(()) };
-        for piece in segments.snapshot(&[]).pieces.iter().rev() {
-            for block in 0..piece.blocks().len() as u32 {
-                if let Some(raw) = piece.read_block(block)? {
-                    Records(&raw).for_each(&mut each);
+        for segments in self.each() {
+            for piece in segments.snapshot(&[]).pieces.iter().rev() {
+                for block in 0..piece.blocks().len() as u32 {
+                    if let Some(raw) = piece.read_block(block)? {
+                        Records(&raw).for_each(&mut each);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// The segments; `None` while the disk cannot be used.
-    pub fn opened(&self) -> Option<&Segments> {
-        self.segments.get()
+    /// The segments of passports; `None` while the disk cannot be used.
+    pub fn passports(&self) -> Option<&Segments> {
+        self.segments[PASSPORTS].get()
+    }
+
+    /// The segments of what happened beside messages; `None` while the disk cannot be used.
+    pub fn others(&self) -> Option<&Segments> {
+        self.segments[OTHERS].get()
     }
 
     /// What makes tokens of addresses.
@@ -152,8 +177,13 @@ impl Store {
         &self.key
     }
 
-    /// What is kept.
+    /// What is kept of messages.
     pub fn usage(&self) -> Usage {
-        self.segments.get().map(Segments::usage).unwrap_or_default()
+        self.passports().map(Segments::usage).unwrap_or_default()
+    }
+
+    /// What is kept beside them.
+    pub fn others_usage(&self) -> Usage {
+        self.others().map(Segments::usage).unwrap_or_default()
     }
 }

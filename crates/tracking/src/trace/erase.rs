@@ -43,9 +43,11 @@ pub fn erase(tracking: &Tracking, address: &str) -> io::Result<Erased> {
     };
     let mut erased = Erased { token, passports: 0, decisions: 0, damaged: 0 };
     tracking.passports.flush();
-    if let Some(segments) = tracking.passports.store().opened() {
+    let store = tracking.passports.store();
+    for segments in [store.passports(), store.others()].into_iter().flatten() {
         let rewritten = segments.rewrite(&change)?;
-        (erased.passports, erased.damaged) = (rewritten.records, rewritten.damaged);
+        erased.passports += rewritten.records;
+        erased.damaged += rewritten.damaged;
     }
     let decisions = tracking.rewrite(Arc::new(change))?;
     erased.decisions = decisions.0;

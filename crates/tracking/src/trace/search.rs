@@ -30,46 +30,60 @@ const PARTS_MAX: usize = 4_096;
 /// Where to search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Passports and what is kept with them; none while the disk cannot be used.
-    passports: Option<Segments>,
+    /// Passports, and what happened beside them; none while the disk cannot be used.
+    segments: [Option<Segments>; 2],
     /// The folder of the room of refusals.
     refusals: PathBuf,
 }
 
-/// A place in the segments: segment, block, record.
+/// A place in segments: segment, block, record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Position(u64, u32, u32);
 
 impl Position {
     const TOP: Position = Position(u64::MAX, u32::MAX, u32::MAX);
+    /// Nothing is below.
+    const BOTTOM: Position = Position(0, 0, 0);
+}
+
+/// How far segments were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Below {
+    /// What is above was recorded after the first page.
+    top: Position,
+    /// All from here on upward was looked at.
+    at: Position,
 }
 
 /// Where a search goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// What is above was recorded after the first page.
-    top: Position,
-    /// All from here on upward was looked at.
-    passports: Position,
+    segments: [Below; 2],
     refusals: Place,
 }
 
 impl Cursor {
+    const START: Cursor =
+        Cursor { segments: [Below { top: Position::TOP, at: Position::TOP }; 2], refusals: Place::NEWEST };
+
     /// Reads what was printed.
     pub fn parse(text: &str) -> Option<Cursor> {
         let mut numbers = text.split('-').map(|number| number.parse::<u64>().ok());
         let mut next = || numbers.next().flatten();
         let mut position = || Some(Position(next()?, next()?.try_into().ok()?, next()?.try_into().ok()?));
-        let (top, passports) = (position()?, position()?);
+        let mut below = || Some(Below { top: position()?, at: position()? });
+        let segments = [below()?, below()?];
         let refusals = Place { file: next()?, offset: next()? };
-        numbers.next().is_none().then_some(Cursor { top, passports, refusals })
+        numbers.next().is_none().then_some(Cursor { segments, refusals })
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Position(a, b, c), Position(d, e, g)) = (self.top, self.passports);
-        write!(f, "{a}-{b}-{c}-{d}-{e}-{g}-{}-{}", self.refusals.file, self.refusals.offset)
+        for Position(segment, block, record) in self.segments.iter().flat_map(|below| [below.top, below.at]) {
+            write!(f, "{segment}-{block}-{record}-")?;
+        }
+        write!(f, "{}-{}", self.refusals.file, self.refusals.offset)
     }
 }
 
@@ -89,8 +103,9 @@ impl Search {
     pub fn of(tracking: &Tracking) -> Search {
         tracking.flush();
         tracking.passports.flush();
+        let store = tracking.passports.store();
         Search {
-            passports: tracking.passports.store().opened().cloned(),
+            segments: [store.passports().cloned(), store.others().cloned()],
             refusals: tracking.refusals_folder().to_owned(),
         }
     }
@@ -101,47 +116,49 @@ impl Search {
     /// When the disk cannot be read. What is damaged is passed over.
     pub fn find(&self, query: &Query, from: Option<Cursor>, limit: usize, patience: Duration) -> io::Result<Page> {
         let (limit, until) = (limit.clamp(1, LIMIT_MAX), Instant::now() + patience);
-        let start = from.unwrap_or(Cursor { top: Position::TOP, passports: Position::TOP, refusals: Place::NEWEST });
+        let start = from.unwrap_or(Cursor::START);
+        let wants_messages = query.kinds.messages && query.state != Some(State::Refused);
         let mut refusals = self.refusals(query, start.refusals, limit, until)?;
-        let mut passports = self.passports(query, start, limit, until)?;
-        let mut page =
-            Page { entries: Vec::new(), next: None, is_cut_short: passports.is_cut_short || refusals.is_cut_short };
-        let mut next = Cursor { top: passports.top, ..start };
-        while page.entries.len() < limit {
-            let time_ms = |found: Option<&Entry>| found.map(Entry::time_ms);
-            let of_passports = time_ms(passports.found.front().map(|(entry, _)| entry));
-            let of_refusals = time_ms(refusals.found.front().map(|(entry, _)| entry));
-            // Where one list was cut short, what the other has below its end waits for the next page.
-            let takes_refusal = match (of_passports, of_refusals) {
-                (None, None) => break,
-                (Some(message), Some(refusal)) => refusal >= message,
-                (message, _) => message.is_none(),
-            };
-            if takes_refusal {
-                page.entries.extend(refusals.found.pop_front().map(|(entry, place)| {
+        let mut lists = [
+            self.segments(0, wants_messages, query, start, limit, until)?,
+            self.segments(1, query.kinds.others, query, start, limit, until)?,
+        ];
+        let mut next = start;
+        next.segments[0].top = lists[0].top;
+        next.segments[1].top = lists[1].top;
+        let mut entries = Vec::new();
+        while entries.len() < limit {
+            // The newest of the three, as far as they were looked at.
+            let newest = |found: &VecDeque<(Entry, Position)>| found.front().map(|(entry, _)| entry.time_ms());
+            let of_refusals = refusals.found.front().map(|(entry, _)| entry.time_ms());
+            let of_lists = [newest(&lists[0].found), newest(&lists[1].found)];
+            let Some(latest) = of_lists.into_iter().chain([of_refusals]).flatten().max() else { break };
+            if of_refusals == Some(latest) {
+                entries.extend(refusals.found.pop_front().map(|(entry, place)| {
                     next.refusals = place;
                     entry
                 }));
-            } else {
-                page.entries.extend(passports.found.pop_front().map(|(entry, position)| {
-                    next.passports = position;
-                    entry
-                }));
+                continue;
             }
+            let place = usize::from(of_lists[0] != Some(latest));
+            entries.extend(lists[place].found.pop_front().map(|(entry, position)| {
+                next.segments[place].at = position;
+                entry
+            }));
         }
         // A list that was handed on whole goes on where it was left.
-        if passports.found.is_empty() {
-            next.passports = passports.end.unwrap_or_default();
+        for (list, below) in lists.iter().zip(&mut next.segments) {
+            if list.found.is_empty() {
+                below.at = list.end.unwrap_or(Position::BOTTOM);
+            }
         }
         if refusals.found.is_empty() {
             next.refusals = refusals.end.unwrap_or_default();
         }
-        let is_all = passports.found.is_empty()
-            && refusals.found.is_empty()
-            && passports.end.is_none()
-            && refusals.end.is_none();
-        page.next = (!is_all).then_some(next);
-        Ok(page)
+        let is_all =
+            next.segments.iter().all(|below| below.at == Position::BOTTOM) && next.refusals == Place::default();
+        let is_cut_short = refusals.is_cut_short || lists.iter().any(|list| list.is_cut_short);
+        Ok(Page { entries, next: (!is_all).then_some(next), is_cut_short })
     }
 
     fn refusals(&self, query: &Query, from: Place, limit: usize, until: Instant) -> io::Result<Found<Place>> {
@@ -171,27 +188,34 @@ impl Search {
         Ok(found)
     }
 
-    fn passports(&self, query: &Query, from: Cursor, limit: usize, until: Instant) -> io::Result<Found<Position>> {
-        let Some(segments) = &self.passports else { return Ok(Found::new(Position::TOP)) };
+    fn segments(
+        &self,
+        place: usize,
+        is_wanted: bool,
+        query: &Query,
+        from: Cursor,
+        limit: usize,
+        until: Instant,
+    ) -> io::Result<Found<Position>> {
+        let from = from.segments[place];
+        let Some(segments) = self.segments[place].as_ref().filter(|_| is_wanted && from.at != Position::BOTTOM) else {
+            return Ok(Found::new(from.top));
+        };
         let hashes = query.hashes();
         let all: Vec<u32> = hashes.iter().flat_map(|hashes| hashes.0).collect();
         let mut snapshot = segments.snapshot(&all);
         let mut found = Found::new(if from.top == Position::TOP { snapshot.top() } else { from.top });
-        let wants_messages = query.kinds.messages && query.state != Some(State::Refused);
-        if !(wants_messages || query.kinds.others) || from.passports == Position::default() {
-            return Ok(found);
-        }
         let mut looking = Looking { segments, query, hashes: &hashes, top: found.top, damaged: 0 };
         for piece in std::mem::take(&mut snapshot.pieces) {
-            if piece.number > from.passports.0 {
+            if piece.number > from.at.0 {
                 continue;
             }
             for block in looking.blocks(&piece)?.into_iter().rev() {
-                if Position(piece.number, block, 0) >= from.passports {
+                if Position(piece.number, block, 0) >= from.at {
                     continue;
                 }
                 // A block is looked at whole, so that a search goes on below it.
-                let mut here = looking.block(&piece, block, from.passports)?;
+                let mut here = looking.block(&piece, block, from.at)?;
                 while let Some((entry, position)) = here.pop() {
                     found.found.push_back((entry, position));
                     if found.found.len() == limit {

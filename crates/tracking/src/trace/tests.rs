@@ -251,7 +251,7 @@ fn with_addresses_switched_off_no_file_holds_one_and_the_exact_address_is_still_
     };
     let keeping = Keeping { addresses: false, subjects: false, ..Keeping::DEFAULT };
     world.record(&(0..20).map(|id| part(id, 0)).collect::<Vec<_>>(), keeping, 5);
-    for (_, bytes) in files(&world.folder.path().join("tracking/passports")) {
+    for (_, bytes) in files(&world.folder.path().join("tracking")) {
         assert!(!contains(&bytes, "ann@") && !contains(&bytes, "invoice"));
     }
     let query = ask(Query::default(), [None, Some("ann@contoso.com"), None], &world.store);
