@@ -6,6 +6,7 @@
 mod queue;
 mod trace;
 mod export;
+mod criteria;
 mod spool;
 mod user;
 mod reload;

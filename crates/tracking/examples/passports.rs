@@ -18,7 +18,7 @@ use gatepost_tracking::{Limits, Tracking};
 const PATIENCE: Duration = Duration::from_secs(120);
 const START_MS: u64 = 1_795_000_000_000;
 /// Events noted before the writer is waited for: a relay does not receive faster than it can write.
-const AHEAD: u64 = 20_000;
+const AHEAD: u64 = 4_000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

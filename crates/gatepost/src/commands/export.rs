@@ -11,7 +11,7 @@ use gatepost_manage::trace::{
     Received, TraceEntry, TraceVerdict, TracedMessage, TracedOutbound, TracedOutcome, TracedStep, TracedWhat,
 };
 
-use super::trace::query;
+use super::criteria::query;
 use super::{client, wait_for};
 use crate::cli::{ExportArguments, ExportFormat};
 use crate::clock::now_ms;
