@@ -1,0 +1,24 @@
+//! Records of passports: whatever lies on the disk is read without a panic, and what was read is written and read as the same.
+#![no_main]
+
+use gatepost_tracking::passport::{read, terms, write};
+use gatepost_tracking::passport::event::Record;
+use gatepost_tracking::trace::Passport;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut hashes = Vec::new();
+    let described = terms::describe(bytes, &mut hashes);
+    let Some(record) = read(bytes) else {
+        assert!(described.is_none());
+        return;
+    };
+    let mut again = Vec::new();
+    write(&record, &mut again);
+    assert_eq!(read(&again).as_ref(), Some(&record));
+    if let Record::Message(part) = record {
+        let passport = Passport::join(part.queue_id, vec![part.clone(), part]);
+        let places = passport.standings().len();
+        assert!(passport.recipients().len() <= places);
+    }
+});
