@@ -58,6 +58,8 @@ pub struct Usage {
     pub refusals: RoomUsage,
     /// Refusals since start that were counted and not stored one by one.
     pub counted: u64,
+    /// Passports of messages, and what happened beside them.
+    pub passports: RoomUsage,
 }
 
 /// What one room holds and has done.
@@ -264,6 +266,20 @@ impl Tracking {
             messages: with_counts(MESSAGES, messages),
             refusals: with_counts(REFUSALS, refusals),
             counted: self.shared.counted.load(Ordering::Relaxed),
+            passports: self.passports_usage(),
+        }
+    }
+
+    fn passports_usage(&self) -> RoomUsage {
+        let (store, gathered) = (self.passports.store(), self.passports.gathered());
+        let (passports, others) = (store.usage(), store.others_usage());
+        RoomUsage {
+            bytes: passports.bytes + others.bytes,
+            bytes_max: passports.bytes_max + others.bytes_max,
+            oldest_ms: passports.oldest_ms,
+            written: gathered.written,
+            dropped: gathered.left_out,
+            damaged: passports.damaged + others.damaged,
         }
     }
 

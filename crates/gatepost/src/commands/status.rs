@@ -128,7 +128,11 @@ fn write_status(out: &mut dyn Write, status: &Status, colour: bool) -> io::Resul
         ),
     ]);
     let tracking = &status.tracking;
-    for (title, room) in [("  message records", &tracking.messages), ("  refusal records", &tracking.refusals)] {
+    for (title, room) in [
+        ("  passports", &tracking.passports),
+        ("  message records", &tracking.messages),
+        ("  refusal records", &tracking.refusals),
+    ] {
         facts.row(&[title, &records(room, now)]);
     }
     if tracking.counted > 0 {

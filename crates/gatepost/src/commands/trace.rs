@@ -16,7 +16,7 @@ use super::criteria::query;
 use super::{client, decision, export, wait_for, write_json};
 use crate::cli::{TraceArguments, TraceCommand};
 use crate::failure::Failure;
-use crate::terminal::{count, duration, harmless, moment, size};
+use crate::terminal::{count, harmless, moment, size};
 
 /// Pages are asked for until so many entries are there; an export asks for all.
 const PAGE: usize = 500;
@@ -244,7 +244,7 @@ fn write_outcome(out: &mut dyn Write, time: &str, outcome: &TracedOutcome, how: 
 }
 
 fn milliseconds(ms: u64) -> String {
-    if ms < 10_000 { format!("{ms} ms") } else { duration(ms) }
+    format!("{ms} ms")
 }
 
 fn write_refusal(out: &mut dyn Write, refusal: &Decision) -> io::Result<()> {

@@ -172,6 +172,8 @@ pub struct Tracking {
     pub messages: RecordRoom,
     /// Refused commands and abandoned transactions.
     pub refusals: RecordRoom,
+    /// Passports of messages, and what happened beside them.
+    pub passports: RecordRoom,
     /// Refusals since start that were counted and not recorded one by one.
     pub counted: u64,
 }
@@ -277,7 +279,12 @@ impl From<listing::Counters> for Counters {
 
 impl From<gatepost_tracking::Usage> for Tracking {
     fn from(usage: gatepost_tracking::Usage) -> Self {
-        Tracking { messages: usage.messages.into(), refusals: usage.refusals.into(), counted: usage.counted }
+        Tracking {
+            messages: usage.messages.into(),
+            refusals: usage.refusals.into(),
+            passports: usage.passports.into(),
+            counted: usage.counted,
+        }
     }
 }
 

@@ -358,7 +358,8 @@ impl Looking<'_> {
                         continue;
                     }
                     let is_meant = self.hashes.first().is_none_or(|first| has_hash(&record, *first));
-                    stands_here &= !(at > position && at < self.top && is_meant);
+                    // A whole one stands for itself: what was read from the spool's log after it says nothing more.
+                    stands_here &= !(at > position && at < self.top && is_meant) && !terms::is_whole(&record);
                     if let Record::Message(part) = record {
                         here.push(part);
                     }

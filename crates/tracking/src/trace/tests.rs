@@ -261,6 +261,18 @@ fn with_addresses_switched_off_no_file_holds_one_and_the_exact_address_is_still_
 }
 
 #[test]
+fn what_was_read_from_the_spool_again_beside_a_whole_passport_is_no_second_one() {
+    let world = World::new();
+    let part = |is_recovered| {
+        let steps = vec![attempt(0)];
+        Record::Message(Part { queue_id: 7, facts: Some(facts(7, 0)), steps, is_last: true, is_recovered })
+    };
+    world.record(&[part(true), part(false), part(true)], Keeping::DEFAULT, 5);
+    assert_eq!(world.find(&Query::default(), 1).len(), 1);
+    assert_eq!(world.find(&Query { queue_id: Some(7), ..Query::default() }, 100).len(), 1);
+}
+
+#[test]
 fn after_an_erasure_no_file_and_no_index_holds_the_address_also_after_a_restart() {
     let world = World::new();
     let part = |queue_id, seed| {
