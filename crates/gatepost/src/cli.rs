@@ -18,6 +18,7 @@ Examples:
   gatepost check                       report every problem of the settings, each with its remedy
   gatepost audit                       prove who may relay, over all addresses
   gatepost explain --from 192.168.2.55 --sender a@contoso.com --recipient b@example.com
+  gatepost route --recipient b@example.com --size 20MB
   gatepost reload                      put a changed settings file in force, whole or not at all
   gatepost user add alice --address alice@contoso.com
   gatepost queue list --next-hop example.com
@@ -56,6 +57,8 @@ pub enum Command {
     Audit(AuditArguments),
     /// Say why a message would be refused, and what would let it pass
     Explain(ExplainArguments),
+    /// Say which way a message would leave, and why not another
+    Route(RouteArguments),
     /// Add, list and remove the users who may authenticate
     #[command(subcommand)]
     User(UserCommand),
@@ -105,6 +108,7 @@ impl Command {
             Command::Check(arguments) => arguments.json,
             Command::Audit(arguments) => arguments.json,
             Command::Explain(arguments) => arguments.json,
+            Command::Route(arguments) => arguments.json,
             Command::User(UserCommand::List(arguments)) | Command::Reload(arguments) => arguments.json,
             Command::Status(arguments) => arguments.json,
             Command::Queue(QueueCommand::List(arguments)) => arguments.json,
@@ -191,6 +195,33 @@ pub struct AuditArguments {
     /// The file to audit instead of the settings file
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `route`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is sent and no server needs to run: the settings are asked. The answer names the send connector and where it leads, why each of the others lost, and which one stands in while the next hop cannot be reached. Groups, contacts and aliases are followed to their ends.
+
+Examples:
+  gatepost route --recipient b@example.com
+  gatepost route --recipient b@example.com --sender news@contoso.com --receive-connector Relay --size 20MB
+  gatepost route --recipient b@example.com --json | jq -r '.recipients[].next_hop'")]
+pub struct RouteArguments {
+    /// The recipient of the envelope
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: String,
+    /// The sender of the envelope; without it that of reports
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// The size of the message, for example 5MB
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<String>,
+    /// The receive connector that it comes in by
+    #[arg(long, value_name = "NAME")]
+    pub receive_connector: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

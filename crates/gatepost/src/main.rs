@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => commands::check(out, &config.path, &arguments),
         Command::Audit(arguments) => commands::audit(out, &config.path, &arguments),
         Command::Explain(arguments) => commands::explain(out, &config.path, &arguments),
+        Command::Route(arguments) => commands::route(out, &config.path, &arguments),
         Command::User(command) => commands::user(out, &config.path, command),
         Command::Queue(command) => commands::queue(out, &config.path, command),
         Command::Trace(arguments) => commands::trace(out, &config.path, &arguments),

@@ -47,6 +47,8 @@ pub struct AcceptedDomain {
     pub kind: DomainKind,
     /// Who gets the mail of recipients that are not here, in an authoritative domain.
     pub catch_all_recipient: Option<Mailbox>,
+    /// Whether it is said to be the default domain; see [`AcceptedDomains::default_domain`].
+    pub is_default: bool,
     /// Whether the next hop is asked about recipients that are not known here; never where all of them are.
     pub recipient_verification: bool,
     /// Where its name stands in the settings document, in bytes.
@@ -148,12 +150,12 @@ impl AcceptedDomains {
         self.declared.iter()
     }
 
-    /// The default domain: the first authoritative one, as Exchange makes the first domain the default.
+    /// The default domain: the one that is said to be it, else the first authoritative one, as Exchange makes the first
+    /// domain the default.
     pub fn default_domain(&self) -> Option<&Domain> {
-        self.declared
-            .iter()
-            .find(|accepted| accepted.kind == DomainKind::Authoritative)
-            .map(|accepted| &accepted.domain)
+        let said = self.declared.iter().find(|accepted| accepted.is_default);
+        let first = || self.declared.iter().find(|accepted| accepted.kind == DomainKind::Authoritative);
+        said.or_else(first).map(|accepted| &accepted.domain)
     }
 }
 

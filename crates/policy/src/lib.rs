@@ -6,6 +6,7 @@
 
 pub mod safeguard;
 pub mod explain;
+pub mod itinerary;
 pub mod audit;
 pub mod verification;
 pub mod permit;

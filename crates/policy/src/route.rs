@@ -12,6 +12,8 @@ use gatepost_mail::{Domain, Mailbox, Reply};
 use crate::accepted_domain::DomainKind;
 use crate::directory::{KnownRecipient, LocalMailbox};
 use crate::refusal::Refusal;
+use crate::retry::Overrides;
+use crate::send_connector::Sources;
 pub use crate::send_connector::{Candidate, Host, MailSource, SendConnector, SmartHost};
 use crate::settings::Settings;
 
@@ -168,6 +170,22 @@ pub fn stand_in<'a>(
     ways.find(|(way, next_hop)| !is_down(way, next_hop)).unwrap_or_else(|| (first, next_hop(first, domain)))
 }
 
+/// Whether two revisions of a connector lead the same way in the same manner, so that what waits for it may go on waiting.
+pub fn is_same_way(one: &SendConnector, other: &SendConnector) -> bool {
+    let way = |connector: &SendConnector| SendConnector {
+        comment: String::new(),
+        address_spaces: Vec::new(),
+        sources: Sources::default(),
+        linked_receive_connector: None,
+        fallback_connector: None,
+        retry: Overrides::default(),
+        max_message_size: None,
+        span: 0..0,
+        ..connector.clone()
+    };
+    one == other || way(one) == way(other)
+}
+
 /// Whether a connector takes a message of that size.
 pub fn takes(connector: &SendConnector, message_bytes: u64) -> bool {
     connector.max_message_size.is_none_or(|max| message_bytes <= max)
@@ -177,7 +195,8 @@ fn send(connector: &Arc<SendConnector>, domain: &Domain) -> Route {
     Route::Send { connector: connector.clone(), next_hop: next_hop(connector, domain) }
 }
 
-fn next_hop(connector: &SendConnector, domain: &Domain) -> NextHop {
+/// Where a connector connects to for recipients of `domain`.
+pub fn next_hop(connector: &SendConnector, domain: &Domain) -> NextHop {
     if connector.smart_hosts.is_empty() {
         NextHop::Domain(domain.clone())
     } else {

@@ -314,6 +314,12 @@ impl Index {
         }
     }
 
+    /// How many bytes a message takes on the disk: its content has no more.
+    pub fn bytes(&self, id: u64) -> Option<u64> {
+        let body = self.bodies.get(&id).map_or(0, |body| body.stored.bytes);
+        self.location(id).map(|location| location.bytes + body)
+    }
+
     /// Where a message's record lies.
     pub fn location(&self, id: u64) -> Option<Location> {
         self.messages.get(&id).map(Entry::location)

@@ -206,6 +206,11 @@ impl Spool {
         set_standing(&self.0.shared, id, standing)
     }
 
+    /// How many bytes a live message takes on the disk, without asking the disk: its content has no more.
+    pub fn bytes(&self, id: MessageId) -> Option<u64> {
+        self.0.shared.index().bytes(id.0)
+    }
+
     /// How a message stands as a whole; `None` if it is not live.
     pub fn standing(&self, id: MessageId) -> Option<Standing> {
         self.0.shared.index().standing(id.0)

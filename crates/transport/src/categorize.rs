@@ -275,13 +275,33 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     let latest_ms = now_ms.saturating_add(u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX));
     let next_attempt_ms = next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms);
     let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.map(|next_ms| next_ms.min(latest_ms)));
-    // The size decides between routes only near a connector's limit; the envelope alone is read here.
-    let plan = plan_for(running, &running.revision(), &envelope, pending.into_iter(), 0);
+    let revision = running.revision();
+    let size_bytes = deciding_size(running, &revision.settings, id);
+    let plan = plan_for(running, &revision, &envelope, pending.into_iter(), size_bytes);
     enqueue_by(running, id, envelope.arrival.time_ms, plan, |part| match &unrouted.before {
-        Some(before) if before.key != part.key || before.connector != part.connector => None,
+        Some(before) if before.key != part.key || !is_same_way(before, part) => None,
         _ => due_ms,
     });
     Ok(())
+}
+
+/// How large a message is, as far as that can decide between routes. The disk is asked only about one that is near a
+/// connector's limit or beyond it: otherwise the envelope alone is read.
+fn deciding_size(running: &Running, settings: &Settings, id: MessageId) -> u64 {
+    let bytes = running.spool.bytes(id).unwrap_or(0);
+    let is_small = |connector: &Arc<SendConnector>| connector.max_message_size.is_none_or(|max| bytes <= max);
+    if settings.send_connectors.iter().all(is_small) {
+        return bytes;
+    }
+    // What cannot be read now is not delivered now either.
+    running.spool.message(id).map_or(bytes, |message| message.content.len())
+}
+
+fn is_same_way(before: &DeliveryQueue, part: &Part) -> bool {
+    match (&before.connector, &part.connector) {
+        (Some(before), Some(now)) => route::is_same_way(before, now),
+        (before, now) => before.is_none() && now.is_none(),
+    }
 }
 
 #[cfg(test)]
@@ -369,8 +389,10 @@ max_message_size = "1 MB"
         let message = site.running.spool.message(id).expect("it is live");
         route_message(&site.running, &message, &[0, 1], Some(later_ms));
 
-        let moved = WAYS_OUT.replace("2600", "2601");
-        let settings = site.settings(&format!("{CONTOSO}{moved}"));
+        // Of the other connector nothing changes that matters to mail on its way: its words, its place in the document.
+        let moved =
+            WAYS_OUT.replace("2600", "2601") + "comment = \"of the house\"\nmessage_retry_interval = \"00:01:00\"\n";
+        let settings = site.settings(&format!("# One line more.\n{CONTOSO}{moved}"));
         let tls = crate::tls::Tls::load(&settings).expect("the certificate is there");
         site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
         let waited = site.running.queues.begin_routes(2);
@@ -381,5 +403,25 @@ max_message_size = "1 MB"
         }
         due.sort();
         assert_eq!(due, [("[127.0.0.1]:2601".to_owned(), None), ("x.example".to_owned(), Some(later_ms))]);
+    }
+
+    #[tokio::test]
+    async fn what_is_routed_anew_goes_by_its_size_too() {
+        let site = Site::new(&format!("{CONTOSO}{WAYS_OUT}"));
+        let large = "x\r\n".repeat(400_000);
+        let mut expected = Vec::new();
+        for (content, way) in [("x\r\n", "x.example"), (&large, "refused")] {
+            let id = site.accept(envelope("", &["a@x.example"]), content).await;
+            let unrouted = Unrouted { id, recipients: None, due_ms: None, before: None };
+            route_anew(site.running.clone(), std::iter::once(unrouted)).await;
+            expected.push((way.to_owned(), id));
+        }
+        let mut found = Vec::new();
+        for queue in site.running.queues.all() {
+            queue.for_each(|entry, _| found.push((queue.key.to_string(), entry.id)));
+        }
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
     }
 }

@@ -44,6 +44,17 @@ pub(super) fn accepted_domains(collector: &mut Collector<'_>, accepted: &[Accept
         "accepted domains",
         accepted.iter().map(|accepted| (accepted.to_string(), accepted.span.clone())),
     );
+    let mut defaults = accepted.iter().filter(|accepted| accepted.is_default);
+    if let Some(first) = defaults.next() {
+        for other in defaults {
+            collector.error_between(
+                other.span.clone(),
+                format!("{other} cannot be the default domain, too"),
+                "write default = true in one [[accepted_domain]] only",
+                (first.span.clone(), "the first is here"),
+            );
+        }
+    }
 }
 
 /// `domains` is `None` where not all of them could be read.

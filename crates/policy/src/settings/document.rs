@@ -448,6 +448,9 @@ fn read_accepted_domain<'t>(
 ) -> Option<(AcceptedDomain, Range<usize>)> {
     let mut fields = Fields::new(collector, "[[accepted_domain]]", table, span);
     let name = fields.required("name", "write name = \"contoso.com\"", values::domain_with_subdomains);
+    // What came with Exchange 2016 is what `*.` has always said.
+    let matches_below = fields.optional("match_sub_domains", values::boolean).unwrap_or_default();
+    let name = name.map(|(domain, with_subdomains)| (domain, with_subdomains || matches_below));
     let kind = fields.optional("domain_type", values::choice(DOMAIN_KINDS)).unwrap_or_default();
     let kind = (!fields.is_bad("domain_type")).then_some(kind);
     if fields.value("domain_name").is_some() {
@@ -488,13 +491,46 @@ fn read_accepted_domain<'t>(
         );
     }
     let is_too_wide = too_wide.is_some();
+    let is_default = ["default", "make_default"].map(|key| fields.optional(key, values::boolean) == Some(true));
+    idle_accepted_domain_keys(&mut fields, kind);
     let span = fields.span_of("name");
-    fields.finish(&["address_book_enabled", "default", "make_default", "match_sub_domains", "outbound_only"]);
+    fields.finish(&[]);
     let (domain, with_subdomains) = name.filter(|_| !is_too_wide)?;
+    let is_default = is_default.contains(&true);
     Some((
-        AcceptedDomain { domain, with_subdomains, kind: kind?, catch_all_recipient, recipient_verification, span },
+        AcceptedDomain {
+            domain,
+            with_subdomains,
+            kind: kind?,
+            catch_all_recipient,
+            is_default,
+            recipient_verification,
+            span,
+        },
         catch_all_span,
     ))
+}
+
+/// Exchange's properties whose other value would ask for what is not done here.
+fn idle_accepted_domain_keys(fields: &mut Fields<'_, '_, '_>, kind: Option<DomainKind>) {
+    match (fields.optional("address_book_enabled", values::boolean), kind) {
+        (Some(false), Some(DomainKind::Authoritative)) => fields.error_at(
+            "address_book_enabled",
+            "`address_book_enabled`: who is not declared in an Authoritative domain is refused at RCPT, always; reports \
+             to whoever a stranger says to be would be the other way",
+            "remove it, or write domain_type = \"InternalRelay\"",
+        ),
+        (Some(true), Some(DomainKind::InternalRelay | DomainKind::ExternalRelay)) => fields.error_at(
+            "address_book_enabled",
+            "`address_book_enabled`: recipients of a relay domain that are not declared here are somewhere else",
+            "remove it, and write recipient_verification = true: then the next hop is asked",
+        ),
+        _ => {}
+    }
+    if fields.optional("outbound_only", values::boolean) == Some(true) {
+        let message = "`outbound_only` is about mail between Exchange and Microsoft's cloud";
+        fields.error_at("outbound_only", message, "write false, or leave it out");
+    }
 }
 
 fn read_user<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize>) -> Option<User> {

@@ -1,9 +1,11 @@
 //! Where a recipient's copy goes (fact sheet section 4.5).
 
 use gatepost_mail::{Domain, Mailbox};
-use gatepost_policy::Settings;
+use gatepost_policy::access_entry::Rights;
+use gatepost_policy::itinerary::{Fate, itinerary};
 use gatepost_policy::remote_domain;
 use gatepost_policy::route::{self, MailSource, Question, Route, select};
+use gatepost_policy::{Settings, relay};
 use proptest::prelude::*;
 
 use crate::document::{cases, problems, settings};
@@ -338,6 +340,148 @@ fn what_only_a_mailbox_server_can_keep_is_refused_for_a_remote_domain_with_the_r
     assert!(errors(twice).iter().any(|error| error.contains("two remote domains `*`")));
 }
 
+#[test]
+fn each_type_of_domain_has_its_answer_to_rcpt_and_its_way() {
+    let document = r#"
+[server]
+name = "mail.own.example"
+[[accepted_domain]]
+name = "own.example"
+[[accepted_domain]]
+name = "caught.example"
+catch_all_recipient = "bob@own.example"
+[[accepted_domain]]
+name = "*.wide.example"
+[[accepted_domain]]
+name = "matched.example"
+match_sub_domains = true
+address_book_enabled = true
+outbound_only = false
+[[accepted_domain]]
+name = "shared.example"
+domain_type = "InternalRelay"
+address_book_enabled = false
+[[accepted_domain]]
+name = "*.elsewhere.example"
+domain_type = "ExternalRelay"
+[[mailbox]]
+address = "bob@own.example"
+aliases = ["robert@wide.example"]
+[[mailbox]]
+address = "here@shared.example"
+[[send_connector]]
+name = "Inside"
+address_spaces = ["--"]
+smart_hosts = ["[10.0.0.1]"]
+[[send_connector]]
+name = "Internet"
+address_spaces = ["*"]
+"#;
+    const NOT_FOUND: &str = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup";
+    let settings = settings(document);
+    for (address, at_rcpt, way) in [
+        ("bob@own.example", "taken", "mailbox bob@own.example"),
+        ("robert@wide.example", "taken", "mailbox bob@own.example"),
+        ("nobody@own.example", NOT_FOUND, NOT_FOUND),
+        // An address of another type is nobody's, and nothing here leads to a fax machine.
+        ("IMCEAFAX-+2B49@own.example", NOT_FOUND, NOT_FOUND),
+        ("postmaster@own.example", "taken", "mailbox postmaster"),
+        ("nobody@caught.example", "taken", "mailbox bob@own.example"),
+        ("nobody@a.wide.example", NOT_FOUND, NOT_FOUND),
+        ("nobody@a.matched.example", NOT_FOUND, NOT_FOUND),
+        ("z@a.own.example", "550 5.7.1 Unable to relay", "Internet to a.own.example"),
+        ("here@shared.example", "taken", "mailbox here@shared.example"),
+        ("there@shared.example", "taken", "Inside to [10.0.0.1]:25"),
+        ("z@a.shared.example", "550 5.7.1 Unable to relay", "Internet to a.shared.example"),
+        ("z@elsewhere.example", "taken", "Inside to [10.0.0.1]:25"),
+        ("z@a.elsewhere.example", "taken", "Inside to [10.0.0.1]:25"),
+        ("z@gmail.com", "550 5.7.1 Unable to relay", "Internet to gmail.com"),
+    ] {
+        let recipient = Mailbox::parse(address).expect("an address");
+        let question = relay::Question { rights: Rights::NONE, forward_path: &recipient, settings: &settings };
+        let told = relay::decide(&question).map_or_else(|refusal| refusal.reply().to_string(), |_| "taken".to_owned());
+        assert_eq!(told, at_rcpt, "RCPT for {address}");
+        assert_eq!(routed_from(&settings, address, 1, None), way, "{address}");
+    }
+}
+
+#[test]
+fn the_default_domain_is_the_one_that_is_said_to_be_it_or_the_first() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[[accepted_domain]]\nname = \"one.example\"\n{first}\n[[accepted_domain]]\nname = \"two.example\"\n{second}\n"
+        )
+    };
+    for (first, second, expected) in [
+        ("", "", "postmaster@one.example"),
+        ("", "default = true", "postmaster@two.example"),
+        ("make_default = false", "make_default = true", "postmaster@two.example"),
+        ("domain_type = \"InternalRelay\"\nmake_default = true", "", "postmaster@one.example"),
+    ] {
+        assert_eq!(settings(&two(first, second)).postmaster().to_string(), expected, "{first} {second}");
+    }
+    for (first, second, expected) in [
+        ("default = true", "default = true", "two.example cannot be the default domain, too"),
+        ("address_book_enabled = false", "", "is refused at RCPT, always"),
+        ("domain_type = \"InternalRelay\"\naddress_book_enabled = true", "", "are somewhere else"),
+        ("outbound_only = true", "", "Microsoft's cloud"),
+    ] {
+        let told = errors(&two(first, second));
+        assert!(told.iter().any(|error| error.contains(expected)), "{first} {second}: {told:#?}");
+    }
+}
+
+#[test]
+fn mailboxes_can_be_on_servers_and_each_domain_can_have_its_own() {
+    let document = |delivery: &str, moved: &str| {
+        format!(
+            "[server]\nname = \"mail.own.example\"\n[[accepted_domain]]\nname = \"own.example\"\n\
+             [[accepted_domain]]\nname = \"*.moved.example\"\n{moved}\n{delivery}\n\
+             [[mailbox]]\naddress = \"bob@own.example\"\naliases = [\"bob@a.moved.example\"]\n\
+             [[mailbox]]\naddress = \"carol@a.moved.example\"\n"
+        )
+    };
+    let lmtp = "[mailbox_delivery]\nprotocol = \"lmtp\"\nhosts = [\"/run/dovecot/lmtp\", \"unix:/run/second\", \"[10.0.0.1]\", \"m.own.example:2424\"]";
+    let smtp = "mailbox_delivery = { protocol = \"SMTP\", hosts = [\"[10.0.0.2]\"], require_tls = true }";
+    let here = "mailbox_delivery = { protocol = \"Maildir\" }";
+    let servers = "mailbox delivery to /run/dovecot/lmtp,/run/second,[10.0.0.1]:24,m.own.example:2424";
+    for (delivery, moved, address, expected) in [
+        ("", "", "bob@own.example", "mailbox bob@own.example"),
+        (lmtp, "", "bob@own.example", servers),
+        // Where a mailbox is, its own address says, and no other of its names.
+        (lmtp, here, "bob@a.moved.example", servers),
+        (lmtp, here, "carol@a.moved.example", "mailbox carol@a.moved.example"),
+        ("", smtp, "carol@a.moved.example", "mailbox delivery (*.moved.example) to [10.0.0.2]:25"),
+        ("", smtp, "bob@own.example", "mailbox bob@own.example"),
+        // Nobody said whose mailbox that is.
+        (lmtp, "", "postmaster@own.example", "mailbox postmaster"),
+        (
+            lmtp,
+            "",
+            "nobody@own.example",
+            "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+        ),
+    ] {
+        assert_eq!(routed(&document(delivery, moved), address, 1), expected, "{delivery} {moved} {address}");
+    }
+    let warned = settings(&document(lmtp, "")).warnings;
+    assert!(
+        warned.iter().any(|warning| warning.message.contains("mail to postmaster does not go there")),
+        "{warned:#?}"
+    );
+    for (delivery, expected) in [
+        ("[mailbox_delivery]\nprotocol = \"LMTP\"", "has no `hosts`"),
+        ("[mailbox_delivery]\nprotocol = \"POP\"\nhosts = [\"/x\"]", "there is no `POP`"),
+        ("[mailbox_delivery]\nhosts = [\"/run/dovecot/lmtp\"]", "a Maildir is a folder here"),
+        ("[mailbox_delivery]\nprotocol = \"LMTP\"\nhosts = [\"unix:lmtp\"]", "is no absolute path"),
+        ("[mailbox_delivery]\nprotocol = \"LMTP\"\nhosts = [\"/x\"]\nrequire_tls = true", "there is no TLS"),
+        ("[[send_connector]]\nname = \"Mailbox delivery\"\naddress_spaces = [\"*\"]", "the way to mailboxes is called"),
+    ] {
+        let told = errors(&document(delivery, ""));
+        assert!(told.iter().any(|error| error.contains(expected)), "{delivery}: {told:#?}");
+    }
+}
+
 /// One connector of the property below.
 #[derive(Clone, Debug)]
 struct Drawn {
@@ -432,6 +576,12 @@ proptest! {
             None if is_too_large => "550 5.3.4 ROUTING.SizeLimit; message size exceeds fixed maximum size for route".to_owned(),
             None => route::UNREACHABLE.to_owned(),
         };
-        prop_assert_eq!(routed_from(&settings, &format!("z@{recipient}"), kilobytes << 10, source), expected);
+        let address = format!("z@{recipient}");
+        prop_assert_eq!(&routed_from(&settings, &address, kilobytes << 10, source), &expected);
+
+        let legs = itinerary(&settings, &Mailbox::parse(&address).expect("an address"), kilobytes << 10, source);
+        let taken = legs[0].connectors.iter().find(|(_, fate)| *fate == Fate::Taken).map(|(way, _)| way.name.to_string());
+        prop_assert_eq!(taken, ways.iter().min().map(|(_, _, _, name)| name.clone()), "the explanation agrees");
+        prop_assert_eq!(legs[0].connectors.len(), drawn.len());
     }
 }

@@ -90,9 +90,10 @@ impl Waiting {
         }
     }
 
-    /// Takes everything that waits, with its due time (`None`: now).
+    /// Takes everything that waits, with its due time (`None`: now). While the queue is blocked nothing is due.
     pub(super) fn take_all(&mut self) -> Vec<(Entry, Option<u64>)> {
-        let ready = std::mem::take(&mut self.ready).into_iter().map(|entry| (entry, None));
+        let blocked_until_ms = self.blocked_until_ms;
+        let ready = std::mem::take(&mut self.ready).into_iter().map(|entry| (entry, blocked_until_ms));
         let later = std::mem::take(&mut self.later).into_iter();
         ready.chain(later.map(|Reverse(later)| (later.entry, Some(later.due_ms)))).collect()
     }

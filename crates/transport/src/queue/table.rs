@@ -364,14 +364,18 @@ impl Queues {
             waiting.ready.extend(now.into_iter().map(|Reverse(later)| later.entry));
             if waiting.blocked_until_ms.is_some() {
                 here = waiting.ready.iter().filter(|entry| wanted(entry)).count();
-                if here > 0 {
+                // One that only sends mail another way is to let it try this way again.
+                if here > 0 || waiting.ready.is_empty() {
                     waiting.blocked_until_ms = None;
                 }
             }
-            if here > 0 {
-                self.call_for_work(queue, &mut waiting);
-            }
+            self.call_for_work(queue, &mut waiting);
             hurried += here;
+            let is_unused = waiting.is_unused();
+            drop(waiting);
+            if is_unused {
+                self.retire_unused(queue);
+            }
         }
         hurried
     }

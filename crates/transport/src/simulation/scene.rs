@@ -143,6 +143,11 @@ smtp_max_messages_per_connection = 3
 name = "Partner"
 address_spaces = ["partner.example"]
 smart_hosts = ["smart{partner}.partner.example"]
+fallback_connector = "Spare"
+
+[[send_connector]]
+name = "Spare"
+smart_hosts = ["[10.1.0.2]"]
 "#;
 
 const INTERNET: &str = r#"
