@@ -359,7 +359,8 @@ impl Looking<'_> {
                     }
                     let is_meant = self.hashes.first().is_none_or(|first| has_hash(&record, *first));
                     // A whole one stands for itself: what was read from the spool's log after it says nothing more.
-                    stands_here &= !(at > position && at < self.top && is_meant) && !terms::is_whole(&record);
+                    let stands_there = (at > position && at < self.top && is_meant) || terms::is_whole(&record);
+                    stands_here &= !stands_there;
                     if let Record::Message(part) = record {
                         here.push(part);
                     }
