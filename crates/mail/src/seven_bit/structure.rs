@@ -149,8 +149,9 @@ impl Walker {
                 self.line(&line, out);
             }
         }
+        // No boundary has come for it.
+        self.pay_line_end(out, self.state == State::Body);
         self.end_entity(out);
-        self.pay_line_end(out, false);
     }
 
     /// A line with its end, or the beginning of a long one.

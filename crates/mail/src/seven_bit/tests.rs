@@ -68,6 +68,19 @@ fn messages_within_messages_are_converted_inside() {
 }
 
 #[test]
+fn a_line_end_that_no_boundary_follows_is_content() {
+    let inner = |header: &str| format!("MIME-Version: 1.0\nContent-Type: {header}Content-Type: image/png\n");
+    let message = inner("message/rfc822\n\n");
+    let message = (message.clone(), message.replacen("rfc822\n", "rfc822\nContent-Transfer-Encoding: 7bit\n", 1));
+    let unended = inner("multipart/mixed; boundary=x\n\n--x\n");
+    let unended = (unended.clone(), unended.replacen("=x\n", "=x\nContent-Transfer-Encoding: 7bit\n", 1));
+    for (header, converted) in [message, unended] {
+        let converted = format!("{converted}Content-Transfer-Encoding: base64\n\nw6kNCg==");
+        check(&format!("{header}\n\u{e9}\n"), Ok(&converted));
+    }
+}
+
+#[test]
 fn what_must_not_change_is_refused() {
     let signed = "MIME-Version: 1.0\nContent-Type: multipart/signed; boundary=x\n\n--x\n\n";
     check(&format!("{signed}\u{e9}\n--x--\n"), Err(Obstacle::Sealed));
