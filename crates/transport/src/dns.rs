@@ -117,13 +117,15 @@ impl Dns {
 
     async fn domain_targets(&self, domain: &Domain, connector: &SendConnector) -> Result<Vec<Target>, LookupError> {
         let port = connector.port;
-        if domain.is_literal() {
-            let ip = domain.literal_address().ok_or(exchangers::NO_SUCH_DOMAIN)?;
-            return Ok(vec![at_address(ip, port)]);
-        }
-        let resolver = self.resolver.as_ref();
         let listens_at = |address| self.listens_at(address);
         let own = Own { names: &self.own_names, listens_at: &listens_at };
+        if domain.is_literal() {
+            // Whoever may send mail writes it: like a zone, it leads neither back to us nor where the connector must not go.
+            let ip = domain.literal_address().ok_or(exchangers::NO_SUCH_DOMAIN)?;
+            let host = Exchanger { preference: 0, host: literal(ip) };
+            return Ok(exchangers::arrange(&[(host, Ok(vec![ip]))], port, connector.mx_address_scope, own)?);
+        }
+        let resolver = self.resolver.as_ref();
         let records = mx_records(resolver, domain.as_str()).await;
         let exchangers = exchangers::select(domain.as_str(), records, own, &mut random)?;
         let found = self.found(resolver, exchangers, port).await;
@@ -166,6 +168,8 @@ impl Dns {
 
     /// Whether this server listens at `address`, so that whoever connects there meets us.
     fn listens_at(&self, address: SocketAddr) -> bool {
+        // ::ffff:127.0.0.1 is another way to write 127.0.0.1, and leads there.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let is_here = |listener: &SocketAddr| {
             let is_every = listener.ip().is_unspecified() && listener.is_ipv4() == address.is_ipv4();
             listener.ip() == address.ip() || is_every && net::is_own(address.ip())
@@ -368,6 +372,8 @@ mod tests {
         here.example      MX 30 a.example
         here-too.example  127.0.0.7
         itself.example    MX 10 here-too.example
+        mapped.example    MX 10 mapped-host.example
+        mapped-host.example ::ffff:127.0.0.7
         private.example   MX 10 lan.example
         lan.example       10.1.2.3
         half.example      MX 10 half-host.example
@@ -516,6 +522,9 @@ mod tests {
             ("dangling.example", "554 5.4.4 SMTPSEND.DNS.NonExistentDomain; nonexistent domain"),
             ("private.example", "lan.example=10.1.2.3:25"),
             ("[192.0.2.9]", "[192.0.2.9]=192.0.2.9:25"),
+            ("[127.0.0.7]", "554 5.4.6 The domain's mail exchanger is this server: mail would loop"),
+            ("[IPv6:::ffff:127.0.0.7]", "554 5.4.6 The domain's mail exchanger is this server: mail would loop"),
+            ("mapped.example", "554 5.4.6 The domain's mail exchanger is this server: mail would loop"),
             ("[IPv6:2001:db8::9]", "[IPv6:2001:db8::9]=[2001:db8::9]:25"),
         ] {
             let next_hop = NextHop::Domain(Domain::parse(domain).expect("a domain"));
@@ -554,6 +563,12 @@ mod tests {
                 "private.example",
                 "554 5.4.4 The domain's mail exchangers have no address that mail may be sent to",
             ),
+            (
+                "",
+                "mx_address_scope = \"Public\"",
+                "[10.1.2.3]",
+                "554 5.4.4 The domain's mail exchangers have no address that mail may be sent to",
+            ),
             // Nobody answers there over TCP.
             ("external_dns_protocol_option = \"UseTcpOnly\"", "", "two.example", "451 4.4.0 DNS query failed"),
             ("external_dns_protocol_option = \"UseUdpOnly\"", "", "alone.example", "alone.example=192.0.2.3:25"),
@@ -574,6 +589,7 @@ mod tests {
         for (address, expected) in [
             ("127.0.0.1:25", true),
             ("127.1.2.3:25", true),
+            ("[::ffff:127.0.0.1]:25", true),
             ("127.0.0.1:26", false),
             ("[::1]:25", false),
             // Nobody has this one (RFC 5737), but for machines that stand in a documentation.

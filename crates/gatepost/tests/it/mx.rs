@@ -15,13 +15,17 @@ const MX_1: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 1);
 const MX_2: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 2);
 const DEAD: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 99);
 
+/// As one connector's `fqdn` says.
+const OTHER_NAME: &str = "[[receive_connector]]\nname = \"Other\"\nbindings = [\"127.0.0.9:{smtp}\"]\n\
+    remote_ip_ranges = [\"127.0.0.9\"]\nfqdn = \"gate.contoso.com\"\n";
+
 /// A site that routes everything by DNS, to `port` at every exchanger.
 fn site(dns: &Dns, port: u16) -> Site {
     let transport = format!("{QUICK_RETRY}external_dns_servers = [\"{}\"]\n", dns.address());
     let connector = format!(
         "[[send_connector]]\nname = \"Internet\"\naddress_spaces = [\"SMTP:*;1\"]\ndns_routing_enabled = true\nport = {port}\n"
     );
-    Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &connector])
+    Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, OTHER_NAME, &connector])
 }
 
 fn sink_at(address: impl Into<std::net::IpAddr>, port: u16) -> Sink {
@@ -184,27 +188,29 @@ fn a_name_server_that_fails_makes_mail_wait() {
 }
 
 #[test]
-fn a_host_with_our_own_name_is_ourselves_by_another_address() {
+fn a_host_with_one_of_our_names_is_ourselves_by_another_address() {
     let dns = Dns::start(&[
         ("y.example", Record::Mx(10, "mx1.y.example")),
         ("y.example", Record::Mx(20, "mx2.y.example")),
         ("mx1.y.example", Record::A(MX_1)),
         ("mx2.y.example", Record::A(MX_2)),
     ]);
-    let port = port::free();
-    let ourselves = Setup::new()
-        .at(SocketAddr::from((MX_1, port)))
-        .answering(|stage, _| match stage {
-            Stage::Hello(_) => Action::Reply("250-Mail.Contoso.com Hello\r\n250 8BITMIME"),
-            _ => Action::Accept,
-        })
-        .start();
-    let worse = sink_at(MX_2, port);
-    let site = site(&dns, port);
-    submit(&site, "z@y.example");
-    let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0).to_string();
-    assert!(report.contains("Status: 5.4.6"), "{report}");
-    assert_eq!((ourselves.count(), worse.count()), (0, 0));
+    for name in ["Mail.Contoso.com", "gate.contoso.com"] {
+        let port = port::free();
+        let ourselves = Setup::new()
+            .at(SocketAddr::from((MX_1, port)))
+            .answering(move |stage, _| match stage {
+                Stage::Hello(_) => Action::Reply(format!("250-{name} Hello\r\n250 8BITMIME").leak()),
+                _ => Action::Accept,
+            })
+            .start();
+        let worse = sink_at(MX_2, port);
+        let site = site(&dns, port);
+        submit(&site, "z@y.example");
+        let report = site.wait_for_mail("bob@contoso.com", 1).swap_remove(0).to_string();
+        assert!(report.contains("Status: 5.4.6"), "{name}: {report}");
+        assert_eq!((ourselves.count(), worse.count()), (0, 0), "{name}");
+    }
 }
 
 #[test]

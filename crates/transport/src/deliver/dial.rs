@@ -166,5 +166,5 @@ async fn try_target(
 /// Whether the peer calls itself as this server is called. A name without a dot many have.
 fn is_ourselves(revision: &Revision, connection: &Connection) -> bool {
     let name = connection.peer_name();
-    name.contains('.') && name.eq_ignore_ascii_case(revision.settings.server.name.as_str())
+    name.contains('.') && revision.dns.is_own_name(name)
 }
