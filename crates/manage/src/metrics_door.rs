@@ -6,9 +6,10 @@
 //! | `GET /healthz` | 200 while the server can do anything at all, else 503: start it again |
 //! | `GET /readyz` | 200 while it takes mail, else 503 with the reasons: send nothing here |
 //!
-//! Changes nothing, whoever asks. Few connections at a time, each of them short, so that nobody who holds them open keeps
-//! more than a monitor away.
+//! Changes nothing, whoever asks. Few connections at a time, each of them short, and the oldest gives way to one more: nobody
+//! who holds connections open keeps a monitor away, which would take the server for dead.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,13 +24,13 @@ use axum::{Json, Router};
 use gatepost_transport::Control;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::bounded::Bounded;
 use crate::exposition::{self, Format};
 
-/// At most so many connections are open at once; more wait in the listen queue.
+/// At most so many connections are open at once; for one more the oldest is closed.
 const CONNECTIONS_MAX: usize = 16;
 /// A connection ends after this time, whatever it is doing. Gathering numbers of a full queue takes milliseconds.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(20);
@@ -63,7 +64,8 @@ impl Bound {
             .route("/readyz", get(readiness))
             .fallback(not_found)
             .with_state(control);
-        let listener = Bounds { socket: self.0, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+        let listener =
+            Bounds { socket: self.0, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), open: VecDeque::new() };
         let serving = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 tracing::error!(%error, "the door for monitoring ended");
@@ -83,6 +85,8 @@ impl Drop for MetricsDoor {
 struct Bounds {
     socket: TcpListener,
     places: Arc<Semaphore>,
+    /// Oldest first. Dropping one closes its connection.
+    open: VecDeque<oneshot::Sender<()>>,
 }
 
 impl Listener for Bounds {
@@ -90,16 +94,23 @@ impl Listener for Bounds {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Bounded<TcpStream>, SocketAddr) {
-        let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
-        loop {
+        let (stream, peer) = loop {
             match self.socket.accept().await {
-                Ok((stream, peer)) => return (Bounded::new(stream, CONNECTION_LIFETIME, place), peer),
+                Ok(accepted) => break accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection at the door for monitoring");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        };
+        self.open.retain(|connection| !connection.is_closed());
+        if self.open.len() >= CONNECTIONS_MAX {
+            self.open.pop_front();
         }
+        let (gives_way, pushed_out) = oneshot::channel();
+        self.open.push_back(gives_way);
+        let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
+        (Bounded::new(stream, CONNECTION_LIFETIME, place).until(pushed_out), peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -157,6 +157,23 @@ fn every_number_is_in_the_guide_and_every_number_of_the_guide_is_there() {
     }
 }
 
+/// A probe without an answer gets the server restarted.
+#[test]
+fn who_holds_connections_open_keeps_no_monitor_away() {
+    let door = free();
+    let _site = Site::start(&[CONTOSO, OPEN_TO_TESTS, &metrics_on(door)]);
+    // Many times the connections that are served at once: waiting for their end would take minutes.
+    let held: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut socket = TcpStream::connect(door).expect("the door for monitoring is open");
+            socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").expect("half a request is sent");
+            socket
+        })
+        .collect();
+    assert!(get(door, "/healthz", "").0.starts_with("HTTP/1.1 200 "));
+    drop(held);
+}
+
 #[test]
 fn probes_hear_whether_it_lives_and_whether_it_takes_mail() {
     let door = free();
