@@ -27,6 +27,8 @@ const BATCH: usize = 2_048;
 const MESSAGES_BYTES_MAX: usize = 64 << 20;
 /// Beyond so many bytes other events are left out.
 const OTHERS_BYTES_MAX: usize = 4 << 20;
+/// About what the end of a message takes whose other events are not in memory.
+const ENDED_BYTES: usize = 256;
 /// How long a search waits for the writer; a disk that hangs must not hang the administrator.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the log stays silent about a disk that takes no records.
@@ -231,7 +233,12 @@ impl State {
                 return;
             }
             Event::Ended { queue_id } => {
-                let mut part = self.open.remove(&queue_id).unwrap_or(Part { queue_id, ..Part::default() });
+                let mut part = match self.open.remove(&queue_id) {
+                    Some(part) => part,
+                    // Its beginning is written, or found no room while the disk hangs: then its end must not pile up either.
+                    None if self.has_room(ENDED_BYTES) => Part { queue_id, ..Part::default() },
+                    None => return,
+                };
                 part.is_last = true;
                 return self.waiting.push(Record::Message(part));
             }
@@ -510,6 +517,18 @@ mod tests {
         assert_eq!(gatherer.sync(), Synced::Incomplete);
         assert_eq!(gatherer.sync(), Synced::Whole, "said once");
         assert_eq!(gatherer.gathered().messages_left_out, 1);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_lets_nothing_pile_up_in_memory() {
+        let mut state = State { keeping: KEEPING, ..State::default() };
+        // Nobody takes anything out; one that found no room ends all the same.
+        for queue_id in 0..1_000_000 {
+            state.note(received(queue_id));
+            state.note(Event::Ended { queue_id });
+        }
+        assert!(state.bytes <= MESSAGES_BYTES_MAX && state.is_incomplete);
+        assert!(state.waiting.len() * ENDED_BYTES <= MESSAGES_BYTES_MAX, "{} wait", state.waiting.len());
     }
 
     #[test]
