@@ -151,7 +151,7 @@ async fn reload_settings(reloader: &Reloader) {
     states.extend(NotifyState::monotonic_usec_now().ok());
     notify(&states);
     tracing::info!("reload asked for by SIGHUP");
-    match reloader.reload().await {
+    match reloader.reload("SIGHUP").await {
         Ok(_) => notify(&[NotifyState::Ready, NotifyState::Status("settings reloaded")]),
         Err(error) => {
             let status = format!("settings not reloaded: {error}");

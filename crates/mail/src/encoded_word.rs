@@ -81,6 +81,36 @@ pub(crate) fn may_hide_address(value: &[u8], known: impl Fn(&str) -> bool) -> bo
     false
 }
 
+/// `value` as a person reads it: encoded words decoded where their character set is a usual one, others as they stand; white
+/// space between two of them is none (RFC 2047 section 6.2). Control characters become spaces.
+pub fn decoded(value: &[u8]) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut rest = value;
+    let mut was_word = false;
+    while let Some(start) = memchr::memmem::find(rest, b"=?") {
+        let (before, word) = rest.split_at(start);
+        let read = split(&word[2..]).and_then(|(word, after)| Some((word.read()?, after)));
+        match read {
+            Some((read, after)) => {
+                if !(was_word && before.trim_ascii().is_empty()) {
+                    text.push_str(&String::from_utf8_lossy(before));
+                }
+                text.push_str(&read);
+                (rest, was_word) = (after, true);
+            }
+            None => {
+                text.push_str(&String::from_utf8_lossy(&rest[..start + 2]));
+                (rest, was_word) = (&rest[start + 2..], false);
+            }
+        }
+    }
+    text.push_str(&String::from_utf8_lossy(rest));
+    if text.chars().any(char::is_control) {
+        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
+    text
+}
+
 /// The word behind `=?`, and what follows it. White space does not end a word here, since it does not for some programs.
 fn split(rest: &[u8]) -> Option<(Word<'_>, &[u8])> {
     let mark = memchr::memchr(b'?', rest)?;
@@ -90,6 +120,17 @@ fn split(rest: &[u8]) -> Option<(Word<'_>, &[u8])> {
 }
 
 impl Word<'_> {
+    /// Its characters, where the set is UTF-8 or has one byte for each as ISO 8859-1 has.
+    fn read(&self) -> Option<String> {
+        let is = |names: &[&str]| names.iter().any(|name| self.charset.eq_ignore_ascii_case(name.as_bytes()));
+        let bytes = self.decode()?;
+        if is(&["utf-8", "utf8", "us-ascii", "ascii"]) {
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        is(&["iso-8859-1", "iso-8859-15", "windows-1252", "latin1"])
+            .then(|| bytes.into_iter().map(char::from).collect())
+    }
+
     fn decode(&self) -> Option<Vec<u8>> {
         match self.encoding {
             b'q' | b'Q' => Some(decode_q(self.text)),
@@ -143,6 +184,22 @@ fn holds_at(decoded: &[u8], charset: Charset) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_is_read_as_a_person_reads_it() {
+        for (value, expected) in [
+            ("Lunch today", "Lunch today"),
+            ("=?utf-8?Q?M=C3=BCller?= today", "Müller today"),
+            ("Re: =?UTF-8?B?TcO8bGxlcg==?= =?iso-8859-1?q?_und_=DC?=", "Re: Müller und Ü"),
+            ("=?koi8-r?B?8PLJ?= x", "=?koi8-r?B?8PLJ?= x"),
+            ("a =? b", "a =? b"),
+            ("=?utf-8?Q?a=0D=0Ab?=", "a  b"),
+            ("=?utf-8?B?!?= x", "=?utf-8?B?!?= x"),
+            ("", ""),
+        ] {
+            assert_eq!(decoded(value.as_bytes()), expected, "{value}");
+        }
+    }
 
     #[test]
     fn an_at_sign_is_found_in_whatever_way_it_is_encoded() {

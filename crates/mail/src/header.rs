@@ -36,6 +36,8 @@ pub struct Header {
     /// Value of the first Message-ID field, trimmed, angle brackets included. `None` if there is none, or if it is
     /// empty, longer than [`MESSAGE_ID_BYTES_MAX`] or not printable ASCII.
     pub message_id: Option<String>,
+    /// Unfolded value of the first Subject field, trimmed, cut to [`VALUE_KEPT_BYTES_MAX`]; `None` if there is none.
+    pub subject: Option<Box<[u8]>>,
     /// The organization headers among its fields.
     pub organization: Brought,
     /// Whether there is a Date field.
@@ -86,6 +88,7 @@ struct Watched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WatchedField {
     MessageId,
+    Subject,
     Received,
     Sender(SenderField),
 }
@@ -108,6 +111,7 @@ impl Scanner {
                 received_local_count: 0,
                 has_message_id: false,
                 message_id: None,
+                subject: None,
                 organization: Brought::default(),
                 has_date: false,
                 has_from: false,
@@ -207,6 +211,10 @@ impl Scanner {
                 self.watched = watch(WatchedField::MessageId);
             }
             self.header.has_message_id = true;
+        } else if name.eq_ignore_ascii_case(b"Subject") {
+            if self.header.subject.is_none() {
+                self.watched = watch(WatchedField::Subject);
+            }
         } else if name.eq_ignore_ascii_case(b"Date") {
             self.header.has_date = true;
         } else if name.eq_ignore_ascii_case(b"From") {
@@ -268,6 +276,7 @@ impl Scanner {
             WatchedField::MessageId => {
                 self.header.message_id = (!watched.truncated).then(|| printable_message_id(&watched.value)).flatten();
             }
+            WatchedField::Subject => self.header.subject = Some(watched.value.trim_ascii().into()),
             WatchedField::Sender(field) => {
                 let Some(senders) = &mut self.header.senders else { return };
                 match watched.truncated {

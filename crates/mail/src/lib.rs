@@ -12,7 +12,7 @@ mod field;
 pub mod header;
 pub mod header_senders;
 pub mod address_list;
-mod encoded_word;
+pub mod encoded_word;
 pub mod organization;
 pub mod envelope;
 pub mod status;

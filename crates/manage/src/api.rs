@@ -310,7 +310,8 @@ async fn erase(
 
 async fn reload(State(management): State<Management>, ConnectInfo(visitor): ConnectInfo<Visitor>) -> Answer<Reloaded> {
     tracing::info!(uid = visitor.uid, "reload asked for");
-    let reloaded = to_the_end(async move { management.reloader.reload().await }).await?;
+    let who = visitor.uid.map_or_else(|| "unknown".to_owned(), |uid| format!("uid {uid}"));
+    let reloaded = to_the_end(async move { management.reloader.reload(&who).await }).await?;
     reloaded.map(Json).map_err(|error| {
         let status = match &error {
             ReloadError::Load(LoadError::Problems(_)) => StatusCode::UNPROCESSABLE_ENTITY,

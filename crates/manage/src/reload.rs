@@ -69,9 +69,9 @@ impl Reloader {
     ///
     /// # Errors
     /// [`ReloadError`]; the old settings stay in force then, whole.
-    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(&self, who: &str) -> Result<Reloaded, ReloadError> {
         let mut monitoring = self.monitoring.lock().await;
-        let outcome = self.read_and_apply(&mut monitoring).await;
+        let outcome = self.read_and_apply(&mut monitoring, who).await;
         match &outcome {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -107,7 +107,7 @@ impl Reloader {
         outcome
     }
 
-    async fn read_and_apply(&self, monitoring: &mut Monitoring) -> Result<Reloaded, ReloadError> {
+    async fn read_and_apply(&self, monitoring: &mut Monitoring, who: &str) -> Result<Reloaded, ReloadError> {
         let config = self.config.clone();
         let loaded = tokio::task::spawn_blocking(move || Loaded::read(&config)).await;
         let loaded = loaded.map_err(|_| ReloadError::Panicked)??;
@@ -120,7 +120,7 @@ impl Reloader {
         let compared = tokio::task::spawn_blocking(move || audit::difference(&old, &new, now_ms())).await;
         let changes = compared.map_err(|_| ReloadError::Panicked)?;
         let prepared = monitoring.prepare(&settings).await?;
-        let applied = self.control.apply(settings, document, credentials).await?;
+        let applied = self.control.apply(settings, document, credentials, who).await?;
         monitoring.switch(&self.control, prepared);
         Ok(Reloaded {
             config: self.config.display().to_string(),

@@ -96,7 +96,8 @@ impl RevisionId {
         is_id.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(|id| RevisionId(id.to_be_bytes()))
     }
 
-    pub(crate) fn to_number(self) -> u64 {
+    /// The id as a number.
+    pub fn number(self) -> u64 {
         u64::from_be_bytes(self.0)
     }
 
@@ -107,7 +108,7 @@ impl RevisionId {
 
 impl fmt::Display for RevisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.to_number())
+        write!(f, "{:016x}", self.number())
     }
 }
 

@@ -113,7 +113,7 @@ pub fn write(decision: &Decision, into: &mut Vec<u8>) {
     let stored = StoredDecision {
         id: decision.id.number(),
         time_ms: decision.time_ms,
-        revision: decision.revision.to_number(),
+        revision: decision.revision.number(),
         peer: StoredAddress::of(decision.peer),
         local: StoredAddress::of(decision.local),
         connector: &decision.connector,

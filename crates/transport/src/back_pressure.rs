@@ -68,8 +68,13 @@ impl BackPressure {
         policy::decide(metered.iter().map(|metered| (metered.reading.resource, metered.pressure)), principal)
     }
 
-    /// Takes new readings. Says in the log which levels have changed, and hands back the resources that are pressed.
-    pub fn take(&self, settings: &BackPressureSettings, readings: Vec<Reading>) -> Vec<Resource> {
+    /// Takes new readings. Says in the log and to `note` which levels have changed, and hands back the resources that are pressed.
+    pub fn take(
+        &self,
+        settings: &BackPressureSettings,
+        readings: Vec<Reading>,
+        note: impl Fn(Resource, Level),
+    ) -> Vec<Resource> {
         let mut metered = self.metered();
         let next = readings.into_iter().map(|reading| {
             let before = metered.iter().find(|metered| metered.reading.resource == reading.resource);
@@ -78,6 +83,7 @@ impl BackPressure {
             let now = Metered { reading, pressure: policy::next(thresholds, before, reading.measured), thresholds };
             if now.pressure.level != before.level {
                 tell(&now, before.level);
+                note(now.reading.resource, now.pressure.level);
             }
             now
         });
@@ -179,7 +185,7 @@ mod tests {
         ] {
             // Another resource does not disturb it.
             let readings = vec![reading(Resource::PrivateBytes, 100), reading(Resource::SpoolSpace, amount)];
-            let pressed = pressure.take(&settings, readings);
+            let pressed = pressure.take(&settings, readings, |_, _| {});
             assert_eq!((refused(&anonymous), refused(&known)), expected, "{amount}");
             assert_eq!(pressed.is_empty(), !expected.0);
         }
@@ -190,9 +196,9 @@ mod tests {
     #[test]
     fn what_is_not_measured_any_more_presses_no_longer() {
         let (settings, pressure) = (BackPressureSettings::default(), BackPressure::default());
-        pressure.take(&settings, vec![reading(Resource::DataSpace, 9_950)]);
+        pressure.take(&settings, vec![reading(Resource::DataSpace, 9_950)], |_, _| {});
         assert!(matches!(pressure.decide(&Principal::ExternallySecured), Verdict::Refuse(_)));
-        pressure.take(&settings, Vec::new());
+        pressure.take(&settings, Vec::new(), |_, _| {});
         assert_eq!(pressure.decide(&Principal::Anonymous), Verdict::Accept);
     }
 }

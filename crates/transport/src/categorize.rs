@@ -14,6 +14,7 @@ use gatepost_policy::Settings;
 use gatepost_policy::route::{self, MailSource, NextHop, Route};
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_spool::{Message, ReadError, RecipientState, State};
+use gatepost_tracking::passport::event::{Event, Step, Way, What};
 
 use crate::blocking;
 use crate::clock::now_ms;
@@ -120,6 +121,8 @@ fn queue_for(
 /// Puts the entries of a plan into their queues, due now (`None`) or at a time. What has no way out is due when it
 /// expires.
 pub fn enqueue(running: &Arc<Running>, id: MessageId, arrival_ms: u64, plan: Plan, due_ms: Option<u64>) {
+    let time_ms = now_ms();
+    plan.parts.iter().for_each(|part| note_routed(running, id, part, time_ms));
     enqueue_by(running, id, arrival_ms, plan, |_| due_ms);
 }
 
@@ -145,6 +148,21 @@ fn enqueue_by(
             tokio::spawn(route_anew(running.clone(), std::iter::once(stale)));
         }
     }
+}
+
+/// Its passport says which way it goes.
+fn note_routed(running: &Running, id: MessageId, part: &Part, time_ms: u64) {
+    let what = What::Routed { recipients: part.recipients.clone(), way: way(&part.key) };
+    running.tracking.note(Event::Step { queue_id: id.0, step: Step { time_ms, what } });
+}
+
+/// A queue as passports name it.
+pub fn way(key: &QueueKey) -> Way {
+    let connector = match key {
+        QueueKey::Send { connector, .. } => connector.clone(),
+        QueueKey::Local | QueueKey::Unreachable | QueueKey::Refused => Arc::default(),
+    };
+    Way { connector, next_hop: key.to_string().into() }
 }
 
 /// When a message that arrived at `arrival_ms` expires, Unix time in milliseconds.
@@ -278,6 +296,10 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     let revision = running.revision();
     let size_bytes = deciding_size(running, &revision.settings, id);
     let plan = plan_for(running, &revision, &envelope, pending.into_iter(), size_bytes);
+    // After a start it goes the way that its passport tells of already, or should.
+    let changed =
+        plan.parts.iter().filter(|part| unrouted.before.as_ref().is_some_and(|before| before.key != part.key));
+    changed.for_each(|part| note_routed(running, id, part, now_ms));
     enqueue_by(running, id, envelope.arrival.time_ms, plan, |part| match &unrouted.before {
         Some(before) if before.key != part.key || !is_same_way(before, part) => None,
         _ => due_ms,

@@ -159,7 +159,7 @@ impl Control {
         self.running.revision().settings.clone()
     }
 
-    /// Puts new settings in force, whole or not at all. Open connections keep the revision that they started with.
+    /// Puts new settings in force, whole or not at all; `who` asked for it, as `uid 0`. Open connections keep the revision that they started with.
     ///
     /// # Errors
     /// [`ApplyError`]; the old revision stays in force then.
@@ -168,7 +168,8 @@ impl Control {
         settings: Arc<Settings>,
         document: RevisionId,
         credentials: Credentials,
+        who: &str,
     ) -> Result<Applied, ApplyError> {
-        reload::apply(&self.running, &self.listeners, settings, document, credentials).await
+        reload::apply(&self.running, &self.listeners, settings, document, credentials, who).await
     }
 }

@@ -18,6 +18,7 @@ mod stream;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use gatepost_mail::Reply;
 use gatepost_policy::route::{self, MailSource, Route};
@@ -25,9 +26,10 @@ use gatepost_spool::{Message, ReadError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::categorize;
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::counters::SendCounting;
 use crate::fetch;
+use crate::passports::{Over, Tried};
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Work};
 use crate::report::{self, Attempt};
 use crate::state::Running;
@@ -103,6 +105,9 @@ struct Lease<'a> {
     worker: &'a Worker,
     entry: Option<Entry>,
     message: Message,
+    began: Instant,
+    /// The connection that it is sent over, once there is one.
+    over: Option<Box<Over>>,
 }
 
 impl Worker {
@@ -126,7 +131,7 @@ impl Worker {
     /// Reads the message of an entry. `None` if there is nothing to do for it now.
     async fn lease(&self, entry: Entry) -> Option<Lease<'_>> {
         match fetch::message(&self.running.spool, entry.id).await {
-            Ok(message) => Some(Lease { worker: self, entry: Some(entry), message }),
+            Ok(message) => Some(Lease { worker: self, entry: Some(entry), message, began: clock::now(), over: None }),
             Err(ReadError::Unknown) => {
                 self.running.queues.done(&self.queue);
                 None
@@ -164,8 +169,18 @@ impl Lease<'_> {
 
     /// The attempt was made: conclude it, and let recipients that are tried again wait in this queue.
     async fn conclude(mut self, attempts: Vec<Attempt>) {
-        let next_hop = self.worker.queue.key.to_string();
-        let way = report::Way { next_hop: &next_hop, retry: self.worker.queue.retry(), counted: &self.worker.counted };
+        let tried = Tried {
+            way: categorize::way(&self.worker.queue.key),
+            remote: None,
+            over: self.over.take(),
+            duration: clock::now().saturating_duration_since(self.began),
+        };
+        let way = report::Way {
+            next_hop: &tried.way.next_hop,
+            tried: &tried,
+            retry: self.worker.queue.retry(),
+            counted: &self.worker.counted,
+        };
         let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &way).await;
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.

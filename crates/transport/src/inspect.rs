@@ -17,6 +17,7 @@ use crate::listing::{
     Counters, Health, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
     QueuedRecipient, RemoveError, Status, Which,
 };
+use crate::passports;
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Snapshot};
 use crate::report::{self, Attempt};
 use crate::state::{Running, read};
@@ -301,7 +302,9 @@ async fn take_out(running: &Arc<Running>, id: MessageId, with_report: bool) -> R
         reported.map_err(|error| RemoveError::Report(id, error.to_string()))?;
     }
     let time_ms = now_ms();
-    running.spool.settle(id, waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect());
+    let outcomes = waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect();
+    let detail = with_report.then(|| "with a report".into());
+    passports::settle_by_hand(running, id, outcomes, "administrator", "remove", detail);
     taken.done();
     tracing::info!(queue_id = id.0, with_report, verdict = "removed", "removed by an administrator");
     Ok(())

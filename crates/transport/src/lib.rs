@@ -22,8 +22,10 @@ mod report;
 mod categorize;
 #[cfg(test)]
 mod site;
+mod passports;
 mod state;
 pub mod raised;
+mod recording;
 mod queue;
 mod duties;
 mod fetch;

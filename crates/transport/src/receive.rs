@@ -212,7 +212,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             biased;
             read = read(stream) => match read? {
                 Some(filled) => input = filled,
-                None => return Ok(End::Closed),
+                None => {
+                    visit.end.get_or_insert_with(|| "the peer closed the connection".into());
+                    return Ok(End::Closed);
+                }
             },
             () = tokio::time::sleep_until(deadline.into()) => session.timeout(clock::now()),
             // A stop that comes in the middle of a transaction is looked at again when that has ended.

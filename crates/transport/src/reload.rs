@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use gatepost_policy::Settings;
 use gatepost_tracking::RevisionId;
+use gatepost_tracking::passport::event::{self, Event};
 use tokio::sync::Mutex;
 
 use crate::authenticate::Credentials;
@@ -58,7 +59,8 @@ impl From<ListenError> for ApplyError {
     }
 }
 
-/// Puts new settings in force, whole or not at all.
+/// Puts new settings in force, whole or not at all. `who` asked for it, as `uid 0`.
+///
 /// # Errors
 /// [`ApplyError`]; the old revision stays in force then.
 pub async fn apply(
@@ -67,6 +69,7 @@ pub async fn apply(
     settings: Arc<Settings>,
     document: RevisionId,
     credentials: Credentials,
+    who: &str,
 ) -> Result<Applied, ApplyError> {
     // One change at a time; the lock is held to the end.
     let mut listeners = listeners.lock().await;
@@ -90,6 +93,12 @@ pub async fn apply(
     if are_routes_alike {
         revision.routes_since = old.routes_since;
     }
+    running.tracking.note(Event::Settings(event::Settings {
+        time_ms: revision.since_ms,
+        revision: number,
+        document: document.number(),
+        who: who.into(),
+    }));
     running.replace_revision(revision);
     running.verdicts.forget();
     running.logon_faults.forget();

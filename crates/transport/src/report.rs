@@ -14,10 +14,12 @@ use gatepost_mail::{MessageId, Recipient, Reply, ReversePath};
 use gatepost_policy::Refusal;
 use gatepost_policy::retry::{self, Failure, Next, Overrides};
 use gatepost_spool::{CommitError, Message, Outcome};
+use gatepost_tracking::passport::event::ReportKind;
 
 use crate::clock::now_ms;
 use crate::counters::{Ending, SendCounting};
 use crate::fetch;
+use crate::passports::{self, Tried};
 use crate::state::{Running, count};
 use tell::Told;
 
@@ -47,6 +49,8 @@ pub struct Way<'a> {
     pub retry: Overrides,
     /// Where its outcomes are counted.
     pub counted: &'a SendCounting,
+    /// What its passport says of it.
+    pub tried: &'a Tried,
 }
 
 /// A recipient that is still pending, and when it is due again (Unix time in milliseconds).
@@ -59,7 +63,7 @@ pub async fn conclude(
     attempts: Vec<Attempt>,
     way: &Way<'_>,
 ) -> Vec<StillPending> {
-    let Way { next_hop, retry, counted } = way;
+    let Way { next_hop, retry, counted, tried } = way;
     let now = now_ms();
     let schedule = retry.over(&running.revision().settings.retry);
     let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(attempts.len());
@@ -130,8 +134,20 @@ pub async fn conclude(
     if !delivered.is_empty() {
         tell::of_success(running, message, &delivered).await;
     }
-    running.spool.settle(message.id, outcomes);
+    let remote = attempts.iter().find_map(|attempt| attempt.remote.as_deref()).map(Box::from);
+    passports::settle(running, message.id, outcomes, Tried { remote, ..(*tried).clone() });
     still_pending
+}
+
+/// What a report says, as passports name it.
+fn kind_of(kind: Kind) -> ReportKind {
+    match kind {
+        Kind::Failed => ReportKind::Failed,
+        Kind::Delayed => ReportKind::Delayed,
+        Kind::Delivered => ReportKind::Delivered,
+        Kind::Relayed => ReportKind::Relayed,
+        Kind::Expanded => ReportKind::Expanded,
+    }
 }
 
 /// Gives up recipients whose message has been in the queue for too long.
@@ -193,9 +209,12 @@ fn recipient_text(message: &Message, index: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use gatepost_mail::Notify;
     use gatepost_policy::notify::RATION_MS;
     use gatepost_spool::State;
+    use gatepost_tracking::passport::event;
 
     use super::*;
     use crate::queue::{QueueKey, Work};
@@ -207,7 +226,11 @@ mod tests {
     impl Way<'static> {
         fn to_x() -> Way<'static> {
             static COUNTED: std::sync::LazyLock<SendCounting> = std::sync::LazyLock::new(SendCounting::default);
-            Way { next_hop: "x.example", retry: Overrides::default(), counted: &COUNTED }
+            static TRIED: std::sync::LazyLock<Tried> = std::sync::LazyLock::new(|| {
+                let way = event::Way { connector: "Internet".into(), next_hop: "x.example".into() };
+                Tried { way, remote: None, over: None, duration: Duration::ZERO }
+            });
+            Way { next_hop: "x.example", retry: Overrides::default(), counted: &COUNTED, tried: &TRIED }
         }
     }
 

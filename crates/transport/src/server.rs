@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gatepost_policy::back_pressure::METERING_INTERVAL;
+use gatepost_policy::back_pressure::{Level, METERING_INTERVAL};
 use gatepost_policy::resource::Resource;
 use gatepost_policy::{Settings, limits};
 use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{OpenError, Options, Recovering, Recovery, Spool, Step};
+use gatepost_tracking::passport::event::{self, Event};
 use gatepost_tracking::{RevisionId, Tracking};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ use crate::control::Control;
 use crate::delays;
 use crate::deliver;
 use crate::listen::{self, ListenError, Listeners};
+use crate::passports;
 use crate::passwords::{PasswordError, Passwords};
 use crate::queue::Queues;
 use crate::quotas::Quotas;
@@ -39,6 +41,9 @@ use crate::transcript::Transcripts;
 /// How long the listeners wait for the log of former runs to be read: a queue that is not large is known from the start
 /// on, and for a large one, or for a slow disk, nobody waits.
 const READ_AHEAD: Duration = Duration::from_millis(500);
+
+/// For passports that are not on the tracking disk yet the spool's log may take so much more, in bytes, than it takes anyway.
+pub(crate) const HELD_BYTES_MAX: u64 = 256 << 20;
 
 /// What the server is started with.
 pub struct Start {
@@ -109,7 +114,8 @@ impl Transport {
         make_data_dir(&data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
         let spool_dir = data_dir.join("spool");
         let shares = limits::open_files(start.open_files_max);
-        let options = Options { staged_bodies_max: shares.arriving_bodies, ..Options::default() };
+        let options =
+            Options { staged_bodies_max: shares.arriving_bodies, held_bytes_max: HELD_BYTES_MAX, ..Options::default() };
         let opened = blocking::run(move || Spool::start(&spool_dir, options)).await;
         let (spool, recovering) = opened.map_err(io::Error::other)??;
         let mut transport = Transport::start_on(Arc::new(RealDisk), spool, recovering, start).await?;
@@ -152,6 +158,12 @@ impl Transport {
             transcripts: Transcripts::start(data_dir.join("logs").join("protocol"))?,
             tracking,
         }));
+        running.tracking.note(Event::Settings(event::Settings {
+            time_ms: now,
+            revision: 1,
+            document: document.number(),
+            who: "start".into(),
+        }));
         let (tell_known, known) = oneshot::channel();
         let tasks = vec![
             tokio::spawn(deliver::run(running.clone(), worker_requests)),
@@ -184,6 +196,7 @@ impl Transport {
         }
         let running = running.clone();
         let close = move || {
+            passports::finish(&running);
             running.spool.close();
             running.quotas.close();
             running.transcripts.flush();
@@ -235,7 +248,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
     let mut stop = running.stop.subscribe();
     let mut tell_known = Some(tell_known);
     let mut unread = Vec::new();
-    loop {
+    let unrecorded = loop {
         if running.is_stopping() {
             return;
         }
@@ -265,7 +278,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
             }
             Ok(Step::Over(recovery)) => {
                 tell_of_recovery(&recovery);
-                break;
+                break recovery.unrecorded;
             }
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read now: its messages wait; tried again in a minute");
@@ -276,8 +289,9 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
                 }
             }
         }
-    }
+    };
     drop(tell_known);
+    tokio::spawn(passports::run(running.clone(), unrecorded));
     running.recovering.store(false, Ordering::Relaxed);
     if !unread.is_empty() {
         categorize::route_anew(running, unread.into_iter()).await;
@@ -300,7 +314,11 @@ async fn meter(running: Arc<Running>) {
             is_full: usage.is_full,
         };
         let Ok(readings) = blocking::run(move || metering.read()).await else { continue };
-        let pressed = running.back_pressure.take(&settings.back_pressure, readings);
+        let note = |resource: Resource, level: Level| {
+            let (resource, level) = (resource.name().into(), level.name().into());
+            running.tracking.note(Event::Pressure(event::Pressure { time_ms: now_ms(), resource, level }));
+        };
+        let pressed = running.back_pressure.take(&settings.back_pressure, readings, note);
         if pressed.iter().any(|resource| matches!(resource, Resource::SystemMemory | Resource::PrivateBytes)) {
             running.spool.forget_cache();
         }

@@ -13,6 +13,7 @@ mod client;
 mod outside;
 mod next_hop;
 mod world;
+mod passports;
 mod ledger;
 mod scene;
 

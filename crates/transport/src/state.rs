@@ -30,6 +30,7 @@ use crate::passwords::Passwords;
 use crate::queue::Queues;
 use crate::quotas::Quotas;
 use crate::raised::Alarms;
+use crate::recording::Recording;
 use crate::send_limits::SendLimits;
 use crate::tls::Tls;
 use crate::transcript::Transcripts;
@@ -118,6 +119,8 @@ pub struct Running {
     pub tracking: Tracking,
     /// What has been told to whom, and what still has to be.
     pub duties: Duties,
+    /// Messages that are in the spool's log, and not noted yet.
+    pub recording: Arc<Recording>,
     /// Counters.
     pub counters: Counting,
     /// What somebody has to be told.
@@ -198,6 +201,7 @@ impl Running {
             transcripts: parts.transcripts,
             tracking: parts.tracking,
             duties: Duties::default(),
+            recording: Arc::new(Recording::new(parts.started_ms)),
             counters: Counting::default(),
             alarms: Alarms::default(),
             recovering: AtomicBool::new(true),

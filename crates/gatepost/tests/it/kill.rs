@@ -20,8 +20,8 @@ use gatepost_testkit::wait;
 use serde_json::Value;
 
 use crate::numbered::{
-    Arrivals, Ledger, Load, Place, arrived_at_sink, arrived_in_mailbox, connect, fresh_seed, next_hop, places,
-    settings, submit,
+    Arrivals, Ledger, Load, Place, arrived_at_sink, arrived_in_mailbox, check_passports, connect, fresh_seed, next_hop,
+    places, settings, submit,
 };
 use crate::site::Site;
 
@@ -89,7 +89,10 @@ fn kill_again_and_again(seed: u64, kills: usize) -> (usize, usize) {
         assert!(!is_there, "seed {seed:016x}: message {number} was refused, and came all the same: {reply}");
     }
     check_only_what_was_in_flight_comes_twice(&Ledger::read(&shim.events()), seed);
+    let data_dir = site.installation.data_dir();
     assert!(site.server.stop().success());
+    check_passports(&data_dir, told.acknowledged.iter().copied())
+        .unwrap_or_else(|problem| panic!("seed {seed:016x}: {problem}"));
     (told.acknowledged.len(), arrivals.values().filter(|count| **count > 1).count())
 }
 

@@ -15,6 +15,9 @@ use gatepost_testkit::client::{Client, Reply};
 use gatepost_testkit::installation::Installation;
 use gatepost_testkit::shim::Event;
 use gatepost_testkit::sink::{Action, Setup, Stage, Taken};
+use gatepost_tracking::passport::event::Verdict;
+use gatepost_tracking::passport::{self, Keeping, Part, Record, Store};
+use gatepost_tracking::trace;
 
 use crate::site::{CONTOSO, OPEN_TO_TESTS, QUICK_RETRY, to_sink};
 
@@ -246,6 +249,39 @@ pub fn arrived_at_sink(taken: &[Taken]) -> Result<Arrivals, String> {
         *arrivals.entry(arrival).or_insert(0) += 1;
     }
     Ok(arrivals)
+}
+
+/// Whether each of these messages has a passport that tells how it came, and how it ended. The server has stopped.
+pub fn check_passports(data_dir: &Path, numbers: impl Iterator<Item = usize>) -> Result<(), String> {
+    let store = Store::open(&data_dir.join("tracking"), Keeping::default()).map_err(|error| error.to_string())?;
+    let mut parts: HashMap<u64, Vec<Part>> = HashMap::new();
+    let scanned = store.scan(|record| {
+        if let Some(Record::Message(part)) = passport::read(record) {
+            parts.entry(part.queue_id).or_default().push(part);
+        }
+    });
+    scanned.map_err(|error| error.to_string())?;
+    let passports: Vec<_> = parts.into_iter().map(|(id, parts)| trace::passport::Passport::join(id, parts)).collect();
+    let by_number: HashMap<usize, _> = passports
+        .iter()
+        .filter_map(|passport| {
+            let facts = passport.facts.as_deref().filter(|facts| facts.report.is_none())?;
+            Some((number_in(&format!("<{}>", facts.sender))?, passport))
+        })
+        .collect();
+    for number in numbers {
+        let passport = by_number.get(&number).ok_or_else(|| format!("message {number} has no passport"))?;
+        let wanted = if sort(number) == Sort::Failing { Verdict::Failed } else { Verdict::Delivered };
+        let verdicts: Vec<_> = passport.standings().iter().map(|standing| standing.verdict).collect();
+        let is_right = passport.is_ended
+            && verdicts.len() == recipients(number).len()
+            && verdicts.iter().all(|verdict| *verdict == Some(wanted))
+            && passport.facts.as_ref().is_some_and(|facts| *facts.message_id == *format!("<n{number}@x.net>"));
+        if !is_right {
+            return Err(format!("the passport of message {number} does not tell the truth: {passport:#?}"));
+        }
+    }
+    Ok(())
 }
 
 /// Counts what is in bob's mailbox. Says what is not as it was sent.

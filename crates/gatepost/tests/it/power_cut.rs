@@ -16,8 +16,8 @@ use gatepost_testkit::shim::{Action, Event, Rule, call, error, read_events};
 use gatepost_testkit::wait;
 
 use crate::numbered::{
-    Arrivals, Ledger, Load, Place, arrived_at_sink, arrived_in_mailbox, folder_of, fresh_seed, is_patient, next_hop,
-    places, settings,
+    Arrivals, Ledger, Load, Place, arrived_at_sink, arrived_in_mailbox, check_passports, folder_of, fresh_seed,
+    is_patient, next_hop, places, settings,
 };
 use crate::site::Site;
 
@@ -194,9 +194,12 @@ impl Cut {
                 return Err(format!("the spool was damaged: {line}"));
             }
         }
+        let data_dir = site.installation.data_dir();
         if !site.server.stop().success() {
             return Err("the server does not end well".into());
         }
+        let acknowledged = ledger.acknowledged.iter().filter(|(_, at)| **at < self.position);
+        check_passports(&data_dir, acknowledged.map(|(number, _)| *number))?;
         Ok(again)
     }
 

@@ -20,6 +20,19 @@ pub fn read(bytes: &[u8]) -> Option<Record> {
     minicbor::decode(bytes).ok()
 }
 
+/// What of `facts` no envelope says, as a label for the spool's log; [`read_label`] reads it.
+pub fn write_label(facts: &Facts) -> Vec<u8> {
+    let mut label = Vec::with_capacity(192);
+    // Writing to a Vec cannot fail.
+    let _ = minicbor::encode(facts, &mut label);
+    label
+}
+
+/// The facts of a label; what the envelope says is missing in them. `None` if a newer program wrote it, or nobody did.
+pub fn read_label(label: &[u8]) -> Option<Facts> {
+    minicbor::decode(label).ok()
+}
+
 /// Whether a part may be too long for one record.
 fn is_long(part: &Part) -> bool {
     let facts = part.facts.as_deref().map_or(0, |facts| {

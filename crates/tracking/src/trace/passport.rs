@@ -103,9 +103,11 @@ impl Passport {
                 if place >= standings.len() && place < PLACES_MAX {
                     standings.resize(place + 1, Standing { address: "", verdict: None, reply: "", time_ms: 0 });
                 }
-                // Of two ends the first counts: what the spool's log adds knows less.
+                // Nothing comes after an end but where a crash undid it, and then there is another: what stands behind it is
+                // from a clock that was set back. And the spool's log may know less of an end.
+                let is_end = !outcome.verdict.is_pending() && outcome.verdict != Verdict::Ended;
                 if let Some(standing) = standings.get_mut(place)
-                    && standing.verdict.is_none_or(|before| before.is_pending() || outcome.verdict != Verdict::Ended)
+                    && standing.verdict.is_none_or(|before| before.is_pending() || is_end)
                 {
                     *standing = Standing {
                         verdict: Some(outcome.verdict),

@@ -14,8 +14,10 @@ use gatepost_spool::CommitError;
 
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::passports::{self, Own};
 use crate::raised::Change;
 use crate::state::Running;
+use gatepost_tracking::passport::event::ReportKind;
 
 /// Longest line of what alarms say, in characters: far below what mail takes (RFC 5322 section 2.1.1).
 const LINE_CHARS_MAX: usize = 400;
@@ -85,7 +87,11 @@ async fn send(
         },
     };
     let plan = categorize::plan(running, &running.revision(), &envelope, content.len() as u64);
-    staged.commit(envelope, Vec::new()).await?;
+    let to = envelope.recipients.first().map(|first| first.mailbox.clone());
+    if let Some(to) = to {
+        let own = Own { about: &[], kind: ReportKind::Notice, to: &to, content: content.as_bytes() };
+        passports::commit_own(running, staged, envelope, own).await?;
+    }
     categorize::enqueue(running, id, now, plan, None);
     tracing::info!(queue_id = id.0, changes = changes.len(), "a mail about alarms is on its way");
     Ok(())

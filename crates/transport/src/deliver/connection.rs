@@ -16,6 +16,7 @@ use gatepost_smtp::{
     Client, ClientError, ClientOutput, Logon, LogonMechanism, Options, Protocol, RecipientResult, Stage, Timeouts,
     TlsWish,
 };
+use gatepost_tracking::passport::event;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use super::stream::{Stream, connect, within};
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
+use crate::passports::Over;
 use crate::state::Running;
 use crate::tls::Tls;
 use crate::transcript::{Direction, Transcript};
@@ -240,6 +242,16 @@ impl Connection {
         // Whatever came behind the reply to STARTTLS came in clear and counts for nothing (RFC 3207 section 6).
         (self.start, self.end) = (0, 0);
         Ok(version)
+    }
+
+    /// Where it leads and how it is protected, for passports.
+    pub fn over(&self) -> Over {
+        let tls = match &self.stream {
+            Stream::Tls(stream) => Some(crate::tls::parameters(stream.get_ref().1)),
+            Stream::Plain(_) | Stream::None => None,
+        };
+        let tls = tls.map(|(version, cipher)| event::Tls { version: version.into(), cipher: cipher.into() });
+        Over { address: self.target.address, tls }
     }
 
     /// Who the peer says it is.

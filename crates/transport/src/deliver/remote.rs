@@ -313,7 +313,7 @@ async fn give_up(lease: Lease<'_>, reply: &Reply) {
 async fn deliver<'a>(
     worker: &Worker,
     mut open: Open<'a>,
-    lease: Lease<'a>,
+    mut lease: Lease<'a>,
     connector: &SendConnector,
 ) -> Option<Open<'a>> {
     let pending = lease.pending();
@@ -338,6 +338,7 @@ async fn deliver<'a>(
     let is_lost = open.connection.broken && results.iter().all(|result| result.reply.code == 421);
     let lost = results.last().filter(|_| is_lost).map(|result| result.reply.to_string());
     let remote_reports = open.connection.reports_on_success();
+    lease.over = Some(Box::new(open.connection.over()));
     let remote = &open.connection.target.name;
     let attempts = results
         .into_iter()

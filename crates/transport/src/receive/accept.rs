@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_mail::encoded_word::decoded;
 use gatepost_mail::header::Scanner;
 use gatepost_mail::organization::Stamps;
 use gatepost_mail::trace::{Received, Tls};
@@ -16,15 +17,21 @@ use gatepost_policy::resolve::{self, Resolved};
 use gatepost_policy::{Refusal, header_firewall, permission, sender};
 use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{Commit, CommitError, StageError, Staged};
+use gatepost_tracking::DecisionId;
+use gatepost_tracking::decision::bounded;
+use gatepost_tracking::passport::event::{Event, Facts, Step, Tls as PassportTls, What};
+use gatepost_tracking::passport::write_label;
 
 use super::incoming::{Content, Fault, Incoming};
 use super::judge::Objection;
 use super::permit::Known;
 use super::record::Refused;
-use super::visit::{OUT_OF_STEP, Said, Transaction, Visit};
+use super::visit::{OUT_OF_STEP, Said, Transaction, Visit, text};
 use crate::categorize::{self, Plan};
 use crate::clock::{self, now_ms};
+use crate::passports;
 use crate::quotas::Counted;
+use crate::recording::HandOver;
 use crate::report;
 use crate::state::{Running, count};
 
@@ -51,6 +58,7 @@ struct OnTheWay {
     plan: Plan,
     expanded: Vec<Recipient>,
     summary: Summary,
+    hand_over: HandOver,
     /// What it was counted for, until the disk has it.
     counted: Vec<Counted>,
 }
@@ -66,6 +74,11 @@ struct Summary {
     /// How many it is for in the end.
     recipient_count: usize,
     size_bytes: u64,
+    decision: Option<DecisionId>,
+    /// Where it came from, for its passport.
+    facts: Box<Facts>,
+    /// Whom the peer named, where others took their place.
+    named: Option<Vec<Box<str>>>,
 }
 
 impl Visit {
@@ -100,14 +113,18 @@ impl Visit {
     /// The content is complete.
     pub(super) async fn end_content(&mut self) -> Answer {
         let began = clock::now();
-        let OnTheWay { commit, plan, expanded, summary, counted } = match self.hand_over() {
+        let OnTheWay { commit, plan, expanded, mut summary, hand_over, counted } = match self.hand_over() {
             Ok(on_the_way) => on_the_way,
             Err(answer) => return *answer,
         };
         if let Err(error) = commit.await {
+            hand_over.noted();
             self.running.quotas.take_back(&counted);
             return self.refuse_uncommitted(&summary, &error);
         }
+        // Before anybody delivers it.
+        note_received(&self.running, &mut summary);
+        hand_over.noted();
         send_on(&self.running, &summary, plan, expanded).await;
         self.accepted(&summary, clock::now().saturating_duration_since(began))
     }
@@ -135,12 +152,13 @@ impl Visit {
         let Composed { staged, envelope, trace, expanded, summary } = self.compose(mail, recipients, content);
         // Routes are those in force now: this connection may have begun long before the settings last changed.
         let plan = categorize::plan(&self.running, &self.running.revision(), &envelope, summary.size_bytes);
-        Ok(OnTheWay { commit: staged.commit(envelope, trace), plan, expanded, summary, counted })
+        let hand_over = HandOver::begin(&self.running.recording);
+        Ok(OnTheWay { commit: staged.commit(envelope, trace), plan, expanded, summary, hand_over, counted })
     }
 
     /// Says whom the message is for in the end, and writes down how it came.
     fn compose(&self, mail: MailCommand, named: Vec<Recipient>, content: Content) -> Composed {
-        let Content { staged, header, brought, size_bytes } = content;
+        let Content { mut staged, header, brought, size_bytes } = content;
         let (id, time_ms) = (staged.id(), now_ms());
         let sender = mail.reverse_path.to_string();
         let first_named = named.first().map(|named| named.mailbox.clone());
@@ -156,7 +174,13 @@ impl Visit {
             ..Arrival::default()
         };
         // By the settings that RCPT was answered by: what was accepted then leads somewhere in them.
+        let told_of: Vec<Mailbox> = match self.revision.settings.directory.recipients().is_empty() {
+            true => Vec::new(),
+            false => named.iter().map(|named| named.mailbox.clone()).collect(),
+        };
         let Resolved { recipients, expanded } = resolve::resolve(&self.revision.settings, named);
+        let are_others = !told_of.is_empty() && !told_of.iter().eq(recipients.iter().map(|r| &r.mailbox));
+        let named = are_others.then(|| told_of.iter().map(text).collect());
         let envelope = envelope(mail, recipients, arrival, header.is_ascii);
         let message_id = header.message_id.unwrap_or_else(|| format!("<{id}.{time_ms}@{}>", self.connector.fqdn));
 
@@ -179,16 +203,40 @@ impl Visit {
             trace.extend_from_slice(b"\r\n");
         }
 
+        let decision = DecisionId::random();
+        let size_bytes = staged.len() + trace.len() as u64;
+        let mut facts = self.facts(&message_id, header.subject.as_deref(), decision);
+        staged.set_label(write_label(&facts));
+        facts = passports::with_envelope(facts, &envelope);
+        facts.size = size_bytes;
         let summary = Summary {
+            decision,
+            facts: Box::new(facts),
+            named,
             id,
             time_ms,
             message_id,
             sender,
             first_named,
             recipient_count: envelope.recipients.len(),
-            size_bytes: staged.len() + trace.len() as u64,
+            size_bytes,
         };
         Composed { staged, envelope, trace, expanded, summary }
+    }
+
+    /// What a passport says that no envelope does.
+    fn facts(&self, message_id: &str, subject: Option<&[u8]>, decision: Option<DecisionId>) -> Facts {
+        let has_subject = self.revision.settings.tracking.message_tracking_log_subject_logging_enabled;
+        Facts {
+            message_id: bounded(message_id),
+            subject: subject.filter(|_| has_subject).map(|subject| bounded(&decoded(subject))),
+            local: Some(self.local),
+            hello: self.hello.as_ref().map(|(_, name)| bounded(name)),
+            tls: self.tls.map(|(version, cipher)| PassportTls { version: version.into(), cipher: cipher.into() }),
+            decision: decision.map(DecisionId::number),
+            connection: Some(self.id),
+            ..Facts::default()
+        }
     }
 
     fn write_received(&self, id: MessageId, envelope: &Envelope, recipient: Option<&Mailbox>, trace: &mut Vec<u8>) {
@@ -247,7 +295,7 @@ impl Visit {
         let Summary { id, message_id, .. } = summary;
         count(&self.running.counters.messages_accepted);
         self.counted.accepted(&self.principal, summary.recipient_count, summary.size_bytes, took);
-        let decision = self.record_accepted(id.0);
+        let decision = summary.decision.and_then(|decision| self.record_accepted(id.0, decision));
         tracing::info!(
             connector = &*self.connector.name, peer = %self.peer, principal = %self.principal, queue_id = id.0,
             sender = summary.sender, recipient = summary.first_named.as_ref().map(tracing::field::display),
@@ -258,6 +306,17 @@ impl Visit {
         let host = &self.revision.settings.server.name;
         let text = format!("{message_id} [InternalId={id}, Hostname={host}] Queued mail for delivery");
         Answer::Accepted(Reply::new(250, (2, 6, 0), "").with_text(text))
+    }
+}
+
+/// Its passport begins.
+fn note_received(running: &Running, summary: &mut Summary) {
+    let queue_id = summary.id.0;
+    let facts = std::mem::take(&mut summary.facts);
+    running.tracking.note(Event::Received { queue_id, facts });
+    if let Some(named) = summary.named.take() {
+        let step = Step { time_ms: summary.time_ms, what: What::Resolved { named } };
+        running.tracking.note(Event::Step { queue_id, step });
     }
 }
 

@@ -12,6 +12,7 @@ use gatepost_policy::Refusal;
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::certificate::{PeerCertificate, Untrusted};
 use gatepost_tracking::decision::{Certificate, DOMAINS_MAX, bounded};
+use gatepost_tracking::passport::Event;
 use gatepost_tracking::{Command, Decision, DecisionId, Verdict};
 
 use super::visit::{Said, Transaction, Visit, text};
@@ -68,6 +69,7 @@ impl Refused<'_> {
 impl Visit {
     /// Records that a command was refused. Hands back the id and the reply that shows it.
     pub(super) fn record_refusal(&mut self, refused: &Refused<'_>, refusal: Refusal) -> (Option<DecisionId>, Reply) {
+        self.refusals = self.refusals.saturating_add(1);
         let reply = refusal.reply();
         let Some(mut decision) = self.decision() else { return (None, reply) };
         match refused {
@@ -123,8 +125,10 @@ impl Visit {
     }
 
     /// Records that a message was accepted.
-    pub(super) fn record_accepted(&mut self, queue_id: u64) -> Option<DecisionId> {
+    pub(super) fn record_accepted(&mut self, queue_id: u64, id: DecisionId) -> Option<DecisionId> {
         let mut decision = self.decision()?;
+        decision.id = id;
+        self.messages = self.messages.saturating_add(1);
         decision.command = Command::Content;
         decision.verdict = Verdict::Accepted { queue_id };
         self.running.tracking.record(&decision);
@@ -188,6 +192,8 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         self.abandon();
+        let connection = self.recorded();
+        self.running.tracking.note(Event::Connection(Box::new(connection)));
     }
 }
 

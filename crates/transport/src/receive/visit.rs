@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost_mail::{Recipient, Reply};
 use gatepost_policy::access_entry::{Principal, Rights};
@@ -17,9 +17,10 @@ use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, permission};
 use gatepost_smtp::MailCommand;
 use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
+use gatepost_tracking::passport::event::{Connection, Tls};
 
 use super::incoming::Incoming;
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::counters::ReceiveCounting;
 use crate::quotas::{Counted, Quota, Source};
 use crate::state::{Revision, Running};
@@ -30,6 +31,16 @@ pub const OUT_OF_STEP: Reply = Reply::new(503, (5, 5, 1), "Bad sequence of comma
 
 /// One peer's visit: what is known of it, and the transaction that it has open.
 pub struct Visit {
+    /// The number of the connection, for passports.
+    pub id: u64,
+    /// When it began, Unix time in milliseconds.
+    began_ms: u64,
+    began: Instant,
+    /// Messages accepted, and commands and contents refused.
+    pub messages: u32,
+    pub refusals: u32,
+    /// Why it ended, once that is known.
+    pub end: Option<Box<str>>,
     pub running: Arc<Running>,
     pub revision: Arc<Revision>,
     pub connector: Arc<ReceiveConnector>,
@@ -96,6 +107,12 @@ impl Visit {
     ) -> Visit {
         let principal = permission::initial_principal(&connector);
         let mut visit = Visit {
+            id: running.recording.connection_id(),
+            began_ms: now_ms(),
+            began: clock::now(),
+            messages: 0,
+            refusals: 0,
+            end: None,
             running,
             revision,
             connector,
@@ -223,13 +240,37 @@ impl Visit {
 
     /// Our reply.
     pub fn said(&mut self, bytes: &[u8]) {
+        if bytes.starts_with(b"221") || bytes.starts_with(b"421") || bytes.starts_with(b"554 5.7.1 Connection") {
+            self.end = Some(bounded(String::from_utf8_lossy(bytes).trim_ascii()));
+        }
         if let Some(transcript) = &mut self.transcript {
             transcript.sent(bytes);
         }
     }
 
+    /// The connection as it is recorded at its end.
+    pub(super) fn recorded(&mut self) -> Connection {
+        let tls = self.tls.map(|(version, cipher)| Tls { version: version.into(), cipher: cipher.into() });
+        Connection {
+            id: self.id,
+            time_ms: self.began_ms,
+            duration_ms: u64::try_from(clock::now().saturating_duration_since(self.began).as_millis())
+                .unwrap_or(u64::MAX),
+            peer: self.peer,
+            local: self.local,
+            connector: self.connector.name.clone(),
+            hello: self.hello.as_ref().map(|(_, name)| bounded(name)),
+            principal: text(&self.principal),
+            tls,
+            messages: self.messages,
+            refusals: self.refusals,
+            end: self.end.take().unwrap_or_else(|| "the peer was cut off".into()),
+        }
+    }
+
     /// The network ended the connection.
-    pub fn ended_by(&self, error: &io::Error) {
+    pub fn ended_by(&mut self, error: &io::Error) {
+        self.end = Some(text(error));
         tracing::debug!(connector = &*self.connector.name, peer = %self.peer, %error, "connection broke");
     }
 }

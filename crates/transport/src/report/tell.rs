@@ -13,12 +13,14 @@ use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Not
 use gatepost_policy::notify::{self, Turn};
 use gatepost_policy::resolve;
 use gatepost_spool::{CommitError, Message, Outcome, Staged};
+use gatepost_tracking::passport::event::ReportKind;
 
 use super::original::original;
 use super::{Attempt, REPORT_OWED_MS};
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::duties::{Addressee, Owed, Settle};
+use crate::passports::{self, Own, Tried};
 use crate::state::{Running, count};
 
 /// What has become of the duty to tell somebody.
@@ -64,7 +66,7 @@ pub async fn summarize(running: &Arc<Running>, addressee: Addressee, mut owed: O
     match write_summary(running, whose, to, &owed.cases).await {
         Ok(()) => {
             for (id, outcomes) in owed.settles {
-                running.spool.settle(id, outcomes);
+                passports::settle(running, id, outcomes, Tried::by_nobody());
             }
         }
         Err(error) => {
@@ -244,13 +246,18 @@ async fn report(
         .and_then(|arrival| notify::answerable(&settings.reports, &settings.receive_connectors, arrival))
         .cloned()
         .map(Box::new);
-    let letter = Letter { to, content: &content, smtputf8: report.needs_smtputf8(), answerable };
+    let about = [message.id];
+    let (about, kind_of_report) = (&about[..], super::kind_of(kind));
+    let letter =
+        Letter { to, content: &content, smtputf8: report.needs_smtputf8(), answerable, about, kind: kind_of_report };
     let id = post(running, staged, letter, now).await?;
     tracing::info!(queue_id = id.0, about = message.id.0, recipient = %to, ?kind, verdict = "reported", "reported");
     let wants_copy =
         kind == Kind::Failed && told.iter().any(|told| settings.reports.wants_copy(told.reply.status_or_default()));
     if wants_copy && *to != postmaster {
-        let letter = Letter { to: &postmaster, content: &content, smtputf8: report.needs_smtputf8(), answerable: None };
+        let smtputf8 = report.needs_smtputf8();
+        let letter =
+            Letter { to: &postmaster, content: &content, smtputf8, answerable: None, about, kind: kind_of_report };
         if let Err(error) = post(running, running.spool.stage(), letter, now).await {
             tracing::warn!(queue_id = message.id.0, %error, "the copy of a report could not be written");
         }
@@ -280,7 +287,13 @@ async fn write_summary(
     };
     let content = summary.write();
     // Nobody hears of a notice that cannot be delivered.
-    let letter = Letter { to, content: &content, smtputf8: summary.needs_smtputf8(), answerable: None };
+    let about: Vec<MessageId> = cases.iter().map(|case| case.id).collect();
+    let kind = match whose {
+        Whose::Owner => ReportKind::Notice,
+        Whose::Sender => ReportKind::Failed,
+    };
+    let smtputf8 = summary.needs_smtputf8();
+    let letter = Letter { to, content: &content, smtputf8, answerable: None, about: &about, kind };
     let id = post(running, staged, letter, now).await?;
     tracing::info!(queue_id = id.0, messages = cases.len(), recipient = %to, ?whose, verdict = "reported", "reported");
     Ok(())
@@ -296,6 +309,9 @@ struct Letter<'a> {
     content: &'a [u8],
     smtputf8: bool,
     answerable: Option<Box<Mailbox>>,
+    /// The messages that it is about, and what it says of them.
+    about: &'a [MessageId],
+    kind: ReportKind,
 }
 
 /// Puts a message of ours into the spool and its queues, from the null reverse-path.
@@ -305,7 +321,7 @@ async fn post(
     letter: Letter<'_>,
     now_ms: u64,
 ) -> Result<MessageId, CommitError> {
-    let Letter { to, content, smtputf8, answerable } = letter;
+    let Letter { to, content, smtputf8, answerable, about, kind } = letter;
     staged.write(content)?;
     let revision = running.revision();
     // The addressee may be an alias, a contact or a group here.
@@ -324,7 +340,7 @@ async fn post(
     };
     let id = staged.id();
     let plan = categorize::plan(running, &revision, &envelope, content.len() as u64);
-    staged.commit(envelope, Vec::new()).await?;
+    passports::commit_own(running, staged, envelope, Own { about, kind, to, content }).await?;
     categorize::enqueue(running, id, now_ms, plan, None);
     count(&running.counters.reports);
     Ok(id)

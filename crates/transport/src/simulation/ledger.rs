@@ -198,6 +198,31 @@ impl Ledger {
         copy.history.push((at_ms, format!("sent for {}", ends.join(" "))));
     }
 
+    /// Every message that a client sent.
+    pub fn copies(&self) -> &[Copy] {
+        &self.copies
+    }
+
+    /// Whether it waits for this recipient at the end.
+    pub fn is_held(&self, number: usize, end: &str) -> bool {
+        self.copies[number].held.contains(end)
+    }
+
+    /// Whether a host or a mailbox has got it.
+    pub fn is_delivered(&self, number: usize, end: &str) -> bool {
+        self.deliveries.contains_key(&(number, end.to_owned()))
+    }
+
+    /// Whether an administrator took it out.
+    pub fn is_removed(&self, number: usize) -> bool {
+        self.copies[number].removed.is_some()
+    }
+
+    /// Whether the disk was ever full, or failed.
+    pub fn had_disk_trouble(&self) -> bool {
+        !self.disk_trouble.is_empty()
+    }
+
     /// The client was told.
     pub fn answer(&mut self, at_ms: Time, number: usize, answer: Answer) {
         self.copies[number].answer = answer;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::ledger::{Ledger, Summary, Time, Wrong};
 use super::outside::Outside;
+use super::passports;
 use super::scene::{self, Draft, Variant};
 use super::world::World;
 use crate::authenticate::Credentials;
@@ -208,6 +209,7 @@ impl Story {
             segment_bytes: 50_000,
             cache_bytes_max: 20_000,
             reserve_bytes: 8_000,
+            held_bytes_max: 200_000,
             ..Options::default()
         };
         let opened =
@@ -294,7 +296,7 @@ impl Story {
 
     async fn reload(&self, control: &Control) {
         self.note(format!("reload: {:?}", self.variant));
-        let applied = control.apply(self.settings(), RevisionId::default(), Credentials::default()).await;
+        let applied = control.apply(self.settings(), RevisionId::default(), Credentials::default(), "simulation").await;
         applied.map(drop).unwrap_or_else(|error| panic!("seed {}: {error}", self.world.seed));
     }
 
@@ -356,7 +358,7 @@ impl Story {
     }
 
     fn judge(self) -> Ended {
-        let Story { world, disk, lifetime_ms, is_played_out, .. } = self;
+        let Story { world, disk, folder, lifetime_ms, is_played_out, .. } = self;
         let seed = world.seed;
         // What is in a mailbox is there after a power cut, too.
         let disk = disk.cut_power();
@@ -366,8 +368,9 @@ impl Story {
             }
         }
         let now_ms = world.now_ms();
-        let (summary, wrong) = world.ledger().judge(now_ms, census_every(lifetime_ms), is_played_out);
+        let (summary, mut wrong) = world.ledger().judge(now_ms, census_every(lifetime_ms), is_played_out);
         let ledger = world.ledger();
+        wrong.extend(passports::judge(&ledger, folder.path(), ledger.had_disk_trouble()));
         Ended { summary, wrong: tell(seed, &ledger, &wrong), history: ledger.everything() }
     }
 }
