@@ -7,6 +7,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+mod queue;
+
+use queue::queue_id;
+
+pub use queue::{
+    HoldArguments, How, MessageChoice, QueueCommand, QueueListArguments, QueueStatusArguments, Retry, RetryArguments,
+};
+
 /// The variable that names the settings file.
 pub const CONFIG_VARIABLE: &str = "GATEPOST_CONFIG";
 const CONFIG_NAME: &str = "gatepost.toml";
@@ -23,6 +31,7 @@ Examples:
   gatepost user add alice --address alice@contoso.com
   gatepost queue list --next-hop example.com
   gatepost queue retry --all
+  gatepost queue suspend --queue relay.example.net
   gatepost trace --address bob@example.com --since 2d
   gatepost spool verify                read every waiting message and check it
   gatepost status --json | jq .queues
@@ -111,15 +120,13 @@ impl Command {
             Command::Route(arguments) => arguments.json,
             Command::User(UserCommand::List(arguments)) | Command::Reload(arguments) => arguments.json,
             Command::Status(arguments) => arguments.json,
-            Command::Queue(QueueCommand::List(arguments)) => arguments.json,
+            Command::Queue(command) => command.is_json(),
             Command::Trace(arguments) => match &arguments.command {
                 Some(TraceCommand::Erase { json, .. }) => *json,
                 Some(TraceCommand::Export(_)) => false,
                 None => arguments.json,
             },
             Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
-            Command::Queue(QueueCommand::Retry(arguments)) => arguments.json,
-            Command::Queue(QueueCommand::Show { json, .. } | QueueCommand::Remove { json, .. }) => *json,
             Command::User(UserCommand::Add { .. } | UserCommand::Remove { .. })
             | Command::Serve(_)
             | Command::Completion { .. }
@@ -491,53 +498,6 @@ Examples:
     },
 }
 
-/// `queue`.
-#[derive(Debug, Subcommand)]
-pub enum QueueCommand {
-    /// List the messages that are waiting, oldest first
-    #[command(after_help = "\
-Examples:
-  gatepost queue list
-  gatepost queue list --next-hop example.com --limit 20
-  gatepost queue list --sender scanner@contoso.com --json")]
-    List(QueueListArguments),
-    /// Show one message: recipients, attempts, header
-    #[command(after_help = "Example:\n  gatepost queue show 4711")]
-    Show {
-        /// The queue id, as the server's 250 named it
-        #[arg(value_parser = queue_id)]
-        id: u64,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Try again now
-    #[command(after_help = "\
-Examples:
-  gatepost queue retry 4711
-  gatepost queue retry --next-hop relay.example.net
-  gatepost queue retry --all")]
-    Retry(RetryArguments),
-    /// Take a message out of the queue
-    #[command(after_help = "\
-The sender gets a non-delivery report unless --no-report is given.
-
-Examples:
-  gatepost queue remove 4711
-  gatepost queue remove 4711 --no-report")]
-    Remove {
-        /// The queue id, as the server's 250 named it
-        #[arg(value_parser = queue_id)]
-        id: u64,
-        /// Tell the sender nothing
-        #[arg(long)]
-        no_report: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// `spool`.
 #[derive(Debug, Subcommand)]
 pub enum SpoolCommand {
@@ -567,76 +527,6 @@ pub struct SpoolVerifyArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// `queue list`.
-#[derive(Debug, Args)]
-pub struct QueueListArguments {
-    /// Only messages that wait for a next hop with this in its name
-    #[arg(long, value_name = "TEXT")]
-    pub next_hop: Option<String>,
-    /// Only messages with this in the sender's address
-    #[arg(long, value_name = "TEXT")]
-    pub sender: Option<String>,
-    /// Only messages with this in a recipient's address
-    #[arg(long, value_name = "TEXT")]
-    pub recipient: Option<String>,
-    /// At most so many messages, up to 1000
-    #[arg(long, value_name = "COUNT", default_value_t = gatepost_manage::resource::QUEUE_LIMIT_DEFAULT)]
-    pub limit: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `queue retry`.
-#[derive(Debug, Args)]
-pub struct RetryArguments {
-    #[command(flatten)]
-    which: RetryWhich,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct RetryWhich {
-    /// The queue id of one message
-    #[arg(value_parser = queue_id)]
-    id: Option<u64>,
-    /// Everything that waits
-    #[arg(long)]
-    all: bool,
-    /// Whatever waits for a next hop with this in its name
-    #[arg(long, value_name = "TEXT")]
-    next_hop: Option<String>,
-}
-
-fn queue_id(text: &str) -> Result<u64, &'static str> {
-    text.parse().map_err(|_| "a queue id is a number, as `gatepost queue list` shows it")
-}
-
-/// What to try again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// Everything.
-    All,
-    /// One message.
-    Message(u64),
-    /// What waits for these next hops.
-    NextHop(String),
-}
-
-impl RetryArguments {
-    /// What was chosen; the parser holds that it is exactly one.
-    pub fn which(&self) -> Retry {
-        match (&self.which.id, &self.which.next_hop) {
-            (Some(id), _) => Retry::Message(*id),
-            (None, Some(next_hop)) => Retry::NextHop(next_hop.clone()),
-            (None, None) => Retry::All,
-        }
-    }
 }
 
 /// Which settings file is meant.
@@ -688,23 +578,6 @@ mod tests {
         ] {
             let chosen = choose_config(named, |path| existing.iter().any(|known| Path::new(known) == path));
             assert_eq!((chosen.path.to_str(), chosen.is_named), (Some(expected.0), expected.1));
-        }
-    }
-
-    #[test]
-    fn what_to_retry_is_exactly_one_thing() {
-        let parse = |arguments: &[&str]| {
-            let all = ["gatepost", "queue", "retry"].iter().chain(arguments);
-            Cli::try_parse_from(all).map(|cli| match cli.command {
-                Command::Queue(QueueCommand::Retry(retry)) => retry.which(),
-                other => panic!("{other:?}"),
-            })
-        };
-        assert_eq!(parse(&["7"]).ok(), Some(Retry::Message(7)));
-        assert_eq!(parse(&["--all"]).ok(), Some(Retry::All));
-        assert_eq!(parse(&["--next-hop", "x"]).ok(), Some(Retry::NextHop("x".into())));
-        for wrong in [&[][..], &["7", "--all"], &["--all", "--next-hop", "x"], &["seven"]] {
-            assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! continuation are counted as part of it and otherwise passed over, because some readers of mail look for fields
 //! beyond them.
 
+use crate::envelope::Priority;
 use crate::header_senders::{HeaderSenders, SenderField, Unreadable};
 use crate::organization::{self, Brought};
 
@@ -38,6 +39,8 @@ pub struct Header {
     pub message_id: Option<String>,
     /// Unfolded value of the first Subject field, trimmed, cut to [`VALUE_KEPT_BYTES_MAX`]; `None` if there is none.
     pub subject: Option<Box<[u8]>>,
+    /// How urgent it says the message is: by X-Priority, or else by Importance or Priority (RFC 2156).
+    pub priority: Option<Priority>,
     /// The organization headers among its fields.
     pub organization: Brought,
     /// Whether there is a Date field.
@@ -112,6 +115,7 @@ impl Scanner {
                 has_message_id: false,
                 message_id: None,
                 subject: None,
+                priority: None,
                 organization: Brought::default(),
                 has_date: false,
                 has_from: false,
@@ -219,6 +223,10 @@ impl Scanner {
             self.header.has_date = true;
         } else if name.eq_ignore_ascii_case(b"From") {
             self.header.has_from = true;
+        } else if name.eq_ignore_ascii_case(b"X-Priority") {
+            self.header.priority = priority_of(value).or(self.header.priority);
+        } else if name.eq_ignore_ascii_case(b"Importance") || name.eq_ignore_ascii_case(b"Priority") {
+            self.header.priority = self.header.priority.or_else(|| priority_of(value));
         } else if name.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'X')) {
             self.note_organization_header(name, value);
         }
@@ -360,6 +368,16 @@ pub fn section_len(content: &[u8]) -> Option<usize> {
 }
 
 /// As much of a line as the scanner looks at, so that both find the same section.
+fn priority_of(value: &[u8]) -> Option<Priority> {
+    let word = value.trim_ascii().split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').next()?;
+    match word.to_ascii_lowercase().as_slice() {
+        b"1" | b"2" | b"high" | b"urgent" => Some(Priority::High),
+        b"3" | b"normal" => Some(Priority::Normal),
+        b"4" | b"5" | b"low" | b"non-urgent" => Some(Priority::Low),
+        _ => None,
+    }
+}
+
 fn kept(line: &[u8]) -> &[u8] {
     &line[..line.len().min(LINE_KEPT_BYTES_MAX)]
 }

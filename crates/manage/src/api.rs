@@ -7,11 +7,7 @@
 //! | call | answer | refusals |
 //! |---|---|---|
 //! | `GET /status` | `Status` | |
-//! | `GET /queue?next_hop=&sender=&recipient=&limit=` | `QueueListing` | 400 |
-//! | `GET /queue/{id}` | `MessageDetail` | 400, 404 |
-//! | `POST /queue/{id}/retry` | `Retried` | 400, 404 |
-//! | `POST /queue/retry` with `RetryRequest` | `Retried` | 400 |
-//! | `DELETE /queue/{id}?report=true` | `Removed` | 400, 404, 409, 500 |
+//! | `/queue…`, `/queues` | see `queue_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
 //! | `POST /trace/erase` with `EraseRequest` | `ErasedAddress` | 400, 500 |
@@ -22,29 +18,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gatepost_mail::MessageId;
 use gatepost_tracking::trace::Cursor;
 use gatepost_tracking::{DecisionId, Revisions};
 use gatepost_transport::Control;
-use gatepost_transport::listing::{self, RemoveError, Which};
 
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
 use crate::decision::{DecisionDetail, RevisionDocument};
 use crate::document::LoadError;
 use crate::door::Visitor;
+use crate::queue_api;
+use crate::refusal::{Answer, Refusal, refuse, to_the_end};
 use crate::reload::{ReloadError, Reloader};
-use crate::resource::{
-    Alarm, Connections, Listener, LogonFault, Message, MessageDetail, PressedResource, QUEUE_LIMIT_DEFAULT,
-    QUEUE_LIMIT_MAX, Queue, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest,
-    Status, TlsFault,
-};
+use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource, Queue, Reloaded, Status, TlsFault};
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
 
 /// Largest request body, in bytes.
@@ -70,10 +61,7 @@ pub struct Management {
 pub fn routes(management: Management) -> Router {
     let calls = Router::new()
         .route("/status", get(status))
-        .route("/queue", get(queue))
-        .route("/queue/retry", post(retry))
-        .route("/queue/{id}", get(message).delete(remove))
-        .route("/queue/{id}/retry", post(retry_message))
+        .merge(queue_api::routes(management.control.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))
         .route("/trace/erase", post(erase))
@@ -85,17 +73,6 @@ pub fn routes(management: Management) -> Router {
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(management)
 }
-
-/// A refusal with its HTTP status.
-struct Refusal(StatusCode, Refused);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, Json(self.1)).into_response()
-    }
-}
-
-type Answer<T> = Result<Json<T>, Refusal>;
 
 async fn status(State(management): State<Management>) -> Json<Status> {
     let status = management.control.status();
@@ -144,82 +121,6 @@ async fn status(State(management): State<Management>) -> Json<Status> {
         alarms: status.alarms.iter().map(Alarm::from).collect(),
         obstacles: status.obstacles,
     })
-}
-
-async fn queue(
-    State(management): State<Management>,
-    query: Result<Query<QueueQuery>, QueryRejection>,
-) -> Answer<QueueListing> {
-    let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
-    let limit = query.limit.unwrap_or(QUEUE_LIMIT_DEFAULT);
-    if limit > QUEUE_LIMIT_MAX {
-        let error = format!("limit is at most {QUEUE_LIMIT_MAX}: narrow the listing by next hop, sender or recipient");
-        return Err(refuse(StatusCode::BAD_REQUEST, error));
-    }
-    let filter =
-        listing::QueueFilter { next_hop: query.next_hop, sender: query.sender, recipient: query.recipient, limit };
-    // Asked before: what is read meanwhile may be in the listing, and nothing that is not is said to be.
-    let recovering = management.control.is_recovering();
-    let listing = management.control.queue(filter).await;
-    let messages = listing.messages.into_iter().map(Message::from).collect();
-    Ok(Json(QueueListing { total: listing.total, messages, recovering }))
-}
-
-async fn message(State(management): State<Management>, id: Result<Path<u64>, PathRejection>) -> Answer<MessageDetail> {
-    let id = message_id(id)?;
-    let Some(detail) = management.control.message(id).await else {
-        return Err(unknown(&management.control, id));
-    };
-    Ok(Json(MessageDetail { message: detail.message.into(), header: detail.header }))
-}
-
-async fn retry_message(
-    State(management): State<Management>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
-    id: Result<Path<u64>, PathRejection>,
-) -> Answer<Retried> {
-    let id = message_id(id)?;
-    // Nothing to retry and no such message are different answers: one is fine, the other is a typing error.
-    if management.control.message(id).await.is_none() {
-        return Err(unknown(&management.control, id));
-    }
-    let entries = management.control.retry(Which::Message(id)).await as u64;
-    tracing::info!(queue_id = id.0, entries, uid = visitor.uid, "retry asked for");
-    Ok(Json(Retried { entries }))
-}
-
-async fn retry(
-    State(management): State<Management>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
-    request: Result<Json<RetryRequest>, JsonRejection>,
-) -> Answer<Retried> {
-    let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let (which, next_hop) = match request {
-        RetryRequest::All => (Which::All, None),
-        RetryRequest::NextHop(next_hop) => (Which::NextHop(next_hop.clone()), Some(next_hop)),
-    };
-    let entries = management.control.retry(which).await as u64;
-    tracing::info!(next_hop, entries, uid = visitor.uid, "retry asked for");
-    Ok(Json(Retried { entries }))
-}
-
-async fn remove(
-    State(management): State<Management>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
-    id: Result<Path<u64>, PathRejection>,
-    query: Result<Query<RemoveQuery>, QueryRejection>,
-) -> Answer<Removed> {
-    let id = message_id(id)?;
-    let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
-    let control = management.control.clone();
-    let removed = to_the_end(async move { management.control.remove(id, query.report).await }).await?;
-    removed.map_err(|error| match error {
-        RemoveError::Unknown(id) => unknown(&control, id),
-        RemoveError::InFlight(_) => refuse(StatusCode::CONFLICT, error.to_string()),
-        RemoveError::Report(..) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    })?;
-    tracing::info!(queue_id = id.0, report = query.report, uid = visitor.uid, "message removed from the queue");
-    Ok(Json(Removed { id: id.0, report: query.report }))
 }
 
 async fn decision(State(management): State<Management>, Path(id): Path<String>) -> Answer<DecisionDetail> {
@@ -328,36 +229,4 @@ async fn not_found() -> Refusal {
 
 async fn method_not_allowed() -> Refusal {
     refuse(StatusCode::METHOD_NOT_ALLOWED, "this call has another method".to_owned())
-}
-
-/// Runs what must not stop half-way in a task of its own: a handler is dropped when its caller hangs up.
-async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Refusal> {
-    tokio::spawn(work).await.map_err(|_| {
-        refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause".to_owned())
-    })
-}
-
-fn message_id(id: Result<Path<u64>, PathRejection>) -> Result<MessageId, Refusal> {
-    match id {
-        Ok(Path(id)) => Ok(MessageId(id)),
-        Err(_) => {
-            Err(refuse(StatusCode::BAD_REQUEST, "a queue id is a number, as `gatepost queue list` shows it".into()))
-        }
-    }
-}
-
-fn unknown(control: &Control, id: MessageId) -> Refusal {
-    let error = if control.is_recovering() {
-        format!(
-            "there is no message {id} in the queue yet: that of the last run is still being read; `gatepost status` says \
-             how much is left"
-        )
-    } else {
-        format!("there is no message {id} in the queue: the log says under queue_id {id} what became of it")
-    };
-    refuse(StatusCode::NOT_FOUND, error)
-}
-
-fn refuse(status: StatusCode, error: String) -> Refusal {
-    Refusal(status, Refused::new(error))
 }

@@ -19,7 +19,8 @@ use tokio::net::UnixStream;
 use crate::decision::DecisionDetail;
 use crate::door::socket_path;
 use crate::resource::{
-    MessageDetail, QueueListing, QueueQuery, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+    MessageDetail, MessagesChanged, MessagesRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
+    QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -27,6 +28,8 @@ use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 pub const API_ROOT: &str = "/api/v1";
 /// Largest answer that is read, in bytes; a thousand messages with many recipients stay far below.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Largest exported message that is read, in bytes.
+const EXPORT_BYTES_MAX: usize = 300 * 1024 * 1024;
 /// How long a call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -92,19 +95,17 @@ impl Client {
     /// [`ClientError`].
     pub async fn queue(&self, query: &QueueQuery) -> Result<QueueListing, ClientError> {
         let mut path = String::from("/queue");
-        let limit = query.limit.map(|limit| limit.to_string());
+        let numbers = [query.limit, query.offset].map(|number| number.map(|number| number.to_string()));
         let pairs = [
             ("next_hop", query.next_hop.as_deref()),
             ("sender", query.sender.as_deref()),
             ("recipient", query.recipient.as_deref()),
-            ("limit", limit.as_deref()),
+            ("filter", query.filter.as_deref()),
+            ("sort", query.sort.as_deref()),
+            ("limit", numbers[0].as_deref()),
+            ("offset", numbers[1].as_deref()),
         ];
-        for (i, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
-            path.push(if i == 0 { '?' } else { '&' });
-            path.push_str(key);
-            path.push('=');
-            percent_encode(value, &mut path);
-        }
+        push_query(&mut path, &pairs);
         self.get(&path).await
     }
 
@@ -135,6 +136,60 @@ impl Client {
     /// [`ClientError`].
     pub async fn erase(&self, request: &EraseRequest) -> Result<ErasedAddress, ClientError> {
         self.call(Method::POST, "/trace/erase", Some(request)).await
+    }
+
+    /// Every delivery queue that matches.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn queues(&self, query: &QueuesQuery) -> Result<QueuesListing, ClientError> {
+        let mut path = String::from("/queues");
+        let numbers = [query.limit, query.offset].map(|number| number.map(|number| number.to_string()));
+        let pairs = [
+            ("filter", query.filter.as_deref()),
+            ("sort", query.sort.as_deref()),
+            ("limit", numbers[0].as_deref()),
+            ("offset", numbers[1].as_deref()),
+        ];
+        push_query(&mut path, &pairs);
+        self.get(&path).await
+    }
+
+    /// Suspends, resumes, retries or resubmits queues.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn change_queues(&self, request: &QueuesRequest) -> Result<QueuesChanged, ClientError> {
+        self.call(Method::POST, "/queues", Some(request)).await
+    }
+
+    /// Suspends, resumes, redirects or removes messages.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn change_messages(&self, request: &MessagesRequest) -> Result<MessagesChanged, ClientError> {
+        self.call(Method::POST, "/queue/change", Some(request)).await
+    }
+
+    /// A suspended message as a file.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with 404 or 409.
+    pub async fn export(&self, id: u64) -> Result<Vec<u8>, ClientError> {
+        let request = Request::builder()
+            .uri(format!("{API_ROOT}/queue/{id}/export"))
+            .header(header::HOST, "localhost")
+            .body(Full::new(Bytes::new()))
+            .expect("a number needs no encoding");
+        let export = async {
+            let response = self.send(request).await?;
+            let (status, body) = self.read_body(response, EXPORT_BYTES_MAX).await?;
+            if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
+        };
+        match tokio::time::timeout(CALL_LIMIT, export).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.broken(format!("nothing came within {} seconds", CALL_LIMIT.as_secs()))),
+        }
     }
 
     /// One message with its header section.
@@ -213,24 +268,42 @@ impl Client {
     }
 
     async fn exchange<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        self.read_answer(response).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
         tokio::spawn(connection);
-        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
-        self.read_answer(response).await
+        sender.send_request(request).await.map_err(|error| self.broken(error))
     }
 
     async fn read_answer<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ClientError> {
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| self.broken(error))?.to_bytes();
+        let (status, body) = self.read_body(response, ANSWER_BYTES_MAX).await?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.not_ours(status, error));
         }
-        let refused: Refused = serde_json::from_slice(&body).map_err(|error| self.not_ours(status, error))?;
-        Err(ClientError::Refused { status: status.as_u16(), refused: Box::new(refused) })
+        Err(self.refused(status, &body))
+    }
+
+    async fn read_body(
+        &self,
+        response: Response<Incoming>,
+        bytes_max: usize,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), bytes_max).collect().await;
+        Ok((status, body.map_err(|error| self.broken(error))?.to_bytes()))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Refused>(body) {
+            Ok(refused) => ClientError::Refused { status: status.as_u16(), refused: Box::new(refused) },
+            Err(error) => self.not_ours(status, error),
+        }
     }
 
     fn unreachable(&self, error: &io::Error) -> ClientError {
@@ -251,6 +324,15 @@ impl Client {
         self.broken(format!(
             "the answer (HTTP {status}) is not understood: {error}; do the server and this command have the same version?"
         ))
+    }
+}
+
+fn push_query(path: &mut String, pairs: &[(&str, Option<&str>)]) {
+    for (i, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
+        path.push(if i == 0 { '?' } else { '&' });
+        path.push_str(key);
+        path.push('=');
+        percent_encode(value, path);
     }
 }
 
@@ -293,6 +375,7 @@ mod tests {
             sender: None,
             recipient: Some("<bob@contoso.com>".into()),
             limit: Some(7),
+            ..QueueQuery::default()
         };
         let error = Client::new(folder.path()).queue(&query).await.expect_err("refused");
         assert_eq!(error.to_string(), "[::1]:25 & ümlaut=100%+|None|Some(\"<bob@contoso.com>\")|Some(7)");

@@ -5,6 +5,7 @@
 //! stand in reading order; each uses only modules listed below it.
 
 pub mod api;
+pub mod queue_api;
 pub mod client;
 pub mod door;
 pub mod reload;
@@ -15,8 +16,11 @@ mod opentelemetry;
 mod exposition;
 mod post;
 mod bounded;
+mod refusal;
 pub mod resource;
 pub mod trace;
+mod properties;
+pub mod filter;
 pub mod decision;
 pub mod users;
 pub mod first_run;

@@ -27,6 +27,7 @@ use crate::retry::{self, Schedule};
 use crate::send_connector::{AddressSpaces, SendConnector};
 
 mod document;
+mod queues;
 mod recipients;
 mod assertions;
 mod send_connectors;
@@ -55,6 +56,7 @@ mod problem;
 
 pub use document::parse;
 pub use problem::{Problem, Related, Severity, render};
+pub use queues::QueueSettings;
 pub(crate) use reader::Collector;
 pub use values::parse_size;
 
@@ -103,6 +105,8 @@ pub struct TransportSettings {
     pub tls_send_domain_secure_list: Arc<[Domain]>,
     /// Sender of reports; `None` is postmaster at the default domain ([`Settings::postmaster`]).
     pub external_postmaster_address: Option<Mailbox>,
+    /// Queues: priorities, poison, idle times.
+    pub queues: QueueSettings,
 }
 
 /// `[tracking]`: which decisions are recorded, and for how long.

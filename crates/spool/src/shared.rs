@@ -278,6 +278,11 @@ impl StoredRecord {
         &self.bytes[HEADER_BYTES..HEADER_BYTES + self.header.meta_bytes]
     }
 
+    /// How much content stands in the record, whether it was read or not.
+    pub fn content_bytes(&self) -> u64 {
+        self.header.content_bytes as u64
+    }
+
     pub fn content(&self) -> &[u8] {
         let from = HEADER_BYTES + self.header.meta_bytes;
         self.bytes.get(from..from + self.header.content_bytes).unwrap_or_default()

@@ -169,6 +169,11 @@ impl Spool {
         envelope(&self.0.shared, id)
     }
 
+    /// The same with the length of the content in bytes, trace fields included.
+    pub fn outline(&self, id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>, u64), ReadError> {
+        outline(&self.0.shared, id)
+    }
+
     /// Records outcomes: `(index of the recipient in the envelope, outcome)`.
     ///
     /// In effect at once: a message of which no recipient is pending any more is not live. On the disk within
@@ -410,20 +415,27 @@ fn is_right(file: &dyn File, stored: StoredBody) -> io::Result<bool> {
 }
 
 pub(crate) fn envelope(shared: &Shared, id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>), ReadError> {
-    let (location, states) = {
+    outline(shared, id).map(|(envelope, states, _)| (envelope, states))
+}
+
+pub(crate) fn outline(shared: &Shared, id: MessageId) -> Result<(Arc<Envelope>, Vec<RecipientState>, u64), ReadError> {
+    let (location, body, states) = {
         let index = shared.index();
         let states = index.states(id.0).ok_or(ReadError::Unknown)?;
         if let Some(cached) = index.cache.get(id.0) {
-            return Ok((Arc::clone(&cached.envelope), states));
+            return Ok((Arc::clone(&cached.envelope), states, cached.content.len()));
         }
-        (index.location(id.0).ok_or(ReadError::Unknown)?, states)
+        (index.location(id.0).ok_or(ReadError::Unknown)?, index.body(id.0), states)
     };
     let read = shared.read(id.0, location, Part::Meta).ok();
-    let envelope = read.and_then(|stored| stored.message().ok().and_then(|message| message.envelope.read().ok()));
-    match envelope {
-        Some(envelope) => Ok((Arc::new(envelope), states)),
+    let outline = read.and_then(|stored| {
+        let envelope = stored.message().ok()?.envelope.read().ok()?;
+        Some((Arc::new(envelope), stored.content_bytes() + body.map_or(0, |body| body.stored.bytes)))
+    });
+    match outline {
+        Some((envelope, bytes)) => Ok((envelope, states, bytes)),
         // It moved, or is damaged, or the disk fails: the longer way finds out which.
-        None => message(shared, id).map(|message| (message.envelope, message.recipients)),
+        None => message(shared, id).map(|message| (message.envelope, message.recipients, message.content.len())),
     }
 }
 

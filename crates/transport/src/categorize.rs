@@ -9,11 +9,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_mail::{Envelope, MessageId};
-use gatepost_policy::Settings;
+use gatepost_mail::{Envelope, MessageId, Priority};
 use gatepost_policy::route::{self, MailSource, NextHop, Route};
 use gatepost_policy::send_connector::SendConnector;
-use gatepost_spool::{Message, ReadError, RecipientState, State};
+use gatepost_policy::{Settings, poison, priority, redirect};
+use gatepost_spool::{Message, ReadError, RecipientState, Standing, State};
 use gatepost_tracking::passport::event::{Event, Step, Way, What};
 
 use crate::blocking;
@@ -29,6 +29,9 @@ pub struct Plan {
     parts: Vec<Part>,
     /// The revision since which these routes hold.
     routes_since: u64,
+    priority: Priority,
+    /// Whether the message is to be held back where it comes to.
+    is_held: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -41,20 +44,31 @@ struct Part {
 /// Routes all recipients of a message of `size_bytes`.
 pub fn plan(running: &Running, revision: &Revision, envelope: &Envelope, size_bytes: u64) -> Plan {
     let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-    plan_for(running, revision, envelope, recipients, size_bytes)
+    let is_down = |key: &QueueKey| running.queues.is_down(key);
+    Plan {
+        parts: group(&revision.settings, envelope, recipients, size_bytes, None, is_down),
+        routes_since: revision.routes_since,
+        priority: envelope.arrival.priority,
+        is_held: false,
+    }
 }
 
-/// The same for some of them, by their indices into the envelope.
+/// The same for some of the recipients of a message that may have been held back, or sent another way, since it came.
 fn plan_for(
     running: &Running,
     revision: &Revision,
     envelope: &Envelope,
     recipients: impl Iterator<Item = u32>,
     size_bytes: u64,
+    standing: &Standing,
 ) -> Plan {
     let is_down = |key: &QueueKey| running.queues.is_down(key);
-    let parts = group(&revision.settings, envelope, recipients, size_bytes, is_down);
-    Plan { parts, routes_since: revision.routes_since }
+    let parts = match standing.poison {
+        true => vec![Part { key: QueueKey::Poison, connector: None, recipients: recipients.collect() }],
+        false => group(&revision.settings, envelope, recipients, size_bytes, standing.redirect.as_deref(), is_down),
+    };
+    let priority = standing.priority.unwrap_or(envelope.arrival.priority);
+    Plan { parts, routes_since: revision.routes_since, priority, is_held: standing.is_held() }
 }
 
 /// One part for each way, in the order of their first recipients.
@@ -63,6 +77,7 @@ fn group(
     envelope: &Envelope,
     recipients: impl Iterator<Item = u32>,
     size_bytes: u64,
+    redirected: Option<&str>,
     is_down: impl Fn(&QueueKey) -> bool,
 ) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::with_capacity(1);
@@ -70,8 +85,15 @@ fn group(
     let source = MailSource::of(envelope);
     for index in recipients {
         let Some(recipient) = envelope.recipients.get(index as usize) else { continue };
-        let question = route::Question { settings, recipient: &recipient.mailbox, message_bytes: size_bytes, source };
-        let (key, connector) = queue_for(&question, &is_down);
+        let mailbox = &recipient.mailbox;
+        let question = route::Question { settings, recipient: mailbox, message_bytes: size_bytes, source };
+        let chosen = redirected.and_then(|connector| redirect::select(settings, mailbox, size_bytes, connector));
+        let (key, connector) = match chosen {
+            Some(Route::Send { connector, next_hop }) => {
+                (QueueKey::Send { connector: connector.name.clone(), next_hop, instead_of: None }, Some(connector))
+            }
+            _ => queue_for(&question, &is_down),
+        };
         // Nearly every message goes one way; the table is only made for those that do not.
         let known = match parts.as_slice() {
             [] => None,
@@ -134,14 +156,23 @@ fn enqueue_by(
     plan: Plan,
     due_ms: impl Fn(&Part) -> Option<u64>,
 ) {
-    for part in plan.parts {
+    let Plan { mut parts, routes_since, priority, is_held } = plan;
+    if running.queues.is_submission_suspended() && !is_held {
+        let mut recipients: Vec<u32> = parts.into_iter().flat_map(|part| part.recipients).collect();
+        recipients.sort_unstable();
+        parts = vec![Part { key: QueueKey::Submission, connector: None, recipients }];
+    }
+    for part in parts.into_iter().filter(|part| !part.recipients.is_empty()) {
         let wanted_ms = due_ms(&part);
         let due_ms = match part.key {
-            QueueKey::Unreachable => Some(expiry_ms(running, arrival_ms)),
+            QueueKey::Unreachable => Some(expiry_ms(running, arrival_ms, priority)),
             _ => wanted_ms,
         };
-        let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms };
-        let pushed = running.queues.push(plan.routes_since, part.key, part.connector.as_ref(), entry, due_ms);
+        let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms, priority };
+        let pushed = match is_held {
+            true => running.queues.push_held(routes_since, part.key, part.connector.as_ref(), entry),
+            false => running.queues.push(routes_since, part.key, part.connector.as_ref(), entry, due_ms),
+        };
         if let Err(entry) = pushed {
             // What had no way out then may have one now, and is not to wait for its end there.
             let stale = Unrouted { id, recipients: Some(entry.recipients), due_ms: wanted_ms, before: None };
@@ -160,21 +191,30 @@ fn note_routed(running: &Running, id: MessageId, part: &Part, time_ms: u64) {
 pub fn way(key: &QueueKey) -> Way {
     let connector = match key {
         QueueKey::Send { connector, .. } => connector.clone(),
-        QueueKey::Local | QueueKey::Unreachable | QueueKey::Refused => Arc::default(),
+        _ => Arc::default(),
     };
     Way { connector, next_hop: key.to_string().into() }
 }
 
-/// When a message that arrived at `arrival_ms` expires, Unix time in milliseconds.
-pub fn expiry_ms(running: &Running, arrival_ms: u64) -> u64 {
-    let lifetime = running.revision().settings.retry.message_expiration_timeout.as_millis();
+/// When a message of a priority that arrived at `arrival_ms` expires, Unix time in milliseconds.
+pub fn expiry_ms(running: &Running, arrival_ms: u64, priority: Priority) -> u64 {
+    let settings = running.revision().settings.clone();
+    let schedule = priority::schedule(&settings.transport.queues.priorities, &settings.retry, priority);
+    let lifetime = schedule.message_expiration_timeout.as_millis();
     arrival_ms.saturating_add(u64::try_from(lifetime).unwrap_or(u64::MAX))
 }
 
 /// What went wrong last on the way that a recipient takes; `None` if nothing did.
 pub fn last_error(running: &Running, message: &Message, index: u32) -> Option<Arc<str>> {
     let revision = running.revision();
-    let plan = plan_for(running, &revision, &message.envelope, std::iter::once(index), message.content.len());
+    let plan = plan_for(
+        running,
+        &revision,
+        &message.envelope,
+        std::iter::once(index),
+        message.content.len(),
+        &message.standing,
+    );
     let key = &plan.parts.first()?.key;
     running.queues.find(key)?.snapshot().last_error
 }
@@ -187,14 +227,28 @@ pub fn is_pending(states: &[RecipientState], index: u32) -> bool {
 /// Routes what is pending of `recipients` by the settings in force, and puts it into its queues.
 pub fn route_message(running: &Arc<Running>, message: &Message, recipients: &[u32], due_ms: Option<u64>) {
     let pending = recipients.iter().copied().filter(|index| is_pending(&message.recipients, *index));
-    let plan = plan_for(running, &running.revision(), &message.envelope, pending, message.content.len());
+    let standing = running.spool.standing(message.id).unwrap_or_default();
+    let plan = plan_for(running, &running.revision(), &message.envelope, pending, message.content.len(), &standing);
     enqueue(running, message.id, message.envelope.arrival.time_ms, plan, due_ms);
 }
 
 /// Puts an entry that was in flight back into its queue, in front (`None`) or due at a time; if that queue is no more,
-/// into the one that it belongs in now.
+/// into the one that it belongs in now. What is to be held back by now is; what is to go another way does.
 pub fn put_back(running: &Arc<Running>, queue: &Arc<DeliveryQueue>, entry: Entry, due_ms: Option<u64>) {
-    if let Err(entry) = running.queues.put_back(queue, entry, due_ms) {
+    let standing = running.spool.standing(entry.id).unwrap_or_default();
+    let goes_another_way = match &standing.redirect {
+        Some(connector) => queue.connector.as_ref().is_some_and(|known| !known.name.eq_ignore_ascii_case(connector)),
+        None => false,
+    };
+    let put_back = if (goes_another_way || standing.poison) && queue.key != QueueKey::Poison {
+        running.queues.done(queue, entry.id);
+        Err(entry)
+    } else if standing.is_held() {
+        running.queues.hold(queue, entry)
+    } else {
+        running.queues.put_back(queue, entry, due_ms)
+    };
+    if let Err(entry) = put_back {
         let before = Some(queue.clone());
         let unrouted = Unrouted { id: entry.id, recipients: Some(entry.recipients), due_ms, before };
         tokio::spawn(route_anew(running.clone(), std::iter::once(unrouted)));
@@ -253,7 +307,12 @@ pub async fn route_once(
 ) -> Option<Vec<Unrouted>> {
     let routed = blocking::run(move || {
         let going = unrouted.take_while(|_| !running.is_stopping());
-        going.filter(|unrouted| route_from_spool(&running, unrouted).is_err()).collect::<Vec<_>>()
+        let mut place = running.suspects.place();
+        let route = |unrouted: &Unrouted| {
+            place.take_up(unrouted.id);
+            route_from_spool(&running, unrouted).is_err()
+        };
+        going.filter(route).collect::<Vec<_>>()
     });
     match routed.await {
         Ok(unread) => Some(unread),
@@ -293,9 +352,27 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     let latest_ms = now_ms.saturating_add(u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX));
     let next_attempt_ms = next_attempt_ms.min().filter(|next_ms| *next_ms > now_ms);
     let due_ms = unrouted.due_ms.or_else(|| next_attempt_ms.map(|next_ms| next_ms.min(latest_ms)));
+    let mut standing = running.spool.standing(id).unwrap_or_default();
     let revision = running.revision();
+    let crashes = running.suspects.crashes(id);
+    if poison::is_poison(&revision.settings.transport.queues.poison, crashes) {
+        (standing.poison, standing.crashes) = (true, crashes);
+        running.spool.set_standing(id, standing.clone());
+        running.suspects.clear(id);
+        tracing::error!(
+            queue_id = id.0,
+            crashes,
+            "the server ended uncleanly each time it worked on this message: it waits in the poison queue"
+        );
+    }
     let size_bytes = deciding_size(running, &revision.settings, id);
-    let plan = plan_for(running, &revision, &envelope, pending.into_iter(), size_bytes);
+    let mut plan = plan_for(running, &revision, &envelope, pending.into_iter(), size_bytes, &standing);
+    let came_from = |key: &QueueKey| unrouted.before.as_ref().is_some_and(|before| before.key == *key);
+    if came_from(&QueueKey::Unreachable) && running.queues.is_suspended(&QueueKey::Unreachable.name()) {
+        // That queue is suspended: what waits there is to stay.
+        let recipients = plan.parts.into_iter().flat_map(|part| part.recipients).collect();
+        plan.parts = vec![Part { key: QueueKey::Unreachable, connector: None, recipients }];
+    }
     // After a start it goes the way that its passport tells of already, or should.
     let changed =
         plan.parts.iter().filter(|part| unrouted.before.as_ref().is_some_and(|before| before.key != part.key));
@@ -376,7 +453,7 @@ max_message_size = "1 MB"
         ] {
             let envelope = envelope("", recipients);
             let all = 0..recipients.len() as u32;
-            assert_eq!(told(&group(settings, &envelope, all, size_bytes, |_| false)), expected, "{recipients:?}");
+            assert_eq!(told(&group(settings, &envelope, all, size_bytes, None, |_| false)), expected, "{recipients:?}");
         }
     }
 

@@ -52,6 +52,11 @@ impl Steady {
         steady_ms.saturating_sub(self.lag_ms(now_ms()))
     }
 
+    /// Seconds since it began.
+    pub fn seconds(&self) -> u64 {
+        now().saturating_duration_since(self.began).as_secs()
+    }
+
     /// From now on the wall clock lags by so much more.
     #[cfg(test)]
     pub fn lag_more(&self, by_ms: i64) {

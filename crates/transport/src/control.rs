@@ -3,6 +3,7 @@
 //! Takes questions from `manage`, hands on the values of [`crate::listing`]; the only way into the moving parts from
 //! outside. Never formats for a person: that is the door's work.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,11 +19,15 @@ use gatepost_tracking::trace::{self, Cursor, Erased, Page, Query, Search};
 use gatepost_tracking::{Decision, DecisionId, RevisionId, Usage};
 use tokio::sync::{Mutex, broadcast};
 
+use crate::administer;
 use crate::authenticate::Credentials;
 use crate::blocking;
+use crate::export;
 use crate::inspect;
 use crate::listen::Listeners;
-use crate::listing::{Health, MessageDetail, QueueFilter, QueueListing, RemoveError, Status, Which};
+use crate::listing::{
+    Changed, ExportError, Health, MessageDetail, NotSafe, QueueFilter, QueueListing, QueueStatus, Status, Which, Wish,
+};
 use crate::metrics::{self, Family};
 use crate::raised::Change;
 use crate::reload::{self, Applied, ApplyError};
@@ -89,12 +94,44 @@ impl Control {
         inspect::retry(&self.running, which).await
     }
 
-    /// Ends every pending recipient of a message; with a report to its sender if asked.
+    /// Every delivery queue, those included where nothing is going on.
+    pub fn queues(&self) -> Vec<QueueStatus> {
+        inspect::queues(&self.running)
+    }
+
+    /// Suspends, resumes, redirects or removes messages. Comes back when that survives a power cut.
     ///
     /// # Errors
-    /// [`RemoveError`]: unknown, in flight, or the report could not be written. Nothing is removed then.
-    pub async fn remove(&self, id: MessageId, with_report: bool) -> Result<(), RemoveError> {
-        inspect::remove(&self.running, id, with_report).await
+    /// [`NotSafe`]: it is in effect, and may not survive.
+    pub async fn change(&self, ids: Vec<MessageId>, wish: Wish) -> Result<Changed, NotSafe> {
+        administer::change(&self.running, ids, wish).await
+    }
+
+    /// Suspends queues, or lets them go on, by their names ([`QueueStatus::name`]); says how many that changes. It survives
+    /// restarts.
+    ///
+    /// # Errors
+    /// When the disk cannot keep it; nothing has changed then.
+    pub async fn suspend_queues(&self, names: Vec<String>, suspend: bool) -> io::Result<u64> {
+        administer::suspend_queues(&self.running, names, suspend).await
+    }
+
+    /// The names of suspended queues, whether they are there or not.
+    pub fn suspended_queues(&self) -> Vec<String> {
+        self.running.queues.suspended()
+    }
+
+    /// Routes everything anew that waits in queues of these names; says how many entries.
+    pub async fn resubmit(&self, names: HashSet<String>) -> u64 {
+        administer::resubmit(&self.running, names).await
+    }
+
+    /// A message as a file that any server takes for a message of its own (fact sheet section 8.4).
+    ///
+    /// # Errors
+    /// [`ExportError`]: unknown, not suspended, or the disk fails.
+    pub async fn export(&self, id: MessageId) -> Result<Vec<u8>, ExportError> {
+        export::export(&self.running, id).await
     }
 
     /// The record of a decision, or `None` if there is none any more. Reads files in a task of its own.

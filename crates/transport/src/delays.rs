@@ -99,7 +99,7 @@ impl Walk {
 async fn tell_of_delay(running: &Arc<Running>, id: MessageId, envelope: &Envelope, states: &[RecipientState]) {
     let ReversePath::Mailbox(to) = &envelope.reverse_path else { return };
     let (settings, now) = (running.revision().settings.clone(), now_ms());
-    let until_ms = categorize::expiry_ms(running, envelope.arrival.time_ms);
+    let until_ms = categorize::expiry_ms(running, envelope.arrival.time_ms, envelope.arrival.priority);
     let waits = |index: &u32| {
         let (recipient, state) = (envelope.recipients.get(*index as usize), states.get(*index as usize));
         let waits = state.is_some_and(|state| state.state == State::Pending && !state.delay_told);

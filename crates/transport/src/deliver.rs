@@ -17,14 +17,16 @@ pub mod connection;
 mod stream;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use gatepost_mail::Reply;
+use gatepost_mail::{Priority, Reply};
+use gatepost_policy::poison;
 use gatepost_policy::route::{self, MailSource, Route};
 use gatepost_spool::{Message, ReadError};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::administer;
 use crate::categorize;
 use crate::clock::{self, now_ms};
 use crate::counters::SendCounting;
@@ -33,6 +35,7 @@ use crate::passports::{Over, Tried};
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Work};
 use crate::report::{self, Attempt};
 use crate::state::Running;
+use crate::suspects::{Place, Turn};
 use connection::Connection;
 use parked::Parked;
 
@@ -55,7 +58,8 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
         queue.worker_started();
         let connector = queue.connector.as_ref().map(|connector| connector.name.clone()).unwrap_or_default();
         let counted = running.counters.send.of(&connector);
-        let worker = Worker { running: running.clone(), parked: parked.clone(), queue, counted };
+        let place = Mutex::new(running.suspects.place());
+        let worker = Worker { running: running.clone(), parked: parked.clone(), queue, counted, place };
         tokio::spawn(async move {
             // Whoever holds a receiver is waited for when the server stops.
             let _stop = worker.running.stop.subscribe();
@@ -64,6 +68,7 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
                 QueueKey::Local => nothing_to_say(local::work(&worker)).await,
                 QueueKey::Refused => nothing_to_say(refused(&worker)).await,
                 QueueKey::Unreachable => nothing_to_say(unreachable(&worker)).await,
+                QueueKey::Submission | QueueKey::Poison => nothing_to_say(route_again(&worker)).await,
             };
             // What comes for the queue while we say goodbye must not wait for that: another worker may begin.
             drop(worker);
@@ -82,6 +87,8 @@ struct Worker {
     queue: Arc<DeliveryQueue>,
     /// The numbers of the queue's connector.
     counted: Arc<SendCounting>,
+    /// Where it is noted what the worker has in hand.
+    place: Mutex<Place>,
 }
 
 impl Drop for Worker {
@@ -108,6 +115,7 @@ struct Lease<'a> {
     began: Instant,
     /// The connection that it is sent over, once there is one.
     over: Option<Box<Over>>,
+    _turn: Turn,
 }
 
 impl Worker {
@@ -119,7 +127,10 @@ impl Worker {
             }
             let entry = match self.queue.next() {
                 Work::Entry(entry) => entry,
-                Work::Nothing => return Next::Nothing,
+                Work::Nothing => {
+                    self.place().put_down();
+                    return Next::Nothing;
+                }
                 Work::Stop => return Next::Stop,
             };
             if let Some(lease) = self.lease(entry).await {
@@ -131,15 +142,23 @@ impl Worker {
     /// Reads the message of an entry. `None` if there is nothing to do for it now.
     async fn lease(&self, entry: Entry) -> Option<Lease<'_>> {
         match fetch::message(&self.running.spool, entry.id).await {
-            Ok(message) => Some(Lease { worker: self, entry: Some(entry), message, began: clock::now(), over: None }),
+            Ok(message) if message.standing.is_held() => {
+                self.put_back(entry, None);
+                None
+            }
+            Ok(message) => {
+                let turn = self.running.suspects.turn(entry.id).await;
+                self.place().take_up(entry.id);
+                Some(Lease { worker: self, entry: Some(entry), message, began: clock::now(), over: None, _turn: turn })
+            }
             Err(ReadError::Unknown) => {
-                self.running.queues.done(&self.queue);
+                self.running.queues.done(&self.queue, entry.id);
                 None
             }
             Err(ReadError::Corrupt) => {
                 // The spool has set it aside and keeps it; nobody can deliver it.
                 tracing::error!(queue_id = entry.id.0, "a queued message is damaged on disk: it is held aside");
-                self.running.queues.done(&self.queue);
+                self.running.queues.done(&self.queue, entry.id);
                 None
             }
             Err(ReadError::Io(error)) => {
@@ -151,7 +170,13 @@ impl Worker {
     }
 
     fn put_back(&self, entry: Entry, due_ms: Option<u64>) {
+        let id = entry.id;
         categorize::put_back(&self.running, &self.queue, entry, due_ms);
+        administer::remove_if_wanted(&self.running, id);
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,6 +190,11 @@ impl Lease<'_> {
     /// When the message arrived, Unix time in milliseconds.
     fn arrival_ms(&self) -> u64 {
         self.message.envelope.arrival.time_ms
+    }
+
+    /// How urgent it is.
+    fn priority(&self) -> Priority {
+        self.message.standing.priority.unwrap_or(self.message.envelope.arrival.priority)
     }
 
     /// The attempt was made: conclude it, and let recipients that are tried again wait in this queue.
@@ -185,8 +215,16 @@ impl Lease<'_> {
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.
         match still_pending.iter().map(|(_, due_ms)| *due_ms).min() {
-            None => self.worker.running.queues.done(&self.worker.queue),
+            None => {
+                self.worker.running.suspects.clear(entry.id);
+                self.worker.running.queues.done(&self.worker.queue, entry.id);
+                let Worker { running, .. } = self.worker;
+                if running.removals.has(entry.id) && !running.spool.is_live(entry.id) {
+                    running.removals.take(entry.id);
+                }
+            }
             Some(due_ms) => {
+                self.worker.running.suspects.clear(entry.id);
                 let recipients: Vec<u32> = still_pending.into_iter().map(|(index, _)| index).collect();
                 self.worker.put_back(Entry { recipients: recipients.into(), ..entry }, Some(due_ms));
             }
@@ -196,6 +234,7 @@ impl Lease<'_> {
     /// No attempt was made: the entry's turn comes again.
     fn put_back(mut self) {
         if let Some(entry) = self.entry.take() {
+            self.worker.running.suspects.clear(entry.id);
             self.worker.put_back(entry, None);
         }
     }
@@ -205,7 +244,7 @@ impl Lease<'_> {
         if let Some(entry) = self.entry.take() {
             let Worker { running, queue, .. } = self.worker;
             categorize::route_message(running, &self.message, entry.recipients.as_slice(), None);
-            running.queues.done(queue);
+            running.queues.done(queue, entry.id);
         }
     }
 }
@@ -214,6 +253,23 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
             tracing::error!(queue_id = entry.id.0, "an attempt ended without a conclusion; tried again later");
+            let running = &self.worker.running;
+            let settings = &running.revision().settings;
+            // What brings down a task would have brought down the server, had nobody caught it.
+            if std::thread::panicking() && settings.transport.queues.poison.poison_message_detection_enabled {
+                let crashes = running.suspects.blame(entry.id);
+                if poison::is_poison(&settings.transport.queues.poison, crashes) {
+                    let mut standing = running.spool.standing(entry.id).unwrap_or_default();
+                    (standing.poison, standing.crashes) = (true, crashes);
+                    running.spool.set_standing(entry.id, standing);
+                    running.suspects.clear(entry.id);
+                    tracing::error!(
+                        queue_id = entry.id.0,
+                        crashes,
+                        "this message is poison: it waits in the poison queue"
+                    );
+                }
+            }
             self.worker.put_back(entry, Some(now_ms().saturating_add(REST_MS)));
         }
     }
@@ -228,7 +284,7 @@ async fn nothing_to_say(work: impl Future<Output = ()>) -> Option<Connection> {
 /// has waited too long is given up.
 async fn unreachable(worker: &Worker) {
     while let Next::Lease(lease) = worker.next().await {
-        if now_ms() < categorize::expiry_ms(&worker.running, lease.arrival_ms()) {
+        if now_ms() < categorize::expiry_ms(&worker.running, lease.arrival_ms(), lease.priority()) {
             lease.route_again();
             continue;
         }
@@ -236,6 +292,13 @@ async fn unreachable(worker: &Worker) {
         let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, remote_reports: false };
         let attempts = lease.pending().into_iter().map(|index| report::expired(&attempt(index))).collect();
         lease.conclude(attempts).await;
+    }
+}
+
+/// Works on recipients that waited for being routed.
+async fn route_again(worker: &Worker) {
+    while let Next::Lease(lease) = worker.next().await {
+        lease.route_again();
     }
 }
 

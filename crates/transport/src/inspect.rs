@@ -1,55 +1,35 @@
-//! Looks into the running server for the administrator: status, queue listings, one message, removal.
+//! Looks into the running server for the administrator: status, queues, listings, one message.
 //!
 //! Reads envelopes from the spool in a blocking task, so that a long listing holds up nobody.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use gatepost_mail::{MessageId, Reply, header};
+use gatepost_mail::{Envelope, MessageId, header};
 use gatepost_policy::readiness;
-use gatepost_spool::{Content, Message, Outcome, State};
+use gatepost_policy::route::NextHop;
+use gatepost_spool::{Content, Message, RecipientState, Standing, State};
 
 use crate::blocking;
 use crate::categorize;
-use crate::clock::now_ms;
-use crate::fetch;
 use crate::listing::{
-    Counters, Health, ListenerStatus, MessageDetail, QueueFilter, QueueListing, QueueState, QueueStatus, QueuedMessage,
-    QueuedRecipient, RemoveError, Status, Which,
+    Counters, DeliveryType, Health, ListenerStatus, MessageDetail, MessageStatus, QueueFilter, QueueListing,
+    QueueState, QueueStatus, QueuedMessage, QueuedRecipient, Status, Which,
 };
-use crate::passports;
-use crate::queue::{DeliveryQueue, Entry, QueueKey, Snapshot};
-use crate::report::{self, Attempt};
+use crate::queue::{DeliveryQueue, Indices, QueueKey, Snapshot};
 use crate::state::{Running, read};
 
 /// Of the header section, at most this much is shown, in bytes.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
-/// What the sender is told when an administrator removes a message.
-const REMOVED: Reply = Reply::new(550, (5, 0, 0), "The message was removed from the queue by an administrator");
-
 /// How the server is doing.
 pub fn status(running: &Running) -> Status {
     let revision = running.revision();
     let counters = &running.counters;
-    let mut queues: Vec<QueueStatus> = running
-        .queues
-        .all()
-        .iter()
-        .map(|queue| {
-            let snapshot = queue.snapshot();
-            QueueStatus {
-                next_hop: queue.key.to_string(),
-                connector: queue.connector.as_ref().map(|connector| connector.name.to_string()).unwrap_or_default(),
-                state: state_of(&snapshot),
-                messages: snapshot.entries,
-                connections: u64::from(snapshot.connections),
-                last_error: snapshot.last_error.as_deref().map(str::to_owned),
-                next_retry_ms: snapshot.blocked_until_ms,
-            }
-        })
-        .collect();
-    queues.sort_by(|a, b| (&a.next_hop, &a.connector).cmp(&(&b.next_hop, &b.connector)));
+    // Queues where nothing is going on are shown by `queues` alone.
+    let is_busy = |queue: &QueueStatus| queue.messages > 0 || queue.connections > 0 || queue.suspended;
+    let mut queues = self::queues(running);
+    queues.retain(is_busy);
     let listening = running.listening().into_iter();
     Status {
         version: running.version,
@@ -97,9 +77,59 @@ pub fn health(running: &Running) -> Health {
     Health { faults: readiness::faults(&facts), obstacles: readiness::obstacles(&facts) }
 }
 
+/// Every queue, by next hop and connector.
+pub fn queues(running: &Running) -> Vec<QueueStatus> {
+    let mut queues: Vec<QueueStatus> = running.queues.all().iter().map(|queue| queue_status(queue)).collect();
+    queues.sort_by(|a, b| (&a.next_hop, &a.connector).cmp(&(&b.next_hop, &b.connector)));
+    queues
+}
+
+fn queue_status(queue: &DeliveryQueue) -> QueueStatus {
+    let snapshot = queue.snapshot();
+    QueueStatus {
+        identity: identity(queue),
+        name: queue.key.name(),
+        delivery_type: match &queue.key {
+            QueueKey::Send { next_hop: NextHop::Domain(_), .. } => DeliveryType::DnsConnectorDelivery,
+            QueueKey::Send { next_hop: NextHop::SmartHosts(_), .. } => DeliveryType::SmartHostConnectorDelivery,
+            QueueKey::Local => DeliveryType::SmtpDeliveryToMailbox,
+            QueueKey::Unreachable => DeliveryType::Unreachable,
+            _ => DeliveryType::Undefined,
+        },
+        next_hop: queue.key.to_string(),
+        connector: queue.connector.as_ref().map(|connector| connector.name.to_string()).unwrap_or_default(),
+        state: state_of(&snapshot),
+        suspended: snapshot.suspended,
+        messages: snapshot.entries,
+        held: snapshot.held,
+        deferred: snapshot.deferred,
+        by_priority: snapshot.by_priority,
+        connections: u64::from(snapshot.connections),
+        retry_count: snapshot.failures,
+        first_retry_ms: snapshot.first_failure_ms,
+        last_retry_ms: snapshot.last_failure_ms,
+        incoming_rate: snapshot.incoming_rate,
+        outgoing_rate: snapshot.outgoing_rate,
+        last_error: snapshot.last_error.as_deref().map(str::to_owned),
+        next_retry_ms: snapshot.blocked_until_ms.filter(|_| !snapshot.suspended),
+    }
+}
+
+/// What names a queue after the server's name (fact sheet section 4.8).
+fn identity(queue: &DeliveryQueue) -> String {
+    match queue.key {
+        QueueKey::Submission => "Submission".to_owned(),
+        QueueKey::Unreachable => "Unreachable".to_owned(),
+        QueueKey::Poison => "Poison".to_owned(),
+        _ => queue.number.to_string(),
+    }
+}
+
 /// What a queue is doing.
 pub fn state_of(snapshot: &Snapshot) -> QueueState {
-    if snapshot.blocked_until_ms.is_some() {
+    if snapshot.suspended {
+        QueueState::Suspended
+    } else if snapshot.blocked_until_ms.is_some() {
         QueueState::Retry
     } else if snapshot.connections > 0 || (snapshot.in_flight > 0 && snapshot.workers > 0) {
         if snapshot.connections == 0 && snapshot.workers > 0 { QueueState::Connecting } else { QueueState::Active }
@@ -108,48 +138,92 @@ pub fn state_of(snapshot: &Snapshot) -> QueueState {
     }
 }
 
-/// Messages that match a filter, oldest first. Of those that are not listed no more is kept than their number.
+/// Messages that match a filter. Of those that are not listed no more is kept than their number.
 pub async fn queue(running: &Arc<Running>, filter: QueueFilter) -> QueueListing {
     let running = running.clone();
-    let list = move || {
-        let Matching { total, first } = matching(&running, &filter);
-        let places = Places::gather(&running, |entry| first.contains(&entry.id));
-        let messages = first.iter().filter_map(|id| Some(places.describe(&running.spool.message(*id).ok()?)));
-        QueueListing { total, messages: messages.collect() }
-    };
-    let listed = blocking::run(list).await;
+    let listed = blocking::run(move || list(&running, &filter)).await;
     listed.unwrap_or_else(|_| QueueListing { total: 0, messages: Vec::new() })
 }
 
-/// Messages that match a filter: how many, and the first of them.
-struct Matching {
-    total: u64,
-    first: BTreeSet<MessageId>,
-}
-
-fn matching(running: &Running, filter: &QueueFilter) -> Matching {
-    let QueueFilter { next_hop, sender, recipient, limit } = filter;
+fn list(running: &Running, filter: &QueueFilter) -> QueueListing {
+    let QueueFilter { next_hop, sender, recipient, limit, offset, picks } = filter;
     let waiting = next_hop.as_ref().map(|part| waiting_for(running, part));
-    let mut matching = Matching { total: 0, first: BTreeSet::new() };
+    let end = offset.saturating_add(*limit);
+    let looks_closer = sender.is_some() || recipient.is_some() || picks.matches.is_some() || picks.order.is_some();
+    // Where each waits is only looked up for all of them where each is looked at.
+    let places = looks_closer.then(|| Places::gather(running, |_| true));
+    let (mut total, mut first, mut ids) = (0, Vec::new(), BTreeSet::new());
     for id in running.spool.live() {
         if waiting.as_ref().is_some_and(|waiting| !waiting.contains(&id)) {
             continue;
         }
-        if sender.is_some() || recipient.is_some() {
-            let Ok((envelope, _)) = running.spool.envelope(id) else { continue };
-            let mut recipients = envelope.recipients.iter();
-            let is_for = |part: &String| recipients.any(|recipient| holds(&recipient.mailbox.to_string(), part));
-            let is_from = |part: &String| holds(&envelope.reverse_path.to_string(), part);
-            if !sender.as_ref().is_none_or(is_from) || !recipient.as_ref().is_none_or(is_for) {
-                continue;
+        let Some(places) = &places else {
+            total += 1;
+            if total > *offset as u64 && total <= end as u64 {
+                ids.insert(id);
             }
+            continue;
+        };
+        let Some(message) = look_at(running, places, id, picks.reads_header) else { continue };
+        let is_for = |part: &String| message.recipients.iter().any(|recipient| holds(&recipient.address, part));
+        let is_from = |part: &String| holds(&message.reverse_path, part);
+        if !sender.as_ref().is_none_or(is_from)
+            || !recipient.as_ref().is_none_or(is_for)
+            || !picks.matches.as_ref().is_none_or(|matches| matches(&message))
+        {
+            continue;
         }
-        matching.total += 1;
-        if matching.first.len() < *limit {
-            matching.first.insert(id);
+        total += 1;
+        match &picks.order {
+            Some(order) => {
+                first.push(message);
+                if first.len() >= end.max(1_000).saturating_mul(2) {
+                    first.sort_by(|a, b| order(a, b));
+                    first.truncate(end);
+                }
+            }
+            None if total > *offset as u64 && total <= end as u64 => first.push(message),
+            None => {}
         }
     }
-    matching
+    if let Some(order) = &picks.order {
+        first.sort_by(|a, b| order(a, b));
+        first.truncate(end);
+        first.drain(..(*offset).min(first.len()));
+    }
+    let messages = match places {
+        None => {
+            let places = Places::gather(running, |id| ids.contains(&id));
+            ids.iter().filter_map(|id| look_at(running, &places, *id, true)).collect()
+        }
+        Some(_) if picks.reads_header => first,
+        // What was looked at without its header section is shown with it.
+        Some(places) => first.iter().filter_map(|shown| look_at(running, &places, shown.id, true)).collect(),
+    };
+    QueueListing { total, messages }
+}
+
+/// What can be said of a message, with or without its header section.
+fn look_at(running: &Running, places: &Places, id: MessageId, reads_header: bool) -> Option<QueuedMessage> {
+    if !reads_header {
+        let (envelope, states, size_bytes) = running.spool.outline(id).ok()?;
+        let standing = running.spool.standing(id)?;
+        return Some(places.describe(running, id, &envelope, &states, &standing, size_bytes));
+    }
+    let message = running.spool.message(id).ok()?;
+    let Message { envelope, recipients, standing, content, .. } = &message;
+    let mut described = places.describe(running, id, envelope, recipients, standing, content.len());
+    let beginning = beginning(content);
+    let length = header::section_len(&beginning).unwrap_or(beginning.len());
+    for field in header::fields(&beginning[..length]) {
+        let value = || Some(String::from_utf8_lossy(&field.unfolded()).trim().to_owned());
+        if described.subject.is_none() && field.is("Subject") {
+            described.subject = value();
+        } else if described.internet_message_id.is_none() && field.is("Message-ID") {
+            described.internet_message_id = value();
+        }
+    }
+    Some(described)
 }
 
 /// What waits in queues with this text in the name of their next hop.
@@ -174,11 +248,12 @@ fn holds(text: &str, part: &str) -> bool {
 pub async fn message(running: &Arc<Running>, id: MessageId) -> Option<MessageDetail> {
     let running = running.clone();
     let look = move || {
-        let message = running.spool.message(id).ok()?;
-        let bytes = beginning(&message.content);
+        let content = running.spool.message(id).ok()?.content;
+        let bytes = beginning(&content);
         let length = header::section_len(&bytes).unwrap_or(bytes.len());
         let header = String::from_utf8_lossy(&bytes[..length]).into_owned();
-        Some(MessageDetail { message: Places::look_for(&running, id).describe(&message), header })
+        let places = Places::gather(&running, |known| known == id);
+        Some(MessageDetail { message: look_at(&running, &places, id, true)?, header })
     };
     blocking::run(look).await.ok().flatten()
 }
@@ -197,57 +272,116 @@ fn beginning(content: &Content) -> Vec<u8> {
 }
 
 /// Where the recipients of messages wait.
-struct Places(HashMap<(MessageId, u32), Place>);
+struct Places {
+    queues: Vec<Shown>,
+    /// What waits, in the order of the messages.
+    waiting: Vec<Place>,
+    /// Messages that are being delivered, with the place of their queue.
+    in_flight: HashMap<MessageId, Vec<usize>>,
+}
 
-#[derive(Clone)]
-struct Place {
-    next_hop: Arc<str>,
+/// What is shown of a queue with each of its messages.
+struct Shown {
+    identity: Arc<str>,
+    next_hop: String,
     error: Option<Arc<str>>,
+}
+
+struct Place {
+    id: MessageId,
+    recipients: Indices,
+    queue: usize,
     due_ms: Option<u64>,
 }
 
 impl Places {
-    fn look_for(running: &Running, id: MessageId) -> Places {
-        Places::gather(running, |entry| entry.id == id)
-    }
-
-    fn gather(running: &Running, wanted: impl Fn(&Entry) -> bool) -> Places {
-        let mut places = HashMap::new();
-        for queue in running.queues.all() {
-            let next_hop: Arc<str> = queue.key.to_string().into();
-            let error = queue.snapshot().last_error;
+    fn gather(running: &Running, wanted: impl Fn(MessageId) -> bool) -> Places {
+        let server = running.revision().settings.server.name.to_string();
+        let mut places = Places { queues: Vec::new(), waiting: Vec::new(), in_flight: HashMap::new() };
+        for (number, queue) in running.queues.all().into_iter().enumerate() {
+            places.queues.push(Shown {
+                identity: format!("{server}\\{}", identity(&queue)).into(),
+                next_hop: queue.key.to_string(),
+                error: queue.snapshot().last_error,
+            });
             // What has no way out is not tried at a time: it is given up then.
             let is_tried = queue.key != QueueKey::Unreachable;
+            for id in queue.in_flight().into_iter().filter(|id| wanted(*id)) {
+                places.in_flight.entry(id).or_default().push(number);
+            }
             queue.for_each(|entry, due_ms| {
-                let due_ms = due_ms.filter(|_| is_tried);
-                if wanted(entry) {
-                    let place = Place { next_hop: next_hop.clone(), error: error.clone(), due_ms };
-                    places.extend(entry.recipients.as_slice().iter().map(|index| ((entry.id, *index), place.clone())));
+                if wanted(entry.id) {
+                    let (recipients, due_ms) = (entry.recipients.clone(), due_ms.filter(|_| is_tried));
+                    places.waiting.push(Place { id: entry.id, recipients, queue: number, due_ms });
                 }
             });
         }
-        Places(places)
+        places.waiting.sort_unstable_by_key(|place| place.id);
+        places
     }
 
-    fn describe(&self, message: &Message) -> QueuedMessage {
-        let envelope = &message.envelope;
-        let recipients = envelope.recipients.iter().zip(&message.recipients).zip(0u32..);
+    fn of(&self, id: MessageId) -> &[Place] {
+        let from = self.waiting.partition_point(|place| place.id < id);
+        let count = self.waiting[from..].iter().take_while(|place| place.id == id).count();
+        &self.waiting[from..from + count]
+    }
+
+    fn describe(
+        &self,
+        running: &Running,
+        id: MessageId,
+        envelope: &Envelope,
+        states: &[RecipientState],
+        standing: &Standing,
+        size_bytes: u64,
+    ) -> QueuedMessage {
+        let waiting = self.of(id);
+        let in_flight = self.in_flight.get(&id).map_or(&[][..], Vec::as_slice);
+        let priority = standing.priority.unwrap_or(envelope.arrival.priority);
+        let mut queues: Vec<usize> = waiting.iter().map(|place| place.queue).chain(in_flight.iter().copied()).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        let status = if !in_flight.is_empty() {
+            match standing.suspended {
+                _ if running.removals.has(id) => MessageStatus::PendingRemove,
+                true => MessageStatus::PendingSuspend,
+                false => MessageStatus::Active,
+            }
+        } else if standing.is_held() {
+            MessageStatus::Suspended
+        } else if !waiting.is_empty() && waiting.iter().all(|place| place.due_ms.is_some()) {
+            MessageStatus::Retry
+        } else {
+            MessageStatus::Ready
+        };
+        let recipients = envelope.recipients.iter().zip(states).zip(0u32..);
         QueuedMessage {
-            id: message.id,
+            status,
+            priority,
+            expires_ms: categorize::expiry_ms(running, envelope.arrival.time_ms, priority),
+            queues: queues.iter().map(|queue| self.queues[*queue].identity.clone()).collect(),
+            poison: standing.poison,
+            crashes: standing.crashes,
+            redirect: standing.redirect.as_deref().map(str::to_owned),
+            subject: None,
+            internet_message_id: None,
+            id,
             arrival_ms: envelope.arrival.time_ms,
-            size_bytes: message.content.len(),
+            size_bytes,
             reverse_path: envelope.reverse_path.to_string(),
             connector: envelope.arrival.connector.to_string(),
             peer: envelope.arrival.peer,
             principal: envelope.arrival.principal.to_string(),
             recipients: recipients
                 .map(|((recipient, state), index)| {
-                    let place = self.0.get(&(message.id, index)).filter(|_| state.state == State::Pending);
+                    let is_pending = state.state == State::Pending;
+                    let place = waiting.iter().find(|place| is_pending && place.recipients.as_slice().contains(&index));
+                    let queue = place.map(|place| &self.queues[place.queue]);
                     QueuedRecipient {
                         address: recipient.mailbox.to_string(),
                         state: state.state,
-                        next_hop: place.map(|place| place.next_hop.to_string()),
-                        next_hop_error: place.and_then(|place| place.error.as_deref().map(str::to_owned)),
+                        next_hop: queue.map(|queue| queue.next_hop.clone()),
+                        next_hop_error: queue.and_then(|queue| queue.error.as_deref().map(str::to_owned)),
                         attempts: state.attempts,
                         last_reply: state.last_reply.as_deref().map(str::to_owned),
                         next_attempt_ms: place.and_then(|place| place.due_ms),
@@ -264,70 +398,11 @@ pub async fn retry(running: &Arc<Running>, which: Which) -> usize {
     let hurry = move || match which {
         Which::All => running.queues.hurry(|_| true, |_| true),
         Which::Message(id) => running.queues.hurry(|_| true, |entry| entry.id == id),
+        Which::Queues(names) => running.queues.hurry(|queue| names.contains(&queue.key.name()), |_| true),
         Which::NextHop(part) => {
             let part = part.to_lowercase();
             running.queues.hurry(|queue| queue.key.to_string().to_lowercase().contains(&part), |_| true)
         }
     };
     blocking::run(hurry).await.unwrap_or(0)
-}
-
-/// Ends every pending recipient of a message.
-pub async fn remove(running: &Arc<Running>, id: MessageId, with_report: bool) -> Result<(), RemoveError> {
-    let running = running.clone();
-    // A task of its own: entries that were taken from their queues must not be forgotten with a caller who hangs up.
-    let removal = tokio::spawn(async move { take_out(&running, id, with_report).await });
-    removal.await.unwrap_or_else(|error| Err(RemoveError::Report(id, error.to_string())))
-}
-
-async fn take_out(running: &Arc<Running>, id: MessageId, with_report: bool) -> Result<(), RemoveError> {
-    let Ok(message) = fetch::message(&running.spool, id).await else { return Err(RemoveError::Unknown(id)) };
-    let is_pending = |index: &u32| categorize::is_pending(&message.recipients, *index);
-    let taken = Taken { running, entries: running.queues.take_message(id) };
-    let waiting: Vec<u32> = taken
-        .entries
-        .iter()
-        .flat_map(|(_, entry, _)| entry.recipients.as_slice())
-        .copied()
-        .filter(is_pending)
-        .collect();
-    let pending = (0u32..).take(message.recipients.len()).filter(is_pending).count();
-    if waiting.len() < pending {
-        return Err(RemoveError::InFlight(id));
-    }
-    if with_report {
-        let attempt = |index| Attempt { index, reply: REMOVED, remote: None, remote_reports: false };
-        let attempts: Vec<Attempt> = waiting.iter().copied().map(attempt).collect();
-        let reported = report::give_up(running, &message, &attempts).await;
-        reported.map_err(|error| RemoveError::Report(id, error.to_string()))?;
-    }
-    let time_ms = now_ms();
-    let outcomes = waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect();
-    let detail = with_report.then(|| "with a report".into());
-    passports::settle_by_hand(running, id, outcomes, "administrator", "remove", detail);
-    taken.done();
-    tracing::info!(queue_id = id.0, with_report, verdict = "removed", "removed by an administrator");
-    Ok(())
-}
-
-/// Entries taken from their queues. Unless it comes to an end with them, they go back where they were.
-struct Taken<'a> {
-    running: &'a Arc<Running>,
-    entries: Vec<(Arc<DeliveryQueue>, Entry, Option<u64>)>,
-}
-
-impl Taken<'_> {
-    fn done(mut self) {
-        for (queue, ..) in self.entries.drain(..) {
-            self.running.queues.done(&queue);
-        }
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        for (queue, entry, due_ms) in self.entries.drain(..) {
-            categorize::put_back(self.running, &queue, entry, due_ms);
-        }
-    }
 }

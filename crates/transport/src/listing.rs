@@ -1,11 +1,16 @@
 //! What an administrator sees of the running server: plain values, for every door alike.
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use gatepost_mail::MessageId;
+use gatepost_mail::{MessageId, Priority};
 use gatepost_policy::alarm::Alarm;
 
+pub use crate::administer::{Changed, NotSafe, Wish};
 pub use crate::back_pressure::{Amount, Metered, Reading};
+pub use crate::export::ExportError;
 use crate::logon_faults::LogonFault;
 use crate::tls::Fault;
 
@@ -100,11 +105,69 @@ pub enum QueueState {
     Ready,
     /// The last connection attempt failed; waits.
     Retry,
+    /// An administrator holds it back.
+    Suspended,
+}
+
+/// How a queue delivers, by Exchange's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryType {
+    /// By the MX records of a domain.
+    DnsConnectorDelivery,
+    /// By smart hosts.
+    SmartHostConnectorDelivery,
+    /// Into mailboxes here.
+    SmtpDeliveryToMailbox,
+    /// Not at all: no way out.
+    Unreachable,
+    /// Not at all: still to be routed, poison, or on the way back.
+    Undefined,
+}
+
+/// What a message is doing (fact sheet section 4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageStatus {
+    /// Being delivered.
+    Active,
+    /// Due.
+    Ready,
+    /// Waits for a time.
+    Retry,
+    /// Held back.
+    Suspended,
+    /// Being delivered; removed should that fail.
+    PendingRemove,
+    /// Being delivered; held back should that fail.
+    PendingSuspend,
 }
 
 /// One delivery queue.
 #[derive(Clone, Debug)]
 pub struct QueueStatus {
+    /// What names it after the server's name: `3`, `Submission`, `Unreachable`, `Poison`.
+    pub identity: String,
+    /// What names it in every run.
+    pub name: String,
+    /// How it delivers.
+    pub delivery_type: DeliveryType,
+    /// Whether an administrator has suspended it, whatever its state.
+    pub suspended: bool,
+    /// Messages held back in it.
+    pub held: u64,
+    /// Messages that wait for a time of their own.
+    pub deferred: u64,
+    /// Messages, and of those the ones that wait for a time of their own: high, normal, low.
+    pub by_priority: [(u64, u64); 3],
+    /// Connection attempts that failed in a row.
+    pub retry_count: u32,
+    /// When the first of them failed, Unix time in milliseconds.
+    pub first_retry_ms: Option<u64>,
+    /// When the last of them failed.
+    pub last_retry_ms: Option<u64>,
+    /// Messages that came a second, over the last minute.
+    pub incoming_rate: f64,
+    /// Messages that went a second.
+    pub outgoing_rate: f64,
     /// Where it leads: smart hosts, a domain, `local delivery` or `unreachable`.
     pub next_hop: String,
     /// Name of the send connector; empty for local delivery and for unreachable.
@@ -121,9 +184,35 @@ pub struct QueueStatus {
     pub next_retry_ms: Option<u64>,
 }
 
+/// Whether a message is meant.
+pub type Matches = Arc<dyn Fn(&QueuedMessage) -> bool + Send + Sync>;
+/// Which of two messages comes first.
+pub type Order = Arc<dyn Fn(&QueuedMessage, &QueuedMessage) -> Ordering + Send + Sync>;
+
+/// What picks messages, and in which order they stand.
+#[derive(Clone, Default)]
+pub struct Picks {
+    /// Whether a message is meant.
+    pub matches: Option<Matches>,
+    /// The order; oldest first if not given.
+    pub order: Option<Order>,
+    /// Whether one of them looks at what stands in the header section, which costs reading each message.
+    pub reads_header: bool,
+}
+
+impl std::fmt::Debug for Picks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Picks")
+    }
+}
+
 /// Which messages to list; an empty filter lists all.
 #[derive(Clone, Debug, Default)]
 pub struct QueueFilter {
+    /// What else they have to be.
+    pub picks: Picks,
+    /// So many of them are passed over first.
+    pub offset: usize,
     /// Part of the next hop's name, any case.
     pub next_hop: Option<String>,
     /// Part of the reverse-path, any case.
@@ -146,6 +235,24 @@ pub struct QueueListing {
 /// One message that is not at its end yet.
 #[derive(Clone, Debug)]
 pub struct QueuedMessage {
+    /// What it is doing.
+    pub status: MessageStatus,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it expires, Unix time in milliseconds.
+    pub expires_ms: u64,
+    /// Identities of the queues that it waits in.
+    pub queues: Vec<Arc<str>>,
+    /// Whether it is held back because it brings the server down, and how often it did.
+    pub poison: bool,
+    /// See `poison`.
+    pub crashes: u32,
+    /// The send connector that an administrator chose.
+    pub redirect: Option<String>,
+    /// Of the header, where that was read.
+    pub subject: Option<String>,
+    /// Value of Message-ID, where that was read.
+    pub internet_message_id: Option<String>,
     /// Queue id.
     pub id: MessageId,
     /// Unix time in milliseconds of its arrival.
@@ -201,18 +308,6 @@ pub enum Which {
     Message(MessageId),
     /// Every queue whose next hop has this text in its name, any case.
     NextHop(String),
-}
-
-/// Why a message could not be removed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RemoveError {
-    /// No such message in the queue.
-    #[error("there is no message {0} in the queue")]
-    Unknown(MessageId),
-    /// An attempt is being made; the answer would come too late.
-    #[error("message {0} is being delivered right now: try again in a moment")]
-    InFlight(MessageId),
-    /// The report could not be written.
-    #[error("the report for message {0} could not be written: {1}")]
-    Report(MessageId, String),
+    /// Every queue of these names ([`QueueStatus::name`]).
+    Queues(HashSet<String>),
 }

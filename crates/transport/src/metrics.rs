@@ -306,7 +306,7 @@ fn queued(running: &Running, families: &mut Families) {
     let text = "Next hops that something waits for, by send connector and state; those in `retry` cannot be reached.";
     let family = families.gauge("gatepost_next_hops", text);
     for (name, together) in &all {
-        for state in ["active", "connecting", "ready", "retry"] {
+        for state in ["active", "connecting", "ready", "retry", "suspended"] {
             let count = together.states.get(state).copied().unwrap_or_default();
             family.sample([("connector", name), ("state", state)], count);
         }
@@ -319,6 +319,7 @@ fn state_name(state: QueueState) -> &'static str {
         QueueState::Connecting => "connecting",
         QueueState::Ready => "ready",
         QueueState::Retry => "retry",
+        QueueState::Suspended => "suspended",
     }
 }
 

@@ -6,14 +6,17 @@
 //!
 //! An entry is at one place at a time: in its queue, or in the hands of one caller who took it ("in flight") and owes
 //! [`Queues::done`] or [`Queues::put_back`]. A queue that left the table is retired: nothing can be put there any more,
-//! and whoever tries gets the entry back, to be routed anew. Locks are taken in the order table, queue, alarms.
+//! and whoever tries gets the entry back, to be routed anew. An entry that is held back (by an administrator, or because it is
+//! poison) stands in its queue, and no worker sees it. A queue that is suspended gives no work. Locks are taken in the order table, queue, alarms.
 
 mod table;
 mod delivery_queue;
+mod rate;
+mod lanes;
 mod entry;
 #[cfg(test)]
 mod tests;
 
-pub use delivery_queue::{DeliveryQueue, Snapshot, Wait, Work};
+pub use delivery_queue::{DeliveryQueue, Limits, Snapshot, Wait, Work};
 pub use entry::{Entry, Indices, QueueKey};
-pub use table::{Queues, Waited};
+pub use table::{Queues, Taken, Waited};

@@ -17,7 +17,7 @@ use crate::clock::now_ms;
 use crate::listen::{self, ListenError, Listeners};
 use crate::passwords::Passwords;
 use crate::source_addresses;
-use crate::state::{Revision, Running, tracking_limits};
+use crate::state::{Revision, Running, queue_limits, tracking_limits};
 use crate::tls::Tls;
 
 /// What a reload changed.
@@ -84,8 +84,7 @@ pub async fn apply(
     let wanted = settings.listeners();
     let sockets = listeners.open_missing(&wanted)?;
 
-    let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
-    running.queues.set_connections_max(connections_max);
+    running.queues.set_limits(queue_limits(&settings));
     let number = old.number + 1;
     let are_routes_alike = routes_alike(&old.settings, &settings);
     let limits = tracking_limits(&settings);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use gatepost_mail::report::{FailedRecipient, Kind};
 use gatepost_mail::{MessageId, Recipient, Reply, ReversePath};
 use gatepost_policy::Refusal;
+use gatepost_policy::priority;
 use gatepost_policy::retry::{self, Failure, Next, Overrides};
 use gatepost_spool::{CommitError, Message, Outcome};
 use gatepost_tracking::passport::event::ReportKind;
@@ -65,7 +66,9 @@ pub async fn conclude(
 ) -> Vec<StillPending> {
     let Way { next_hop, retry, counted, tried } = way;
     let now = now_ms();
-    let schedule = retry.over(&running.revision().settings.retry);
+    let settings = running.revision().settings.clone();
+    let priority = message.standing.priority.unwrap_or(message.envelope.arrival.priority);
+    let schedule = priority::schedule(&settings.transport.queues.priorities, &retry.over(&settings.retry), priority);
     let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(attempts.len());
     let mut still_pending = Vec::new();
     let mut failed: Vec<Attempt> = Vec::new();

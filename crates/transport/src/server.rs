@@ -19,6 +19,7 @@ use gatepost_tracking::{RevisionId, Tracking};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::administer;
 use crate::authenticate::{Authenticator, Credentials};
 use crate::back_pressure::Metering;
 use crate::blocking;
@@ -34,7 +35,8 @@ use crate::queue::Queues;
 use crate::quotas::Quotas;
 use crate::report;
 use crate::source_addresses;
-use crate::state::{Parts, Revision, Running, tracking_limits};
+use crate::state::{Parts, Revision, Running, queue_limits, tracking_limits};
+use crate::suspects::Suspects;
 use crate::tls::{Tls, TlsError};
 use crate::transcript::Transcripts;
 
@@ -140,8 +142,13 @@ impl Transport {
         let tls = Tls::load(&settings)?;
         let passwords = Passwords::load(&settings)?;
         source_addresses::warn_of_missing(&settings);
-        let connections_max = settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX);
-        let (queues, worker_requests) = Queues::new(connections_max);
+        let limits = queue_limits(&settings);
+        let (queues, worker_requests) = Queues::new(limits.connections_max);
+        queues.set_limits(limits);
+        match administer::read_suspended(&*disk, &data_dir) {
+            Ok(names) => queues.set_suspended(names.into_iter()),
+            Err(error) => tracing::error!(%error, "which queues are suspended cannot be read: none is"),
+        }
         let now = now_ms();
         let tracking = Tracking::open(&data_dir, tracking_limits(&settings))?;
         let revision = Revision { document, passwords, ..Revision::new(1, now, settings, credentials, tls) };
@@ -153,6 +160,7 @@ impl Transport {
             spool,
             disk,
             queues,
+            suspects: Suspects::open(&data_dir)?,
             quotas: Quotas::open(data_dir.join("quotas"))?,
             authenticator: Authenticator::new().map_err(io::Error::other)?,
             transcripts: Transcripts::start(data_dir.join("logs").join("protocol"))?,
@@ -171,6 +179,7 @@ impl Transport {
             tokio::spawn(delays::run(running.clone())),
             tokio::spawn(summaries(running.clone())),
             tokio::spawn(recover(running.clone(), recovering, tell_known)),
+            tokio::spawn(let_others_go_on(running.clone())),
         ];
         let _ = tokio::time::timeout(READ_AHEAD, known).await;
         let control = Control { running: running.clone(), listeners: Arc::new(Mutex::new(listeners)) };
@@ -198,6 +207,7 @@ impl Transport {
         let close = move || {
             passports::finish(&running);
             running.spool.close();
+            running.suspects.close();
             running.quotas.close();
             running.transcripts.flush();
             running.tracking.close();
@@ -232,6 +242,10 @@ fn tell_of_recovery(recovery: &Recovery) {
             "recovered the spool"
         );
     }
+}
+
+async fn let_others_go_on(running: Arc<Running>) {
+    running.suspects.let_others_go_on().await;
 }
 
 async fn alarms(running: Arc<Running>) {
@@ -291,6 +305,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
         }
     };
     drop(tell_known);
+    running.suspects.keep(|id| running.spool.is_live(id));
     tokio::spawn(passports::run(running.clone(), unrecorded));
     running.recovering.store(false, Ordering::Relaxed);
     if !unread.is_empty() {

@@ -16,6 +16,7 @@ use crate::clock::now_ms;
 use crate::queue::{DeliveryQueue, Queues};
 use crate::quotas::Quotas;
 use crate::state::{Parts, Revision, Running, tracking_limits};
+use crate::suspects::Suspects;
 use crate::tls::Tls;
 use crate::transcript::Transcripts;
 
@@ -64,6 +65,7 @@ impl Site {
             spool,
             disk: Arc::new(RealDisk),
             queues,
+            suspects: Suspects::open(folder.path()).expect("room"),
             quotas: Quotas::open(folder.path().join("quotas")).expect("a thread"),
             authenticator: Authenticator::new().expect("randomness"),
             transcripts: Transcripts::start(folder.path().join("logs")).expect("a thread"),

@@ -27,11 +27,13 @@ use crate::hosts::Hosts;
 use crate::logon_faults::LogonFaults;
 use crate::message_rates::MessageRates;
 use crate::passwords::Passwords;
-use crate::queue::Queues;
+use crate::queue::{Limits as QueueLimits, Queues};
 use crate::quotas::Quotas;
 use crate::raised::Alarms;
 use crate::recording::Recording;
+use crate::removals::Removals;
 use crate::send_limits::SendLimits;
+use crate::suspects::Suspects;
 use crate::tls::Tls;
 use crate::transcript::Transcripts;
 use crate::verdicts::Verdicts;
@@ -91,6 +93,10 @@ pub struct Running {
     pub disk: Arc<dyn Disk>,
     /// What waits for which next hop.
     pub queues: Queues,
+    /// Who may bring the server down.
+    pub suspects: Arc<Suspects>,
+    /// What is to be removed when its attempt fails.
+    pub removals: Removals,
     /// Open connections of peers.
     pub connections: Arc<Connections>,
     /// How hard resources are pressed.
@@ -149,6 +155,8 @@ pub struct Parts {
     pub disk: Arc<dyn Disk>,
     /// The queues, empty.
     pub queues: Queues,
+    /// Who may bring the server down.
+    pub suspects: Suspects,
     /// Hourly quotas.
     pub quotas: Quotas,
     /// Password checks.
@@ -177,6 +185,16 @@ pub fn tracking_limits(settings: &Settings) -> Limits {
     }
 }
 
+/// What one queue may do under these settings.
+pub fn queue_limits(settings: &Settings) -> QueueLimits {
+    let priorities = &settings.transport.queues.priorities;
+    QueueLimits {
+        connections_max: settings.transport.max_per_domain_outbound_connections.unwrap_or(u32::MAX),
+        by_priority: priorities.priority_queuing_enabled.then_some(priorities.max_per_domain_connections),
+        idle_max_ms: u64::try_from(settings.transport.queues.queue_max_idle_time.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
 impl Running {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Running {
@@ -187,6 +205,8 @@ impl Running {
             spool: parts.spool,
             disk: parts.disk,
             queues: parts.queues,
+            suspects: Arc::new(parts.suspects),
+            removals: Removals::default(),
             connections: Arc::default(),
             back_pressure: BackPressure::default(),
             connections_max: parts.connections_max,

@@ -1,10 +1,14 @@
 //! `gatepost queue`: the messages that wait, seen and steered through the running server.
 
+mod queues;
+mod change;
+
 use std::io::{self, Write};
 use std::path::Path;
 
 use gatepost_manage::resource::{
-    Message, MessageDetail, QueueListing, QueueQuery, Recipient, RecipientState, RemoveQuery, Retried, RetryRequest,
+    Message, MessageAction, MessageDetail, QUEUE_LIMIT_MAX, QueueAction, QueueListing, QueueQuery, QueuesRequest,
+    Recipient, RecipientState, Retried, RetryRequest,
 };
 
 use super::{client, wait_for, write_json};
@@ -13,33 +17,55 @@ use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, ahead, count, harmless, moment, size};
 
-/// Lists, shows, retries or removes.
+/// Lists, shows, and does what is asked to messages and queues.
 pub fn queue(out: &mut dyn Write, config: &Path, command: QueueCommand) -> Result<(), Failure> {
     match command {
         QueueCommand::List(arguments) => list(out, config, arguments),
         QueueCommand::Show { id, json } => show(out, config, id, json),
+        QueueCommand::Status(arguments) => queues::status(out, config, arguments),
         QueueCommand::Retry(arguments) => retry(out, config, &arguments),
-        QueueCommand::Remove { id, no_report, json } => {
-            let removed = wait_for(client(config)?.remove(id, RemoveQuery { report: !no_report }))?;
-            if json {
-                return write_json(out, &removed);
-            }
-            let report = if no_report { "without a report" } else { "with a report to its sender" };
-            Ok(writeln!(out, "Removed message {id}, {report}.")?)
+        QueueCommand::Suspend(arguments) => queues::hold(out, config, arguments, true),
+        QueueCommand::Resume(arguments) => queues::hold(out, config, arguments, false),
+        QueueCommand::Remove { which, no_report, how } => {
+            change::change(out, config, which, &MessageAction::Remove { report: !no_report }, &how)
         }
+        QueueCommand::Redirect { which, way, how } => {
+            let action = way.to.map_or(MessageAction::RedirectBack, MessageAction::Redirect);
+            change::change(out, config, which, &action, &how)
+        }
+        QueueCommand::Priority { which, to, how } => {
+            change::change(out, config, which, &MessageAction::Prioritize(to), &how)
+        }
+        QueueCommand::Export { id } => Ok(out.write_all(&wait_for(client(config)?.export(id))?)?),
     }
 }
 
 fn list(out: &mut dyn Write, config: &Path, arguments: QueueListArguments) -> Result<(), Failure> {
-    let is_filtered = arguments.next_hop.is_some() || arguments.sender.is_some() || arguments.recipient.is_some();
-    let query = QueueQuery {
-        next_hop: arguments.next_hop,
-        sender: arguments.sender,
-        recipient: arguments.recipient,
-        limit: Some(arguments.limit),
-    };
-    let listing = wait_for(client(config)?.queue(&query))?;
-    if arguments.json {
+    let QueueListArguments { next_hop, sender, recipient, filter, sort, offset, limit, json } = arguments;
+    let is_filtered = next_hop.is_some() || sender.is_some() || recipient.is_some() || filter.is_some();
+    let client = client(config)?;
+    let mut listing = QueueListing { total: 0, messages: Vec::new(), recovering: false };
+    // One answer holds so many at most; more are fetched in turn.
+    loop {
+        let missing = limit.saturating_sub(listing.messages.len());
+        let query = QueueQuery {
+            next_hop: next_hop.clone(),
+            sender: sender.clone(),
+            recipient: recipient.clone(),
+            filter: filter.clone(),
+            sort: sort.clone(),
+            offset: Some(offset.saturating_add(listing.messages.len())),
+            limit: Some(missing.min(QUEUE_LIMIT_MAX)),
+        };
+        let page = wait_for(client.queue(&query))?;
+        (listing.total, listing.recovering) = (page.total, page.recovering);
+        let is_last = page.messages.len() < missing.min(QUEUE_LIMIT_MAX);
+        listing.messages.extend(page.messages);
+        if is_last || listing.messages.len() >= limit {
+            break;
+        }
+    }
+    if json {
         return write_json(out, &listing);
     }
     if listing.total == 0 && is_filtered {
@@ -60,7 +86,8 @@ fn write_listing(out: &mut dyn Write, listing: &QueueListing, now: u64) -> io::R
     if listing.total == 0 {
         return writeln!(out, "No message waits.");
     }
-    let mut table = Table::new(&["ID", "ARRIVED", "SIZE", "SENDER", "RECIPIENT", "NEXT HOP", "NEXT TRY", "LAST ERROR"]);
+    let mut table =
+        Table::new(&["ID", "STATUS", "ARRIVED", "SIZE", "SENDER", "RECIPIENT", "NEXT HOP", "NEXT TRY", "LAST ERROR"]);
     for message in &listing.messages {
         write_row(&mut table, message, now);
     }
@@ -85,6 +112,7 @@ fn write_row(table: &mut Table, message: &Message, now: u64) {
     };
     table.row(&[
         &message.id.to_string(),
+        &message.status,
         &ago(message.arrival_ms, now),
         &size(message.size_bytes),
         &message.reverse_path,
@@ -108,6 +136,8 @@ fn write_detail(out: &mut dyn Write, detail: &MessageDetail, now: u64) -> io::Re
     writeln!(out, "message {}", message.id)?;
     let mut facts = Table::plain();
     facts.row(&["  arrived", &format!("{} ({})", moment(message.arrival_ms), ago(message.arrival_ms, now))]);
+    facts.row(&["  status", &standing(message)]);
+    facts.row(&["  expires", &format!("{} ({})", moment(message.expires_ms), ahead(message.expires_ms, now))]);
     facts.row(&["  sender", &message.reverse_path]);
     facts.row(&["  size", &format!("{} ({} bytes)", size(message.size_bytes), message.size_bytes)]);
     match message.peer {
@@ -138,12 +168,36 @@ fn write_detail(out: &mut dyn Write, detail: &MessageDetail, now: u64) -> io::Re
     Ok(())
 }
 
+/// What it is doing, and what was done to it.
+fn standing(message: &Message) -> String {
+    let mut text = message.status.clone();
+    if message.poison {
+        let crashes = count(u64::from(message.crashes), "time", "times");
+        text += &format!(", poison: the server ended uncleanly {crashes} while it worked on it");
+    }
+    if let Some(connector) = &message.redirect {
+        text += &format!(", redirected to {connector}");
+    }
+    if !matches!(message.priority.as_str(), "" | "Normal") {
+        text += &format!(", priority {}", message.priority);
+    }
+    if !message.queues.is_empty() {
+        text += &format!(", in {}", message.queues.join(" and "));
+    }
+    text
+}
+
 fn retry(out: &mut dyn Write, config: &Path, arguments: &RetryArguments) -> Result<(), Failure> {
     let client = client(config)?;
     let retried: Retried = match arguments.which() {
         Retry::Message(id) => wait_for(client.retry_message(id))?,
         Retry::All => wait_for(client.retry(&RetryRequest::All))?,
         Retry::NextHop(next_hop) => wait_for(client.retry(&RetryRequest::NextHop(next_hop)))?,
+        Retry::Queues(queues, filter) => {
+            let action = if arguments.resubmit { QueueAction::Resubmit } else { QueueAction::Retry };
+            let changed = wait_for(client.change_queues(&QueuesRequest { action, queues, filter }))?;
+            Retried { entries: changed.entries }
+        }
     };
     if arguments.json {
         return write_json(out, &retried);
@@ -196,6 +250,15 @@ mod tests {
             next_hop_error: None,
         };
         Message {
+            status: "Retry".into(),
+            priority: "High".into(),
+            expires_ms: 7_261_000,
+            queues: vec!["mail.contoso.com\\3".into()],
+            poison: false,
+            crashes: 0,
+            redirect: None,
+            subject: None,
+            internet_message_id: None,
             id: 4711,
             arrival_ms: 1_000,
             size_bytes: 4096,
@@ -222,8 +285,8 @@ mod tests {
         let listing = QueueListing { total: 2, messages: vec![message()], recovering: false };
         assert_eq!(
             written(|out| write_listing(out, &listing, 61_000)),
-            "ID    ARRIVED  SIZE  SENDER                 RECIPIENT      NEXT HOP          NEXT TRY   LAST ERROR\n\
-             4711  1m ago   4 KB  <scanner@contoso.com>  soon@x.net +1  [127.0.0.1]:2600  in 3m 59s  451 4.7.1 later\\u{1b}[2J\n\
+            "ID    STATUS  ARRIVED  SIZE  SENDER                 RECIPIENT      NEXT HOP          NEXT TRY   LAST ERROR\n\
+             4711  Retry   1m ago   4 KB  <scanner@contoso.com>  soon@x.net +1  [127.0.0.1]:2600  in 3m 59s  451 4.7.1 later\\u{1b}[2J\n\
              1 of 2 messages shown.\n"
         );
         let nothing = QueueListing { total: 0, messages: Vec::new(), recovering: false };
@@ -235,6 +298,7 @@ mod tests {
         let header = "Subject: a\x1b]0;b\x07\r\n\tfolded\r\n".to_owned();
         let shown = written(|out| write_detail(out, &MessageDetail { message: message(), header }, 61_000));
         assert!(shown.contains("came from"), "{shown}");
+        assert!(shown.contains("status     Retry, priority High, in mail.contoso.com\\3"), "{shown}");
         assert!(shown.contains("done@x.net  delivered  [127.0.0.1]:2600  1         -          451"), "{shown}");
         assert!(shown.ends_with("\nSubject: a\\u{1b}]0;b\\u{7}\n\tfolded\n"), "{shown}");
     }

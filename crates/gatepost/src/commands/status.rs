@@ -169,6 +169,21 @@ fn write_status(out: &mut dyn Write, status: &Status, colour: bool) -> io::Resul
             &format!("{} failed since the start: see the log", count(spool.failures, "write", "writes")),
         ]);
     }
+    for queue in status.queues.iter().filter(|queue| queue.identity == "Poison" && queue.messages > 0) {
+        let held = count(queue.messages, "message is", "messages are");
+        let text = format!(
+            "{held} held back: the server ended uncleanly while it worked on them; see `gatepost queue list --filter \"Queue -like '*Poison'\"`"
+        );
+        facts.row(&["  poison", &text]);
+    }
+    let suspended = status.queues.iter().filter(|queue| queue.suspended).count() as u64;
+    if suspended > 0 {
+        let text = format!(
+            "{}: nothing is delivered from there until `gatepost queue resume`",
+            count(suspended, "queue", "queues")
+        );
+        facts.row(&["  suspended", &text]);
+    }
     facts.row(&["  back pressure", &pressure(&status.back_pressure)]);
     for pressed in status.back_pressure.iter().filter(|resource| resource.level > PressureLevel::Normal) {
         facts.row(&["", &described(pressed)]);
@@ -243,6 +258,7 @@ fn write_queues(out: &mut dyn Write, queues: &[Queue], now: u64) -> io::Result<(
             QueueState::Connecting => "Connecting",
             QueueState::Ready => "Ready",
             QueueState::Retry => "Retry",
+            QueueState::Suspended => "Suspended",
         };
         table.row(&[
             &queue.next_hop,

@@ -102,9 +102,12 @@ pub fn content(number: usize) -> String {
         + "\r\n"
 }
 
+/// Another key of `[transport]`: whoever is killed that often takes any message for the cause in the end.
+const NOBODY_SUSPECTED: &str = "poison_message_detection_enabled = false\n";
+
 /// The settings of a server for this load.
 pub fn settings(smart_host: &str) -> String {
-    [CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(smart_host)].concat()
+    [CONTOSO, QUICK_RETRY, NOBODY_SUSPECTED, OPEN_TO_TESTS, &to_sink(smart_host)].concat()
 }
 
 /// A next hop for this load, which defers patient messages as long as `defers` says so.

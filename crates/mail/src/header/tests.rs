@@ -255,3 +255,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_header_says_how_urgent_a_message_is_and_x_priority_says_it_best() {
+    use crate::envelope::Priority;
+    for (fields, expected) in [
+        ("", None),
+        ("X-Priority: 1 (Highest)\r\n", Some(Priority::High)),
+        ("x-priority: 5\r\n", Some(Priority::Low)),
+        ("X-Priority: 3\r\nImportance: high\r\n", Some(Priority::Normal)),
+        ("Importance: high\r\nX-Priority: 5\r\n", Some(Priority::Low)),
+        ("Importance: Low\r\nX-Priority: very\r\n", Some(Priority::Low)),
+        ("Priority: urgent\r\n", Some(Priority::High)),
+        ("Priority: non-urgent\r\n", Some(Priority::Low)),
+        ("X-Priority: 11\r\n", None),
+        ("X-Priority:\r\n", None),
+    ] {
+        let mut scanner = Scanner::new(10_000, "mail.contoso.com");
+        scanner.push(format!("From: a@x.net\r\n{fields}\r\nImportance: high\r\n").as_bytes());
+        assert_eq!(scanner.finish().priority, expected, "{fields:?}");
+    }
+}

@@ -13,9 +13,9 @@ use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
-    DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, ServerSettings,
-    Settings, TrackingSettings, TransportSettings, User, address_key, certificates, monitoring, receive_connectors,
-    recipients, remote_domains, reports, retry_keys, route_keys, send_connectors, syntax, values,
+    DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, QueueSettings,
+    ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates, monitoring, queues,
+    receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys, send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -307,6 +307,7 @@ fn read_transport<'t>(
         tls_receive_domain_secure_list: Arc::default(),
         tls_send_domain_secure_list: Arc::default(),
         external_postmaster_address: None,
+        queues: QueueSettings::default(),
     };
     let (mut retry, mut dns) = (Schedule::default(), DnsSettings::default());
     let mut mailbox_retry_interval = Duration::from_secs(5 * 60);
@@ -349,14 +350,8 @@ fn read_transport<'t>(
         reports.delay_notification_timeout = timeout;
     }
     transport.external_postmaster_address = fields.optional("external_postmaster_address", values::mailbox);
-    fields.finish(&[
-        "external_dns_adapter_enabled",
-        "internal_dns_servers",
-        "max_connection_rate_per_minute",
-        "max_idle_time_before_resubmit",
-        "poison_threshold",
-        "queue_max_idle_time",
-    ]);
+    transport.queues = queues::read(&mut fields);
+    fields.finish(&["external_dns_adapter_enabled", "internal_dns_servers", "max_connection_rate_per_minute"]);
     (transport, retry, dns, mailbox_retry_interval)
 }
 

@@ -14,7 +14,8 @@ use crate::state::Running;
 /// Routes the entries of a blocked queue anew whose turn has come.
 pub(super) async fn move_on(running: &Arc<Running>, queue: &Arc<DeliveryQueue>) {
     let taken = queue.take_ready();
-    let entries = taken.len() as u64;
+    let ids: Vec<_> = taken.iter().map(|entry| entry.id).collect();
+    let entries = ids.len();
     if entries == 0 {
         return;
     }
@@ -30,5 +31,5 @@ pub(super) async fn move_on(running: &Arc<Running>, queue: &Arc<DeliveryQueue>) 
     {
         tokio::spawn(categorize::route_anew(running.clone(), unread.into_iter()));
     }
-    running.queues.done_with(queue, entries);
+    ids.into_iter().for_each(|id| running.queues.done(queue, id));
 }

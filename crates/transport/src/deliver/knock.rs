@@ -59,7 +59,7 @@ async fn is_open(running: &Running, queue: &DeliveryQueue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use gatepost_mail::MessageId;
+    use gatepost_mail::{MessageId, Priority};
     use gatepost_policy::route::{self, Route};
     use tokio::net::TcpListener;
 
@@ -77,7 +77,8 @@ mod tests {
         for id in (0..).take(entries) {
             let key =
                 QueueKey::Send { connector: connector.name.clone(), next_hop: next_hop.clone(), instead_of: None };
-            let entry = Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: 0 };
+            let priority = Priority::Normal;
+            let entry = Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: 0, priority };
             queues.push(1, key, Some(&connector), entry, None).expect("routes have not changed");
         }
         let queue = queues.all().pop().expect("one queue");

@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_mail::{Recipient, Reply};
+use gatepost_mail::{Priority, Recipient, Reply};
+use gatepost_policy::priority;
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt, Schedule};
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
@@ -16,9 +17,10 @@ use super::dial::{self, NoConnection};
 use super::parked::{Places, ServerPlace, Terms};
 use super::transaction::Delivered;
 use super::{Lease, Next, Worker, fallback, knock};
+use crate::administer;
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
-use crate::queue::{DeliveryQueue, QueueKey};
+use crate::queue::{DeliveryQueue, Entry, QueueKey};
 use crate::report::{self, Attempt};
 use crate::state::{Revision, count};
 
@@ -258,7 +260,10 @@ async fn connect<'a>(
 /// The next hop cannot be reached: the whole queue waits, or another connector stands in, and messages that have waited
 /// too long are given up.
 async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply, failure: Failure) {
-    let schedule = schedule(worker);
+    let settings = worker.running.revision().settings.clone();
+    let usual = schedule(worker);
+    let of_priority = |priority| priority::schedule(&settings.transport.queues.priorities, &usual, priority);
+    let schedule = of_priority(lease.priority());
     let now = now_ms();
     let failures = worker.queue.connection_failed(&reply.to_string());
     let stands_in = matches!(worker.queue.key, QueueKey::Send { instead_of: Some(_), .. });
@@ -284,11 +289,19 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply, failure: 
     if worker.queue.shows_the_way() && !stands_in {
         fallback::move_on(&worker.running, &worker.queue).await;
     }
-    let lifetime_ms = u64::try_from(schedule.message_expiration_timeout.as_millis()).unwrap_or(u64::MAX);
-    let before_ms = now.saturating_sub(lifetime_ms);
-    worker.queue.bring_forward(before_ms);
+    if worker.running.queues.is_stuck(&worker.queue, settings.transport.queues.max_idle_time_before_resubmit) {
+        tracing::info!(next_hop = %worker.queue.key, "nothing could be sent there for long: everything is routed anew");
+        tokio::spawn(administer::resubmit_queue(worker.running.clone(), worker.queue.clone()));
+        return;
+    }
+    let before_ms = Priority::ALL.map(|priority| {
+        let lifetime = of_priority(priority).message_expiration_timeout.as_millis();
+        now.saturating_sub(u64::try_from(lifetime).unwrap_or(u64::MAX))
+    });
+    let is_old = |entry: &Entry| entry.arrival_ms < before_ms[entry.priority as usize];
+    worker.queue.bring_forward(is_old);
     while !worker.running.is_stopping()
-        && let Some(entry) = worker.queue.next_older(before_ms)
+        && let Some(entry) = worker.queue.next_older(is_old)
     {
         if let Some(lease) = worker.lease(entry).await {
             give_up(lease, reply).await;

@@ -1,17 +1,19 @@
 //! One delivery queue: what waits for one next hop, and who works on it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gatepost_mail::MessageId;
+use gatepost_mail::{MessageId, Priority};
 use gatepost_policy::retry::Overrides;
 use gatepost_policy::route::{SendConnector, UNREACHABLE};
 use tokio::sync::Notify;
 
 use super::entry::{Entry, QueueKey};
-use crate::clock::Steady;
+use super::lanes::Lanes;
+use super::rate::Rate;
+use crate::clock::{Steady, now_ms};
 
 /// One more connection is opened for each so many waiting entries (fact sheet section 4.6).
 const ENTRIES_PER_CONNECTION: usize = 20;
@@ -30,15 +32,28 @@ pub struct DeliveryQueue {
     /// The send connector as of the revision that made this queue; `None` but for [`QueueKey::Send`].
     pub connector: Option<Arc<SendConnector>>,
     /// Tells queues apart whose alarms are set to the same time.
-    pub(super) number: u64,
+    pub number: u64,
     /// At most so many workers, which for a next hop means connections.
     workers_max: u32,
+    /// At most so many entries of each priority are in flight; `None` without priority queuing.
+    in_flight_max: Option<[u32; 3]>,
     /// What the times of what waits are of.
     clock: Arc<Steady>,
     waiting: Mutex<Waiting>,
     pub(super) wake: Notify,
     /// Connections in a row that broke off in the middle of a message. Read for each message, hence outside of the lock.
     broken_off: AtomicU32,
+}
+
+/// How much a queue may do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections to one next hop.
+    pub connections_max: u32,
+    /// The same for each priority, the most urgent first; `None` without priority queuing.
+    pub by_priority: Option<[u32; 3]>,
+    /// How long an empty queue stays.
+    pub idle_max_ms: u64,
 }
 
 /// One wait of a queue for its next hop. Known again whatever becomes of the wall clock meanwhile.
@@ -50,9 +65,21 @@ pub struct Wait {
 
 #[derive(Default)]
 pub(super) struct Waiting {
-    pub(super) ready: VecDeque<Entry>,
+    pub(super) ready: Lanes,
     pub(super) later: BinaryHeap<Reverse<Later>>,
-    pub(super) in_flight: u64,
+    /// Held back: no worker gets them before they are released.
+    pub(super) held: Vec<Entry>,
+    /// What workers, or administrators, have in their hands: few.
+    pub(super) in_flight: Vec<(MessageId, Priority)>,
+    /// An administrator has suspended the queue: it takes entries and gives no work.
+    pub(super) suspended: bool,
+    /// When an empty queue leaves the table; `None` while it is not idle.
+    pub(super) idle_until_ms: Option<u64>,
+    pub(super) incoming: Rate,
+    pub(super) outgoing: Rate,
+    /// When the first and the last of the connection attempts failed that failed in a row, Unix time in milliseconds.
+    pub(super) first_failure_ms: Option<u64>,
+    pub(super) last_failure_ms: Option<u64>,
     pub(super) workers: u32,
     /// Workers that have been asked for and have not started yet.
     pub(super) workers_wanted: u32,
@@ -78,22 +105,44 @@ impl Waiting {
         if self.shows_the_way && self.blocked_until_ms.is_some() {
             return false;
         }
-        let is_empty = self.ready.is_empty() && self.later.is_empty() && self.in_flight == 0;
-        is_empty && self.workers == 0 && self.workers_wanted == 0
+        let is_empty = self.ready.is_empty() && self.later.is_empty() && self.in_flight.is_empty();
+        let is_left = self.held.is_empty() && !self.suspended;
+        is_empty && is_left && self.workers == 0 && self.workers_wanted == 0
+    }
+
+    /// An entry is not in flight any more.
+    pub(super) fn land(&mut self, id: MessageId) {
+        if let Some(at) = self.in_flight.iter().position(|(flying, _)| *flying == id) {
+            self.in_flight.swap_remove(at);
+        }
+    }
+
+    /// How many more entries of each priority may be in flight.
+    fn room(&self, most: [u32; 3]) -> [usize; 3] {
+        let flying = |priority| self.in_flight.iter().filter(|(_, flying)| *flying == priority).count();
+        Priority::ALL.map(|priority| (most[priority as usize] as usize).saturating_sub(flying(priority)))
+    }
+
+    fn take_off(&mut self, entry: &Entry) {
+        self.in_flight.push((entry.id, entry.priority));
     }
 
     /// When to look at the queue again.
     pub(super) fn due_ms(&self) -> Option<u64> {
+        if self.suspended {
+            return None;
+        }
         match self.blocked_until_ms {
             Some(until_ms) => Some(until_ms),
-            None => self.later.peek().map(|Reverse(later)| later.due_ms),
+            None => self.later.peek().map(|Reverse(later)| later.due_ms).or(self.idle_until_ms),
         }
     }
 
     /// Takes everything that waits, with its due time (`None`: now). While the queue is blocked nothing is due.
     pub(super) fn take_all(&mut self) -> Vec<(Entry, Option<u64>)> {
         let blocked_until_ms = self.blocked_until_ms;
-        let ready = std::mem::take(&mut self.ready).into_iter().map(|entry| (entry, blocked_until_ms));
+        let ready = self.ready.take_all().map(|entry| (entry, blocked_until_ms));
+        let ready = ready.chain(std::mem::take(&mut self.held).into_iter().map(|entry| (entry, None)));
         let later = std::mem::take(&mut self.later).into_iter();
         ready.chain(later.map(|Reverse(later)| (later.entry, Some(later.due_ms)))).collect()
     }
@@ -124,7 +173,7 @@ pub enum Work {
     Entry(Entry),
     /// Nothing is due.
     Nothing,
-    /// The next hop cannot be reached for now, or the queue has left the table.
+    /// The next hop cannot be reached for now, the queue is suspended, or it has left the table.
     Stop,
 }
 
@@ -135,6 +184,24 @@ pub struct Snapshot {
     pub entries: u64,
     /// Of those, in flight.
     pub in_flight: u64,
+    /// Of those, held back.
+    pub held: u64,
+    /// Of those, waiting for a time of their own.
+    pub deferred: u64,
+    /// Entries, and of those the ones that wait for a time of their own, of each priority.
+    pub by_priority: [(u64, u64); 3],
+    /// Whether an administrator has suspended the queue.
+    pub suspended: bool,
+    /// Connection attempts that failed in a row.
+    pub failures: u32,
+    /// When the first and the last of them failed, Unix time in milliseconds.
+    pub first_failure_ms: Option<u64>,
+    /// See `first_failure_ms`.
+    pub last_failure_ms: Option<u64>,
+    /// Entries that came, and that went for good, a second over the last minute.
+    pub incoming_rate: f64,
+    /// See `incoming_rate`.
+    pub outgoing_rate: f64,
     /// Open connections.
     pub connections: u32,
     /// Workers.
@@ -150,28 +217,30 @@ impl DeliveryQueue {
         key: QueueKey,
         connector: Option<Arc<SendConnector>>,
         number: u64,
-        connections_max: u32,
+        limits: Limits,
+        suspended: bool,
         clock: Arc<Steady>,
     ) -> DeliveryQueue {
         let workers_max = match key {
             QueueKey::Send { .. } => {
                 let own = connector.as_ref().and_then(|connector| connector.max_connections);
-                own.map_or(connections_max, |own| own.min(connections_max))
+                own.map_or(limits.connections_max, |own| own.min(limits.connections_max))
             }
             QueueKey::Local => LOCAL_WORKERS_MAX,
-            QueueKey::Refused | QueueKey::Unreachable => 1,
+            QueueKey::Refused | QueueKey::Unreachable | QueueKey::Submission | QueueKey::Poison => 1,
         };
+        let in_flight_max = limits.by_priority.filter(|_| matches!(key, QueueKey::Send { .. }));
         let last_error = (key == QueueKey::Unreachable).then(|| UNREACHABLE.into());
         let shows_the_way = match &key {
             QueueKey::Send { instead_of, .. } => {
                 instead_of.is_some()
                     || connector.as_ref().is_some_and(|connector| connector.fallback_connector.is_some())
             }
-            QueueKey::Local | QueueKey::Refused | QueueKey::Unreachable => false,
+            _ => false,
         };
-        let waiting = Mutex::new(Waiting { last_error, shows_the_way, ..Waiting::default() });
+        let waiting = Mutex::new(Waiting { last_error, suspended, shows_the_way, ..Waiting::default() });
         let (wake, broken_off) = (Notify::new(), AtomicU32::new(0));
-        DeliveryQueue { key, connector, number, workers_max, clock, waiting, wake, broken_off }
+        DeliveryQueue { key, connector, number, workers_max, in_flight_max, clock, waiting, wake, broken_off }
     }
 
     /// What its send connector says of retries.
@@ -187,13 +256,17 @@ impl DeliveryQueue {
     /// [`ENTRIES_PER_CONNECTION`]. Slow workers do not count, but for the most that the queue may have. As long as the
     /// next hop could not be reached one worker finds out whether it can be now.
     pub(super) fn workers_missing(&self, waiting: &Waiting) -> u32 {
-        if waiting.blocked_until_ms.is_some() || waiting.ready.is_empty() {
+        if waiting.blocked_until_ms.is_some() || waiting.suspended {
+            return 0;
+        }
+        let workable = self.workable(waiting);
+        if workable == 0 {
             return 0;
         }
         if waiting.failures > 0 {
             return u32::from(waiting.workers == 0 && waiting.workers_wanted == 0);
         }
-        let deserved = waiting.ready.len().div_ceil(ENTRIES_PER_CONNECTION);
+        let deserved = workable.div_ceil(ENTRIES_PER_CONNECTION);
         let deserved = u32::try_from(deserved).unwrap_or(u32::MAX);
         let workers = waiting.workers.saturating_add(waiting.workers_wanted);
         let quick = workers.saturating_sub(waiting.slow_workers);
@@ -210,23 +283,42 @@ impl DeliveryQueue {
     /// The next entry for a worker; it is in flight until [`Queues::done`] or [`Queues::put_back`].
     pub fn next(&self) -> Work {
         let mut waiting = self.lock();
-        if waiting.blocked_until_ms.is_some() || waiting.retired {
+        if waiting.blocked_until_ms.is_some() || waiting.suspended || waiting.retired {
             return Work::Stop;
         }
-        match waiting.ready.pop_front() {
+        match self.pop(&mut waiting) {
             Some(entry) => {
-                waiting.in_flight += 1;
+                waiting.take_off(&entry);
                 Work::Entry(entry)
             }
             None => Work::Nothing,
         }
     }
 
+    fn pop(&self, waiting: &mut Waiting) -> Option<Entry> {
+        let Some(most) = self.in_flight_max else { return waiting.ready.pop(|_| true) };
+        let room = waiting.room(most);
+        waiting.ready.pop(|priority| room[priority as usize] > 0)
+    }
+
+    /// How many entries workers could begin with now.
+    fn workable(&self, waiting: &Waiting) -> usize {
+        let Some(most) = self.in_flight_max else { return waiting.ready.len() };
+        let room = waiting.room(most);
+        waiting.ready.counts().into_iter().zip(room).map(|(ready, room)| (ready as usize).min(room)).sum()
+    }
+
+    /// Whether somebody may wait for an entry to land.
+    pub(super) fn bounds_priorities(&self) -> bool {
+        self.in_flight_max.is_some()
+    }
+
     /// Waits until there may be work; the worker counts as idle meanwhile.
     pub async fn wait_for_work(&self) {
         {
             let mut waiting = self.lock();
-            if !waiting.ready.is_empty() || waiting.blocked_until_ms.is_some() || waiting.retired {
+            if self.workable(&waiting) > 0 || waiting.blocked_until_ms.is_some() || waiting.suspended || waiting.retired
+            {
                 return;
             }
             waiting.idle_workers += 1;
@@ -269,6 +361,9 @@ impl DeliveryQueue {
         if waiting.blocked_until_ms.is_none() {
             waiting.failures = waiting.failures.saturating_add(1);
         }
+        let now = now_ms();
+        waiting.first_failure_ms.get_or_insert(now);
+        waiting.last_failure_ms = Some(now);
         waiting.last_error = Some(error.into());
         waiting.failures
     }
@@ -287,24 +382,27 @@ impl DeliveryQueue {
     /// Takes every entry whose turn has come, even from a queue that is blocked; they are in flight then.
     pub fn take_ready(&self) -> Vec<Entry> {
         let mut waiting = self.lock();
-        let taken: Vec<Entry> = std::mem::take(&mut waiting.ready).into();
-        waiting.in_flight += taken.len() as u64;
+        if waiting.suspended {
+            return Vec::new();
+        }
+        let taken: Vec<Entry> = waiting.ready.take_all().collect();
+        taken.iter().for_each(|entry| waiting.take_off(entry));
         taken
     }
 
-    /// Moves the waiting entries that arrived before `before_ms` to the front; wherever they stood, they are next.
-    pub fn bring_forward(&self, before_ms: u64) {
-        let mut waiting = self.lock();
-        let ready = std::mem::take(&mut waiting.ready);
-        let (old, young): (Vec<_>, Vec<_>) = ready.into_iter().partition(|entry| entry.arrival_ms < before_ms);
-        waiting.ready = old.into_iter().chain(young).collect();
+    /// Moves the waiting entries that are too old to the front; wherever they stood, they are next.
+    pub fn bring_forward(&self, is_old: impl Fn(&Entry) -> bool) {
+        self.lock().ready.bring_forward(is_old);
     }
 
-    /// Takes the entry at the front if it arrived before `before_ms`, even from a queue that is blocked.
-    pub fn next_older(&self, before_ms: u64) -> Option<Entry> {
+    /// Takes an entry at the front if it is too old, even from a queue that is blocked.
+    pub fn next_older(&self, is_old: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let mut waiting = self.lock();
-        let entry = waiting.ready.pop_front_if(|entry| entry.arrival_ms < before_ms)?;
-        waiting.in_flight += 1;
+        if waiting.suspended {
+            return None;
+        }
+        let entry = waiting.ready.pop_front_if(is_old)?;
+        waiting.take_off(&entry);
         Some(entry)
     }
 
@@ -317,9 +415,28 @@ impl DeliveryQueue {
     /// How the queue is doing.
     pub fn snapshot(&self) -> Snapshot {
         let waiting = self.lock();
+        let now_s = self.clock.seconds();
+        let mut by_priority = waiting.ready.counts().map(|ready| (ready, 0));
+        let elsewhere = waiting.held.iter().map(|entry| entry.priority);
+        for priority in elsewhere.chain(waiting.in_flight.iter().map(|(_, priority)| *priority)) {
+            by_priority[priority as usize].0 += 1;
+        }
+        for Reverse(later) in &waiting.later {
+            let (entries, deferred) = &mut by_priority[later.entry.priority as usize];
+            (*entries, *deferred) = (*entries + 1, *deferred + 1);
+        }
         Snapshot {
-            entries: (waiting.ready.len() + waiting.later.len()) as u64 + waiting.in_flight,
-            in_flight: waiting.in_flight,
+            entries: by_priority.iter().map(|(entries, _)| entries).sum(),
+            in_flight: waiting.in_flight.len() as u64,
+            held: waiting.held.len() as u64,
+            deferred: waiting.later.len() as u64,
+            by_priority,
+            suspended: waiting.suspended,
+            failures: waiting.failures,
+            first_failure_ms: waiting.first_failure_ms,
+            last_failure_ms: waiting.last_failure_ms,
+            incoming_rate: waiting.incoming.per_second(now_s),
+            outgoing_rate: waiting.outgoing.per_second(now_s),
             connections: waiting.connections,
             workers: waiting.workers,
             blocked_until_ms: waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms)),
@@ -345,11 +462,24 @@ impl DeliveryQueue {
         }
     }
 
-    /// Calls `look` with each waiting entry and the time at which it is due (`None`: now).
+    /// The messages in flight.
+    pub fn in_flight(&self) -> Vec<MessageId> {
+        self.lock().in_flight.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Whether an administrator has suspended it.
+    pub fn is_suspended(&self) -> bool {
+        self.lock().suspended
+    }
+
+    /// Calls `look` with each waiting entry and the time at which it is due (`None`: now, or when it is released).
     pub fn for_each(&self, mut look: impl FnMut(&Entry, Option<u64>)) {
         let waiting = self.lock();
         let blocked_until_ms = waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms));
-        for entry in &waiting.ready {
+        for entry in &waiting.held {
+            look(entry, None);
+        }
+        for entry in waiting.ready.iter() {
             look(entry, blocked_until_ms);
         }
         for Reverse(later) in &waiting.later {
@@ -357,24 +487,36 @@ impl DeliveryQueue {
         }
     }
 
-    /// Takes every waiting entry of a message, with its due time; they are in flight then.
-    pub(super) fn take_message(&self, id: MessageId) -> Vec<(Entry, Option<u64>)> {
+    /// Takes every waiting entry of these messages, with its due time; they are in flight then.
+    pub(super) fn take_messages(&self, ids: &HashSet<MessageId>) -> Vec<(Entry, Option<u64>)> {
         let mut waiting = self.lock();
         let mut taken = Vec::new();
-        waiting.ready.retain(|entry| {
-            entry.id != id || {
-                taken.push((entry.clone(), None));
-                false
+        let mut keep = |entry: &Entry, due_ms: Option<u64>| {
+            let is_wanted = ids.contains(&entry.id);
+            if is_wanted {
+                taken.push((entry.clone(), due_ms));
             }
-        });
-        waiting.later.retain(|Reverse(later)| {
-            later.entry.id != id || {
-                taken.push((later.entry.clone(), Some(self.clock.to_wall(later.due_ms))));
-                false
-            }
-        });
-        waiting.in_flight += taken.len() as u64;
+            !is_wanted
+        };
+        waiting.ready.retain(|entry| keep(entry, None));
+        waiting.held.retain(|entry| keep(entry, None));
+        waiting.later.retain(|Reverse(later)| keep(&later.entry, Some(self.clock.to_wall(later.due_ms))));
+        for (entry, _) in &taken {
+            waiting.take_off(entry);
+        }
         taken
+    }
+
+    /// The same for everything that waits and is not held back.
+    pub(super) fn take_waiting(&self) -> Vec<(Entry, Option<u64>)> {
+        let mut waiting = self.lock();
+        let held = std::mem::take(&mut waiting.held);
+        let taken = waiting.take_all();
+        waiting.held = held;
+        for (entry, _) in &taken {
+            waiting.take_off(entry);
+        }
+        taken.into_iter().map(|(entry, due_ms)| (entry, due_ms.map(|due_ms| self.clock.to_wall(due_ms)))).collect()
     }
 }
 

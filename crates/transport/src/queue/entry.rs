@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use gatepost_mail::MessageId;
+use gatepost_mail::{MessageId, Priority};
 use gatepost_policy::route::NextHop;
 
 /// Where a queue leads.
@@ -13,6 +13,10 @@ pub enum QueueKey {
     Local,
     /// Nowhere: no send connector takes the recipients. They wait until the settings change, or until they expire.
     Unreachable,
+    /// Still to be routed, because an administrator has suspended that.
+    Submission,
+    /// Nowhere for now: the message seems to bring the server down.
+    Poison,
     /// Back: the recipients were refused by routing, their senders are to be told.
     Refused,
     /// To a next hop.
@@ -31,8 +35,20 @@ impl fmt::Display for QueueKey {
         match self {
             QueueKey::Local => f.write_str("local delivery"),
             QueueKey::Unreachable => f.write_str("unreachable"),
+            QueueKey::Submission => f.write_str("submission"),
+            QueueKey::Poison => f.write_str("poison"),
             QueueKey::Refused => f.write_str("refused"),
             QueueKey::Send { next_hop, .. } => next_hop.fmt(f),
+        }
+    }
+}
+
+impl QueueKey {
+    /// What tells it apart in every run, on one line.
+    pub fn name(&self) -> String {
+        match self {
+            QueueKey::Send { connector, next_hop, .. } => format!("{connector}\t{next_hop}"),
+            other => other.to_string(),
         }
     }
 }
@@ -74,4 +90,6 @@ pub struct Entry {
     pub recipients: Indices,
     /// When the message arrived, Unix time in milliseconds; it expires by this.
     pub arrival_ms: u64,
+    /// How urgent it is.
+    pub priority: Priority,
 }

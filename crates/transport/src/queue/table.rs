@@ -1,15 +1,16 @@
 //! All delivery queues, and the alarms of those that wait for a time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use gatepost_mail::MessageId;
 use gatepost_policy::route::SendConnector;
 use tokio::sync::{Notify, mpsc};
 
-use super::delivery_queue::{DeliveryQueue, Later, Wait, Waiting};
+use super::delivery_queue::{DeliveryQueue, Later, Limits, Wait, Waiting};
 use super::entry::{Entry, QueueKey};
 use crate::clock::{Steady, now_ms};
 
@@ -21,8 +22,18 @@ pub struct Queues {
     alarms: Mutex<BTreeMap<Alarm, Weak<DeliveryQueue>>>,
     alarm_set: Notify,
     workers_wanted: mpsc::UnboundedSender<Arc<DeliveryQueue>>,
-    connections_max: AtomicU32,
+    limits: Mutex<Limits>,
+    /// Empty queues that are still there.
+    idle: AtomicUsize,
+    /// Whether nothing is to be routed: asked for each message.
+    submission_suspended: AtomicBool,
 }
+
+/// So many empty queues stay for a while, and no more: mail for a million domains is not to make a million of them.
+const IDLE_QUEUES_MAX: usize = 1_000;
+
+/// An entry that was taken out of its queue, and its due time (`None`: now).
+pub type Taken = (Arc<DeliveryQueue>, Entry, Option<u64>);
 
 #[derive(Default)]
 struct Table {
@@ -30,6 +41,10 @@ struct Table {
     /// The revision since which routes are what they are: what was routed before is not taken.
     routes_since: u64,
     queues_made: u64,
+    /// Names of the queues that an administrator has suspended, whether they are there or not.
+    suspended: HashSet<String>,
+    /// Queues that have left the table with something in flight.
+    leaving: Vec<Weak<DeliveryQueue>>,
 }
 
 /// When an alarm goes off, and the number of its queue.
@@ -46,14 +61,20 @@ impl Queues {
             alarms: Mutex::default(),
             alarm_set: Notify::new(),
             workers_wanted,
-            connections_max: AtomicU32::new(connections_max),
+            limits: Mutex::new(Limits { connections_max, by_priority: None, idle_max_ms: 0 }),
+            idle: AtomicUsize::new(0),
+            submission_suspended: AtomicBool::new(false),
         };
         (queues, requests)
     }
 
-    /// Bounds the connections to one next hop for queues that are made from now on.
-    pub fn set_connections_max(&self, connections_max: u32) {
-        self.connections_max.store(connections_max, Ordering::Relaxed);
+    /// Bounds what one queue may do, for queues that are made from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -76,6 +97,17 @@ impl Queues {
         self.table().queues.get(key).cloned()
     }
 
+    /// The messages in flight, from queues that have left the table, too.
+    pub fn in_flight(&self) -> HashSet<MessageId> {
+        let queues = {
+            let mut table = self.table();
+            table.leaving.retain(|queue| queue.strong_count() > 0);
+            let leaving = table.leaving.iter().filter_map(Weak::upgrade);
+            leaving.chain(table.queues.values().cloned()).collect::<Vec<_>>()
+        };
+        queues.iter().flat_map(|queue| queue.in_flight()).collect()
+    }
+
     /// Puts an entry at the end of its queue, due now (`None`) or later. Makes the queue if need be.
     ///
     /// # Errors
@@ -95,12 +127,45 @@ impl Queues {
             if waiting.retired {
                 continue;
             }
+            waiting.incoming.count(self.clock.seconds());
+            self.wake_up(&mut waiting);
             match due_ms {
                 None => waiting.ready.push_back(entry),
                 Some(due_ms) => waiting.later.push(Reverse(Later { due_ms: self.clock.of_wall(due_ms), entry })),
             }
             self.call_for_work(&queue, &mut waiting);
             return Ok(());
+        }
+    }
+
+    /// The same for an entry that is held back until somebody releases it.
+    ///
+    /// # Errors
+    /// As [`Queues::push`].
+    pub fn push_held(
+        &self,
+        routes_since: u64,
+        key: QueueKey,
+        connector: Option<&Arc<SendConnector>>,
+        entry: Entry,
+    ) -> Result<(), Entry> {
+        loop {
+            let Some(queue) = self.queue(routes_since, &key, connector) else { return Err(entry) };
+            let mut waiting = queue.lock();
+            if waiting.retired {
+                continue;
+            }
+            waiting.incoming.count(self.clock.seconds());
+            self.wake_up(&mut waiting);
+            waiting.held.push(entry);
+            return Ok(());
+        }
+    }
+
+    /// A queue is idle no more.
+    fn wake_up(&self, waiting: &mut Waiting) {
+        if waiting.idle_until_ms.take().is_some() {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -119,9 +184,10 @@ impl Queues {
             return Some(queue.clone());
         }
         table.queues_made += 1;
-        let connections_max = self.connections_max.load(Ordering::Relaxed);
         let number = table.queues_made;
-        let queue = DeliveryQueue::new(key.clone(), connector.cloned(), number, connections_max, self.clock.clone());
+        let is_suspended = !table.suspended.is_empty() && table.suspended.contains(&key.name());
+        let clock = self.clock.clone();
+        let queue = DeliveryQueue::new(key.clone(), connector.cloned(), number, self.limits(), is_suspended, clock);
         let queue = Arc::new(queue);
         table.queues.insert(key.clone(), queue.clone());
         Some(queue)
@@ -133,7 +199,7 @@ impl Queues {
         if waiting.retired {
             return;
         }
-        if waiting.blocked_until_ms.is_none() {
+        if waiting.blocked_until_ms.is_none() && !waiting.suspended {
             for _ in 0..waiting.ready.len().min(waiting.idle_workers as usize) {
                 queue.wake.notify_one();
             }
@@ -169,16 +235,15 @@ impl Queues {
         queue.is_some_and(|queue| queue.is_down())
     }
 
-    /// An entry that was in flight is at its end.
-    pub fn done(&self, queue: &Arc<DeliveryQueue>) {
-        self.done_with(queue, 1);
-    }
-
-    /// So many entries that were in flight are at their end, or in another queue.
-    pub fn done_with(&self, queue: &Arc<DeliveryQueue>, entries: u64) {
+    /// An entry of this message that was in flight is at its end.
+    pub fn done(&self, queue: &Arc<DeliveryQueue>, id: MessageId) {
         let is_unused = {
             let mut waiting = queue.lock();
-            waiting.in_flight = waiting.in_flight.saturating_sub(entries);
+            waiting.land(id);
+            waiting.outgoing.count(self.clock.seconds());
+            if queue.bounds_priorities() {
+                self.call_for_work(queue, &mut waiting);
+            }
             waiting.is_unused()
         };
         if is_unused {
@@ -192,7 +257,7 @@ impl Queues {
     /// Gives the entry back, in flight no more, when the queue has left the table: it is to be routed anew.
     pub fn put_back(&self, queue: &Arc<DeliveryQueue>, entry: Entry, due_ms: Option<u64>) -> Result<(), Entry> {
         let mut waiting = queue.lock();
-        waiting.in_flight = waiting.in_flight.saturating_sub(1);
+        waiting.land(entry.id);
         if waiting.retired {
             return Err(entry);
         }
@@ -202,6 +267,70 @@ impl Queues {
         }
         self.call_for_work(queue, &mut waiting);
         Ok(())
+    }
+
+    /// The same, to be held back there until somebody releases it.
+    ///
+    /// # Errors
+    /// As [`Queues::put_back`].
+    pub fn hold(&self, queue: &Arc<DeliveryQueue>, entry: Entry) -> Result<(), Entry> {
+        let mut waiting = queue.lock();
+        waiting.land(entry.id);
+        if waiting.retired {
+            return Err(entry);
+        }
+        waiting.held.push(entry);
+        if queue.bounds_priorities() {
+            self.call_for_work(queue, &mut waiting);
+        }
+        Ok(())
+    }
+
+    /// Whether an administrator has suspended the queue of this name.
+    pub fn is_suspended(&self, name: &str) -> bool {
+        let table = self.table();
+        !table.suspended.is_empty() && table.suspended.contains(name)
+    }
+
+    /// Whether an administrator has suspended routing.
+    pub fn is_submission_suspended(&self) -> bool {
+        self.submission_suspended.load(Ordering::Relaxed)
+    }
+
+    /// The names of all suspended queues, whether they are there or not.
+    pub fn suspended(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.table().suspended.iter().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Suspends queues, and lets all others go on.
+    pub fn set_suspended(&self, names: impl Iterator<Item = String>) {
+        let queues: Vec<_> = {
+            let mut table = self.table();
+            table.suspended = names.collect();
+            let suspended = &table.suspended;
+            let submission = suspended.contains(&QueueKey::Submission.name());
+            self.submission_suspended.store(submission, Ordering::Relaxed);
+            table.queues.values().map(|queue| (queue.clone(), suspended.contains(&queue.key.name()))).collect()
+        };
+        for (queue, is_suspended) in queues {
+            let is_unused = {
+                let mut waiting = queue.lock();
+                if waiting.suspended == is_suspended || waiting.retired {
+                    continue;
+                }
+                waiting.suspended = is_suspended;
+                self.call_for_work(&queue, &mut waiting);
+                waiting.is_unused()
+            };
+            if is_suspended {
+                queue.wake.notify_waiters();
+            }
+            if is_unused {
+                self.retire_unused(&queue);
+            }
+        }
     }
 
     /// A connection was opened: the next hop can be reached, by as many workers as there is work for. If connections have
@@ -224,9 +353,21 @@ impl Queues {
 
     fn be_reached(&self, queue: &Arc<DeliveryQueue>, waiting: &mut Waiting) {
         waiting.last_error = None;
+        (waiting.first_failure_ms, waiting.last_failure_ms) = (None, None);
         if std::mem::take(&mut waiting.failures) > 0 && !waiting.retired {
             self.call_for_work(queue, waiting);
         }
+    }
+
+    /// Whether every connection attempt has failed for so long; asked once, it begins to count anew.
+    pub fn is_stuck(&self, queue: &DeliveryQueue, longest: Duration) -> bool {
+        let mut waiting = queue.lock();
+        let (Some(first_ms), Some(last_ms)) = (waiting.first_failure_ms, waiting.last_failure_ms) else { return false };
+        let is_stuck = u128::from(last_ms.saturating_sub(first_ms)) >= longest.as_millis();
+        if is_stuck {
+            waiting.first_failure_ms = waiting.last_failure_ms;
+        }
+        is_stuck
     }
 
     /// Lets a queue go on that is in this wait; one that waits for another time by now goes on waiting.
@@ -285,11 +426,30 @@ impl Queues {
     fn retire_unused(&self, queue: &Arc<DeliveryQueue>) {
         let mut table = self.table();
         let mut waiting = queue.lock();
-        if waiting.is_unused() && !waiting.retired {
-            self.set_alarm(queue, &mut waiting, None);
-            waiting.retired = true;
-            table.queues.remove(&queue.key);
+        if !waiting.is_unused() || waiting.retired {
+            return;
         }
+        let now_ms = self.clock.of_wall(now_ms());
+        let stays = match waiting.idle_until_ms {
+            Some(until_ms) => until_ms > now_ms,
+            None => {
+                let idle_max_ms = self.limits().idle_max_ms;
+                let has_room = idle_max_ms > 0 && self.idle.load(Ordering::Relaxed) < IDLE_QUEUES_MAX;
+                if has_room {
+                    self.idle.fetch_add(1, Ordering::Relaxed);
+                    waiting.idle_until_ms = Some(now_ms.saturating_add(idle_max_ms));
+                }
+                has_room
+            }
+        };
+        if stays {
+            let due_ms = waiting.due_ms();
+            return self.set_alarm(queue, &mut waiting, due_ms);
+        }
+        self.wake_up(&mut waiting);
+        self.set_alarm(queue, &mut waiting, None);
+        waiting.retired = true;
+        table.queues.remove(&queue.key);
     }
 
     /// Waits for ever, letting queues go on when their time has come.
@@ -361,7 +521,7 @@ impl Queues {
             waiting.later = still_later.into();
             now.sort_by(|Reverse(a), Reverse(b)| a.cmp(b));
             let mut here = now.len();
-            waiting.ready.extend(now.into_iter().map(|Reverse(later)| later.entry));
+            now.into_iter().for_each(|Reverse(later)| waiting.ready.push_back(later.entry));
             if waiting.blocked_until_ms.is_some() {
                 here = waiting.ready.iter().filter(|entry| wanted(entry)).count();
                 // One that only sends mail another way is to let it try this way again.
@@ -386,11 +546,15 @@ impl Queues {
         let queues = {
             let mut table = self.table();
             table.routes_since = table.routes_since.max(routes_since);
-            std::mem::take(&mut table.queues)
+            let queues = std::mem::take(&mut table.queues);
+            table.leaving.retain(|queue| queue.strong_count() > 0);
+            table.leaving.extend(queues.values().map(Arc::downgrade));
+            queues
         };
         let retire = |queue: Arc<DeliveryQueue>| {
             let entries = {
                 let mut waiting = queue.lock();
+                self.wake_up(&mut waiting);
                 self.set_alarm(&queue, &mut waiting, None);
                 waiting.retired = true;
                 let taken = waiting.take_all().into_iter();
@@ -404,15 +568,20 @@ impl Queues {
         queues.into_iter().map(retire).collect()
     }
 
-    /// Takes every waiting entry of one message, with the queue that it waited in and its due time. They are in flight
-    /// then: each wants [`Self::done`] or [`Self::put_back`].
-    pub fn take_message(&self, id: MessageId) -> Vec<(Arc<DeliveryQueue>, Entry, Option<u64>)> {
+    /// Takes every waiting entry of these messages, held back or not, with the queue that it waited in and its due time.
+    /// They are in flight then: each wants [`Self::done`], [`Self::put_back`] or [`Self::hold`].
+    pub fn take_messages(&self, ids: &HashSet<MessageId>) -> Vec<Taken> {
         let mut taken = Vec::new();
         for queue in self.all() {
-            let entries = queue.take_message(id).into_iter();
+            let entries = queue.take_messages(ids).into_iter();
             taken.extend(entries.map(|(entry, due_ms)| (queue.clone(), entry, due_ms)));
         }
         taken
+    }
+
+    /// Takes everything that waits in one queue and is not held back, as [`Queues::take_messages`] does.
+    pub fn take_waiting(&self, queue: &Arc<DeliveryQueue>) -> Vec<Taken> {
+        queue.take_waiting().into_iter().map(|(entry, due_ms)| (queue.clone(), entry, due_ms)).collect()
     }
 }
 

@@ -1,14 +1,15 @@
 //! Queues under one thread and under many.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use gatepost_mail::MessageId;
+use gatepost_mail::{MessageId, Priority};
 
 use super::*;
 
 fn entry(id: u64) -> Entry {
-    Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: id }
+    Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: id, priority: Priority::Normal }
 }
 
 fn push(queues: &Queues, key: QueueKey, entry: Entry, due_ms: Option<u64>) {
@@ -49,8 +50,8 @@ fn entries_come_out_in_order_and_none_is_lost() {
     })
     .collect();
     assert_eq!(ids, [0, 1, 2]);
-    for _ in ids {
-        queues.done(&queue);
+    for id in ids {
+        queues.done(&queue, MessageId(id));
     }
     queues.worker_ended(&queue);
     assert!(queues.all().is_empty(), "an empty queue goes");
@@ -172,7 +173,7 @@ fn a_queue_that_left_the_table_takes_no_more_entries() {
     let old = only_queue(&queues);
     old.worker_started();
     let Work::Entry(taken) = old.next() else { panic!("work") };
-    queues.done(&old);
+    queues.done(&old, MessageId(1));
     queues.worker_ended(&old);
     // workers_wanted of the first push has not been used up: the queue stays.
     old.worker_started();
@@ -240,8 +241,9 @@ fn old_entries_are_found_wherever_they_stand_even_when_the_queue_is_blocked() {
     }
     let queue = only_queue(&queues);
     queues.block(&queue, 1_000);
-    queue.bring_forward(10);
-    let old: Vec<_> = std::iter::from_fn(|| queue.next_older(10)).map(|entry| entry.id.0).collect();
+    queue.bring_forward(|entry| entry.arrival_ms < 10);
+    let old: Vec<_> =
+        std::iter::from_fn(|| queue.next_older(|entry| entry.arrival_ms < 10)).map(|entry| entry.id.0).collect();
     assert_eq!(old, [3, 2]);
     assert_eq!((queue.snapshot().entries, queue.snapshot().in_flight), (4, 2));
 }
@@ -320,7 +322,7 @@ fn no_entry_is_lost_or_doubled_whatever_happens_at_once() {
                 }
                 _ => {
                     done[entry.id.0 as usize].fetch_add(1, Ordering::Relaxed);
-                    queues.done(queue);
+                    queues.done(queue, entry.id);
                 }
             }
         }
@@ -354,7 +356,9 @@ fn no_entry_is_lost_or_doubled_whatever_happens_at_once() {
             while pushing.load(Ordering::SeqCst) > 0 {
                 turn += 1;
                 queues.ring(clock.fetch_add(1, Ordering::Relaxed));
-                for (queue, entry, due_ms) in queues.take_message(MessageId(turn % done.len() as u64)) {
+                for (queue, entry, due_ms) in
+                    queues.take_messages(&HashSet::from([MessageId(turn % done.len() as u64)]))
+                {
                     put_back(&queue, entry, due_ms);
                 }
                 if turn % 16 == 0 {
@@ -391,11 +395,11 @@ fn a_message_can_be_taken_out_wherever_it_waits() {
     push(&queues, QueueKey::Unreachable, entry(1), None);
     push(&queues, QueueKey::Local, entry(1), Some(10));
     push(&queues, QueueKey::Local, entry(2), Some(10));
-    let taken = queues.take_message(MessageId(1));
+    let taken = queues.take_messages(&HashSet::from([MessageId(1)]));
     assert_eq!(taken.len(), 3);
     assert_eq!(queues.all().iter().map(|queue| queue.snapshot().in_flight).sum::<u64>(), 3);
-    for (queue, ..) in taken {
-        queues.done(&queue);
+    for (queue, entry, _) in taken {
+        queues.done(&queue, entry.id);
     }
     assert_eq!(queues.all().iter().map(|queue| queue.snapshot().entries).sum::<u64>(), 1);
 }

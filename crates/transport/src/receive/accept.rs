@@ -14,7 +14,7 @@ use gatepost_mail::{Arrival, Envelope, Mailbox, MessageId, Recipient, Reply};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::resolve::{self, Resolved};
-use gatepost_policy::{Refusal, header_firewall, permission, sender};
+use gatepost_policy::{Refusal, header_firewall, permission, priority, sender};
 use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{Commit, CommitError, StageError, Staged};
 use gatepost_tracking::DecisionId;
@@ -171,6 +171,11 @@ impl Visit {
             principal: self.principal.to_string().into(),
             auth_as: permission::with_brought(auth_as, brought.auth_as),
             originator: permission::originator(self.rights, mail.auth.as_ref()).cloned(),
+            priority: priority::decide(
+                &self.revision.settings.transport.queues.priorities,
+                header.priority,
+                size_bytes,
+            ),
             ..Arrival::default()
         };
         // By the settings that RCPT was answered by: what was accepted then leads somewhere in them.

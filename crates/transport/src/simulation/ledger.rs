@@ -55,6 +55,8 @@ pub struct Copy {
     /// Waiting at the end.
     held: BTreeSet<String>,
     removed: Option<Removal>,
+    /// An administrator holds it back, and was told that this survives.
+    is_held_back: bool,
     /// When it was too old, by the wall clock.
     expired_ms: Option<Time>,
     history: Vec<(Time, String)>,
@@ -64,6 +66,8 @@ pub struct Copy {
 struct Removal {
     at_ms: Time,
     with_report: bool,
+    /// Nobody can get it any more: it was not on its way, and the removal survives.
+    is_certain: bool,
 }
 
 /// What a client was told of its content.
@@ -171,6 +175,7 @@ impl Ledger {
             seen_waiting: BTreeMap::new(),
             held: BTreeSet::new(),
             removed: None,
+            is_held_back: false,
             expired_ms: None,
             history: Vec::new(),
         });
@@ -260,6 +265,10 @@ impl Ledger {
                     return None;
                 }
                 self.note(at_ms, number, format!("{recipient} got it at {place}"));
+                // When a mailbox got it is not known.
+                if self.copies[number].is_held_back && !scene::is_mailbox(recipient) {
+                    self.complain(Some(number), format!("{recipient} got it while it was held back"));
+                }
                 let key = (number, recipient.to_owned());
                 let delivery = Delivery { at_ms, is_confirmed: false };
                 self.deliveries.entry(key.clone()).or_default().push(delivery);
@@ -355,10 +364,31 @@ impl Ledger {
         }
     }
 
-    /// An administrator took it out of the queue.
-    pub fn remove(&mut self, at_ms: Time, number: usize, with_report: bool) {
+    /// An administrator holds it back.
+    pub fn hold_back(&mut self, at_ms: Time, number: usize) {
         if let Some(copy) = self.copies.get_mut(number) {
-            copy.removed = Some(Removal { at_ms, with_report });
+            copy.is_held_back = true;
+        }
+        self.note(at_ms, number, "held back by the administrator".into());
+    }
+
+    /// And lets it go again; `None`: whatever is held back.
+    pub fn let_go(&mut self, at_ms: Time, number: Option<usize>) {
+        for (at, copy) in self.copies.iter_mut().enumerate().filter(|(_, copy)| copy.is_held_back) {
+            if number.is_none_or(|number| number == at) {
+                copy.is_held_back = false;
+                copy.history.push((at_ms, "let go by the administrator".into()));
+            }
+        }
+    }
+
+    /// An administrator took it out of the queue.
+    pub fn remove(&mut self, at_ms: Time, number: usize, with_report: bool, is_certain: bool) {
+        if let Some(copy) = self.copies.get_mut(number) {
+            copy.is_held_back = false;
+            // What was on its way at the first time is removed by the second; the others went in silence before.
+            let with_report = with_report && copy.removed.is_none_or(|before| before.with_report);
+            copy.removed = Some(Removal { at_ms, with_report, is_certain });
         }
         self.note(at_ms, number, format!("removed by the administrator, with a report: {with_report}"));
     }
@@ -584,11 +614,10 @@ impl Ledger {
                     wrong.push(Wrong { number: Some(*number), what });
                 }
             }
-            if let Some(Removal { at_ms, .. }) = copy.removed
-                && let Some(later) = deliveries.iter().find(|delivery| delivery.at_ms > at_ms)
+            if let Some(Removal { at_ms, is_certain: true, .. }) = copy.removed
+                && deliveries.iter().any(|delivery| delivery.at_ms > at_ms)
                 && !is_report
                 && !scene::is_mailbox(recipient)
-                && !self.was_forgotten(at_ms, later.at_ms)
             {
                 let what = format!("{recipient} got it after the administrator had removed it");
                 wrong.push(Wrong { number: Some(*number), what });

@@ -27,7 +27,7 @@ use super::world::World;
 use crate::authenticate::Credentials;
 use crate::clock;
 use crate::control::Control;
-use crate::listing::{QueueFilter, Which};
+use crate::listing::{Changed, MessageStatus, QueueFilter, Which, Wish};
 use crate::server::{Start, Transport};
 use crate::simulated;
 
@@ -260,7 +260,7 @@ impl Story {
 
     /// The administrator, or the world, does something.
     async fn act(&mut self, control: &Control) {
-        match self.dice.below(12) {
+        match self.dice.below(17) {
             0 => drop(control.retry(Which::All).await),
             1 | 2 => self.remove(control).await,
             3 => {
@@ -290,8 +290,66 @@ impl Story {
                 self.note(format!("{faults:?}"));
                 self.disk.set_faults(faults);
             }
+            7 | 8 => self.suspend(control).await,
+            9 => self.resume(control).await,
+            10 => self.suspend_a_queue(control).await,
+            11 => self.redirect(control).await,
             _ => self.work_again(),
         }
+    }
+
+    /// Any message of a client's in the queue, with its number.
+    async fn pick(&mut self, control: &Control) -> Option<(MessageId, usize)> {
+        let listing = control.queue(QueueFilter { limit: usize::MAX, ..QueueFilter::default() }).await;
+        let at = self.dice.below(listing.messages.len().max(1) as u64) as usize;
+        let id = listing.messages.get(at)?.id;
+        Some((id, number_of(control, id).await?))
+    }
+
+    async fn suspend(&mut self, control: &Control) {
+        let Some((id, number)) = self.pick(control).await else { return };
+        if let Ok(changed) = control.change(vec![id], Wish::Suspend).await
+            && (changed.messages, changed.pending) == (1, 0)
+        {
+            self.world.ledger().hold_back(self.world.now_ms(), number);
+        }
+    }
+
+    /// One message, or all: poison, too.
+    async fn resume(&mut self, control: &Control) {
+        if self.dice.one_in(2) {
+            let Some((id, number)) = self.pick(control).await else { return };
+            self.world.ledger().let_go(self.world.now_ms(), Some(number));
+            let _ = control.change(vec![id], Wish::Resume).await;
+        } else {
+            self.resume_all(control).await;
+        }
+    }
+
+    async fn resume_all(&self, control: &Control) {
+        let listing = control.queue(QueueFilter { limit: usize::MAX, ..QueueFilter::default() }).await;
+        let held = listing.messages.into_iter().filter(|message| message.status == MessageStatus::Suspended);
+        self.world.ledger().let_go(self.world.now_ms(), None);
+        // On a disk that fails it may not last; then it is done again.
+        let _ = control.change(held.map(|message| message.id).collect(), Wish::Resume).await;
+        let _ = control.suspend_queues(control.suspended_queues(), false).await;
+    }
+
+    async fn suspend_a_queue(&mut self, control: &Control) {
+        let queues = control.queues();
+        let at = self.dice.below(queues.len() as u64 + 1) as usize;
+        let name = queues.get(at).map_or_else(|| "submission".to_owned(), |queue| queue.name.clone());
+        let suspend = self.dice.one_in(2);
+        self.note(format!("queue {name:?} is suspended: {suspend}"));
+        let _ = control.suspend_queues(vec![name], suspend).await;
+    }
+
+    async fn redirect(&mut self, control: &Control) {
+        let Some((id, number)) = self.pick(control).await else { return };
+        let connector = ["Partner", "Inside", "Nobody"][self.dice.below(3) as usize];
+        let connector = (!self.dice.one_in(3)).then(|| connector.into());
+        self.world.ledger().note(self.world.now_ms(), number, format!("redirected to {connector:?}"));
+        let _ = control.change(vec![id], Wish::Redirect(connector)).await;
     }
 
     async fn reload(&self, control: &Control) {
@@ -308,8 +366,11 @@ impl Story {
         let id = listing.messages[self.dice.below(listing.messages.len() as u64) as usize].id;
         let with_report = self.dice.one_in(2);
         let Some(number) = number_of(control, id).await else { return };
-        if control.remove(id, with_report).await.is_ok() {
-            self.world.ledger().remove(self.world.now_ms(), number, with_report);
+        let removed = control.change(vec![id], Wish::Remove { with_report }).await;
+        let is_safe = removed.is_ok();
+        let Changed { messages, pending, .. } = removed.unwrap_or(Changed { messages: 1, ..Changed::default() });
+        if messages == 1 {
+            self.world.ledger().remove(self.world.now_ms(), number, with_report, is_safe && pending == 0);
         }
     }
 
@@ -347,6 +408,9 @@ impl Story {
             false => self.world.now_ms() + self.dice.below(3_600_000),
         };
         while self.world.now_ms() < most_ms || control.status().recovering {
+            if self.is_played_out {
+                self.resume_all(control).await;
+            }
             tokio::time::sleep(Duration::from_secs(300)).await;
             let status = control.status();
             let is_empty = !status.recovering && status.spool.messages == 0;
