@@ -155,6 +155,10 @@ pub struct DnsSettings {
     pub external_dns_servers: Vec<SocketAddr>,
     /// How they are asked.
     pub external_dns_protocol_option: DnsProtocolOption,
+    /// Asked instead of those by send connectors that do not say `use_external_dns_servers_enabled`; empty: there are none.
+    pub internal_dns_servers: Vec<SocketAddr>,
+    /// How they are asked.
+    pub internal_dns_protocol_option: DnsProtocolOption,
     /// Whether half an answer will do.
     pub dns_fault_tolerance: DnsFaultTolerance,
 }

@@ -40,9 +40,11 @@ impl From<Reply> for LookupError {
     }
 }
 
-/// The resolver of a revision of the settings, and who we are in the eyes of a zone.
+/// The resolvers of a revision of the settings, and who we are in the eyes of a zone.
 pub struct Dns {
-    resolver: Option<TokioResolver>,
+    external: Option<TokioResolver>,
+    /// Where the settings name internal servers.
+    internal: Option<TokioResolver>,
     fault_tolerance: DnsFaultTolerance,
     own_names: Vec<String>,
     listeners: Vec<SocketAddr>,
@@ -60,7 +62,11 @@ impl Dns {
             }
         }
         Dns {
-            resolver: resolver(&dns.external_dns_servers, dns.external_dns_protocol_option),
+            external: resolver(&dns.external_dns_servers, dns.external_dns_protocol_option),
+            internal: match dns.internal_dns_servers.as_slice() {
+                [] => None,
+                servers => resolver(servers, dns.internal_dns_protocol_option),
+            },
             fault_tolerance: dns.dns_fault_tolerance,
             own_names,
             listeners: settings.listeners().into_iter().map(|listener| listener.address).collect(),
@@ -81,6 +87,12 @@ impl Dns {
         self.own_names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
+    /// The one that asks for `connector`. Where there are no internal servers, the external ones know all names.
+    fn resolver_of(&self, connector: &SendConnector) -> Option<&TokioResolver> {
+        let internal = self.internal.as_ref().filter(|_| !connector.use_external_dns_servers_enabled);
+        internal.or(self.external.as_ref())
+    }
+
     async fn asked(&self, next_hop: &NextHop, connector: &SendConnector) -> Result<Vec<Target>, LookupError> {
         let hosts = match next_hop {
             NextHop::Domain(domain) => return self.domain_targets(domain, connector).await,
@@ -93,7 +105,7 @@ impl Dns {
             let found = match &smart_host.host {
                 Host::Address(ip) => Ok(vec![at_address(*ip, smart_host.port)]),
                 Host::Socket(path) => Ok(vec![at_path(path)]),
-                Host::Name(name) => self.smart_host_targets(name, smart_host.port).await,
+                Host::Name(name) => self.smart_host_targets(name, smart_host.port, connector).await,
             };
             match found {
                 Ok(found) => {
@@ -125,7 +137,7 @@ impl Dns {
             let host = Exchanger { preference: 0, host: literal(ip) };
             return Ok(exchangers::arrange(&[(host, Ok(vec![ip]))], port, connector.mx_address_scope, own)?);
         }
-        let resolver = self.resolver.as_ref();
+        let resolver = self.resolver_of(connector);
         let records = mx_records(resolver, domain.as_str()).await;
         let exchangers = exchangers::select(domain.as_str(), records, own, &mut random)?;
         let found = self.found(resolver, exchangers, port).await;
@@ -135,8 +147,13 @@ impl Dns {
     /// MX records first, then addresses (fact sheet section 4.4). A smart host may have a name that takes no mail for
     /// itself, or that only the hosts file knows: whatever MX records do not say, addresses may. Where the administrator
     /// sends us, we go, be it to an address of our own.
-    async fn smart_host_targets(&self, name: &Domain, port: u16) -> Result<Vec<Target>, LookupError> {
-        let resolver = self.resolver.as_ref();
+    async fn smart_host_targets(
+        &self,
+        name: &Domain,
+        port: u16,
+        connector: &SendConnector,
+    ) -> Result<Vec<Target>, LookupError> {
+        let resolver = self.resolver_of(connector);
         let own = Own { names: &self.own_names, listens_at: &|_| false };
         let records = mx_records(resolver, name.as_str()).await.ok().filter(|records| !records.is_empty());
         let exchangers =
@@ -576,6 +593,32 @@ mod tests {
             let (dns, connector) = settings(server, dns, connector);
             let next_hop = NextHop::Domain(Domain::parse(domain).expect("a domain"));
             assert_eq!(told(dns.targets(&next_hop, &connector).await), expected, "{domain}");
+        }
+    }
+
+    #[tokio::test]
+    async fn internal_servers_are_asked_unless_a_connector_wants_the_external_ones() {
+        let server = server().await;
+        let servers = |protocol: &str, other: &str| {
+            format!(
+                "internal_dns_servers = [\"{server}\"]\ninternal_dns_protocol_option = \"{protocol}\"\n\
+                 external_dns_protocol_option = \"{other}\""
+            )
+        };
+        // Nobody answers there over TCP.
+        let (external, internal) = (servers("UseTcpOnly", "UseUdpOnly"), servers("UseUdpOnly", "UseTcpOnly"));
+        let (found, failed) = ("alone.example=192.0.2.3:25", "451 4.4.0 DNS query failed");
+        for (dns, connector, expected) in [
+            (external.as_str(), "", failed),
+            (&external, "use_external_dns_servers_enabled = false", failed),
+            (&external, "use_external_dns_servers_enabled = true", found),
+            (&internal, "", found),
+            (&internal, "use_external_dns_servers_enabled = true", failed),
+            ("", "use_external_dns_servers_enabled = false", found),
+        ] {
+            let (dns, connector) = settings(server, dns, connector);
+            let next_hop = NextHop::Domain(Domain::parse("alone.example").expect("a domain"));
+            assert_eq!(told(dns.targets(&next_hop, &connector).await), expected, "{connector:?}");
         }
     }
 

@@ -331,11 +331,20 @@ fn read_transport<'t>(
     transport.max_per_host_outbound_connections = fields
         .optional("max_per_host_outbound_connections", values::number_or_unlimited(1, i32::MAX as u32))
         .unwrap_or(transport.max_per_domain_outbound_connections);
-    if let Some(servers) = fields.list("external_dns_servers", |value, _| values::name_server(value)) {
-        dns.external_dns_servers = servers.into_iter().map(|(server, _)| server).collect();
+    for (key, place) in [
+        ("external_dns_servers", &mut dns.external_dns_servers),
+        ("internal_dns_servers", &mut dns.internal_dns_servers),
+    ] {
+        if let Some(servers) = fields.list(key, |value, _| values::name_server(value)) {
+            *place = servers.into_iter().map(|(server, _)| server).collect();
+        }
     }
-    dns.external_dns_protocol_option =
-        fields.optional("external_dns_protocol_option", values::choice(DNS_PROTOCOLS)).unwrap_or_default();
+    for (key, place) in [
+        ("external_dns_protocol_option", &mut dns.external_dns_protocol_option),
+        ("internal_dns_protocol_option", &mut dns.internal_dns_protocol_option),
+    ] {
+        *place = fields.optional(key, values::choice(DNS_PROTOCOLS)).unwrap_or_default();
+    }
     dns.dns_fault_tolerance =
         fields.optional("dns_fault_tolerance", values::choice(DNS_FAULT_TOLERANCES)).unwrap_or_default();
     for (key, place) in [
@@ -351,7 +360,7 @@ fn read_transport<'t>(
     }
     transport.external_postmaster_address = fields.optional("external_postmaster_address", values::mailbox);
     transport.queues = queues::read(&mut fields);
-    fields.finish(&["external_dns_adapter_enabled", "internal_dns_servers", "max_connection_rate_per_minute"]);
+    fields.finish(&["external_dns_adapter_enabled", "internal_dns_adapter_enabled", "max_connection_rate_per_minute"]);
     (transport, retry, dns, mailbox_retry_interval)
 }
 
