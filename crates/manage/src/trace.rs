@@ -340,6 +340,8 @@ pub enum TracedWhat {
         tls_version: Option<String>,
         /// The cipher suite, inside TLS.
         tls_cipher: Option<String>,
+        /// How sure we were of whom we spoke to, inside TLS.
+        tls_proof: Option<String>,
         /// How long it took.
         duration_ms: u64,
         /// What became of each recipient.
@@ -572,6 +574,7 @@ fn traced_what(what: What, recipients: &[String]) -> Option<TracedWhat> {
             next_hop: way.next_hop.to_string(),
         },
         What::Attempt(attempt) => {
+            let tls_proof = attempt.tls.as_ref().and_then(|tls| tls.proof.as_deref()).map(str::to_owned);
             let (tls_version, tls_cipher) = split_tls(attempt.tls);
             TracedWhat::Attempt {
                 connector: attempt.way.connector.to_string(),
@@ -580,6 +583,7 @@ fn traced_what(what: What, recipients: &[String]) -> Option<TracedWhat> {
                 address: attempt.address,
                 tls_version,
                 tls_cipher,
+                tls_proof,
                 duration_ms: attempt.duration_ms,
                 outcomes: traced(attempt.outcomes),
             }

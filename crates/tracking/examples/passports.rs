@@ -200,7 +200,7 @@ fn events(number: u64) -> Vec<Event> {
             way: way.clone(),
             remote: Some("mx1.smarthost.example".into()),
             address: Some("192.0.2.25:25".parse().expect("an address")),
-            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into() }),
+            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into(), proof: None }),
             duration_ms: 12,
             outcomes: everyone.iter().map(outcome).collect(),
         };

@@ -178,8 +178,8 @@ pub struct Tried {
 /// A connection that something was sent over.
 #[derive(Clone, Debug)]
 pub struct Over {
-    /// The address of the next hop.
-    pub address: SocketAddr,
+    /// The address of the next hop; `None` for a socket of this machine.
+    pub address: Option<SocketAddr>,
     /// Protocol and cipher suite, inside TLS.
     pub tls: Option<event::Tls>,
 }
@@ -188,7 +188,7 @@ pub struct Over {
 pub fn settle(running: &Running, id: MessageId, outcomes: Vec<(u32, SpoolOutcome)>, tried: Tried) {
     for (time_ms, outcomes) in recorded(&outcomes) {
         let Tried { way, remote, over, duration } = tried.clone();
-        let (address, tls) = over.map_or((None, None), |over| (Some(over.address), over.tls));
+        let (address, tls) = over.map_or((None, None), |over| (over.address, over.tls));
         let duration_ms = milliseconds(duration);
         let attempt = event::Attempt { way, remote, address, tls, duration_ms, outcomes };
         note_step(running, id, time_ms, What::Attempt(Box::new(attempt)));

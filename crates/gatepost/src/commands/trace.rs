@@ -211,7 +211,17 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
             let by = if connector.is_empty() { String::new() } else { format!(" by {}", harmless(connector)) };
             writeln!(out, "  {time}  routed    {} to {}{by}", shortened(&to), harmless(next_hop))
         }
-        TracedWhat::Attempt { next_hop, remote, address, tls_version, tls_cipher, duration_ms, outcomes, .. } => {
+        TracedWhat::Attempt {
+            next_hop,
+            remote,
+            address,
+            tls_version,
+            tls_cipher,
+            tls_proof,
+            duration_ms,
+            outcomes,
+            ..
+        } => {
             let at = match (remote, address) {
                 (Some(remote), Some(address)) => format!("{} [{}]:{}", harmless(remote), address.ip(), address.port()),
                 (Some(remote), None) => harmless(remote),
@@ -220,7 +230,8 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
             };
             let secured =
                 if address.is_some() { tls(tls_version.as_ref(), tls_cipher.as_ref()) } else { String::new() };
-            let how = format!("{at} in {}{secured}", milliseconds(*duration_ms));
+            let proof = tls_proof.as_deref().map_or(String::new(), |proof| format!(" ({})", harmless(proof)));
+            let how = format!("{at} in {}{secured}{proof}", milliseconds(*duration_ms));
             outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, &how))
         }
         TracedWhat::Report { queue_id, report, to } => {

@@ -186,6 +186,9 @@ pub struct Tls {
     #[n(1)]
     #[cbor(with = "shared_text")]
     pub cipher: Arc<str>,
+    /// Of a connection of ours: how sure we were of whom we spoke to, in words.
+    #[n(2)]
+    pub proof: Option<Box<str>>,
 }
 
 /// A step in a message's life.

@@ -186,7 +186,8 @@ mod tests {
     fn attempt(recipients: u32, reply: &str) -> Step {
         let outcome =
             |recipient| Outcome { recipient, verdict: Verdict::Deferred { until_ms: 9 }, reply: reply.into() };
-        let tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into() });
+        let proof = Some("certificate verified".into());
+        let tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into(), proof });
         let address = "[2001:db8::1]:25".parse().ok();
         let outcomes = (0..recipients).map(outcome).collect();
         let attempt =

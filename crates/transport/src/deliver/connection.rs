@@ -246,12 +246,13 @@ impl Connection {
 
     /// Where it leads and how it is protected, for passports.
     pub fn over(&self) -> Over {
-        let tls = match &self.stream {
-            Stream::Tls(stream) => Some(crate::tls::parameters(stream.get_ref().1)),
-            Stream::Plain(_) | Stream::None => None,
-        };
-        let tls = tls.map(|(version, cipher)| event::Tls { version: version.into(), cipher: cipher.into() });
-        Over { address: self.target.address, tls }
+        let tls = self.security.as_ref().map(|Security { version, cipher, proof }| event::Tls {
+            version: (*version).into(),
+            cipher: (*cipher).into(),
+            proof: Some(proof.to_string().into()),
+        });
+        // A socket of this machine has none.
+        Over { address: self.target.path.is_none().then_some(self.target.address), tls }
     }
 
     /// Who the peer says it is.

@@ -237,7 +237,11 @@ impl Visit {
             subject: subject.filter(|_| has_subject).map(|subject| bounded(&decoded(subject))),
             local: Some(self.local),
             hello: self.hello.as_ref().map(|(_, name)| bounded(name)),
-            tls: self.tls.map(|(version, cipher)| PassportTls { version: version.into(), cipher: cipher.into() }),
+            tls: self.tls.map(|(version, cipher)| PassportTls {
+                version: version.into(),
+                cipher: cipher.into(),
+                proof: None,
+            }),
             decision: decision.map(DecisionId::number),
             connection: Some(self.id),
             ..Facts::default()

@@ -250,7 +250,7 @@ impl Visit {
 
     /// The connection as it is recorded at its end.
     pub(super) fn recorded(&mut self) -> Connection {
-        let tls = self.tls.map(|(version, cipher)| Tls { version: version.into(), cipher: cipher.into() });
+        let tls = self.tls.map(|(version, cipher)| Tls { version: version.into(), cipher: cipher.into(), proof: None });
         Connection {
             id: self.id,
             time_ms: self.began_ms,
