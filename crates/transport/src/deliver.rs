@@ -14,6 +14,7 @@ mod open;
 mod transaction;
 mod conversion;
 pub mod connection;
+mod account;
 mod stream;
 
 use std::future::Future;

@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
+use super::account::{self, Account};
 use super::stream::{Stream, connect, within};
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
@@ -69,6 +70,10 @@ pub struct Connection {
     pub transactions: u32,
     /// Nothing more can be sent.
     pub broken: bool,
+    /// What is recorded of it when it has ended.
+    pub(super) account: Option<Account>,
+    /// Whether we have said goodbye.
+    has_quit: bool,
     /// Says when the server is to stop.
     stop: watch::Receiver<bool>,
     /// Whether the peer cannot have the message yet, so that nothing is lost or doubled by going away.
@@ -186,6 +191,8 @@ impl Connection {
             security: None,
             transactions: 0,
             broken: false,
+            account: None,
+            has_quit: false,
             stop: running.stop.subscribe(),
             may_be_cut_short: true,
             is_cut_short: false,
@@ -251,8 +258,7 @@ impl Connection {
             cipher: (*cipher).into(),
             proof: Some(proof.to_string().into()),
         });
-        // A socket of this machine has none.
-        Over { address: self.target.path.is_none().then_some(self.target.address), tls }
+        Over { address: account::address_of(&self.target), tls }
     }
 
     /// Who the peer says it is.
@@ -286,6 +292,7 @@ impl Connection {
         if self.broken {
             return;
         }
+        self.has_quit = true;
         self.client.quit(clock::now());
         let farewell = async {
             loop {
@@ -390,6 +397,19 @@ impl Connection {
         within(patience, write).await?;
         self.output.clear();
         Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(account) = self.account.take() else { return };
+        let end = match (self.is_cut_short, self.has_quit, self.broken) {
+            (true, ..) => "cut short: the server stops",
+            (_, true, _) => "closed with QUIT",
+            (_, _, true) => "broken off",
+            (_, _, false) => "closed",
+        };
+        account.ended(&self.target, self.over(), self.transactions, end);
     }
 }
 

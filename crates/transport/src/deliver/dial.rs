@@ -11,6 +11,7 @@ use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_smtp::LogonMechanism;
 
+use super::account::Account;
 use super::connection::Connection;
 use super::open::{ConnectError, open};
 use crate::clock;
@@ -127,7 +128,13 @@ async fn try_target(
     target: &Target,
     patience: Duration,
 ) -> Result<Connection, ConnectError> {
-    match open(running, revision, connector, (next_hop, target), patience).await {
+    let account = Account::begin(running, connector, next_hop);
+    let mut opened = open(running, revision, connector, (next_hop, target), patience).await;
+    match &mut opened {
+        Ok(connection) => connection.account = Some(account),
+        Err(error) => account.failed(target, &error.reply),
+    }
+    match opened {
         // Whoever has our name is us, behind another address, or somebody who sends it back (RFC 5321 section 5.1). A smart
         // host may be called what the administrator likes.
         Ok(connection) if matches!(next_hop, NextHop::Domain(_)) && is_ourselves(revision, &connection) => {
