@@ -1,8 +1,13 @@
 //! `gatepost trace`: what was refused and what came of messages, found by whatever a person knows.
 
-use gatepost_testkit::installation::text_of;
+use std::fs;
+use std::path::Path;
 
-use crate::site::{CONTOSO, HOST_2, HOST_3, Site};
+use gatepost_testkit::installation::text_of;
+use gatepost_testkit::sink::{Action, Setup, Stage};
+use gatepost_testkit::wait;
+
+use crate::site::{CONTOSO, HOST_2, HOST_3, QUICK_RETRY, Site, message, to_sink};
 
 const GATE: &str = r#"
 [[receive_connector]]
@@ -57,4 +62,108 @@ fn a_refused_attempt_is_found_by_whatever_is_known_of_it_with_its_explanation() 
     assert!(erased["decisions"].as_u64() >= Some(2), "{erased}");
     assert_eq!(found(&["--address", "ann@hotmail.com"]), 0);
     assert_eq!(found(&["--recipient", "b@gmail.com"]), 1);
+}
+
+const RELAY: &str = r#"
+[[receive_connector]]
+name = "Relay"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["127.0.0.2"]
+permission_groups = ["AnonymousUsers"]
+  [[receive_connector.permission]]
+  user = "NT AUTHORITY\\ANONYMOUS LOGON"
+  extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+"#;
+
+/// A message from the host that may relay.
+#[track_caller]
+fn send(site: &Site, recipient: &str) {
+    let mut client = site.client(HOST_2);
+    assert_eq!(client.command("MAIL FROM:<scanner@contoso.com>").code(), 250);
+    assert_eq!(client.command(&format!("RCPT TO:<{recipient}>")).code(), 250);
+    assert_eq!(client.command("DATA").code(), 354);
+    let content = message("Scan of 3 pages", "three pages");
+    assert_eq!(client.command(&format!("{}\r\n.", content.trim_end())).code(), 250);
+}
+
+/// A scanner at an address that may not relay, then at one that may; the next hop greylists once.
+fn through_refusal_retry_and_delivery() -> Site {
+    let sink = Setup::new().answering(|stage, before| match (stage, before) {
+        (Stage::Rcpt(_), 0) => Action::Reply("451 4.7.1 Greylisted, try again later"),
+        _ => Action::Accept,
+    });
+    let sink = sink.start();
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, GATE, RELAY, &to_sink(&sink.smart_host())]);
+    let mut refused = site.client(HOST_3);
+    assert_eq!(refused.command("MAIL FROM:<scanner@contoso.com>").code(), 250);
+    assert_eq!(refused.command("RCPT TO:<bob@example.net>").code(), 550);
+    drop(refused);
+    send(&site, "bob@example.net");
+    sink.wait_for(1);
+    let is_told = || {
+        let found = site.installation.json(&["trace", "--recipient", "bob@example.net", "--verdict", "delivered"]);
+        (found["entries"].as_array()?.len() == 1).then_some(())
+    };
+    wait::within(wait::PATIENCE, is_told).expect("the passport tells of the delivery");
+    site
+}
+
+/// Numbers and ids that are others in each run made alike.
+fn alike(text: &str) -> String {
+    let mut alike = String::new();
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let end = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).len();
+        let (inner, rest) = word.split_at(end);
+        let is_id = inner.len() == 12 && inner.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_number = !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit());
+        alike.push_str(if is_id {
+            "ID"
+        } else if is_number {
+            "0"
+        } else {
+            inner
+        });
+        alike.push_str(rest);
+    }
+    alike
+}
+
+/// Every field of Exchange's log, these rows in this order, and the software is ours.
+#[track_caller]
+fn assert_exported(site: &Site, format: &str, fields: usize, wanted: &[&str]) {
+    let log = site.installation.output(&["trace", "export", "--format", format]);
+    assert!(log.starts_with("#Software: Gatepost\r\n#Version: "), "{log}");
+    assert_eq!(log.lines().find_map(|line| line.strip_prefix("#Fields: ")).expect("fields").split(',').count(), fields);
+    let mut rows = log.lines().filter(|line| !line.starts_with('#'));
+    for wanted in wanted {
+        let row = rows.find(|row| row.contains(wanted)).unwrap_or_else(|| panic!("{wanted} in order in:\n{log}"));
+        assert!(row.contains('"') || row.split(',').count() == fields, "{row}");
+    }
+}
+
+#[test]
+fn the_trace_through_refusal_retry_and_delivery_is_the_one_in_the_guide() {
+    let site = through_refusal_retry_and_delivery();
+    let text = site.installation.output(&["trace", "--recipient", "bob@example.net"]);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/tracing.md");
+    let page = fs::read_to_string(page).expect("the guide");
+    let shown = page.split("## Refused, tried again, delivered").nth(1).and_then(|part| part.split("```").nth(3));
+    let shown = shown.expect("the trace in the guide").trim_start_matches("text\n");
+    assert_eq!(alike(&text), alike(shown), "the trace is now:\n{text}");
+
+    let site = site.restart(gatepost_testkit::installation::Server::kill);
+    let again = site.installation.output(&["trace", "--recipient", "bob@example.net"]);
+    assert_eq!(again, text, "after kill -9");
+    assert_exported(&site, "message-tracking", 30, &["RECEIVE", "DEFER", "SEND"]);
+    assert_exported(&site, "connectivity", 6, &[]);
+    let erased = site.installation.json(&["trace", "erase", "bob@example.net"]);
+    assert!(erased["passports"].as_u64() >= Some(1) && erased["decisions"].as_u64() >= Some(2), "{erased}");
+    for address in ["bob@example.net", erased["token"].as_str().expect("a token")] {
+        let found = site.installation.json(&["trace", "--recipient", address, "--verdict", "delivered"]);
+        assert_eq!(
+            found["entries"].as_array().map_or(0, Vec::len),
+            usize::from(address != "bob@example.net"),
+            "{address}"
+        );
+    }
 }
