@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use gatepost_testkit::installation::text_of;
+use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Stage};
 use gatepost_testkit::wait;
 
@@ -166,4 +167,23 @@ fn the_trace_through_refusal_retry_and_delivery_is_the_one_in_the_guide() {
             "{address}"
         );
     }
+}
+
+#[test]
+fn connections_to_next_hops_are_recorded_with_their_ends() {
+    let sink = Setup::new().start();
+    let hosts =
+        format!("\"[127.0.0.1]:{}\", \"{}\"]\nsmart_hosts_order = \"ordered\"", port::free(), sink.smart_host());
+    let connector = to_sink("HOSTS").replace("\"HOSTS\"]", &hosts);
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, RELAY, &connector]);
+    send(&site, "bob@example.net");
+    sink.wait_for(1);
+    // The connection is kept for the next message; a stop ends it.
+    let site = site.restart(|server| assert!(server.stop().success()));
+    let log = site.installation.output(&["trace", "export", "--format", "connectivity"]);
+    let rows: Vec<&str> = log.lines().filter(|row| !row.starts_with('#')).collect();
+    let end = |count: &str| rows.iter().filter(|row| row.contains(&format!("Messages: {count} ("))).count();
+    assert_eq!((end("0"), end("1"), rows.len()), (1, 1, 6), "{log}");
+    assert_exported(&site, "connectivity", 6, &[",+,", "Failed connection to "]);
+    assert_exported(&site, "connectivity", 6, &[",+,", "Established connection to "]);
 }
