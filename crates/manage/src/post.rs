@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_policy::monitoring::{Secret, Url};
+use gatepost_transport::passwords::read_secret_file;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
@@ -149,8 +150,13 @@ pub async fn read_secret(secret: &Secret) -> Result<String, PostError> {
     let (place, read) = match secret {
         Secret::File(path) => {
             let (place, path) = (path.display().to_string(), path.clone());
-            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-            (place, read.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| error.to_string()))
+            let read = tokio::task::spawn_blocking(move || read_secret_file(&path, SECRET_BYTES_MAX)).await;
+            let text = match read {
+                Ok(Ok(bytes)) => String::from_utf8(bytes).map_err(|_| "it is no text in UTF-8".to_owned()),
+                Ok(Err(fault)) => Err(fault.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            (place, text)
         }
         Secret::Environment(name) => {
             (format!("the environment variable {name}"), std::env::var(&**name).map_err(|error| error.to_string()))
@@ -164,5 +170,38 @@ pub async fn read_secret(secret: &Secret) -> Result<String, PostError> {
             Err(PostError::Secret(format!("the secret in {place} is too long")))
         }
         secret => Ok(secret.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_is_taken_from_a_file_that_is_closed_to_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret");
+        let too_long = "x".repeat(SECRET_BYTES_MAX + 100);
+        for (text, mode, expected) in [
+            (&*too_long, 0o600, Err("is too long")),
+            ("s3cret\n", 0o600, Ok("s3cret")),
+            ("s3cret\n", 0o640, Ok("s3cret")),
+            ("s3cret\n", 0o644, Err("is open to others (mode 0644)")),
+            ("s3cret\n", 0o620, Err("is open to others (mode 0620)")),
+            ("\n", 0o600, Err("is empty")),
+        ] {
+            std::fs::write(&file, text).expect("ours");
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");
+            let read = read_secret(&Secret::File(file.clone())).await.map_err(|error| error.to_string());
+            match expected {
+                Ok(expected) => assert_eq!(read.as_deref(), Ok(expected), "{mode:o}"),
+                Err(expected) => {
+                    let fault = read.expect_err("it is not to be used");
+                    assert!(fault.contains(expected) && !fault.contains("s3cret"), "{fault}");
+                }
+            }
+        }
     }
 }

@@ -63,6 +63,12 @@ impl Posted {
 
 /// Posts every change until the server has no more of them.
 pub async fn run(server: String, webhook: Webhook, poster: Poster, mut changes: Receiver<Change>) {
+    // Found out now, not when the first alarm cannot be told.
+    if let Some(secret) = &webhook.secret
+        && let Err(error) = read_secret(secret).await
+    {
+        tracing::error!(url = %webhook.url, %error, "alarms for a webhook cannot be signed: they will not be posted");
+    }
     loop {
         match changes.recv().await {
             Ok(change) => post(&server, &webhook, &poster, &change).await,

@@ -111,16 +111,40 @@ impl Passwords {
 }
 
 fn read_file(connector: &Arc<str>, path: &Path) -> Result<Vec<u8>, PasswordError> {
-    let failed = |source| PasswordError::Read { connector: connector.clone(), path: path.into(), source };
-    let file = File::open(path).map_err(failed)?;
+    read_secret_file(path, PASSWORD_BYTES_MAX + 2).map_err(|fault| {
+        let (connector, path) = (connector.clone(), path.into());
+        match fault {
+            SecretFileFault::Read(source) => PasswordError::Read { connector, path, source },
+            SecretFileFault::TooOpen(mode) => PasswordError::TooOpen { connector, path, mode },
+        }
+    })
+}
+
+/// Why a secret cannot be taken from its file.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileFault {
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// Others may read or change it; these are its permission bits.
+    #[error("it is open to others (mode {0:04o}): run `chmod 600` on it")]
+    TooOpen(u32),
+}
+
+/// What a file that holds a secret says, as far as one byte behind `bytes_max`. Blocking.
+///
+/// # Errors
+/// [`SecretFileFault`], which never says what is in it.
+pub fn read_secret_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, SecretFileFault> {
+    let file = File::open(path)?;
     // The mode of the open file, not of the path: nobody can swap it in between. Its group may read it: that is how
     // secrets are handed to a service.
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
     if mode & 0o027 != 0 {
-        return Err(PasswordError::TooOpen { connector: connector.clone(), path: path.into(), mode });
+        return Err(SecretFileFault::TooOpen(mode));
     }
     let mut text = Vec::new();
-    file.take(PASSWORD_BYTES_MAX as u64 + 3).read_to_end(&mut text).map_err(failed)?;
+    file.take(bytes_max as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -179,7 +179,11 @@ impl Site {
     pub fn start_with_files(parts: &[&str], files: &[(&str, &str)]) -> Site {
         Site::start_prepared(parts, |installation| {
             for (name, text) in files {
-                std::fs::write(installation.folder().join(name), text).expect("write a file beside the settings");
+                let file = installation.folder().join(name);
+                std::fs::write(&file, text).expect("write a file beside the settings");
+                // It may hold a secret.
+                let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(&file, closed).expect("it is ours");
             }
         })
     }
