@@ -31,7 +31,9 @@ pub struct ListenError {
 /// The next step for an administrator whose listener does not open; empty where there is none to name.
 pub fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => " (another program listens there: `ss -ltnp` shows which)",
+        io::ErrorKind::AddrInUse => {
+            " (`ss -ltnp` shows who listens there; if it is this server, by another address of the same port, restart it)"
+        }
         io::ErrorKind::PermissionDenied if address.port() < 1024 => {
             " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
         }
