@@ -21,11 +21,13 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver, system_conf};
 
-use crate::net;
+use crate::{clock, net};
 
 /// How long a name server may take, and how long all questions about one next hop may (fact sheet section 4.6).
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the search for more hosts may take once there is somebody to try: name servers of others are no reason to wait.
+const PATIENCE_FOR_MORE: Duration = Duration::from_secs(10);
 
 /// Why a next hop has no address. The reply says whether trying later may help.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,11 +165,11 @@ impl Dns {
         Ok(exchangers::arrange(&found, port, exchangers::AddressScope::Any, own)?)
     }
 
-    /// Asks for the addresses of `exchangers`, best first, until there are enough. Equals are asked for together: what one
-    /// of them says may decide about the others.
+    /// Asks for the addresses of `exchangers`, best first, until there are enough, or some and it takes long. Equals are asked
+    /// for together: what one of them says may decide about the others.
     async fn found(&self, resolver: Option<&TokioResolver>, exchangers: Vec<Exchanger>, port: u16) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::with_capacity(exchangers.len());
-        let mut last = None;
+        let (mut last, began) = (None, clock::now());
         for exchanger in exchangers {
             let addresses: usize = found.iter().map(|(_, ips)| ips.as_ref().map_or(0, Vec::len)).sum();
             if last != Some(exchanger.preference) {
@@ -177,8 +179,10 @@ impl Dns {
                 }
             }
             last = Some(exchanger.preference);
-            let addresses = address_records(resolver, &exchanger.host, self.fault_tolerance).await;
-            found.push((exchanger, addresses));
+            let asked = address_records(resolver, &exchanger.host, self.fault_tolerance);
+            let spent = if addresses == 0 { Duration::ZERO } else { clock::now().saturating_duration_since(began) };
+            let asked = tokio::time::timeout(PATIENCE_FOR_MORE.saturating_sub(spent), asked).await;
+            found.push((exchanger, asked.unwrap_or(Err(NoRecords::ServersFail))));
         }
         found
     }
@@ -392,6 +396,17 @@ mod tests {
         mapped.example    MX 10 mapped-host.example
         mapped-host.example ::ffff:127.0.0.7
         private.example   MX 10 lan.example
+        backed-up.example MX 10 b.example
+        backed-up.example MX 20 b1.silent.example
+        backed-up.example MX 30 b2.silent.example
+        backed-up.example MX 40 b3.silent.example
+        backed-up.example MX 50 b4.silent.example
+        backed-up.example MX 60 b5.silent.example
+        backed-up.example MX 70 b6.silent.example
+        backed-up.example MX 80 b7.silent.example
+        falls-back.example MX 10 b1.silent.example
+        falls-back.example MX 20 b2.silent.example
+        falls-back.example MX 30 b.example
         lan.example       10.1.2.3
         half.example      MX 10 half-host.example
         half-host.example 192.0.2.5
@@ -486,7 +501,10 @@ mod tests {
         tokio::spawn(async move {
             let mut query = [0; 512];
             while let Ok((length, peer)) = socket.recv_from(&mut query).await {
-                socket.send_to(&answer(&query[..length]), peer).await.expect("loopback");
+                // The name servers of some say nothing.
+                if !query[..length].windows(6).any(|label| label == b"silent") {
+                    socket.send_to(&answer(&query[..length]), peer).await.expect("loopback");
+                }
             }
         });
         server
@@ -546,6 +564,15 @@ mod tests {
         ] {
             let next_hop = NextHop::Domain(Domain::parse(domain).expect("a domain"));
             assert_eq!(told(dns.targets(&next_hop, &connector).await), expected, "{domain}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn name_servers_that_say_nothing_keep_nobody_from_hosts_that_are_found() {
+        let (dns, connector) = dns().await;
+        for domain in ["backed-up.example", "falls-back.example"] {
+            let next_hop = NextHop::Domain(Domain::parse(domain).expect("a domain"));
+            assert_eq!(told(dns.targets(&next_hop, &connector).await), "b.example=192.0.2.2:25", "{domain}");
         }
     }
 
