@@ -97,8 +97,10 @@ fn without(record: &[u8], address: &str, token: &str) -> Option<Vec<u8>> {
 /// The text with `token` for each `address` in it that is not a part of a longer one; `None` if there is none.
 fn replaced(text: &str, address: &str, token: &str) -> Option<String> {
     let (folded, wanted) = (text.to_lowercase(), address.to_lowercase());
-    // Where lower case has other lengths, the whole text goes: better too much than an address.
-    if folded.len() != text.len() {
+    // Where lower case has other lengths, places in the one are not places in the other, be the sums alike or not. Then the
+    // whole text goes: better too much than an address.
+    let keeps_places = |c: char| c.to_lowercase().map(char::len_utf8).sum::<usize>() == c.len_utf8();
+    if !text.is_ascii() && !text.chars().all(keeps_places) {
         return folded.contains(&wanted).then(|| token.to_owned());
     }
     let (mut result, mut rest, mut found) = (String::new(), 0, false);
@@ -144,6 +146,15 @@ mod tests {
         ] {
             assert_eq!(replaced(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn letters_that_grow_and_shrink_in_lower_case_hide_no_address() {
+        let (grows, shrinks) = ("\u{130}", "\u{212a}");
+        let hidden = format!("{}ann@contoso.com {}", grows.repeat(20), shrinks.repeat(10));
+        assert_eq!(hidden.len(), hidden.to_lowercase().len(), "or it is no such text");
+        assert_eq!(replaced(&hidden, "ann@contoso.com", "T").as_deref(), Some("T"));
+        assert_eq!(replaced(&hidden, "bob@contoso.com", "T"), None);
     }
 
     proptest! {
