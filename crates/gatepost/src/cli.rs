@@ -38,7 +38,7 @@ Examples:
 
 Settings file: --config FILE, else $GATEPOST_CONFIG, else ./gatepost.toml, else /etc/gatepost/gatepost.toml.
 
-Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running, 5 spool damaged.";
+Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running, 5 spool damaged, 6 not ready, or alarms are raised.";
 
 /// An SMTP transport server for controlled relay.
 ///
@@ -327,6 +327,8 @@ pub struct StatusArguments {
     after_help = "\
 Each message has one timeline: how it came, where it was sent, each attempt with the other side's words, what became of each recipient. Each refused attempt has its reason; where one is all there is, the whole explanation. All criteria that are given must be true. Newest last.
 
+A time is so long ago, or on this machine's clock, or has an offset: 2027-01-31T09:30:00+01:00. An address is a whole one. Exit code 0, too, if nothing is found.
+
 How long this is kept: [tracking] of the settings, by default 30 days or 1000 MB.
 
 Examples:
@@ -357,7 +359,7 @@ pub struct TraceArguments {
 #[derive(Debug, Args)]
 pub struct TraceFilter {
     /// The queue id, as the server's 250 named it
-    #[arg(value_parser = queue_id, value_name = "QUEUE_ID")]
+    #[arg(value_parser = traced_id, value_name = "QUEUE_ID")]
     pub queue_id: Option<u64>,
     /// The Message-ID of the header
     #[arg(long, value_name = "ID")]
@@ -389,10 +391,10 @@ pub struct TraceFilter {
     /// The id of a decision, as a reply shows it
     #[arg(long, value_name = "ID")]
     pub decision: Option<String>,
-    /// What came since then: 90m, 2h, 7d ago, or 2027-01-31T09:30:00+01:00
+    /// What came since then: 90m, 2h or 7d ago, today, 08:30, 2027-01-31, '2027-01-31 09:30'
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// What came before then
+    /// What came before then, written like --since
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// Connections, settings and back pressure, too
@@ -527,6 +529,20 @@ pub struct SpoolVerifyArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `trace` takes without an option is a queue id; whoever gives something else is told which option it belongs to.
+fn traced_id(text: &str) -> Result<u64, String> {
+    let quoted = crate::terminal::shell_word(text);
+    queue_id(text).map_err(|error| {
+        if text.contains('@') {
+            format!("{error}; an address is found by `--address {quoted}`, a Message-ID by `--message-id {quoted}`")
+        } else if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            format!("{error}; the id of a decision is found by `--decision {quoted}`")
+        } else {
+            format!("{error}; a word of the subject is found by `--word {quoted}`")
+        }
+    })
 }
 
 /// Which settings file is meant.

@@ -3,18 +3,36 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use gatepost_manage::resource::{PressedResource, PressureLevel, Queue, QueueState, RecordRoom, Status};
+use gatepost_manage::resource::{Alarm, PressedResource, PressureLevel, Queue, QueueState, RecordRoom, Status};
+use serde::Serialize;
 
 use super::{client, wait_for, write_json};
 use crate::cli::StatusArguments;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, ahead, count, harmless, moment, size, stdout_has_colour};
 
+/// What `status --ready --json` prints.
+#[derive(Serialize)]
+struct Readiness<'a> {
+    ready: bool,
+    obstacles: &'a [String],
+}
+
+/// What `status --alarms --json` prints.
+#[derive(Serialize)]
+struct Alarms<'a> {
+    alarms: &'a [Alarm],
+}
+
 /// Asks the server and shows its answer.
 pub fn status(out: &mut dyn Write, config: &Path, arguments: &StatusArguments) -> Result<(), Failure> {
     let status = wait_for(client(config)?.status())?;
     let colour = stdout_has_colour();
     match arguments {
+        StatusArguments { json: true, ready: true, .. } => {
+            write_json(out, &Readiness { ready: status.obstacles.is_empty(), obstacles: &status.obstacles })?;
+        }
+        StatusArguments { json: true, alarms: true, .. } => write_json(out, &Alarms { alarms: &status.alarms })?,
         StatusArguments { json: true, .. } => write_json(out, &status)?,
         StatusArguments { ready: true, .. } => write_ready(out, &status)?,
         StatusArguments { alarms: true, .. } => write_alarms(out, &status, colour)?,

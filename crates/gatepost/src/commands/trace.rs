@@ -35,6 +35,9 @@ fn erase(out: &mut dyn Write, config: &Path, address: &str, json: bool) -> Resul
     if json {
         return write_json(out, &erased);
     }
+    if erased.passports == 0 && erased.decisions == 0 && erased.damaged == 0 {
+        return Ok(writeln!(out, "No record holds {}: nothing was erased.", harmless(address))?);
+    }
     writeln!(
         out,
         "Erased from {} and {}: {} stands there now.",

@@ -54,6 +54,10 @@ fn a_dead_route_is_told_of_once_by_mail_and_webhook_and_stays_known_over_a_resta
         shown.contains("route_silent") && shown.contains("send connector Internet has delivered nothing"),
         "{shown}"
     );
+    let raised = site.installation.run(&["status", "--alarms", "--json"]);
+    let only: Value = serde_json::from_slice(&raised.stdout).expect("JSON");
+    assert_eq!((raised.status.code(), only.as_object().map(serde_json::Map::len)), (Some(6), Some(1)), "{only}");
+    assert_eq!(only["alarms"][0]["name"], "route_silent", "{only}");
     let status = site.installation.json(&["status"]);
     let since = status["alarms"][0]["since_ms"].clone();
     assert_eq!(status["alarms"][0]["name"], "route_silent", "{status}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gatepost_testkit::hop::Hop;
 use gatepost_testkit::{port, wait};
+use serde_json::Value;
 
 use crate::listener::HttpListener;
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, Site, message, to_sink};
@@ -203,6 +204,10 @@ fn probes_hear_whether_it_lives_and_whether_it_takes_mail() {
     let not_ready = site.installation.run(&["status", "--ready"]);
     assert_eq!(not_ready.status.code(), Some(6));
     assert!(String::from_utf8_lossy(&not_ready.stdout).contains("QueueLength is High"), "{not_ready:?}");
+    let not_ready = site.installation.run(&["status", "--ready", "--json"]);
+    let readiness: Value = serde_json::from_slice(&not_ready.stdout).expect("JSON");
+    assert_eq!((not_ready.status.code(), &readiness["ready"]), (Some(6), &Value::Bool(false)), "{readiness}");
+    assert_eq!(readiness["obstacles"].as_array().map(Vec::len), Some(1), "{readiness}");
     let (header, _) = get(door, "/elsewhere", "");
     assert!(header.starts_with("HTTP/1.1 404 "), "{header}");
 }

@@ -52,13 +52,19 @@ fn a_refused_attempt_is_found_by_whatever_is_known_of_it_with_its_explanation() 
     assert!(text.contains("refused   550 5.7.1 Unable to relay") && text.contains("2 entries."), "{text}");
     for (arguments, words) in [
         (&["trace", "--peer", "192.168.2"][..], "192.168.2.0/24"),
-        (&["trace", "--since", "yesterday"], "is no instant"),
+        (&["trace", "--since", "last week"], "write 90m, 2h or 7d"),
+        (&["trace", "--since", "1h", "--until", "2h"], "is not before --until"),
+        (&["trace", "--sender", "ann"], "write it as alice@contoso.com"),
+        (&["trace", "--recipient", "gmail.com"], "--domain gmail.com"),
+        (&["trace", "ann@hotmail.com"], "`--address ann@hotmail.com`"),
+        (&["trace", "7bed9086761c"], "`--decision 7bed9086761c`"),
         (&["trace", "erase", "gmail.com"], "one whole address"),
     ] {
         let run = site.installation.run(arguments);
         assert!(!run.status.success() && text_of(&run).contains(words), "{arguments:?}: {}", text_of(&run));
     }
 
+    assert!(site.installation.output(&["trace", "erase", "nobody@gmail.com"]).contains("nothing was erased"));
     let erased = site.installation.json(&["trace", "erase", "ann@HOTMAIL.com"]);
     assert!(erased["decisions"].as_u64() >= Some(2), "{erased}");
     assert_eq!(found(&["--address", "ann@hotmail.com"]), 0);
