@@ -34,4 +34,5 @@ mod clock;
 pub use client::{Client, ClientError};
 pub use document::{LoadError, Loaded};
 pub use door::Door;
+pub use post::{SecretFault, secret_faults};
 pub use reload::Reloader;

@@ -13,7 +13,7 @@ use gatepost_transport::Control;
 use tokio::task::AbortHandle;
 
 use crate::metrics_door::{Bound, MetricsDoor};
-use crate::post::Poster;
+use crate::post::{Poster, secret_faults};
 use crate::{opentelemetry, webhook};
 
 /// The address of `[metrics]` cannot be had.
@@ -44,6 +44,11 @@ impl Monitoring {
     /// # Errors
     /// [`MonitoringError`]; everything is as before then.
     pub async fn prepare(&self, settings: &Settings) -> Result<Prepared, MonitoringError> {
+        let monitoring = settings.monitoring.clone();
+        let faults = tokio::task::spawn_blocking(move || secret_faults(&monitoring)).await.unwrap_or_default();
+        for fault in faults {
+            tracing::warn!(error = fault.text, "nothing can be sent where this secret is asked for");
+        }
         let wanted = settings.monitoring.metrics.as_ref().map(|metrics| metrics.listen);
         let missing = wanted.filter(|wanted| self.door.as_ref().is_none_or(|door| door.address != *wanted));
         let Some(address) = missing else { return Ok(Prepared(None)) };

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_policy::monitoring::{Secret, Url};
-use gatepost_transport::passwords::read_secret_file;
+use gatepost_policy::monitoring::{Monitoring, Secret, Url};
+use gatepost_transport::passwords::{SecretFileFault, read_secret_file};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
@@ -147,28 +147,69 @@ impl Poster {
 /// # Errors
 /// [`PostError::Secret`], which names the place and never what lies there.
 pub async fn read_secret(secret: &Secret) -> Result<String, PostError> {
+    let secret = secret.clone();
+    let read = tokio::task::spawn_blocking(move || read_secret_now(&secret)).await;
+    let read = read.unwrap_or_else(|error| Err(SecretFault::of(error.to_string())));
+    read.map_err(|fault| PostError::Secret(fault.text))
+}
+
+/// A secret of `[opentelemetry]` or `[[alarms.webhook]]` that cannot be had: nothing would be sent there.
+#[derive(Debug)]
+pub struct SecretFault {
+    /// Which place, and why; never what lies there.
+    pub text: String,
+    /// The name of the file, without its folder.
+    pub file: Option<String>,
+    /// Not, where the server may see what this process does not: with other rights, or another environment.
+    pub is_certain: bool,
+}
+
+impl SecretFault {
+    fn of(text: String) -> SecretFault {
+        SecretFault { text, file: None, is_certain: true }
+    }
+}
+
+/// Every secret for monitoring that cannot be had.
+pub fn secret_faults(monitoring: &Monitoring) -> Vec<SecretFault> {
+    let fault_of = |secret: &Secret| {
+        let fault = read_secret_now(secret).err()?;
+        let file = match secret {
+            Secret::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Secret::Environment(_) => None,
+        };
+        Some(SecretFault { file, ..fault })
+    };
+    monitoring.secrets().filter_map(fault_of).collect()
+}
+
+fn read_secret_now(secret: &Secret) -> Result<String, SecretFault> {
     let (place, read) = match secret {
         Secret::File(path) => {
-            let (place, path) = (path.display().to_string(), path.clone());
-            let read = tokio::task::spawn_blocking(move || read_secret_file(&path, SECRET_BYTES_MAX)).await;
-            let text = match read {
-                Ok(Ok(bytes)) => String::from_utf8(bytes).map_err(|_| "it is no text in UTF-8".to_owned()),
-                Ok(Err(fault)) => Err(fault.to_string()),
-                Err(error) => Err(error.to_string()),
+            let text = match read_secret_file(path, SECRET_BYTES_MAX) {
+                Ok(bytes) => String::from_utf8(bytes).map_err(|_| ("it is no text in UTF-8".to_owned(), true)),
+                Err(fault) => {
+                    let is_denied = matches!(&fault, SecretFileFault::Read(error) if error.kind() == io::ErrorKind::PermissionDenied);
+                    Err((fault.to_string(), !is_denied))
+                }
             };
-            (place, text)
+            (path.display().to_string(), text)
         }
         Secret::Environment(name) => {
-            (format!("the environment variable {name}"), std::env::var(&**name).map_err(|error| error.to_string()))
+            let read = std::env::var(&**name).map_err(|error| (error.to_string(), false));
+            (format!("the environment variable {name}"), read)
         }
     };
-    let secret = read.map_err(|error| PostError::Secret(format!("the secret in {place} cannot be read: {error}")))?;
-    let secret = secret.trim_end_matches(['\r', '\n']);
-    match secret {
-        "" => Err(PostError::Secret(format!("the secret in {place} is empty"))),
-        secret if secret.len() > SECRET_BYTES_MAX => {
-            Err(PostError::Secret(format!("the secret in {place} is too long")))
+    let secret = match &read {
+        Ok(secret) => secret.trim_end_matches(['\r', '\n']),
+        Err((error, is_certain)) => {
+            let text = format!("the secret in {place} cannot be read: {error}");
+            return Err(SecretFault { is_certain: *is_certain, ..SecretFault::of(text) });
         }
+    };
+    match secret {
+        "" => Err(SecretFault::of(format!("the secret in {place} is empty"))),
+        secret if secret.len() > SECRET_BYTES_MAX => Err(SecretFault::of(format!("the secret in {place} is too long"))),
         secret => Ok(secret.to_owned()),
     }
 }

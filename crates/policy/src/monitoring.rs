@@ -22,6 +22,12 @@ pub struct Monitoring {
 }
 
 impl Monitoring {
+    /// Where every secret lies.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let telemetry = self.opentelemetry.iter().filter_map(|telemetry| telemetry.authorization.as_ref());
+        telemetry.chain(self.alarms.webhooks.iter().filter_map(|webhook| webhook.secret.as_ref()))
+    }
+
     /// Where every secret lies, so that relative paths can be made absolute.
     pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
         let telemetry = self.opentelemetry.iter_mut().filter_map(|telemetry| telemetry.authorization.as_mut());

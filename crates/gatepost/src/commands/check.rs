@@ -1,13 +1,14 @@
 //! `gatepost check`: every problem of the settings file at once, and of the files that it names.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use gatepost_manage::LoadError;
 use gatepost_manage::credentials::{Secrets, SecretsError};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::{ExposureChange, SettingsProblem};
+use gatepost_manage::{LoadError, secret_faults};
 use gatepost_policy::audit;
 use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::ReceiveConnector;
@@ -192,6 +193,7 @@ fn check_files(document: &mut Document, report: &mut Report) {
         Err(error @ PasswordError::NoVariable { .. }) => report.unchecked.push(error.to_string()),
         Err(error) => report.files.push(error.to_string()),
     }
+    warn_of_missing_secrets(document, report);
     if let Err(error) = Secrets::read(&document.settings.server.data_dir) {
         let is_denied = matches!(&error, SecretsError::Io { source, .. } if is_denied(source));
         if is_denied { &mut report.unchecked } else { &mut report.files }.push(error.to_string());
@@ -220,8 +222,22 @@ fn warn_of_missing_sources(document: &mut Document) {
     warn(document, warnings.collect());
 }
 
+/// The server starts all the same; an alarm that cannot be posted would be found out on the day that it is raised.
+fn warn_of_missing_secrets(document: &mut Document, report: &mut Report) {
+    let (faults, unchecked) =
+        secret_faults(&document.settings.monitoring).into_iter().partition::<Vec<_>, _>(|fault| fault.is_certain);
+    report.unchecked.extend(unchecked.into_iter().map(|fault| fault.text));
+    let warnings = faults.into_iter().map(|fault| {
+        let at = fault.file.as_deref().and_then(|file| Some((document.text.find(file)?, file.len())));
+        let span = at.map_or(0..0, |(at, length)| at..at + length);
+        (span, fault.text, "put it there, in one line; until then nothing is sent to where it is asked for")
+    });
+    let warnings = warnings.collect();
+    warn_at(document, warnings);
+}
+
 /// Warnings at the names of connectors.
-fn warn(document: &mut Document, told: Vec<(Arc<str>, String, &str)>) {
+fn warn(document: &mut Document, told: Vec<(Arc<str>, String, &'static str)>) {
     let settings = &document.settings;
     let place_of = |name: &str| {
         let receiving = settings.receive_connectors.iter().map(|connector| (&connector.name, &connector.span));
@@ -229,10 +245,14 @@ fn warn(document: &mut Document, told: Vec<(Arc<str>, String, &str)>) {
         let place = receiving.chain(sending).find(|(connector, _)| ***connector == *name);
         place.map_or(0..0, |(_, span)| span.clone())
     };
+    let told = told.into_iter().map(|(connector, message, remedy)| (place_of(&connector), message, remedy)).collect();
+    warn_at(document, told);
+}
+
+fn warn_at(document: &mut Document, told: Vec<(Range<usize>, String, &'static str)>) {
     let warnings: Vec<Problem> = told
         .into_iter()
-        .map(|(connector, message, remedy)| {
-            let span = place_of(&connector);
+        .map(|(span, message, remedy)| {
             let before = document.text.get(..span.start).unwrap_or_default();
             Problem {
                 severity: Severity::Warning,

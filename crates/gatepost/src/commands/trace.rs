@@ -4,6 +4,7 @@
 //! server (invariant I11).
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use gatepost_manage::decision::{Decision, Outcome, Stage};
@@ -146,7 +147,10 @@ fn write_message(out: &mut dyn Write, message: &TracedMessage) -> io::Result<()>
             if let Some(subject) = &received.subject {
                 writeln!(out, "  subject     {}", harmless(subject))?;
             }
-            writeln!(out, "  message id  {}", harmless(&received.message_id))?;
+            // What was read from the spool again after a crash has none.
+            if !received.message_id.is_empty() {
+                writeln!(out, "  message id  {}", harmless(&received.message_id))?;
+            }
             write_received(out, message.time_ms, received)?;
         }
         None => writeln!(out, "; how it came is kept no more")?,
@@ -225,16 +229,15 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
             outcomes,
             ..
         } => {
-            let at = match (remote, address) {
-                (Some(remote), Some(address)) => format!("{} [{}]:{}", harmless(remote), address.ip(), address.port()),
-                (Some(remote), None) => harmless(remote),
-                (None, Some(address)) => format!("[{}]:{}", address.ip(), address.port()),
-                (None, None) => harmless(next_hop),
-            };
+            // Whoever never greeted us is known by address alone.
+            let host = remote.as_deref().unwrap_or(if address.is_some() { "" } else { next_hop });
+            let at = place(host, *address);
             let secured =
                 if address.is_some() { tls(tls_version.as_ref(), tls_cipher.as_ref()) } else { String::new() };
             let proof = tls_proof.as_deref().map_or(String::new(), |proof| format!(" ({})", harmless(proof)));
-            let how = format!("{at} in {}{secured}{proof}", milliseconds(*duration_ms));
+            // What was read from the spool again says neither where nor how long.
+            let how =
+                if at.is_empty() { at } else { format!(" at {at} in {}{secured}{proof}", milliseconds(*duration_ms)) };
             outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, &how))
         }
         TracedWhat::Report { queue_id, report, to } => {
@@ -243,15 +246,26 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
         TracedWhat::Administrator { who, action, detail, outcomes } => {
             let detail = detail.as_deref().map_or(String::new(), |detail| format!(" to {}", harmless(detail)));
             writeln!(out, "  {time}  {:<9} by {}{detail}", harmless(action), harmless(who))?;
-            outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, "here"))
+            outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, " here"))
         }
         TracedWhat::Held { reason } => writeln!(out, "  {time}  held      {}", harmless(reason)),
     }
 }
 
+/// A host by its name and address; by the address alone where that is its name.
+fn place(host: &str, address: Option<SocketAddr>) -> String {
+    match address {
+        Some(address) if host.is_empty() || host.trim_matches(['[', ']']) == address.ip().to_string() => {
+            format!("[{}]:{}", address.ip(), address.port())
+        }
+        Some(address) => format!("{} [{}]:{}", harmless(host), address.ip(), address.port()),
+        None => harmless(host),
+    }
+}
+
 fn write_outcome(out: &mut dyn Write, time: &str, outcome: &TracedOutcome, how: &str) -> io::Result<()> {
     let verdict = outcome.verdict.map_or("ended", TraceVerdict::word);
-    writeln!(out, "  {time}  {verdict:<9} {} at {how}", harmless(&outcome.recipient))?;
+    writeln!(out, "  {time}  {verdict:<9} {}{how}", harmless(&outcome.recipient))?;
     let until = outcome.until_ms.map_or(String::new(), |until_ms| format!("; next try {}", moment(until_ms)));
     let reply = harmless(&outcome.reply);
     if reply.is_empty() && until.is_empty() { Ok(()) } else { writeln!(out, "      {reply}{until}") }

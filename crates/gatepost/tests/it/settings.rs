@@ -47,6 +47,12 @@ fn a_good_file_passes_the_check_and_a_bad_one_does_not_start() {
     let checked = installation.run(&["check"]);
     assert!(checked.status.success(), "{}", text_of(&checked));
 
+    // A webhook that could post nothing is told of before the day of the alarm.
+    let webhook = "\n[[alarms.webhook]]\nurl = \"https://hooks.example.net/\"\nsecret_file = \"hook-secret\"\n";
+    installation.write_settings(&format!("{good}{webhook}"));
+    let warned = installation.run(&["check"]);
+    assert!(warned.status.success() && text_of(&warned).contains("hook-secret cannot be read"), "{}", text_of(&warned));
+
     installation.write_settings(FIVE_MISTAKES);
     let Err(refused) = installation.try_start() else { panic!("it started") };
     assert_eq!(refused.status.code(), Some(3), "{}", refused.output);

@@ -1,5 +1,6 @@
 //! Reads `[metrics]`, `[opentelemetry]` and `[alarms]`.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
@@ -27,7 +28,7 @@ pub(super) fn read<'t>(collector: &mut Collector<'t>, tables: [Option<Table<'_, 
 
 fn read_metrics<'t>(collector: &mut Collector<'t>, (table, span): Table<'_, 't>) -> Option<MetricsSettings> {
     let mut fields = Fields::new(collector, "[metrics]", table, span);
-    let listen = fields.required("listen", "write where, listen = \"127.0.0.1:9925\"", values::binding);
+    let listen = fields.required("listen", "write where, listen = \"127.0.0.1:9925\"", listen_address);
     let reason = fields.optional("accept_risk", values::reason);
     if let Some(listen) = listen {
         let is_here = listen.ip().to_canonical().is_loopback();
@@ -50,6 +51,14 @@ fn read_metrics<'t>(collector: &mut Collector<'t>, (table, span): Table<'_, 't>)
     listen.map(|listen| MetricsSettings { listen })
 }
 
+fn listen_address(value: &DeValue<'_>) -> Result<SocketAddr, Wrong> {
+    values::binding(value).map_err(|wrong| match value.as_str() {
+        // The example of a receive connector would open the numbers to everybody.
+        Some(_) => Wrong::new(wrong.message, "write address and port, \"127.0.0.1:9925\""),
+        None => wrong,
+    })
+}
+
 fn read_opentelemetry<'t>(
     collector: &mut Collector<'t>,
     (table, span): Table<'_, 't>,
@@ -61,6 +70,16 @@ fn read_opentelemetry<'t>(
     let traces = fields.optional("traces", values::boolean);
     let authorization = secret(&mut fields, ["authorization_file", "authorization_env"]);
     if let Some(endpoint) = &endpoint {
+        if ["/v1/metrics", "/v1/traces"]
+            .iter()
+            .any(|of_signal| endpoint.path.trim_end_matches('/').ends_with(of_signal))
+        {
+            fields.error_at(
+                "endpoint",
+                "`endpoint`: /v1/metrics and /v1/traces are added to it",
+                "write it without them, endpoint = \"http://127.0.0.1:4318\"",
+            );
+        }
         check_secrecy(&mut fields, "endpoint", endpoint, authorization.is_some());
     }
     fields.finish(&[]);

@@ -29,6 +29,8 @@ pub(super) struct References {
     receive_connectors: Vec<Named>,
     linked: Option<Named>,
     fallback: Option<Named>,
+    /// Whether it says where it leads, in a way that could not be taken: one mistake is told once.
+    pub(super) spaces_are_bad: bool,
 }
 
 pub(super) fn read(fields: &mut Fields<'_, '_, '_>) -> RouteKeys {
@@ -58,6 +60,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_, '_>) -> RouteKeys {
             receive_connectors,
             linked: linked.map(|name| (name, linked_span)),
             fallback: fallback.map(|name| (name, fallback_span)),
+            spaces_are_bad: false,
         },
     }
 }
@@ -91,7 +94,7 @@ pub(super) fn check(
     let places: HashMap<String, usize> =
         send.iter().enumerate().map(|(place, connector)| (connector.name.to_lowercase(), place)).collect();
     let mut linked: HashMap<String, Range<usize>> = HashMap::new();
-    for (connector, References { receive_connectors, linked: link, fallback }) in send.iter().zip(references) {
+    for (connector, References { receive_connectors, linked: link, fallback, .. }) in send.iter().zip(references) {
         for (name, span) in receive_connectors.iter().chain(link) {
             if !receive_names.contains_key(&name.to_lowercase()) {
                 let message = format!("there is no receive connector `{}`", shown(name));
@@ -120,7 +123,7 @@ pub(super) fn check(
         }
     }
     check_circles(collector, send, references, &places);
-    check_ways(collector, send);
+    check_ways(collector, send, references);
 }
 
 /// A connector that stands in for itself in the end would be asked for ever.
@@ -163,11 +166,12 @@ fn check_circles(
 }
 
 /// A connector without address spaces is for those that name it.
-fn check_ways(collector: &mut Collector<'_>, send: &[Arc<SendConnector>]) {
+fn check_ways(collector: &mut Collector<'_>, send: &[Arc<SendConnector>], references: &[References]) {
     let names = send.iter().filter_map(|connector| connector.fallback_connector.as_deref());
     let standing_in: Vec<String> = names.map(str::to_lowercase).collect();
-    for connector in send {
-        let is_asked = connector.linked_receive_connector.is_some() || !connector.address_spaces.is_empty();
+    for (connector, References { spaces_are_bad, .. }) in send.iter().zip(references) {
+        let is_asked =
+            connector.linked_receive_connector.is_some() || !connector.address_spaces.is_empty() || *spaces_are_bad;
         if !is_asked && !standing_in.contains(&connector.name.to_lowercase()) && !connector.span.is_empty() {
             collector.error(
                 connector.span.clone(),

@@ -46,9 +46,11 @@ pub(super) fn read<'t>(
     let name = fields.required("name", "write name = \"...\": it tells this connector from the others", |value| {
         values::name(value).map(str::to_owned)
     });
-    let RouteKeys { sources, linked_receive_connector, fallback_connector, references } = route_keys::read(&mut fields);
+    let RouteKeys { sources, linked_receive_connector, fallback_connector, mut references } =
+        route_keys::read(&mut fields);
     let is_linked = linked_receive_connector.is_some();
     let address_spaces = fields.list("address_spaces", |value, _| values::address_space(value));
+    references.spaces_are_bad = fields.is_bad("address_spaces");
     let is_leading_nowhere = address_spaces.as_ref().is_some_and(Vec::is_empty) && !fields.is_bad("address_spaces");
     if is_linked && address_spaces.is_some() {
         fields.error_at(

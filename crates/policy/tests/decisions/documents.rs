@@ -580,6 +580,7 @@ fn monitoring_says_where_and_whom_and_keeps_secrets_out_of_the_document() {
         ("[metrics]\n", "`listen`"),
         ("[metrics]\nlisten = \"0.0.0.0:9925\"\n", "`listen`: 0.0.0.0:9925 lets other machines read the numbers"),
         ("[metrics]\nlisten = \"9925\"\n", "`listen`"),
+        ("[opentelemetry]\nendpoint = \"http://127.0.0.1:4318/v1/metrics\"\n", "/v1/metrics and /v1/traces are added"),
         ("[opentelemetry]\nendpoint = \"localhost:4318\"\n", "`endpoint`: `localhost:4318` is no URL"),
         ("[opentelemetry]\nendpoint = \"http://otel.example.net\"\nauthorization_env = \"X\"\n", "in clear"),
         (
