@@ -135,13 +135,13 @@ pub struct HeaderFirewall {
 }
 
 struct Watched {
-    name: &'static str,
+    names: &'static [&'static str],
     edit: Edit,
 }
 
 impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watched").field(&self.name).finish()
+        f.debug_tuple("Watched").field(&self.names).finish()
     }
 }
 
@@ -285,11 +285,11 @@ impl HeaderFirewall {
         }
     }
 
-    /// Also gives each field `name` that passes to `edit`. Fields longer than [`WATCHED_BYTES_MAX`], and those with a CR
+    /// Also gives each field of these names that passes to `edit`. Fields longer than [`WATCHED_BYTES_MAX`], and those with a CR
     /// that stands alone, pass as they are.
     #[must_use]
-    pub fn watching(mut self, name: &'static str, edit: Edit) -> HeaderFirewall {
-        self.watched = Some(Watched { name, edit });
+    pub fn watching(mut self, names: &'static [&'static str], edit: Edit) -> HeaderFirewall {
+        self.watched = Some(Watched { names, edit });
         self
     }
 
@@ -617,7 +617,7 @@ impl HeaderFirewall {
             && self
                 .watched
                 .as_ref()
-                .is_some_and(|watched| watched.name.as_bytes().eq_ignore_ascii_case(name.as_bytes()))
+                .is_some_and(|watched| watched.names.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(name.as_bytes())))
     }
 
     fn start_name(&mut self) {
@@ -658,7 +658,7 @@ impl HeaderFirewall {
         let Some(edited) = edited else { return self.let_watched_pass(out) };
         self.held.clear();
         self.end_line(true);
-        out(&edited)
+        if edited.is_empty() { Ok(()) } else { out(&edited) }
     }
 
     /// What is held of the watched field passes, as every field that passes.

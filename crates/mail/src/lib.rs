@@ -8,6 +8,7 @@ pub mod trace;
 pub mod seven_bit;
 pub mod header_firewall;
 pub mod from_field;
+pub mod rewrite;
 mod field;
 pub mod header;
 pub mod header_senders;

@@ -13,6 +13,7 @@ use gatepost_mail::Domain;
 
 use crate::access_entry::{AccessEntry, PermissionGroups};
 use crate::certificate::CertificateName;
+use crate::repair::Wanted;
 
 pub mod selector;
 mod segments;
@@ -265,6 +266,8 @@ pub struct ReceiveConnector {
     pub reject_single_label_recipient_domains: bool,
     /// Given to addresses without a domain; an accepted domain.
     pub default_domain: Option<Domain>,
+    /// What is put right in messages that come in here; see `repair`.
+    pub repair: Wanted,
     /// Why public addresses may relay or count as internal here without logging on; see `safeguard`.
     pub accept_risk: Option<Box<AcceptedRisk>>,
     /// Where its name stands in the settings document, in bytes.
@@ -323,6 +326,7 @@ impl ReceiveConnector {
             reject_reserved_second_level_recipient_domains: _,
             reject_single_label_recipient_domains: _,
             default_domain: _,
+            repair: _,
             accept_risk: _,
             span: _,
         } = self;

@@ -18,6 +18,7 @@ use crate::certificate::CertificateName;
 use crate::error_policy::ErrorPolicies;
 use crate::exchangers::AddressScope;
 use crate::logon::Logon;
+use crate::masquerade::Masquerade;
 pub use crate::receive_connector::ProtocolLoggingLevel;
 use crate::retry::Overrides;
 use crate::send_right::SendEntry;
@@ -375,6 +376,8 @@ pub struct SendConnector {
     pub logon: Option<Box<Logon>>,
     /// `[[send_connector.permission]]`: rights beside those that everybody has by default.
     pub entries: Vec<SendEntry>,
+    /// Which names of inside are shown by another name there.
+    pub masquerade: Option<Arc<Masquerade>>,
     /// Whether the dialogue is recorded.
     pub protocol_logging_level: ProtocolLoggingLevel,
     /// Where its name stands in the settings document, in bytes.

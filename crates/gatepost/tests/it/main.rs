@@ -76,6 +76,7 @@ mod hostile_next_hops;
 mod replies_of_next_hops;
 
 mod report;
+mod rewriting;
 
 mod recipients;
 

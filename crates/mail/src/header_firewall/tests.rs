@@ -185,7 +185,7 @@ fn the_watched_field_is_given_whole_and_what_is_made_of_it_takes_its_place() {
                 let text = std::str::from_utf8(field).expect("ASCII").replace("\r\n", "|").replace('\n', "");
                 (!text.contains("keep")).then(|| format!("From: <{text}>\r\n").into_bytes())
             };
-            let firewall = HeaderFirewall::new(Rules::NONE).watching("From", Box::new(edit));
+            let firewall = HeaderFirewall::new(Rules::NONE).watching(&["From"], Box::new(edit));
             let passed = in_slices(firewall, content.as_bytes(), sizes);
             assert_eq!(String::from_utf8_lossy(&passed), expected, "of {content:?} in slices of {sizes:?}");
         }
@@ -284,7 +284,7 @@ proptest! {
         sizes in prop::collection::vec(1usize..9, 1..5),
         rules in prop::sample::select(vec![Rules::NONE, Rules::ALL, DELIVERY]),
     ) {
-        let watching = || HeaderFirewall::new(rules).watching("From", Box::new(|_| Some(b"From: c@d\r\n".to_vec())));
+        let watching = || HeaderFirewall::new(rules).watching(&["From"], Box::new(|_| Some(b"From: c@d\r\n".to_vec())));
         prop_assert_eq!(in_slices(HeaderFirewall::new(rules), &content, &sizes), filter(rules, &content));
         prop_assert_eq!(in_slices(watching(), &content, &sizes), in_slices(watching(), &content, &[usize::MAX]));
     }

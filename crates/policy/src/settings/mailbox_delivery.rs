@@ -137,6 +137,7 @@ fn one(mut fields: Fields<'_, '_, '_>, name: &str, common: Common<'_>) -> Delive
             connection_inactivity_timeout: Duration::from_secs(10 * 60),
             smart_host_auth_mechanism: SmartHostAuthMechanism::None,
             entries: Vec::new(),
+            masquerade: None,
             protocol_logging_level: logging,
             span,
         })

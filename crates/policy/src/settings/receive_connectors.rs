@@ -19,6 +19,7 @@ use crate::receive_connector::{
     AcceptedRisk, AuthMechanism, Binding, Mechanism, MessageRateSource, ProtocolLoggingLevel, RangeError,
     ReceiveConnector, RemoteRange, SizeEnabled,
 };
+use crate::repair::{Part, Wanted};
 
 const HEADER: &str = "[[receive_connector]]";
 const COUNT_MAX: u32 = i32::MAX as u32;
@@ -176,6 +177,7 @@ pub(super) fn read<'t>(
             false,
         ),
         reject_single_label_recipient_domains: flag(&mut fields, "reject_single_label_recipient_domains", false),
+        repair: repair(&mut fields),
         default_domain: fields.optional("default_domain", values::domain),
         accept_risk: accepted_risk(&mut fields),
         span: fields.span_of("name"),
@@ -322,6 +324,14 @@ fn bindings(fields: &mut Fields<'_, '_, '_>, preset: &Usage) -> Vec<Binding> {
         false => fields.required_list(KEY, REMEDY, read),
     };
     bindings.into_iter().map(|(address, span)| Binding { address, span }).collect()
+}
+
+/// `repair`: what is put right in messages of devices that send rubbish.
+fn repair(fields: &mut Fields<'_, '_, '_>) -> Wanted {
+    const PARTS: &[(&str, Part)] = &[(Part::Senders.name(), Part::Senders), (Part::Date.name(), Part::Date)];
+    let parts = fields.list("repair", |value, _| values::choice(PARTS)(value)).unwrap_or_default();
+    let wants = |wanted| parts.iter().any(|(part, _)| *part == wanted);
+    Wanted { senders: wants(Part::Senders), date: wants(Part::Date) }
 }
 
 fn remote_ip_ranges(fields: &mut Fields<'_, '_, '_>, preset: &Usage) -> Vec<RemoteRange> {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::Domain;
@@ -15,6 +16,7 @@ use crate::access_entry::{Access, Right, Trustee};
 use crate::exchangers::AddressScope;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::mailbox_delivery;
+use crate::masquerade::Masquerade;
 use crate::send_connector::{Host, SendConnector, SmartHostAuthMechanism, SmartHostsOrder, SourceAddresses, Usage};
 use crate::send_permission;
 use crate::send_right::{SendEntry, SendRight, SendRights};
@@ -34,6 +36,42 @@ const USAGES: &[(&str, Usage)] = &[
 ];
 const ORDERS: &[(&str, SmartHostsOrder)] =
     &[("balanced", SmartHostsOrder::Balanced), ("ordered", SmartHostsOrder::Ordered)];
+
+/// `masquerade_domains` and `masquerade_as`.
+fn masquerade(fields: &mut Fields<'_, '_, '_>) -> Option<Arc<Masquerade>> {
+    let domains = fields.list("masquerade_domains", |value, _| values::domain_with_subdomains(value));
+    let domain = fields.optional("masquerade_as", values::domain);
+    match (domains, domain) {
+        (Some(domains), Some(domain)) if !domains.is_empty() => {
+            if !domain.as_str().is_ascii() {
+                fields.error_at(
+                    "masquerade_as",
+                    "`masquerade_as`: not every next hop takes a name with letters beyond ASCII",
+                    "write it as it stands in the DNS: xn--...",
+                );
+            }
+            let domains = domains.into_iter().map(|(domain, _)| domain).collect();
+            Some(Arc::new(Masquerade { domains, domain }))
+        }
+        (Some(_), None) if !fields.is_bad("masquerade_as") => {
+            fields.error_at(
+                "masquerade_domains",
+                "`masquerade_domains`: nothing says by which name they are shown",
+                "write masquerade_as = \"contoso.com\", too",
+            );
+            None
+        }
+        (None, Some(_)) => {
+            fields.error_at(
+                "masquerade_as",
+                "`masquerade_as`: nothing says which domains are not to be seen",
+                "write masquerade_domains = [\"*.internal\"], too",
+            );
+            None
+        }
+        _ => None,
+    }
+}
 
 /// Reads one connector. Where a value is wrong, that is noted and the default stands in for it.
 pub(super) fn read<'t>(
@@ -123,6 +161,7 @@ pub(super) fn read<'t>(
         smart_host_auth_mechanism,
         logon,
         entries,
+        masquerade: masquerade(&mut fields),
         protocol_logging_level: fields
             .optional("protocol_logging_level", values::choice(LOGGING_LEVELS))
             .unwrap_or_default(),

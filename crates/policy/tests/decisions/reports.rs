@@ -50,6 +50,14 @@ fn what_cannot_be_is_refused_with_its_remedy() {
         ("[notices]\nto = 'nobody'\n", "no address"),
         ("[notices]\nmax_per_owner_per_hour = 0\n", "out of bounds"),
         ("[transport]\ndelay_notification_timeout = '00:00:00'\n", "out of bounds"),
+        (
+            "[[send_connector]]\nname = 'x'\naddress_spaces = '*'\nmasquerade_domains = '*.internal'\n",
+            "nothing says by which name",
+        ),
+        (
+            "[[send_connector]]\nname = 'x'\naddress_spaces = '*'\nmasquerade_as = 'contoso.com'\n",
+            "nothing says which domains",
+        ),
     ] {
         let problems = problems(document);
         let [problem] = &problems[..] else { panic!("{document}: {problems:?}") };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gatepost_mail::Reply;
 use gatepost_mail::header_firewall::Rules;
 use gatepost_policy::access_entry::Principal;
+use gatepost_policy::masquerade::Masquerade;
 use gatepost_policy::next_hop_certificate::{self, Demand, Doubt, Proof, Wanted};
 use gatepost_policy::send_connector::{MailboxProtocol, ProtocolLoggingLevel, SendConnector};
 use gatepost_policy::{header_firewall, send_permission};
@@ -56,6 +57,8 @@ pub struct Connection {
     pub(super) next_hop: Principal,
     /// What the peer may be sent.
     pub(super) rules: Rules,
+    /// Which names of inside it sees by another name.
+    pub(super) masquerade: Option<Arc<Masquerade>>,
     /// Whether 8-bit content is converted for a peer without 8BITMIME.
     pub(super) converts: bool,
     /// How long the peer may take to read a block of content.
@@ -185,6 +188,7 @@ impl Connection {
                 None => header_firewall::decide_send(send_permission::granted(connector, now_ms())),
             },
             converts: connector.convert_8bit_mime,
+            masquerade: connector.masquerade.clone(),
             block_max,
             end_of_time: None,
             target: target.clone(),

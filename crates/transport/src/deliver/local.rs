@@ -174,7 +174,7 @@ fn firewall(message: &Message, settings: &Arc<Settings>) -> HeaderFirewall {
         let sender = from_field::sole_mailbox(field)?;
         from_field::write(settings.directory.display_name(&sender)?, &sender, smtputf8)
     };
-    firewall.watching("From", Box::new(show_name))
+    firewall.watching(&["From"], Box::new(show_name))
 }
 
 /// Maildir holds lines as the system writes them: CRLF becomes LF. A CR at the end of a piece waits for the next.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatepost_mail::header_firewall::{HeaderFirewall, infallible};
 use gatepost_mail::seven_bit::SevenBit;
-use gatepost_mail::{Recipient, Reply};
+use gatepost_mail::{Mailbox, Recipient, Reply, rewrite};
 use gatepost_policy::{limits, send_permission};
 use gatepost_smtp::{RecipientResult, Transaction};
 use gatepost_spool::Message;
@@ -25,6 +25,9 @@ const OUTPUT_BYTES: usize = 64 << 10;
 const PIECE_BYTES: usize = 256 << 10;
 /// How long a peer that takes no more content may take to say why.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
+/// By so much a masquerade may make the header section longer, as far as the size is declared.
+const MASQUERADE_BYTES: u64 = 1024;
 
 const CANNOT_READ: Reply = Reply::new(451, (4, 3, 0), "The message could not be read from the spool");
 
@@ -85,6 +88,10 @@ impl Connection {
         let Outgoing { body, smtputf8, size, plan } = outgoing;
         let mut converter = plan.map(SevenBit::new);
         let envelope = &message.envelope;
+        let masquerade = self.masquerade.as_ref();
+        let outside = masquerade.and_then(|masquerade| masquerade.reverse_path(&envelope.reverse_path));
+        // The names that are written anew may be longer; their size is not looked for.
+        let size = if masquerade.is_some() { size.saturating_add(MASQUERADE_BYTES) } else { size };
         let was_used = self.transactions > 0;
         // The peer said more than it was asked: the next reply would be taken for another's.
         let is_out_of_step = self.has_unread();
@@ -100,7 +107,7 @@ impl Connection {
         self.client.begin(
             clock::now(),
             Transaction {
-                reverse_path: &envelope.reverse_path,
+                reverse_path: outside.as_ref().unwrap_or(&envelope.reverse_path),
                 recipients,
                 body,
                 size,
@@ -184,9 +191,17 @@ impl Connection {
         }
     }
 
+    /// What takes out of a message, and writes anew in it, what the peer may not see.
+    fn firewall(&self) -> HeaderFirewall {
+        let firewall = HeaderFirewall::new(self.rules);
+        let Some(masquerade) = self.masquerade.clone() else { return firewall };
+        let edit = move |field: &[u8]| rewrite::masquerade(field, |inside: &Mailbox| masquerade.mailbox(inside));
+        firewall.watching(rewrite::SENDER_FIELDS, Box::new(edit))
+    }
+
     async fn send_content(&mut self, message: &Message, mut converter: Option<SevenBit>) -> io::Result<()> {
         let mut offset = 0;
-        let mut firewall = HeaderFirewall::new(self.rules);
+        let mut firewall = self.firewall();
         loop {
             let piece = match fetch::piece(&message.content, offset, PIECE_BYTES).await {
                 Ok(piece) => piece,

@@ -9,12 +9,12 @@ use std::time::Duration;
 use gatepost_mail::encoded_word::decoded;
 use gatepost_mail::header::Scanner;
 use gatepost_mail::organization::Stamps;
-use gatepost_mail::trace::{Received, Tls};
-use gatepost_mail::{Arrival, Envelope, Mailbox, MessageId, Recipient, Reply};
+use gatepost_mail::trace::{Received, Tls, date};
+use gatepost_mail::{Arrival, Envelope, Mailbox, MessageId, Recipient, Reply, ReversePath, rewrite};
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::permission::HeaderSenders;
 use gatepost_policy::resolve::{self, Resolved};
-use gatepost_policy::{Refusal, header_firewall, permission, priority, sender};
+use gatepost_policy::{Refusal, header_firewall, permission, priority, repair, sender};
 use gatepost_smtp::{Answer, MailCommand};
 use gatepost_spool::{Commit, CommitError, StageError, Staged};
 use gatepost_tracking::DecisionId;
@@ -99,7 +99,19 @@ impl Visit {
         let rules = header_firewall::decide(self.rights);
         let spool = &self.running.spool;
         let staged = if self.principal.is_anonymous() { spool.stage_for_stranger() } else { spool.stage() };
-        transaction.incoming = Some(Incoming::new(staged, scanner, rules));
+        let mut incoming = Incoming::new(staged, scanner, rules);
+        if self.connector.repair.senders {
+            let sender = transaction.mail.reverse_path.mailbox().cloned();
+            let default_domain = self.connector.default_domain.as_ref();
+            let default_domain = default_domain.or(self.revision.settings.domains.default_domain()).cloned();
+            let smtputf8 = transaction.mail.smtputf8;
+            let edit = move |field: &[u8]| {
+                let (sender, default_domain) = (sender.as_ref(), default_domain.as_ref());
+                rewrite::repair(field, &rewrite::Repair { sender, default_domain, smtputf8 })
+            };
+            incoming = incoming.repairing(Box::new(edit));
+        }
+        transaction.incoming = Some(incoming);
         Answer::Accept
     }
 
@@ -202,6 +214,15 @@ impl Visit {
         stamps.write(brought, &mut trace);
         if !header.has_message_id {
             trace.extend_from_slice(format!("Message-ID: {message_id}\r\n").as_bytes());
+        }
+        if repair::adds_date(self.connector.repair, &self.principal, header.has_date) {
+            trace.extend_from_slice(format!("Date: {}\r\n", date(time_ms)).as_bytes());
+        }
+        if self.connector.repair.senders
+            && !header.has_from
+            && let ReversePath::Mailbox(sender) = &envelope.reverse_path
+        {
+            trace.extend_from_slice(&rewrite::sender_field("From", sender));
         }
         if header.size_bytes == 0 {
             // Content without a header section: ours ends here, or the first body line would become a field.

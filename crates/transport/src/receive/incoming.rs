@@ -5,8 +5,9 @@
 //! fault is told at the end, when the peer listens.
 
 use gatepost_mail::header::{Header, Scanner};
-use gatepost_mail::header_firewall::{HeaderFirewall, Organization, Rules};
+use gatepost_mail::header_firewall::{Edit, HeaderFirewall, Organization, Rules};
 use gatepost_mail::organization::Brought;
+use gatepost_mail::rewrite::SENDER_FIELDS;
 use gatepost_policy::access_entry::Rights;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::{Refusal, limits};
@@ -44,6 +45,11 @@ impl Incoming {
     /// Nothing has come yet.
     pub fn new(staged: Staged, scanner: Scanner, rules: Rules) -> Incoming {
         Incoming { staged: Ok(staged), scanner, rules, firewall: HeaderFirewall::new(rules), size_bytes: 0 }
+    }
+
+    /// The same, but sender fields go through `edit`.
+    pub fn repairing(self, edit: Edit) -> Incoming {
+        Incoming { firewall: self.firewall.watching(SENDER_FIELDS, edit), ..self }
     }
 
     /// How much the peer has sent, until a fault was found.
