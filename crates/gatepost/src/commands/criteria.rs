@@ -101,12 +101,13 @@ fn ago_ms(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
-/// An address as records hold it: whole.
+/// An address as records hold it: whole, or the token of one that was erased.
 fn address(option: &str, text: Option<&String>) -> Result<Option<String>, Failure> {
     let Some(text) = text else { return Ok(None) };
     let bare = text.trim_start_matches('<').trim_end_matches('>');
     let is_whole = bare.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    if is_whole || bare.eq_ignore_ascii_case("postmaster") || (option == "sender" && bare.is_empty()) {
+    let is_token = bare.starts_with("erased-");
+    if is_whole || is_token || bare.eq_ignore_ascii_case("postmaster") || (option == "sender" && bare.is_empty()) {
         return Ok(Some(text.clone()));
     }
     let domain = bare.trim_start_matches('@');
