@@ -149,10 +149,16 @@ fn facts(running: &Running, now: u64) -> Facts {
         spool_is_alive: running.is_stopping() || running.spool.is_alive(),
         disk_silent_ms: u64::try_from(spool.writing_for.as_millis()).unwrap_or(u64::MAX),
         set_aside: spool.set_aside,
-        poison: 0,
+        poison: poison(running),
         records_dropped_ms: records_dropped(running, now),
         reload_failed: running.alarms.known().reload_failed.clone(),
     }
+}
+
+/// Messages that the server is suspected to crash at.
+fn poison(running: &Running) -> u64 {
+    let queues = running.queues.all();
+    queues.iter().filter(|queue| queue.key == QueueKey::Poison).map(|queue| queue.snapshot().entries).sum()
 }
 
 /// Every send connector that is in use, or was; and, without name, what needs none.
@@ -165,7 +171,8 @@ fn routes(running: &Running) -> Vec<Route> {
     let all = running.counters.send.all().into_iter().filter(|(name, _)| is_declared(name));
     let mut routes: BTreeMap<Arc<str>, Route> =
         all.map(|(name, counted)| (name.clone(), counted.health.route(&name))).collect();
-    for queue in running.queues.all() {
+    // Poison waits for an administrator, and for no route.
+    for queue in running.queues.all().into_iter().filter(|queue| queue.key != QueueKey::Poison) {
         let name = queue.connector.as_ref().map(|connector| connector.name.clone()).unwrap_or_default();
         let route =
             routes.entry(name.clone()).or_insert_with(|| Route { connector: (&*name).into(), ..Route::default() });
@@ -195,4 +202,26 @@ fn records_dropped(running: &Running, now: u64) -> Vec<(&'static str, u64)> {
         .filter(|(_, (dropped, _))| *dropped > 0)
         .map(|(room, (_, last_ms))| (*room, *last_ms))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_mail::{MessageId, Priority};
+
+    use super::*;
+    use crate::queue::{Entry, Indices};
+    use crate::site::{CONTOSO, Site};
+
+    #[tokio::test(start_paused = true)]
+    async fn poison_is_counted_and_makes_no_route_wait() {
+        let site = Site::new(CONTOSO);
+        for (count, key) in [(0, QueueKey::Local), (1, QueueKey::Poison), (2, QueueKey::Poison)] {
+            let priority = Priority::Normal;
+            let entry = Entry { id: MessageId(count), recipients: Indices::One(0), arrival_ms: 1, priority };
+            site.running.queues.push(1, key, None, entry, None).expect("routes have not changed");
+            let facts = facts(&site.running, 2);
+            let waiting: u64 = facts.routes.iter().map(|route| route.waiting).sum();
+            assert_eq!((facts.poison, waiting), (count, 1));
+        }
+    }
 }
