@@ -88,8 +88,8 @@ pub(super) fn read<'t>(
         route_keys::read(&mut fields);
     let is_linked = linked_receive_connector.is_some();
     let address_spaces = fields.list("address_spaces", |value, _| values::address_space(value));
-    references.spaces_are_bad = fields.is_bad("address_spaces");
     let is_leading_nowhere = address_spaces.as_ref().is_some_and(Vec::is_empty) && !fields.is_bad("address_spaces");
+    references.spaces_are_bad = is_leading_nowhere || fields.is_bad("address_spaces");
     if is_linked && address_spaces.is_some() {
         fields.error_at(
             "address_spaces",
