@@ -155,7 +155,12 @@ fn write_message(out: &mut dyn Write, message: &TracedMessage) -> io::Result<()>
         }
         None => writeln!(out, "; how it came is kept no more")?,
     }
-    message.steps.iter().try_for_each(|step| write_step(out, step, message.recipients.len()))
+    message.steps.iter().try_for_each(|step| write_step(out, step, message.recipients.len()))?;
+    // A next hop that cannot be reached is no attempt of this message: the queue waits as a whole, and knows why.
+    if !message.ended {
+        writeln!(out, "  waits: `gatepost queue show {}` says for what", message.queue_id)?;
+    }
+    Ok(())
 }
 
 fn shortened(addresses: &[String]) -> String {
