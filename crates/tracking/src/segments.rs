@@ -125,6 +125,8 @@ struct State {
     /// Full, and not sealed yet.
     full: BTreeMap<u64, Arc<Log>>,
     sealed: BTreeMap<u64, Arc<Sealed>>,
+    /// The newest log whose name is flushed.
+    named: u64,
 }
 
 impl Segments {
@@ -134,7 +136,8 @@ impl Segments {
     /// When the folder cannot be made or listed. A file that cannot be understood is set apart, counted and no error.
     pub fn open(folder: &Path, limits: Limits, describe: Describe) -> io::Result<Segments> {
         DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
-        let mut state = State { limits, next_number: 1, log: None, full: BTreeMap::new(), sealed: BTreeMap::new() };
+        let mut state =
+            State { limits, next_number: 1, log: None, full: BTreeMap::new(), sealed: BTreeMap::new(), named: 0 };
         let damaged = AtomicU64::new(0);
         let mut logs = Vec::new();
         for (number, kind) in files(folder)? {
@@ -231,6 +234,21 @@ impl Segments {
                 return Err(error);
             }
         }
+        self.flush_name()
+    }
+
+    /// What is in a new file is no safer than its name, and the names of the folders above it.
+    fn flush_name(&self) -> io::Result<()> {
+        let newest = {
+            let state = self.lock();
+            state.log.as_ref().map(|log| log.number).filter(|number| *number > state.named)
+        };
+        let Some(newest) = newest else { return Ok(()) };
+        self.sync_folder()?;
+        for above in self.shared.folder.ancestors().skip(1).take(2).filter(|above| !above.as_os_str().is_empty()) {
+            File::open(above)?.sync_all()?;
+        }
+        self.lock().named = newest;
         Ok(())
     }
 

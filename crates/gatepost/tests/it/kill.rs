@@ -91,7 +91,7 @@ fn kill_again_and_again(seed: u64, kills: usize) -> (usize, usize) {
     check_only_what_was_in_flight_comes_twice(&Ledger::read(&shim.events()), seed);
     let data_dir = site.installation.data_dir();
     assert!(site.server.stop().success());
-    check_passports(&data_dir, told.acknowledged.iter().copied())
+    check_passports(&data_dir, told.acknowledged.iter().copied(), false)
         .unwrap_or_else(|problem| panic!("seed {seed:016x}: {problem}"));
     (told.acknowledged.len(), arrivals.values().filter(|count| **count > 1).count())
 }

@@ -199,7 +199,7 @@ impl Cut {
             return Err("the server does not end well".into());
         }
         let acknowledged = ledger.acknowledged.iter().filter(|(_, at)| **at < self.position);
-        check_passports(&data_dir, acknowledged.map(|(number, _)| *number))?;
+        check_passports(&data_dir, acknowledged.map(|(number, _)| *number), true)?;
         Ok(again)
     }
 
