@@ -123,6 +123,7 @@ mod decision;
 mod first_run;
 
 mod queue;
+mod queue_administration;
 
 mod users;
 

@@ -424,12 +424,16 @@ impl Queues {
 
     /// Drops a queue from the table unless something has come meanwhile.
     fn retire_unused(&self, queue: &Arc<DeliveryQueue>) {
+        self.retire_unused_at(queue, self.clock.of_wall(now_ms()));
+    }
+
+    /// The same as of a time.
+    fn retire_unused_at(&self, queue: &Arc<DeliveryQueue>, now_ms: u64) {
         let mut table = self.table();
         let mut waiting = queue.lock();
         if !waiting.is_unused() || waiting.retired {
             return;
         }
-        let now_ms = self.clock.of_wall(now_ms());
         let stays = match waiting.idle_until_ms {
             Some(until_ms) => until_ms > now_ms,
             None => {
@@ -505,7 +509,7 @@ impl Queues {
         let is_unused = waiting.is_unused();
         drop(waiting);
         if is_unused {
-            self.retire_unused(queue);
+            self.retire_unused_at(queue, now_ms);
         }
     }
 

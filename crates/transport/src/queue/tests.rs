@@ -403,3 +403,102 @@ fn a_message_can_be_taken_out_wherever_it_waits() {
     }
     assert_eq!(queues.all().iter().map(|queue| queue.snapshot().entries).sum::<u64>(), 1);
 }
+
+#[test]
+fn a_suspended_queue_takes_entries_and_gives_no_work_until_it_goes_on() {
+    let (queues, mut requests) = Queues::new(20);
+    queues.set_suspended(["local delivery".to_owned()].into_iter());
+    push(&queues, QueueKey::Local, entry(1), None);
+    push(&queues, QueueKey::Local, entry(2), Some(500));
+    assert!(requests.try_recv().is_err());
+    assert_eq!(queues.ring(1_000), None, "no alarm");
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    assert_eq!(queue.next(), Work::Stop);
+    queues.worker_ended(&queue);
+    assert!(queue.snapshot().suspended);
+    queues.set_suspended(std::iter::empty());
+    requests.try_recv().expect("a worker is wanted");
+    queue.worker_started();
+    assert_eq!(queue.next(), Work::Entry(entry(1)));
+    assert_eq!(queues.ring(1_000), None);
+    assert_eq!(queue.next(), Work::Entry(entry(2)));
+}
+
+#[test]
+fn what_is_held_back_is_no_work_and_is_taken_with_its_message() {
+    let (queues, mut requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), None);
+    requests.try_recv().expect("a worker is wanted");
+    let queue = only_queue(&queues);
+    queue.worker_started();
+    assert_eq!(queue.next(), Work::Entry(entry(1)));
+    assert_eq!(queues.hold(&queue, entry(1)), Ok(()));
+    assert_eq!(queues.push_held(1, QueueKey::Local, None, entry(2)), Ok(()));
+    assert_eq!(queue.next(), Work::Nothing);
+    queues.worker_ended(&queue);
+    let snapshot = queue.snapshot();
+    assert_eq!((snapshot.entries, snapshot.held, snapshot.in_flight), (2, 2, 0));
+    assert_eq!(queues.all().len(), 1, "a queue with something in it stays");
+    let mut taken = queues.take_messages(&HashSet::from([MessageId(1), MessageId(2)]));
+    assert_eq!(taken.len(), 2);
+    let (queue, first, due_ms) = taken.swap_remove(0);
+    assert_eq!(queues.put_back(&queue, first, due_ms), Ok(()));
+    requests.try_recv().expect("what is released is work");
+}
+
+#[test]
+fn an_empty_queue_stays_for_a_while_and_a_thousand_of_them_at_most() {
+    let (queues, mut requests) = Queues::new(20);
+    queues.set_limits(Limits { connections_max: 20, by_priority: None, idle_max_ms: 60_000 });
+    let now = crate::clock::now_ms();
+    let mut serve = |key: QueueKey| {
+        push(&queues, key, entry(1), None);
+        let queue = requests.try_recv().expect("a worker is wanted");
+        queue.worker_started();
+        assert_eq!(queue.next(), Work::Entry(entry(1)));
+        queues.done(&queue, MessageId(1));
+        queues.worker_ended(&queue);
+    };
+    serve(QueueKey::Local);
+    assert_eq!(queues.all().len(), 1);
+    queues.ring(now + 30_000);
+    assert_eq!(queues.all().len(), 1);
+    // Used again, it begins to wait anew.
+    serve(QueueKey::Local);
+    assert_eq!(only_queue(&queues).number, 1);
+    queues.ring(now + 600_000);
+    assert!(queues.all().is_empty());
+    for number in 0..1_010 {
+        let domain = gatepost_mail::Domain::parse(&format!("d{number}.net")).expect("a domain");
+        let next_hop = gatepost_policy::route::NextHop::Domain(domain);
+        serve(QueueKey::Send { connector: "Internet".into(), next_hop, instead_of: None });
+    }
+    assert_eq!(queues.all().len(), 1_000);
+}
+
+#[test]
+fn no_priority_takes_more_than_its_share_of_the_connections() {
+    let (queues, mut requests) = Queues::new(20);
+    queues.set_limits(Limits { connections_max: 20, by_priority: Some([1, 2, 1]), idle_max_ms: 0 });
+    let domain = gatepost_mail::Domain::parse("x.net").expect("a domain");
+    let next_hop = gatepost_policy::route::NextHop::Domain(domain);
+    let key = QueueKey::Send { connector: "Internet".into(), next_hop, instead_of: None };
+    for id in 0..30 {
+        let priority = [Priority::High, Priority::Low, Priority::Low][id as usize % 3];
+        push(&queues, key.clone(), Entry { priority, ..entry(id) }, None);
+    }
+    let queue = only_queue(&queues);
+    while requests.try_recv().is_ok() {
+        queue.worker_started();
+    }
+    let next = || match queue.next() {
+        Work::Entry(entry) => Some((entry.priority, entry.id)),
+        _ => None,
+    };
+    let (high, low) = (next().expect("work"), next().expect("work"));
+    assert_eq!((high.0, low.0), (Priority::High, Priority::Low));
+    assert_eq!(next(), None, "each has its share");
+    queues.done(&queue, high.1);
+    assert_eq!(next().map(|(priority, _)| priority), Some(Priority::High));
+}
