@@ -27,7 +27,8 @@ pub fn status(running: &Running) -> Status {
     let revision = running.revision();
     let counters = &running.counters;
     // Queues where nothing is going on are shown by `queues` alone.
-    let is_busy = |queue: &QueueStatus| queue.messages > 0 || queue.connections > 0 || queue.suspended;
+    let is_in_trouble = |queue: &QueueStatus| queue.suspended || queue.next_retry_ms.is_some();
+    let is_busy = |queue: &QueueStatus| queue.messages > 0 || queue.connections > 0 || is_in_trouble(queue);
     let mut queues = self::queues(running);
     queues.retain(is_busy);
     let listening = running.listening().into_iter();

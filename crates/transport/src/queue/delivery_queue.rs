@@ -483,7 +483,8 @@ impl DeliveryQueue {
             look(entry, blocked_until_ms);
         }
         for Reverse(later) in &waiting.later {
-            look(&later.entry, Some(self.clock.to_wall(later.due_ms)));
+            // Nobody is tried while the whole queue waits.
+            look(&later.entry, Some(self.clock.to_wall(later.due_ms)).max(blocked_until_ms));
         }
     }
 
