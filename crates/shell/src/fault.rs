@@ -1,0 +1,107 @@
+//! What went wrong, as administrators see it: one error record.
+
+use std::fmt;
+
+use crate::source::{Source, Span};
+
+/// Whether a script goes on after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It is written to the error stream, and what comes next is done; `-ErrorAction Stop` makes it [`Severity::Terminating`].
+    Continuing,
+    /// The statement ends; `try` catches it.
+    Terminating,
+    /// The script ends, whatever it says: Ctrl-C, a limit of the shell, a construct that it does not know.
+    Final,
+}
+
+/// What kind of thing went wrong (Exchange administrators see it as `CategoryInfo`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// No command of that name.
+    CommandNotFound,
+    /// An argument cannot be bound.
+    InvalidArgument,
+    /// There is no such object, file, variable.
+    ObjectNotFound,
+    /// There is one already.
+    ResourceExists,
+    /// Not allowed.
+    PermissionDenied,
+    /// A member, index or operator that the value does not have.
+    InvalidOperation,
+    /// The disk, the server.
+    ResourceUnavailable,
+    /// `throw`.
+    Thrown,
+    /// A limit of the shell.
+    LimitExceeded,
+    /// Ctrl-C.
+    Stopped,
+    /// The text of the script.
+    Parser,
+    /// Any other.
+    NotSpecified,
+}
+
+/// One error. `Display` is its message alone.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// A sentence: what is wrong, where it counts what to write instead.
+    pub message: String,
+    /// What kind.
+    pub category: Category,
+    /// Whether the script goes on.
+    pub severity: Severity,
+    /// The .NET type that `catch [Type]` compares, as `System.Management.Automation.ItemNotFoundException`.
+    pub exception: &'static str,
+    /// The command that raised it; empty: none.
+    pub command: String,
+    /// What it was about, as text.
+    pub target: Option<String>,
+    /// Where in the script.
+    pub place: Option<(Source, Span)>,
+}
+
+impl Fault {
+    /// An error that ends the statement.
+    pub fn new(category: Category, message: impl Into<String>) -> Fault {
+        Fault {
+            message: message.into(),
+            category,
+            severity: Severity::Terminating,
+            exception: "System.Management.Automation.RuntimeException",
+            command: String::new(),
+            target: None,
+            place: None,
+        }
+    }
+
+    /// The same, of another severity.
+    pub fn with_severity(mut self, severity: Severity) -> Fault {
+        self.severity = severity;
+        self
+    }
+
+    /// The same, raised at `span` of `source`, unless it has a place already.
+    pub fn at(mut self, source: &Source, span: Span) -> Fault {
+        self.place.get_or_insert_with(|| (source.clone(), span));
+        self
+    }
+
+    /// The same, raised by `command`, unless one is known already.
+    pub fn by(mut self, command: &str) -> Fault {
+        if self.command.is_empty() {
+            self.command = command.to_owned();
+        }
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,185 @@
+//! The values that a script works with.
+//!
+//! Lists, tables and objects are references, as in the original: two variables may hold the same one. Text, numbers and
+//! times are values.
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::fmt;
+use std::rc::Rc;
+
+use jiff::Zoned;
+
+use crate::fault::Fault;
+use crate::syntax::{ScriptBlock, TypeName};
+
+/// One value.
+#[derive(Clone, Debug, Default)]
+pub enum Value {
+    /// `$null`.
+    #[default]
+    Null,
+    /// `$true`, `$false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A fraction.
+    Float(f64),
+    /// One character, as `'abc'[0]` yields it.
+    Char(char),
+    /// Text.
+    Text(Rc<str>),
+    /// A point in time with its zone.
+    Time(Zoned),
+    /// A length of time.
+    Span(TimeSpan),
+    /// Several values.
+    List(Rc<List>),
+    /// `@{ }`.
+    Table(Rc<RefCell<Table>>),
+    /// Properties under a type's name.
+    Object(Rc<Object>),
+    /// `{ }`.
+    Block(Rc<ScriptBlock>),
+    /// `[Type]`.
+    Type(Rc<TypeName>),
+    /// An error record, as `$_` in `catch`.
+    Fault(Rc<Fault>),
+    /// A value that the commands know: a range of addresses, a size, flags.
+    Foreign(Rc<dyn Foreign>),
+}
+
+/// A length of time in units of 100 ns, as the original counts it. May be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeSpan {
+    /// Units of 100 ns.
+    pub ticks: i64,
+}
+
+/// Several values, and what may be done to them.
+#[derive(Debug)]
+pub struct List {
+    /// The values.
+    pub values: RefCell<Vec<Value>>,
+    /// What it is.
+    pub kind: ListKind,
+}
+
+/// What a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// `@( )`: of fixed length; `+=` makes a new one.
+    Array,
+    /// `[System.Collections.ArrayList]`, `List[object]`: has `.Add()`.
+    Growing,
+    /// A property of an object that a command made, with several values: prints in braces, has `.Add()`, `+=` makes an array.
+    MultiValued,
+}
+
+impl Value {
+    /// Text.
+    pub fn text(text: impl AsRef<str>) -> Value {
+        Value::Text(Rc::from(text.as_ref()))
+    }
+
+    /// An array.
+    pub fn array(values: Vec<Value>) -> Value {
+        Value::List(Rc::new(List { values: RefCell::new(values), kind: ListKind::Array }))
+    }
+
+    /// A list of this kind.
+    pub fn list(values: Vec<Value>, kind: ListKind) -> Value {
+        Value::List(Rc::new(List { values: RefCell::new(values), kind }))
+    }
+
+    /// Whether it is `$null`.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+}
+
+/// `@{ }`: keys in the order of their coming; text keys compare without case. Bounded by the limits of the session.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Keys and values.
+    pub entries: Vec<(Value, Value)>,
+    /// `[ordered]`; the others show their keys in an order of their own, ours show them as they came.
+    pub is_ordered: bool,
+}
+
+/// A value that the language does not know by itself. What is not answered (`None`) falls back to the text.
+pub trait Foreign: fmt::Debug {
+    /// Its .NET type, as `Microsoft.Exchange.Data.IPRange`.
+    fn type_name(&self) -> &str;
+    /// How it prints, and what it is compared by with text.
+    fn text(&self) -> String;
+    /// Names of its properties, in the order in which they print.
+    fn properties(&self) -> &[&'static str] {
+        &[]
+    }
+    /// A property; names come in any case.
+    fn property(&self, _name: &str) -> Option<Value> {
+        None
+    }
+    /// A method; names come in any case.
+    fn call(&self, _name: &str, _arguments: &[Value]) -> Option<Result<Value, Fault>> {
+        None
+    }
+    /// How it stands to another value.
+    fn compare(&self, _other: &Value) -> Option<Ordering> {
+        None
+    }
+    /// Whether it is the same as another value.
+    fn equals(&self, other: &Value) -> Option<bool> {
+        self.compare(other).map(Ordering::is_eq)
+    }
+    /// What it is as a number, for arithmetic and sums.
+    fn number(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// How values of a type print when nobody says how.
+#[derive(Debug, PartialEq, Eq)]
+pub struct View {
+    /// The type's name, as `Microsoft.Exchange.Data.Directory.SystemConfiguration.ReceiveConnector`.
+    pub type_name: &'static str,
+    /// Columns of the default table; empty: a list of all properties.
+    pub table: &'static [&'static str],
+    /// The property that stands for the object as text and as an `-Identity`; empty: none.
+    pub identity: &'static str,
+}
+
+/// The view of `[pscustomobject]` and of what Select-Object makes.
+pub static CUSTOM: View = View { type_name: "System.Management.Automation.PSCustomObject", table: &[], identity: "" };
+
+/// One object.
+#[derive(Debug)]
+pub struct Object {
+    /// Its type and how it prints.
+    pub view: &'static View,
+    /// Its properties in order; names compare without case.
+    pub properties: RefCell<Vec<(String, Value)>>,
+}
+
+impl Object {
+    /// An object of these properties.
+    pub fn new(view: &'static View, properties: Vec<(String, Value)>) -> Object {
+        Object { view, properties: RefCell::new(properties) }
+    }
+
+    /// The value of a property.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let properties = self.properties.borrow();
+        properties.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+    }
+
+    /// Changes a property, or adds one at the end.
+    pub fn set(&self, name: &str, value: Value) {
+        let mut properties = self.properties.borrow_mut();
+        match properties.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((_, old)) => *old = value,
+            None => properties.push((name.to_owned(), value)),
+        }
+    }
+}

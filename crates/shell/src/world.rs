@@ -1,0 +1,156 @@
+//! What lies outside of the language: console, files, clock, environment. The binary has the real one, tests a made one.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{Timestamp, Zoned};
+
+/// Where text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// What pipelines yield at their end, as text.
+    Output,
+    /// Write-Host, prompts, what `-WhatIf` says.
+    Host,
+    /// Error records.
+    Error,
+    /// Write-Warning.
+    Warning,
+    /// Write-Verbose.
+    Verbose,
+    /// Write-Debug.
+    Debug,
+    /// Write-Information.
+    Information,
+}
+
+/// The sixteen colours of Write-Host, by the names of .NET (`DarkRed`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "colours are named after themselves")]
+pub enum Colour {
+    Black,
+    DarkBlue,
+    DarkGreen,
+    DarkCyan,
+    DarkRed,
+    DarkMagenta,
+    DarkYellow,
+    Gray,
+    DarkGray,
+    Blue,
+    Green,
+    Cyan,
+    Red,
+    Magenta,
+    Yellow,
+    White,
+}
+
+/// How far long work is; shown at a terminal only.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// What is done.
+    pub activity: &'a str,
+    /// How far.
+    pub status: &'a str,
+    /// 0 to 100, where known.
+    pub percent: Option<u8>,
+    /// Whether it is over.
+    pub is_done: bool,
+}
+
+/// What lies at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the folder, or the path that was asked for.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified: Option<Timestamp>,
+}
+
+/// What lies outside. Paths come as scripts write them, backslashes included: the world knows what they mean.
+pub trait World {
+    /// Writes text, line ends included; colours where the terminal has them.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    fn write(&mut self, stream: Stream, text: &str, colours: (Option<Colour>, Option<Colour>)) -> io::Result<()>;
+    /// Shows how far long work is.
+    fn progress(&mut self, progress: Progress<'_>);
+    /// Asks a person; `None` at the end of input.
+    ///
+    /// # Errors
+    /// When nobody can be asked (`-NonInteractive`, no terminal and no piped input).
+    fn read_line(&mut self, prompt: &str, is_secret: bool) -> io::Result<Option<String>>;
+    /// Whether a person sits at a terminal: who is not there is not asked to confirm.
+    fn is_interactive(&self) -> bool;
+    /// Columns of the terminal.
+    fn width(&self) -> usize;
+
+    /// A file's bytes, at most `bytes_max`.
+    ///
+    /// # Errors
+    /// What the system says; larger files are an error, too.
+    fn read_file(&mut self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>>;
+    /// Writes a file whole, or adds to its end.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn write_file(&mut self, path: &str, bytes: &[u8], is_append: bool) -> io::Result<()>;
+    /// What lies at a path; `None`: nothing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn entry(&mut self, path: &str) -> io::Result<Option<Entry>>;
+    /// What lies in a folder, by name.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn folder(&mut self, path: &str) -> io::Result<Vec<Entry>>;
+    /// Makes a folder and those above it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn make_folder(&mut self, path: &str) -> io::Result<()>;
+    /// Removes a file, or an empty folder.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&mut self, path: &str) -> io::Result<()>;
+    /// Moves or renames.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// The folder that relative paths count from.
+    fn current_folder(&self) -> String;
+    /// Changes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_current_folder(&mut self, path: &str) -> io::Result<()>;
+
+    /// The time.
+    fn now(&self) -> Zoned;
+    /// Time since some fixed instant that never goes back: for stopwatches.
+    fn elapsed(&self) -> Duration;
+    /// Waits; ends early when cancelled.
+    fn sleep(&mut self, time: Duration);
+    /// Whether Ctrl-C was pressed since the script began. Asked often.
+    fn is_cancelled(&self) -> bool;
+    /// Random bits, for Get-Random and new GUIDs.
+    fn random(&mut self) -> u64;
+
+    /// An environment variable; Windows' usual ones (`COMPUTERNAME`, `USERNAME`, `TEMP`) are answered everywhere.
+    fn environment(&self, name: &str) -> Option<String>;
+    /// The addresses of a host's name.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn resolve(&mut self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
