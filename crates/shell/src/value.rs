@@ -3,6 +3,7 @@
 //! Lists, tables and objects are references, as in the original: two variables may hold the same one. Text, numbers and
 //! times are values.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
@@ -158,13 +159,14 @@ pub static CUSTOM: View = View { type_name: "System.Management.Automation.PSCust
 pub struct Object {
     /// Its type and how it prints.
     pub view: &'static View,
-    /// Its properties in order; names compare without case.
-    pub properties: RefCell<Vec<(String, Value)>>,
+    /// Its properties in order; names compare without case. Those of a command's objects are known when the program is
+    /// built: ten thousand objects share them.
+    pub properties: RefCell<Vec<(Cow<'static, str>, Value)>>,
 }
 
 impl Object {
     /// An object of these properties.
-    pub fn new(view: &'static View, properties: Vec<(String, Value)>) -> Object {
+    pub fn new(view: &'static View, properties: Vec<(Cow<'static, str>, Value)>) -> Object {
         Object { view, properties: RefCell::new(properties) }
     }
 
@@ -179,7 +181,7 @@ impl Object {
         let mut properties = self.properties.borrow_mut();
         match properties.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             Some((_, old)) => *old = value,
-            None => properties.push((name.to_owned(), value)),
+            None => properties.push((Cow::Owned(name.to_owned()), value)),
         }
     }
 }
