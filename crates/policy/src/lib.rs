@@ -46,6 +46,8 @@ pub mod priority;
 pub mod poison;
 pub mod retry;
 pub mod monitoring;
+pub mod management;
+pub mod role;
 pub mod directory;
 pub mod accepted_domain;
 pub mod refusal;

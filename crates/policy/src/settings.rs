@@ -19,6 +19,7 @@ use crate::back_pressure::BackPressureSettings;
 use crate::certificate::TrustedServer;
 use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
+use crate::management::ManagementSettings;
 use crate::monitoring::Monitoring;
 use crate::notify::ReportSettings;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
@@ -40,6 +41,7 @@ mod send_tls;
 mod logons;
 mod error_policies;
 mod certificates;
+mod management;
 mod monitoring;
 mod idle_send_properties;
 mod idle_properties;
@@ -259,6 +261,8 @@ pub struct Settings {
     pub back_pressure: BackPressureSettings,
     /// `[metrics]`, `[opentelemetry]` and `[alarms]`.
     pub monitoring: Monitoring,
+    /// `[management]`.
+    pub management: ManagementSettings,
     /// `[[accepted_domain]]`, as declared; [`Settings::domains`] looks them up.
     pub accepted_domains: Vec<AcceptedDomain>,
     /// `[[user]]`; [`Settings::find_user`] looks them up.

@@ -14,8 +14,9 @@ use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, QueueSettings,
-    ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates, monitoring, queues,
-    receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys, send_connectors, syntax, values,
+    ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates, management,
+    monitoring, queues, receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys,
+    send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -75,6 +76,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let mailbox_delivery_table = fields.table("mailbox_delivery");
     let back_pressure_table = fields.table("back_pressure");
     let monitoring_tables = ["metrics", "opentelemetry", "alarms"].map(|key| fields.table(key));
+    let management_table = fields.table("management");
     let reports_table = fields.table("reports");
     let notices_table = fields.table("notices");
     let domain_tables = fields.tables("accepted_domain");
@@ -103,6 +105,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let tracking = read_tracking(collector, tracking_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
     let monitoring = monitoring::read(collector, monitoring_tables);
+    let management = management::read(collector, management_table);
 
     let common = mailbox_delivery::Common { server_name: &server.name, retry_interval: mailbox_retry_interval };
     let mailbox_delivery_span = mailbox_delivery_table.as_ref().map(|(_, span)| span.clone());
@@ -200,6 +203,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         tracking,
         back_pressure,
         monitoring,
+        management,
         accepted_domains,
         users,
         selector: Selector::new(&receive_connectors),
