@@ -1,7 +1,7 @@
 //! The management API: `/api/v1` over the door.
 //!
 //! Takes requests, hands on what the running server says, as JSON of `resource`. Every refusal has the same body and
-//! says what to do. What changes something is logged with the user who asked, and runs to its end even if that user
+//! says what to do. Whom a request is from and what they may do is the gate's business; `calls` has the table. What changes something is logged with the user who asked, and runs to its end even if that user
 //! hangs up. Never decides anything about mail.
 //!
 //! | call | answer | refusals |
@@ -19,19 +19,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use gatepost_tracking::trace::Cursor;
 use gatepost_tracking::{DecisionId, Revisions};
 use gatepost_transport::Control;
 
+use crate::access::Actor;
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
 use crate::decision::{DecisionDetail, RevisionDocument};
 use crate::document::LoadError;
-use crate::door::Visitor;
+use crate::gate::{self, Gate};
 use crate::queue_api;
 use crate::refusal::{Answer, Refusal, refuse, to_the_end};
 use crate::reload::{ReloadError, Reloader};
@@ -67,9 +68,11 @@ pub fn routes(management: Management) -> Router {
         .route("/trace/erase", post(erase))
         .route("/reload", post(reload))
         .method_not_allowed_fallback(method_not_allowed);
+    let gate = Gate::new(management.control.clone(), &management.data_dir);
     Router::new()
         .nest(API_ROOT, calls)
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(gate, gate::pass))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(management)
 }
@@ -178,7 +181,7 @@ async fn trace(
 
 async fn erase(
     State(management): State<Management>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     request: Result<Json<EraseRequest>, JsonRejection>,
 ) -> Answer<ErasedAddress> {
     let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
@@ -198,7 +201,7 @@ async fn erase(
         token = erased.token,
         passports = erased.passports,
         decisions = erased.decisions,
-        uid = visitor.uid,
+        %actor,
         "an address was erased from the records"
     );
     Ok(Json(ErasedAddress {
@@ -209,9 +212,9 @@ async fn erase(
     }))
 }
 
-async fn reload(State(management): State<Management>, ConnectInfo(visitor): ConnectInfo<Visitor>) -> Answer<Reloaded> {
-    tracing::info!(uid = visitor.uid, "reload asked for");
-    let who = visitor.uid.map_or_else(|| "unknown".to_owned(), |uid| format!("uid {uid}"));
+async fn reload(State(management): State<Management>, actor: Actor) -> Answer<Reloaded> {
+    tracing::info!(%actor, "reload asked for");
+    let who = actor.to_string();
     let reloaded = to_the_end(async move { management.reloader.reload(&who).await }).await?;
     reloaded.map(Json).map_err(|error| {
         let status = match &error {

@@ -6,6 +6,8 @@
 
 pub mod api;
 pub mod queue_api;
+mod gate;
+mod calls;
 pub mod client;
 pub mod door;
 pub mod reload;
@@ -16,6 +18,7 @@ mod opentelemetry;
 mod exposition;
 mod post;
 mod bounded;
+pub mod access;
 mod refusal;
 pub mod resource;
 pub mod trace;

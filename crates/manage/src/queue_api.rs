@@ -18,7 +18,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -27,7 +27,7 @@ use gatepost_mail::{MessageId, Priority};
 use gatepost_transport::Control;
 use gatepost_transport::listing::{self, ExportError, QueueStatus, Which, Wish};
 
-use crate::door::Visitor;
+use crate::access::Actor;
 use crate::filter::{Filter, Mistake, Order};
 use crate::properties::{MessageRow, OF_HEADER, QueueRow};
 use crate::refusal::{Answer, Refusal, refuse, to_the_end};
@@ -105,7 +105,7 @@ fn matching(control: &Control, server: &str, filter: Option<&str>) -> Result<Vec
 
 async fn change_queues(
     State(control): State<Control>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     request: Result<Json<QueuesRequest>, JsonRejection>,
 ) -> Answer<QueuesChanged> {
     let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
@@ -142,7 +142,7 @@ async fn change_queues(
         refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("nothing has changed, because the disk fails: {error}"))
     })?;
     let queues: Vec<String> = names.iter().map(|name| next_hop_of(name).to_owned()).collect();
-    tracing::info!(?action, queues = queues.join(", "), entries, uid = visitor.uid, "queues were changed");
+    tracing::info!(?action, queues = queues.join(", "), entries, %actor, "queues were changed");
     Ok(Json(QueuesChanged { queues, entries }))
 }
 
@@ -210,7 +210,7 @@ async fn message(State(control): State<Control>, id: Result<Path<u64>, PathRejec
 
 async fn export(
     State(control): State<Control>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let id = message_id(id)?;
@@ -220,13 +220,13 @@ async fn export(
         ExportError::TooLarge(..) => refuse(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         ExportError::Disk(..) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     })?;
-    tracing::info!(queue_id = id.0, uid = visitor.uid, "message exported");
+    tracing::info!(queue_id = id.0, %actor, "message exported");
     Ok(([(header::CONTENT_TYPE, "message/rfc822")], exported))
 }
 
 async fn retry_message(
     State(control): State<Control>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     id: Result<Path<u64>, PathRejection>,
 ) -> Answer<Retried> {
     let id = message_id(id)?;
@@ -235,13 +235,13 @@ async fn retry_message(
         return Err(unknown(&control, id));
     }
     let entries = control.retry(Which::Message(id)).await as u64;
-    tracing::info!(queue_id = id.0, entries, uid = visitor.uid, "retry asked for");
+    tracing::info!(queue_id = id.0, entries, %actor, "retry asked for");
     Ok(Json(Retried { entries }))
 }
 
 async fn retry(
     State(control): State<Control>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     request: Result<Json<RetryRequest>, JsonRejection>,
 ) -> Answer<Retried> {
     let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
@@ -250,13 +250,13 @@ async fn retry(
         RetryRequest::NextHop(next_hop) => (Which::NextHop(next_hop.clone()), Some(next_hop)),
     };
     let entries = control.retry(which).await as u64;
-    tracing::info!(next_hop, entries, uid = visitor.uid, "retry asked for");
+    tracing::info!(next_hop, entries, %actor, "retry asked for");
     Ok(Json(Retried { entries }))
 }
 
 async fn change(
     State(control): State<Control>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     request: Result<Json<MessagesRequest>, JsonRejection>,
 ) -> Answer<MessagesChanged> {
     let Json(MessagesRequest { action, ids }) =
@@ -270,7 +270,7 @@ async fn change(
     let changed = to_the_end(async move { control.change(ids, wish).await }).await?;
     let changed = changed.map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let (messages, pending) = (changed.messages, changed.pending);
-    tracing::info!(?action, messages, pending, uid = visitor.uid, "queued messages were changed");
+    tracing::info!(?action, messages, pending, %actor, "queued messages were changed");
     Ok(Json(MessagesChanged {
         messages,
         pending,
@@ -318,7 +318,7 @@ fn wish(control: &Control, action: &MessageAction) -> Result<Wish, Refusal> {
 
 async fn remove(
     State(control): State<Control>,
-    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    actor: Actor,
     id: Result<Path<u64>, PathRejection>,
     query: Result<Query<RemoveQuery>, QueryRejection>,
 ) -> Answer<Removed> {
@@ -334,7 +334,7 @@ async fn remove(
     if changed.messages == 0 {
         return Err(unknown(&control, id));
     }
-    tracing::info!(queue_id = id.0, report = query.report, uid = visitor.uid, "message removed from the queue");
+    tracing::info!(queue_id = id.0, report = query.report, %actor, "message removed from the queue");
     Ok(Json(Removed { id: id.0, report: query.report, pending: changed.pending > 0 }))
 }
 
