@@ -101,6 +101,8 @@ pub enum Kind {
     Table,
     /// Anything.
     Any,
+    /// All arguments without a name that are left when the positions are taken, as a list: `Write-Host a b c`.
+    Rest(&'static Kind),
 }
 
 /// One call of a command, bound.
@@ -153,15 +155,16 @@ pub trait Commands {
     /// All of them.
     fn signatures(&self) -> &[&'static Signature];
 
-    /// Runs one.
+    /// Runs one. While it emits a value, the commands behind it in the pipeline run: a second call may begin within the
+    /// first, so nothing is borrowed while `emit.value` is called.
     ///
     /// # Errors
     /// [`Fault`]; a continuing one lets the script go on.
-    fn run(&mut self, call: &Call<'_>, emit: &mut dyn Emit) -> Result<(), Fault>;
+    fn run(&self, call: &Call<'_>, emit: &mut dyn Emit) -> Result<(), Fault>;
 
     /// A value of one of its types: `[Type]::Parse('...')` and casts. `None`: not our type.
     fn convert(&self, type_name: &str, value: &Value) -> Option<Result<Value, Fault>>;
 
     /// Values that may complete the argument of a parameter, beginning with `prefix`; for completion at a terminal.
-    fn complete(&mut self, signature: &Signature, parameter: &Parameter, prefix: &str) -> Vec<String>;
+    fn complete(&self, signature: &Signature, parameter: &Parameter, prefix: &str) -> Vec<String>;
 }

@@ -4,8 +4,12 @@
 //! and text. Knows no mail, no disk, no network and no clock. One thread. Modules stand in reading order; each uses only
 //! modules listed below it.
 
-pub mod world;
+pub mod context;
+pub mod compare;
+pub mod pattern;
+pub mod convert;
 pub mod command;
+pub mod world;
 pub mod value;
 pub mod fault;
 pub mod syntax;

@@ -3,6 +3,7 @@
 //! What the language cannot do is no node here: the parser names the construct and its place. Names keep their case as
 //! written; whoever compares them ignores it.
 
+use std::fmt;
 use std::rc::Rc;
 
 use crate::source::{Source, Span};
@@ -428,6 +429,20 @@ pub struct TypeName {
     pub arguments: Vec<TypeName>,
     /// How often `[]` stands behind it.
     pub array_depth: u8,
+}
+
+impl fmt::Display for TypeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        for (at, argument) in self.arguments.iter().enumerate() {
+            f.write_str(if at == 0 { "[" } else { "," })?;
+            write!(f, "{argument}")?;
+        }
+        if !self.arguments.is_empty() {
+            f.write_str("]")?;
+        }
+        (0..self.array_depth).try_for_each(|_| f.write_str("[]"))
+    }
 }
 
 /// Operators with one operand.

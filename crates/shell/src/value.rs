@@ -108,6 +108,55 @@ pub struct Table {
     pub is_ordered: bool,
 }
 
+/// Takes containers apart without recursion: a list in a list in a list, a hundred thousand deep, would else overflow the
+/// stack where the outermost goes.
+fn release(values: &mut Vec<Value>) {
+    let is_container = |value: &Value| matches!(value, Value::List(_) | Value::Table(_) | Value::Object(_));
+    if !values.iter().any(is_container) {
+        return;
+    }
+    let mut pending: Vec<Value> = values.drain(..).filter(is_container).collect();
+    while let Some(mut value) = pending.pop() {
+        // What somebody else still holds is only let go.
+        match &mut value {
+            Value::List(list) => {
+                if let Some(list) = Rc::get_mut(list) {
+                    pending.append(list.values.get_mut());
+                }
+            }
+            Value::Table(table) => {
+                if let Some(table) = Rc::get_mut(table) {
+                    pending.extend(table.get_mut().entries.drain(..).flat_map(|(key, value)| [key, value]));
+                }
+            }
+            Value::Object(object) => {
+                if let Some(object) = Rc::get_mut(object) {
+                    pending.extend(object.properties.get_mut().drain(..).map(|(_, value)| value));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        release(self.values.get_mut());
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        release(&mut self.entries.drain(..).flat_map(|(key, value)| [key, value]).collect());
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        release(&mut self.properties.get_mut().drain(..).map(|(_, value)| value).collect());
+    }
+}
+
 /// A value that the language does not know by itself. What is not answered (`None`) falls back to the text.
 pub trait Foreign: fmt::Debug {
     /// Its .NET type, as `Microsoft.Exchange.Data.IPRange`.
@@ -183,5 +232,19 @@ impl Object {
             Some((_, old)) => *old = value,
             None => properties.push((Cow::Owned(name.to_owned()), value)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_within_lists_go_without_deep_recursion() {
+        let mut value = Value::Null;
+        for _ in 0..200_000 {
+            value = Value::array(vec![value]);
+        }
+        drop(value);
     }
 }
