@@ -5,9 +5,6 @@
 //! modules listed below it.
 
 pub mod context;
-pub mod compare;
-pub mod pattern;
-pub mod convert;
 pub mod command;
 pub mod world;
 pub mod value;
