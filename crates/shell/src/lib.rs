@@ -7,6 +7,7 @@
 pub mod context;
 pub mod command;
 pub mod world;
+pub mod convert;
 pub mod value;
 pub mod fault;
 pub mod syntax;
