@@ -104,6 +104,7 @@ pub fn type_name(value: &Value) -> String {
         Value::List(list) => match list.kind {
             ListKind::Array => "System.Object[]",
             ListKind::Growing => "System.Collections.ArrayList",
+            ListKind::Set => "System.Collections.Generic.HashSet",
             ListKind::MultiValued => "Microsoft.Exchange.Data.MultiValuedProperty",
         }
         .to_owned(),

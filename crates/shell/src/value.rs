@@ -3,9 +3,11 @@
 //! Lists, tables and objects are references, as in the original: two variables may hold the same one. Text, numbers and
 //! times are values.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -75,12 +77,32 @@ pub enum ListKind {
     Growing,
     /// A property of an object that a command made, with several values: prints in braces, has `.Add()`, `+=` makes an array.
     MultiValued,
+    /// `[System.Collections.Generic.HashSet]`: `.Add()` says whether the value is new.
+    Set,
 }
 
 impl Value {
     /// Text.
     pub fn text(text: impl AsRef<str>) -> Value {
         Value::Text(Rc::from(text.as_ref()))
+    }
+
+    /// A table of these entries.
+    pub fn table(entries: impl IntoIterator<Item = (Value, Value)>) -> Value {
+        Value::Table(Rc::new(RefCell::new(Table::new(entries))))
+    }
+
+    /// A value of a type of its own.
+    pub fn foreign(value: impl Foreign) -> Value {
+        Value::Foreign(Rc::new(value))
+    }
+
+    /// What the value of a type of its own is, where it is a `T`.
+    pub fn downcast<T: Foreign>(&self) -> Option<&T> {
+        match self {
+            Value::Foreign(foreign) => (foreign.as_ref() as &dyn Any).downcast_ref(),
+            _ => None,
+        }
     }
 
     /// An array.
@@ -102,10 +124,106 @@ impl Value {
 /// `@{ }`: keys in the order of their coming; text keys compare without case. Bounded by the limits of the session.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// Keys and values.
-    pub entries: Vec<(Value, Value)>,
+    entries: Vec<(Value, Value)>,
+    /// Where each key stands; empty until it is asked for after a key was removed.
+    places: HashMap<String, usize>,
     /// `[ordered]`; the others show their keys in an order of their own, ours show them as they came.
     pub is_ordered: bool,
+}
+
+impl Table {
+    /// A table of these entries; of two with the same key the later counts.
+    pub fn new(entries: impl IntoIterator<Item = (Value, Value)>) -> Table {
+        let mut table = Table::default();
+        for (key, value) in entries {
+            table.set(key, value);
+        }
+        table
+    }
+
+    /// Its keys and values in order.
+    pub fn entries(&self) -> &[(Value, Value)] {
+        &self.entries
+    }
+
+    /// How many keys it has.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &Value) -> Option<Value> {
+        self.place(key).map(|at| self.entries[at].1.clone())
+    }
+
+    /// The value of a key that is text.
+    pub fn get_text(&self, key: &str) -> Option<Value> {
+        self.get(&Value::text(key))
+    }
+
+    /// Whether it has a key.
+    pub fn has(&self, key: &Value) -> bool {
+        self.place(key).is_some()
+    }
+
+    /// Changes the value of a key, or adds it at the end.
+    pub fn set(&mut self, key: Value, value: Value) {
+        match self.place(&key) {
+            Some(at) => self.entries[at].1 = value,
+            None => {
+                if self.places.len() == self.entries.len() {
+                    self.places.insert(folded_key(&key), self.entries.len());
+                }
+                self.entries.push((key, value));
+            }
+        }
+    }
+
+    /// Removes a key; hands back its value.
+    pub fn remove(&mut self, key: &Value) -> Option<Value> {
+        let at = self.place(key)?;
+        self.places.clear();
+        let (_, value) = self.entries.remove(at);
+        self.places = self.entries.iter().enumerate().map(|(at, (key, _))| (folded_key(key), at)).collect();
+        Some(value)
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.places.clear();
+    }
+
+    fn place(&self, key: &Value) -> Option<usize> {
+        self.places.get(&folded_key(key)).copied()
+    }
+}
+
+/// A key as text that is the same for keys that are the same: text without case, numbers by their value.
+fn folded_key(key: &Value) -> String {
+    match key {
+        Value::Null => "null".to_owned(),
+        Value::Bool(is) => format!("b{is}"),
+        Value::Int(number) => format!("n{number}"),
+        Value::Float(number) => format!("f{number}"),
+        Value::Char(one) => format!("c{one}"),
+        Value::Text(text) => format!("t{}", text.to_lowercase()),
+        Value::Time(moment) => format!("m{}", moment.timestamp()),
+        Value::Span(span) => format!("s{}", span.ticks),
+        // As in the original, what has no value of its own is a key by being the same thing.
+        Value::List(list) => format!("l{:p}", Rc::as_ptr(list)),
+        Value::Table(table) => format!("h{:p}", Rc::as_ptr(table)),
+        Value::Object(object) => format!("o{:p}", Rc::as_ptr(object)),
+        Value::Block(block) => format!("k{:p}", Rc::as_ptr(block)),
+        Value::Fault(fault) => format!("e{:p}", Rc::as_ptr(fault)),
+        Value::Type(name) => format!("y{}", name.to_string().to_lowercase()),
+        Value::Foreign(foreign) => format!("x{} {}", foreign.type_name(), foreign.text().to_lowercase()),
+    }
 }
 
 /// Takes containers apart without recursion: a list in a list in a list, a hundred thousand deep, would else overflow the
@@ -158,7 +276,7 @@ impl Drop for Object {
 }
 
 /// A value that the language does not know by itself. What is not answered (`None`) falls back to the text.
-pub trait Foreign: fmt::Debug {
+pub trait Foreign: Any + fmt::Debug {
     /// Its .NET type, as `Microsoft.Exchange.Data.IPRange`.
     fn type_name(&self) -> &str;
     /// How it prints, and what it is compared by with text.
@@ -238,6 +356,18 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_find_keys_without_case_and_keep_their_order() {
+        let mut table = Table::new([(Value::text("B"), Value::Int(1)), (Value::text("a"), Value::Int(2))]);
+        table.set(Value::text("b"), Value::Int(3));
+        table.set(Value::Int(1), Value::text("one"));
+        assert!(matches!(table.get_text("B"), Some(Value::Int(3))));
+        assert!(table.get_text("1").is_none() && table.has(&Value::Int(1)));
+        assert!(matches!(table.remove(&Value::text("A")), Some(Value::Int(2))));
+        assert!(table.remove(&Value::text("A")).is_none());
+        assert!(table.has(&Value::Int(1)) && table.len() == 2);
+    }
 
     #[test]
     fn lists_within_lists_go_without_deep_recursion() {
