@@ -4,6 +4,7 @@
 //! and text. Knows no mail, no disk, no network and no clock. One thread. Modules stand in reading order; each uses only
 //! modules listed below it.
 
+pub mod parse;
 pub mod context;
 pub mod command;
 pub mod world;
