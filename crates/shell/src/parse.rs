@@ -8,13 +8,13 @@
 //! command, where words need no quotes. There is no list of tokens between: each function reads the characters that it
 //! wants, so the way of reading is known where it is needed.
 
+mod statement;
 mod arguments;
-mod characters;
 mod expression;
+mod text;
 mod number;
 mod refusal;
-mod statement;
-mod text;
+mod characters;
 #[cfg(test)]
 mod dump;
 #[cfg(test)]
