@@ -7,6 +7,7 @@
 //! | call | answer | refusals |
 //! |---|---|---|
 //! | `GET /status` | `Status` | |
+//! | `/commands…` | see `command_api` | |
 //! | `/queue…`, `/queues` | see `queue_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
@@ -30,6 +31,7 @@ use gatepost_transport::Control;
 use crate::access::Actor;
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
+use crate::command_api;
 use crate::decision::{DecisionDetail, RevisionDocument};
 use crate::document::LoadError;
 use crate::gate::{self, Gate};
@@ -62,6 +64,7 @@ pub struct Management {
 pub fn routes(management: Management) -> Router {
     let calls = Router::new()
         .route("/status", get(status))
+        .merge(command_api::routes(management.control.clone()))
         .merge(queue_api::routes(management.control.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))

@@ -31,6 +31,9 @@ const fn changes(method: &'static str, path: &'static str, name: &'static str, r
 /// All of them.
 pub const CALLS: &[Call] = &[
     reads("GET", "/status", "Get-ServerStatus", Role::View),
+    reads("GET", "/commands", "Get-Command", Role::View),
+    // Which role a command needs, the registry says, and `command_api` asks for it.
+    reads("POST", "/commands/{name}", "Invoke-Command", Role::View),
     reads("GET", "/queues", "Get-Queue", Role::View),
     changes("POST", "/queues", "Set-Queue", Role::QueueOperator),
     reads("GET", "/queue", "Get-Message", Role::HelpDesk),

@@ -19,8 +19,9 @@ use tokio::net::UnixStream;
 use crate::decision::DecisionDetail;
 use crate::door::socket_path;
 use crate::resource::{
-    MessageDetail, MessagesChanged, MessagesRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
-    QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, Retried, RetryRequest, Status,
+    CommandAnswer, CommandRequest, MessageDetail, MessagesChanged, MessagesRequest, QueueListing, QueueQuery,
+    QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, Retried,
+    RetryRequest, Status,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -87,6 +88,16 @@ impl Client {
     /// [`ClientError`], as for every call.
     pub async fn status(&self) -> Result<Status, ClientError> {
         self.get("/status").await
+    }
+
+    /// Runs a command of the registry.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn command(&self, name: &str, request: &CommandRequest) -> Result<CommandAnswer, ClientError> {
+        let mut path = String::from("/commands/");
+        percent_encode(name, &mut path);
+        self.call(Method::POST, &path, Some(request)).await
     }
 
     /// Messages that are not at their end.

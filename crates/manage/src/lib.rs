@@ -5,11 +5,15 @@
 //! stand in reading order; each uses only modules listed below it.
 
 pub mod api;
+mod command_api;
 pub mod queue_api;
 mod gate;
 mod calls;
+pub mod remote;
 pub mod client;
 pub mod door;
+pub mod command;
+pub mod object;
 pub mod reload;
 pub mod monitoring;
 mod metrics_door;

@@ -6,10 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod command;
 mod status;
 mod queue;
 mod settings;
 
+pub use command::*;
 pub use queue::*;
 pub use settings::*;
 pub use status::*;

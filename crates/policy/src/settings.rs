@@ -60,6 +60,7 @@ pub use document::parse;
 pub use problem::{Problem, Related, Severity, render};
 pub use queues::QueueSettings;
 pub(crate) use reader::Collector;
+pub use reader::nearest;
 pub use values::parse_size;
 
 /// Longest settings document, in bytes: room for some million ranges.

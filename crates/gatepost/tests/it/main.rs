@@ -20,10 +20,13 @@
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
 //! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`], [`trace`]: what an administrator does and sees;
+//! - [`commands`]: the registry's commands, over the socket;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
 
 mod wire;
+
+mod commands;
 
 mod scenes;
 

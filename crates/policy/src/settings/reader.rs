@@ -403,7 +403,7 @@ pub(super) fn shown(text: &str) -> String {
 /// The known name that `name` most likely was meant to be: the one with the smallest edit distance, if that is small
 /// enough to be a slip; else the only one that holds it or that it holds, as `Accept-Any-Recipient` is held by
 /// `ms-Exch-SMTP-Accept-Any-Recipient`.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
     let name: Vec<char> = name.chars().take(KEY_CHARS_MAX + 1).flat_map(char::to_lowercase).collect();
     if name.len() > KEY_CHARS_MAX {
         return None;

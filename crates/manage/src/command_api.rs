@@ -1,0 +1,191 @@
+//! The calls of the management API that run commands of the registry.
+//!
+//! Takes a command's name and its parameters, asks whether the caller may, hands on what the command answers. Never
+//! decides anything about mail, and knows no command.
+//!
+//! | call | answer | refusals |
+//! |---|---|---|
+//! | `GET /commands` | `Vec<CommandDescription>` | |
+//! | `POST /commands/{name}` with `CommandRequest` | `CommandAnswer` | 400, 403, 404, 409, 422, 500 |
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use gatepost_policy::settings::nearest;
+use gatepost_shell::command::Kind;
+use gatepost_transport::Control;
+
+use crate::access::{Act, Actor, permit};
+use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation};
+use crate::object::Record;
+use crate::refusal::{self, Refusal, refuse, to_the_end};
+use crate::resource::{CommandDescription, CommandRequest, ExampleDescription, ParameterDescription};
+
+/// Largest request, in bytes: room for a list of some hundred thousand ranges.
+const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The routes of these calls.
+pub fn routes<S: Clone + Send + Sync + 'static>(control: Control) -> Router<S> {
+    Router::new()
+        .route("/commands", get(commands))
+        .route("/commands/{name}", post(run).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX)))
+        .with_state(control)
+}
+
+async fn commands() -> refusal::Answer<Vec<CommandDescription>> {
+    Ok(Json(command::entries().map(describe).collect()))
+}
+
+fn describe(entry: &Entry) -> CommandDescription {
+    let signature = entry.signature;
+    let parameters = signature.parameters.iter().map(|parameter| {
+        let (kind, choices) = kind_text(parameter.kind);
+        ParameterDescription {
+            name: parameter.name.to_owned(),
+            kind,
+            choices: choices.iter().map(|choice| (*choice).to_owned()).collect(),
+            mandatory: parameter.is_mandatory,
+            position: parameter.position,
+            help: parameter.help.to_owned(),
+        }
+    });
+    let examples = signature
+        .examples
+        .iter()
+        .map(|(line, meaning)| ExampleDescription { line: (*line).to_owned(), meaning: (*meaning).to_owned() });
+    CommandDescription {
+        name: signature.name.to_owned(),
+        synopsis: signature.synopsis.to_owned(),
+        role: entry.role.to_string(),
+        changes: entry.changes(),
+        output: entry.output.map(|shape| shape.name.to_owned()),
+        parameters: parameters.collect(),
+        examples: examples.collect(),
+    }
+}
+
+fn kind_text(kind: Kind) -> (String, &'static [&'static str]) {
+    let name = match kind {
+        Kind::OneOf(choices) => return ("OneOf".to_owned(), choices),
+        Kind::Flags(choices) => return ("Flags".to_owned(), choices),
+        Kind::List(of) | Kind::MultiValued(of) | Kind::Rest(of) => {
+            let (name, choices) = kind_text(*of);
+            let list = if matches!(kind, Kind::MultiValued(_)) { "MultiValued" } else { "List" };
+            return (format!("{list} of {name}"), choices);
+        }
+        Kind::Switch => "Switch",
+        Kind::Bool => "Bool",
+        Kind::Text => "Text",
+        Kind::Int => "Int",
+        Kind::UnlimitedInt => "UnlimitedInt",
+        Kind::Size => "Size",
+        Kind::Span => "Span",
+        Kind::Time => "Time",
+        Kind::Identity => "Identity",
+        Kind::Block => "Block",
+        Kind::Table => "Table",
+        Kind::Any => "Any",
+    };
+    (name.to_owned(), &[])
+}
+
+async fn run(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    actor: Actor,
+    request: Result<Json<CommandRequest>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let Some(entry) = command::find(&name) else { return Err(no_such_command(&name)) };
+    let act = Act { name: entry.signature.name, role: entry.role };
+    permit(&actor, act).map_err(|lacking| {
+        if entry.changes() {
+            tracing::warn!(%actor, act = act.name, "refused: the role is lacking");
+        }
+        refuse(StatusCode::FORBIDDEN, lacking)
+    })?;
+    let Json(request) = request.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
+    let is_lean = request.lean;
+    to_the_end(async move {
+        let answer = call(&control, entry, &actor, request).await.map_err(refusal_of)?;
+        tokio::task::spawn_blocking(move || written(&answer, is_lean))
+            .await
+            .map_err(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause"))
+    })
+    .await?
+}
+
+fn no_such_command(name: &str) -> Refusal {
+    let names: Vec<_> = command::entries().map(|entry| entry.signature.name).collect();
+    let hint = nearest(name, names.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
+    let name: String = name.chars().take(80).collect();
+    let error = format!("there is no command `{}`{}", name.escape_debug(), hint.unwrap_or_default());
+    refuse(StatusCode::NOT_FOUND, error)
+}
+
+async fn call(
+    control: &Control,
+    entry: &'static Entry,
+    actor: &Actor,
+    request: CommandRequest,
+) -> Result<Answer, CommandError> {
+    let invocation = Invocation {
+        control,
+        settings: control.settings(),
+        actor,
+        arguments: Arguments::read(entry.signature, request.parameters)?,
+        is_what_if: request.what_if,
+        reason: request.reason,
+    };
+    (entry.run)(&invocation).await
+}
+
+/// Written at once, so that a listing of thousands is not made twice in memory.
+fn written(answer: &Answer, is_lean: bool) -> Response {
+    #[derive(serde::Serialize)]
+    struct Body<'a, R> {
+        output: Vec<R>,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        warnings: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        what_if: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<u64>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        exposure: &'a [crate::resource::ExposureChange],
+    }
+    fn body<'a, R: serde::Serialize>(
+        answer: &'a Answer,
+        record: impl Fn(&'a Record) -> R,
+    ) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Body {
+            output: answer.output.iter().map(record).collect(),
+            warnings: &answer.warnings,
+            what_if: answer.what_if.as_deref(),
+            revision: answer.revision,
+            exposure: &answer.exposure,
+        })
+    }
+    let bytes = if is_lean { body(answer, Record::lean) } else { body(answer, |record| record) };
+    match bytes {
+        Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn refusal_of(error: CommandError) -> Refusal {
+    let status = match &error {
+        CommandError::Wrong(_) => StatusCode::BAD_REQUEST,
+        CommandError::NotFound(_) => StatusCode::NOT_FOUND,
+        CommandError::Conflict(_) => StatusCode::CONFLICT,
+        CommandError::Forbidden(_) => StatusCode::FORBIDDEN,
+        CommandError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        CommandError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    match error {
+        CommandError::Refused(refused) => Refusal(status, *refused),
+        error => refuse(status, error.to_string()),
+    }
+}

@@ -1,0 +1,172 @@
+//! The registry's commands as the shell is given them: each call of one goes to the running server.
+//!
+//! Takes bound calls of the language, asks the server through [`Client`], hands on values made of records by their shape.
+//! Blocks, as the language does, which runs on one thread. Never evaluates anything and opens no file.
+
+mod record;
+mod flags;
+mod binding;
+mod range;
+mod unlimited;
+mod size;
+mod span;
+mod text_of;
+
+use std::cell::RefCell;
+use std::io;
+
+use gatepost_policy::permission::Trustee;
+use gatepost_policy::right::Right;
+use gatepost_shell::command::{Call, Commands, Emit, Kind, Parameter, Signature};
+use gatepost_shell::fault::{Category, Fault, Severity};
+use gatepost_shell::value::Value;
+use serde_json::{Map, Value as Json};
+use tokio::runtime::{self, Runtime};
+
+use self::record::Records;
+use self::text_of::to_json;
+use crate::client::{Client, ClientError};
+use crate::command;
+use crate::resource::{CommandAnswer, CommandRequest};
+
+/// The commands of the server of one data folder.
+pub struct Remote {
+    client: Client,
+    runtime: Runtime,
+    signatures: Vec<&'static Signature>,
+    records: RefCell<Records>,
+}
+
+impl Remote {
+    /// The commands of the server that `client` calls. Does not connect yet. Not to be made or used within an async task.
+    ///
+    /// # Errors
+    /// When the system has no room for a runtime.
+    pub fn new(client: Client) -> io::Result<Remote> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let signatures = command::entries().map(|entry| entry.signature).collect();
+        Ok(Remote { client, runtime, signatures, records: RefCell::default() })
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn call(&self, name: &str, request: &CommandRequest) -> Result<CommandAnswer, ClientError> {
+        self.runtime.block_on(self.client.command(name, request))
+    }
+
+    /// Names of objects of the noun of `signature`, for completion. Nothing where the server does not answer.
+    fn names(&self, signature: &Signature) -> Vec<String> {
+        let noun = signature.name.split_once('-').map_or("", |(_, noun)| noun);
+        // Rights are those of connectors.
+        let noun = if noun.eq_ignore_ascii_case("ADPermission") { "ReceiveConnector" } else { noun };
+        let request = CommandRequest { lean: true, ..CommandRequest::default() };
+        let Ok(answer) = self.call(&format!("Get-{noun}"), &request) else { return Vec::new() };
+        let name = |record: Map<String, Json>| {
+            let name = record.get("Name").or_else(|| record.get("Identity"))?;
+            name.as_str().map(str::to_owned)
+        };
+        answer.output.into_iter().filter_map(name).collect()
+    }
+}
+
+impl Commands for Remote {
+    fn signatures(&self) -> &[&'static Signature] {
+        &self.signatures
+    }
+
+    fn run(&self, call: &Call<'_>, emit: &mut dyn Emit) -> Result<(), Fault> {
+        let mut parameters = Map::new();
+        for (name, value) in call.arguments {
+            parameters.insert((*name).to_owned(), to_json(value));
+        }
+        let request = CommandRequest { parameters, what_if: call.is_what_if, lean: true, ..CommandRequest::default() };
+        let answer = self.call(call.signature.name, &request).map_err(|error| fault(&error, call.signature.name))?;
+        for warning in &answer.warnings {
+            emit.warning(warning);
+        }
+        if let Some(text) = &answer.what_if {
+            emit.host(text);
+        }
+        if call.is_verbose
+            && let Some(revision) = answer.revision
+        {
+            emit.verbose(&format!("The settings are revision {revision} now."));
+        }
+        for record in answer.output {
+            // Nothing is borrowed while the value is on its way: the next command may be ours, too.
+            let value = self.records.borrow_mut().value(record);
+            emit.value(value)?;
+        }
+        Ok(())
+    }
+
+    fn convert(&self, type_name: &str, value: &Value) -> Option<Result<Value, Fault>> {
+        let name = type_name.rsplit(['.', '+']).next().unwrap_or(type_name).to_ascii_lowercase();
+        let text = text_of::text(value);
+        let converted = match name.as_str() {
+            "iprange" => range::value(&text),
+            "ipvxaddress" => range::address_value(&text),
+            "ipbinding" => binding::value(&text),
+            "bytequantifiedsize" => size::value(&text),
+            "enhancedtimespan" => span::value(&text),
+            name if name.starts_with("unlimited") => unlimited::value(&text),
+            name if name.starts_with("multivaluedproperty") => return Some(Ok(value.clone())),
+            _ => return None,
+        };
+        let fault = |why: String| {
+            let message = format!("Cannot convert value \"{text}\" to type \"{type_name}\": {why}");
+            Fault { exception: "System.FormatException", ..Fault::new(Category::InvalidArgument, message) }
+        };
+        Some(converted.map_err(fault))
+    }
+
+    fn complete(&self, signature: &Signature, parameter: &Parameter, prefix: &str) -> Vec<String> {
+        let mut values = completions(self, signature, parameter.kind, parameter.name);
+        let prefix = prefix.to_lowercase();
+        values.retain(|value| value.to_lowercase().starts_with(&prefix));
+        values
+    }
+}
+
+fn completions(remote: &Remote, signature: &Signature, kind: Kind, name: &str) -> Vec<String> {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    match kind {
+        Kind::OneOf(choices) | Kind::Flags(choices) => owned(choices),
+        Kind::Bool => owned(&["$true", "$false"]),
+        Kind::UnlimitedInt => owned(&["unlimited"]),
+        Kind::Identity if name == "Identity" => remote.names(signature),
+        _ if name == "ExtendedRights" => Right::ALL.iter().map(|right| right.exchange_name().to_owned()).collect(),
+        _ if name == "User" => Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect(),
+        Kind::List(of) | Kind::MultiValued(of) | Kind::Rest(of) => completions(remote, signature, *of, name),
+        _ => Vec::new(),
+    }
+}
+
+/// What the server or the way to it says, as an error record. A refused command lets the script go on, as in the original.
+fn fault(error: &ClientError, command: &str) -> Fault {
+    let (category, exception) = match error {
+        ClientError::Refused { status, .. } => match status {
+            404 => {
+                (Category::ObjectNotFound, "Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException")
+            }
+            403 => (Category::PermissionDenied, "System.UnauthorizedAccessException"),
+            409 => (Category::ResourceExists, "Microsoft.Exchange.Data.Directory.ADObjectAlreadyExistsException"),
+            500.. => (Category::ResourceUnavailable, "System.InvalidOperationException"),
+            _ => (Category::InvalidArgument, "Microsoft.Exchange.Data.DataValidationException"),
+        },
+        ClientError::Denied(_) => (Category::PermissionDenied, "System.UnauthorizedAccessException"),
+        ClientError::NotRunning { .. } | ClientError::Broken { .. } => {
+            (Category::ResourceUnavailable, "System.InvalidOperationException")
+        }
+    };
+    let mut message = error.to_string();
+    if let ClientError::Refused { refused, .. } = error {
+        for problem in &refused.problems {
+            message.push_str(&format!("\n{}: {}", problem.message, problem.remedy));
+        }
+    }
+    let fault = Fault { exception, ..Fault::new(category, message) };
+    fault.with_severity(Severity::Continuing).by(command)
+}

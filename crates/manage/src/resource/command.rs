@@ -1,0 +1,97 @@
+//! Commands of the registry on the wire: `GET /commands`, `POST /commands/{name}`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::ExposureChange;
+
+/// `POST /commands/{name}`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// By the names of the command's signature, in any case.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// Only says what would change.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub what_if: bool,
+    /// The transaction that this is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
+    /// Why, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Leaves out of records what is as usual: for those who know their shapes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub lean: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CommandAnswer {
+    /// Records: objects with their type as `@type`.
+    pub output: Vec<Map<String, Value>>,
+    /// What is legal but probably not meant.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// What would have changed, where that was the question.
+    #[serde(default)]
+    pub what_if: Option<String>,
+    /// The revision of the settings that it made.
+    #[serde(default)]
+    pub revision: Option<u64>,
+    /// Which addresses gain or lose which right by it.
+    #[serde(default)]
+    pub exposure: Vec<ExposureChange>,
+}
+
+/// One command, described.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CommandDescription {
+    /// Verb-Noun.
+    pub name: String,
+    /// One sentence.
+    pub synopsis: String,
+    /// The least role that may run it.
+    pub role: String,
+    /// Whether it changes something.
+    pub changes: bool,
+    /// The type of its records; none: it yields none, or several.
+    pub output: Option<String>,
+    /// Its parameters.
+    pub parameters: Vec<ParameterDescription>,
+    /// Command lines.
+    pub examples: Vec<ExampleDescription>,
+}
+
+/// One parameter, described.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ParameterDescription {
+    /// Its name.
+    pub name: String,
+    /// What its values are, as `List of Text`.
+    pub kind: String,
+    /// The values that it takes, where they are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// Whether the command cannot do without.
+    pub mandatory: bool,
+    /// Its place among arguments without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u8>,
+    /// One sentence.
+    pub help: String,
+}
+
+/// A command line, and what it does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExampleDescription {
+    /// The line.
+    pub line: String,
+    /// What it does.
+    pub meaning: String,
+}
