@@ -155,7 +155,7 @@ impl Parser<'_> {
             return Ok(());
         }
         if character == '<' {
-            return Err(self.refuse(1, refusal::INPUT_REDIRECTION));
+            return Err(self.input_redirection());
         }
         if character == ',' {
             return Err(ParseError::new(self.here(), "an argument is missing before this comma"));
@@ -187,6 +187,21 @@ impl Parser<'_> {
         }
         call.arguments.push(Argument::Value(self.argument_list()?));
         Ok(())
+    }
+
+    /// `<` is what a copied text has where the reader's own value belongs, more often than it is meant.
+    fn input_redirection(&self) -> ParseError {
+        let line = self.rest().split(is_newline).next().unwrap_or_default();
+        match line.find('>') {
+            Some(length) if length > 1 => {
+                let placeholder = &line[..=length];
+                self.refuse(
+                    placeholder.chars().count(),
+                    &format!("`{placeholder}` is a placeholder; write the real value instead"),
+                )
+            }
+            _ => self.refuse(1, refusal::INPUT_REDIRECTION),
+        }
     }
 
     /// `-Name` or `-Name:value`.

@@ -193,7 +193,7 @@ impl Parser<'_> {
                 return Ok(block);
             }
             let start = self.at;
-            match self.statement_in_block(closer.map(|(_, closer)| closer)) {
+            match self.statement_in_block(closer) {
                 Ok(Some(statement)) => block.push(statement),
                 Ok(None) => {}
                 Err(error) if error.is_final || self.is_recovering => return Err(error),
@@ -210,10 +210,11 @@ impl Parser<'_> {
         }
     }
 
-    fn statement_in_block(&mut self, closer: Option<char>) -> Parsed<Option<Statement>> {
+    fn statement_in_block(&mut self, closer: Option<(Span, char)>) -> Parsed<Option<Statement>> {
         if let Some(stray @ (')' | '}' | ']')) = self.peek() {
-            return Err(ParseError::new(self.here(), format!("`{stray}` closes nothing here")));
+            return Err(self.stray(stray, closer));
         }
+        self.pasted_prompt();
         if self.is_keyword("trap") {
             self.trap()?;
             return Ok(None);
@@ -232,19 +233,44 @@ impl Parser<'_> {
         self.space();
         match self.peek() {
             None | Some(';') => {}
-            Some(next) if is_newline(next) || closer == Some(next) || ends_in_block => {}
+            Some(next) if is_newline(next) || closer.is_some_and(|(_, closer)| closer == next) || ends_in_block => {}
+            Some(stray @ (')' | '}' | ']')) => return Err(self.stray(stray, closer)),
             Some(_) => return Err(self.unexpected_after(&statement)),
         }
         Ok(Some(statement))
     }
 
+    /// An error about something that closes what was not opened, or was opened by something else.
+    fn stray(&self, stray: char, closer: Option<(Span, char)>) -> ParseError {
+        let Some((open, closer)) = closer else {
+            return ParseError::new(self.here(), format!("`{stray}` closes nothing here"));
+        };
+        let (line, column) = self.source.position(open.start);
+        let opener = self.source.slice(open);
+        let message =
+            format!("`{stray}` stands where `{closer}` should: it closes `{opener}` of line {line}, column {column}");
+        ParseError::last(self.here(), message)
+    }
+
+    /// Passes over a prompt that was copied along with a command line: `PS C:\>`, `[PS] C:\Windows\system32>`.
+    fn pasted_prompt(&mut self) {
+        let Some(behind) = self.rest().strip_prefix("[PS] ").or_else(|| self.rest().strip_prefix("PS ")) else {
+            return;
+        };
+        let line = behind.split(is_newline).next().unwrap_or_default();
+        let bytes = line.as_bytes();
+        if bytes.first().is_some_and(u8::is_ascii_alphabetic)
+            && bytes.get(1..3) == Some(br":\".as_slice())
+            && let Some(length) = line.find('>')
+        {
+            self.at += self.rest().len() - behind.len() + length + 1;
+            self.space();
+        }
+    }
+
     /// What stands behind a statement that is over.
     fn unexpected_after(&self, statement: &Statement) -> ParseError {
         let mut error = self.expected("the end of the statement");
-        if matches!(self.peek(), Some(')' | '}' | ']')) {
-            error.message = format!("{} closes nothing here", self.next_word());
-            return error;
-        }
         let expression = match &statement.kind {
             StatementKind::Pipeline(pipeline) => match pipeline.elements.last() {
                 Some(PipelineElement::Expression(expression, _)) => Some(expression),
