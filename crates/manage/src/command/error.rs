@@ -1,0 +1,26 @@
+//! Why a command does not answer, by culprit.
+
+use crate::resource::Refused;
+
+/// Why a command was not run, or changed nothing. `Display` is for the person who wrote it.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Something in its parameters.
+    #[error("{0}")]
+    Wrong(String),
+    /// What it is about is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// What it would make is there already, or has changed meanwhile.
+    #[error("{0}")]
+    Conflict(String),
+    /// The caller's role does not suffice.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The settings as they would become are refused.
+    #[error("{}", .0.error)]
+    Refused(Box<Refused>),
+    /// The disk, or a bug of ours.
+    #[error("{0}")]
+    Failed(String),
+}
