@@ -129,12 +129,12 @@ async fn change_queues(
     }
     names.sort();
     names.dedup();
-    let (asked, action) = (names.clone(), request.action);
+    let (asked, action, who) = (names.clone(), request.action, actor.to_string());
     let entries = to_the_end(async move {
         match action {
             QueueAction::Suspend => control.suspend_queues(asked, true).await.map(|_| 0),
             QueueAction::Resume => control.suspend_queues(asked, false).await.map(|_| 0),
-            QueueAction::Retry => Ok(control.retry(Which::Queues(asked.into_iter().collect())).await as u64),
+            QueueAction::Retry => Ok(control.retry(Which::Queues(asked.into_iter().collect()), &who).await as u64),
             QueueAction::Resubmit => Ok(control.resubmit(asked.into_iter().collect()).await),
         }
     });
@@ -214,7 +214,7 @@ async fn export(
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let id = message_id(id)?;
-    let exported = control.export(id).await.map_err(|error| match error {
+    let exported = control.export(id, &actor.to_string()).await.map_err(|error| match error {
         ExportError::Unknown(id) => unknown(&control, id),
         ExportError::NotSuspended(_) | ExportError::InFlight(_) => refuse(StatusCode::CONFLICT, error.to_string()),
         ExportError::TooLarge(..) => refuse(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
@@ -234,7 +234,7 @@ async fn retry_message(
     if control.message(id).await.is_none() {
         return Err(unknown(&control, id));
     }
-    let entries = control.retry(Which::Message(id)).await as u64;
+    let entries = control.retry(Which::Message(id), &actor.to_string()).await as u64;
     tracing::info!(queue_id = id.0, entries, %actor, "retry asked for");
     Ok(Json(Retried { entries }))
 }
@@ -249,7 +249,7 @@ async fn retry(
         RetryRequest::All => (Which::All, None),
         RetryRequest::NextHop(next_hop) => (Which::NextHop(next_hop.clone()), Some(next_hop)),
     };
-    let entries = control.retry(which).await as u64;
+    let entries = control.retry(which, &actor.to_string()).await as u64;
     tracing::info!(next_hop, entries, %actor, "retry asked for");
     Ok(Json(Retried { entries }))
 }
@@ -267,7 +267,8 @@ async fn change(
     }
     let wish = wish(&control, &action)?;
     let ids = ids.into_iter().map(MessageId).collect();
-    let changed = to_the_end(async move { control.change(ids, wish).await }).await?;
+    let who = actor.to_string();
+    let changed = to_the_end(async move { control.change(ids, wish, &who).await }).await?;
     let changed = changed.map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let (messages, pending) = (changed.messages, changed.pending);
     tracing::info!(?action, messages, pending, %actor, "queued messages were changed");
@@ -326,7 +327,8 @@ async fn remove(
     let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
     let asked = control.clone();
     let wish = Wish::Remove { with_report: query.report };
-    let removed = to_the_end(async move { asked.change(vec![id], wish).await }).await?;
+    let who = actor.to_string();
+    let removed = to_the_end(async move { asked.change(vec![id], wish, &who).await }).await?;
     let changed = removed.map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     if let Some((_, error)) = changed.failed.first() {
         return Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, error.clone()));
@@ -352,7 +354,7 @@ fn unknown(control: &Control, id: MessageId) -> Refusal {
              how much is left"
         )
     } else {
-        format!("there is no message {id} in the queue: the log says under queue_id {id} what became of it")
+        format!("there is no message {id} in the queue: `gatepost trace {id}` tells what became of it")
     };
     refuse(StatusCode::NOT_FOUND, error)
 }

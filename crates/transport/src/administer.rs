@@ -17,8 +17,10 @@ use crate::blocking;
 use crate::categorize::{self, Unrouted};
 use crate::clock::now_ms;
 use crate::fetch;
+use crate::listing::Which;
 use crate::passports;
 use crate::queue::{DeliveryQueue, QueueKey, Taken};
+use crate::removals::Removal;
 use crate::report::{self, Attempt};
 use crate::state::Running;
 
@@ -82,16 +84,21 @@ impl Wish {
     }
 }
 
-/// Does it to these messages.
+/// Does it to these messages; `who` wants it, as `uid 0`.
 ///
 /// # Errors
 /// When that may not survive a crash.
-pub async fn change(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish) -> Result<Changed, NotSafe> {
+pub async fn change(
+    running: &Arc<Running>,
+    ids: Vec<MessageId>,
+    wish: Wish,
+    who: Arc<str>,
+) -> Result<Changed, NotSafe> {
     let running = running.clone();
     let work = async move {
         let changed = match wish {
-            Wish::Remove { with_report } => remove(&running, ids, with_report).await,
-            wish => stand(&running, ids, wish).await,
+            Wish::Remove { with_report } => remove(&running, ids, Removal { with_report, who }).await,
+            wish => stand(&running, ids, wish, who).await,
         };
         running.spool.flushed().await?;
         Ok(changed)
@@ -100,7 +107,7 @@ pub async fn change(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish) -> 
 }
 
 /// Changes how messages stand, and puts their entries where they belong then.
-async fn stand(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish) -> Changed {
+async fn stand(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish, who: Arc<str>) -> Changed {
     let (worker, at_work) = (running.clone(), wish.clone());
     let changed = blocking::run(move || {
         let (mut changed, mut wanted) = (Changed::default(), HashSet::new());
@@ -121,7 +128,7 @@ async fn stand(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish) -> Chang
             }
             worker.spool.set_standing(id, standing);
             let (word, detail) = at_work.told();
-            passports::note_administrator(&worker, id, now_ms(), ("administrator", word, detail), Vec::new());
+            passports::note_administrator(&worker, id, now_ms(), (&who, word, detail), Vec::new());
             changed.messages += 1;
             wanted.insert(id);
         }
@@ -153,7 +160,7 @@ async fn stand(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish) -> Chang
     changed
 }
 
-async fn remove(running: &Arc<Running>, ids: Vec<MessageId>, with_report: bool) -> Changed {
+async fn remove(running: &Arc<Running>, ids: Vec<MessageId>, removal: Removal) -> Changed {
     let mut changed = Changed::default();
     let mut taken: HashMap<MessageId, Vec<Taken>> = HashMap::new();
     let wanted: HashSet<MessageId> = ids.iter().copied().collect();
@@ -162,7 +169,7 @@ async fn remove(running: &Arc<Running>, ids: Vec<MessageId>, with_report: bool) 
     }
     for id in ids {
         let taken = Holding { running, entries: taken.remove(&id).unwrap_or_default() };
-        match take_out(running, id, with_report, taken).await {
+        match take_out(running, id, &removal, taken).await {
             Ok(Some(is_pending)) => {
                 changed.messages += 1;
                 changed.pending += u64::from(is_pending);
@@ -179,7 +186,7 @@ async fn remove(running: &Arc<Running>, ids: Vec<MessageId>, with_report: bool) 
 async fn take_out(
     running: &Arc<Running>,
     id: MessageId,
-    with_report: bool,
+    removal: &Removal,
     taken: Holding<'_>,
 ) -> Result<Option<bool>, String> {
     let Ok(message) = fetch::message(&running.spool, id).await else { return Ok(None) };
@@ -189,8 +196,9 @@ async fn take_out(
     let waiting: Vec<u32> = waiting.into_iter().filter(is_pending).collect();
     let pending = (0u32..).take(message.recipients.len()).filter(is_pending).count();
     let is_in_flight = waiting.len() < pending;
+    let with_report = removal.with_report;
     if is_in_flight {
-        running.removals.want(id, with_report);
+        running.removals.want(id, removal.clone());
     }
     if with_report && !waiting.is_empty() {
         let attempt = |index| Attempt { index, reply: REMOVED, remote: None, remote_reports: false };
@@ -201,7 +209,7 @@ async fn take_out(
     let time_ms = now_ms();
     let outcomes = waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect();
     let detail = with_report.then(|| "with a report".into());
-    passports::settle_by_hand(running, id, outcomes, "administrator", "remove", detail);
+    passports::settle_by_hand(running, id, outcomes, &removal.who, "remove", detail);
     taken.done();
     tracing::info!(queue_id = id.0, with_report, is_in_flight, verdict = "removed", "removed by an administrator");
     Ok(Some(is_in_flight))
@@ -209,9 +217,9 @@ async fn take_out(
 
 /// The attempt on a message is over, and it waits again: if it is to be removed, that is done now.
 pub fn remove_if_wanted(running: &Arc<Running>, id: MessageId) {
-    let Some(with_report) = running.removals.take(id) else { return };
+    let Some(removal) = running.removals.take(id) else { return };
     let running = running.clone();
-    tokio::spawn(async move { remove(&running, vec![id], with_report).await });
+    tokio::spawn(async move { remove(&running, vec![id], removal).await });
 }
 
 /// Entries taken from their queues. Unless it comes to an end with them, they go back where they were.
@@ -234,6 +242,27 @@ impl Drop for Holding<'_> {
             categorize::put_back(self.running, &queue, entry, due_ms);
         }
     }
+}
+
+/// Makes waiting recipients due now; says how many entries that were. Of queues it is not noted with each message.
+pub async fn retry(running: &Arc<Running>, which: Which, who: Arc<str>) -> usize {
+    let running = running.clone();
+    let hurry = move || match which {
+        Which::All => running.queues.hurry(|_| true, |_| true),
+        Which::Message(id) => {
+            let entries = running.queues.hurry(|_| true, |entry| entry.id == id);
+            if entries > 0 {
+                passports::note_administrator(&running, id, now_ms(), (&who, "retry", None), Vec::new());
+            }
+            entries
+        }
+        Which::Queues(names) => running.queues.hurry(|queue| names.contains(&queue.key.name()), |_| true),
+        Which::NextHop(part) => {
+            let part = part.to_lowercase();
+            running.queues.hurry(|queue| queue.key.to_string().to_lowercase().contains(&part), |_| true)
+        }
+    };
+    blocking::run(hurry).await.unwrap_or(0)
 }
 
 /// Suspends queues, or lets them go on, by their names ([`QueueKey::name`]). Says how many of them that changes.

@@ -89,9 +89,9 @@ impl Control {
         inspect::message(&self.running, id).await
     }
 
-    /// Makes waiting recipients due now; says how many entries that were.
-    pub async fn retry(&self, which: Which) -> usize {
-        inspect::retry(&self.running, which).await
+    /// Makes waiting recipients due now; says how many entries that were. `who` asked for it, as `uid 0`.
+    pub async fn retry(&self, which: Which, who: &str) -> usize {
+        administer::retry(&self.running, which, who.into()).await
     }
 
     /// Every delivery queue, those included where nothing is going on.
@@ -99,12 +99,13 @@ impl Control {
         inspect::queues(&self.running)
     }
 
-    /// Suspends, resumes, redirects or removes messages. Comes back when that survives a power cut.
+    /// Suspends, resumes, redirects or removes messages, as `who` wants, as `uid 0`. Comes back when that survives a power
+    /// cut.
     ///
     /// # Errors
     /// [`NotSafe`]: it is in effect, and may not survive.
-    pub async fn change(&self, ids: Vec<MessageId>, wish: Wish) -> Result<Changed, NotSafe> {
-        administer::change(&self.running, ids, wish).await
+    pub async fn change(&self, ids: Vec<MessageId>, wish: Wish, who: &str) -> Result<Changed, NotSafe> {
+        administer::change(&self.running, ids, wish, who.into()).await
     }
 
     /// Suspends queues, or lets them go on, by their names ([`QueueStatus::name`]); says how many that changes. It survives
@@ -126,12 +127,12 @@ impl Control {
         administer::resubmit(&self.running, names).await
     }
 
-    /// A message as a file that any server takes for a message of its own (fact sheet section 8.4).
+    /// A message as a file that any server takes for a message of its own (fact sheet section 8.4), for `who`, as `uid 0`.
     ///
     /// # Errors
     /// [`ExportError`]: unknown, not suspended, or the disk fails.
-    pub async fn export(&self, id: MessageId) -> Result<Vec<u8>, ExportError> {
-        export::export(&self.running, id).await
+    pub async fn export(&self, id: MessageId, who: &str) -> Result<Vec<u8>, ExportError> {
+        export::export(&self.running, id, who.into()).await
     }
 
     /// The record of a decision, or `None` if there is none any more. Reads files in a task of its own.

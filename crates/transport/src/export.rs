@@ -11,6 +11,8 @@ use gatepost_spool::Message;
 
 use crate::blocking;
 use crate::categorize;
+use crate::clock::now_ms;
+use crate::passports;
 use crate::state::Running;
 
 /// A larger message is not exported in one piece, in bytes.
@@ -38,11 +40,11 @@ pub enum ExportError {
     Disk(MessageId, String),
 }
 
-/// A message as such a file.
+/// A message as such a file, for `who`, as `uid 0`.
 ///
 /// # Errors
 /// [`ExportError`].
-pub async fn export(running: &Arc<Running>, id: MessageId) -> Result<Vec<u8>, ExportError> {
+pub async fn export(running: &Arc<Running>, id: MessageId, who: Arc<str>) -> Result<Vec<u8>, ExportError> {
     let running = running.clone();
     let read = move || {
         let message = running.spool.message(id).map_err(|_| ExportError::Unknown(id))?;
@@ -66,6 +68,7 @@ pub async fn export(running: &Arc<Running>, id: MessageId) -> Result<Vec<u8>, Ex
                 piece => file.extend_from_slice(&piece),
             }
         }
+        passports::note_administrator(&running, id, now_ms(), (&who, "export", None), Vec::new());
         Ok(file)
     };
     blocking::run(read).await.unwrap_or_else(|error| Err(ExportError::Disk(id, error.to_string())))

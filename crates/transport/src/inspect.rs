@@ -14,7 +14,7 @@ use crate::blocking;
 use crate::categorize;
 use crate::listing::{
     Counters, DeliveryType, Health, ListenerStatus, MessageDetail, MessageStatus, QueueFilter, QueueListing,
-    QueueState, QueueStatus, QueuedMessage, QueuedRecipient, Status, Which,
+    QueueState, QueueStatus, QueuedMessage, QueuedRecipient, Status,
 };
 use crate::queue::{DeliveryQueue, Indices, QueueKey, Snapshot};
 use crate::state::{Running, read};
@@ -391,19 +391,4 @@ impl Places {
                 .collect(),
         }
     }
-}
-
-/// Makes waiting entries due now. Goes through every queue: not on a thread that drives sockets.
-pub async fn retry(running: &Arc<Running>, which: Which) -> usize {
-    let running = running.clone();
-    let hurry = move || match which {
-        Which::All => running.queues.hurry(|_| true, |_| true),
-        Which::Message(id) => running.queues.hurry(|_| true, |entry| entry.id == id),
-        Which::Queues(names) => running.queues.hurry(|queue| names.contains(&queue.key.name()), |_| true),
-        Which::NextHop(part) => {
-            let part = part.to_lowercase();
-            running.queues.hurry(|queue| queue.key.to_string().to_lowercase().contains(&part), |_| true)
-        }
-    };
-    blocking::run(hurry).await.unwrap_or(0)
 }

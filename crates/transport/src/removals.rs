@@ -2,22 +2,31 @@
 //! PendingRemove). Holds, and hands out.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_mail::MessageId;
 
-/// Which messages, and whether their senders are told.
+/// Which messages, and how.
 #[derive(Debug, Default)]
-pub struct Removals(Mutex<HashMap<MessageId, bool>>);
+pub struct Removals(Mutex<HashMap<MessageId, Removal>>);
+
+/// A removal that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Whether the sender is told.
+    pub with_report: bool,
+    /// Who wants it, as `uid 0`.
+    pub who: Arc<str>,
+}
 
 impl Removals {
-    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, bool>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Removal>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This message is to be removed.
-    pub fn want(&self, id: MessageId, with_report: bool) {
-        self.lock().insert(id, with_report);
+    pub fn want(&self, id: MessageId, removal: Removal) {
+        self.lock().insert(id, removal);
     }
 
     /// Whether this message is to be removed.
@@ -26,8 +35,8 @@ impl Removals {
         !removals.is_empty() && removals.contains_key(&id)
     }
 
-    /// Its attempt is over. Whether it is to be removed now, and whether its sender is told.
-    pub fn take(&self, id: MessageId) -> Option<bool> {
+    /// Its attempt is over. How it is to be removed now, if it is.
+    pub fn take(&self, id: MessageId) -> Option<Removal> {
         let mut removals = self.lock();
         if removals.is_empty() { None } else { removals.remove(&id) }
     }

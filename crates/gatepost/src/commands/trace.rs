@@ -249,7 +249,8 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
             writeln!(out, "  {time}  report    ({report}) to {}: message {queue_id}", in_brackets(to))
         }
         TracedWhat::Administrator { who, action, detail, outcomes } => {
-            let detail = detail.as_deref().map_or(String::new(), |detail| format!(" to {}", harmless(detail)));
+            let before = if matches!(&**action, "redirect" | "priority") { " to" } else { "," };
+            let detail = detail.as_deref().map_or(String::new(), |detail| format!("{before} {}", harmless(detail)));
             writeln!(out, "  {time}  {:<9} by {}{detail}", harmless(action), harmless(who))?;
             outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, " here"))
         }

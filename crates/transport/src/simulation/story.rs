@@ -261,7 +261,7 @@ impl Story {
     /// The administrator, or the world, does something.
     async fn act(&mut self, control: &Control) {
         match self.dice.below(17) {
-            0 => drop(control.retry(Which::All).await),
+            0 => drop(control.retry(Which::All, "simulation").await),
             1 | 2 => self.remove(control).await,
             3 => {
                 self.variant = Variant::draw(&mut self.dice);
@@ -308,7 +308,7 @@ impl Story {
 
     async fn suspend(&mut self, control: &Control) {
         let Some((id, number)) = self.pick(control).await else { return };
-        if let Ok(changed) = control.change(vec![id], Wish::Suspend).await
+        if let Ok(changed) = control.change(vec![id], Wish::Suspend, "simulation").await
             && (changed.messages, changed.pending) == (1, 0)
         {
             self.world.ledger().hold_back(self.world.now_ms(), number);
@@ -320,7 +320,7 @@ impl Story {
         if self.dice.one_in(2) {
             let Some((id, number)) = self.pick(control).await else { return };
             self.world.ledger().let_go(self.world.now_ms(), Some(number));
-            let _ = control.change(vec![id], Wish::Resume).await;
+            let _ = control.change(vec![id], Wish::Resume, "simulation").await;
         } else {
             self.resume_all(control).await;
         }
@@ -331,7 +331,7 @@ impl Story {
         let held = listing.messages.into_iter().filter(|message| message.status == MessageStatus::Suspended);
         self.world.ledger().let_go(self.world.now_ms(), None);
         // On a disk that fails it may not last; then it is done again.
-        let _ = control.change(held.map(|message| message.id).collect(), Wish::Resume).await;
+        let _ = control.change(held.map(|message| message.id).collect(), Wish::Resume, "simulation").await;
         let _ = control.suspend_queues(control.suspended_queues(), false).await;
     }
 
@@ -349,7 +349,7 @@ impl Story {
         let connector = ["Partner", "Inside", "Nobody"][self.dice.below(3) as usize];
         let connector = (!self.dice.one_in(3)).then(|| connector.into());
         self.world.ledger().note(self.world.now_ms(), number, format!("redirected to {connector:?}"));
-        let _ = control.change(vec![id], Wish::Redirect(connector)).await;
+        let _ = control.change(vec![id], Wish::Redirect(connector), "simulation").await;
     }
 
     async fn reload(&self, control: &Control) {
@@ -366,7 +366,7 @@ impl Story {
         let id = listing.messages[self.dice.below(listing.messages.len() as u64) as usize].id;
         let with_report = self.dice.one_in(2);
         let Some(number) = number_of(control, id).await else { return };
-        let removed = control.change(vec![id], Wish::Remove { with_report }).await;
+        let removed = control.change(vec![id], Wish::Remove { with_report }, "simulation").await;
         let is_safe = removed.is_ok();
         let Changed { messages, pending, .. } = removed.unwrap_or(Changed { messages: 1, ..Changed::default() });
         if messages == 1 {

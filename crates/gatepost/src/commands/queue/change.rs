@@ -135,7 +135,7 @@ fn complaint(changed: &MessagesChanged) -> Option<String> {
         .unknown
         .iter()
         .take(10)
-        .map(|id| format!("there is no message {id} in the queue: the log says under queue_id {id} what became of it"))
+        .map(|id| format!("there is no message {id} in the queue: `gatepost trace {id}` tells what became of it"))
         .collect();
     lines.extend(changed.failed.iter().take(10).map(|FailedChange { error, .. }| harmless(error)));
     let left = (changed.unknown.len() + changed.failed.len()).saturating_sub(lines.len());
