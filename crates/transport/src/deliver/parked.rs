@@ -91,10 +91,26 @@ impl Drop for ServerPlace {
     }
 }
 
-/// By which what was left is found again.
-pub struct Ticket {
+/// By which what was left is found again. Dropped unused it closes what was left, so that nothing stays for good whatever
+/// becomes of the worker.
+pub struct Ticket<'a> {
+    parked: &'a Parked,
     address: SocketAddr,
     number: u64,
+}
+
+impl Ticket<'_> {
+    /// Takes back what was left, unless somebody else has it by now.
+    pub fn take_back(&self) -> Option<(Terms, Box<Connection>, Places)> {
+        self.parked.inner().take(self.address, |idle| idle.number == self.number)
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        // Its places are given back when the lock is.
+        drop(self.take_back());
+    }
 }
 
 impl Parked {
@@ -109,7 +125,7 @@ impl Parked {
     }
 
     /// Leaves a connection to whoever wants it.
-    pub fn leave(&self, terms: Terms, connection: Box<Connection>, places: Places) -> Ticket {
+    pub fn leave(&self, terms: Terms, connection: Box<Connection>, places: Places) -> Ticket<'_> {
         let address = connection.target.address;
         let (number, next) = {
             let mut inner = self.inner();
@@ -119,12 +135,7 @@ impl Parked {
             (number, inner.next_waiting(address))
         };
         self.let_go_on(next);
-        Ticket { address, number }
-    }
-
-    /// Takes back what was left, unless somebody else has it by now.
-    pub fn take_back(&self, ticket: &Ticket) -> Option<(Terms, Box<Connection>, Places)> {
-        self.inner().take(ticket.address, |idle| idle.number == ticket.number)
+        Ticket { parked: self, address, number }
     }
 
     /// Takes a connection to `target`.

@@ -49,7 +49,7 @@ pub async fn work(worker: &Worker) -> Option<Connection> {
                     waited = tokio::time::timeout(IDLE, worker.queue.wait_for_work()) => waited.is_ok(),
                     _ = stop.changed() => false,
                 };
-                let left = worker.parked.take_back(&ticket);
+                let left = ticket.take_back();
                 open = left.map(|(terms, connection, places)| Open { terms, connection, places, counted });
                 if !more {
                     break;

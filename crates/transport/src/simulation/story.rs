@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use gatepost_mail::MessageId;
@@ -30,6 +30,7 @@ use crate::control::Control;
 use crate::listing::{Changed, MessageStatus, QueueFilter, Which, Wish};
 use crate::server::{Start, Transport};
 use crate::simulated;
+use crate::state::Running;
 
 const CLIENTS: u64 = 5;
 /// How long after the last trouble everything has come to its end, the lifetime of a message and the time by which the
@@ -62,6 +63,8 @@ struct Story {
     is_dying: bool,
     /// Whether it ends only when nothing waits any more.
     is_played_out: bool,
+    /// The server, as long as there is one.
+    running: Weak<Running>,
 }
 
 /// How a run of the server ends.
@@ -123,6 +126,7 @@ impl Story {
             set_back_ms: 0,
             is_dying: false,
             is_played_out: !dice.one_in(5),
+            running: Weak::new(),
             world,
             dice,
         }
@@ -143,6 +147,7 @@ impl Story {
             End::Stop | End::Rest => {}
         }
         drop(runtime);
+        assert_eq!(self.running.strong_count(), 0, "seed {}: something of a server outlives it", self.world.seed);
         let (now_ms, world) = (self.world.now_ms(), self.world.clone());
         if end != End::Rest {
             world.ledger().restart(now_ms, &format!("{end:?}"));
@@ -235,6 +240,7 @@ impl Story {
         let started = Transport::start_on(Arc::new(self.disk.clone()), spool, recovering, start).await;
         let transport = started.unwrap_or_else(|error| panic!("seed {}: {error}", self.world.seed));
         let control = transport.control();
+        self.running = Arc::downgrade(&control.running);
         Some(Server { transport, control, driver, stop })
     }
 
