@@ -21,7 +21,7 @@ use crate::listing::Which;
 use crate::passports;
 use crate::queue::{DeliveryQueue, QueueKey, Taken};
 use crate::removals::Removal;
-use crate::report::{self, Attempt};
+use crate::report::{self, Attempt, OnSuccess};
 use crate::state::Running;
 
 /// What the sender is told when an administrator removes a message.
@@ -201,7 +201,7 @@ async fn take_out(
         running.removals.want(id, removal.clone());
     }
     if with_report && !waiting.is_empty() {
-        let attempt = |index| Attempt { index, reply: REMOVED, remote: None, remote_reports: false };
+        let attempt = |index| Attempt { index, reply: REMOVED, remote: None, on_success: OnSuccess::Delivered };
         let attempts: Vec<Attempt> = waiting.iter().copied().map(attempt).collect();
         let reported = report::give_up(running, &message, &attempts).await;
         reported.map_err(|error| format!("the report for message {id} could not be written: {error}"))?;

@@ -32,9 +32,9 @@ use crate::categorize;
 use crate::clock::{self, now_ms};
 use crate::counters::SendCounting;
 use crate::fetch;
-use crate::passports::{Over, Tried};
+use crate::passports::{self, Over, Tried};
 use crate::queue::{DeliveryQueue, Entry, QueueKey, Work};
-use crate::report::{self, Attempt};
+use crate::report::{self, Attempt, OnSuccess};
 use crate::state::Running;
 use crate::suspects::{Place, Turn};
 use connection::Connection;
@@ -200,18 +200,14 @@ impl Lease<'_> {
 
     /// The attempt was made: conclude it, and let recipients that are tried again wait in this queue.
     async fn conclude(mut self, attempts: Vec<Attempt>) {
-        let tried = Tried {
-            way: categorize::way(&self.worker.queue.key),
-            remote: None,
-            over: self.over.take(),
-            duration: clock::now().saturating_duration_since(self.began),
-        };
+        let tried = Tried { over: self.over.take(), ..self.tried() };
         let way = report::Way {
             next_hop: &tried.way.next_hop,
             tried: &tried,
             retry: self.worker.queue.retry(),
             counted: &self.worker.counted,
         };
+        let deferral = attempts.iter().find(|attempt| attempt.reply.code / 100 == 4).map(|it| it.reply.to_string());
         let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &way).await;
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.
@@ -225,10 +221,34 @@ impl Lease<'_> {
                 }
             }
             Some(due_ms) => {
+                if let Some(reply) = deferral {
+                    self.worker.queue.note_deferral(&reply);
+                }
                 self.worker.running.suspects.clear(entry.id);
                 let recipients: Vec<u32> = still_pending.into_iter().map(|(index, _)| index).collect();
                 self.worker.put_back(Entry { recipients: recipients.into(), ..entry }, Some(due_ms));
             }
+        }
+    }
+
+    /// There was no connection to try it over, and there will be none before then: its passport says so, and the entry's turn
+    /// comes again.
+    fn put_back_unconnected(self, reply: &Reply, until_ms: u64) {
+        let recipients = self.pending();
+        if !recipients.is_empty() {
+            let tried = self.tried();
+            passports::note_no_connection(&self.worker.running, self.message.id, &recipients, (reply, until_ms), tried);
+        }
+        self.put_back();
+    }
+
+    /// By which way, and for how long.
+    fn tried(&self) -> Tried {
+        Tried {
+            way: categorize::way(&self.worker.queue.key),
+            remote: None,
+            over: None,
+            duration: clock::now().saturating_duration_since(self.began),
         }
     }
 
@@ -290,7 +310,7 @@ async fn unreachable(worker: &Worker) {
             continue;
         }
         let reply = Reply::new(451, (4, 4, 4), route::UNREACHABLE);
-        let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, remote_reports: false };
+        let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, on_success: OnSuccess::Delivered };
         let attempts = lease.pending().into_iter().map(|index| report::expired(&attempt(index))).collect();
         lease.conclude(attempts).await;
     }
@@ -317,7 +337,7 @@ async fn refused(worker: &Worker) {
                 source: MailSource::of(&lease.message.envelope),
             };
             if let Route::Failed(reply) = route::select(&question) {
-                attempts.push(Attempt { index, reply, remote: None, remote_reports: false });
+                attempts.push(Attempt { index, reply, remote: None, on_success: OnSuccess::Delivered });
             }
         }
         if attempts.len() == lease.pending().len() {

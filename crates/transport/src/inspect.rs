@@ -111,8 +111,8 @@ fn queue_status(queue: &DeliveryQueue) -> QueueStatus {
         last_retry_ms: snapshot.last_failure_ms,
         incoming_rate: snapshot.incoming_rate,
         outgoing_rate: snapshot.outgoing_rate,
-        last_error: snapshot.last_error.as_deref().map(str::to_owned),
-        next_retry_ms: snapshot.blocked_until_ms.filter(|_| !snapshot.suspended),
+        last_error: snapshot.last_error.as_deref().or(snapshot.last_deferral.as_deref()).map(str::to_owned),
+        next_retry_ms: snapshot.blocked_until_ms.or(waits_until(&snapshot)).filter(|_| !snapshot.suspended),
     }
 }
 
@@ -134,9 +134,17 @@ pub fn state_of(snapshot: &Snapshot) -> QueueState {
         QueueState::Retry
     } else if snapshot.connections > 0 || (snapshot.in_flight > 0 && snapshot.workers > 0) {
         if snapshot.connections == 0 && snapshot.workers > 0 { QueueState::Connecting } else { QueueState::Active }
+    } else if waits_until(snapshot).is_some() {
+        QueueState::Retry
     } else {
         QueueState::Ready
     }
+}
+
+/// When it goes on, where everything in it waits for a time of its own: each was answered to come again.
+fn waits_until(snapshot: &Snapshot) -> Option<u64> {
+    let is_all = snapshot.deferred > 0 && snapshot.deferred + snapshot.held == snapshot.entries;
+    snapshot.next_due_ms.filter(|_| is_all)
 }
 
 /// Messages that match a filter. Of those that are not listed no more is kept than their number.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use gatepost_mail::encoded_word::decoded;
 use gatepost_mail::header::Scanner;
-use gatepost_mail::{AuthAs, Envelope, Mailbox, MessageId};
+use gatepost_mail::{AuthAs, Envelope, Mailbox, MessageId, Reply};
 use gatepost_policy::Refusal;
 use gatepost_spool::{CommitError, Mark, Outcome as SpoolOutcome, RecipientState, Spool, Staged, State, Told};
 use gatepost_tracking::Tracking;
@@ -196,7 +196,27 @@ pub fn settle(running: &Running, id: MessageId, outcomes: Vec<(u32, SpoolOutcome
     settle_noted(running, id, outcomes);
 }
 
-/// The same for what an administrator did: `who` as `uid 0`, `action` as a word.
+/// An attempt on a message for which there was no connection: nothing is settled, its queue waits as a whole until then.
+pub fn note_no_connection(running: &Running, id: MessageId, recipients: &[u32], why: (&Reply, u64), tried: Tried) {
+    let (reply, until_ms) = why;
+    let reply: Box<str> = bounded(&reply.to_string());
+    let deferred = |recipient: &u32| Outcome {
+        recipient: *recipient,
+        verdict: Verdict::Deferred { until_ms },
+        reply: reply.clone(),
+    };
+    let attempt = event::Attempt {
+        way: tried.way,
+        remote: None,
+        address: None,
+        tls: None,
+        duration_ms: milliseconds(tried.duration),
+        outcomes: recipients.iter().map(deferred).collect(),
+    };
+    note_step(running, id, now_ms(), What::Attempt(Box::new(attempt)));
+}
+
+/// Settles what an administrator ended: `who` as `uid 0`, `action` as a word.
 pub fn settle_by_hand(
     running: &Running,
     id: MessageId,

@@ -38,8 +38,19 @@ pub struct Attempt {
     pub reply: Reply,
     /// Who said it; `None` if we did.
     pub remote: Option<String>,
-    /// Whether the next hop itself makes reports on success (RFC 3461 section 6.2.7.1); then we do not.
-    pub remote_reports: bool,
+    /// What the sender is told if it succeeded and he asked for that.
+    pub on_success: OnSuccess,
+}
+
+/// What a success of an attempt means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSuccess {
+    /// The message is in a mailbox, here or on the mailbox server.
+    Delivered,
+    /// A server has it that makes no reports.
+    Relayed,
+    /// The next hop itself makes reports on success (RFC 3461 section 6.2.7.1); then we do not.
+    ReportedByNextHop,
 }
 
 /// By which way an attempt was made.
@@ -239,7 +250,7 @@ mod tests {
 
     fn attempt(index: u32, code: u16) -> Attempt {
         let reply = Reply::new(code, ((code / 100) as u8, 0, 0), "said the next hop");
-        Attempt { index, reply, remote: Some("mx.example".into()), remote_reports: false }
+        Attempt { index, reply, remote: Some("mx.example".into()), on_success: OnSuccess::Relayed }
     }
 
     /// Contents of the reports in the spool, which holds `message` besides.

@@ -53,12 +53,16 @@ fn each_recipient_of_a_message_gets_what_dovecot_says_of_it() {
 
 #[test]
 fn mail_waits_while_the_mailbox_server_is_down() {
-    let mut dovecot = Dovecot::new(&["bob@contoso.com"]);
+    let mut dovecot = Dovecot::new(&["bob@contoso.com", "alice@contoso.com"]);
     let quick = QUICK_RETRY.replace("[transport]", "[transport]\nmailbox_delivery_queue_retry_interval = \"00:00:01\"");
     let socket = dovecot.socket();
     let host = socket.to_str().expect("a plain path");
     let site = Site::start(&[CONTOSO, &quick, OPEN_TO_TESTS, &over_lmtp(host)]);
-    site.client(HOST_2).submit("<a@x.net>", &["bob@contoso.com"], &message("later", "x"));
+    let mut client = site.client(HOST_2);
+    assert_eq!(client.command("MAIL FROM:<alice@contoso.com>").code(), 250);
+    assert_eq!(client.command("RCPT TO:<bob@contoso.com> NOTIFY=SUCCESS").code(), 250);
+    assert_eq!(client.command("DATA").code(), 354);
+    assert_eq!(client.command(&format!("{}\r\n.", message("later", "x").trim_end())).code(), 250);
     wait::until("the queue says what it waits for", || {
         let status = site.installation.json(&["status"]);
         let queue = status["queues"].as_array()?.iter().find(|queue| queue["next_hop"] == host)?.clone();
@@ -67,6 +71,9 @@ fn mail_waits_while_the_mailbox_server_is_down() {
     dovecot.start();
     let mail = dovecot.wait_for_mail("bob@contoso.com", 1);
     assert_eq!(mail[0]["headers"]["Subject"], "later");
+    // Behind the mailbox server it goes nowhere.
+    let report = dovecot.wait_for_mail("alice@contoso.com", 1)[0].to_string();
+    assert!(report.contains("Action: delivered") && !report.contains("Action: relayed"), "{report}");
     wait_until_settled(&site);
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use gatepost_testkit::installation::{Installation, text_of};
 use gatepost_testkit::port;
-use gatepost_testkit::sink::Setup;
+use gatepost_testkit::sink::{Action, Setup, Stage};
 use gatepost_testkit::wait;
 
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, PROGRAM, Ports, QUICK_RETRY, Site, message, to_sink};
@@ -82,6 +82,32 @@ fn retry_sends_at_once_what_would_have_waited() {
     site.installation.output(&["queue", "retry", "--all"]);
     assert_eq!(sink.wait_for(2).len(), 2);
     wait::until("the queue is empty", || (site.installation.json(&["queue", "list"])["total"] == 0).then_some(()));
+}
+
+#[test]
+fn a_queue_whose_messages_were_all_told_to_come_again_says_what_they_were_told_and_when_it_goes_on() {
+    let slow = QUICK_RETRY.replace("00:00:01", "01:00:00");
+    let sink = Setup::new().answering(|stage, before| match (stage, before) {
+        (Stage::Rcpt(_), 0) => Action::Reply("451 4.7.1 Greylisted, try again later"),
+        _ => Action::Accept,
+    });
+    let sink = sink.start();
+    let site = Site::start(&[CONTOSO, &slow, OPEN_TO_TESTS, &to_sink(&sink.smart_host())]);
+    let id = site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("one", "x")).queue_id();
+    let queue = wait::until("the connection is given up", || {
+        let status = site.installation.json(&["status"]);
+        let queue = status["queues"][0].clone();
+        (queue["state"] == "retry").then_some(queue)
+    });
+    assert_eq!(queue["last_error"], "451 4.7.1 Greylisted, try again later");
+    assert!(queue["next_retry_ms"].as_u64() > queue["first_retry_ms"].as_u64(), "{queue}");
+    // The next hop is reached: what was said is about the message alone.
+    let shown = site.installation.json(&["queue", "show", &id]);
+    assert_eq!(shown["recipients"][0]["next_hop_error"], serde_json::Value::Null, "{shown}");
+    site.installation.output(&["queue", "retry", &id]);
+    sink.wait_for(1);
+    let told = site.installation.output(&["trace", &id]);
+    assert!(told.contains("retry     by uid "), "{told}");
 }
 
 #[test]

@@ -54,6 +54,8 @@ fn a_suspended_message_stays_across_a_restart_and_goes_when_it_is_resumed() {
         assert!(exported.contains(field), "{field} in {exported}");
     }
 
+    let told = site.installation.output(&["trace", &held]);
+    assert!(told.contains("suspend   by uid ") && told.contains("export    by uid "), "{told}");
     let site = site.restart(|server| server.kill());
     wait::until("the queue is known", || (site.installation.json(&["queue", "list"])["total"] == 2).then_some(()));
     assert_eq!(status_of(&site.installation, &held), "Suspended");
@@ -125,6 +127,17 @@ fn messages_are_picked_by_filters_redirected_and_removed() {
     let removed =
         site.installation.json(&["queue", "remove", "--filter", "FromAddress -like '*'", "--no-report", "--yes"]);
     assert_eq!((&removed["messages"], &removed["pending"]), (&2.into(), &0.into()));
+    // Each passport says what was tried in vain and who did what.
+    let redirected = site.installation.output(&["trace", &ids[0]]);
+    let removed = site.installation.output(&["trace", &ids[1]]);
+    assert!(redirected.contains("redirect  by uid ") && redirected.contains(" to Backup"), "{redirected}");
+    assert!(redirected.contains("  deferred  z@gmail.com at "), "{redirected}");
+    assert!(redirected.contains("451 4.4.1 ") && redirected.contains("; next try "), "{redirected}");
+    assert!(removed.contains("remove    by uid ") && removed.contains("  removed   z@gmail.com"), "{removed}");
+    for command in [&["queue", "show"][..], &["queue", "retry"], &["queue", "remove"], &["queue", "suspend"]] {
+        let gone = site.installation.run(&[command, &[&ids[1]]].concat());
+        assert!(text_of(&gone).contains(&format!("`gatepost trace {}`", ids[1])), "{command:?}: {}", text_of(&gone));
+    }
     // What was answered survives, however the server ends.
     let site = site.restart(|server| server.kill());
     wait::until("the log is read", || (site.installation.json(&["status"])["recovering"] == false).then_some(()));

@@ -16,7 +16,7 @@ use gatepost_spool::disk::{Disk, File};
 
 use super::{Next, Worker};
 use crate::blocking;
-use crate::report::Attempt;
+use crate::report::{Attempt, OnSuccess};
 
 /// How much of a message is read at once, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
@@ -60,7 +60,7 @@ pub async fn work(worker: &Worker) {
                             if error.kind() == io::ErrorKind::StorageFull { DISK_FULL } else { DISK_FAILED }
                         }
                     };
-                    Attempt { index, reply, remote: None, remote_reports: false }
+                    Attempt { index, reply, remote: None, on_success: OnSuccess::Delivered }
                 })
                 .collect()
         };

@@ -21,7 +21,7 @@ use crate::administer;
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
 use crate::queue::{DeliveryQueue, Entry, QueueKey};
-use crate::report::{self, Attempt};
+use crate::report::{self, Attempt, OnSuccess};
 use crate::state::{Revision, count};
 
 /// How long an open connection waits for the next message.
@@ -271,7 +271,7 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply, failure: 
     let arrival_ms = if worker.queue.shows_the_way() && !stands_in { now } else { lease.arrival_ms() };
     let next_ms = match retry::next(&schedule, failure, failures, arrival_ms, now) {
         NextAttempt::At(next_ms) => {
-            lease.put_back();
+            lease.put_back_unconnected(reply, next_ms);
             next_ms
         }
         NextAttempt::Expired => {
@@ -350,7 +350,11 @@ async fn deliver<'a>(
     }
     let is_lost = open.connection.broken && results.iter().all(|result| result.reply.code == 421);
     let lost = results.last().filter(|_| is_lost).map(|result| result.reply.to_string());
-    let remote_reports = open.connection.reports_on_success();
+    let on_success = match connector.mailbox_protocol {
+        _ if open.connection.reports_on_success() => OnSuccess::ReportedByNextHop,
+        Some(_) => OnSuccess::Delivered,
+        None => OnSuccess::Relayed,
+    };
     lease.over = Some(Box::new(open.connection.over()));
     let remote = &open.connection.target.name;
     let attempts = results
@@ -358,7 +362,7 @@ async fn deliver<'a>(
         .filter_map(|result| {
             let index = u32::try_from(result.index).ok()?;
             let reply = error_policy::decide(&connector.error_policies, result.reply);
-            Some(Attempt { index, reply, remote: Some(remote.clone()), remote_reports })
+            Some(Attempt { index, reply, remote: Some(remote.clone()), on_success })
         })
         .collect();
     lease.conclude(attempts).await;
@@ -394,6 +398,6 @@ async fn broke_off_again(worker: &Worker, reply: &str) {
 
 /// The same reply, our own, for every pending recipient of a lease.
 fn attempts_with(lease: &Lease<'_>, reply: &Reply) -> Vec<Attempt> {
-    let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, remote_reports: false };
+    let attempt = |index| Attempt { index, reply: reply.clone(), remote: None, on_success: OnSuccess::Delivered };
     lease.pending().into_iter().map(attempt).collect()
 }

@@ -93,6 +93,8 @@ pub(super) struct Waiting {
     /// The queue's one alarm, if it is set.
     pub(super) alarm_ms: Option<u64>,
     pub(super) last_error: Option<Arc<str>>,
+    /// What was answered to the last message that is tried again by itself.
+    pub(super) last_deferral: Option<Arc<str>>,
     /// While it is blocked it is wanted even without entries: its being blocked sends mail another way.
     pub(super) shows_the_way: bool,
     /// The queue has left the table: it takes no entries any more.
@@ -208,8 +210,12 @@ pub struct Snapshot {
     pub workers: u32,
     /// Set while the next hop cannot be reached.
     pub blocked_until_ms: Option<u64>,
-    /// What went wrong last.
+    /// Why the next hop cannot be reached, or could not be reached at last.
     pub last_error: Option<Arc<str>>,
+    /// While messages wait for a time of their own: what was answered to the last of them.
+    pub last_deferral: Option<Arc<str>>,
+    /// When the first of those is due, Unix time in milliseconds; `None` where nothing is tried at a time.
+    pub next_due_ms: Option<u64>,
 }
 
 impl DeliveryQueue {
@@ -354,6 +360,11 @@ impl DeliveryQueue {
         self.lock().last_error = Some(error.into());
     }
 
+    /// Notes what was answered to a message that is tried again by itself.
+    pub fn note_deferral(&self, reply: &str) {
+        self.lock().last_deferral = Some(reply.into());
+    }
+
     /// Counts a connection attempt that failed; hands on how many failed in a row. Workers that fail together count
     /// once: while the queue is blocked the count stands still.
     pub fn connection_failed(&self, error: &str) -> u32 {
@@ -441,6 +452,13 @@ impl DeliveryQueue {
             workers: waiting.workers,
             blocked_until_ms: waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms)),
             last_error: waiting.last_error.clone(),
+            last_deferral: waiting.last_deferral.clone().filter(|_| !waiting.later.is_empty()),
+            next_due_ms: match self.key {
+                QueueKey::Send { .. } | QueueKey::Local => {
+                    waiting.later.peek().map(|Reverse(later)| self.clock.to_wall(later.due_ms))
+                }
+                _ => None,
+            },
         }
     }
 

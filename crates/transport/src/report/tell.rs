@@ -16,7 +16,7 @@ use gatepost_spool::{CommitError, Message, Outcome, Staged};
 use gatepost_tracking::passport::event::ReportKind;
 
 use super::original::original;
-use super::{Attempt, REPORT_OWED_MS};
+use super::{Attempt, OnSuccess, REPORT_OWED_MS};
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::duties::{Addressee, Owed, Settle};
@@ -174,10 +174,10 @@ pub async fn of_removal(running: &Arc<Running>, message: &Message, removed: &[At
 pub async fn of_success(running: &Arc<Running>, message: &Message, delivered: &[&Attempt]) {
     let ReversePath::Mailbox(to) = &message.envelope.reverse_path else { return };
     let now = now_ms();
-    for (kind, is_local) in [(Kind::Delivered, true), (Kind::Relayed, false)] {
+    for (kind, meaning) in [(Kind::Delivered, OnSuccess::Delivered), (Kind::Relayed, OnSuccess::Relayed)] {
         let told: Vec<FailedRecipient<'_>> = delivered
             .iter()
-            .filter(|attempt| attempt.remote.is_none() == is_local && !attempt.remote_reports)
+            .filter(|attempt| attempt.on_success == meaning)
             .filter_map(|attempt| as_told(&message.envelope, attempt, now))
             .filter(|told| told.recipient.notify.success)
             .collect();
