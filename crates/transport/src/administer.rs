@@ -197,14 +197,18 @@ async fn take_out(
     let pending = (0u32..).take(message.recipients.len()).filter(is_pending).count();
     let is_in_flight = waiting.len() < pending;
     let with_report = removal.with_report;
-    if is_in_flight {
-        running.removals.want(id, removal.clone());
-    }
+    let before = is_in_flight.then(|| running.removals.want(id, removal.clone()));
     if with_report && !waiting.is_empty() {
         let attempt = |index| Attempt { index, reply: REMOVED, remote: None, on_success: OnSuccess::Delivered };
         let attempts: Vec<Attempt> = waiting.iter().copied().map(attempt).collect();
         let reported = report::give_up(running, &message, &attempts).await;
-        reported.map_err(|error| format!("the report for message {id} could not be written: {error}"))?;
+        if let Err(error) = reported {
+            // Whoever asked hears that the message stays, so nothing of it goes later.
+            if let Some(before) = before {
+                running.removals.want_as_before(id, before);
+            }
+            return Err(format!("the report for message {id} could not be written: {error}"));
+        }
     }
     let time_ms = now_ms();
     let outcomes = waiting.into_iter().map(|index| (index, Outcome::Removed { time_ms })).collect();
@@ -219,7 +223,12 @@ async fn take_out(
 pub fn remove_if_wanted(running: &Arc<Running>, id: MessageId) {
     let Some(removal) = running.removals.take(id) else { return };
     let running = running.clone();
-    tokio::spawn(async move { remove(&running, vec![id], removal).await });
+    tokio::spawn(async move {
+        // What was promised and cannot be done now is done after the next attempt.
+        if !remove(&running, vec![id], removal.clone()).await.failed.is_empty() {
+            running.removals.want(id, removal);
+        }
+    });
 }
 
 /// Entries taken from their queues. Unless it comes to an end with them, they go back where they were.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use gatepost_tracking::DecisionId;
 use tokio::sync::Notify;
 
 /// Who is on the way, and whether there is anything new.
@@ -27,6 +28,16 @@ pub struct HandOver {
     recording: Arc<Recording>,
     period: usize,
     is_noted: bool,
+}
+
+/// The id of a decision; `None` when the system gives no randomness.
+pub fn decision_id() -> Option<DecisionId> {
+    // It stands in the spool's log by as many bytes as it needs: a seed has to repeat that.
+    #[cfg(test)]
+    if let Some(world) = crate::simulated::world() {
+        return DecisionId::from_number(1 << 47 | world.next_number());
+    }
+    DecisionId::random()
 }
 
 impl Recording {

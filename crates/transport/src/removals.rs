@@ -24,9 +24,18 @@ impl Removals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This message is to be removed.
-    pub fn want(&self, id: MessageId, removal: Removal) {
-        self.lock().insert(id, removal);
+    /// This message is to be removed. Hands on how it was to be before.
+    pub fn want(&self, id: MessageId, removal: Removal) -> Option<Removal> {
+        self.lock().insert(id, removal)
+    }
+
+    /// It is to be removed as before, or not at all.
+    pub fn want_as_before(&self, id: MessageId, before: Option<Removal>) {
+        let mut removals = self.lock();
+        match before {
+            Some(before) => removals.insert(id, before),
+            None => removals.remove(&id),
+        };
     }
 
     /// Whether this message is to be removed.

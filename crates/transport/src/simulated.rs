@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub fn world() -> Option<Arc<World>> {
 
 /// Puts this thread into a simulation until the value is dropped.
 pub fn enter(surroundings: Arc<dyn Surroundings>) -> Entered {
-    let world = Arc::new(World { surroundings, listeners: Mutex::default() });
+    let world = Arc::new(World { surroundings, listeners: Mutex::default(), numbers: AtomicU64::new(0) });
     WORLD.with_borrow_mut(|inhabited| *inhabited = Some(world));
     Entered(())
 }
@@ -89,9 +90,15 @@ impl Listener {
 pub struct World {
     surroundings: Arc<dyn Surroundings>,
     listeners: Mutex<HashMap<SocketAddr, UnboundedSender<(Socket, SocketAddr)>>>,
+    numbers: AtomicU64,
 }
 
 impl World {
+    /// 0, 1, 2 and so on.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Unix time in milliseconds.
     pub fn wall_clock_ms(&self) -> u64 {
         self.surroundings.wall_clock_ms()

@@ -31,7 +31,7 @@ use crate::categorize::{self, Plan};
 use crate::clock::{self, now_ms};
 use crate::passports;
 use crate::quotas::Counted;
-use crate::recording::HandOver;
+use crate::recording::{self, HandOver};
 use crate::report;
 use crate::state::{Running, count};
 
@@ -229,7 +229,7 @@ impl Visit {
             trace.extend_from_slice(b"\r\n");
         }
 
-        let decision = DecisionId::random();
+        let decision = recording::decision_id();
         let size_bytes = staged.len() + trace.len() as u64;
         let mut facts = self.facts(&message_id, header.subject.as_deref(), decision);
         staged.set_label(write_label(&facts));

@@ -17,6 +17,7 @@ use gatepost_tracking::{Command, Decision, DecisionId, Verdict};
 
 use super::visit::{Said, Transaction, Visit, text};
 use crate::clock::now_ms;
+use crate::recording::decision_id;
 use crate::state::{Revision, Running};
 
 /// A command that was refused, and what it named.
@@ -160,7 +161,7 @@ impl Visit {
     fn decision(&mut self) -> Option<Box<Decision>> {
         let said = self.transaction.as_deref().map(Said::of).or_else(|| self.ending.take()).unwrap_or_default();
         Some(Box::new(Decision {
-            id: DecisionId::random()?,
+            id: decision_id()?,
             time_ms: now_ms(),
             revision: self.revision.document,
             peer: self.peer,
@@ -205,7 +206,7 @@ pub fn record_unheard(
     local: SocketAddr,
 ) -> Option<DecisionId> {
     let decision = Decision {
-        id: DecisionId::random()?,
+        id: decision_id()?,
         time_ms: now_ms(),
         revision: revision.document,
         peer,
