@@ -156,7 +156,8 @@ fn write_message(out: &mut dyn Write, message: &TracedMessage) -> io::Result<()>
         None => writeln!(out, "; how it came is kept no more")?,
     }
     message.steps.iter().try_for_each(|step| write_step(out, step, message.recipients.len()))?;
-    // A next hop that cannot be reached is no attempt of this message: the queue waits as a whole, and knows why.
+    // Where the next hop cannot be reached, the passport of the message that was to go first says so: the queue waits as a
+    // whole, and knows why.
     if !message.ended {
         writeln!(out, "  waits: `gatepost queue show {}` says for what", message.queue_id)?;
     }
