@@ -17,7 +17,6 @@ use crate::blocking;
 use crate::categorize::{self, Unrouted};
 use crate::clock::now_ms;
 use crate::fetch;
-use crate::listing::Which;
 use crate::passports;
 use crate::queue::{DeliveryQueue, QueueKey, Taken};
 use crate::removals::Removal;
@@ -82,6 +81,19 @@ impl Wish {
             Wish::Remove { with_report } => ("remove", with_report.then(|| "with a report".into())),
         }
     }
+}
+
+/// What to try again now.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// Everything that waits.
+    All,
+    /// One message.
+    Message(MessageId),
+    /// Every queue whose next hop has this text in its name, any case.
+    NextHop(String),
+    /// Every queue of these names ([`QueueKey::name`]).
+    Queues(HashSet<String>),
 }
 
 /// Does it to these messages; `who` wants it, as `uid 0`.

@@ -1,14 +1,13 @@
 //! What an administrator sees of the running server: plain values, for every door alike.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gatepost_mail::{MessageId, Priority};
 use gatepost_policy::alarm::Alarm;
 
-pub use crate::administer::{Changed, NotSafe, Wish};
+pub use crate::administer::{Changed, NotSafe, Which, Wish};
 pub use crate::back_pressure::{Amount, Metered, Reading};
 pub use crate::export::ExportError;
 use crate::logon_faults::LogonFault;
@@ -297,17 +296,4 @@ pub struct MessageDetail {
     pub message: QueuedMessage,
     /// The header section, at most 64 KiB of it, lossily as text.
     pub header: String,
-}
-
-/// What to try again now.
-#[derive(Clone, Debug)]
-pub enum Which {
-    /// Everything that waits.
-    All,
-    /// One message.
-    Message(MessageId),
-    /// Every queue whose next hop has this text in its name, any case.
-    NextHop(String),
-    /// Every queue of these names ([`QueueStatus::name`]).
-    Queues(HashSet<String>),
 }
