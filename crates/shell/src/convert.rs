@@ -3,6 +3,7 @@
 //! Takes values, hands on values or plain Rust; the rules are those of the original under the invariant culture. Nothing
 //! here looks outside: what needs the zone or the time gets it as an argument.
 
+pub mod encoding;
 pub mod composite;
 pub mod time;
 pub mod number;

@@ -4,6 +4,8 @@
 //! and text. Knows no mail, no disk, no network and no clock. One thread. Modules stand in reading order; each uses only
 //! modules listed below it.
 
+pub mod member;
+pub mod path;
 pub mod parse;
 pub mod context;
 pub mod command;

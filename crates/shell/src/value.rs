@@ -125,7 +125,7 @@ impl Value {
 #[derive(Debug, Default)]
 pub struct Table {
     entries: Vec<(Value, Value)>,
-    /// Where each key stands; empty until it is asked for after a key was removed.
+    /// Where each key stands.
     places: HashMap<String, usize>,
     /// `[ordered]`; the others show their keys in an order of their own, ours show them as they came.
     pub is_ordered: bool,
@@ -176,9 +176,7 @@ impl Table {
         match self.place(&key) {
             Some(at) => self.entries[at].1 = value,
             None => {
-                if self.places.len() == self.entries.len() {
-                    self.places.insert(folded_key(&key), self.entries.len());
-                }
+                self.places.insert(folded_key(&key), self.entries.len());
                 self.entries.push((key, value));
             }
         }
@@ -187,7 +185,6 @@ impl Table {
     /// Removes a key; hands back its value.
     pub fn remove(&mut self, key: &Value) -> Option<Value> {
         let at = self.place(key)?;
-        self.places.clear();
         let (_, value) = self.entries.remove(at);
         self.places = self.entries.iter().enumerate().map(|(at, (key, _))| (folded_key(key), at)).collect();
         Some(value)
@@ -300,6 +297,14 @@ pub trait Foreign: Any + fmt::Debug {
     /// Whether it is the same as another value.
     fn equals(&self, other: &Value) -> Option<bool> {
         self.compare(other).map(Ordering::is_eq)
+    }
+    /// What pipelines and loops take one by one, where it is several values.
+    fn elements(&self) -> Option<Vec<Value>> {
+        None
+    }
+    /// What `[key]` yields.
+    fn at(&self, _key: &Value) -> Option<Value> {
+        None
     }
     /// What it is as a number, for arithmetic and sums.
     fn number(&self) -> Option<f64> {

@@ -531,6 +531,14 @@ pub fn ticks(moment: &Zoned) -> i64 {
     local.saturating_mul(TICKS_PER_SECOND) + i64::from(moment.subsec_nanosecond()) / 100
 }
 
+/// The time of so many units since the year 1 on the clock of a zone.
+pub fn of_ticks(ticks: i64, zone: TimeZone) -> Option<Zoned> {
+    let seconds = ticks.div_euclid(TICKS_PER_SECOND).checked_sub(SECONDS_TO_1970)?;
+    let nanoseconds = i32::try_from(ticks.rem_euclid(TICKS_PER_SECOND) * 100).ok()?;
+    let stamp = Timestamp::new(seconds, nanoseconds).ok()?;
+    Offset::UTC.to_datetime(stamp).to_zoned(zone).ok()
+}
+
 /// How long after `earlier` `later` is.
 pub fn between(later: &Zoned, earlier: &Zoned) -> TimeSpan {
     let nanoseconds = later.timestamp().as_nanosecond() - earlier.timestamp().as_nanosecond();
