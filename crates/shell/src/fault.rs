@@ -61,6 +61,8 @@ pub struct Fault {
     pub target: Option<String>,
     /// Where in the script.
     pub place: Option<(Source, Span)>,
+    /// `throw`, and what `-ErrorAction Stop` made an end of: not only the statement ends but the script, unless it is caught.
+    pub ends_script: bool,
 }
 
 impl Fault {
@@ -74,6 +76,7 @@ impl Fault {
             command: String::new(),
             target: None,
             place: None,
+            ends_script: false,
         }
     }
 

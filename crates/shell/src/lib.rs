@@ -4,6 +4,9 @@
 //! and text. Knows no mail, no disk, no network and no clock. One thread. Modules stand in reading order; each uses only
 //! modules listed below it.
 
+pub mod session;
+pub mod evaluate;
+pub mod stock;
 pub mod member;
 pub mod path;
 pub mod parse;
@@ -15,3 +18,4 @@ pub mod value;
 pub mod fault;
 pub mod syntax;
 pub mod source;
+pub mod limits;
