@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::arguments::{Given, GivenArgument};
 use super::flow::{Done, Flow};
-use super::function::CallKind;
+use super::function::{CallKind, Step};
 use super::interpreter::{Frame, Interpreter};
 use super::pipeline::{PipeStage, Work};
 use super::running::Common;
@@ -133,22 +133,17 @@ impl Interpreter {
         self.run_stages(input, &mut [stage], out)
     }
 
-    /// Parses a text and runs it in the current scope.
+    /// Parses a text and runs it in the current scope, `param` with its defaults included.
     pub(crate) fn run_text(&mut self, source: Source, out: &mut dyn Sink) -> Done {
         let block = parsed(&source)?;
         self.check_depth()?;
-        let frame = Frame { source, ..self.frame.clone() };
-        let caller = std::mem::replace(&mut self.frame, frame);
-        self.depth += 1;
-        let mut done = self.body(&block, &block.end, out);
-        for part in [&block.begin, &block.process].into_iter().flatten() {
-            if done.is_ok() {
-                done = self.body(&block, part, out);
-            }
+        let name = Rc::<str>::from(source.name());
+        let mut common = Common::default();
+        let mut work = self.function_work(&name, &block, CallKind::DotSource, Vec::new(), (&mut common, false))?;
+        for step in [Step::Begin, Step::Process(None), Step::End] {
+            self.work_function(&mut work, step, false, out)?;
         }
-        self.depth -= 1;
-        self.frame = caller;
-        done
+        Ok(())
     }
 
     /// The description of a command of the language or of the registry.

@@ -168,9 +168,11 @@ impl Parser<'_> {
     /// The block of a statement, braces included.
     fn block_of(&mut self, keyword: &str) -> Parsed<Block> {
         self.space_and_newlines();
+        // A mistake within may have left the count where it was read, so it is put back, not counted down.
+        let outside = self.inner_blocks;
         self.inner_blocks += 1;
         let block = self.statements_within("{", "}", &format!("the block of `{keyword}`"));
-        self.inner_blocks -= 1;
+        self.inner_blocks = outside;
         block
     }
 
