@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+mod access;
 mod queue;
 
 use queue::queue_id;
 
+pub use access::{ActsArguments, AdminCommand, Outcome, TokenCommand};
 pub use queue::{
     HoldArguments, How, MessageChoice, QueueCommand, QueueListArguments, QueueStatusArguments, Retry, RetryArguments,
 };
@@ -29,6 +31,8 @@ Examples:
   gatepost route --recipient b@example.com --size 20MB
   gatepost reload                      put a changed settings file in force, whole or not at all
   gatepost user add alice --address alice@contoso.com
+  gatepost admin add carol --role TransportAdmin
+  gatepost acts --since 2d             show what administrators did
   gatepost queue list --next-hop example.com
   gatepost queue retry --all
   gatepost queue suspend --queue relay.example.net
@@ -71,6 +75,14 @@ pub enum Command {
     /// Add, list and remove the users who may authenticate
     #[command(subcommand)]
     User(UserCommand),
+    /// Add, list, change and remove who may administer
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Make, list and remove tokens for programs that administer
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show what administrators did
+    Acts(ActsArguments),
     /// See and steer the messages that are waiting
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -120,6 +132,12 @@ impl Command {
             Command::Route(arguments) => arguments.json,
             Command::User(UserCommand::List(arguments)) | Command::Reload(arguments) => arguments.json,
             Command::Status(arguments) => arguments.json,
+            Command::Acts(arguments) => arguments.json,
+            Command::Admin(AdminCommand::List(arguments)) | Command::Token(TokenCommand::List(arguments)) => {
+                arguments.json
+            }
+            Command::Token(TokenCommand::Add { json, .. }) => *json,
+            Command::Admin(_) | Command::Token(TokenCommand::Remove { .. }) => false,
             Command::Queue(command) => command.is_json(),
             Command::Trace(arguments) => match &arguments.command {
                 Some(TraceCommand::Erase { json, .. }) => *json,

@@ -6,9 +6,11 @@
 mod queue;
 mod trace;
 mod export;
-mod criteria;
 mod spool;
 mod user;
+mod admin;
+mod token;
+mod acts;
 mod reload;
 mod status;
 mod decision;
@@ -17,6 +19,8 @@ mod route;
 mod check;
 mod audit;
 mod difference;
+mod criteria;
+mod password;
 mod addressee;
 mod rights;
 mod addresses;
@@ -25,12 +29,17 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
-use gatepost_manage::Client;
+use gatepost_manage::access::administrators::AccountError;
+use gatepost_manage::access::change_file;
+use gatepost_manage::credentials::Secrets;
+use gatepost_manage::{Client, ClientError};
 use serde::Serialize;
 
 use crate::cli::{Cli, ExplainArguments};
 use crate::failure::Failure;
 
+pub use acts::acts;
+pub use admin::admin;
 pub use audit::audit;
 pub use check::check;
 pub use queue::queue;
@@ -38,6 +47,7 @@ pub use reload::reload;
 pub use route::route;
 pub use spool::spool;
 pub use status::status;
+pub use token::token;
 pub use trace::trace;
 pub use user::user;
 
@@ -71,6 +81,25 @@ fn client(config: &Path) -> Result<Client, Failure> {
 fn wait_for<T>(call: impl Future<Output = Result<T, gatepost_manage::ClientError>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(call)?)
+}
+
+/// Tells a running server to change who may administer. Where none runs, changes the file of secrets itself, as it would.
+fn tell_or_change<T, D>(
+    config: &Path,
+    call: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
+    edit: impl FnOnce(&mut Secrets) -> Result<D, AccountError>,
+    shown: impl FnOnce(D) -> T,
+) -> Result<T, Failure> {
+    let data_dir = gatepost_manage::document::data_dir(config)?;
+    let client = Client::new(&data_dir);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(call(&client)) {
+        Err(ClientError::NotRunning { .. }) => {
+            let (done, _) = change_file(&data_dir, edit).map_err(Failure::of)?;
+            Ok(shown(done))
+        }
+        answer => Ok(answer?),
+    }
 }
 
 fn write_json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use gatepost_manage::credentials::Secret;
 use gatepost_manage::first_run::Created;
 
 use crate::cli::ConfigFile;
@@ -45,6 +46,15 @@ pub fn write(out: &mut dyn Write, config: &ConfigFile, created: &Created) -> io:
     writeln!(out, "  {program}{options} user add alice --address {}", shell_word(&format!("alice@{domain}")))?;
     writeln!(out, "  # Change the settings, then check them; `{program}{options} reload` puts them in force.")?;
     writeln!(out, "  {program}{options} check")?;
+    writeln!(out)?;
+    out.flush()
+}
+
+/// Shows the one-time token on a terminal.
+pub fn write_one_time_token(out: &mut dyn Write, secret: &Secret) -> io::Result<()> {
+    writeln!(out)?;
+    writeln!(out, "Nobody may administer over TCP yet. This makes the first administrator, once, within 24 hours:")?;
+    writeln!(out, "  gatepost admin redeem {}", secret.reveal())?;
     writeln!(out)?;
     out.flush()
 }

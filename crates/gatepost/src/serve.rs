@@ -3,15 +3,16 @@
 //! Takes the settings file and signals, hands back a failure with its exit code. SIGTERM and SIGINT end the server in
 //! order, a second one at once; SIGHUP reloads. Tells systemd what is going on (sd_notify(3)).
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_manage::access::Access;
 use gatepost_manage::api::{self, Management};
 use gatepost_manage::document::Document;
 use gatepost_manage::resource::SettingsProblem;
-use gatepost_manage::{Door, LoadError, Loaded, Reloader, data_folder, first_run, reload};
+use gatepost_manage::{Door, LoadError, Loaded, Reloader, data_folder, first_run, reload, setup};
 use gatepost_tracking::RevisionId;
 use gatepost_transport::{Start, Transport};
 use sd_notify::NotifyState;
@@ -40,13 +41,13 @@ pub fn run(out: &mut dyn Write, config: &ConfigFile, arguments: &ServeArguments)
     let log = log::start(arguments.log_format);
     // Absolute from here on: status and log lines name it to people in other folders.
     let path = std::path::absolute(&config.path)?;
-    load_and_serve(&path, log.format).map_err(|failure| match log.format {
+    load_and_serve(out, &path, log.format).map_err(|failure| match log.format {
         LogFormat::Human => failure,
         LogFormat::Json => failure.logged(),
     })
 }
 
-fn load_and_serve(config: &Path, format: LogFormat) -> Result<(), Failure> {
+fn load_and_serve(out: &mut dyn Write, config: &Path, format: LogFormat) -> Result<(), Failure> {
     let loaded = match (Loaded::read(config), format) {
         (Ok(loaded), _) => loaded,
         // A person gets them drawn, a program one by one.
@@ -61,13 +62,13 @@ fn load_and_serve(config: &Path, format: LogFormat) -> Result<(), Failure> {
     let document = loaded.document.keep(&loaded.document.settings.server.data_dir);
     let open_files_max = raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(loaded, document, open_files_max));
+    let outcome = runtime.block_on(serve(out, loaded, document, open_files_max));
     // Whatever still runs has had its time.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(loaded: Loaded, document: RevisionId, open_files_max: u64) -> Result<(), Failure> {
+async fn serve(out: &mut dyn Write, loaded: Loaded, document: RevisionId, open_files_max: u64) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let settings = loaded.document.settings.clone();
     let data_dir = settings.server.data_dir.clone();
@@ -77,13 +78,21 @@ async fn serve(loaded: Loaded, document: RevisionId, open_files_max: u64) -> Res
         started = Transport::start(start) => started.map_err(Failure::of)?,
         () = signals.end() => return Err(Failure::of("told to end before the start was complete")),
     };
-    let reloader = Arc::new(Reloader::new(loaded.document.path.clone(), transport.control()));
-    if let Err(error) = reloader.start_monitoring().await {
+    let access = Arc::new(Access::new(&data_dir, loaded.secrets.clone()).map_err(Failure::of)?);
+    let reloader = Arc::new(Reloader::new(loaded.document.path.clone(), transport.control(), access.accounts.clone()));
+    let management = Management {
+        control: transport.control(),
+        reloader: reloader.clone(),
+        access: access.clone(),
+        data_dir: data_dir.clone(),
+    };
+    if let Err(error) = reloader.open_outside(api::routes(management.clone())).await {
         transport.shut_down(SHUT_DOWN_LIMIT).await;
         return Err(Failure::of(error));
     }
-    let management =
-        Management { control: transport.control(), reloader: reloader.clone(), data_dir: data_dir.clone() };
+    if !transport.control().settings().management.listen.is_empty() {
+        offer_setup(out, &access, &data_dir).await;
+    }
     let mut door = match Door::open(&data_dir, api::routes(management.clone())) {
         Ok(door) => Some(door),
         // What is delivered makes room on the disk, so that must not wait for the door.
@@ -143,6 +152,33 @@ async fn serve(loaded: Loaded, document: RevisionId, open_files_max: u64) -> Res
         () = signals.end() => tracing::warn!("told to end again: ended at once"),
     }
     Ok(())
+}
+
+/// Shows the one-time token that makes the first administrator, where there are none: on a terminal, else in a file.
+async fn offer_setup(out: &mut dyn Write, access: &Access, data_dir: &Path) {
+    let secret = match setup::begin(&access.accounts).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            setup::clean_up(data_dir);
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%error, "no one-time token for the first administrator: run `gatepost admin add` instead");
+            return;
+        }
+    };
+    if std::io::stdout().is_terminal() && first_steps::write_one_time_token(out, &secret).is_ok() {
+        setup::clean_up(data_dir);
+        return;
+    }
+    match setup::write(data_dir, &secret) {
+        Ok(path) => tracing::warn!(
+            file = %path.display(),
+            "nobody may administer over TCP yet: the file holds a one-time token for the first administrator, good for 24 hours; \
+             `gatepost admin redeem` takes it"
+        ),
+        Err(error) => tracing::error!(%error, "the one-time token cannot be written: run `gatepost admin add` instead"),
+    }
 }
 
 async fn reload_settings(reloader: &Reloader) {

@@ -3,11 +3,47 @@
 //! Takes what a door knows of its visitor, hands on an [`Actor`], or a refusal. What a role may do is decided by
 //! `policy::role::decide`, which [`permit`] alone asks. Decides nothing about mail.
 
+pub mod administrators;
+mod record;
+mod accounts;
+mod session;
+mod presented;
+mod origin;
+mod rate;
 mod actor;
+mod visitor;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use gatepost_policy::role::{self, Role};
 
+use crate::credentials::{Secrets, SecretsError};
+
+pub use accounts::{Accounts, Begun, ChangeError, Denied, change_file};
 pub use actor::{Actor, Source};
+pub use origin::decide as is_for_us;
+pub use presented::Presented;
+pub use record::{ActRecord, Criteria};
+pub use visitor::Visitor;
+
+/// Who may administer the running server, and what they did.
+pub struct Access {
+    /// Who may.
+    pub accounts: Arc<Accounts>,
+    /// What they did.
+    pub record: ActRecord,
+}
+
+impl Access {
+    /// Those of a data folder whose secrets were just read.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn new(data_dir: &Path, secrets: Secrets) -> Result<Access, SecretsError> {
+        Ok(Access { accounts: Arc::new(Accounts::new(data_dir, secrets)?), record: ActRecord::of(data_dir) })
+    }
+}
 
 /// What somebody wants to do, as far as leave for it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,5 +59,64 @@ pub struct Act<'a> {
 /// # Errors
 /// What is lacking, in a sentence for the one who asked.
 pub fn permit(actor: &Actor, act: Act<'_>) -> Result<(), String> {
-    role::decide(actor.roles, act.role).map_err(|lacking| format!("{}: {lacking}", act.name))
+    role::decide(actor.roles, act.role).map_err(|lacking| format!("{}: {lacking}", act.name))?;
+    if actor.commands.is_empty() || actor.commands.iter().any(|pattern| fits(pattern, act.name)) {
+        return Ok(());
+    }
+    Err(format!("{}: this token is for {} alone", act.name, actor.commands.join(", ")))
+}
+
+/// Whether a pattern fits a name in any case; `*` stands for anything, anywhere in it.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_policy::role::Roles;
+
+    use super::*;
+
+    #[test]
+    fn a_token_does_what_it_is_for_and_no_more_than_its_roles() {
+        let act = |name| Act { name, role: Role::QueueOperator };
+        for (commands, roles, name, may) in [
+            (&[][..], Roles::ALL, "Suspend-Queue", true),
+            (&[], Role::View.into(), "Suspend-Queue", false),
+            (&["*-Queue"], Roles::ALL, "Suspend-Queue", true),
+            (&["*-queue"], Role::View.into(), "Suspend-Queue", false),
+            (&["Get-*", "Suspend-*"], Roles::ALL, "suspend-queue", true),
+            (&["Get-*"], Roles::ALL, "Suspend-Queue", false),
+        ] {
+            let commands = commands.iter().map(|pattern: &&str| (*pattern).into()).collect();
+            let actor = Actor { roles, commands, ..Actor::nobody(None) };
+            assert_eq!(permit(&actor, act(name)).is_ok(), may, "{actor:?} {name}");
+        }
+    }
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (pattern, name, expected) in [
+            ("*", "Get-Queue", true),
+            ("Get-Queue", "get-queue", true),
+            ("Get-Queue", "Get-Queues", false),
+            ("Get-*", "Get-", true),
+            ("*Queue", "Get-QueueDigest", false),
+            ("G*-*e", "Get-Queue", true),
+            ("*e*e*", "Get-Queue", true),
+            ("Get-Qu*ueue", "Get-Queue", false),
+            ("", "Get-Queue", false),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
 }

@@ -9,6 +9,7 @@
 //! | `GET /status` | `Status` | |
 //! | `/commands…` | see `command_api` | |
 //! | `/queue…`, `/queues` | see `queue_api` | |
+//! | `/session`, `/setup`, `/administrators…`, `/tokens…`, `/acts` | see `access_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
 //! | `POST /trace/erase` with `EraseRequest` | `ErasedAddress` | 400, 500 |
@@ -28,7 +29,8 @@ use gatepost_tracking::trace::Cursor;
 use gatepost_tracking::{DecisionId, Revisions};
 use gatepost_transport::Control;
 
-use crate::access::Actor;
+use crate::access::{Access, Actor};
+use crate::access_api;
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
 use crate::command_api;
@@ -36,7 +38,7 @@ use crate::decision::{DecisionDetail, RevisionDocument};
 use crate::document::LoadError;
 use crate::gate::{self, Gate};
 use crate::queue_api;
-use crate::refusal::{Answer, Refusal, refuse, to_the_end};
+use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
 use crate::reload::{ReloadError, Reloader};
 use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource, Queue, Reloaded, Status, TlsFault};
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
@@ -56,6 +58,8 @@ pub struct Management {
     pub control: Control,
     /// How its settings are read again.
     pub reloader: Arc<Reloader>,
+    /// Who may administer it, and what they did.
+    pub access: Arc<Access>,
     /// Its data folder.
     pub data_dir: PathBuf,
 }
@@ -66,12 +70,13 @@ pub fn routes(management: Management) -> Router {
         .route("/status", get(status))
         .merge(command_api::routes(management.control.clone()))
         .merge(queue_api::routes(management.control.clone()))
+        .merge(access_api::routes(management.control.clone(), management.access.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))
         .route("/trace/erase", post(erase))
         .route("/reload", post(reload))
         .method_not_allowed_fallback(method_not_allowed);
-    let gate = Gate::new(management.control.clone(), &management.data_dir);
+    let gate = Gate::new(management.control.clone(), management.access.clone());
     Router::new()
         .nest(API_ROOT, calls)
         .fallback(not_found)
@@ -187,7 +192,7 @@ async fn erase(
     actor: Actor,
     request: Result<Json<EraseRequest>, JsonRejection>,
 ) -> Answer<ErasedAddress> {
-    let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Json(request) = request.map_err(unreadable)?;
     let address = request.address.trim().to_owned();
     let is_address = address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     if !is_address || address.len() > ADDRESS_BYTES_MAX {
@@ -222,10 +227,10 @@ async fn reload(State(management): State<Management>, actor: Actor) -> Answer<Re
     reloaded.map(Json).map_err(|error| {
         let status = match &error {
             ReloadError::Load(LoadError::Problems(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-            ReloadError::Load(_) | ReloadError::Apply(_) | ReloadError::Monitoring(_) => StatusCode::CONFLICT,
+            ReloadError::Load(_) | ReloadError::Apply(_) | ReloadError::Outside(_) => StatusCode::CONFLICT,
             ReloadError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Refusal(status, error.to_refused())
+        Refusal(status, error.to_refused(), None)
     })
 }
 

@@ -18,14 +18,20 @@ pub struct Call {
     pub act: Act<'static>,
     /// Whether it changes anything, or hands out what is in a message: then the record of acts has it.
     pub is_recorded: bool,
+    /// Whether who has proven nothing may ask: it is how one proves something.
+    pub is_open: bool,
 }
 
 const fn reads(method: &'static str, path: &'static str, name: &'static str, role: Role) -> Call {
-    Call { method, path, act: Act { name, role }, is_recorded: false }
+    Call { method, path, act: Act { name, role }, is_recorded: false, is_open: false }
 }
 
 const fn changes(method: &'static str, path: &'static str, name: &'static str, role: Role) -> Call {
-    Call { method, path, act: Act { name, role }, is_recorded: true }
+    Call { method, path, act: Act { name, role }, is_recorded: true, is_open: false }
+}
+
+const fn proves(method: &'static str, path: &'static str, name: &'static str) -> Call {
+    Call { method, path, act: Act { name, role: Role::View }, is_recorded: true, is_open: true }
 }
 
 /// All of them.
@@ -47,6 +53,19 @@ pub const CALLS: &[Call] = &[
     reads("GET", "/trace", "Search-Trace", Role::HelpDesk),
     changes("POST", "/trace/erase", "Remove-TracedAddress", Role::SecurityOfficer),
     changes("POST", "/reload", "Update-Configuration", Role::TransportAdmin),
+    proves("POST", "/setup", "New-FirstAdministrator"),
+    proves("POST", "/session", "New-Session"),
+    reads("GET", "/session", "Get-Session", Role::View),
+    changes("DELETE", "/session", "Remove-Session", Role::View),
+    reads("GET", "/administrators", "Get-Administrator", Role::SecurityOfficer),
+    changes("POST", "/administrators", "New-Administrator", Role::SecurityOfficer),
+    // Their own password and codes are everybody's own business; the rest is asked for where it is done.
+    changes("PATCH", "/administrators/{name}", "Set-Administrator", Role::View),
+    changes("DELETE", "/administrators/{name}", "Remove-Administrator", Role::SecurityOfficer),
+    reads("GET", "/tokens", "Get-ApiToken", Role::SecurityOfficer),
+    changes("POST", "/tokens", "New-ApiToken", Role::SecurityOfficer),
+    changes("DELETE", "/tokens/{id}", "Remove-ApiToken", Role::SecurityOfficer),
+    reads("GET", "/acts", "Search-AdminAuditLog", Role::SecurityOfficer),
 ];
 
 /// The call that a request is, by its method and the route that it matched, without `/api/v1`. HEAD asks what GET asks.

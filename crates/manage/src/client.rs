@@ -19,9 +19,10 @@ use tokio::net::UnixStream;
 use crate::decision::DecisionDetail;
 use crate::door::socket_path;
 use crate::resource::{
-    CommandAnswer, CommandRequest, MessageDetail, MessagesChanged, MessagesRequest, QueueListing, QueueQuery,
-    QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, Retried,
-    RetryRequest, Status,
+    Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, CommandAnswer, CommandRequest, Gone,
+    MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing,
+    QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed,
+    Retried, RetryRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -125,20 +126,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn trace(&self, query: &TraceQuery) -> Result<Traced, ClientError> {
-        let fields = serde_json::to_value(query).expect("our own types have string keys only");
-        let mut path = String::from("/trace");
-        for (key, value) in fields.as_object().into_iter().flatten() {
-            let text = match value {
-                serde_json::Value::Null => continue,
-                serde_json::Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            path.push(if path.contains('?') { '&' } else { '?' });
-            path.push_str(key);
-            path.push('=');
-            percent_encode(&text, &mut path);
-        }
-        self.get(&path).await
+        self.get(&path_with("/trace", query)).await
     }
 
     /// Takes an address out of everything that is recorded. May take minutes.
@@ -243,6 +231,85 @@ impl Client {
         self.get(&format!("/decisions/{id}")).await
     }
 
+    /// Everybody who may administer by name and password.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn administrators(&self) -> Result<Administrators, ClientError> {
+        self.get("/administrators").await
+    }
+
+    /// Adds an administrator.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn add_administrator(
+        &self,
+        request: &NewAdministratorRequest,
+    ) -> Result<AdministratorShown, ClientError> {
+        self.call(Method::POST, "/administrators", Some(request)).await
+    }
+
+    /// Changes an administrator.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_administrator(
+        &self,
+        name: &str,
+        request: &AdministratorRequest,
+    ) -> Result<AdministratorShown, ClientError> {
+        self.call(Method::PATCH, &path_of("/administrators/", name), Some(request)).await
+    }
+
+    /// Removes an administrator.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove_administrator(&self, name: &str) -> Result<Gone, ClientError> {
+        self.call(Method::DELETE, &path_of("/administrators/", name), None::<&()>).await
+    }
+
+    /// Makes the first administrator.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_up(&self, request: &SetupRequest) -> Result<AdministratorShown, ClientError> {
+        self.call(Method::POST, "/setup", Some(request)).await
+    }
+
+    /// Every token, without its secret.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tokens(&self) -> Result<Tokens, ClientError> {
+        self.get("/tokens").await
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn add_token(&self, request: &NewTokenRequest) -> Result<NewToken, ClientError> {
+        self.call(Method::POST, "/tokens", Some(request)).await
+    }
+
+    /// Removes a token.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove_token(&self, id: &str) -> Result<Gone, ClientError> {
+        self.call(Method::DELETE, &path_of("/tokens/", id), None::<&()>).await
+    }
+
+    /// What administrators did.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn acts(&self, query: &ActsQuery) -> Result<Acts, ClientError> {
+        self.get(&path_with("/acts", query)).await
+    }
+
     /// Makes the server read its settings file again.
     ///
     /// # Errors
@@ -336,6 +403,31 @@ impl Client {
             "the answer (HTTP {status}) is not understood: {error}; do the server and this command have the same version?"
         ))
     }
+}
+
+/// A path and what is asked, as its query.
+fn path_with(path: &str, query: &impl Serialize) -> String {
+    let fields = serde_json::to_value(query).expect("our own types have string keys only");
+    let mut path = String::from(path);
+    for (key, value) in fields.as_object().into_iter().flatten() {
+        let text = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(key);
+        path.push('=');
+        percent_encode(&text, &mut path);
+    }
+    path
+}
+
+/// A path that ends with a name.
+fn path_of(folder: &str, name: &str) -> String {
+    let mut path = String::from(folder);
+    percent_encode(name, &mut path);
+    path
 }
 
 fn push_query(path: &mut String, pairs: &[(&str, Option<&str>)]) {

@@ -1,8 +1,14 @@
-//! The file of secrets: `data_dir/credentials`, password hashes by user name.
+//! The file of secrets: `data_dir/credentials`: password hashes by user name; administrators, tokens of the API, and the
+//! one-time token of the first start.
 //!
 //! Takes the data folder, hands on names and hashes; makes hashes from passwords. Refuses a file that others than its
 //! owner may read, and one that a newer version wrote. Never shows a hash in an error or a log. Blocking, and hashing
 //! takes tens of milliseconds on purpose: call it outside async tasks.
+
+mod administrator;
+mod token;
+mod totp;
+mod fields;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,20 +22,33 @@ use gatepost_transport::authenticate::hash_password;
 use toml::de::{DeTable, DeValue};
 
 use crate::replace::replace_file;
+use fields::Entry;
+
+pub use administrator::Administrator;
+pub use token::{ApiToken, OneTimeToken, Secret, SecretHash, is_same_secret};
+pub use totp::TotpSecret;
 
 /// Name of the file in the data folder.
 pub const FILE_NAME: &str = "credentials";
-/// The layout that this version writes and the newest that it reads.
-pub const FORMAT: u32 = 1;
+/// The newest layout that this version reads. It writes the first as long as that holds all there is, so that an older
+/// version can still read the file of who has no administrators.
+pub const FORMAT: u32 = 2;
+const FORMAT_OF_USERS: u32 = 1;
 /// Largest file that is read, in bytes: about a hundred thousand users.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Longest password, in bytes; SASL PLAIN has to carry it on one line with two names (RFC 4616).
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// Password hashes by user name. `Debug` shows the names only.
+/// Password hashes by user name, and who may administer. `Debug` shows names only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     users: BTreeMap<String, String>,
+    /// Who may administer by name and password. No two have one name, whatever its case.
+    pub administrators: Vec<Administrator>,
+    /// Who may administer by a token.
+    pub tokens: Vec<ApiToken>,
+    /// What makes the first administrator.
+    pub setup: Option<OneTimeToken>,
 }
 
 /// Why the file cannot be used or a password cannot be taken.
@@ -76,6 +95,9 @@ pub enum SecretsError {
     /// An empty password, one that is too long, or one with control characters in it.
     #[error("a password has 1 to {PASSWORD_BYTES_MAX} bytes and no control characters")]
     Password,
+    /// The operating system gives no randomness for a secret.
+    #[error("the operating system gives no randomness")]
+    Randomness,
     /// The operating system gives no randomness for the salt.
     #[error("cannot hash the password: {0}")]
     Hash(String),
@@ -119,9 +141,20 @@ impl Secrets {
         let mut text = String::from(
             "# Password hashes of Gatepost. `gatepost user add NAME` writes this file; keep it to yourself (mode 0600).\n",
         );
-        text.push_str(&format!("format = {FORMAT}\n\n[users]\n"));
+        let has_users_alone = self.administrators.is_empty() && self.tokens.is_empty() && self.setup.is_none();
+        let format = if has_users_alone { FORMAT_OF_USERS } else { FORMAT };
+        text.push_str(&format!("format = {format}\n\n[users]\n"));
         for (name, hash) in &self.users {
             text.push_str(&format!("{} = {}\n", toml_string(name), toml_string(hash)));
+        }
+        for administrator in &self.administrators {
+            administrator.write(&mut text);
+        }
+        for token in &self.tokens {
+            token.write(&mut text);
+        }
+        if let Some(setup) = &self.setup {
+            setup.write(&mut text);
         }
         replace_file(&path, text.as_bytes(), 0o600).map_err(|source| SecretsError::Io { path, source })
     }
@@ -153,11 +186,18 @@ impl Secrets {
         self.users.retain(|known, _| !is_same_user(known, name));
         self.users.len() != before
     }
+
+    /// The administrator of this name, in any case.
+    pub fn administrator(&self, name: &str) -> Option<&Administrator> {
+        self.administrators.iter().find(|known| is_same_user(&known.name, name))
+    }
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.users.keys().map(|name| (name, "(set)"))).finish()
+        let administrators = self.administrators.iter().map(|known| &known.name);
+        let names = self.users.keys().chain(administrators).chain(self.tokens.iter().map(|token| &token.id));
+        f.debug_map().entries(names.map(|name| (name, "(set)"))).finish()
     }
 }
 
@@ -180,6 +220,11 @@ impl PasswordHash {
     /// The PHC string.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What is a PHC string of argon2 already.
+    fn stored(text: &str) -> Option<PasswordHash> {
+        text.starts_with("$argon2").then(|| PasswordHash(text.to_owned()))
     }
 }
 
@@ -229,10 +274,10 @@ fn parse(text: &str) -> Result<Secrets, Fault> {
         Some(DeValue::Integer(number)) => number.as_str().to_owned(),
         _ => return Err(Fault::Damaged("it does not name its format".into())),
     };
-    if format != FORMAT.to_string() {
+    if format != FORMAT.to_string() && format != FORMAT_OF_USERS.to_string() {
         return Err(Fault::Newer(format));
     }
-    let mut users = BTreeMap::new();
+    let mut secrets = Secrets::default();
     for (key, value) in table {
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("format", _) => {}
@@ -242,18 +287,46 @@ fn parse(text: &str) -> Result<Secrets, Fault> {
                     let Some(hash) = hash.get_ref().as_str().filter(|hash| hash.starts_with("$argon2")) else {
                         return Err(Fault::Damaged(format!("the entry of {name:?} is no password hash")));
                     };
-                    users.insert(name.to_owned(), hash.to_owned());
+                    secrets.users.insert(name.to_owned(), hash.to_owned());
                 }
+            }
+            ("administrator", DeValue::Array(tables)) => {
+                secrets.administrators = read_each(tables, "administrator", Administrator::read)?;
+            }
+            ("token", DeValue::Array(tables)) => secrets.tokens = read_each(tables, "token", ApiToken::read)?,
+            ("setup", DeValue::Table(table)) => {
+                secrets.setup = Some(read_one(table, "setup", OneTimeToken::read)?);
             }
             (key, _) => return Err(Fault::Damaged(format!("{key:?} does not belong there"))),
         }
     }
-    Ok(Secrets { users })
+    Ok(secrets)
+}
+
+fn read_each<T>(
+    tables: &[toml::Spanned<DeValue<'_>>],
+    what: &'static str,
+    read: fn(&mut Entry<'_, '_>) -> Option<T>,
+) -> Result<Vec<T>, Fault> {
+    let damaged = || Fault::Damaged(format!("{what:?} is no list of tables"));
+    tables.iter().map(|table| read_one(table.get_ref().as_table().ok_or_else(damaged)?, what, read)).collect()
+}
+
+fn read_one<T>(table: &DeTable<'_>, what: &'static str, read: fn(&mut Entry<'_, '_>) -> Option<T>) -> Result<T, Fault> {
+    let mut entry = Entry::new(table);
+    let lacks = || Fault::Damaged(format!("an entry of {what} lacks something, or holds what is none"));
+    let read = read(&mut entry).ok_or_else(lacks)?;
+    match entry.unknown() {
+        None => Ok(read),
+        Some(key) => Err(Fault::Damaged(format!("{key:?} does not belong into an entry of {what}"))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use gatepost_policy::role::Role;
 
     use super::*;
 
@@ -279,6 +352,47 @@ mod tests {
     }
 
     #[test]
+    fn administrators_and_tokens_are_written_and_read_again_and_their_secrets_stay_out_of_sight() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut secrets = Secrets::default();
+        secrets.set("alice", PasswordHash::of("correct horse").expect("a password"));
+        secrets.administrators.push(Administrator {
+            name: "Carol \"root\"".to_owned(),
+            password: PasswordHash::of("staple").expect("a password"),
+            roles: [Role::TransportAdmin, Role::SecurityOfficer].into_iter().collect(),
+            totp: Some(TotpSecret::fresh().expect("randomness")),
+            created_ms: 1,
+        });
+        let secret = Secret::fresh("gpt").expect("randomness");
+        let token = ApiToken {
+            id: ApiToken::fresh_id().expect("randomness"),
+            hash: secret.hash(),
+            roles: Role::View.into(),
+            commands: vec!["Get-*".to_owned()],
+            note: "monitoring\nline two".to_owned(),
+            created_by: "uid 0".to_owned(),
+            created_ms: 2,
+            expires_ms: Some(3),
+            last_used_ms: None,
+        };
+        secrets.tokens.push(token.clone());
+        secrets.tokens.push(ApiToken { commands: Vec::new(), expires_ms: None, last_used_ms: Some(4), ..token });
+        secrets.setup = Some(OneTimeToken { hash: secret.hash(), expires_ms: 5 });
+        secrets.write(folder.path()).expect("written");
+        assert_eq!(Secrets::read(folder.path()).expect("readable"), secrets);
+        let text = fs::read_to_string(folder.path().join(FILE_NAME)).expect("ours");
+        assert!(text.contains("format = 2\n") && !text.contains(secret.reveal()), "{text}");
+        let shown = format!("{secrets:?} {:?} {:?}", secrets.administrators, secrets.tokens);
+        assert!(!shown.contains("argon2") && !shown.contains(secret.reveal()), "{shown}");
+        secrets.administrators.clear();
+        secrets.tokens.clear();
+        secrets.setup = None;
+        secrets.write(folder.path()).expect("written");
+        let text = fs::read_to_string(folder.path().join(FILE_NAME)).expect("ours");
+        assert!(text.contains("format = 1\n"), "an older version can read it: {text}");
+    }
+
+    #[test]
     fn no_file_means_no_secrets() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(Secrets::read(folder.path()).expect("nothing to read"), Secrets::default());
@@ -296,14 +410,19 @@ mod tests {
 
     #[test]
     fn damage_is_named_without_showing_a_hash() {
+        let setup = format!("format = 2\n[setup]\nhash = \"{}\"\nexpires_ms = 1\nx = \"secret\"\n", "0".repeat(64));
         for (text, said) in [
             ("[users]\na = \"$argon2id$secret\"\n", "does not name its format"),
             ("format = 1\n[users]\na = \"$argon2id$secret\n", "line 3 is not well-formed"),
             ("format = 1\n[users]\na = \"secret\"\n", "no password hash"),
             ("format = 1\n[users]\na = 7\n", "no password hash"),
-            ("format = 1\n[tokens]\na = \"secret\"\n", "\"tokens\" does not belong there"),
+            ("format = 1\n[keys]\na = \"secret\"\n", "\"keys\" does not belong there"),
             ("format = 1\nusers = \"secret\"\n", "\"users\" does not belong there"),
-            ("format = 2\n", "format 2"),
+            ("format = 3\n", "format 3"),
+            ("format = 2\n[[administrator]]\nname = \"a\"\npassword = \"secret\"\n", "an entry of administrator lacks"),
+            ("format = 2\n[[token]]\nhash = \"secret\"\n", "an entry of token lacks"),
+            (&setup, "\"x\" does not belong into an entry of setup"),
+            ("format = 2\ntoken = [\"secret\"]\n", "\"token\" is no list of tables"),
             ("", "does not name its format"),
         ] {
             let error = Secrets::read(folder_with(text, 0o600).path()).expect_err(text).to_string();

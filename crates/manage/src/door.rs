@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::access::Visitor;
 use crate::bounded::Bounded;
 
 /// Name of the socket in the data folder.
@@ -72,13 +73,6 @@ pub struct Door {
     path: PathBuf,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
-}
-
-/// Who is asking: the user at the other end of the socket.
-#[derive(Clone, Copy, Debug)]
-pub struct Visitor {
-    /// The kernel's word for it; `None` if it has none.
-    pub uid: Option<u32>,
 }
 
 impl Door {
@@ -195,6 +189,6 @@ impl Listener for BoundedListener {
 
 impl Connected<IncomingStream<'_, BoundedListener>> for Visitor {
     fn connect_info(connection: IncomingStream<'_, BoundedListener>) -> Self {
-        Visitor { uid: connection.io().stream.peer_cred().ok().map(|peer| peer.uid()) }
+        Visitor::Local { uid: connection.io().stream.peer_cred().ok().map(|peer| peer.uid()) }
     }
 }

@@ -1,38 +1,84 @@
-//! The gate that every request passes: whom it is from, and whether they may.
+//! The gate that every request passes: whether it is for us, whom it is from, and whether they may.
 //!
-//! Takes what the door knows of its visitor, puts an [`Actor`] into the request, or refuses it. What may be asked stands
-//! in `calls`; what does not stand there is refused (default deny).
+//! Takes what the door knows of its visitor and what the request presents, puts an [`Actor`] into the request, or refuses
+//! it. What may be asked stands in `calls`; what does not stand there is refused (default deny). What changes something
+//! runs to its end even if its caller hangs up, and is written into the record of acts with its outcome.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use gatepost_policy::role::Roles;
 use gatepost_transport::Control;
 
-use crate::access::{Actor, permit};
-use crate::calls;
+use crate::access::{Access, Actor, Denied, Presented, Visitor, is_for_us, permit};
+use crate::calls::{self, Call};
 use crate::client::API_ROOT;
-use crate::door::Visitor;
-use crate::refusal::{Refusal, refuse};
+use crate::clock::now_ms;
+use crate::refusal::{Cause, Refusal, refuse, to_the_end};
+use crate::resource::{ActEntry, ActOutcome};
+
+/// So many failures to prove something are written down within a minute; more are counted. The record is no place that
+/// strangers can fill.
+const STRANGERS_PER_MINUTE: u32 = 30;
 
 /// What the gate needs to know.
 #[derive(Clone)]
 pub struct Gate {
     control: Control,
+    access: Arc<Access>,
     /// Who owns the data folder: the server's user, even where root has started it.
     owner: u32,
+    strangers: Arc<Mutex<Strangers>>,
+}
+
+/// How many proved nothing within the minute.
+#[derive(Default)]
+struct Strangers {
+    minute: u64,
+    count: u32,
+}
+
+/// What a handler adds to the record of its act, as an extension of its answer.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// The act, where the call is one for many.
+    pub act: Option<String>,
+    /// What it was done to.
+    pub target: Option<String>,
+    /// With which parameters, without secrets.
+    pub parameters: Option<String>,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// The revision of the settings that it made.
+    pub revision: Option<u64>,
+    /// It has changed nothing and need not be recorded.
+    pub is_nothing: bool,
 }
 
 impl Gate {
     /// The gate of a running server.
-    pub fn new(control: Control, data_dir: &Path) -> Gate {
-        let own = rustix::process::geteuid().as_raw();
-        let owner = std::fs::metadata(data_dir).map_or(own, |folder| folder.uid());
-        Gate { control, owner }
+    pub fn new(control: Control, access: Arc<Access>) -> Gate {
+        let owner = std::fs::metadata(control.data_dir()).map_or_else(|_| own_uid(), |folder| folder.uid());
+        Gate { control, access, owner, strangers: Arc::default() }
+    }
+
+    /// Whom a request is from.
+    async fn identify(&self, visitor: Visitor, headers: &HeaderMap) -> Result<Actor, Refusal> {
+        let presented = Presented::read(headers).map_err(|error| refuse(StatusCode::UNAUTHORIZED, error))?;
+        match (presented, visitor) {
+            (Some(presented), _) => self.access.accounts.identify(presented, visitor.address()).await.map_err(denied),
+            (None, Visitor::Local { uid }) => Ok(self.of_socket(uid)),
+            (None, Visitor::Remote { .. }) => {
+                let error = "say who you are: Authorization: Bearer and a token, or Basic with name and password";
+                Err(refuse(StatusCode::UNAUTHORIZED, error))
+            }
+        }
     }
 
     /// Root, the server's own user and the owner of its folder could change every file that the server has: they may do
@@ -46,6 +92,106 @@ impl Gate {
         };
         Actor::of_socket(uid, roles)
     }
+
+    /// Lets a request in, with whom it is from and what it is; or says why not, and what it would have been.
+    async fn admit(&self, request: &Parts) -> Result<(Actor, Option<&'static Call>), Turned> {
+        // Who comes through no door that we know has proven nothing.
+        let visitor = request.extensions.get::<ConnectInfo<Visitor>>().map(|connection| connection.0);
+        let visitor = visitor.unwrap_or(Visitor::Local { uid: None });
+        let call = called(request);
+        let turned = |actor, refusal| Turned { actor, act: call.ok().flatten(), refusal };
+        let nobody = || Actor::nobody(visitor.address());
+        self.check_origin(visitor, &request.headers).map_err(|refusal| turned(nobody(), refusal))?;
+        let is_open = call.is_ok_and(|call| call.is_some_and(|call| call.is_open));
+        let actor = match is_open {
+            true => nobody(),
+            false => self.identify(visitor, &request.headers).await.map_err(|refusal| turned(nobody(), refusal))?,
+        };
+        let call = match call {
+            Ok(call) => call,
+            Err(error) => return Err(turned(actor, refuse(StatusCode::METHOD_NOT_ALLOWED, error))),
+        };
+        if let Some(call) = call.filter(|call| !call.is_open)
+            && let Err(lacking) = permit(&actor, call.act)
+        {
+            return Err(turned(actor, refuse(StatusCode::FORBIDDEN, lacking)));
+        }
+        Ok((actor, call))
+    }
+
+    /// Whether a request names us, and no page of somebody else makes it. Pages do not get to the Unix socket.
+    fn check_origin(&self, visitor: Visitor, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Visitor::Remote { .. } = visitor else { return Ok(()) };
+        let settings = self.control.settings();
+        let names = settings.management.host_names.iter().map(|name| &**name);
+        let own = settings.server.name.as_str().to_ascii_lowercase();
+        is_for_us(headers, names.chain([own.as_str()])).map_err(|stray| {
+            let (status, error) = stray.answer();
+            refuse(status, error)
+        })
+    }
+
+    /// What the record says of an act; `None` where there is nothing to say.
+    fn entry(actor: &Actor, call: &Call, mut noted: Noted, response: &Response) -> Option<ActEntry> {
+        if noted.is_nothing {
+            return None;
+        }
+        let status = response.status();
+        let outcome = match status {
+            status if status.is_success() => ActOutcome::Done,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => ActOutcome::Refused,
+            _ => ActOutcome::Failed,
+        };
+        let act = noted.act.take().unwrap_or_else(|| call.act.name.to_owned());
+        Some(ActEntry {
+            target: noted.target,
+            parameters: noted.parameters,
+            reason: noted.reason,
+            revision: noted.revision,
+            error: response.extensions().get::<Cause>().map(|cause| cause.0.clone()),
+            ..ActEntry::new(actor, &act, outcome, now_ms())
+        })
+    }
+
+    /// Writes an act down.
+    async fn write(&self, actor: &Actor, entry: Option<ActEntry>) {
+        let Some(entry) = entry else { return };
+        let (act, target, error) = (&entry.act, entry.target.as_deref(), entry.error.as_deref());
+        match entry.outcome {
+            ActOutcome::Done => tracing::info!(%actor, act, target, "administered"),
+            outcome => tracing::warn!(%actor, act, target, ?outcome, error, "not administered"),
+        }
+        let (access, bytes_max) =
+            (self.access.clone(), self.control.settings().management.admin_audit_log_max_directory_size);
+        let written = tokio::task::spawn_blocking(move || access.record.note(entry, bytes_max)).await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "an act could not be written into the record; the line above is all there is")
+            }
+            Err(error) => tracing::error!(%error, "writing into the record of acts failed, which is a bug of ours"),
+        }
+    }
+
+    /// Whether another failure of somebody unknown may be written down; says how many of the minute before were not.
+    fn strangers(&self) -> (bool, u32) {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = now_ms() / 60_000;
+        let mut left_out = 0;
+        if strangers.minute != minute {
+            left_out = strangers.count.saturating_sub(STRANGERS_PER_MINUTE);
+            *strangers = Strangers { minute, count: 0 };
+        }
+        strangers.count = strangers.count.saturating_add(1);
+        (strangers.count <= STRANGERS_PER_MINUTE, left_out)
+    }
+}
+
+/// A request that was not let in.
+struct Turned {
+    actor: Actor,
+    act: Option<&'static Call>,
+    refusal: Refusal,
 }
 
 fn own_uid() -> u32 {
@@ -53,28 +199,126 @@ fn own_uid() -> u32 {
 }
 
 /// Lets a request in, or not.
-pub async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let visitor = request.extensions().get::<ConnectInfo<Visitor>>().map(|connection| connection.0);
-    let actor = gate.of_socket(visitor.and_then(|visitor| visitor.uid));
-    if let Err(refusal) = permit_call(&actor, &request) {
-        return refusal.into_response();
-    }
-    request.extensions_mut().insert(actor);
-    next.run(request).await
+pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let (mut request, body) = request.into_parts();
+    let mut response = match gate.admit(&request).await {
+        Ok((actor, call)) => {
+            request.extensions.insert(actor.clone());
+            let target = target(&request);
+            let request = Request::from_parts(request, body);
+            match call.filter(|call| call.is_recorded) {
+                None => next.run(request).await,
+                Some(call) => {
+                    // A handler is dropped when its caller hangs up; what changes something is not left half-way.
+                    let done = to_the_end(async move {
+                        let mut response = next.run(request).await;
+                        let noted: Noted = response.extensions_mut().remove().unwrap_or_default();
+                        let noted = Noted { target: noted.target.or(target), ..noted };
+                        let entry = Gate::entry(&actor, call, noted, &response);
+                        gate.write(&actor, entry).await;
+                        response
+                    });
+                    done.await.unwrap_or_else(IntoResponse::into_response)
+                }
+            }
+        }
+        Err(turned) => gate.turn_away(turned, &request).await,
+    };
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
-fn permit_call(actor: &Actor, request: &Request) -> Result<(), Refusal> {
-    // What matches no route is answered by the routes themselves, that there is no such call.
-    let Some(route) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
-    let route = route.as_str().strip_prefix(API_ROOT).unwrap_or(route.as_str());
-    let Some(call) = calls::find(request.method(), route) else {
-        let error = "this call has another method";
-        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, error));
-    };
-    permit(actor, call.act).map_err(|lacking| {
-        if call.is_recorded {
-            tracing::warn!(%actor, act = call.act.name, "refused: the role is lacking");
+impl Gate {
+    async fn turn_away(&self, turned: Turned, request: &Parts) -> Response {
+        let Turned { actor, act, refusal } = turned;
+        let response = refusal.into_response();
+        let is_stranger =
+            response.status() != StatusCode::FORBIDDEN && response.status() != StatusCode::METHOD_NOT_ALLOWED;
+        if is_stranger {
+            let (may_be_noted, left_out) = self.strangers();
+            if left_out > 0 {
+                tracing::warn!(left_out, "more attempts that proved nothing were not written down");
+            }
+            if !may_be_noted {
+                return response;
+            }
         }
-        refuse(StatusCode::FORBIDDEN, lacking)
-    })
+        // Whoever may not look is no event; whoever may not change is one, and so is who claims to be somebody.
+        let claims = request.headers.contains_key(header::AUTHORIZATION);
+        if let Some(call) = act.filter(|call| call.is_recorded || (is_stranger && claims)) {
+            let noted = Noted { target: target(request), ..Noted::default() };
+            let entry = Gate::entry(&actor, call, noted, &response);
+            self.write(&actor, entry).await;
+        }
+        response
+    }
+}
+
+/// The part of the path that says which one: `/queue/17/retry` is about 17.
+fn target(request: &Parts) -> Option<String> {
+    let route = request.extensions.get::<MatchedPath>()?.as_str();
+    let place = route.split('/').position(|part| part.starts_with('{'))?;
+    let part = request.uri.path().split('/').nth(place)?;
+    Some(decoded(part))
+}
+
+/// A part of a path without its `%XX` (RFC 3986 section 2.1).
+fn decoded(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.filter(|_| *byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(meant) => {
+                bytes.push(meant);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The call that a request is; `None` where there is none, which the routes answer.
+fn called(request: &Parts) -> Result<Option<&'static Call>, &'static str> {
+    let Some(route) = request.extensions.get::<MatchedPath>() else { return Ok(None) };
+    let route = route.as_str().strip_prefix(API_ROOT).unwrap_or(route.as_str());
+    calls::find(&request.method, route).map(Some).ok_or("this call has another method")
+}
+
+pub fn denied(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Wrong => refuse(
+            StatusCode::UNAUTHORIZED,
+            "that proves nothing: name, password or code is wrong, or the token is unknown, expired or removed",
+        ),
+        Denied::Wait(wait) => {
+            let seconds = wait.as_secs() + 1;
+            let error = format!("too many failures: try again in {seconds} seconds");
+            Refusal::later(StatusCode::TOO_MANY_REQUESTS, error, seconds)
+        }
+        Denied::Busy => {
+            let error = "too many passwords are being checked: try again in a second";
+            Refusal::later(StatusCode::SERVICE_UNAVAILABLE, error, 1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_decoded_as_far_as_they_are_encoded() {
+        for (part, expected) in
+            [("17", "17"), ("a%20b%C3%BC", "a bü"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%ff", "\u{fffd}")]
+        {
+            assert_eq!(decoded(part), expected);
+        }
+    }
 }

@@ -30,7 +30,7 @@ use gatepost_transport::listing::{self, ExportError, QueueStatus, Which, Wish};
 use crate::access::Actor;
 use crate::filter::{Filter, Mistake, Order};
 use crate::properties::{MessageRow, OF_HEADER, QueueRow};
-use crate::refusal::{Answer, Refusal, refuse, to_the_end};
+use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
 use crate::resource::{
     FailedChange, Message, MessageAction, MessageDetail, MessagesChanged, MessagesRequest, QUEUE_LIMIT_DEFAULT,
     QUEUE_LIMIT_MAX, Queue, QueueAction, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery,
@@ -108,7 +108,7 @@ async fn change_queues(
     actor: Actor,
     request: Result<Json<QueuesRequest>, JsonRejection>,
 ) -> Answer<QueuesChanged> {
-    let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Json(request) = request.map_err(unreadable)?;
     let server = control.settings().server.name.to_string();
     let mut names = Vec::new();
     if request.filter.is_some() {
@@ -244,7 +244,7 @@ async fn retry(
     actor: Actor,
     request: Result<Json<RetryRequest>, JsonRejection>,
 ) -> Answer<Retried> {
-    let Json(request) = request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Json(request) = request.map_err(unreadable)?;
     let (which, next_hop) = match request {
         RetryRequest::All => (Which::All, None),
         RetryRequest::NextHop(next_hop) => (Which::NextHop(next_hop.clone()), Some(next_hop)),
@@ -259,8 +259,7 @@ async fn change(
     actor: Actor,
     request: Result<Json<MessagesRequest>, JsonRejection>,
 ) -> Answer<MessagesChanged> {
-    let Json(MessagesRequest { action, ids }) =
-        request.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let Json(MessagesRequest { action, ids }) = request.map_err(unreadable)?;
     if ids.len() > QUEUE_LIMIT_MAX {
         let error = format!("at most {QUEUE_LIMIT_MAX} messages at a time: ask several times");
         return Err(refuse(StatusCode::BAD_REQUEST, error));

@@ -5,7 +5,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use axum::Router;
 use gatepost_policy::address_set::describe_range;
 use gatepost_policy::audit;
 use gatepost_policy::settings::Problem;
@@ -13,16 +15,18 @@ use gatepost_transport::Control;
 use gatepost_transport::reload::ApplyError;
 use tokio::sync::Mutex;
 
+use crate::access::Accounts;
 use crate::clock::now_ms;
 use crate::document::{LoadError, Loaded};
-use crate::monitoring::{Monitoring, MonitoringError};
+use crate::outside::{Outside, OutsideError};
 use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
 
 /// Knows which file the server was started with and whom to hand its settings to.
 pub struct Reloader {
     config: PathBuf,
     control: Control,
-    monitoring: Mutex<Monitoring>,
+    accounts: Arc<Accounts>,
+    outside: Mutex<Outside>,
 }
 
 /// Why the old settings stay in force.
@@ -34,9 +38,9 @@ pub enum ReloadError {
     /// The server cannot put them in force.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// What monitors the server cannot be put in force.
+    /// What they open to the outside cannot be had.
     #[error(transparent)]
-    Monitoring(#[from] MonitoringError),
+    Outside(#[from] OutsideError),
     /// A panic while reading; our bug.
     #[error("reading the settings file failed unexpectedly; the log has the cause")]
     Panicked,
@@ -44,18 +48,20 @@ pub enum ReloadError {
 
 impl Reloader {
     /// A reloader for the settings file at `config`, which is absolute.
-    pub fn new(config: PathBuf, control: Control) -> Reloader {
-        Reloader { config, control, monitoring: Mutex::default() }
+    pub fn new(config: PathBuf, control: Control, accounts: Arc<Accounts>) -> Reloader {
+        Reloader { config, control, accounts, outside: Mutex::default() }
     }
 
-    /// Opens what monitors the server, by the settings that it was started with.
+    /// Opens what the settings that the server was started with open besides mail; `routes` stand behind the doors for
+    /// administrators.
     ///
     /// # Errors
-    /// [`MonitoringError`].
-    pub async fn start_monitoring(&self) -> Result<(), MonitoringError> {
-        let mut monitoring = self.monitoring.lock().await;
-        let prepared = monitoring.prepare(&self.control.settings()).await?;
-        monitoring.switch(&self.control, prepared);
+    /// [`OutsideError`].
+    pub async fn open_outside(&self, routes: Router) -> Result<(), OutsideError> {
+        let mut outside = self.outside.lock().await;
+        outside.put_behind_doors(routes);
+        let prepared = outside.prepare(&self.control.settings()).await?;
+        outside.switch(&self.control, prepared);
         Ok(())
     }
 
@@ -70,8 +76,8 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError`]; the old settings stay in force then, whole.
     pub async fn reload(&self, who: &str) -> Result<Reloaded, ReloadError> {
-        let mut monitoring = self.monitoring.lock().await;
-        let outcome = self.read_and_apply(&mut monitoring, who).await;
+        let mut outside = self.outside.lock().await;
+        let outcome = self.read_and_apply(&mut outside, who).await;
         match &outcome {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -107,7 +113,7 @@ impl Reloader {
         outcome
     }
 
-    async fn read_and_apply(&self, monitoring: &mut Monitoring, who: &str) -> Result<Reloaded, ReloadError> {
+    async fn read_and_apply(&self, outside: &mut Outside, who: &str) -> Result<Reloaded, ReloadError> {
         let config = self.config.clone();
         let loaded = tokio::task::spawn_blocking(move || Loaded::read(&config)).await;
         let loaded = loaded.map_err(|_| ReloadError::Panicked)??;
@@ -119,9 +125,11 @@ impl Reloader {
         let (old, new) = (self.control.settings(), settings.clone());
         let compared = tokio::task::spawn_blocking(move || audit::difference(&old, &new, now_ms())).await;
         let changes = compared.map_err(|_| ReloadError::Panicked)?;
-        let prepared = monitoring.prepare(&settings).await?;
+        let prepared = outside.prepare(&settings).await?;
         let applied = self.control.apply(settings, document, credentials, who).await?;
-        monitoring.switch(&self.control, prepared);
+        outside.switch(&self.control, prepared);
+        // Again, and not what was read above: administrators may have changed since.
+        self.accounts.read_again().await;
         Ok(Reloaded {
             config: self.config.display().to_string(),
             revision: applied.revision,

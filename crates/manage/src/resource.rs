@@ -6,11 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod command;
 mod status;
 mod queue;
 mod settings;
 
+pub use access::*;
 pub use command::*;
 pub use queue::*;
 pub use settings::*;

@@ -117,12 +117,17 @@ impl Authenticator {
         })
     }
 
-    /// Checks one password.
+    /// Checks one password of a user who sends mail.
     pub async fn check(&self, settings: &Settings, credentials: &Credentials, user: &str, password: &str) -> Checked {
         let known = settings.find_user(user).and_then(|user| {
             let hash = credentials.hash(&user.name).or(user.password.as_ref().map(|hash| hash.as_str()))?;
             Some((user.name.clone(), hash.to_owned()))
         });
+        self.check_hash(known, password).await
+    }
+
+    /// Checks a password against the hash of somebody known; of somebody unknown it is wrong, after the same time.
+    pub async fn check_hash(&self, known: Option<(Arc<str>, String)>, password: &str) -> Checked {
         let (name, hash) = match known {
             Some((name, hash)) => (Some(name), hash),
             None => (None, self.decoy.clone()),

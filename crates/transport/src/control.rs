@@ -18,6 +18,7 @@ use gatepost_tracking::passport::event::Record;
 use gatepost_tracking::trace::{self, Cursor, Erased, Page, Query, Search};
 use gatepost_tracking::{Decision, DecisionId, RevisionId, Usage};
 use tokio::sync::{Mutex, broadcast};
+use tokio_rustls::TlsAcceptor;
 
 use crate::administer;
 use crate::authenticate::Credentials;
@@ -195,6 +196,11 @@ impl Control {
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.running.revision().settings.clone()
+    }
+
+    /// The server's side of TLS for administrators who come from other machines, as of now; `None` where there is none.
+    pub fn management_tls(&self) -> Option<TlsAcceptor> {
+        self.running.revision().tls.management().cloned()
     }
 
     /// Puts new settings in force, whole or not at all; `who` asked for it, as `uid 0`. Open connections keep the revision that they started with.

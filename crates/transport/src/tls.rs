@@ -87,6 +87,8 @@ pub struct Tls {
     /// Receive connectors that do not show the first certificate to whoever comes.
     doors: HashMap<Arc<str>, Door>,
     first: TlsAcceptor,
+    /// What administrators are shown who come from other machines, where any may.
+    management: Option<TlsAcceptor>,
     /// Send connectors that show a certificate.
     clients: HashMap<Arc<str>, TlsConnector>,
     roots: Roots,
@@ -116,7 +118,10 @@ pub struct Fault {
     pub consequence: &'static str,
 }
 
+/// What stands for a connector where administrators are heard.
+const MANAGEMENT: &str = "[management]";
 const NOT_OFFERED: &str = "STARTTLS is not offered there";
+const NOT_HEARD: &str = "no administrator is heard from another machine";
 const NOT_SHOWN: &str = "no certificate is shown to its next hops";
 
 /// How a receive connector meets TLS.
@@ -143,6 +148,7 @@ impl Tls {
         let mut tls = Tls {
             doors: HashMap::new(),
             first: acceptors[0].clone(),
+            management: None,
             clients: HashMap::new(),
             roots: match measures_by_roots(settings) {
                 true => Roots::load(settings.trusted_roots.as_ref(), &provider)?,
@@ -169,6 +175,13 @@ impl Tls {
                 }
             };
             tls.doors.insert(connector.name.clone(), door);
+        }
+        if settings.management.listen_with_tls().next().is_some() {
+            let wanted = settings.management.tls_certificate_name.as_deref();
+            match own_certificate::choose(wanted, &settings.server.name, &says) {
+                Some(place) => tls.management = Some(speaking_http(&own[place], &tls.provider)),
+                None => tls.fault(&MANAGEMENT.into(), wanted, NOT_HEARD),
+            }
         }
         for connector in &settings.send_connectors {
             let wanted = connector.tls_certificate_name.as_deref();
@@ -207,10 +220,13 @@ impl Tls {
         let receiving = settings.receive_connectors.iter().filter(|connector| has_tls(connector));
         let receiving = receiving
             .filter_map(|connector| fault(&connector.name, connector.tls_certificate_name.as_deref(), NOT_OFFERED));
+        let administrators = settings.management.listen_with_tls().take(1);
+        let administrators = administrators
+            .filter_map(|_| fault(&MANAGEMENT.into(), settings.management.tls_certificate_name.as_deref(), NOT_HEARD));
         let sending = settings.send_connectors.iter();
         let sending = sending
             .filter_map(|connector| fault(&connector.name, connector.tls_certificate_name.as_deref(), NOT_SHOWN));
-        Ok(receiving.chain(sending).collect())
+        Ok(receiving.chain(administrators).chain(sending).collect())
     }
 
     fn fault(&mut self, connector: &Arc<str>, wanted: Option<&CertificateName>, consequence: &'static str) {
@@ -278,6 +294,12 @@ impl Tls {
         self.roots.look_at_server(chain, address, unix_time())
     }
 
+    /// The server's side for administrators who come from other machines; `None` where there is no certificate to show, or
+    /// none may come.
+    pub fn management(&self) -> Option<&TlsAcceptor> {
+        self.management.as_ref()
+    }
+
     /// The client's side for a send connector that shows a certificate; `None` for one that does not.
     pub fn client(&self, connector: &SendConnector) -> Option<&TlsConnector> {
         self.clients.get(&connector.name)
@@ -295,6 +317,19 @@ fn showing(own: &Own, provider: &Arc<CryptoProvider>) -> TlsAcceptor {
     if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// The same for HTTP/1.1 (RFC 7301), without resumption: few come, and each proves itself anew.
+fn speaking_http(own: &Own, provider: &Arc<CryptoProvider>) -> TlsAcceptor {
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own.key.clone())));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     TlsAcceptor::from(Arc::new(config))
 }
 

@@ -12,22 +12,7 @@ use crate::terminal::harmless;
 
 /// What the server is asked.
 pub fn query(filter: &TraceFilter) -> Result<TraceQuery, Failure> {
-    let now = now_ms();
-    let zone = TimeZone::system();
-    let time = |option: &str, text: &Option<String>| {
-        let Some(text) = text else { return Ok(None) };
-        moment_of(text.trim(), now, &zone).map(Some).ok_or_else(|| {
-            Failure::of(format!(
-                "--{option} `{}` is no time: write 90m, 2h or 7d for so long ago, today, yesterday, 08:30, 2027-01-31, \
-                 '2027-01-31 09:30' or 2027-01-31T09:30:00+01:00",
-                harmless(text)
-            ))
-        })
-    };
-    let (since_ms, until_ms) = (time("since", &filter.since)?, time("until", &filter.until)?);
-    if since_ms.zip(until_ms).is_some_and(|(since_ms, until_ms)| since_ms >= until_ms) {
-        return Err(Failure::of("--since is not before --until: nothing can lie between them"));
-    }
+    let (since_ms, until_ms) = times(filter.since.as_deref(), filter.until.as_deref())?;
     Ok(TraceQuery {
         queue_id: filter.queue_id,
         message_id: filter.message_id.clone(),
@@ -52,6 +37,39 @@ pub fn query(filter: &TraceFilter) -> Result<TraceQuery, Failure> {
         events: filter.events.then_some(true),
         limit: None,
         from: None,
+    })
+}
+
+/// What `--since` and `--until` say.
+pub fn times(since: Option<&str>, until: Option<&str>) -> Result<(Option<u64>, Option<u64>), Failure> {
+    let now = now_ms();
+    let zone = TimeZone::system();
+    let time = |option: &str, text: Option<&str>| {
+        let Some(text) = text else { return Ok(None) };
+        moment_of(text.trim(), now, &zone).map(Some).ok_or_else(|| {
+            Failure::of(format!(
+                "--{option} `{}` is no time: write 90m, 2h or 7d for so long ago, today, yesterday, 08:30, 2027-01-31, \
+                 '2027-01-31 09:30' or 2027-01-31T09:30:00+01:00",
+                harmless(text)
+            ))
+        })
+    };
+    let (since_ms, until_ms) = (time("since", since)?, time("until", until)?);
+    if since_ms.zip(until_ms).is_some_and(|(since_ms, until_ms)| since_ms >= until_ms) {
+        return Err(Failure::of("--since is not before --until: nothing can lie between them"));
+    }
+    Ok((since_ms, until_ms))
+}
+
+/// A moment to come: in so long, or a day or a moment written whole.
+pub fn end(text: &str) -> Result<u64, Failure> {
+    let now = now_ms();
+    let text = text.trim();
+    let ahead = ago_ms(text.strip_prefix("in ").unwrap_or(text)).map(|span| now.saturating_add(span));
+    let end = ahead.or_else(|| moment_of(text, now, &TimeZone::system())).filter(|end| *end > now);
+    end.ok_or_else(|| {
+        let shown = harmless(text);
+        Failure::of(format!("`{shown}` is no time to come: write 12h or 90d, 2027-01-31 or '2027-01-31 09:30'"))
     })
 }
 

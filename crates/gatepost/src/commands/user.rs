@@ -1,14 +1,14 @@
 //! `gatepost user`: who may authenticate. Changes files, then tells a running server to take them.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::Write;
 use std::path::Path;
 
-use gatepost_manage::credentials::{PASSWORD_BYTES_MAX, PasswordHash};
+use gatepost_manage::credentials::PasswordHash;
 use gatepost_manage::document::Document;
 use gatepost_manage::users::{self, Added, NewUser, PasswordPlace, UserError};
 use gatepost_manage::{Client, ClientError};
 
-use super::write_json;
+use super::{password, write_json};
 use crate::cli::UserCommand;
 use crate::failure::Failure;
 use crate::terminal::{Table, harmless};
@@ -31,7 +31,7 @@ fn add(
 ) -> Result<(), Failure> {
     // Before asking for a password that would be of no use.
     Document::read(config)?;
-    let password = if password_stdin { password_from_stdin()? } else { password_from_terminal(&name)? };
+    let password = password::ask(&name, password_stdin)?;
     let hash = PasswordHash::of(&password).map_err(Failure::of)?;
     let user = NewUser { name, addresses, hash };
     let shown = harmless(&user.name);
@@ -94,25 +94,6 @@ fn tell_server(out: &mut dyn Write, config: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn password_from_stdin() -> Result<String, Failure> {
-    let mut line = Vec::new();
-    // One byte more than a password and its line end may have, so that a longer one is noticed.
-    io::stdin().lock().take(PASSWORD_BYTES_MAX as u64 + 3).read_until(b'\n', &mut line)?;
-    let line = String::from_utf8(line).map_err(|_| Failure::of("the password is not UTF-8 text"))?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
-}
-
-fn password_from_terminal(name: &str) -> Result<String, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::of("standard input is no terminal to ask for the password on: add --password-stdin"));
-    }
-    let ask = |prompt: String| rpassword::prompt_password(prompt).map_err(Failure::of);
-    let password = ask(format!("Password for {}: ", harmless(name)))?;
-    let again = ask("The same again: ".to_owned())?;
-    if password == again { Ok(password) } else { Err(Failure::of("these were two different passwords")) }
 }
 
 fn failure(error: UserError) -> Failure {

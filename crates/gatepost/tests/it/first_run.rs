@@ -24,7 +24,7 @@ fn first_run() -> (Server, Installation, String) {
             assert!(refused.output.contains("in use"), "{}", refused.output);
             let ports = Ports::free();
             let settings = installation.settings();
-            let moved = settings.replace(":2525", ":{smtp}").replace(":2587", ":{second}");
+            let moved = settings.replace(":2525", ":{smtp}").replace(":2587", ":{second}").replace(":8025", ":{tls}");
             installation.write_settings(&ports.fill(&moved));
             let server = installation.start();
             let printed = ports.fill(&refused.output.replace(":2525", ":{smtp}").replace(":2587", ":{second}"));

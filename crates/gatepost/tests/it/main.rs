@@ -19,7 +19,7 @@
 //! - [`power_cut`], [`kill`], [`failing_disk`]: a server whose every call to the disk is watched, and made to fail;
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
 //! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
-//! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`seeing`], [`trace`]: what an administrator does and sees;
+//! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`seeing`], [`trace`]: what an administrator does and sees;
 //! - [`commands`]: the registry's commands, over the socket;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
@@ -129,6 +129,8 @@ mod queue;
 mod queue_administration;
 
 mod users;
+
+mod access;
 
 mod seeing;
 

@@ -20,6 +20,8 @@ pub struct Actor {
     pub source: Source,
     /// What they may do.
     pub roles: Roles,
+    /// Which of that a token is for, as `Get-*`; all of it where there are none.
+    pub commands: Box<[Box<str>]>,
 }
 
 /// How and from where somebody came.
@@ -44,24 +46,39 @@ pub enum Source {
     },
     /// The server itself: its start, or a signal.
     Server,
+    /// Somebody who has proven nothing yet.
+    Nobody {
+        /// From this address; `None` through the Unix socket.
+        address: Option<IpAddr>,
+    },
 }
 
 impl Actor {
     /// The server itself, for this reason: `SIGHUP`, `start`.
     pub fn server(why: &str) -> Actor {
-        Actor { name: why.into(), source: Source::Server, roles: Roles::ALL }
+        Actor { name: why.into(), source: Source::Server, roles: Roles::ALL, commands: Box::default() }
+    }
+
+    /// Somebody who has proven nothing, and may do nothing.
+    pub fn nobody(address: Option<IpAddr>) -> Actor {
+        Actor {
+            name: "nobody".into(),
+            source: Source::Nobody { address },
+            roles: Roles::NONE,
+            commands: Box::default(),
+        }
     }
 
     /// A user of the system at the other end of the Unix socket.
     pub fn of_socket(uid: Option<u32>, roles: Roles) -> Actor {
         let name = uid.map_or_else(|| "unknown user".to_owned(), |uid| format!("uid {uid}"));
-        Actor { name: name.into(), source: Source::Socket { uid }, roles }
+        Actor { name: name.into(), source: Source::Socket { uid }, roles, commands: Box::default() }
     }
 
     /// The address that they came from, where there is one.
     pub fn address(&self) -> Option<IpAddr> {
         match &self.source {
-            Source::Password { address } | Source::Token { address, .. } => *address,
+            Source::Password { address } | Source::Token { address, .. } | Source::Nobody { address } => *address,
             Source::Socket { .. } | Source::Server => None,
         }
     }
@@ -71,6 +88,7 @@ impl Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
+            Source::Token { id, .. } if self.name.is_empty() => write!(f, "token {id}")?,
             Source::Token { id, .. } => write!(f, "token {id} ({})", self.name)?,
             _ => f.write_str(&self.name)?,
         }
@@ -98,11 +116,12 @@ mod tests {
     #[test]
     fn an_actor_reads_as_people_would_say_it() {
         let address = Some("192.0.2.7".parse().expect("an address"));
-        let actor = |name: &str, source| Actor { name: name.into(), source, roles: Roles::NONE };
+        let actor = |name: &str, source| Actor { name: name.into(), source, ..Actor::nobody(None) };
         for (actor, said) in [
             (Actor::of_socket(Some(0), Roles::ALL), "uid 0"),
             (Actor::of_socket(None, Roles::NONE), "unknown user"),
             (Actor::server("SIGHUP"), "SIGHUP"),
+            (Actor::nobody(address), "nobody from 192.0.2.7"),
             (actor("carol", Source::Password { address }), "carol from 192.0.2.7"),
             (actor("backup", Source::Token { id: "4f2a".into(), address }), "token 4f2a (backup) from 192.0.2.7"),
         ] {

@@ -6,7 +6,7 @@ use super::Settings;
 
 impl Settings {
     /// The text of a first `gatepost.toml` for a machine of that name: loopback only, SMTP on port 2525 and submission on
-    /// port 2587, one accepted domain (the machine's name) with one mailbox (postmaster), a relay for nobody. A name that
+    /// port 2587, administrators on port 8025, one accepted domain (the machine's name) with one mailbox (postmaster), a relay for nobody. A name that
     /// is no domain name becomes `localhost`. On a machine without IPv6 (`has_ipv6` false: many containers) nothing is
     /// bound to `::1`, where the server could not listen.
     pub fn default_document(host_name: &str, has_ipv6: bool) -> String {
@@ -33,6 +33,11 @@ data_dir = "gatepost-data"                    # the queue, mailboxes and credent
 # [tls]
 # certificate = "/etc/gatepost/fullchain.pem"
 # private_key = "/etc/gatepost/key.pem"
+
+# Where administrators log on with name and password, or programs with a token; addresses of other machines get TLS.
+# `gatepost admin` and `gatepost token` say who may. Without this there is the socket in the data folder alone.
+[management]
+listen = ["127.0.0.1:8025"]
 
 # Mail for these domains is taken from everybody who may send at all; everything else is relaying.
 [[accepted_domain]]

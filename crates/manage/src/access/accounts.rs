@@ -1,0 +1,301 @@
+//! Administrators, tokens and sessions of the running server.
+//!
+//! Takes what somebody presents, hands on who that is, or that it proves nothing, after the same time whether the name
+//! exists or not. Changes the file of secrets, one change at a time, under the same lock as the command line.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use gatepost_policy::role::Roles;
+use gatepost_transport::authenticate::{Authenticator, Checked};
+
+use super::actor::{Actor, Source};
+use super::presented::{Presented, SESSION_WORD};
+use super::rate::Rates;
+use super::session::Sessions;
+use crate::clock::now_ms;
+use crate::credentials::{PASSWORD_BYTES_MAX, Secret, SecretHash, Secrets, SecretsError, is_same_secret};
+use crate::data_folder::{self, DataFolderError};
+
+/// The last use of a token is written down no more often than this.
+const LAST_USE_MS: u64 = 60 * 1_000;
+
+/// Who may administer the running server.
+pub struct Accounts {
+    data_dir: PathBuf,
+    secrets: RwLock<Arc<Secrets>>,
+    passwords: Authenticator,
+    rates: Mutex<Rates>,
+    sessions: Mutex<Sessions>,
+    /// The newest step of which a code was taken, by the lower-case name of an administrator.
+    codes: Mutex<HashMap<String, u64>>,
+    /// When tokens were used, as far as it is not written down.
+    used: Mutex<HashMap<String, u64>>,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// What was presented proves nothing.
+    Wrong,
+    /// Too many failures: not before this time has passed.
+    Wait(Duration),
+    /// Too many passwords are being checked.
+    Busy,
+}
+
+/// A session that has begun.
+pub struct Begun {
+    /// What later requests present as a bearer.
+    pub secret: Secret,
+    /// Until when at most, in Unix milliseconds.
+    pub expires_ms: u64,
+    /// Who is in it.
+    pub actor: Actor,
+}
+
+/// Why a change did not get into the file of secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// It is no change that can be made.
+    #[error(transparent)]
+    Refused(E),
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The data folder cannot be locked.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// A panic; our bug.
+    #[error("that failed unexpectedly; the log has the cause")]
+    Panicked,
+}
+
+/// Changes the file of secrets of a server that need not run, whole or not at all. Blocking.
+///
+/// # Errors
+/// [`ChangeError`]; the file is as it was then.
+pub fn change_file<T, E>(
+    data_dir: &Path,
+    edit: impl FnOnce(&mut Secrets) -> Result<T, E>,
+) -> Result<(T, Secrets), ChangeError<E>> {
+    let _lock = data_folder::lock(data_dir)?;
+    let mut secrets = Secrets::read(data_dir)?;
+    let done = edit(&mut secrets).map_err(ChangeError::Refused)?;
+    secrets.write(data_dir)?;
+    Ok((done, secrets))
+}
+
+impl Accounts {
+    /// Those of the file that was just read.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn new(data_dir: &Path, secrets: Secrets) -> Result<Accounts, SecretsError> {
+        Ok(Accounts {
+            data_dir: data_dir.to_path_buf(),
+            secrets: RwLock::new(Arc::new(secrets)),
+            passwords: Authenticator::new().map_err(|_| SecretsError::Randomness)?,
+            rates: Mutex::default(),
+            sessions: Mutex::default(),
+            codes: Mutex::default(),
+            used: Mutex::default(),
+        })
+    }
+
+    /// What the file says as far as is known.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the file again, which somebody may have changed. One that cannot be read changes nothing.
+    pub async fn read_again(self: &Arc<Self>) {
+        let accounts = self.clone();
+        let read = tokio::task::spawn_blocking(move || -> Result<(), ChangeError<std::convert::Infallible>> {
+            let _lock = data_folder::lock(&accounts.data_dir)?;
+            accounts.take(Secrets::read(&accounts.data_dir)?);
+            Ok(())
+        });
+        if let Err(error) = read.await.unwrap_or(Err(ChangeError::Panicked)) {
+            tracing::error!(%error, "administrators and tokens are those from before");
+        }
+    }
+
+    fn take(&self, secrets: Secrets) {
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
+    }
+
+    /// Changes the file, and what is known of it.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn change<T, E>(
+        self: &Arc<Self>,
+        edit: impl FnOnce(&mut Secrets) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ChangeError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let accounts = self.clone();
+        let changed = tokio::task::spawn_blocking(move || {
+            let used = lock(&accounts.used).clone();
+            let (done, secrets) = change_file(&accounts.data_dir, |secrets| {
+                note_use(secrets, &used);
+                edit(secrets)
+            })?;
+            accounts.take(secrets);
+            Ok(done)
+        });
+        changed.await.unwrap_or(Err(ChangeError::Panicked))
+    }
+
+    /// Whom a request is from that presents this.
+    ///
+    /// # Errors
+    /// [`Denied`], which does not say what was wrong.
+    pub async fn identify(self: &Arc<Self>, presented: Presented, address: Option<IpAddr>) -> Result<Actor, Denied> {
+        match presented {
+            Presented::Bearer(bearer) if bearer.starts_with(SESSION_WORD) => {
+                let session = lock(&self.sessions).find(&SecretHash::of(&bearer), now_ms()).ok_or(Denied::Wrong)?;
+                // As it is now: who has lost a role has lost it in open sessions, too.
+                let secrets = self.secrets();
+                let administrator = secrets.administrator(&session.name);
+                let administrator = administrator.filter(|known| known.password == session.password);
+                let administrator = administrator.ok_or(Denied::Wrong)?;
+                Ok(by_password(&administrator.name, administrator.roles, address))
+            }
+            Presented::Bearer(bearer) => self.of_token(&bearer, address),
+            Presented::Password { name, password, code } => {
+                self.of_password(&name, &password, code.as_deref(), address).await
+            }
+        }
+    }
+
+    /// Begins a session of whoever this is.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn begin_session(
+        &self,
+        name: &str,
+        password: &str,
+        code: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Begun, Denied> {
+        let actor = self.of_password(name, password, code, address).await?;
+        let secrets = self.secrets();
+        let administrator = secrets.administrator(&actor.name).ok_or(Denied::Wrong)?;
+        let secret = Secret::fresh(SESSION_WORD).map_err(|_| Denied::Busy)?;
+        let (name, password) = (administrator.name.clone(), administrator.password.clone());
+        let expires_ms = lock(&self.sessions).begin(&secret, name, password, now_ms());
+        Ok(Begun { secret, expires_ms, actor })
+    }
+
+    /// Ends the session that this bearer is of; says whether there was one.
+    pub fn end_session(&self, bearer: &str) -> bool {
+        lock(&self.sessions).end(&SecretHash::of(bearer))
+    }
+
+    /// An attempt to guess something else than a password, a one-time token say, under the same limits.
+    ///
+    /// # Errors
+    /// [`Denied::Wait`].
+    pub fn limit<T>(
+        &self,
+        address: Option<IpAddr>,
+        what: &str,
+        attempt: impl FnOnce() -> Option<T>,
+    ) -> Result<T, Denied> {
+        let begun = lock(&self.rates).begin(address, what, now_ms()).map_err(Denied::Wait)?;
+        let right = attempt().ok_or(Denied::Wrong)?;
+        lock(&self.rates).succeed(begun);
+        Ok(right)
+    }
+
+    fn of_token(self: &Arc<Self>, bearer: &str, address: Option<IpAddr>) -> Result<Actor, Denied> {
+        let (hash, secrets, now) = (SecretHash::of(bearer), self.secrets(), now_ms());
+        // Nobody guesses 256 bits, so failures cost no wait, and all tokens may be compared.
+        let same = secrets.tokens.iter().find(|token| is_same_secret(&token.hash, &hash));
+        let token = same.filter(|token| token.expires_ms.is_none_or(|end| now < end)).ok_or(Denied::Wrong)?;
+        self.note_token(&token.id, token.last_used_ms, now);
+        Ok(Actor {
+            name: token.note.as_str().into(),
+            source: Source::Token { id: token.id.as_str().into(), address },
+            roles: token.roles,
+            commands: token.commands.iter().map(|pattern| pattern.as_str().into()).collect(),
+        })
+    }
+
+    /// Remembers that a token was used, and writes it down if that is due.
+    fn note_token(self: &Arc<Self>, id: &str, written_ms: Option<u64>, now: u64) {
+        let mut used = lock(&self.used);
+        let noted = used.get(id).copied().or(written_ms);
+        if noted.is_some_and(|noted| now < noted.saturating_add(LAST_USE_MS)) {
+            return;
+        }
+        used.insert(id.to_owned(), now);
+        drop(used);
+        let accounts = self.clone();
+        tokio::spawn(async move {
+            let noted = accounts.change(|_| Ok::<(), std::convert::Infallible>(())).await;
+            if let Err(error) = noted {
+                tracing::warn!(%error, "when a token was used last cannot be written down");
+            }
+        });
+    }
+
+    /// When a token was used last.
+    pub fn last_used_ms(&self, id: &str, written_ms: Option<u64>) -> Option<u64> {
+        lock(&self.used).get(id).copied().max(written_ms)
+    }
+
+    async fn of_password(
+        &self,
+        name: &str,
+        password: &str,
+        code: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Actor, Denied> {
+        let attempt = lock(&self.rates).begin(address, name, now_ms()).map_err(Denied::Wait)?;
+        let secrets = self.secrets();
+        let known = secrets.administrator(name);
+        // What is too long for a password is none, and need not be hashed.
+        let password = if password.len() > PASSWORD_BYTES_MAX { "" } else { password };
+        let hash = known.map(|known| (known.name.as_str().into(), known.password.as_str().to_owned()));
+        match self.passwords.check_hash(hash, password).await {
+            Checked::Right(_) => {}
+            Checked::Wrong => return Err(Denied::Wrong),
+            Checked::Busy => {
+                lock(&self.rates).take_back(attempt);
+                return Err(Denied::Busy);
+            }
+        }
+        let known = known.ok_or(Denied::Wrong)?;
+        if let Some(totp) = &known.totp {
+            let mut codes = lock(&self.codes);
+            let name = known.name.to_lowercase();
+            let step = totp.step_of(code.unwrap_or_default(), now_ms(), codes.get(&name).copied());
+            codes.insert(name, step.ok_or(Denied::Wrong)?);
+        }
+        lock(&self.rates).succeed(attempt);
+        Ok(by_password(&known.name, known.roles, address))
+    }
+}
+
+fn by_password(name: &str, roles: Roles, address: Option<IpAddr>) -> Actor {
+    Actor { name: name.into(), source: Source::Password { address }, roles, commands: Box::default() }
+}
+
+fn note_use(secrets: &mut Secrets, used: &HashMap<String, u64>) {
+    for token in &mut secrets.tokens {
+        token.last_used_ms = token.last_used_ms.max(used.get(&token.id).copied());
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
