@@ -20,18 +20,27 @@ pub struct Call {
     pub is_recorded: bool,
     /// Whether who has proven nothing may ask: it is how one proves something.
     pub is_open: bool,
+    /// Whether what it does is named by its path: then that is the act, which asks for its own role besides.
+    pub is_named_by_path: bool,
 }
 
 const fn reads(method: &'static str, path: &'static str, name: &'static str, role: Role) -> Call {
-    Call { method, path, act: Act { name, role }, is_recorded: false, is_open: false }
+    Call { method, path, act: Act { name, role }, is_recorded: false, is_open: false, is_named_by_path: false }
 }
 
 const fn changes(method: &'static str, path: &'static str, name: &'static str, role: Role) -> Call {
-    Call { method, path, act: Act { name, role }, is_recorded: true, is_open: false }
+    Call { method, path, act: Act { name, role }, is_recorded: true, is_open: false, is_named_by_path: false }
 }
 
 const fn proves(method: &'static str, path: &'static str, name: &'static str) -> Call {
-    Call { method, path, act: Act { name, role: Role::View }, is_recorded: true, is_open: true }
+    Call {
+        method,
+        path,
+        act: Act { name, role: Role::View },
+        is_recorded: true,
+        is_open: true,
+        is_named_by_path: false,
+    }
 }
 
 /// All of them.
@@ -39,7 +48,7 @@ pub const CALLS: &[Call] = &[
     reads("GET", "/status", "Get-ServerStatus", Role::View),
     reads("GET", "/commands", "Get-Command", Role::View),
     // Which role a command needs, the registry says, and `command_api` asks for it.
-    reads("POST", "/commands/{name}", "Invoke-Command", Role::View),
+    Call { is_named_by_path: true, ..changes("POST", "/commands/{name}", "Invoke-Command", Role::View) },
     reads("GET", "/queues", "Get-Queue", Role::View),
     changes("POST", "/queues", "Set-Queue", Role::QueueOperator),
     reads("GET", "/queue", "Get-Message", Role::HelpDesk),

@@ -13,15 +13,16 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use gatepost_policy::settings::nearest;
 use gatepost_shell::command::Kind;
 use gatepost_transport::Control;
 
 use crate::access::{Act, Actor, permit};
 use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation};
+use crate::gate::Noted;
 use crate::object::Record;
-use crate::refusal::{self, Refusal, refuse, to_the_end};
+use crate::refusal::{self, Refusal, refuse, to_the_end, unreadable};
 use crate::resource::{CommandDescription, CommandRequest, ExampleDescription, ParameterDescription};
 
 /// Largest request, in bytes: room for a list of some hundred thousand ranges.
@@ -97,20 +98,60 @@ async fn run(
     Path(name): Path<String>,
     actor: Actor,
     request: Result<Json<CommandRequest>, JsonRejection>,
-) -> Result<Response, Refusal> {
-    let Some(entry) = command::find(&name) else { return Err(no_such_command(&name)) };
-    let act = Act { name: entry.signature.name, role: entry.role };
-    permit(&actor, act).map_err(|lacking| {
-        if entry.changes() {
-            tracing::warn!(%actor, act = act.name, "refused: the role is lacking");
+) -> (Extension<Noted>, Result<Response, Refusal>) {
+    let Some(entry) = command::find(&name) else {
+        return (Extension(Noted { is_nothing: true, ..Noted::default() }), Err(no_such_command(&name)));
+    };
+    let mut noted = noted(entry, request.as_ref().ok());
+    let answered = permit_and_run(control, entry, actor, request).await;
+    if let Ok((_, revision)) = &answered {
+        noted.revision = *revision;
+    }
+    (Extension(noted), answered.map(|(response, _)| response))
+}
+
+/// What the record of acts says of a command.
+fn noted(entry: &Entry, request: Option<&Json<CommandRequest>>) -> Noted {
+    let Some(Json(request)) = request else {
+        return Noted { act: Some(entry.signature.name.to_owned()), is_nothing: !entry.changes(), ..Noted::default() };
+    };
+    let is_secret = |name: &str| {
+        let name = name.to_lowercase();
+        ["password", "secret", "credential", "token"].iter().any(|word| name.contains(word))
+    };
+    let mut target = None;
+    let mut rest = serde_json::Map::new();
+    for (name, value) in &request.parameters {
+        if name.eq_ignore_ascii_case("Identity") || (name.eq_ignore_ascii_case("Name") && target.is_none()) {
+            target = Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        } else {
+            rest.insert(name.clone(), if is_secret(name) { "(secret)".into() } else { value.clone() });
         }
-        refuse(StatusCode::FORBIDDEN, lacking)
-    })?;
-    let Json(request) = request.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
+    }
+    Noted {
+        act: Some(entry.signature.name.to_owned()),
+        target,
+        parameters: (!rest.is_empty()).then(|| serde_json::Value::Object(rest).to_string()),
+        reason: request.reason.clone(),
+        revision: None,
+        is_nothing: !entry.changes() || request.what_if,
+    }
+}
+
+async fn permit_and_run(
+    control: Control,
+    entry: &'static Entry,
+    actor: Actor,
+    request: Result<Json<CommandRequest>, JsonRejection>,
+) -> Result<(Response, Option<u64>), Refusal> {
+    let act = Act { name: entry.signature.name, role: entry.role };
+    permit(&actor, act).map_err(|lacking| refuse(StatusCode::FORBIDDEN, lacking))?;
+    let Json(request) = request.map_err(unreadable)?;
     let is_lean = request.lean;
     to_the_end(async move {
         let answer = call(&control, entry, &actor, request).await.map_err(refusal_of)?;
-        tokio::task::spawn_blocking(move || written(&answer, is_lean))
+        let revision = answer.revision;
+        tokio::task::spawn_blocking(move || (written(&answer, is_lean), revision))
             .await
             .map_err(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause"))
     })
@@ -185,7 +226,7 @@ fn refusal_of(error: CommandError) -> Refusal {
         CommandError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     match error {
-        CommandError::Refused(refused) => Refusal(status, *refused),
+        CommandError::Refused(refused) => Refusal(status, *refused, None),
         error => refuse(status, error.to_string()),
     }
 }

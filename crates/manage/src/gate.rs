@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use gatepost_policy::role::Roles;
 use gatepost_transport::Control;
 
-use crate::access::{Access, Actor, Denied, Presented, Visitor, is_for_us, permit};
+use crate::access::{Access, Act, Actor, Denied, Presented, Visitor, is_for_us, permit};
 use crate::calls::{self, Call};
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
@@ -111,10 +111,12 @@ impl Gate {
             Ok(call) => call,
             Err(error) => return Err(turned(actor, refuse(StatusCode::METHOD_NOT_ALLOWED, error))),
         };
-        if let Some(call) = call.filter(|call| !call.is_open)
-            && let Err(lacking) = permit(&actor, call.act)
-        {
-            return Err(turned(actor, refuse(StatusCode::FORBIDDEN, lacking)));
+        if let Some(call) = call.filter(|call| !call.is_open) {
+            let named = call.is_named_by_path.then(|| target(request)).flatten();
+            let act = Act { name: named.as_deref().unwrap_or(call.act.name), ..call.act };
+            if let Err(lacking) = permit(&actor, act) {
+                return Err(turned(actor, refuse(StatusCode::FORBIDDEN, lacking)));
+            }
         }
         Ok((actor, call))
     }
@@ -204,7 +206,7 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
     let mut response = match gate.admit(&request).await {
         Ok((actor, call)) => {
             request.extensions.insert(actor.clone());
-            let target = target(&request);
+            let target = target(&request).filter(|_| call.is_some_and(|call| !call.is_named_by_path));
             let request = Request::from_parts(request, body);
             match call.filter(|call| call.is_recorded) {
                 None => next.run(request).await,
@@ -248,7 +250,11 @@ impl Gate {
         // Whoever may not look is no event; whoever may not change is one, and so is who claims to be somebody.
         let claims = request.headers.contains_key(header::AUTHORIZATION);
         if let Some(call) = act.filter(|call| call.is_recorded || (is_stranger && claims)) {
-            let noted = Noted { target: target(request), ..Noted::default() };
+            let of_path = target(request);
+            let noted = match call.is_named_by_path {
+                true => Noted { act: of_path, ..Noted::default() },
+                false => Noted { target: of_path, ..Noted::default() },
+            };
             let entry = Gate::entry(&actor, call, noted, &response);
             self.write(&actor, entry).await;
         }
