@@ -17,6 +17,7 @@ pub(crate) mod running;
 mod assign;
 mod operator;
 pub mod report;
+pub mod foresight;
 pub(crate) mod sink;
 pub(crate) mod interpreter;
 pub(crate) mod scope;

@@ -152,6 +152,13 @@ impl Interpreter {
         self.stock.get(&name).map(|command| command.signature).or_else(|| self.registry.get(&name).copied())
     }
 
+    /// Whether a name would run something that is not a file.
+    pub(crate) fn is_command(&self, name: &str) -> bool {
+        let name = self.alias_target(name);
+        self.plain_meaning(&name).is_some()
+            || (!name.contains('-') && self.plain_meaning(&format!("Get-{name}")).is_some())
+    }
+
     fn meaning(&mut self, name: &Value) -> Result<Meaning, Fault> {
         let text = match name {
             Value::Block(block) => return Ok(Meaning::Block(Rc::clone(block))),
