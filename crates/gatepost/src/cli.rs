@@ -39,6 +39,7 @@ Examples:
   gatepost trace --address bob@example.com --since 2d
   gatepost spool verify                read every waiting message and check it
   gatepost status --json | jq .queues
+  gatepost shell -c 'Get-ReceiveConnector | Format-List'
 
 Settings file: --config FILE, else $GATEPOST_CONFIG, else ./gatepost.toml, else /etc/gatepost/gatepost.toml.
 
@@ -91,6 +92,8 @@ pub enum Command {
     /// Check the messages on the disk
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Run the commands and scripts that administrators of Exchange know
+    Shell(ShellArguments),
     /// Show how the running server is doing
     #[command(after_help = "\
 What somebody has to be told comes first. Then connections, messages, each delivery queue, and how far back the records of decisions go.
@@ -147,6 +150,7 @@ impl Command {
             Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
             Command::User(UserCommand::Add { .. } | UserCommand::Remove { .. })
             | Command::Serve(_)
+            | Command::Shell(_)
             | Command::Completion { .. }
             | Command::Version => false,
         }
@@ -314,6 +318,45 @@ pub struct ExplainArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `shell`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "\
+gatepost shell [OPTIONS]
+       gatepost shell [OPTIONS] -c <TEXT> [ARGUMENTS]...
+       gatepost shell [OPTIONS] <FILE> [ARGUMENTS]...",
+    after_help = "\
+Without a text and a file, lines are read from the terminal, or a whole script from standard input (FILE - does that, too). Scripts run here, with your files; only the commands about the server go to it. Get-Help lists the commands, Get-Help NAME shows one with examples.
+
+On this machine C:\\Temp is the folder for temporary files, and any other path on a drive is in ~/.local/share/gatepost/drives.
+
+Exit codes: N of `exit N`; else 0 done, 1 an error ended the script (with -c: or the last command failed), 2 the text cannot be parsed and nothing has run, 130 Ctrl-C.
+
+Examples:
+  gatepost shell
+  gatepost shell -c 'Get-ReceiveConnector | Format-List'
+  gatepost shell add-ranges.ps1 -Connector Relay -File ranges.txt
+  gatepost shell --json -c 'Get-ReceiveConnector' | jq -r .Name
+  ssh mx1 gatepost shell - < report.ps1"
+)]
+pub struct ShellArguments {
+    /// Run this text
+    #[arg(short = 'c', long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub command: Option<String>,
+    /// Print what pipelines yield as JSON, one value on each line; all else goes to standard error
+    #[arg(long)]
+    pub json: bool,
+    /// Use no colours; so does NO_COLOR in the environment
+    #[arg(long)]
+    pub no_color: bool,
+    /// Ask nothing: what a script asks for is an error
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// A script, or - for standard input, and its arguments: -Name VALUE or values alone
+    #[arg(value_name = "FILE", trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::FilePath)]
+    pub script: Vec<String>,
 }
 
 /// For commands that take nothing else.

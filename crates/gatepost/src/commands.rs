@@ -3,6 +3,7 @@
 //! Takes parsed arguments, writes text or JSON to `out`, hands back a failure with its exit code. What the running
 //! server knows or does goes through its API only (invariant I11); `spool verify` reads its files and changes none.
 
+mod shell;
 mod queue;
 mod trace;
 mod export;
@@ -45,6 +46,7 @@ pub use check::check;
 pub use queue::queue;
 pub use reload::reload;
 pub use route::route;
+pub use shell::shell;
 pub use spool::spool;
 pub use status::status;
 pub use token::token;

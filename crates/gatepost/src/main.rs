@@ -5,6 +5,7 @@
 mod serve;
 mod commands;
 mod first_steps;
+mod shell;
 mod log;
 mod cli;
 mod failure;
@@ -16,11 +17,16 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let config = cli.config_file();
     let json = cli.command.wants_json();
+    // Writes to standard output from a thread of its own, so the lock is not taken here.
+    if let Command::Shell(arguments) = cli.command {
+        return commands::shell(&config.path, arguments).unwrap_or_else(Failure::report);
+    }
     let out = &mut std::io::stdout().lock();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(out, &config, &arguments),
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
         Command::Reload(arguments) => commands::reload(out, &config.path, arguments.json),
         Command::Completion { shell } => commands::completion(out, shell),
         Command::Version => commands::version(out),
+        Command::Shell(_) => unreachable!("handled above"),
     };
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     if json {

@@ -16,7 +16,8 @@ pub fn stdout_has_colour() -> bool {
     io::stdout().is_terminal() && !is_no_color()
 }
 
-fn is_no_color() -> bool {
+/// Whether the environment asks for no colours.
+pub fn is_no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 

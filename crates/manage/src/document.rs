@@ -195,6 +195,17 @@ pub fn data_dir(path: &Path) -> Result<PathBuf, LoadError> {
     Ok(folder(path)?.join(named))
 }
 
+/// The server's full name that the document at `path` gives it, whatever else is wrong with it; without one this machine's.
+///
+/// # Errors
+/// [`LoadError`]: missing or unreadable.
+pub fn server_name(path: &Path) -> Result<String, LoadError> {
+    let text = read_text(path)?;
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let named = table.get_ref().get("server").and_then(|server| server.get_ref().get("name"));
+    Ok(named.and_then(|value| value.get_ref().as_str()).map_or_else(host_name, str::to_owned))
+}
+
 /// What a document that leaves them out gets: this machine's name, and a folder beside the document.
 pub fn defaults() -> Defaults {
     Defaults { host_name: host_name(), data_dir: PathBuf::from(DATA_DIR_DEFAULT) }
