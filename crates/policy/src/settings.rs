@@ -151,6 +151,23 @@ impl Default for TrackingSettings {
     }
 }
 
+/// `[revisions]`: how much of the history of settings is kept. The newest revision always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevisionSettings {
+    /// So many revisions.
+    pub max_count: u64,
+    /// What was in force so long ago and since; zero: however long.
+    pub max_age: Duration,
+    /// So many bytes of them.
+    pub max_size: u64,
+}
+
+impl Default for RevisionSettings {
+    fn default() -> Self {
+        RevisionSettings { max_count: 1_000, max_age: Duration::ZERO, max_size: 256 << 20 }
+    }
+}
+
 /// Where names are looked up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsSettings {
@@ -258,6 +275,8 @@ pub struct Settings {
     pub dns: DnsSettings,
     /// `[tracking]`.
     pub tracking: TrackingSettings,
+    /// `[revisions]`.
+    pub revisions: RevisionSettings,
     /// `[back_pressure]`.
     pub back_pressure: BackPressureSettings,
     /// `[metrics]`, `[opentelemetry]` and `[alarms]`.

@@ -14,8 +14,8 @@ use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, QueueSettings,
-    ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates, management,
-    monitoring, queues, receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys,
+    RevisionSettings, ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates,
+    management, monitoring, queues, receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys,
     send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
@@ -53,10 +53,16 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
         }]);
     }
     let mut collector = Collector::new(text);
-    let (recovered, broken) = syntax::recover(text);
-    let whole = broken.is_empty();
-    broken.into_iter().for_each(|broken| collector.broken(broken));
-    let (root, _) = DeTable::parse_recoverable(&recovered);
+    let recovered;
+    let (root, whole) = match DeTable::parse(text) {
+        Ok(root) => (root, true),
+        Err(_) => {
+            let broken;
+            (recovered, broken) = syntax::recover(text);
+            broken.into_iter().for_each(|broken| collector.broken(broken));
+            (DeTable::parse_recoverable(&recovered).0, false)
+        }
+    };
     let mut settings = read(&mut collector, root.get_ref(), whole, defaults);
     let (problems, failed) = collector.finish();
     if failed {
@@ -74,6 +80,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let transport_table = fields.table("transport");
     let tracking_table = fields.table("tracking");
     let mailbox_delivery_table = fields.table("mailbox_delivery");
+    let revisions_table = fields.table("revisions");
     let back_pressure_table = fields.table("back_pressure");
     let monitoring_tables = ["metrics", "opentelemetry", "alarms"].map(|key| fields.table(key));
     let management_table = fields.table("management");
@@ -103,6 +110,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     reports::read(collector, reports_table, &mut reports);
     reports::read_notices(collector, notices_table, &mut reports);
     let tracking = read_tracking(collector, tracking_table);
+    let revisions = read_revisions(collector, revisions_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
     let monitoring = monitoring::read(collector, monitoring_tables);
     let management = management::read(collector, management_table);
@@ -201,6 +209,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         reports,
         dns,
         tracking,
+        revisions,
         back_pressure,
         monitoring,
         management,
@@ -413,6 +422,24 @@ fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>
     }
     fields.finish(&[]);
     tracking
+}
+
+/// `[revisions]`.
+fn read_revisions<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>) -> RevisionSettings {
+    let mut revisions = RevisionSettings::default();
+    let Some((table, span)) = table else { return revisions };
+    let mut fields = Fields::new(collector, "[revisions]", table, span);
+    if let Some(count) = fields.optional("max_count", values::number(2, 100_000)) {
+        revisions.max_count = count.into();
+    }
+    if let Some(age) = fields.optional("max_age", values::time_span(0, 36_500 * DAY)) {
+        revisions.max_age = age;
+    }
+    if let Some(size) = fields.optional("max_size", values::size(1 << 20, 1 << 40)) {
+        revisions.max_size = size;
+    }
+    fields.finish(&[]);
+    revisions
 }
 
 /// `[back_pressure]` (fact sheet section 5.3).

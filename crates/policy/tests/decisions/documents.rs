@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gatepost_policy::Settings;
-use gatepost_policy::settings::{Severity, parse, render};
+use gatepost_policy::settings::{RevisionSettings, Severity, parse, render};
 
 use crate::document::{defaults, problems, settings};
 
@@ -552,6 +552,26 @@ fn records_are_kept_as_the_document_says_within_bounds() {
         ("max_size = \"1 GB\"", "keys are ids_in_replies"),
     ] {
         let found = problems(&format!("[tracking]\n{line}\n"));
+        let [problem] = &found[..] else { panic!("{line}: {found:?}") };
+        let told = format!("{} {}", problem.message, problem.remedy);
+        assert!(problem.line == 2 && told.contains(words), "{line}: {problem:?}");
+    }
+}
+
+#[test]
+fn the_history_of_settings_is_bounded_as_the_document_says() {
+    assert_eq!(settings("[revisions]\n").revisions, RevisionSettings::default());
+    let declared =
+        RevisionSettings { max_count: 2, max_age: std::time::Duration::from_secs(86_400), max_size: 1 << 20 };
+    let text = "[revisions]\nmax_count = 2\nmax_age = \"1.00:00:00\"\nmax_size = \"1 MB\"\n";
+    assert_eq!(settings(text).revisions, declared);
+    for (line, words) in [
+        ("max_count = 1", "from 2 to 100000"),
+        ("max_age = 30", "time span"),
+        ("max_size = \"1 KB\"", "1 MB"),
+        ("keep = 7", "keys are max_count, max_age, max_size"),
+    ] {
+        let found = problems(&format!("[revisions]\n{line}\n"));
         let [problem] = &found[..] else { panic!("{line}: {found:?}") };
         let told = format!("{} {}", problem.message, problem.remedy);
         assert!(problem.line == 2 && told.contains(words), "{line}: {problem:?}");
