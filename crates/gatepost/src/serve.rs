@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use gatepost_manage::access::Access;
 use gatepost_manage::api::{self, Management};
+use gatepost_manage::credentials::Secrets;
 use gatepost_manage::document::Document;
+use gatepost_manage::reload::{self, Begun};
 use gatepost_manage::resource::SettingsProblem;
-use gatepost_manage::{Door, LoadError, Loaded, Reloader, data_folder, first_run, reload, setup};
-use gatepost_tracking::RevisionId;
+use gatepost_manage::{Amender, Door, LoadError, Loaded, Reloader, data_folder, first_run, setup};
 use gatepost_transport::{Start, Transport};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,30 +60,32 @@ fn load_and_serve(out: &mut dyn Write, config: &Path, format: LogFormat) -> Resu
     };
     log_warnings(&loaded.document);
     data_folder::ensure(&loaded.document.settings.server.data_dir).map_err(Failure::of)?;
-    let document = loaded.document.keep(&loaded.document.settings.server.data_dir);
+    let secrets = loaded.secrets;
+    let begun = Begun::with(loaded.document);
     let open_files_max = raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(out, loaded, document, open_files_max));
+    let outcome = runtime.block_on(serve(out, begun, &secrets, open_files_max));
     // Whatever still runs has had its time.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(out: &mut dyn Write, loaded: Loaded, document: RevisionId, open_files_max: u64) -> Result<(), Failure> {
+async fn serve(out: &mut dyn Write, begun: Begun, secrets: &Secrets, open_files_max: u64) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let settings = loaded.document.settings.clone();
+    let (settings, document, number) = (begun.document().settings.clone(), begun.document().id(), begun.revision());
+    let path = begun.document().path.clone();
     let data_dir = settings.server.data_dir.clone();
-    let credentials = loaded.secrets.to_credentials();
-    let start = Start { settings, document, credentials, version: VERSION, open_files_max };
+    let credentials = secrets.to_credentials();
+    let start = Start { settings, document, number, credentials, version: VERSION, open_files_max };
     let transport = tokio::select! {
         started = Transport::start(start) => started.map_err(Failure::of)?,
         () = signals.end() => return Err(Failure::of("told to end before the start was complete")),
     };
-    let access = Arc::new(Access::new(&data_dir, loaded.secrets.clone()).map_err(Failure::of)?);
-    let reloader = Arc::new(Reloader::new(loaded.document.path.clone(), transport.control(), access.accounts.clone()));
+    let access = Arc::new(Access::new(&data_dir, secrets.clone()).map_err(Failure::of)?);
+    let reloader = Arc::new(Reloader::new(begun, transport.control(), access.accounts.clone()));
     let management = Management {
         control: transport.control(),
-        reloader: reloader.clone(),
+        amender: Amender::new(reloader.clone()),
         access: access.clone(),
         data_dir: data_dir.clone(),
     };
@@ -112,7 +115,7 @@ async fn serve(out: &mut dyn Write, loaded: Loaded, document: RevisionId, open_f
     notify(&[NotifyState::Ready, NotifyState::Status(&listening)]);
     tracing::info!(
         version = VERSION,
-        settings = %loaded.document.path.display(),
+        settings = %path.display(),
         data_dir = %data_dir.display(),
         listeners = listeners.join(","),
         "ready"

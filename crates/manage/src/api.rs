@@ -10,6 +10,7 @@
 //! | `/commands…` | see `command_api` | |
 //! | `/queue…`, `/queues` | see `queue_api` | |
 //! | `/session`, `/setup`, `/administrators…`, `/tokens…`, `/acts` | see `access_api` | |
+//! | `/revisions…` | see `revision_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
 //! | `POST /trace/erase` with `EraseRequest` | `ErasedAddress` | 400, 500 |
@@ -25,12 +26,13 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use gatepost_tracking::DecisionId;
 use gatepost_tracking::trace::Cursor;
-use gatepost_tracking::{DecisionId, Revisions};
 use gatepost_transport::Control;
 
 use crate::access::{Access, Actor};
 use crate::access_api;
+use crate::amend::Amender;
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
 use crate::command_api;
@@ -39,8 +41,9 @@ use crate::document::LoadError;
 use crate::gate::{self, Gate};
 use crate::queue_api;
 use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
-use crate::reload::{ReloadError, Reloader};
+use crate::reload::ReloadError;
 use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource, Queue, Reloaded, Status, TlsFault};
+use crate::revision_api;
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
 
 /// Largest request body, in bytes.
@@ -56,8 +59,8 @@ const ADDRESS_BYTES_MAX: usize = 1_024;
 pub struct Management {
     /// The running server.
     pub control: Control,
-    /// How its settings are read again.
-    pub reloader: Arc<Reloader>,
+    /// How its settings are changed.
+    pub amender: Amender,
     /// Who may administer it, and what they did.
     pub access: Arc<Access>,
     /// Its data folder.
@@ -71,6 +74,7 @@ pub fn routes(management: Management) -> Router {
         .merge(command_api::routes(management.control.clone()))
         .merge(queue_api::routes(management.control.clone()))
         .merge(access_api::routes(management.control.clone(), management.access.clone()))
+        .merge(revision_api::routes(management.amender.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))
         .route("/trace/erase", post(erase))
@@ -90,7 +94,7 @@ async fn status(State(management): State<Management>) -> Json<Status> {
     Json(Status {
         version: status.version.to_owned(),
         server_name: status.server_name,
-        config: management.reloader.config().display().to_string(),
+        config: management.amender.reloader().config().display().to_string(),
         data_dir: management.data_dir.display().to_string(),
         process_id: std::process::id(),
         started_ms: status.started_ms,
@@ -148,19 +152,16 @@ async fn decision(State(management): State<Management>, Path(id): Path<String>) 
         );
         return Err(refuse(StatusCode::NOT_FOUND, error));
     };
-    let (revisions, in_force) = (Revisions::of(&management.data_dir), management.control.document());
+    let (amender, in_force) = (management.amender.clone(), management.control.document());
     let wanted = (decision.revision, (in_force != decision.revision).then_some(in_force));
     let read = move || -> io::Result<_> {
-        let in_force = wanted.1.map(|id| revisions.read(id)).transpose()?.flatten();
-        Ok((revisions.read(wanted.0)?, in_force))
+        let history = amender.reloader().history();
+        let read = |id| RevisionDocument::read(&history, id);
+        Ok((read(wanted.0)?, wanted.1.map(read).transpose()?.flatten()))
     };
     let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let (document, in_force) = read.map_err(failed)?;
-    Ok(Json(DecisionDetail {
-        decision: decision.into(),
-        document: document.map(RevisionDocument::from),
-        in_force: in_force.map(RevisionDocument::from),
-    }))
+    Ok(Json(DecisionDetail { decision: decision.into(), document, in_force }))
 }
 
 async fn trace(
@@ -223,7 +224,7 @@ async fn erase(
 async fn reload(State(management): State<Management>, actor: Actor) -> Answer<Reloaded> {
     tracing::info!(%actor, "reload asked for");
     let who = actor.to_string();
-    let reloaded = to_the_end(async move { management.reloader.reload(&who).await }).await?;
+    let reloaded = to_the_end(async move { management.amender.reloader().reload(&who).await }).await?;
     reloaded.map(Json).map_err(|error| {
         let status = match &error {
             ReloadError::Load(LoadError::Problems(_)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -3,13 +3,15 @@
 //! Takes a record of the running server, hands on values that serialize. Times are Unix milliseconds (`*_ms`), sizes are
 //! bytes (`*_bytes`). Never decides anything.
 
+use std::io;
 use std::net::SocketAddr;
 
 use gatepost_mail::Domain;
 use gatepost_policy::certificate::{PeerCertificate, Thumbprint, Untrusted};
-use gatepost_tracking::revisions::KeptDocument;
-use gatepost_tracking::{Command, Verdict};
+use gatepost_tracking::{Command, RevisionId, Verdict};
 use serde::{Deserialize, Serialize};
+
+use crate::history::History;
 
 /// `GET /api/v1/decisions/{id}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,11 +29,14 @@ pub struct DecisionDetail {
 pub struct RevisionDocument {
     /// Its id.
     pub revision: String,
+    /// Its number in the history.
+    #[serde(default)]
+    pub number: u64,
     /// Its text.
     pub text: String,
     /// The host name that it was read with.
     pub host_name: String,
-    /// When it was loaded last.
+    /// Since when it was in force.
     pub loaded_ms: u64,
 }
 
@@ -169,14 +174,21 @@ pub enum Outcome {
     Abandoned,
 }
 
-impl From<KeptDocument> for RevisionDocument {
-    fn from(kept: KeptDocument) -> Self {
-        RevisionDocument {
-            revision: kept.id.to_string(),
-            text: kept.text,
-            host_name: kept.host_name,
-            loaded_ms: kept.loaded_ms,
-        }
+impl RevisionDocument {
+    /// Looks for a document in the history; `None` if it was never in force here or has gone. Blocking.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn read(history: &History, id: RevisionId) -> io::Result<Option<RevisionDocument>> {
+        let Some(revision) = history.find_document(id) else { return Ok(None) };
+        let text = history.text(revision.number)?;
+        Ok(text.map(|text| RevisionDocument {
+            revision: revision.document.clone(),
+            number: revision.number,
+            text,
+            host_name: revision.host_name.clone(),
+            loaded_ms: revision.at_ms,
+        }))
     }
 }
 

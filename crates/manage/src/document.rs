@@ -13,7 +13,7 @@ use gatepost_policy::logon::PasswordPlace;
 use gatepost_policy::monitoring::Secret;
 use gatepost_policy::safeguard;
 use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings, Severity};
-use gatepost_tracking::{RevisionId, Revisions};
+use gatepost_tracking::RevisionId;
 use toml::de::DeTable;
 
 use crate::clock::now_ms;
@@ -137,6 +137,26 @@ impl Document {
         Ok(next)
     }
 
+    /// Reads `text` as the document that lies at `path`, but checks neither assertions nor what it opens: it is not put in
+    /// force as it is.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn draft(path: PathBuf, text: String) -> Result<Document, LoadError> {
+        match settings::parse(&text, &defaults()) {
+            Ok(mut settings) => {
+                resolve(&mut settings, &folder(&path)?);
+                Ok(Document { path, text, settings: Arc::new(settings) })
+            }
+            Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
+        }
+    }
+
+    /// The id of the document, by which decisions name it.
+    pub fn id(&self) -> RevisionId {
+        RevisionId::of(&self.text, &host_name())
+    }
+
     /// Reads a document that was in force before, as it was read then. What is checked when settings are put in force is
     /// not checked again: it may have come later.
     ///
@@ -148,17 +168,6 @@ impl Document {
             Ok(settings) => Ok(Document { path, text, settings: Arc::new(settings) }),
             Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
         }
-    }
-
-    /// Keeps the document as it is in a data folder that exists, so that decisions under it can be explained later. A disk
-    /// that does not take it costs the explanations, no more.
-    pub fn keep(&self, data_dir: &Path) -> RevisionId {
-        let host_name = defaults().host_name;
-        let kept = Revisions::of(data_dir).keep(&self.text, &host_name, now_ms());
-        kept.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the settings document cannot be kept: decisions under it cannot be explained later");
-            RevisionId::of(&self.text, &host_name)
-        })
     }
 
     /// The warnings drawn as text; empty if there are none.
@@ -226,7 +235,7 @@ fn folder(path: &Path) -> Result<PathBuf, LoadError> {
     Ok(folder_of(&absolute).to_path_buf())
 }
 
-fn read_text(path: &Path) -> Result<String, LoadError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, LoadError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing(path.to_path_buf()),
         _ => LoadError::Io { path: path.to_path_buf(), source },

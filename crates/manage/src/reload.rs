@@ -5,19 +5,22 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use axum::Router;
 use gatepost_policy::address_set::describe_range;
 use gatepost_policy::audit;
 use gatepost_policy::settings::Problem;
 use gatepost_transport::Control;
-use gatepost_transport::reload::ApplyError;
-use tokio::sync::Mutex;
+use gatepost_transport::reload::{Applied, ApplyError, Fresh};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::access::Accounts;
 use crate::clock::now_ms;
-use crate::document::{LoadError, Loaded};
+use crate::credentials::Secrets;
+use crate::document::{Document, LoadError, Loaded};
+use crate::edit::Outline;
+use crate::history::History;
 use crate::outside::{Outside, OutsideError};
 use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
 
@@ -26,7 +29,50 @@ pub struct Reloader {
     config: PathBuf,
     control: Control,
     accounts: Arc<Accounts>,
-    outside: Mutex<Outside>,
+    in_force: Arc<Mutex<InForce>>,
+    history: Arc<std::sync::Mutex<History>>,
+}
+
+/// The settings in force, and what hangs on them. Whoever changes them holds it.
+pub(crate) struct InForce {
+    pub document: Arc<Document>,
+    /// The number of the document in the history.
+    pub revision: u64,
+    /// The document's sections, once somebody needed them.
+    pub outline: Option<Outline>,
+    outside: Outside,
+}
+
+/// The history, and the document with which the server starts, in it.
+pub struct Begun {
+    history: History,
+    document: Arc<Document>,
+    revision: u64,
+}
+
+impl Begun {
+    /// Opens the history in a data folder that exists, and notes the document there if it is another one than at the end.
+    /// What the disk does not take costs the history, no more.
+    pub fn with(document: Document) -> Begun {
+        let (data_dir, limits) = (&document.settings.server.data_dir, document.settings.revisions);
+        let mut history = History::open(data_dir, limits).unwrap_or_else(|error| {
+            tracing::error!(%error, "the history of settings cannot be opened: decisions cannot be explained, and settings cannot be changed by commands");
+            History::closed(data_dir, limits)
+        });
+        let revision = history.note_if_other(&document);
+        crate::replace::remove_leftovers(&document.path);
+        Begun { history, document: Arc::new(document), revision }
+    }
+
+    /// The number of the document.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The document.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
 }
 
 /// Why the old settings stay in force.
@@ -47,9 +93,18 @@ pub enum ReloadError {
 }
 
 impl Reloader {
-    /// A reloader for the settings file at `config`, which is absolute.
-    pub fn new(config: PathBuf, control: Control, accounts: Arc<Accounts>) -> Reloader {
-        Reloader { config, control, accounts, outside: Mutex::default() }
+    /// A reloader for the document that the server was started with, whose path is absolute.
+    pub fn new(begun: Begun, control: Control, accounts: Arc<Accounts>) -> Reloader {
+        let Begun { history, document, revision } = begun;
+        let config = document.path.clone();
+        let in_force = InForce { document, revision, outline: None, outside: Outside::default() };
+        Reloader {
+            config,
+            control,
+            accounts,
+            in_force: Arc::new(Mutex::new(in_force)),
+            history: Arc::new(std::sync::Mutex::new(history)),
+        }
     }
 
     /// Opens what the settings that the server was started with open besides mail; `routes` stand behind the doors for
@@ -58,7 +113,7 @@ impl Reloader {
     /// # Errors
     /// [`OutsideError`].
     pub async fn open_outside(&self, routes: Router) -> Result<(), OutsideError> {
-        let mut outside = self.outside.lock().await;
+        let outside = &mut self.in_force.lock().await.outside;
         outside.put_behind_doors(routes);
         let prepared = outside.prepare(&self.control.settings()).await?;
         outside.switch(&self.control, prepared);
@@ -70,14 +125,29 @@ impl Reloader {
         &self.config
     }
 
+    /// Waits until nobody else changes the settings, and keeps others from it.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<InForce> {
+        self.in_force.clone().lock_owned().await
+    }
+
+    /// The number of the document in force.
+    pub async fn revision(&self) -> u64 {
+        self.in_force.lock().await.revision
+    }
+
+    /// Every document that was in force. Blocking where it reads the disk.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads the file again and puts it in force. Not to be cancelled half-way: run it in a task of its own where the
     /// caller may go away.
     ///
     /// # Errors
     /// [`ReloadError`]; the old settings stay in force then, whole.
     pub async fn reload(&self, who: &str) -> Result<Reloaded, ReloadError> {
-        let mut outside = self.outside.lock().await;
-        let outcome = self.read_and_apply(&mut outside, who).await;
+        let mut in_force = self.hold().await;
+        let outcome = self.read_and_apply(&mut in_force, who).await;
         match &outcome {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -89,18 +159,7 @@ impl Reloader {
                     closed = listed(&reloaded.closed),
                     "settings reloaded"
                 );
-                if reloaded.changes_total > 0 {
-                    let count = |is_there: fn(&ExposureChange) -> bool| {
-                        reloaded.changes.iter().filter(|change| is_there(change)).count()
-                    };
-                    tracing::info!(
-                        changes = reloaded.changes_total,
-                        gains = count(|change| !change.gained.is_empty()),
-                        losses = count(|change| !change.lost.is_empty()),
-                        first = first(&reloaded.changes),
-                        "exposure changed: addresses gain or lose rights"
-                    );
-                }
+                log_exposure(&reloaded.changes, reloaded.changes_total);
             }
             Err(error) => {
                 if let ReloadError::Load(LoadError::Problems(faulty)) = error {
@@ -113,33 +172,89 @@ impl Reloader {
         outcome
     }
 
-    async fn read_and_apply(&self, outside: &mut Outside, who: &str) -> Result<Reloaded, ReloadError> {
+    async fn read_and_apply(&self, in_force: &mut InForce, who: &str) -> Result<Reloaded, ReloadError> {
         let config = self.config.clone();
-        let loaded = tokio::task::spawn_blocking(move || Loaded::read(&config)).await;
-        let loaded = loaded.map_err(|_| ReloadError::Panicked)??;
-        let (settings, credentials) = (loaded.document.settings.clone(), loaded.secrets.to_credentials());
-        let data_dir = self.control.data_dir();
-        // Before the first decision under it. One that does not get in force is kept for nothing, which harms nobody.
-        let kept = tokio::task::spawn_blocking(move || (loaded.document.keep(&data_dir), loaded)).await;
-        let (document, loaded) = kept.map_err(|_| ReloadError::Panicked)?;
-        let (old, new) = (self.control.settings(), settings.clone());
-        let compared = tokio::task::spawn_blocking(move || audit::difference(&old, &new, now_ms())).await;
-        let changes = compared.map_err(|_| ReloadError::Panicked)?;
-        let prepared = outside.prepare(&settings).await?;
-        let applied = self.control.apply(settings, document, credentials, who).await?;
-        outside.switch(&self.control, prepared);
-        // Again, and not what was read above: administrators may have changed since.
-        self.accounts.read_again().await;
+        let (history, loaded_by) = (self.history.clone(), who.to_owned());
+        let old = in_force.document.settings.clone();
+        // Noted before the first decision under it.
+        let read = move || -> Result<_, LoadError> {
+            let Loaded { document, secrets } = Loaded::read(&config)?;
+            let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = history.newest().map(|newest| newest.number);
+            let revision = history.note_loaded(&document, Some(&loaded_by));
+            let is_new = before != Some(revision);
+            let changes = audit::difference(&old, &document.settings, now_ms());
+            Ok((Arc::new(document), secrets, revision, is_new, changes))
+        };
+        let read = tokio::task::spawn_blocking(read).await.map_err(|_| ReloadError::Panicked)?;
+        let (document, secrets, revision, is_new, changes) = read?;
+        let applied = match self.put_in_force(in_force, document.clone(), &secrets, revision, who).await {
+            Err(error) if is_new => {
+                self.withdraw(revision);
+                return Err(error);
+            }
+            applied => applied?,
+        };
         Ok(Reloaded {
             config: self.config.display().to_string(),
             revision: applied.revision,
             opened: applied.opened,
             closed: applied.closed,
-            warnings: loaded.document.settings.warnings.iter().map(SettingsProblem::from).collect(),
+            warnings: document.settings.warnings.iter().map(SettingsProblem::from).collect(),
             changes: changes.iter().take(CHANGES_MAX).map(ExposureChange::from).collect(),
             changes_total: changes.len() as u64,
         })
     }
+
+    /// Puts a document in force that is in the history as `revision`.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; everything is as before then.
+    pub(crate) async fn put_in_force(
+        &self,
+        in_force: &mut InForce,
+        document: Arc<Document>,
+        secrets: &Secrets,
+        revision: u64,
+        who: &str,
+    ) -> Result<Applied, ReloadError> {
+        let settings = document.settings.clone();
+        let prepared = in_force.outside.prepare(&settings).await?;
+        let limits = settings.revisions;
+        let fresh =
+            Fresh { settings, document: document.id(), number: revision, credentials: secrets.to_credentials() };
+        let applied = self.control.apply(fresh, who).await?;
+        in_force.outside.switch(&self.control, prepared);
+        // Again, and not what was read before: administrators may have changed since.
+        self.accounts.read_again().await;
+        in_force.document = document;
+        in_force.revision = revision;
+        in_force.outline = None;
+        self.history().set_limits(limits);
+        Ok(applied)
+    }
+
+    /// Takes a revision out of the history that was not put in force after all.
+    pub(crate) fn withdraw(&self, revision: u64) {
+        if let Err(error) = self.history().withdraw(revision) {
+            tracing::error!(revision, %error, "a revision that was not put in force stays in the history");
+        }
+    }
+}
+
+/// Tells the log which addresses gain or lose rights.
+pub(crate) fn log_exposure(changes: &[ExposureChange], total: u64) {
+    if total == 0 {
+        return;
+    }
+    let count = |is_there: fn(&ExposureChange) -> bool| changes.iter().filter(|change| is_there(change)).count();
+    tracing::info!(
+        changes = total,
+        gains = count(|change| !change.gained.is_empty()),
+        losses = count(|change| !change.lost.is_empty()),
+        first = first(changes),
+        "exposure changed: addresses gain or lose rights"
+    );
 }
 
 impl ReloadError {

@@ -9,32 +9,109 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, StatxAttributes, StatxFlags};
+
 /// Replaces `path` by a file that holds `bytes`. A file that exists keeps its mode and owner; a new one gets
 /// `mode_if_new` and, when root creates it, the owner of the folder, so that the server's own user can read it.
 ///
 /// # Errors
 /// Whatever the file system says; the old file is untouched then.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8], mode_if_new: u32) -> io::Result<()> {
-    // A symbolic link stays one: administrators keep their settings elsewhere and link to them.
-    let path = match fs::canonicalize(path) {
-        Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
-        Err(error) => return Err(error),
-    };
+    Replacement::prepare(path, bytes, mode_if_new)?.commit()
+}
+
+/// A file that is on the disk, and not in its place yet. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    fresh: PathBuf,
+    path: PathBuf,
+    is_committed: bool,
+}
+
+impl Replacement {
+    /// Writes what [`replace_file`] would.
+    ///
+    /// # Errors
+    /// Whatever the file system says; nothing is left then.
+    pub fn prepare(path: &Path, bytes: &[u8], mode_if_new: u32) -> io::Result<Replacement> {
+        // A symbolic link stays one: administrators keep their settings elsewhere and link to them.
+        let path = match fs::canonicalize(path) {
+            Ok(real) => real,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+            Err(error) => return Err(error),
+        };
+        let fresh = fresh_name(&path)?;
+        // A leftover of a process that was killed; ours alone, because it carries our process id.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let replacement = Replacement { fresh, path, is_committed: false };
+        write_fresh(&replacement.fresh, &replacement.path, bytes, mode_if_new)?;
+        Ok(replacement)
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// Whatever the file system says; the old file may be in its place then, or the new one.
+    pub fn commit(mut self) -> io::Result<()> {
+        fs::rename(&self.fresh, &self.path)?;
+        self.is_committed = true;
+        File::open(folder_of(&self.path))?.sync_all()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // Best effort: what made it useless is told elsewhere.
+            let _ = fs::remove_file(&self.fresh);
+        }
+    }
+}
+
+/// Removes what processes that were killed have left beside `path` while they replaced it. Best effort.
+pub(crate) fn remove_leftovers(path: &Path) {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let (prefix, suffix) = (format!(".{name}."), ".new");
+    for entry in fs::read_dir(folder_of(&path)).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let process = file.to_str().and_then(|file| file.strip_prefix(&prefix)?.strip_suffix(suffix));
+        let Some(process) = process.and_then(|process| process.parse::<u32>().ok()) else { continue };
+        if !Path::new("/proc").join(process.to_string()).exists() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Why a file cannot be replaced, as far as that can be known before.
+pub(crate) fn read_only(path: &Path) -> Option<String> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = folder_of(&path);
-    let fresh = fresh_name(&path)?;
-    // A leftover of a process that was killed; ours alone, because it carries our process id.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    for place in [path.as_path(), folder] {
+        let access = if place == folder { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+        let reason = match rustix::fs::access(place, access) {
+            Ok(()) => continue,
+            Err(rustix::io::Errno::NOENT) if place != folder => continue,
+            Err(rustix::io::Errno::ROFS) => "the file system is mounted read-only".to_owned(),
+            Err(error) => format!("the server's user may not write {}: {}", place.display(), io::Error::from(error)),
+        };
+        return Some(reason);
     }
-    let written = write_fresh(&fresh, &path, bytes, mode_if_new).and_then(|()| fs::rename(&fresh, &path));
-    if let Err(error) = written {
-        // Best effort: the error that counts is the first.
-        let _ = fs::remove_file(&fresh);
-        return Err(error);
+    // Root may write whatever the mode says; whoever took all write bits away meant something by it.
+    let writers = |place: &Path| fs::metadata(place).map_or(0o200, |found| found.permissions().mode() & 0o222);
+    if writers(&path) == 0 {
+        return Some(format!("nobody may write {}", path.display()));
     }
-    File::open(folder)?.sync_all()
+    let known = rustix::fs::statx(rustix::fs::CWD, &path, AtFlags::empty(), StatxFlags::empty());
+    let attributes = known.map_or(StatxAttributes::empty(), |known| known.stx_attributes);
+    if attributes.contains(StatxAttributes::IMMUTABLE) {
+        return Some(format!("{} is marked as immutable (chattr)", path.display()));
+    }
+    let is_mounted = attributes.contains(StatxAttributes::MOUNT_ROOT);
+    is_mounted.then(|| format!("{} is mounted as a single file, and so cannot be replaced", path.display()))
 }
 
 /// The folder that holds `path`; `.` for a bare file name.

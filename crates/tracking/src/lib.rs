@@ -1,7 +1,7 @@
-//! What happened: a small record of each decision about a peer, and the settings documents under which they were taken.
+//! What happened: a small record of each decision about a peer.
 //!
 //! Takes [`Decision`]s from sessions, keeps them in two rooms on the disk, and finds one again by its id. What a record does
-//! not hold is recomputed from the settings document of its revision, which [`Revisions`] keeps. Decides nothing, never
+//! not hold is recomputed from the settings document of its revision, which the history of `manage` keeps. Decides nothing, never
 //! holds up a session, and promises no flush: after a power cut the last seconds may be missing, mail never is. Message
 //! content, passwords and subjects are not recorded. Modules stand in reading order; each uses only modules listed below it.
 //!
@@ -10,13 +10,10 @@
 //! | `tracking/messages/` | decisions that ended in an accepted message | 0640 |
 //! | `tracking/refusals/` | all others | 0640 |
 //! | `tracking/passports/` | passports of messages, and what happened beside them | 0640 |
-//! | `revisions/<id>.toml` | a settings document as it was loaded, byte for byte | 0600 |
-//! | `revisions/<id>.loaded` | when it was loaded last, and the host name that it was read with | 0600 |
 //!
 //! Each room is a ring of files: when it is full, its oldest file goes. Neither room ever takes room from the other, so a
 //! flood of refusals evicts no message's record.
 
-pub mod revisions;
 pub mod trace;
 pub mod store;
 pub mod passport;
@@ -29,5 +26,4 @@ pub mod decision;
 
 pub use decision::{Command, Decision, DecisionId, Repeats, RevisionId, Verdict};
 pub use flood::source_of;
-pub use revisions::Revisions;
 pub use store::{Limits, RoomUsage, Tracking, Usage};

@@ -21,7 +21,6 @@ use tokio::sync::{Mutex, broadcast};
 use tokio_rustls::TlsAcceptor;
 
 use crate::administer;
-use crate::authenticate::Credentials;
 use crate::blocking;
 use crate::export;
 use crate::inspect;
@@ -31,7 +30,7 @@ use crate::listing::{
 };
 use crate::metrics::{self, Family};
 use crate::raised::Change;
-use crate::reload::{self, Applied, ApplyError};
+use crate::reload::{self, Applied, ApplyError, Fresh};
 use crate::state::{Running, count};
 
 /// A handle on the running server; cheap to clone.
@@ -207,13 +206,7 @@ impl Control {
     ///
     /// # Errors
     /// [`ApplyError`]; the old revision stays in force then.
-    pub async fn apply(
-        &self,
-        settings: Arc<Settings>,
-        document: RevisionId,
-        credentials: Credentials,
-        who: &str,
-    ) -> Result<Applied, ApplyError> {
-        reload::apply(&self.running, &self.listeners, settings, document, credentials, who).await
+    pub async fn apply(&self, fresh: Fresh, who: &str) -> Result<Applied, ApplyError> {
+        reload::apply(&self.running, &self.listeners, fresh, who).await
     }
 }

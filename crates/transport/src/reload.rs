@@ -31,6 +31,19 @@ pub struct Applied {
     pub closed: Vec<SocketAddr>,
 }
 
+/// New settings and where they are from.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// The checked settings.
+    pub settings: Arc<Settings>,
+    /// The document that they are from.
+    pub document: RevisionId,
+    /// The number by which administrators know it.
+    pub number: u64,
+    /// Password hashes from data_dir/credentials.
+    pub credentials: Credentials,
+}
+
 /// Why new settings could not be put in force; the old ones stay, whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -66,13 +79,12 @@ impl From<ListenError> for ApplyError {
 pub async fn apply(
     running: &Arc<Running>,
     listeners: &Mutex<Listeners>,
-    settings: Arc<Settings>,
-    document: RevisionId,
-    credentials: Credentials,
+    fresh: Fresh,
     who: &str,
 ) -> Result<Applied, ApplyError> {
     // One change at a time; the lock is held to the end.
     let mut listeners = listeners.lock().await;
+    let Fresh { settings, document, number, credentials } = fresh;
     let old = running.revision();
     if settings.server.data_dir != old.settings.server.data_dir {
         return Err(ApplyError::DataDir);
@@ -85,10 +97,11 @@ pub async fn apply(
     let sockets = listeners.open_missing(&wanted)?;
 
     running.queues.set_limits(queue_limits(&settings));
-    let number = old.number + 1;
+    let generation = old.generation + 1;
     let are_routes_alike = routes_alike(&old.settings, &settings);
     let limits = tracking_limits(&settings);
-    let mut revision = Revision { document, passwords, ..Revision::new(number, now_ms(), settings, credentials, tls) };
+    let fresh = Revision::new(generation, now_ms(), settings, credentials, tls);
+    let mut revision = Revision { document, number, passwords, ..fresh };
     if are_routes_alike {
         revision.routes_since = old.routes_since;
     }
@@ -105,7 +118,7 @@ pub async fn apply(
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
     if !are_routes_alike {
         // After the new revision is in force: what is routed from here on is taken, what was routed before is not.
-        let waited = running.queues.begin_routes(number);
+        let waited = running.queues.begin_routes(generation);
         tokio::spawn(categorize::route_anew(running.clone(), categorize::unrouted(waited)));
     }
     running.alarms.reloaded();

@@ -53,6 +53,8 @@ pub struct Start {
     pub settings: Arc<Settings>,
     /// The document that they are from.
     pub document: RevisionId,
+    /// Its number.
+    pub number: u64,
     /// Password hashes from data_dir/credentials.
     pub credentials: Credentials,
     /// Version of the program, for status.
@@ -133,7 +135,7 @@ impl Transport {
         recovering: Recovering,
         start: Start,
     ) -> Result<Transport, StartError> {
-        let Start { settings, document, credentials, version, open_files_max } = start;
+        let Start { settings, document, number, credentials, version, open_files_max } = start;
         let data_dir = settings.server.data_dir.clone();
 
         let listeners = Listeners::default();
@@ -151,7 +153,7 @@ impl Transport {
         }
         let now = now_ms();
         let tracking = Tracking::open(&data_dir, tracking_limits(&settings))?;
-        let revision = Revision { document, passwords, ..Revision::new(1, now, settings, credentials, tls) };
+        let revision = Revision { document, number, passwords, ..Revision::new(1, now, settings, credentials, tls) };
         let running = Arc::new(Running::new(Parts {
             version,
             started_ms: now,
@@ -168,7 +170,7 @@ impl Transport {
         }));
         running.tracking.note(Event::Settings(event::Settings {
             time_ms: now,
-            revision: 1,
+            revision: number,
             document: document.number(),
             who: "start".into(),
         }));

@@ -40,11 +40,13 @@ use crate::verdicts::Verdicts;
 
 /// One state of the settings and everything made from it. Replaced as a whole, never changed.
 pub struct Revision {
-    /// 1 at start, one more with each reload.
+    /// 1 at start, one more with each change of anything, also of certificates and passwords alone.
+    pub generation: u64,
+    /// The number by which administrators know the document: its place in their history.
     pub number: u64,
     /// Unix time in milliseconds since which it is in force.
     pub since_ms: u64,
-    /// Number of the revision since which every recipient goes the way that it goes now.
+    /// The generation since which every recipient goes the way that it goes now.
     pub routes_since: u64,
     /// The document that the settings are from.
     pub document: RevisionId,
@@ -62,13 +64,20 @@ pub struct Revision {
 
 impl Revision {
     /// Puts the parts together.
-    pub fn new(number: u64, since_ms: u64, settings: Arc<Settings>, credentials: Credentials, tls: Tls) -> Revision {
+    pub fn new(
+        generation: u64,
+        since_ms: u64,
+        settings: Arc<Settings>,
+        credentials: Credentials,
+        tls: Tls,
+    ) -> Revision {
         let document = RevisionId::default();
         let dns = Arc::new(Dns::new(&settings));
         Revision {
-            number,
+            generation,
+            number: generation,
             since_ms,
-            routes_since: number,
+            routes_since: generation,
             document,
             settings,
             credentials,

@@ -32,6 +32,42 @@ pub struct Reloaded {
 /// How many changes of exposure one answer holds at most.
 pub const CHANGES_MAX: usize = 1000;
 
+/// What a change of settings did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amended {
+    /// The number of the revision that it made; none where nothing was put in force.
+    pub revision: Option<u64>,
+    /// Whether the document says anything else than before.
+    pub is_changed: bool,
+    /// Which addresses gain or lose which right; the first [`CHANGES_MAX`].
+    pub exposure: Vec<ExposureChange>,
+    /// How many such changes there are in all.
+    pub exposure_total: u64,
+    /// What is legal but probably not meant, and was not so before.
+    pub warnings: Vec<SettingsProblem>,
+    /// The document's lines that come and go, as `diff -u` shows them.
+    pub difference: String,
+    /// Listeners opened.
+    pub opened: Vec<SocketAddr>,
+    /// Listeners closed.
+    pub closed: Vec<SocketAddr>,
+}
+
+/// `GET /api/v1/revisions/{old}/difference/{new}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionDifference {
+    /// What is compared.
+    pub old: u64,
+    /// With what.
+    pub new: u64,
+    /// The document's lines that come and go, as `diff -u` shows them.
+    pub difference: String,
+    /// Which addresses gain or lose which right; the first [`CHANGES_MAX`].
+    pub changes: Vec<ExposureChange>,
+    /// How many such changes there are in all.
+    pub changes_total: u64,
+}
+
 /// Some addresses that gain or lose rights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExposureChange {

@@ -437,7 +437,7 @@ pub struct Settings {
     /// Since when, Unix time in milliseconds.
     #[n(0)]
     pub time_ms: u64,
-    /// The revision: 1 at a start.
+    /// Its number in the history of settings.
     #[n(1)]
     pub revision: u64,
     /// The document, by the number of its [`RevisionId`](crate::RevisionId).

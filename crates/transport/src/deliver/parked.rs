@@ -41,8 +41,8 @@ struct Inner {
 pub struct Terms {
     /// The very connector: what was said to the peer follows from it.
     pub connector: Arc<SendConnector>,
-    /// The revision whose certificates and passwords were used.
-    pub revision: u64,
+    /// That of the revision whose certificates and passwords were used.
+    pub generation: u64,
     /// What the peer had to prove.
     pub demand: Demand,
 }
@@ -50,7 +50,7 @@ pub struct Terms {
 impl Terms {
     fn are_those_of(&self, others: &Terms) -> bool {
         let is_one_connector = Arc::ptr_eq(&self.connector, &others.connector);
-        is_one_connector && self.revision == others.revision && self.demand == others.demand
+        is_one_connector && self.generation == others.generation && self.demand == others.demand
     }
 }
 

@@ -202,7 +202,7 @@ async fn connect<'a>(
     let secure_domains = &revision.settings.transport.tls_send_domain_secure_list;
     let terms = Terms {
         connector: connector.clone(),
-        revision: revision.number,
+        generation: revision.generation,
         // Smart hosts are the same for all who have the connector.
         demand: next_hop_certificate::demand(connector, next_hop, None, secure_domains),
     };

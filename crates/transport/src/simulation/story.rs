@@ -28,6 +28,7 @@ use crate::authenticate::Credentials;
 use crate::clock;
 use crate::control::Control;
 use crate::listing::{Changed, MessageStatus, QueueFilter, Which, Wish};
+use crate::reload::Fresh;
 use crate::server::{Start, Transport};
 use crate::simulated;
 use crate::state::Running;
@@ -233,6 +234,7 @@ impl Story {
         let start = Start {
             settings: self.settings(),
             document: RevisionId::default(),
+            number: 1,
             credentials: Credentials::default(),
             version: "simulated",
             open_files_max: 20_000,
@@ -360,7 +362,17 @@ impl Story {
 
     async fn reload(&self, control: &Control) {
         self.note(format!("reload: {:?}", self.variant));
-        let applied = control.apply(self.settings(), RevisionId::default(), Credentials::default(), "simulation").await;
+        let applied = control
+            .apply(
+                Fresh {
+                    settings: self.settings(),
+                    document: RevisionId::default(),
+                    number: 2,
+                    credentials: Credentials::default(),
+                },
+                "simulation",
+            )
+            .await;
         applied.map(drop).unwrap_or_else(|error| panic!("seed {}: {error}", self.world.seed));
     }
 
