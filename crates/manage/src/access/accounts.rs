@@ -114,9 +114,15 @@ impl Accounts {
     /// Reads the file again, which somebody may have changed. One that cannot be read changes nothing.
     pub async fn read_again(self: &Arc<Self>) {
         let accounts = self.clone();
+        // Without the lock of the data folder, which whoever changes settings holds while this is asked: the file is only
+        // ever replaced as a whole. What a change of ours took meanwhile is newer than what was read here.
         let read = tokio::task::spawn_blocking(move || -> Result<(), ChangeError<std::convert::Infallible>> {
-            let _lock = data_folder::lock(&accounts.data_dir)?;
-            accounts.take(Secrets::read(&accounts.data_dir)?);
+            let known = accounts.secrets();
+            let read = Secrets::read(&accounts.data_dir)?;
+            let mut secrets = accounts.secrets.write().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&secrets, &known) {
+                *secrets = Arc::new(read);
+            }
             Ok(())
         });
         if let Err(error) = read.await.unwrap_or(Err(ChangeError::Panicked)) {
