@@ -21,12 +21,15 @@
 //! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`seeing`], [`trace`]: what an administrator does and sees;
 //! - [`commands`]: the registry's commands, over the socket;
+//! - [`shell`]: the shell at a terminal, for texts, files and pipes;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
 
 mod wire;
 
 mod commands;
+
+mod shell;
 
 mod scenes;
 
