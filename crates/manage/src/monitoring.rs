@@ -18,12 +18,26 @@ use crate::{opentelemetry, webhook};
 
 /// The address of `[metrics]` cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for [metrics]: {source}")]
+#[error("cannot listen on {address} for [metrics]: {source}{}", hint(source))]
 pub struct MonitoringError {
     /// Where.
     address: SocketAddr,
     /// Why.
     source: io::Error,
+}
+
+/// The next step for whoever reads it; empty where there is none to name.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (`ss -ltnp` shows who listens there; if it is this server, by another address of the same port, choose another \
+             port or restart it)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            " (this machine does not have that address: `ip address` lists those it has)"
+        }
+        _ => "",
+    }
 }
 
 /// Everything that runs for monitoring. Dropping it ends it.

@@ -32,7 +32,7 @@ pub struct ListenError {
 pub fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            " (`ss -ltnp` shows who listens there; if it is this server, by another address of the same port, restart it)"
+            " (`ss -ltnp` shows who listens there)"
         }
         io::ErrorKind::PermissionDenied if address.port() < 1024 => {
             " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
@@ -69,6 +69,60 @@ impl Listeners {
         missing.map(|listener| Ok((*listener, open(*listener)?))).collect::<Result<_, _>>().map(Opened)
     }
 
+    /// The same while others of ours listen. Where one that is not wanted any more stands in the way, by another address of the
+    /// same port, it is closed first: the system does not bind a wildcard beside it. Peers are not heard for that moment.
+    ///
+    /// # Errors
+    /// [`ListenError`]; all who listened listen again then, if the system lets them.
+    pub async fn open_in_place(
+        &mut self,
+        running: &Arc<Running>,
+        wanted: &[Listener],
+    ) -> Result<Opened, ListenError> {
+        let missing: Vec<Listener> =
+            wanted.iter().filter(|listener| !self.tasks.contains_key(*listener)).copied().collect();
+        let is_going = |listener: &&Listener| !wanted.contains(*listener);
+        let in_the_way: Vec<Listener> = self
+            .tasks
+            .keys()
+            .filter(is_going)
+            .filter(|going| missing.iter().any(|coming| is_in_the_way(going.address, coming.address)))
+            .copied()
+            .collect();
+        let (late, early): (Vec<Listener>, Vec<Listener>) = missing
+            .into_iter()
+            .partition(|coming| in_the_way.iter().any(|going| is_in_the_way(going.address, coming.address)));
+        let mut opened = early.into_iter().map(|it| Ok((it, open(it)?))).collect::<Result<Vec<_>, ListenError>>()?;
+        for listener in &in_the_way {
+            if let Some(task) = self.tasks.remove(listener) {
+                task.abort();
+                // The socket is closed when the task is gone.
+                let _ = task.await;
+            }
+        }
+        let late = late.into_iter().map(|it| Ok((it, open(it)?))).collect::<Result<Vec<_>, ListenError>>();
+        match late {
+            Ok(late) => opened.extend(late),
+            Err(error) => {
+                for listener in in_the_way {
+                    match open(listener) {
+                        Ok(socket) => self.accept_on(running, listener, socket),
+                        Err(ListenError { address, source }) => {
+                            tracing::error!(%address, error = %source, "cannot listen there again: restart the server");
+                        }
+                    }
+                }
+                return Err(error);
+            }
+        }
+        Ok(Opened(opened))
+    }
+
+    fn accept_on(&mut self, running: &Arc<Running>, listener: Listener, socket: net::Listener) {
+        let task = tokio::spawn(accept(running.clone(), socket, listener.implicit_tls));
+        self.tasks.insert(listener, task);
+    }
+
     /// Accepts on what was opened, and stops accepting where `wanted` does not ask for it any more. Open connections go
     /// on. Says which were opened and closed.
     pub fn switch(
@@ -80,8 +134,7 @@ impl Listeners {
         let mut new = Vec::new();
         for (listener, socket) in opened.0 {
             new.push(listener.address);
-            let task = tokio::spawn(accept(running.clone(), socket, listener.implicit_tls));
-            self.tasks.insert(listener, task);
+            self.accept_on(running, listener, socket);
         }
         let gone: Vec<Listener> = self.tasks.keys().filter(|listener| !wanted.contains(listener)).copied().collect();
         for listener in &gone {
@@ -103,6 +156,12 @@ impl Listeners {
             task.abort();
         }
     }
+}
+
+/// Whether the system binds `coming` only when `going` is closed.
+fn is_in_the_way(going: SocketAddr, coming: SocketAddr) -> bool {
+    let is_wild = going.ip().is_unspecified() || coming.ip().is_unspecified() || going.ip() == coming.ip();
+    going.port() == coming.port() && going.is_ipv4() == coming.is_ipv4() && is_wild
 }
 
 async fn accept(running: Arc<Running>, mut listener: net::Listener, implicit_tls: bool) {

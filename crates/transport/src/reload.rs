@@ -94,7 +94,7 @@ pub async fn apply(
     let passwords = Passwords::load(&settings)?;
     source_addresses::warn_of_missing(&settings);
     let wanted = settings.listeners();
-    let sockets = listeners.open_missing(&wanted)?;
+    let sockets = listeners.open_in_place(running, &wanted).await?;
 
     running.queues.set_limits(queue_limits(&settings));
     let generation = old.generation + 1;

@@ -221,6 +221,22 @@ fn a_reload_opens_and_closes_listeners_and_refuses_as_a_whole_when_one_cannot_be
     assert!(may_relay(site.port("second"), HOST_3));
     assert!(!may_relay(site.smtp(), HOST_3));
 
+    // All addresses instead of one, with the same port: the system does not bind both.
+    let everywhere = relay_for("127.0.0.2").replace("127.0.0.1:{smtp}", "0.0.0.0:{smtp}");
+    let other = std::net::SocketAddr::from(([127, 0, 0, 9], site.smtp().port()));
+    let foreign = std::net::TcpListener::bind(other).expect("another address of the port");
+    site.write_settings(&[CONTOSO, &everywhere, &second]);
+    let refused = site.installation.run(&["reload"]);
+    assert!(text_of(&refused).contains("cannot listen on 0.0.0.0:"), "{}", text_of(&refused));
+    assert!(may_relay(site.smtp(), HOST_2), "what listened listens again");
+    drop(foreign);
+    for (document, is_heard) in [(&everywhere, true), (&relay_for("127.0.0.2"), false)] {
+        site.write_settings(&[CONTOSO, document, &second]);
+        site.installation.output(&["reload"]);
+        assert!(may_relay(site.smtp(), HOST_2));
+        assert_eq!(std::net::TcpStream::connect(other).is_ok(), is_heard);
+    }
+
     // And a listener that is no longer declared is closed.
     site.write_settings(&[CONTOSO, &relay_for("127.0.0.2")]);
     site.installation.output(&["reload"]);

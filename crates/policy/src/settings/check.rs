@@ -146,6 +146,41 @@ fn implicit_tls(collector: &mut Collector<'_>, connectors: &[Arc<ReceiveConnecto
     }
 }
 
+/// Where something else than a receive connector listens.
+pub(super) struct Door {
+    /// The table that says so, as `[metrics]`.
+    pub place: &'static str,
+    pub address: SocketAddr,
+    pub span: Range<usize>,
+}
+
+/// One port, one purpose.
+pub(super) fn doors(collector: &mut Collector<'_>, doors: &[Door], connectors: &[Arc<ReceiveConnector>]) {
+    // The system binds an address beside the wildcard of its port no more than it does twice.
+    let is_one = |a: SocketAddr, b: SocketAddr| {
+        let covers = |a: IpAddr, b: IpAddr| a == b || (a.is_unspecified() && a.is_ipv4() == b.is_ipv4());
+        a.port() == b.port() && (covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+    };
+    for (number, door) in doors.iter().enumerate() {
+        let Door { place, address, span } = door;
+        let bindings = || enabled(connectors).flat_map(|it| it.bindings.iter().map(move |binding| (it, binding)));
+        let taken = bindings().find(|(_, binding)| is_one(binding.address, *address));
+        let (whose, related) = match taken {
+            Some((connector, binding)) => (format!("of the receive connector {}", connector.name), binding.span.clone()),
+            None => match doors[..number].iter().find(|earlier| is_one(earlier.address, *address)) {
+                Some(earlier) if earlier.place != *place => (format!("of {}", earlier.place), earlier.span.clone()),
+                _ => continue,
+            },
+        };
+        collector.error_between(
+            span.clone(),
+            format!("`listen`: {address} in {place} is a port {whose}"),
+            "write a port that nothing else has",
+            (related, "that listens here"),
+        );
+    }
+}
+
 struct Owned<'a> {
     first: IpAddr,
     last: IpAddr,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::{Domain, Mailbox};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::access_entries::Accounts;
@@ -84,6 +85,12 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let back_pressure_table = fields.table("back_pressure");
     let monitoring_tables = ["metrics", "opentelemetry", "alarms"].map(|key| fields.table(key));
     let management_table = fields.table("management");
+    let doors = [("[metrics]", &monitoring_tables[0]), ("[management]", &management_table)];
+    let doors: Vec<check::Door> = doors
+        .into_iter()
+        .filter_map(|(place, table)| Some((place, table.as_ref()?.0.get("listen")?)))
+        .flat_map(|(place, listen)| doors_of(place, listen))
+        .collect();
     let reports_table = fields.table("reports");
     let notices_table = fields.table("notices");
     let domain_tables = fields.tables("accepted_domain");
@@ -152,6 +159,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         .map(|(table, span)| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
         .collect();
     check::receive_connectors(collector, &receive_connectors);
+    check::doors(collector, &doors, &receive_connectors);
     let (send_connectors, references): (Vec<_>, Vec<_>) = send_tables
         .into_iter()
         .map(|(table, span)| send_connectors::read(collector, table, span, &server.name))
@@ -273,6 +281,18 @@ fn user_groups(
 }
 
 type Table<'d, 't> = (&'d DeTable<'t>, Range<usize>);
+
+/// Where a table listens; what cannot be read is told where the table is.
+fn doors_of(place: &'static str, listen: &Spanned<DeValue<'_>>) -> Vec<check::Door> {
+    let one = |value: &Spanned<DeValue<'_>>| {
+        let address = values::binding(value.get_ref()).ok()?;
+        Some(check::Door { place, address, span: value.span() })
+    };
+    match listen.get_ref().as_array() {
+        Some(several) => several.iter().filter_map(one).collect(),
+        None => one(listen).into_iter().collect(),
+    }
+}
 
 /// `[server]`, and the address that mail to postmaster goes to.
 fn read_server<'t>(

@@ -222,6 +222,21 @@ fn each_mistake_is_told_once_and_in_words() {
         ("[server]\nname = \"[10.0.0.1]\"".to_owned(), "`name`: `[10.0.0.1]` is an address literal", "write a domain"),
         ("[tls]\ncertificate = \"x\"".to_owned(), "[tls] has no `private_key`", "write the path"),
         // Values.
+        (
+            receive("\n[metrics]\nlisten = \"127.0.0.1:25\""),
+            "`listen`: 127.0.0.1:25 in [metrics] is a port of the receive connector R",
+            "write a port that nothing else has",
+        ),
+        (
+            receive("\n[management]\nlisten = [\"127.0.0.1:8025\", \"127.0.0.2:25\"]"),
+            "`listen`: 127.0.0.2:25 in [management] is a port of the receive connector R",
+            "write a port that nothing else has",
+        ),
+        (
+            "[metrics]\nlisten = \"127.0.0.1:9925\"\n[management]\nlisten = [\"127.0.0.1:9925\"]".to_owned(),
+            "`listen`: 127.0.0.1:9925 in [management] is a port of [metrics]",
+            "write a port that nothing else has",
+        ),
         (receive("enabled = \"$true\""), "`enabled`: expected true or false", "write true, without quotes"),
         (receive("max_hop_count = 501"), "`max_hop_count`: 501 is out of bounds", "write a whole number from 1 to 500"),
         (receive("max_hop_count = -1"), "`max_hop_count`: -1 is out of bounds", "write a whole number from 1 to 500"),
