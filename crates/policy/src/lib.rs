@@ -46,6 +46,7 @@ pub mod priority;
 pub mod poison;
 pub mod retry;
 pub mod monitoring;
+pub mod protocol_log;
 pub mod management;
 pub mod role;
 pub mod directory;

@@ -22,6 +22,7 @@ use crate::mailbox_delivery::MailboxDelivery;
 use crate::management::ManagementSettings;
 use crate::monitoring::Monitoring;
 use crate::notify::ReportSettings;
+use crate::protocol_log::ProtocolLogs;
 use crate::receive_connector::{self, Listener, ReceiveConnector, Selector};
 use crate::remote_domain::RemoteDomains;
 use crate::retry::{self, Schedule};
@@ -43,6 +44,7 @@ mod error_policies;
 mod management;
 mod certificates;
 mod monitoring;
+mod protocol_logs;
 mod idle_send_properties;
 mod idle_properties;
 mod check;
@@ -277,6 +279,8 @@ pub struct Settings {
     pub tracking: TrackingSettings,
     /// `[revisions]`.
     pub revisions: RevisionSettings,
+    /// `[tracking]`: protocol transcripts.
+    pub protocol_logs: ProtocolLogs,
     /// `[back_pressure]`.
     pub back_pressure: BackPressureSettings,
     /// `[metrics]`, `[opentelemetry]` and `[alarms]`.

@@ -31,9 +31,7 @@ pub struct ListenError {
 /// The next step for an administrator whose listener does not open; empty where there is none to name.
 pub fn hint(address: SocketAddr, error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            " (`ss -ltnp` shows who listens there)"
-        }
+        io::ErrorKind::AddrInUse => " (`ss -ltnp` shows who listens there)",
         io::ErrorKind::PermissionDenied if address.port() < 1024 => {
             " (ports below 1024 need the right CAP_NET_BIND_SERVICE: run it by the systemd unit, or use a higher port)"
         }
@@ -74,11 +72,7 @@ impl Listeners {
     ///
     /// # Errors
     /// [`ListenError`]; all who listened listen again then, if the system lets them.
-    pub async fn open_in_place(
-        &mut self,
-        running: &Arc<Running>,
-        wanted: &[Listener],
-    ) -> Result<Opened, ListenError> {
+    pub async fn open_in_place(&mut self, running: &Arc<Running>, wanted: &[Listener]) -> Result<Opened, ListenError> {
         let missing: Vec<Listener> =
             wanted.iter().filter(|listener| !self.tasks.contains_key(*listener)).copied().collect();
         let is_going = |listener: &&Listener| !wanted.contains(*listener);

@@ -12,6 +12,7 @@ use gatepost_tracking::passport::event::{self, Event};
 use tokio::sync::Mutex;
 
 use crate::authenticate::Credentials;
+use crate::blocking;
 use crate::categorize;
 use crate::clock::now_ms;
 use crate::listen::{self, ListenError, Listeners};
@@ -19,6 +20,7 @@ use crate::passwords::Passwords;
 use crate::source_addresses;
 use crate::state::{Revision, Running, queue_limits, tracking_limits};
 use crate::tls::Tls;
+use crate::transcript;
 
 /// What a reload changed.
 #[derive(Clone, Debug)]
@@ -100,6 +102,7 @@ pub async fn apply(
     let generation = old.generation + 1;
     let are_routes_alike = routes_alike(&old.settings, &settings);
     let limits = tracking_limits(&settings);
+    let kept = transcript::Kept::new(&settings.server.data_dir, &settings.protocol_logs);
     let fresh = Revision::new(generation, now_ms(), settings, credentials, tls);
     let mut revision = Revision { document, number, passwords, ..fresh };
     if are_routes_alike {
@@ -115,6 +118,9 @@ pub async fn apply(
     running.verdicts.forget();
     running.logon_faults.forget();
     running.tracking.set_limits(limits);
+    let (transcripts, kept) = (running.transcripts.clone(), kept);
+    // The writer may be behind.
+    let _ = blocking::run(move || transcripts.keep(kept)).await;
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
     if !are_routes_alike {
         // After the new revision is in force: what is routed from here on is taken, what was routed before is not.

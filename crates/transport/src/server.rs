@@ -38,7 +38,7 @@ use crate::source_addresses;
 use crate::state::{Parts, Revision, Running, queue_limits, tracking_limits};
 use crate::suspects::Suspects;
 use crate::tls::{Tls, TlsError};
-use crate::transcript::Transcripts;
+use crate::transcript::{self, Transcripts};
 
 /// How long the listeners wait for the log of former runs to be read: a queue that is not large is known from the start
 /// on, and for a large one, or for a slow disk, nobody waits.
@@ -153,6 +153,7 @@ impl Transport {
         }
         let now = now_ms();
         let tracking = Tracking::open(&data_dir, tracking_limits(&settings))?;
+        let transcripts = transcript::Kept::new(&data_dir, &settings.protocol_logs);
         let revision = Revision { document, number, passwords, ..Revision::new(1, now, settings, credentials, tls) };
         let running = Arc::new(Running::new(Parts {
             version,
@@ -165,7 +166,7 @@ impl Transport {
             suspects: Suspects::open(&data_dir)?,
             quotas: Quotas::open(data_dir.join("quotas"))?,
             authenticator: Authenticator::new().map_err(io::Error::other)?,
-            transcripts: Transcripts::start(data_dir.join("logs").join("protocol"))?,
+            transcripts: Transcripts::start(transcripts)?,
             tracking,
         }));
         running.tracking.note(Event::Settings(event::Settings {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gatepost_mail::{Arrival, AuthAs, BodyType, Envelope, Mailbox, MessageId, Recipient, ReversePath};
 use gatepost_policy::Settings;
+use gatepost_policy::protocol_log::ProtocolLogs;
 use gatepost_policy::settings::{self, Defaults};
 use gatepost_spool::disk::{Disk, RealDisk};
 use gatepost_spool::{Options, Spool};
@@ -18,7 +19,7 @@ use crate::quotas::Quotas;
 use crate::state::{Parts, Revision, Running, tracking_limits};
 use crate::suspects::Suspects;
 use crate::tls::Tls;
-use crate::transcript::Transcripts;
+use crate::transcript::{Kept, Transcripts};
 
 /// Domains, one mailbox, and a way out for everything else.
 pub const CONTOSO: &str = r#"
@@ -68,7 +69,7 @@ impl Site {
             suspects: Suspects::open(folder.path()).expect("room"),
             quotas: Quotas::open(folder.path().join("quotas")).expect("a thread"),
             authenticator: Authenticator::new().expect("randomness"),
-            transcripts: Transcripts::start(folder.path().join("logs")).expect("a thread"),
+            transcripts: Transcripts::start(Kept::new(folder.path(), &ProtocolLogs::default())).expect("a thread"),
             tracking,
         }));
         Site { running, worker_requests, folder }

@@ -1,8 +1,8 @@
 //! Protocol transcripts (fact sheet section 8.1): what was said on connections of connectors with
 //! `protocol_logging_level = "Verbose"`, without credentials and without message content.
 //!
-//! Takes lines that the engine has already cleaned, hands them to one writer thread that keeps files under
-//! `data_dir/logs/protocol`. Never blocks a session: when the writer falls behind, lines are dropped and counted.
+//! Takes lines that the engine has already cleaned, hands them to one writer thread that keeps files in the folders of the
+//! settings. Never blocks a session: when the writer falls behind, lines are dropped and counted.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,22 +13,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use gatepost_policy::protocol_log::{ProtocolLog, ProtocolLogs};
 use jiff::Timestamp;
 
 use crate::clock::now_ms;
 
 /// Lines that may wait for the writer.
 const LINES_WAITING_MAX: usize = 8_192;
-/// A file that has grown to this many bytes is followed by the next (Exchange: 10 MB).
-const FILE_BYTES_MAX: u64 = 10 << 20;
-/// The oldest files go when all of one direction together exceed this many bytes (Exchange: 250 MB).
-const FOLDER_BYTES_MAX: u64 = 250 << 20;
 /// Longest line of the dialogue that is kept, in bytes.
 const DATA_BYTES_MAX: usize = 2_048;
 /// How long a line may lie in the writer's buffer.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// How often files are looked for that are too old.
+const TEND_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Which side we were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +58,38 @@ impl Direction {
 enum Told {
     /// A line for the file of that direction.
     Line(Direction, String),
+    /// From now on files are kept so.
+    Keep(Box<Kept>),
     /// Bring to the files what was told so far; dropping the sender says that it is done.
     Flush(SyncSender<()>),
+}
+
+/// Where files lie and for how long, of each direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    data_dir: PathBuf,
+    logs: ProtocolLogs,
+}
+
+impl Kept {
+    /// As the settings say.
+    pub fn new(data_dir: &Path, logs: &ProtocolLogs) -> Kept {
+        Kept { data_dir: data_dir.into(), logs: logs.clone() }
+    }
+
+    fn log(&self, direction: Direction) -> &ProtocolLog {
+        match direction {
+            Direction::Receive => &self.logs.receive,
+            Direction::Send => &self.logs.send,
+        }
+    }
+
+    fn folder(&self, direction: Direction) -> PathBuf {
+        match &self.log(direction).path {
+            Some(path) => self.data_dir.join(path),
+            None => self.data_dir.join("logs").join("protocol"),
+        }
+    }
 }
 
 /// The writer's inbox.
@@ -75,9 +104,9 @@ impl Transcripts {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(folder: PathBuf) -> io::Result<Transcripts> {
+    pub fn start(kept: Kept) -> io::Result<Transcripts> {
         let (inbox, lines) = sync_channel(LINES_WAITING_MAX);
-        std::thread::Builder::new().name("transcript".into()).spawn(move || write_all(&folder, &lines))?;
+        std::thread::Builder::new().name("transcript".into()).spawn(move || write_all(kept, &lines))?;
         Ok(Transcripts { inbox, dropped: Arc::default() })
     }
 
@@ -95,6 +124,12 @@ impl Transcripts {
             part: Vec::new(),
         };
         transcript.with('+', "", "")
+    }
+
+    /// From now on files are kept so. Blocks while the writer is behind.
+    pub fn keep(&self, kept: Kept) {
+        // Without a writer nothing is kept.
+        let _ = self.inbox.send(Told::Keep(Box::new(kept)));
     }
 
     /// Waits until every line told so far is in its file. Blocks; for the end of the server.
@@ -218,10 +253,10 @@ fn push_field(text: &mut String, field: &str) {
     }
 }
 
-fn write_all(folder: &Path, told: &Receiver<Told>) {
+fn write_all(mut kept: Kept, told: &Receiver<Told>) {
     let mut receive = LogFile::new(Direction::Receive);
     let mut send = LogFile::new(Direction::Send);
-    let mut flushed = Instant::now();
+    let (mut flushed, mut tended) = (Instant::now(), None::<Instant>);
     loop {
         let mut waiting = None;
         match told.recv_timeout(FLUSH_EVERY) {
@@ -230,22 +265,39 @@ fn write_all(folder: &Path, told: &Receiver<Told>) {
                     Direction::Receive => &mut receive,
                     Direction::Send => &mut send,
                 };
-                if let Err(error) = file.write(folder, text.as_bytes()) {
-                    file.complain(folder, &error);
+                if let Err(error) = file.write(&kept, text.as_bytes()) {
+                    file.complain(&kept, &error);
                 }
             }
+            Ok(Told::Keep(now)) if *now != kept => {
+                for file in [&mut receive, &mut send] {
+                    if let Err(error) = file.end() {
+                        file.complain(&kept, &error);
+                    }
+                }
+                (kept, tended) = (*now, None);
+            }
+            Ok(Told::Keep(_)) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Told::Flush(done)) => waiting = Some(done),
-            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         // Looked at after each line too: while one direction is busy the other's lines must not lie here.
         if waiting.is_some() || flushed.elapsed() >= FLUSH_EVERY {
             for file in [&mut receive, &mut send] {
                 if let Err(error) = file.flush() {
-                    file.complain(folder, &error);
+                    file.complain(&kept, &error);
                 }
             }
             flushed = Instant::now();
+        }
+        if tended.is_none_or(|tended| tended.elapsed() >= TEND_EVERY) {
+            tended = Some(Instant::now());
+            for file in [&mut receive, &mut send] {
+                match remove_oldest(&kept, file.direction, 0) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => file.complain(&kept, &error),
+                    _ => {}
+                }
+            }
         }
     }
 }
@@ -261,11 +313,12 @@ impl LogFile {
         LogFile { direction, open: None, complained: false }
     }
 
-    fn write(&mut self, folder: &Path, line: &[u8]) -> io::Result<()> {
+    fn write(&mut self, kept: &Kept, line: &[u8]) -> io::Result<()> {
         let day = Timestamp::now().strftime("%Y%m%d").to_string();
-        if self.open.as_ref().is_none_or(|(open_day, bytes, _)| *open_day != day || *bytes >= FILE_BYTES_MAX) {
+        let bytes_max = kept.log(self.direction).max_file_size;
+        if self.open.as_ref().is_none_or(|(open_day, bytes, _)| *open_day != day || *bytes >= bytes_max) {
             self.flush()?;
-            self.open = Some(self.begin(folder, day)?);
+            self.open = Some(self.begin(kept, day)?);
         }
         if let Some((_, bytes, file)) = &mut self.open {
             *bytes += line.len() as u64;
@@ -278,23 +331,33 @@ impl LogFile {
         self.open.as_mut().map_or(Ok(()), |(_, _, file)| file.flush())
     }
 
-    fn complain(&mut self, folder: &Path, error: &io::Error) {
+    /// What comes goes into a file that is yet to be chosen.
+    fn end(&mut self) -> io::Result<()> {
+        let flushed = self.flush();
+        self.open = None;
+        flushed
+    }
+
+    fn complain(&mut self, kept: &Kept, error: &io::Error) {
         self.open = None;
         if !std::mem::replace(&mut self.complained, true) {
+            let folder = kept.folder(self.direction);
             tracing::warn!(folder = %folder.display(), %error, "cannot write protocol transcripts");
         }
     }
 
     /// Opens the day's newest file that still has room, or the next.
-    fn begin(&self, folder: &Path, day: String) -> io::Result<(String, u64, BufWriter<File>)> {
+    fn begin(&self, kept: &Kept, day: String) -> io::Result<(String, u64, BufWriter<File>)> {
+        let folder = kept.folder(self.direction);
+        let bytes_max = kept.log(self.direction).max_file_size;
         // Envelopes are nobody's business but ours and our group's.
-        fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
-        remove_oldest(folder, self.direction)?;
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(&folder)?;
+        remove_oldest(kept, self.direction, bytes_max)?;
         for number in 1..=u32::MAX {
             let path = folder.join(format!("{}{day}-{number}.log", self.direction.file_prefix()));
             let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(&path)?;
             let bytes = file.metadata()?.len();
-            if bytes >= FILE_BYTES_MAX {
+            if bytes >= bytes_max {
                 continue;
             }
             if bytes == 0 {
@@ -313,20 +376,25 @@ impl LogFile {
     }
 }
 
-/// Keeps the files of one direction within [`FOLDER_BYTES_MAX`].
-fn remove_oldest(folder: &Path, direction: Direction) -> io::Result<()> {
+/// Keeps the files of one direction within their room, less what is to come, and their age.
+fn remove_oldest(kept: &Kept, direction: Direction, to_come_bytes: u64) -> io::Result<()> {
+    let log = kept.log(direction);
     let mut files = Vec::new();
-    for file in fs::read_dir(folder)? {
+    for file in fs::read_dir(kept.folder(direction))? {
         let file = file?;
-        if file.file_name().to_string_lossy().starts_with(direction.file_prefix()) {
+        // Nobody else's files are ours to remove, whatever folder was chosen.
+        if is_transcript(&file.file_name().to_string_lossy(), direction) {
             let metadata = file.metadata()?;
             files.push((metadata.modified()?, metadata.len(), file.path()));
         }
     }
     files.sort();
     let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
-    for (_, bytes, path) in files {
-        if total + FILE_BYTES_MAX <= FOLDER_BYTES_MAX {
+    let now = SystemTime::now();
+    for (modified, bytes, path) in files {
+        let age = now.duration_since(modified).unwrap_or_default();
+        let is_old = !log.max_age.is_zero() && age > log.max_age;
+        if !is_old && total.saturating_add(to_come_bytes) <= log.max_directory_size {
             break;
         }
         fs::remove_file(path)?;
@@ -335,9 +403,74 @@ fn remove_oldest(folder: &Path, direction: Direction) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file of this name is one that we have written: `RECV20261122-1.log`.
+fn is_transcript(name: &str, direction: Direction) -> bool {
+    let inner = name.strip_prefix(direction.file_prefix()).and_then(|rest| rest.strip_suffix(".log"));
+    let Some((day, number)) = inner.and_then(|inner| inner.split_once('-')) else { return false };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    day.len() == 8 && is_number(day) && is_number(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn kept(data_dir: &Path, log: ProtocolLog) -> Kept {
+        Kept::new(data_dir, &ProtocolLogs { receive: log.clone(), send: log })
+    }
+
+    /// The names in a folder, in order.
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_too_old_or_too_much_goes_and_what_others_wrote_stays() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let chosen = folder.path().join("chosen");
+        fs::create_dir(&chosen).expect("room");
+        let days_ago = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3_600);
+        for (name, days) in [
+            ("RECV20200101-1.log", 40),
+            ("RECV20200102-1.log", 3),
+            ("RECV20200103-1.log", 2),
+            ("RECV20200103-2.log", 1),
+            ("RECVabout.txt", 50),
+            ("SEND20200101-1.log", 2),
+        ] {
+            let file = File::create(chosen.join(name)).expect("room");
+            file.set_len(400).expect("room");
+            file.set_modified(days_ago(days)).expect("it is ours");
+        }
+        let log = ProtocolLog { path: Some("chosen".into()), ..ProtocolLog::default() };
+        remove_oldest(&kept(folder.path(), log.clone()), Direction::Receive, 0).expect("it is readable");
+        let left = ["RECV20200102-1.log", "RECV20200103-1.log", "RECV20200103-2.log", "RECVabout.txt"];
+        assert_eq!(names(&chosen)[..4], left);
+        let forever = ProtocolLog { max_age: Duration::ZERO, max_directory_size: 1_000, ..log };
+        remove_oldest(&kept(folder.path(), forever), Direction::Receive, 400).expect("it is readable");
+        assert_eq!(names(&chosen), ["RECV20200103-2.log", "RECVabout.txt", "SEND20200101-1.log"]);
+    }
+
+    #[test]
+    fn files_are_kept_as_was_said_last() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let transcripts = Transcripts::start(kept(folder.path(), ProtocolLog::default())).expect("a thread");
+        let [local, remote] = ["192.0.2.1:4711", "192.0.2.2:25"].map(|address| address.parse().expect("an address"));
+        drop(transcripts.begin(Direction::Receive, "mail\\Relay".into(), remote, local));
+        let elsewhere = folder.path().join("elsewhere");
+        let log = ProtocolLog { path: Some(elsewhere.clone()), max_file_size: 300, ..ProtocolLog::default() };
+        transcripts.keep(kept(Path::new("/nowhere"), log));
+        for _ in 0..4 {
+            drop(transcripts.begin(Direction::Receive, "mail\\Relay".into(), remote, local));
+        }
+        transcripts.flush();
+        assert_eq!(names(&folder.path().join("logs/protocol")).len(), 1);
+        assert!(names(&elsewhere).len() > 1, "{:?}", names(&elsewhere));
+    }
 
     #[test]
     fn fields_are_quoted_where_they_must_be() {
@@ -356,7 +489,7 @@ mod tests {
     #[test]
     fn the_dialogue_stands_in_the_file_line_by_line_however_it_was_cut() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let transcripts = Transcripts::start(folder.path().into()).expect("a thread");
+        let transcripts = Transcripts::start(kept(folder.path(), ProtocolLog::default())).expect("a thread");
         let [local, remote] = ["192.0.2.1:4711", "192.0.2.2:25"].map(|address| address.parse().expect("an address"));
         let mut transcript = transcripts.begin(Direction::Send, "mail\\Internet".into(), local, remote);
         for piece in ["220 mx", ".example\r", "\n250-one\r\n250 ", "two, \"and\"\r\n", "421 no"] {
@@ -365,7 +498,11 @@ mod tests {
         transcript.sent(b"MAIL FROM:<>\r\nRCPT TO:<a@x.example>\r\n");
         drop(transcript);
         transcripts.flush();
-        let file = fs::read_dir(folder.path()).expect("it was made").next().expect("one file").expect("readable");
+        let file = fs::read_dir(folder.path().join("logs/protocol"))
+            .expect("it was made")
+            .next()
+            .expect("one file")
+            .expect("readable");
         let text = fs::read_to_string(file.path()).expect("ASCII");
         let said: Vec<&str> = text
             .lines()

@@ -166,7 +166,9 @@ pub(super) fn doors(collector: &mut Collector<'_>, doors: &[Door], connectors: &
         let bindings = || enabled(connectors).flat_map(|it| it.bindings.iter().map(move |binding| (it, binding)));
         let taken = bindings().find(|(_, binding)| is_one(binding.address, *address));
         let (whose, related) = match taken {
-            Some((connector, binding)) => (format!("of the receive connector {}", connector.name), binding.span.clone()),
+            Some((connector, binding)) => {
+                (format!("of the receive connector {}", connector.name), binding.span.clone())
+            }
             None => match doors[..number].iter().find(|earlier| is_one(earlier.address, *address)) {
                 Some(earlier) if earlier.place != *place => (format!("of {}", earlier.place), earlier.span.clone()),
                 _ => continue,

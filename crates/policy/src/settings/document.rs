@@ -16,8 +16,8 @@ use super::receive_connectors::Surroundings;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, QueueSettings,
     RevisionSettings, ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates,
-    management, monitoring, queues, receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys,
-    send_connectors, syntax, values,
+    management, monitoring, protocol_logs, queues, receive_connectors, recipients, remote_domains, reports, retry_keys,
+    route_keys, send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -26,6 +26,7 @@ use crate::back_pressure::{BackPressureSettings, Thresholds};
 use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
 use crate::notify::ReportSettings;
+use crate::protocol_log::ProtocolLogs;
 use crate::receive_connector::Selector;
 use crate::remote_domain::RemoteDomains;
 use crate::retry::Schedule;
@@ -116,7 +117,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     let (transport, retry, dns, mailbox_retry_interval) = read_transport(collector, transport_table, &mut reports);
     reports::read(collector, reports_table, &mut reports);
     reports::read_notices(collector, notices_table, &mut reports);
-    let tracking = read_tracking(collector, tracking_table);
+    let (tracking, protocol_logs) = read_tracking(collector, tracking_table);
     let revisions = read_revisions(collector, revisions_table);
     let back_pressure = read_back_pressure(collector, back_pressure_table);
     let monitoring = monitoring::read(collector, monitoring_tables);
@@ -218,6 +219,7 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
         dns,
         tracking,
         revisions,
+        protocol_logs,
         back_pressure,
         monitoring,
         management,
@@ -408,9 +410,9 @@ fn domain_of_list(value: &DeValue<'_>) -> Result<Domain, Wrong> {
 }
 
 /// `[tracking]`.
-fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>) -> TrackingSettings {
+fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>) -> (TrackingSettings, ProtocolLogs) {
     let mut tracking = TrackingSettings::default();
-    let Some((table, span)) = table else { return tracking };
+    let Some((table, span)) = table else { return (tracking, ProtocolLogs::default()) };
     let mut fields = Fields::new(collector, "[tracking]", table, span);
     if let Some(shown) = fields.optional("ids_in_replies", values::boolean) {
         tracking.ids_in_replies = shown;
@@ -440,8 +442,9 @@ fn read_tracking<'t>(collector: &mut Collector<'t>, table: Option<Table<'_, 't>>
     if let Some(size) = fields.optional("message_tracking_log_max_directory_size", values::size(8 << 20, 1 << 40)) {
         tracking.message_tracking_log_max_directory_size = size;
     }
+    let protocol_logs = protocol_logs::read(&mut fields);
     fields.finish(&[]);
-    tracking
+    (tracking, protocol_logs)
 }
 
 /// `[revisions]`.
