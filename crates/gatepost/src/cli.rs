@@ -398,6 +398,7 @@ Examples:
   gatepost trace --peer 192.168.2.0/24 --verdict refused
   gatepost trace --message-id '<20261122.1@scanner>'
   gatepost trace --word invoice --domain example.com --json
+  gatepost trace --follow --peer 192.168.2.55          while somebody tries it
   gatepost trace export --format message-tracking --since 1d
   gatepost trace erase bob@example.com"
 )]
@@ -411,6 +412,9 @@ pub struct TraceArguments {
     /// Show at most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: u32,
+    /// Show what comes from now on (or from --since on), as it comes; each message for an hour, one by its queue id until its end
+    #[arg(long, conflicts_with_all = ["limit", "until"])]
+    pub follow: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

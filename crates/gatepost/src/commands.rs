@@ -7,6 +7,7 @@ mod shell;
 mod queue;
 mod trace;
 mod export;
+mod follow;
 mod spool;
 mod user;
 mod admin;

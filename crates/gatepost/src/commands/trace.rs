@@ -14,7 +14,7 @@ use gatepost_manage::trace::{
 };
 
 use super::criteria::query;
-use super::{client, decision, export, wait_for, write_json};
+use super::{client, decision, export, follow, wait_for, write_json};
 use crate::cli::{TraceArguments, TraceCommand};
 use crate::failure::Failure;
 use crate::terminal::{count, harmless, moment, size};
@@ -27,6 +27,7 @@ pub fn trace(out: &mut dyn Write, config: &Path, arguments: &TraceArguments) -> 
     match &arguments.command {
         Some(TraceCommand::Erase { address, json }) => erase(out, config, address, *json),
         Some(TraceCommand::Export(arguments)) => export::export(out, config, arguments),
+        None if arguments.follow => follow::follow(out, config, query(&arguments.filter)?, arguments.json),
         None => search(out, config, arguments),
     }
 }
@@ -107,7 +108,7 @@ fn write_text(out: &mut dyn Write, traced: &Traced) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn write_entry(out: &mut dyn Write, entry: &TraceEntry) -> io::Result<()> {
+pub(super) fn write_entry(out: &mut dyn Write, entry: &TraceEntry) -> io::Result<()> {
     match entry {
         TraceEntry::Message(message) => write_message(out, message),
         TraceEntry::Refusal(refusal) => write_refusal(out, refusal),
@@ -155,13 +156,18 @@ fn write_message(out: &mut dyn Write, message: &TracedMessage) -> io::Result<()>
         }
         None => writeln!(out, "; how it came is kept no more")?,
     }
-    message.steps.iter().try_for_each(|step| write_step(out, step, message.recipients.len()))?;
+    write_steps(out, message, 0)?;
     // Where the next hop cannot be reached, the passport of the message that was to go first says so: the queue waits as a
     // whole, and knows why.
     if !message.ended {
         writeln!(out, "  waits: `gatepost queue show {}` says for what", message.queue_id)?;
     }
     Ok(())
+}
+
+/// What was done with a message after the first `from` steps.
+pub(super) fn write_steps(out: &mut dyn Write, message: &TracedMessage, from: usize) -> io::Result<()> {
+    message.steps.iter().skip(from).try_for_each(|step| write_step(out, step, message.recipients.len()))
 }
 
 fn shortened(addresses: &[String]) -> String {
