@@ -1,13 +1,15 @@
 //! Step 6 of 9 - spool: how urgent a message is, and what that gives it (fact sheet section 4.9).
 //!
-//! Takes what the header says and how large the message is, hands on a priority. Off unless the settings say otherwise:
+//! Takes what the header says, how large the message is and who brings it, hands on a priority. Off unless the settings say otherwise:
 //! whoever sends much would call all of it urgent.
 
 use std::time::Duration;
 
 use gatepost_mail::Priority;
 
+use crate::access_entry::Principal;
 use crate::retry::Schedule;
+use crate::right::{Right, Rights};
 
 /// The keys of `[transport]` about priorities. Arrays have the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +37,17 @@ impl Default for PrioritySettings {
     }
 }
 
-/// The priority of a message of `message_bytes` whose header asks for one.
-pub fn decide(settings: &PrioritySettings, asked: Option<Priority>, message_bytes: u64) -> Priority {
+/// The priority of a message of `message_bytes` whose header asks for one. A stranger is nobody's reason to let others wait.
+pub fn decide(
+    settings: &PrioritySettings,
+    asked: Option<Priority>,
+    message_bytes: u64,
+    (principal, rights): (&Principal, Rights),
+) -> Priority {
+    let is_stranger = *principal == Principal::Anonymous && !rights.contains(Right::AcceptAnyRecipient);
     match asked.unwrap_or_default() {
         _ if !settings.priority_queuing_enabled => Priority::Normal,
+        Priority::High if is_stranger => Priority::Normal,
         Priority::High if message_bytes > settings.max_high_priority_message_size => Priority::Normal,
         asked => asked,
     }
@@ -58,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_small_messages_are_urgent_and_only_where_priorities_count() {
+    fn only_small_messages_of_those_we_know_are_urgent_and_only_where_priorities_count() {
         let on = PrioritySettings { priority_queuing_enabled: true, ..PrioritySettings::default() };
         let off = PrioritySettings::default();
         for (settings, asked, bytes, expected) in [
@@ -69,7 +78,13 @@ mod tests {
             (off, Some(Priority::High), 1, Priority::Normal),
             (off, Some(Priority::Low), 1, Priority::Normal),
         ] {
-            assert_eq!(decide(&settings, asked, bytes), expected, "{asked:?} {bytes}");
+            let scanner = (&Principal::Anonymous, Rights::of(&[Right::AcceptAnyRecipient]));
+            let user = (&Principal::User("alice".into()), Rights::NONE);
+            for known in [scanner, user] {
+                assert_eq!(decide(&settings, asked, bytes, known), expected, "{asked:?} {bytes} {known:?}");
+            }
+            let stranger = decide(&settings, asked, bytes, (&Principal::Anonymous, Rights::NONE));
+            assert_eq!(stranger, if expected == Priority::High { Priority::Normal } else { expected });
         }
         let hours = |settings, priority| {
             schedule(&settings, &Schedule::default(), priority).message_expiration_timeout.as_secs() / HOUR

@@ -22,6 +22,7 @@ mod room;
 pub mod segments;
 mod frame;
 mod stored;
+mod ending;
 pub mod decision;
 
 pub use decision::{Command, Decision, DecisionId, Repeats, RevisionId, Verdict};

@@ -308,8 +308,7 @@ impl Drop for Tracking {
         lock(&self.shared.state).ends = true;
         self.shared.work.notify_one();
         if let Some(writer) = self.writer.take() {
-            // It ends by itself; a panic in it has been told.
-            let _ = writer.join();
+            join_within(writer, DISK_PATIENCE);
         }
     }
 }

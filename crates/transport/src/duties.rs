@@ -12,7 +12,7 @@ use gatepost_policy::notify::{self, Ration, Turn};
 use gatepost_spool::Outcome;
 use tokio::sync::Notify as Wakener;
 
-/// Addressees whose reports are counted; with more of them at once, the others' are not.
+/// Addressees whose reports are counted each by itself; with more of them at once, the others' are counted together.
 const ADDRESSEES_MAX: usize = 10_000;
 /// Recipients whose report is owed; with more, all summaries are written at once.
 const OWED_RECIPIENTS_MAX: usize = 20_000;
@@ -28,6 +28,17 @@ pub enum Addressee {
     Owner(Mailbox),
 }
 
+impl Addressee {
+    /// Its place among the rations that are shared.
+    fn kind(&self) -> usize {
+        match self {
+            Addressee::Sender(_) => 0,
+            Addressee::Waiting(_) => 1,
+            Addressee::Owner(_) => 2,
+        }
+    }
+}
+
 /// What has been told to whom lately, and what still has to be.
 #[derive(Default)]
 pub struct Duties {
@@ -38,6 +49,8 @@ pub struct Duties {
 #[derive(Default)]
 struct State {
     rations: HashMap<Addressee, Ration>,
+    /// What all those share for whom there is no room: senders, those who wait, owners.
+    shared_rations: [Ration; 3],
     /// In an order of its own, so that a simulation takes those that are due together in the same order each time.
     owed: BTreeMap<Addressee, Owed>,
     owed_recipients: usize,
@@ -67,7 +80,7 @@ impl Duties {
         if !state.rations.contains_key(&addressee) && state.rations.len() >= ADDRESSEES_MAX {
             state.rations.retain(|_, ration| !ration.is_over(now_ms));
             if state.rations.len() >= ADDRESSEES_MAX {
-                return Turn::Now;
+                return state.shared_rations[addressee.kind()].take(most, now_ms);
             }
         }
         state.rations.entry(addressee).or_default().take(most, now_ms)
@@ -143,5 +156,27 @@ impl Duties {
 impl Owed {
     fn recipients(&self) -> usize {
         self.settles.iter().map(|(_, outcomes)| outcomes.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::mailbox;
+
+    #[test]
+    fn beyond_ten_thousand_addressees_the_others_share_one_ration() {
+        let duties = Duties::default();
+        let turn = |name: &str, now_ms| duties.turn(Addressee::Sender(mailbox(name)), 2, now_ms);
+        for number in 0..ADDRESSEES_MAX {
+            assert_eq!(turn(&format!("{number}@x.example"), 1_000), Turn::Now);
+        }
+        assert_eq!([turn("a@y.example", 1_000), turn("b@y.example", 1_000)], [Turn::Now; 2]);
+        let later = Turn::Together(1_000 + notify::RATION_MS);
+        assert_eq!([turn("a@y.example", 1_001), turn("c@y.example", 1_001)], [later; 2]);
+        // Whoever is counted by itself goes on, and other kinds have rations of their own.
+        assert_eq!(turn("7@x.example", 1_001), Turn::Now);
+        assert_eq!(duties.turn(Addressee::Owner(mailbox("a@y.example")), 2, 1_001), Turn::Now);
+        assert_eq!(turn("d@y.example", 1_000 + notify::RATION_MS), Turn::Now, "their hours are over");
     }
 }

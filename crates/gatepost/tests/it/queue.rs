@@ -104,10 +104,16 @@ fn a_queue_whose_messages_were_all_told_to_come_again_says_what_they_were_told_a
     // The next hop is reached: what was said is about the message alone.
     let shown = site.installation.json(&["queue", "show", &id]);
     assert_eq!(shown["recipients"][0]["next_hop_error"], serde_json::Value::Null, "{shown}");
-    site.installation.output(&["queue", "retry", &id]);
-    sink.wait_for(1);
-    let told = site.installation.output(&["trace", &id]);
-    assert!(told.contains("retry     by uid "), "{told}");
+    let told = std::thread::scope(|scope| {
+        // Of one message, until its end.
+        let followed = scope.spawn(|| site.installation.output(&["trace", &id, "--follow"]));
+        site.installation.output(&["queue", "retry", &id]);
+        sink.wait_for(1);
+        followed.join().expect("it ended")
+    });
+    for words in ["  deferred  z@gmail.com", "  retry     by uid ", "  delivered z@gmail.com"] {
+        assert_eq!(told.matches(words).count(), 1, "{words} in {told}");
+    }
 }
 
 #[test]

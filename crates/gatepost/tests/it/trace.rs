@@ -1,14 +1,16 @@
 //! `gatepost trace`: what was refused and what came of messages, found by whatever a person knows.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use gatepost_testkit::installation::text_of;
 use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Stage};
 use gatepost_testkit::wait;
 
-use crate::site::{CONTOSO, HOST_2, HOST_3, QUICK_RETRY, Site, message, to_sink};
+use crate::site::{CONTOSO, HOST_2, HOST_3, PROGRAM, QUICK_RETRY, Site, message, to_sink};
 
 const GATE: &str = r#"
 [[receive_connector]]
@@ -69,6 +71,28 @@ fn a_refused_attempt_is_found_by_whatever_is_known_of_it_with_its_explanation() 
     assert!(erased["decisions"].as_u64() >= Some(2), "{erased}");
     assert_eq!(found(&["--address", "ann@hotmail.com"]), 0);
     assert_eq!(found(&["--recipient", "b@gmail.com"]), 1);
+}
+
+#[test]
+fn what_comes_is_shown_as_it_comes() {
+    let site = Site::start(&[CONTOSO, GATE]);
+    let mut following = Command::new("timeout")
+        .args(["60", PROGRAM, "trace", "--follow", "--since", "1h", "--peer", "127.0.0.2"])
+        .current_dir(site.installation.folder())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("run the program");
+    let mut lines = BufReader::new(following.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    for recipient in ["first@gmail.com", "second@gmail.com"] {
+        for host in [HOST_3, HOST_2] {
+            let mut client = site.client(host);
+            assert_eq!(client.command("MAIL FROM:<ann@hotmail.com>").code(), 250);
+            assert_eq!(client.command(&format!("RCPT TO:<{recipient}>")).code(), 550);
+        }
+        assert_eq!(lines.find(|line| line.contains("@gmail.com")), Some(format!("  to          {recipient}")));
+    }
+    following.kill().expect("it runs");
+    following.wait().expect("it ends");
 }
 
 const RELAY: &str = r#"

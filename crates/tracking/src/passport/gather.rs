@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::ending::{DISK_PATIENCE, join_within};
 use crate::passport::event::{Event, Part, Record};
 use crate::passport::store::{Keeping, Store};
 use crate::passport::stored;
@@ -140,7 +141,7 @@ impl Gatherer {
             self.shared.done.wait_timeout_while(state, FLUSH_WAIT_MAX, |state| state.flushes.1 < mine && !state.ends);
     }
 
-    /// The same, so that it survives a power cut; waits for as long as that takes.
+    /// The same, so that it survives a power cut; waits until the disk has it, or hangs.
     pub fn sync(&self) -> Synced {
         let mut state = self.shared.state();
         state.flushes.0 += 1;
@@ -148,7 +149,8 @@ impl Gatherer {
         state.sync.0 = mine;
         self.shared.work.notify_one();
         let waits = |state: &mut State| state.sync.1 < mine && !state.ends;
-        let state = self.shared.done.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.done.wait_timeout_while(state, DISK_PATIENCE, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.sync.2.filter(|_| state.sync.1 >= mine).unwrap_or(Synced::Failed)
     }
 
@@ -196,8 +198,7 @@ impl Drop for Gatherer {
         self.shared.state().ends = true;
         self.shared.work.notify_one();
         if let Some(writer) = self.writer.take() {
-            // It ends by itself; a panic in it has been told.
-            let _ = writer.join();
+            join_within(writer, DISK_PATIENCE);
         }
     }
 }

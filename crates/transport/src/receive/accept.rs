@@ -187,6 +187,7 @@ impl Visit {
                 &self.revision.settings.transport.queues.priorities,
                 header.priority,
                 size_bytes,
+                (&self.principal, self.rights),
             ),
             ..Arrival::default()
         };
