@@ -232,11 +232,12 @@ pub struct AuditArguments {
 /// `route`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is sent and no server needs to run: the settings are asked. The answer names the send connector and where it leads, why each of the others lost, and which one stands in while the next hop cannot be reached. Groups, contacts and aliases are followed to their ends.
+Nothing is sent and no server needs to run: the settings are asked, and with --resolve the name servers that they name. The answer names the send connector and where it leads, why each of the others lost, and which one stands in while the next hop cannot be reached. Groups, contacts and aliases are followed to their ends.
 
 Examples:
   gatepost route --recipient b@example.com
   gatepost route --recipient b@example.com --sender news@contoso.com --receive-connector Relay --size 20MB
+  gatepost route --recipient b@example.com --resolve     which hosts would be tried
   gatepost route --recipient b@example.com --json | jq -r '.recipients[].next_hop'")]
 pub struct RouteArguments {
     /// The recipient of the envelope
@@ -251,6 +252,9 @@ pub struct RouteArguments {
     /// The receive connector that it comes in by
     #[arg(long, value_name = "NAME")]
     pub receive_connector: Option<String>,
+    /// Ask name servers which hosts would be tried, in which order
+    #[arg(long)]
+    pub resolve: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

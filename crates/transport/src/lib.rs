@@ -33,7 +33,7 @@ mod suspects;
 mod queue;
 mod duties;
 mod fetch;
-mod dns;
+pub mod dns;
 pub mod authenticate;
 mod transcript;
 mod connections;

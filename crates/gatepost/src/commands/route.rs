@@ -1,4 +1,5 @@
-//! `gatepost route`: which way a message would leave, and why not another, asked of the settings without traffic.
+//! `gatepost route`: which way a message would leave, and why not another, asked of the settings without traffic; on demand of
+//! name servers, too.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,6 +11,7 @@ use gatepost_policy::itinerary::{Fate, Leg, itinerary};
 use gatepost_policy::route::{MailSource, NextHop, Route};
 use gatepost_policy::send_connector::{MailboxProtocol, SendConnector};
 use gatepost_policy::settings::parse_size;
+use gatepost_transport::dns::{Dns, Target};
 use serde::Serialize;
 
 use super::write_json;
@@ -40,6 +42,28 @@ struct Destination {
     /// What stands in while the next hop cannot be reached.
     stand_ins: Vec<StandIn>,
     connectors: Vec<Weighed>,
+    /// Whom the name servers name now; none: nobody asked them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<Hosts>,
+}
+
+/// What looking a next hop up came to.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Hosts {
+    /// They would be tried in this order.
+    Found(Vec<Host>),
+    /// What senders would be told.
+    Failed(String),
+}
+
+#[derive(Clone, Serialize)]
+struct Host {
+    name: String,
+    /// Address and port, or the path of a socket.
+    address: String,
+    /// The best is 0; those of one rank are tried in any order.
+    rank: u32,
 }
 
 #[derive(Serialize)]
@@ -78,15 +102,20 @@ pub fn route(out: &mut dyn Write, config: &Path, arguments: &RouteArguments) -> 
     };
     let sender_domain = reverse_path.mailbox().map(|sender| sender.domain());
     let legs = itinerary(settings, &recipient, bytes, Some(MailSource { receive_connector, sender_domain }));
+    let hosts: Vec<Option<Hosts>> = match arguments.resolve {
+        true => resolve(settings, &legs)?,
+        false => legs.iter().map(|_| None).collect(),
+    };
     if arguments.json {
-        let recipients = legs.iter().map(|leg| destination(leg, bytes)).collect();
+        let recipients =
+            legs.iter().zip(hosts).map(|(leg, hosts)| Destination { hosts, ..destination(leg, bytes) }).collect();
         return write_json(out, &Report { file: config.display().to_string(), recipients });
     }
-    for (number, leg) in legs.iter().enumerate() {
+    for (number, (leg, hosts)) in legs.iter().zip(&hosts).enumerate() {
         if number > 0 {
             writeln!(out)?;
         }
-        write_leg(out, leg, bytes)?;
+        write_leg(out, leg, hosts.as_ref(), bytes)?;
     }
     Ok(())
 }
@@ -130,10 +159,53 @@ fn destination(leg: &Leg, bytes: u64) -> Destination {
         reason,
         stand_ins: leg.stand_ins.iter().map(stand_in).collect(),
         connectors: leg.connectors.iter().map(weighed).collect(),
+        hosts: None,
     }
 }
 
-fn write_leg(out: &mut dyn Write, leg: &Leg, bytes: u64) -> Result<(), Failure> {
+/// Asks the name servers that the settings name, as the server would before it connects.
+fn resolve(settings: &Settings, legs: &[Leg]) -> Result<Vec<Option<Hosts>>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let dns = Dns::new(settings);
+        let mut hosts = Vec::with_capacity(legs.len());
+        // Members of a group go the same few ways.
+        let mut known: Vec<(&str, &NextHop, Hosts)> = Vec::new();
+        for leg in legs {
+            let Route::Send { connector, next_hop } = &leg.route else {
+                hosts.push(None);
+                continue;
+            };
+            let before = known.iter().find(|(name, hop, _)| *name == &*connector.name && *hop == next_hop);
+            let found = match before {
+                Some((.., found)) => found.clone(),
+                None => {
+                    let found = look_up(&dns, connector, next_hop).await;
+                    known.push((&connector.name, next_hop, found.clone()));
+                    found
+                }
+            };
+            hosts.push(Some(found));
+        }
+        Ok(hosts)
+    })
+}
+
+async fn look_up(dns: &Dns, connector: &SendConnector, next_hop: &NextHop) -> Hosts {
+    match dns.targets(next_hop, connector).await {
+        Ok(targets) => {
+            let host = |target: &Target| Host {
+                name: target.name.clone(),
+                address: target.to_string(),
+                rank: target.rank,
+            };
+            Hosts::Found(targets.iter().map(host).collect())
+        }
+        Err(error) => Hosts::Failed(error.reply.to_string()),
+    }
+}
+
+fn write_leg(out: &mut dyn Write, leg: &Leg, hosts: Option<&Hosts>, bytes: u64) -> Result<(), Failure> {
     let recipient = &leg.recipient;
     match &leg.route {
         Route::Local { mailbox } => writeln!(out, "{recipient} has a mailbox here: the Maildir {}.", mailbox.folder)?,
@@ -148,6 +220,18 @@ fn write_leg(out: &mut dyn Write, leg: &Leg, bytes: u64) -> Result<(), Failure> 
             writeln!(out, "No send connector takes mail for {recipient}: it would wait until one does, or expire.")?;
         }
         Route::Failed(reply) => writeln!(out, "Mail for {recipient} fails, and its sender is told: {reply}")?,
+    }
+    match hosts {
+        None => {}
+        Some(Hosts::Failed(reply)) => writeln!(out, "Nobody can be asked there now: {}", harmless(reply))?,
+        Some(Hosts::Found(hosts)) => {
+            let mut table = Table::new(&["tried", "host", "address"]);
+            for host in hosts {
+                table.row(&[&(host.rank + 1).to_string(), &host.name, &host.address]);
+            }
+            writeln!(out)?;
+            table.write(out)?;
+        }
     }
     if !leg.connectors.is_empty() {
         let mut table = Table::new(&["send connector", ""]);
