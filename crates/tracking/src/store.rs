@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::decision::{Decision, DecisionId, Verdict};
+use crate::ending::{DISK_PATIENCE, join_within};
 use crate::flood::{Flood, Judgement};
 use crate::passport::{Event, Gatherer, Keeping};
 use crate::room::{self, Room};

@@ -194,11 +194,8 @@ fn resolve(settings: &Settings, legs: &[Leg]) -> Result<Vec<Option<Hosts>>, Fail
 async fn look_up(dns: &Dns, connector: &SendConnector, next_hop: &NextHop) -> Hosts {
     match dns.targets(next_hop, connector).await {
         Ok(targets) => {
-            let host = |target: &Target| Host {
-                name: target.name.clone(),
-                address: target.to_string(),
-                rank: target.rank,
-            };
+            let host =
+                |target: &Target| Host { name: target.name.clone(), address: target.to_string(), rank: target.rank };
             Hosts::Found(targets.iter().map(host).collect())
         }
         Err(error) => Hosts::Failed(error.reply.to_string()),

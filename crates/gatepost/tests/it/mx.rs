@@ -54,8 +54,10 @@ fn the_exchanger_with_the_lowest_preference_gets_the_mail() {
     let route = |recipient| site.installation.json(&["route", "--resolve", "--recipient", recipient]);
     let named = route("z@y.example");
     let hosts = named["recipients"][0]["hosts"]["found"].as_array().expect("hosts");
-    let tried: Vec<(&str, &str)> =
-        hosts.iter().map(|host| (host["name"].as_str().expect("one"), host["address"].as_str().expect("one"))).collect();
+    let tried: Vec<(&str, &str)> = hosts
+        .iter()
+        .map(|host| (host["name"].as_str().expect("one"), host["address"].as_str().expect("one")))
+        .collect();
     let [one, two] = [MX_1, MX_2].map(|ip| format!("{ip}:{port}"));
     assert_eq!(tried, [("mx1.y.example", &*one), ("mx2.y.example", &*two)]);
     let failed = route("z@nobody.example")["recipients"][0]["hosts"]["failed"].to_string();

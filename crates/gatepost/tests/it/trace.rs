@@ -9,6 +9,7 @@ use gatepost_testkit::installation::text_of;
 use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Stage};
 use gatepost_testkit::wait;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::site::{CONTOSO, HOST_2, HOST_3, PROGRAM, QUICK_RETRY, Site, message, to_sink};
 
@@ -91,7 +92,8 @@ fn what_comes_is_shown_as_it_comes() {
         }
         assert_eq!(lines.find(|line| line.contains("@gmail.com")), Some(format!("  to          {recipient}")));
     }
-    following.kill().expect("it runs");
+    // By a signal that is passed on.
+    kill_process(Pid::from_child(&following), Signal::TERM).expect("it runs");
     following.wait().expect("it ends");
 }
 

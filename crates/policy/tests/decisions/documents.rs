@@ -525,6 +525,7 @@ proptest::proptest! {
 
 #[test]
 fn records_are_kept_as_the_document_says_within_bounds() {
+    use gatepost_policy::protocol_log::{ProtocolLog, ProtocolLogs};
     use gatepost_policy::settings::TrackingSettings;
     let standard = TrackingSettings {
         ids_in_replies: true,
@@ -556,6 +557,15 @@ fn records_are_kept_as_the_document_says_within_bounds() {
         message_tracking_log_address_logging_enabled: false,
     };
     assert_eq!(settings(text).tracking, declared);
+    let transcripts = "[tracking]\nreceive_protocol_log_max_age = \"1.00:00:00\"\nsend_protocol_log_path = \"/srv/log\"\n\
+                       receive_protocol_log_max_directory_size = \"20 MB\"\nsend_protocol_log_max_file_size = \"1 MB\"\n";
+    let usual = ProtocolLog::default();
+    let expected = ProtocolLogs {
+        receive: ProtocolLog { max_age: Duration::from_secs(86_400), max_directory_size: 20 << 20, ..usual.clone() },
+        send: ProtocolLog { path: Some("/srv/log".into()), max_file_size: 1 << 20, ..usual },
+    };
+    assert_eq!(settings(transcripts).protocol_logs, expected);
+    assert_eq!(settings("").protocol_logs, ProtocolLogs::default());
     for (line, words) in [
         ("messages_max_size = \"1 KB\"", "1 MB"),
         ("refusals_max_size = \"5 GB\"", "4 GB"),
@@ -565,6 +575,9 @@ fn records_are_kept_as_the_document_says_within_bounds() {
         ("message_tracking_log_max_directory_size = \"1 MB\"", "8 MB"),
         ("message_tracking_log_subject_logging_enabled = 1", "true or false"),
         ("max_size = \"1 GB\"", "keys are ids_in_replies"),
+        ("receive_protocol_log_max_file_size = \"1 KB\"", "64 KB"),
+        ("send_protocol_log_max_directory_size = \"5 MB\"", "is less than `send_protocol_log_max_file_size`"),
+        ("receive_protocol_log_path = \"\"", "this is no path"),
     ] {
         let found = problems(&format!("[tracking]\n{line}\n"));
         let [problem] = &found[..] else { panic!("{line}: {found:?}") };
