@@ -110,7 +110,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
         is_pipelining: options.is_pipelining,
         tls: None,
     };
-    let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: None };
+    let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: None, has_passports: true };
     let names: Vec<&'static str> = FLUSHES.into_iter().chain(CALLS).filter(|name| is_known(name)).collect();
     let mut by_name: Vec<(Contender, Vec<(String, f64)>)> = Vec::new();
     let rounds = stage.rounds("calls", false, |contender| {

@@ -79,6 +79,7 @@ fn settings(data: &Path, address: SocketAddr, terms: &Terms, sink: SocketAddr) -
         let (certificate, private_key) = (identity.certificate.display(), identity.private_key.display());
         format!("\n[tls]\ncertificate = \"{certificate}\"\nprivate_key = \"{private_key}\"\n")
     });
+    let tracking = if terms.has_passports { "" } else { "\n[tracking]\nmessage_tracking_log_enabled = false\n" };
     format!(
         r#"[server]
 name = "gatepost.bench.test"
@@ -103,7 +104,7 @@ smtp_max_messages_per_connection = 1000000
 # As many deliveries at once as Postfix gets in its settings.
 [transport]
 max_per_domain_outbound_connections = 50
-{tls}"#,
+{tracking}{tls}"#,
         data = data.display(),
         ip = sink.ip(),
         port = sink.port(),

@@ -35,7 +35,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
                 is_pipelining: stage.options.is_pipelining,
                 tls: None,
             };
-            let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: None };
+            let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: None, has_passports: true };
             let rounds = stage.rounds(&load.words(), true, |contender| {
                 let mut figures = stage.through(contender, &load, &terms)?;
                 if contender == Some(Contender::Gatepost) {

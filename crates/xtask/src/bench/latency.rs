@@ -41,7 +41,7 @@ fn with(stage: &Stage, sessions: u64) -> io::Result<Report> {
         is_pipelining: options.is_pipelining,
         tls: None,
     };
-    let terms = Terms { sessions, tools: Tools::Own, identity: None };
+    let terms = Terms { sessions, tools: Tools::Own, identity: None, has_passports: true };
     let rounds = stage.rounds(&format!("latency, {sessions} sessions"), true, |contender| {
         let mut course = Course::lay(stage, contender, &terms)?;
         let load = share(&load, contender);

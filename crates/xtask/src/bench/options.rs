@@ -27,6 +27,7 @@ Options of those that name them:
   --tls 1.2|1.3     the version that the generator offers
   --no-resumption   each TLS handshake is a whole one
   --connections N   idle connections
+  --without-passports  Gatepost records no passports: the difference is what they cost
   --tools smtp      smtp-source and smtp-sink instead of our own generator and sink
 
 Root is needed to start the private Postfix, and Debian's packages postfix (all) and linux-perf (calls).
@@ -93,6 +94,7 @@ pub(super) struct Options {
     pub resumes: bool,
     pub connections: Option<u64>,
     pub tools: Tools,
+    pub is_without_passports: bool,
 }
 
 impl Options {
@@ -121,6 +123,7 @@ pub(super) fn parse(words: &[&str], takes: &[&str]) -> Result<Option<Options>, S
         resumes: true,
         connections: None,
         tools: Tools::Own,
+        is_without_passports: false,
     };
     const FOR_ALL: [&str; 9] =
         ["--help", "-h", "--rounds", "--quick", "--only", "--binary", "--folder", "--limit", "--json"];
@@ -160,6 +163,7 @@ pub(super) fn parse(words: &[&str], takes: &[&str]) -> Result<Option<Options>, S
                     other => return Err(format!("--tls takes 1.2 or 1.3, not `{other}`")),
                 });
             }
+            "--without-passports" => options.is_without_passports = true,
             "--no-resumption" => options.resumes = false,
             "--connections" => options.connections = Some(number(word, value()?, CONNECTIONS)?),
             "--tools" => {

@@ -35,7 +35,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
         tls: None,
     };
     let small = Load { messages: 1_000, size_bytes: 4_096, ..large };
-    let terms = Terms { sessions, tools: Tools::Own, identity: None };
+    let terms = Terms { sessions, tools: Tools::Own, identity: None, has_passports: true };
     let rounds = stage.rounds("parallel", false, |contender| {
         let mut course = Course::lay(stage, contender, &terms)?;
         course.warm_up(&small)?;

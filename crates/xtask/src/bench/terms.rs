@@ -14,6 +14,8 @@ pub(super) struct Terms {
     pub tools: Tools,
     /// STARTTLS in and out.
     pub identity: Option<Identity>,
+    /// Whether Gatepost records what befalls each message.
+    pub has_passports: bool,
 }
 
 /// A relay that runs and is stopped when it is dropped.

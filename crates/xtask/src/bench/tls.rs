@@ -48,7 +48,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
         is_pipelining: options.is_pipelining,
         tls: Some(offer),
     };
-    let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: Some(identity) };
+    let terms = Terms { sessions: load.sessions, tools: Tools::Own, identity: Some(identity), has_passports: true };
     let mut told = Vec::new();
     let rounds = stage.rounds("tls", true, |contender| {
         let mut course = Course::lay(stage, contender, &terms)?;
