@@ -6,8 +6,9 @@
 mod shell;
 mod queue;
 mod trace;
-mod export;
 mod follow;
+mod timeline;
+mod export;
 mod spool;
 mod user;
 mod admin;

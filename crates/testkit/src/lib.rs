@@ -49,6 +49,8 @@ pub mod provider;
 
 pub mod submission;
 
+mod dovecot_process;
+
 pub mod crowd;
 
 pub mod client;

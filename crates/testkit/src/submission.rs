@@ -6,17 +6,17 @@
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
 use tempfile::TempDir;
 
 use crate::authority::Identity;
+use crate::dovecot_process::{self, DovecotProcess};
 use crate::{port, wait};
 
 /// A running submission server; it ends when dropped.
 pub struct Submission {
-    child: Child,
+    // Dropped first.
+    _process: DovecotProcess,
     folder: TempDir,
     address: SocketAddr,
 }
@@ -30,9 +30,7 @@ impl Submission {
         let path = folder.path();
         fs::set_permissions(path, Permissions::from_mode(0o755)).expect("open the folder for Dovecot's users");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
-        for name in ["run", "state", "mail"] {
-            fs::create_dir(path.join(name)).expect("create a folder");
-        }
+        dovecot_process::make_folders(path);
         // With the password itself Dovecot can serve every mechanism.
         let line = format!("{}:{{PLAIN}}{}::::::\n", user.0, user.1);
         fs::write(path.join("users"), line).expect("write the user");
@@ -40,14 +38,8 @@ impl Submission {
         fs::write(path.join("key.pem"), &identity.key_pem).expect("write the key");
         let text = configuration(path.to_str().expect("a plain path"), address, mechanisms, relay);
         fs::write(path.join("dovecot.conf"), text).expect("write the configuration");
-        let child = Command::new("dovecot")
-            .arg("-F")
-            .arg("-c")
-            .arg(path.join("dovecot.conf"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("dovecot-submissiond is installed (./test does it)");
-        let submission = Submission { child, folder, address };
+        let process = DovecotProcess::start(path);
+        let submission = Submission { _process: process, folder, address };
         wait::until("Dovecot listens", || TcpStream::connect(address).ok());
         submission
     }
@@ -63,45 +55,16 @@ impl Submission {
     }
 }
 
-impl Drop for Submission {
-    fn drop(&mut self) {
-        // Its children end with it only if it is asked to end.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let _ = self.child.wait();
-    }
-}
-
 fn configuration(folder: &str, address: SocketAddr, mechanisms: &str, relay: SocketAddr) -> String {
     let (ip, port) = (address.ip(), address.port());
-    let (uid, gid) = match geteuid().is_root() {
-        true => (65_534, 65_534),
-        false => (geteuid().as_raw(), getegid().as_raw()),
-    };
-    let unprivileged = if geteuid().is_root() {
-        String::new()
-    } else {
-        let name = |option| {
-            let output = Command::new("id").arg(option).output().expect("id is there");
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        };
-        let (user, group) = (name("-un"), name("-gn"));
-        format!("default_internal_user = {user}\ndefault_login_user = {user}\ndefault_internal_group = {group}\n")
-    };
+    let (uid, gid) = dovecot_process::owner();
+    let preamble = dovecot_process::preamble(folder, "submission");
     format!(
-        "protocols = submission
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/log
-{unprivileged}ssl = required
+        "{preamble}ssl = required
 ssl_cert = <{folder}/certificate.pem
 ssl_key = <{folder}/key.pem
 hostname = provider.test
 auth_mechanisms = {mechanisms}
-first_valid_uid = 1
-first_valid_gid = 1
-mail_location = maildir:{folder}/mail/%u
 submission_relay_host = {}
 submission_relay_port = {}
 passdb {{
@@ -116,11 +79,6 @@ service submission-login {{
   inet_listener submission {{
     address = {ip}
     port = {port}
-  }}
-}}
-service stats {{
-  unix_listener stats-writer {{
-    mode = 0666
   }}
 }}
 ",

@@ -23,6 +23,7 @@ pub mod segments;
 mod frame;
 mod stored;
 mod ending;
+mod clock;
 pub mod decision;
 
 pub use decision::{Command, Decision, DecisionId, Repeats, RevisionId, Verdict};

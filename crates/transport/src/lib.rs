@@ -50,6 +50,7 @@ pub mod passwords;
 pub mod source_addresses;
 mod net;
 mod blocking;
+mod whole_file;
 mod clock;
 #[cfg(test)]
 mod simulated;

@@ -18,6 +18,8 @@ use gatepost_mail::MessageId;
 use gatepost_policy::poison;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard, watch};
 
+use crate::whole_file;
+
 /// So many messages are noted at a time; workers beyond those are not watched.
 const PLACES: u64 = 4_096;
 /// The file begins with what tells one run of the machine from the next.
@@ -238,12 +240,11 @@ fn read_blamed(path: &Path) -> io::Result<BTreeMap<u64, u32>> {
 
 fn write_blamed(folder: &Path, blamed: &BTreeMap<u64, u32>, flush: bool) -> io::Result<()> {
     let lines: String = blamed.iter().map(|(id, crashes)| format!("{id} {crashes}\n")).collect();
-    let (new, path) = (folder.join("suspects.tmp"), folder.join("suspects"));
-    fs::write(&new, lines)?;
-    if flush {
-        File::open(&new)?.sync_all()?;
+    let path = folder.join("suspects");
+    match flush {
+        true => whole_file::replace(&path, lines.as_bytes(), 0o640),
+        false => whole_file::replace_unflushed(&path, lines.as_bytes(), 0o640),
     }
-    fs::rename(new, path)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gatepost_manage::trace::{TraceEntry, TraceQuery};
 
-use super::trace::{write_entry, write_steps};
+use super::timeline::{write_entry, write_steps};
 use super::{client, wait_for};
 use crate::clock::now_ms;
 use crate::failure::Failure;

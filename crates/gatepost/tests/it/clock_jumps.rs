@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use gatepost_testkit::port;
 use gatepost_testkit::sink::{Action, Setup, Sink, Stage};
 use gatepost_testkit::wait;
 use gatepost_testkit::wall_clock::WallClock;
 use serde_json::Value;
 
-use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message};
+use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
 
 const DAY_S: i64 = 24 * 60 * 60;
 const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -232,4 +233,28 @@ fn a_restart_with_the_clock_set_back_by_a_day_lets_nothing_wait_for_a_day() {
         scene.is_busy.store(false, Ordering::SeqCst);
     });
     scene.check_arrivals(0);
+}
+
+#[test]
+fn what_waits_for_a_next_hop_that_was_not_reached_for_too_long_is_routed_anew() {
+    let retry = format!("{QUICK_RETRY}max_idle_time_before_resubmit = \"00:01:00\"\n");
+    let nowhere = to_sink(&format!("[127.0.0.1]:{}", port::free()));
+    let mut hung_up = None;
+    let site = Site::start_prepared(&[CONTOSO, &retry, OPEN_TO_TESTS, &nowhere], |installation| {
+        let clock = WallClock::right(installation.folder());
+        installation.hang_up_clock(&clock);
+        hung_up = Some(clock);
+    });
+    let clock = hung_up.expect("it was just hung up");
+    let id = site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message("waits", "x")).queue_id();
+    wait::until("a connection could not be opened", || {
+        let status = site.installation.json(&["status"]);
+        (status["queues"][0]["retry_count"].as_u64()? > 0).then_some(())
+    });
+    let routed = || site.installation.output(&["trace", &id]).matches("  routed    z@gmail.com").count();
+    assert_eq!(routed(), 1);
+    clock.set(2 * 60);
+    site.server.wait_for_log_text("everything is routed anew");
+    wait::until("its passport says so", || (routed() > 1).then_some(()));
+    assert_eq!(site.installation.json(&["queue", "show", &id])["status"], "Retry");
 }

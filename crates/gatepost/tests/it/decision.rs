@@ -4,7 +4,7 @@ use gatepost_testkit::client::Client;
 use gatepost_testkit::installation::text_of;
 use serde_json::Value;
 
-use crate::site::{CONTOSO, HOST_2, HOST_3, Site, message};
+use crate::site::{CONTOSO, HOST_2, HOST_3, RELAY, Site, message};
 
 /// The Internet, and a gate for one host.
 const GATE: &str = r#"
@@ -16,17 +16,6 @@ auth_mechanism = ["Tls", "BasicAuth"]
 permission_groups = ["AnonymousUsers", "ExchangeUsers"]
 max_inbound_connection_per_source = 3
 max_message_size = "64 KB"
-"#;
-
-const RELAY: &str = r#"
-[[receive_connector]]
-name = "Relay"
-bindings = ["127.0.0.1:{smtp}"]
-remote_ip_ranges = ["127.0.0.2"]
-permission_groups = ["AnonymousUsers"]
-  [[receive_connector.permission]]
-  user = "NT AUTHORITY\\ANONYMOUS LOGON"
-  extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
 "#;
 
 /// Small rooms, and every refusal recorded.

@@ -10,7 +10,7 @@
 //! - [`authentication`], [`certificates`], [`senders`], [`limits`], [`slow_peers`], [`conditions`], [`tarpit`], [`smuggling`], [`private_causes`], [`extensions`], [`listening`], [`domains`],
 //!   [`verification`]: the receiving side;
 //! - [`recipients`]: groups, contacts, aliases;
-//! - [`local_delivery`], [`mailbox_server`], [`next_hop`], [`send_connectors`], [`smart_host_logon`], [`next_hop_tls`], [`hostile_next_hops`], [`replies_of_next_hops`], [`routing`], [`report`], [`mx`]: the delivering side;
+//! - [`local_delivery`], [`mailbox_server`], [`next_hop`], [`send_connectors`], [`smart_host_logon`], [`next_hop_tls`], [`hostile_next_hops`], [`replies_of_next_hops`], [`routing`], [`priorities`], [`report`], [`mx`]: the delivering side;
 //! - [`header_firewall`]: which header fields a message keeps, both ways;
 //! - [`durability`]: kill -9, damaged files, SIGTERM, the lock;
 //! - [`clock_jumps`]: a wall clock that is set by a day while mail waits;
@@ -101,6 +101,7 @@ mod spool;
 mod trace;
 
 mod power_cut;
+mod priorities;
 
 mod kill;
 

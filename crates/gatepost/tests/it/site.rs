@@ -64,6 +64,18 @@ max_inbound_connection_per_source = "unlimited"
 max_inbound_connection_percentage_per_source = 100
 "#;
 
+/// One host may relay by its address alone.
+pub const RELAY: &str = r#"
+[[receive_connector]]
+name = "Relay"
+bindings = ["127.0.0.1:{smtp}"]
+remote_ip_ranges = ["127.0.0.2"]
+permission_groups = ["AnonymousUsers"]
+  [[receive_connector.permission]]
+  user = "NT AUTHORITY\\ANONYMOUS LOGON"
+  extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+"#;
+
 /// Everything else goes to `{sink}`.
 pub const TO_SINK: &str = r#"
 [[send_connector]]

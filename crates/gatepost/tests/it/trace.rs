@@ -11,7 +11,7 @@ use gatepost_testkit::sink::{Action, Setup, Stage};
 use gatepost_testkit::wait;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::site::{CONTOSO, HOST_2, HOST_3, PROGRAM, QUICK_RETRY, Site, message, to_sink};
+use crate::site::{CONTOSO, HOST_2, HOST_3, PROGRAM, QUICK_RETRY, RELAY, Site, message, to_sink};
 
 const GATE: &str = r#"
 [[receive_connector]]
@@ -96,17 +96,6 @@ fn what_comes_is_shown_as_it_comes() {
     kill_process(Pid::from_child(&following), Signal::TERM).expect("it runs");
     following.wait().expect("it ends");
 }
-
-const RELAY: &str = r#"
-[[receive_connector]]
-name = "Relay"
-bindings = ["127.0.0.1:{smtp}"]
-remote_ip_ranges = ["127.0.0.2"]
-permission_groups = ["AnonymousUsers"]
-  [[receive_connector.permission]]
-  user = "NT AUTHORITY\\ANONYMOUS LOGON"
-  extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
-"#;
 
 /// A message from the host that may relay.
 #[track_caller]

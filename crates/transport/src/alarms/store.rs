@@ -3,15 +3,14 @@
 //! Numbered fields, so that older and newer versions read each other's. What cannot be read is forgotten: it costs a second
 //! mail, no message.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use gatepost_policy::alarm::{Alarm, Kind, Route, Severity};
 use minicbor::{Decode, Encode};
 
 use crate::raised::Change;
+use crate::whole_file;
 
 /// Larger files are none of ours.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -159,10 +158,7 @@ pub fn decode(bytes: &[u8]) -> Option<State> {
 
 /// What the last run left; `None` if nothing.
 pub fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).ok().filter(|file| file.metadata().is_ok_and(|it| it.is_file()))?;
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    whole_file::read(path, FILE_BYTES_MAX).ok().flatten()
 }
 
 /// Replaces the file as a whole. It is not flushed: what a power cut takes costs a second mail.
@@ -170,11 +166,7 @@ pub fn read(path: &Path) -> Option<Vec<u8>> {
 /// # Errors
 /// Of the disk; the file is as before then.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let partial = path.with_extension("tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&partial)?;
-    file.write_all(bytes)?;
-    drop(file);
-    fs::rename(&partial, path)
+    whole_file::replace_unflushed(path, bytes, 0o640)
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@
 //! nobody is kept from mail by it. What was counted in the last [`SAVE_EVERY`] is lost when the process is killed.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +15,7 @@ use aws_lc_rs::hmac;
 
 use super::{MARKS_MAX, Mark, Marks, SOURCES_MAX, State};
 use crate::clock::now_ms;
+use crate::whole_file;
 
 /// At most so often is the file written.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ pub fn wall_clock_s() -> u64 {
 
 /// What the file holds, in the time of a clock that shows `now_s`; nothing where it cannot be used.
 pub fn load(path: &Path, now_s: u64) -> io::Result<(Secret, HashMap<u128, Marks>)> {
-    match read(path) {
+    match whole_file::read(path, FILE_BYTES_MAX as u64 + 1) {
         Ok(Some(bytes)) => match decode(&bytes, now_s) {
             Some(read) => return Ok(read),
             None => set_aside(path, "it is damaged, or no such file"),
@@ -67,17 +67,6 @@ pub fn load(path: &Path, now_s: u64) -> io::Result<(Secret, HashMap<u128, Marks>
     let mut secret = [0; SECRET_BYTES];
     getrandom::fill(&mut secret).map_err(io::Error::other)?;
     Ok((secret, HashMap::new()))
-}
-
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
 }
 
 fn set_aside(path: &Path, reason: &str) {
@@ -111,7 +100,7 @@ impl Store {
                 let behind_s = wall_clock_s() as i64 + 1 - (began_s + began.elapsed().as_secs()) as i64;
                 let bytes = encode(&secret, &state.sources, behind_s);
                 drop(state);
-                let written = replace(&path, &bytes);
+                let written = whole_file::replace(&path, &bytes, 0o600);
                 match &written {
                     Err(error) if !fails => tracing::error!(
                         file = %path.display(), %error,
@@ -180,16 +169,6 @@ impl Signal {
         let waited = self.changed.wait_timeout_while(told, SAVE_EVERY, |told| !told.stops);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-/// A reader sees the old file or the new one, also after a power cut.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The secret; each source with its marks, `later_s` added to their times; a keyed sum over everything. All numbers are

@@ -3,8 +3,7 @@
 //! Takes settings, hands on chains with their keys and what they say of themselves.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use webpki::EndEntityCert;
 
 use super::TlsError;
 use super::{peer, pem};
+use crate::whole_file;
 
 /// One of our certificates, ready to be shown.
 pub struct Own {
@@ -81,8 +81,8 @@ fn self_signed(settings: &Settings) -> Result<TlsFiles, TlsError> {
     fs::create_dir_all(&folder)
         .and_then(|()| flush_folder(&settings.server.data_dir))
         .and_then(|()| remove(&certificate))
-        .and_then(|()| write_whole(&private_key, made.signing_key.serialize_pem().as_bytes(), 0o600))
-        .and_then(|()| write_whole(&certificate, made.cert.pem().as_bytes(), 0o644))
+        .and_then(|()| whole_file::replace(&private_key, made.signing_key.serialize_pem().as_bytes(), 0o600))
+        .and_then(|()| whole_file::replace(&certificate, made.cert.pem().as_bytes(), 0o644))
         .map_err(|error| fail(error.to_string()))?;
     tracing::info!(certificate = %certificate.display(), "made a self-signed certificate; set [tls] to use your own");
     Ok(TlsFiles { certificate, private_key })
@@ -94,20 +94,5 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    path.parent().map_or(Ok(()), flush_folder)
-}
-
-/// Writes a file under another name first, so that nobody ever sees half of it; a power cut later keeps it.
-fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let partial = path.with_extension("tmp");
-    remove(&partial)?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    path.parent().map_or(Ok(()), flush_folder)
-}
-
-fn flush_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
+    path.parent().map_or(Ok(()), whole_file::flush_folder)
 }

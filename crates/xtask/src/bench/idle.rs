@@ -89,7 +89,12 @@ fn measure(
         tls: None,
     };
     let load = share(&load, contender);
-    let terms = Terms { sessions: connections + load.sessions, tools: Tools::Own, identity: Some(identity.clone()), has_passports: true };
+    let terms = Terms {
+        sessions: connections + load.sessions,
+        tools: Tools::Own,
+        identity: Some(identity.clone()),
+        has_passports: true,
+    };
     let mut course = Course::lay(stage, contender, &terms)?;
     course.warm_up(&load)?;
     let (entrance, meter) = (course.entrance(), course.meter().clone());

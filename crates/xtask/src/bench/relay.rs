@@ -12,7 +12,16 @@ use super::terms::Terms;
 pub(super) const BENCH: Bench = Bench {
     name: "relay",
     summary: "throughput and CPU time end to end, 50 sessions, 4 KiB; --single: 10 and 200 sessions, one message per connection",
-    takes: &["--sessions", "--messages", "--size", "--single", "--per-connection", "--pipelining", "--tools", "--without-passports"],
+    takes: &[
+        "--sessions",
+        "--messages",
+        "--size",
+        "--single",
+        "--per-connection",
+        "--pipelining",
+        "--tools",
+        "--without-passports",
+    ],
     run,
 };
 
@@ -66,7 +75,8 @@ fn compare(stage: &Stage, load: &Load, relayed: Bar, cpu: Option<Bar>) -> io::Re
     let rounds = stage.compare(load, &terms)?;
     // The bars are for the load that the table of bars names; another load is merely measured.
     let options = &stage.options;
-    let is_usual = has_passports && options.size_bytes.is_none() && options.sessions.is_none() && load.messages_per_connection < 2;
+    let is_usual =
+        has_passports && options.size_bytes.is_none() && options.sessions.is_none() && load.messages_per_connection < 2;
     let bar = |row: Row, bar: Option<Bar>| Row { bar: bar.filter(|_| is_usual), ..row };
     let mut rows = vec![
         bar(Row::new("relayed_per_s", "end to end, messages/s", 0), Some(relayed)),
