@@ -18,8 +18,9 @@ impl DovecotProcess {
     /// Starts one on the file `dovecot.conf` of a folder.
     #[track_caller]
     pub(crate) fn start(folder: &Path) -> DovecotProcess {
-        let child = Command::new("dovecot").arg("-F").arg("-c").arg(folder.join("dovecot.conf")).stdin(Stdio::null());
-        DovecotProcess(child.spawn().expect("Dovecot is installed (./test does it)"))
+        let mut command = Command::new("dovecot");
+        command.arg("-F").arg("-c").arg(folder.join("dovecot.conf")).stdin(Stdio::null());
+        DovecotProcess(command.spawn().expect("Dovecot is installed (./test does it)"))
     }
 }
 

@@ -79,7 +79,7 @@ fn self_signed(settings: &Settings) -> Result<TlsFiles, TlsError> {
     let made = rcgen::generate_simple_self_signed(names).map_err(|error| fail(error.to_string()))?;
     // Each file is whole or not there, and the certificate comes last: whenever this is cut off, both are made anew.
     fs::create_dir_all(&folder)
-        .and_then(|()| flush_folder(&settings.server.data_dir))
+        .and_then(|()| whole_file::flush_folder(&settings.server.data_dir))
         .and_then(|()| remove(&certificate))
         .and_then(|()| whole_file::replace(&private_key, made.signing_key.serialize_pem().as_bytes(), 0o600))
         .and_then(|()| whole_file::replace(&certificate, made.cert.pem().as_bytes(), 0o644))
