@@ -26,7 +26,6 @@ mod criteria;
 mod password;
 mod addressee;
 mod rights;
-mod addresses;
 
 use std::io::Write;
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! Takes values, hands on text. Whatever came from outside (addresses, replies, header fields) is made harmless first:
 //! a next hop must not be able to paint on an administrator's terminal.
 
+pub use gatepost_manage::explanation::size;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
@@ -76,22 +77,6 @@ impl Table {
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
-    }
-}
-
-/// A size as people say it, in binary multiples like the settings: `36 MB`, `1.5 KB`.
-pub fn size(bytes: u64) -> String {
-    let units = ["B", "KB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 100.0 || value.fract() < 0.05 {
-        format!("{value:.0} {}", units[unit])
-    } else {
-        format!("{value:.1} {}", units[unit])
     }
 }
 

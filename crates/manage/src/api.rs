@@ -71,7 +71,7 @@ pub struct Management {
 pub fn routes(management: Management) -> Router {
     let calls = Router::new()
         .route("/status", get(status))
-        .merge(command_api::routes(management.control.clone()))
+        .merge(command_api::routes(management.control.clone(), management.amender.clone()))
         .merge(queue_api::routes(management.control.clone()))
         .merge(access_api::routes(management.control.clone(), management.access.clone()))
         .merge(revision_api::routes(management.amender.clone()))

@@ -8,6 +8,8 @@
 //! | `GET /commands` | `Vec<CommandDescription>` | |
 //! | `POST /commands/{name}` with `CommandRequest` | `CommandAnswer` | 400, 403, 404, 409, 422, 500 |
 
+use std::sync::Arc;
+
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
@@ -19,21 +21,32 @@ use gatepost_shell::command::Kind;
 use gatepost_transport::Control;
 
 use crate::access::{Act, Actor, permit};
+use crate::age::Ages;
+use crate::amend::{Amender, Mode};
 use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation};
 use crate::gate::Noted;
 use crate::object::Record;
 use crate::refusal::{self, Refusal, refuse, to_the_end, unreadable};
 use crate::resource::{CommandDescription, CommandRequest, ExampleDescription, ParameterDescription};
+use crate::transaction::TransactionId;
 
 /// Largest request, in bytes: room for a list of some hundred thousand ranges.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The routes of these calls.
-pub fn routes<S: Clone + Send + Sync + 'static>(control: Control) -> Router<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(control: Control, amender: Amender) -> Router<S> {
     Router::new()
         .route("/commands", get(commands))
         .route("/commands/{name}", post(run).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX)))
-        .with_state(control)
+        .with_state(Served { control, amender, ages: Arc::default() })
+}
+
+/// What stands behind these calls.
+#[derive(Clone)]
+struct Served {
+    control: Control,
+    amender: Amender,
+    ages: Arc<Ages>,
 }
 
 async fn commands() -> refusal::Answer<Vec<CommandDescription>> {
@@ -94,7 +107,7 @@ fn kind_text(kind: Kind) -> (String, &'static [&'static str]) {
 }
 
 async fn run(
-    State(control): State<Control>,
+    State(served): State<Served>,
     Path(name): Path<String>,
     actor: Actor,
     request: Result<Json<CommandRequest>, JsonRejection>,
@@ -103,7 +116,7 @@ async fn run(
         return (Extension(Noted { is_nothing: true, ..Noted::default() }), Err(no_such_command(&name)));
     };
     let mut noted = noted(entry, request.as_ref().ok());
-    let answered = permit_and_run(control, entry, actor, request).await;
+    let answered = permit_and_run(served, entry, actor, request).await;
     if let Ok((_, revision)) = &answered {
         noted.revision = *revision;
     }
@@ -139,7 +152,7 @@ fn noted(entry: &Entry, request: Option<&Json<CommandRequest>>) -> Noted {
 }
 
 async fn permit_and_run(
-    control: Control,
+    served: Served,
     entry: &'static Entry,
     actor: Actor,
     request: Result<Json<CommandRequest>, JsonRejection>,
@@ -149,7 +162,7 @@ async fn permit_and_run(
     let Json(request) = request.map_err(unreadable)?;
     let is_lean = request.lean;
     to_the_end(async move {
-        let answer = call(&control, entry, &actor, request).await.map_err(refusal_of)?;
+        let answer = call(&served, entry, &actor, request).await.map_err(refusal_of)?;
         let revision = answer.revision;
         tokio::task::spawn_blocking(move || (written(&answer, is_lean), revision))
             .await
@@ -167,17 +180,27 @@ fn no_such_command(name: &str) -> Refusal {
 }
 
 async fn call(
-    control: &Control,
+    served: &Served,
     entry: &'static Entry,
     actor: &Actor,
     request: CommandRequest,
 ) -> Result<Answer, CommandError> {
+    let arguments = Arguments::read(entry.signature, request.parameters)?;
+    let transaction = request.transaction.map(TransactionId::named);
+    let settings = match &transaction {
+        // What somebody asks within a transaction is answered as if it were in force.
+        Some(id) => served.amender.settings(actor, &Mode::In(id.clone())).await?.0,
+        None => served.control.settings(),
+    };
     let invocation = Invocation {
-        control,
-        settings: control.settings(),
+        control: &served.control,
+        amender: &served.amender,
+        ages: &served.ages,
+        settings,
         actor,
-        arguments: Arguments::read(entry.signature, request.parameters)?,
-        is_what_if: request.what_if,
+        arguments,
+        is_what_if: request.what_if && entry.changes(),
+        transaction,
         reason: request.reason,
     };
     (entry.run)(&invocation).await
@@ -186,8 +209,14 @@ async fn call(
 /// Written at once, so that a listing of thousands is not made twice in memory.
 fn written(answer: &Answer, is_lean: bool) -> Response {
     #[derive(serde::Serialize)]
+    #[serde(untagged)]
+    enum Yielded<'a, R> {
+        Record(R),
+        Line(&'a str),
+    }
+    #[derive(serde::Serialize)]
     struct Body<'a, R> {
-        output: Vec<R>,
+        output: Vec<Yielded<'a, R>>,
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         warnings: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,8 +230,10 @@ fn written(answer: &Answer, is_lean: bool) -> Response {
         answer: &'a Answer,
         record: impl Fn(&'a Record) -> R,
     ) -> serde_json::Result<Vec<u8>> {
+        let records = answer.output.iter().map(|yielded| Yielded::Record(record(yielded)));
+        let lines = answer.lines.iter().map(|line| Yielded::Line(line));
         serde_json::to_vec(&Body {
-            output: answer.output.iter().map(record).collect(),
+            output: records.chain(lines).collect(),
             warnings: &answer.warnings,
             what_if: answer.what_if.as_deref(),
             revision: answer.revision,

@@ -54,6 +54,8 @@ pub enum PropertyKind {
     Span,
     /// A point in time: text as RFC 3339 has it.
     Time,
+    /// The same, shown in UTC wherever it is read.
+    UtcTime,
     /// Which object: text.
     Identity,
     /// Addresses from the first to the last: text in one of Exchange's forms.

@@ -29,12 +29,18 @@ use crate::client::{Client, ClientError};
 use crate::command;
 use crate::resource::{CommandAnswer, CommandRequest};
 
+const START: &str = "Start-Transaction";
+const COMPLETE: &str = "Complete-Transaction";
+const UNDO: &str = "Undo-Transaction";
+
 /// The commands of the server of one data folder.
 pub struct Remote {
     client: Client,
     runtime: Runtime,
     signatures: Vec<&'static Signature>,
     records: RefCell<Records>,
+    /// The transaction that was begun and not ended.
+    transaction: RefCell<Option<String>>,
 }
 
 impl Remote {
@@ -45,7 +51,7 @@ impl Remote {
     pub fn new(client: Client) -> io::Result<Remote> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let signatures = command::entries().map(|entry| entry.signature).collect();
-        Ok(Remote { client, runtime, signatures, records: RefCell::default() })
+        Ok(Remote { client, runtime, signatures, records: RefCell::default(), transaction: RefCell::default() })
     }
 
     /// Runs a command.
@@ -56,18 +62,43 @@ impl Remote {
         self.runtime.block_on(self.client.command(name, request))
     }
 
+    /// Keeps or forgets the transaction that later calls are part of.
+    fn note_transaction(&self, call: &Call<'_>, answer: &CommandAnswer) {
+        let ended = [COMPLETE, UNDO].into_iter().any(|name| call.signature.name == name);
+        if ended && !call.is_what_if {
+            self.transaction.take();
+        }
+        if call.signature.name == START
+            && let Some(id) = answer.output.first().and_then(|record| record.get("Transaction")?.as_str())
+        {
+            self.transaction.replace(Some(id.to_owned()));
+        }
+    }
+
     /// Names of objects of the noun of `signature`, for completion. Nothing where the server does not answer.
     fn names(&self, signature: &Signature) -> Vec<String> {
         let noun = signature.name.split_once('-').map_or("", |(_, noun)| noun);
         // Rights are those of connectors.
         let noun = if noun.eq_ignore_ascii_case("ADPermission") { "ReceiveConnector" } else { noun };
-        let request = CommandRequest { lean: true, ..CommandRequest::default() };
+        let transaction = self.transaction.borrow().clone();
+        let request = CommandRequest { lean: true, transaction, ..CommandRequest::default() };
         let Ok(answer) = self.call(&format!("Get-{noun}"), &request) else { return Vec::new() };
-        let name = |record: Map<String, Json>| {
+        let name = |record: Json| {
             let name = record.get("Name").or_else(|| record.get("Identity"))?;
             name.as_str().map(str::to_owned)
         };
         answer.output.into_iter().filter_map(name).collect()
+    }
+}
+
+impl Drop for Remote {
+    /// A script that ends within a transaction, for whatever reason, has changed nothing.
+    fn drop(&mut self) {
+        if let Some(id) = self.transaction.take() {
+            let request = CommandRequest { transaction: Some(id), ..CommandRequest::default() };
+            // The server forgets it by itself after a while.
+            let _ = self.call(UNDO, &request);
+        }
     }
 }
 
@@ -81,8 +112,11 @@ impl Commands for Remote {
         for (name, value) in call.arguments {
             parameters.insert((*name).to_owned(), to_json(value));
         }
-        let request = CommandRequest { parameters, what_if: call.is_what_if, lean: true, ..CommandRequest::default() };
+        let transaction = self.transaction.borrow().clone();
+        let (what_if, lean) = (call.is_what_if, true);
+        let request = CommandRequest { parameters, what_if, lean, transaction, ..CommandRequest::default() };
         let answer = self.call(call.signature.name, &request).map_err(|error| fault(&error, call.signature.name))?;
+        self.note_transaction(call, &answer);
         for warning in &answer.warnings {
             emit.warning(warning);
         }
@@ -96,7 +130,10 @@ impl Commands for Remote {
         }
         for record in answer.output {
             // Nothing is borrowed while the value is on its way: the next command may be ours, too.
-            let value = self.records.borrow_mut().value(record);
+            let value = match record {
+                Json::Object(record) => self.records.borrow_mut().value(record),
+                other => Value::text(other.as_str().unwrap_or_default()),
+            };
             emit.value(value)?;
         }
         Ok(())

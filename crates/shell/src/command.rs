@@ -36,7 +36,7 @@ pub enum Changes {
 }
 
 /// One parameter.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     /// Its name; a beginning that no other parameter has will do.
     pub name: &'static str,

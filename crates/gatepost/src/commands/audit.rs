@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use gatepost_manage::document::Document;
+use gatepost_manage::exposure_text::{listeners_text, sources_text};
 use gatepost_manage::host;
 use gatepost_manage::resource::AddressRange;
 use gatepost_policy::audit::{self, Audit, Capability, Exposure, Finding, Severity, Who};
@@ -13,7 +14,6 @@ use gatepost_policy::relay::Reach;
 use gatepost_policy::sender::Scope;
 use serde::Serialize;
 
-use super::addresses::{listeners_text, sources_text};
 use super::write_json;
 use crate::cli::AuditArguments;
 use crate::clock::now_ms;

@@ -2,14 +2,11 @@
 
 use std::io::Write;
 
-use gatepost_mail::Domain;
+use gatepost_manage::exposure_text::{listeners_text, sources_text, when, whom};
 use gatepost_manage::resource::ExposureChange;
-use gatepost_policy::address_set::AddressSet;
-use gatepost_policy::audit::{Change, Whom};
-use gatepost_policy::note::instant;
-use gatepost_policy::permission::{Right, Rights};
+use gatepost_policy::audit::Change;
+use gatepost_policy::permission::Right;
 
-use super::addresses::{listeners_text, sources_text};
 use crate::failure::Failure;
 use crate::terminal::{Table, count};
 
@@ -23,23 +20,7 @@ pub fn rows(changes: &[Change]) -> Vec<ExposureChange> {
 
 /// The changes that a server told of; a right that this program does not know is left out.
 pub fn told(changes: &[ExposureChange]) -> Vec<Change> {
-    let rights = |names: &[String]| names.iter().filter_map(|name| Right::parse(name)).collect();
-    let change = |change: &ExposureChange| Change {
-        whom: match &change.user {
-            Some(name) if change.whom == "server" => Whom::Server(name.as_str().into()),
-            Some(name) if change.whom == "partner" => Domain::parse(name).map_or(Whom::OtherUsers, Whom::Partner),
-            Some(user) => Whom::User(user.as_str().into()),
-            None if change.whom == "unauthenticated" => Whom::Unauthenticated,
-            None => Whom::OtherUsers,
-        },
-        gained: rights(&change.gained),
-        lost: rights(&change.lost),
-        listeners: change.listeners.clone(),
-        sources: AddressSet::of(change.sources.iter().map(|range| (range.first, range.last))),
-        from_ms: change.from_ms,
-        until_ms: change.until_ms,
-    };
-    changes.iter().map(change).collect()
+    changes.iter().map(ExposureChange::to_change).collect()
 }
 
 /// All changes for a person, gains and losses on lines of their own.
@@ -64,28 +45,4 @@ pub fn write_changes(out: &mut dyn Write, against: &str, changes: &[Change]) -> 
         writeln!(out, "and {}: --json shows all", count(more as u64, "more change", "more changes"))?;
     }
     Ok(())
-}
-
-/// From when and until when, where that is not from now on and for good.
-fn when(change: &Change) -> String {
-    let begins = change.from_ms.map(|from_ms| format!(" from {} on", instant(from_ms)));
-    let ends = change.until_ms.map(|until_ms| format!(" until {}", instant(until_ms)));
-    begins.unwrap_or_default() + &ends.unwrap_or_default()
-}
-
-fn whom(whom: &Whom) -> String {
-    match whom {
-        Whom::Unauthenticated => "without logging in".to_owned(),
-        Whom::User(name) => format!("user {name}"),
-        Whom::OtherUsers => "users".to_owned(),
-        Whom::Server(name) => format!("server {name} by certificate"),
-        Whom::Partner(domain) => format!("partner {domain} by certificate"),
-    }
-}
-
-/// One change as a sentence; `verb` is `gain` or `lose`.
-pub fn sentence(change: &Change, verb: &str, rights: Rights) -> String {
-    let names: Vec<&str> = rights.iter().map(Right::exchange_name).collect();
-    let (sources, listeners) = (sources_text(&change.sources) + &when(change), listeners_text(&change.listeners));
-    format!("{sources} at {listeners} ({}) will {verb} {}", whom(&change.whom), names.join(", "))
 }

@@ -6,30 +6,30 @@ use std::path::Path;
 
 use gatepost_mail::address::AddressError;
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{Domain, ForwardPath, Mailbox, Reading, ReversePath};
+use gatepost_mail::{Domain, ForwardPath, Reading, ReversePath};
 use gatepost_manage::document::Document;
+use gatepost_manage::explanation::{advice, command, reason, reply};
+use gatepost_manage::exposure_text::{listeners_text, sentence};
 use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
 use gatepost_policy::certificate::PeerCertificate;
 use gatepost_policy::explain::{
-    self, Asked, Candidate, Change, Command, Dialogue, Explanation, Fate, Fix, Holder, Obstacle, Question, RightOrigin,
-    Step,
+    self, Asked, Candidate, Dialogue, Explanation, Fate, Fix, Holder, Question, RightOrigin,
 };
 use gatepost_policy::note::instant;
 use gatepost_policy::peer_certificate::{Identified, Unidentified};
-use gatepost_policy::permission::{Right, Rights};
+use gatepost_policy::permission::Right;
 use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
 use gatepost_policy::{Refusal, Settings};
 use serde::Serialize;
 
-use super::addresses::listeners_text;
-use super::rights::{Holding, Lines, noted, part_name, write_rights};
+use super::rights::{Holding, Lines, noted, write_rights};
 use super::{addressee, difference, write_json};
 use crate::cli::ExplainArguments;
 use crate::clock::now_ms;
 use crate::failure::Failure;
-use crate::terminal::{Table, count, duration, harmless, size};
+use crate::terminal::{Table, count, duration, harmless};
 
 /// Longer lists are cut for people; JSON has everything.
 const CONNECTORS_SHOWN_MAX: usize = 20;
@@ -276,7 +276,7 @@ pub(super) fn write_grounds(
             0 => "Smallest change",
             _ => "Or, if the peer cannot do that",
         };
-        writeln!(out, "\n{title}: {}", harmless(&advice(question, &lines, &fix.change)))?;
+        writeln!(out, "\n{title}: {}", harmless(&advice(question, |at| lines.line(at), &fix.change)))?;
         write_opens(out, fix)?;
     }
     if !explanation.is_accepted() && explanation.fixes.is_empty() {
@@ -331,9 +331,9 @@ fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
         writeln!(out, "  opens nothing else")?;
     }
     for change in fix.opens.iter().take(CHANGES_SHOWN_MAX) {
-        for (verb, rights) in [("gain", change.gained), ("lose", change.lost)] {
+        for (verb, rights) in [("will gain", change.gained), ("will lose", change.lost)] {
             if !rights.is_empty() {
-                let line = difference::sentence(change, verb, rights);
+                let line = sentence(change, verb, rights);
                 writeln!(out, "  {}", harmless(&line))?;
             }
         }
@@ -342,120 +342,6 @@ fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
         writeln!(out, "  and {}: --json shows all", count(more as u64, "more change", "more changes"))?;
     }
     Ok(())
-}
-
-/// What to do, for a person.
-fn advice(question: &Question<'_>, lines: &Lines, change: &Change) -> String {
-    let names = |rights: &Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>().join(", ");
-    let peer = question.peer;
-    match change {
-        Change::Authenticate { user, tls, sender } => {
-            let tls = if *tls { " inside TLS" } else { "" };
-            let sender = sender.as_ref().map_or(String::new(), |sender| format!(" and use the sender {sender}"));
-            format!("let the peer log on{tls}, for example as {user}{sender}")
-        }
-        Change::StartTls => "let the peer start TLS".to_owned(),
-        Change::PresentCertificate(domain) => {
-            format!("let the peer start TLS and present a certificate for {domain} that a trusted root has issued")
-        }
-        Change::SendAs(own) => match header_fields_to_change(question, own) {
-            Some(fields) => {
-                format!(
-                    "let the peer write {own}, which is the user's own and the envelope's sender, in {fields} of the header"
-                )
-            }
-            None => format!("let the peer use the sender {own}, which is the user's own"),
-        },
-        Change::ClearHeader => {
-            "let the peer name its sender in the header as everybody does: From: \"Name\" <address>".to_owned()
-        }
-        Change::GrantSendAs { user, recipients } => {
-            let recipients = recipients.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and of ");
-            format!("let {user} write as that recipient: add \"{user}\" to send_as of {recipients}")
-        }
-        Change::AddUser(Some(name)) => format!("declare the user: gatepost user add {name}"),
-        Change::AddUser(None) => "declare a user for the peer (gatepost user add), and let it log on".to_owned(),
-        Change::OfferAuthentication { connector } => format!(
-            "let users log on to {connector}: add Tls, BasicAuth and BasicAuthRequireTLS to auth_mechanism and \
-             ExchangeUsers to permission_groups; then let the peer log on inside TLS"
-        ),
-        Change::OfferTls { connector } => format!("add Tls to auth_mechanism of {connector}"),
-        Change::RenewEntry { connector, trustee, expired_ms, at } => format!(
-            "renew the entry for {trustee} on {connector} (line {}), which expired on {}",
-            lines.line(*at),
-            instant(*expired_ms)
-        ),
-        Change::RenewRange { connector, range, expired_ms, at } => format!(
-            "renew the range {range} of {connector} (line {}), which expired on {}",
-            lines.line(*at),
-            instant(*expired_ms)
-        ),
-        Change::WidenCondition { connector, trustee, parts, at } => {
-            let names: Vec<&str> = parts.iter().map(|part| part_name(*part)).collect();
-            let names = names.join(" and ");
-            format!(
-                "widen {names} of the entry for {trustee} on {connector} (line {}), to take this in",
-                lines.line(*at)
-            )
-        }
-        Change::AddRange { connector } => format!("add \"{peer}\" to remote_ip_ranges of {connector}"),
-        Change::NewConnector { like, trustee, rights } => format!(
-            "add a connector like {like} with remote_ip_ranges = [\"{peer}\"] and one more entry: {trustee} is allowed {}",
-            names(rights)
-        ),
-        Change::Grant { connector, trustee, rights } => {
-            format!(
-                "add an entry to {connector}: {trustee} is allowed {} (and take away what denies it)",
-                names(rights)
-            )
-        }
-        Change::OpenRecipients(recipients) => {
-            let recipients = recipients.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and for ");
-            format!(
-                "write require_sender_authentication = false for {recipients}: whoever may submit here without logging on \
-                 may then write to it"
-            )
-        }
-        Change::AddMailbox(address) => format!("declare the mailbox {address}, or correct the address"),
-        Change::TakeReservedDomains { connector } => {
-            format!("switch off reject_reserved_... and reject_single_label_recipient_domains of {connector}")
-        }
-        Change::RaiseSizeLimit { connector, bytes } => {
-            format!("raise max_message_size of {connector} to {bytes} bytes ({})", size(*bytes))
-        }
-    }
-}
-
-/// The fields of the header that name others than `own`, where the envelope has that sender already.
-fn header_fields_to_change(question: &Question<'_>, own: &Mailbox) -> Option<String> {
-    question.reverse_path.mailbox().filter(|sender| *sender == own)?;
-    let fields = question.header?.fields().filter(|(_, named)| named.iter().any(|address| address != own));
-    let names: Vec<String> = fields.map(|(field, _)| field.to_string()).collect();
-    (!names.is_empty()).then(|| names.join(" and "))
-}
-
-const fn command(command: Command) -> &'static str {
-    match command {
-        Command::Connect => "connect",
-        Command::StartTls => "STARTTLS",
-        Command::Auth => "AUTH",
-        Command::Mail => "MAIL",
-        Command::Rcpt => "RCPT",
-        Command::Content => "content",
-    }
-}
-
-/// Why it is refused, and where that is not the recipient who was named, for whose sake.
-fn reason(explanation: &Explanation) -> Option<String> {
-    let obstacle = explanation.dialogue.obstacle()?;
-    let addressee = explanation.addressee.as_ref();
-    let closed = addressee.and_then(|addressee| Some((addressee.closed_by.as_ref()?, &addressee.recipient.address)));
-    Some(match (obstacle, closed) {
-        (Obstacle::Refused(Refusal::SenderNotAuthenticated), Some((closed, named))) if closed != named => {
-            format!("{obstacle}: {closed}, behind {named}")
-        }
-        _ => obstacle.to_string(),
-    })
 }
 
 /// Where the rights of one principal come from.
@@ -468,14 +354,6 @@ fn origins<'a>(
     let connector = dialogue.connector.as_deref();
     let of = |connector| explain::origins(&document.settings, question, connector, &holder.principal);
     connector.map(of).unwrap_or_default()
-}
-
-/// The reply as this connector writes it.
-fn reply(explanation: &Explanation, step: &Step) -> Option<String> {
-    let enhanced = explanation.dialogue.connector.as_ref()?.enhanced_status_codes_enabled;
-    let mut bytes = Vec::new();
-    step.reply.as_ref()?.write(enhanced, &mut bytes);
-    Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 
 /// Whom the certificate makes of the peer, and why, or why nobody.
@@ -555,7 +433,10 @@ pub(super) fn report(document: &Document, question: &Question<'_>, explanation: 
         changes: explanation
             .fixes
             .iter()
-            .map(|fix| Offer { change: advice(question, &lines, &fix.change), opens: difference::rows(&fix.opens) })
+            .map(|fix| Offer {
+                change: advice(question, |at| lines.line(at), &fix.change),
+                opens: difference::rows(&fix.opens),
+            })
             .collect(),
         assumption: ASSUMPTION,
     }

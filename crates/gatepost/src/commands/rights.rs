@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::terminal::{Table, count, harmless};
+use gatepost_manage::explanation::part_name;
 
 /// A principal and its rights, for programs.
 #[derive(Serialize)]
@@ -165,15 +166,6 @@ fn part_text(condition: &Condition, part: Part) -> String {
             condition.recipients.as_ref().map_or(String::new(), |recipients| format!("recipients {recipients}"))
         }
         Part::Hours => condition.hours.as_ref().map_or(String::new(), |hours| format!("hours {hours}")),
-    }
-}
-
-/// As it is written in settings.
-pub(super) const fn part_name(part: Part) -> &'static str {
-    match part {
-        Part::Senders => "senders",
-        Part::Recipients => "recipients",
-        Part::Hours => "hours",
     }
 }
 

@@ -5,15 +5,24 @@ use std::sync::Arc;
 use gatepost_policy::Settings;
 use gatepost_transport::Control;
 
-use super::Arguments;
+use super::{Arguments, CommandError};
 use crate::access::Actor;
+use crate::age::{Ages, Snapshot};
+use crate::amend::{Amender, Mode};
+use crate::clock::now_ms;
+use crate::document::Document;
 use crate::object::Record;
 use crate::resource::ExposureChange;
+use crate::transaction::TransactionId;
 
 /// One call.
 pub struct Invocation<'a> {
     /// The running server.
     pub control: &'a Control,
+    /// What changes its settings.
+    pub amender: &'a Amender,
+    /// Since when its settings are as they are.
+    pub ages: &'a Arc<Ages>,
     /// The settings that the call is about: those in force, or those of its transaction.
     pub settings: Arc<Settings>,
     /// Who calls.
@@ -22,8 +31,54 @@ pub struct Invocation<'a> {
     pub arguments: Arguments,
     /// Whether only to say what would change.
     pub is_what_if: bool,
+    /// The transaction that changes are gathered in.
+    pub transaction: Option<TransactionId>,
     /// Why, in the caller's words.
     pub reason: Option<String>,
+}
+
+impl Invocation<'_> {
+    /// What becomes of a change.
+    ///
+    /// # Errors
+    /// [`CommandError::Wrong`], where a transaction is asked what it would do by one of its changes.
+    pub fn mode(&self) -> Result<Mode, CommandError> {
+        match (self.is_what_if, &self.transaction) {
+            (false, None) => Ok(Mode::Apply),
+            (true, None) => Ok(Mode::WhatIf),
+            (false, Some(id)) => Ok(Mode::In(id.clone())),
+            (true, Some(_)) => {
+                let error = "within a transaction nothing is in force yet: make the change without -WhatIf, then ask \
+                             Complete-Transaction -WhatIf";
+                Err(CommandError::Wrong(error.to_owned()))
+            }
+        }
+    }
+
+    /// The settings document that is in force.
+    pub async fn document(&self) -> Arc<Document> {
+        self.amender.reloader().hold().await.document.clone()
+    }
+
+    /// Since when elements of the settings in force are as they are.
+    ///
+    /// # Errors
+    /// [`CommandError::Failed`]: our bug.
+    pub async fn ages(&self) -> Result<Snapshot, CommandError> {
+        let (ages, reloader) = (self.ages.clone(), self.amender.reloader().clone());
+        let learn = move || ages.learn(reloader.history(), now_ms());
+        let failed =
+            |_| CommandError::Failed("reading the history failed unexpectedly; the log has the cause".to_owned());
+        tokio::task::spawn_blocking(learn).await.map_err(failed)
+    }
+
+    /// The settings as they are now, after what this call has changed.
+    ///
+    /// # Errors
+    /// [`CommandError`], when the transaction is gone.
+    pub async fn settings_now(&self) -> Result<Arc<Settings>, CommandError> {
+        Ok(self.amender.settings(self.actor, &self.mode()?).await?.0)
+    }
 }
 
 /// What a command answers.
@@ -31,6 +86,8 @@ pub struct Invocation<'a> {
 pub struct Answer {
     /// What it yields.
     pub output: Vec<Record>,
+    /// Lines of text that it yields after them.
+    pub lines: Vec<String>,
     /// What is legal but probably not meant.
     pub warnings: Vec<String>,
     /// What would have changed, where that was the question.

@@ -33,3 +33,21 @@ pub const DOMAIN_CONTROLLER: Parameter =
 
 /// Switches that Exchange has for callers who know what they do.
 pub const FORCE: Parameter = named("Force", Kind::Switch, "Does not ask.");
+
+/// Two tables as one.
+///
+/// # Panics
+/// When the program is built, where `N` is not the sum of both.
+pub const fn joined<const A: usize, const B: usize, const N: usize>(
+    first: [Parameter; A],
+    second: [Parameter; B],
+) -> [Parameter; N] {
+    assert!(A + B == N, "the length of both tables");
+    let mut all = [DOMAIN_CONTROLLER; N];
+    let mut place = 0;
+    while place < N {
+        all[place] = if place < A { first[place] } else { second[place - A] };
+        place += 1;
+    }
+    all
+}

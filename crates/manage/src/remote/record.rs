@@ -74,8 +74,9 @@ fn of_kind(kind: PropertyKind, value: Json) -> Value {
         (PropertyKind::Range, Json::String(text)) => range::value(text).ok(),
         (PropertyKind::Binding, Json::String(text)) => binding::value(text).ok(),
         (PropertyKind::Span, Json::String(text)) => span::value(text).ok(),
-        (PropertyKind::Time, Json::String(text)) => {
-            text.parse::<Timestamp>().ok().map(|time| Value::Time(time.to_zoned(TimeZone::system())))
+        (PropertyKind::Time | PropertyKind::UtcTime, Json::String(text)) => {
+            let zone = if kind == PropertyKind::UtcTime { TimeZone::UTC } else { TimeZone::system() };
+            text.parse::<Timestamp>().ok().map(|time| Value::Time(time.to_zoned(zone)))
         }
         _ => None,
     };

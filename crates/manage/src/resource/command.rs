@@ -33,8 +33,8 @@ fn is_false(value: &bool) -> bool {
 /// What a command answers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CommandAnswer {
-    /// Records: objects with their type as `@type`.
-    pub output: Vec<Map<String, Value>>,
+    /// Records, which are objects with their type as `@type`, and lines of text.
+    pub output: Vec<Value>,
     /// What is legal but probably not meant.
     #[serde(default)]
     pub warnings: Vec<String>,

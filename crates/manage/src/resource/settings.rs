@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use gatepost_mail::Domain;
 use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Change, Whom};
-use gatepost_policy::permission::Rights;
+use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::settings::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,28 @@ impl From<&Change> for ExposureChange {
             sources: AddressRange::list(&change.sources),
             from_ms: change.from_ms,
             until_ms: change.until_ms,
+        }
+    }
+}
+
+impl ExposureChange {
+    /// The change that is told of; a right that this program does not know is left out.
+    pub fn to_change(&self) -> Change {
+        let rights = |names: &[String]| names.iter().filter_map(|name| Right::parse(name)).collect();
+        Change {
+            whom: match &self.user {
+                Some(name) if self.whom == "server" => Whom::Server(name.as_str().into()),
+                Some(name) if self.whom == "partner" => Domain::parse(name).map_or(Whom::OtherUsers, Whom::Partner),
+                Some(user) => Whom::User(user.as_str().into()),
+                None if self.whom == "unauthenticated" => Whom::Unauthenticated,
+                None => Whom::OtherUsers,
+            },
+            gained: rights(&self.gained),
+            lost: rights(&self.lost),
+            listeners: self.listeners.clone(),
+            sources: AddressSet::of(self.sources.iter().map(|range| (range.first, range.last))),
+            from_ms: self.from_ms,
+            until_ms: self.until_ms,
         }
     }
 }

@@ -54,6 +54,11 @@ pub struct Window {
 }
 
 impl Hours {
+    /// Each window as it was written.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|window| &*window.text)
+    }
+
     /// The union of `windows`; at least one.
     pub fn new(windows: Vec<Window>) -> Hours {
         Hours(windows.into())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use gatepost_mail::Domain;
+use gatepost_policy::note::instant;
 use gatepost_policy::permission::PermissionGroup;
 use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::{
@@ -15,8 +16,9 @@ use gatepost_shell::value::View;
 use serde_json::Value as Json;
 
 use super::super::server::short_name;
+use crate::age::Age;
 use crate::object::PropertyKind::{
-    Binding, Bool, Choice, Flags, Identity, Int, List, Range, Size, Span, Text, Time, Unlimited,
+    Binding, Bool, Choice, Flags, Identity, Int, List, Range, Size, Span, Text, Time, Unlimited, UtcTime,
 };
 use crate::object::{Property, Record, Shape, Usual, property};
 
@@ -137,8 +139,8 @@ const PROPERTIES: &[Property] = &[
     property("ObjectClass", "object_class", List(&Text), Usual::Texts(&["top", "msExchSmtpReceiveConnector"])),
     property("WhenChanged", "when_changed", Time, NOTHING),
     property("WhenCreated", "when_created", Time, NOTHING),
-    property("WhenChangedUTC", "when_changed_utc", Time, NOTHING),
-    property("WhenCreatedUTC", "when_created_utc", Time, NOTHING),
+    property("WhenChangedUTC", "when_changed_utc", UtcTime, NOTHING),
+    property("WhenCreatedUTC", "when_created_utc", UtcTime, NOTHING),
     property("OrganizationId", "organization_id", Text, Usual::Text("")),
     property("Id", "id", Identity, NOTHING),
     property("OriginatingServer", "originating_server", Text, NOTHING),
@@ -149,8 +151,10 @@ const PROPERTIES: &[Property] = &[
     property("AcceptRisk", "accept_risk", Text, NOTHING),
 ];
 
-/// `connector` of the server of this name.
-pub fn record(server: &Domain, connector: &ReceiveConnector) -> Record {
+/// `connector` of the server of this name; `age` as far as the history knows it.
+pub fn record(server: &Domain, connector: &ReceiveConnector, age: Option<Age>) -> Record {
+    let created = age.map(|age| instant(age.created_ms));
+    let changed = age.map(|age| instant(age.changed_ms));
     let identity = identity(server, &connector.name);
     let dn = distinguished_name(server, &connector.name);
     let texts = |texts: Vec<String>| Json::from(texts);
@@ -202,6 +206,10 @@ pub fn record(server: &Domain, connector: &ReceiveConnector) -> Record {
         .with("Name", &*connector.name)
         .with("Guid", guid(&dn))
         .with("DistinguishedName", dn)
+        .with("WhenChanged", changed.clone())
+        .with("WhenCreated", created.clone())
+        .with("WhenChangedUTC", changed)
+        .with("WhenCreatedUTC", created)
         .with("Id", identity.as_str())
         .with("Identity", identity)
         .with("OriginatingServer", server.as_str())
@@ -286,7 +294,7 @@ fn size_mode(mode: SizeEnabled) -> &'static str {
     }
 }
 
-fn repairs(connector: &ReceiveConnector) -> Vec<String> {
+pub(super) fn repairs(connector: &ReceiveConnector) -> Vec<String> {
     let wanted = connector.repair;
     let parts = [(wanted.senders, Part::Senders), (wanted.date, Part::Date)];
     parts.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, part)| part.name().to_owned()).collect()

@@ -1,8 +1,11 @@
-//! How the reports about exposure show sources and listeners to people.
+//! How people read who gains and loses what: sources, listeners, changes of exposure in words.
 
 use std::net::SocketAddr;
 
 use gatepost_policy::address_set::AddressSet;
+use gatepost_policy::audit::{Change, Whom};
+use gatepost_policy::note::instant;
+use gatepost_policy::permission::{Right, Rights};
 
 /// How many ranges stand in one cell.
 const RANGES_SHOWN_MAX: usize = 3;
@@ -25,6 +28,31 @@ pub fn listeners_text(listeners: &[SocketAddr]) -> String {
         false => Some(listener.to_string()),
     });
     texts.collect::<Vec<_>>().join(", ")
+}
+
+/// From when and until when, where that is not from now on and for good.
+pub fn when(change: &Change) -> String {
+    let begins = change.from_ms.map(|from_ms| format!(" from {} on", instant(from_ms)));
+    let ends = change.until_ms.map(|until_ms| format!(" until {}", instant(until_ms)));
+    begins.unwrap_or_default() + &ends.unwrap_or_default()
+}
+
+/// Who it is.
+pub fn whom(whom: &Whom) -> String {
+    match whom {
+        Whom::Unauthenticated => "without logging in".to_owned(),
+        Whom::User(name) => format!("user {name}"),
+        Whom::OtherUsers => "users".to_owned(),
+        Whom::Server(name) => format!("server {name} by certificate"),
+        Whom::Partner(domain) => format!("partner {domain} by certificate"),
+    }
+}
+
+/// One change as a sentence; `verb` is what happens to the rights: `will gain`, `would lose`.
+pub fn sentence(change: &Change, verb: &str, rights: Rights) -> String {
+    let names: Vec<&str> = rights.iter().map(Right::exchange_name).collect();
+    let (sources, listeners) = (sources_text(&change.sources) + &when(change), listeners_text(&change.listeners));
+    format!("{sources} at {listeners} ({}) {verb} {}", whom(&change.whom), names.join(", "))
 }
 
 #[cfg(test)]

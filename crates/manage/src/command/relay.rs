@@ -1,0 +1,402 @@
+//! What would happen and who could do it: Test-Relay plays one dialogue against the deciding functions, Test-RelaySurface tells
+//! for every address what it may do at worst. Both say what `gatepost explain` and `gatepost audit` say.
+
+use std::net::{IpAddr, SocketAddr};
+
+use gatepost_mail::header_senders::{HeaderSenders, SenderField};
+use gatepost_mail::{Domain, ForwardPath, Reading, ReversePath};
+use gatepost_policy::Settings;
+use gatepost_policy::audit::{Audit, Exposure, Finding, Who};
+use gatepost_policy::certificate::PeerCertificate;
+use gatepost_policy::explain::{self, Question};
+use gatepost_policy::note::instant;
+use gatepost_policy::permission::{Right, Rights};
+use gatepost_policy::relay::Reach;
+use gatepost_policy::role::Role;
+use gatepost_policy::sender::Scope;
+use gatepost_policy::settings::parse_size;
+use gatepost_shell::command::{Changes, FromPipeline, Kind, Parameter, Signature};
+use gatepost_shell::value::View;
+use serde_json::Value as Json;
+
+use super::parameter::{DOMAIN_CONTROLLER, also, at, named, needed};
+use super::{Answer, CommandError, Entry, Invocation};
+use crate::clock::now_ms;
+use crate::explanation;
+use crate::exposure_text::sentence;
+use crate::host;
+use crate::object::PropertyKind::{Bool, Choice, Int, List, Size, Text, Time};
+use crate::object::{Property, Record, Shape, Usual, property};
+
+/// The commands of this noun.
+pub static ENTRIES: &[Entry] = &[
+    Entry {
+        signature: &TEST,
+        role: Role::View,
+        output: Some(&RELAY_TEST),
+        run: |invocation| Box::pin(test_relay(invocation)),
+    },
+    Entry {
+        signature: &SURFACE,
+        role: Role::View,
+        output: Some(&RELAY_SURFACE),
+        run: |invocation| Box::pin(test_surface(invocation)),
+    },
+    Entry {
+        signature: &FINDINGS,
+        role: Role::View,
+        output: Some(&FINDING),
+        run: |invocation| Box::pin(get_findings(invocation)),
+    },
+];
+
+static RELAY_TEST_VIEW: View = View { type_name: "Gatepost.RelayTest", table: &[], identity: "Connector" };
+
+/// What would become of one message.
+static RELAY_TEST: Shape = Shape {
+    name: "RelayTest",
+    view: &RELAY_TEST_VIEW,
+    properties: &[
+        property("Accepted", "accepted", Bool, Usual::Bool(false)),
+        property("Connector", "connector", Text, Usual::Null),
+        property("LocalBinding", "local_binding", Text, Usual::Null),
+        property("Principal", "principal", Text, Usual::Null),
+        property("Rights", "rights", List(&Text), Usual::Texts(&[])),
+        property("RefusedAt", "refused_at", Text, Usual::Null),
+        property("Reply", "reply", Text, Usual::Null),
+        property("Reason", "reason", Text, Usual::Null),
+        property("MissingRight", "missing_right", Text, Usual::Null),
+        property("SmallestChange", "smallest_change", Text, Usual::Null),
+        property("WouldOpen", "would_open", List(&Text), Usual::Texts(&[])),
+        property("OtherChanges", "other_changes", List(&Text), Usual::Texts(&[])),
+        property("Dialogue", "dialogue", List(&Text), Usual::Texts(&[])),
+    ],
+};
+
+static TEST: Signature = Signature {
+    name: "Test-Relay",
+    aliases: &[],
+    synopsis: "Tells what would become of a message, why, and the smallest change that would let it pass. Sends nothing.",
+    parameters: &[
+        needed(also(
+            &["RemoteAddress", "Peer"],
+            at(0, named("RemoteIPAddress", Kind::Text, "Where the peer connects from.")),
+        )),
+        needed(at(1, named("Sender", Kind::Text, "The envelope's sender; <> for none."))),
+        needed(at(2, Parameter { pipeline: FromPipeline::Object, ..named("Recipient", Kind::Text, "The recipient.") })),
+        also(
+            &["Local"],
+            named(
+                "LocalBinding",
+                Kind::Text,
+                "Where it connects to: address:port; port 25 of the first connector without it.",
+            ),
+        ),
+        named("User", Kind::Text, "The user that it logs on as, with the right password."),
+        named("Tls", Kind::Switch, "It starts TLS."),
+        named("Certificate", Kind::Text, "The trusted server or the domain that its certificate is for."),
+        named("Size", Kind::Size, "The size of the message: 5MB."),
+        named("HeaderFrom", Kind::Text, "The From field of the header, where that is asked about."),
+        named("HeaderSender", Kind::Text, "The Sender field of the header."),
+        named("At", Kind::Time, "When; now without it."),
+        DOMAIN_CONTROLLER,
+    ],
+    changes: Changes::Nothing,
+    examples: &[
+        (
+            "Test-Relay 192.168.2.55 scan@contoso.com z@example.com",
+            "Would the scanner's mail pass, and if not, what is missing?",
+        ),
+        (
+            "Get-Content addresses.txt | ForEach-Object { Test-Relay -RemoteIPAddress $_ -Sender a@contoso.com -Recipient z@example.com } | Where-Object Accepted",
+            "Which of many addresses may relay?",
+        ),
+    ],
+};
+
+async fn test_relay(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
+    let settings = invocation.settings.clone();
+    let arguments = &invocation.arguments;
+    let wrong = |error: String| CommandError::Wrong(error);
+    let text = |name: &str| arguments.text(name).unwrap_or_default().trim();
+    let shown = |text: &str| text.chars().take(80).collect::<String>().escape_debug().to_string();
+    let peer: IpAddr = text("RemoteIPAddress")
+        .parse()
+        .map_err(|_| wrong(format!("RemoteIPAddress: `{}` is no IP address", shown(text("RemoteIPAddress")))))?;
+    let local = match arguments.text("LocalBinding") {
+        Some(local) => local
+            .trim()
+            .parse()
+            .map_err(|_| wrong(format!("LocalBinding: `{}` is no address with a port: 10.1.1.1:25", shown(local))))?,
+        None => first_binding(&settings, peer)?,
+    };
+    let at_ms = match arguments.text("At") {
+        None => now_ms(),
+        Some(at) => at
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .and_then(|at| u64::try_from(at.as_millisecond()).ok())
+            .ok_or_else(|| wrong(format!("At: `{}` is no point in time: 2027-01-31T09:30:00Z", shown(at))))?,
+    };
+    let reading = settings.select(local, peer, at_ms).map_or_else(Reading::default, |connector| Reading {
+        default_domain: connector.default_domain.as_ref(),
+        long_addresses: connector.long_addresses_enabled,
+    });
+    let sender = if text("Sender").is_empty() { "<>" } else { text("Sender") };
+    let Ok((reverse_path, "")) = ReversePath::parse_prefix_in(sender, reading) else {
+        return Err(wrong(format!("Sender: `{}` is no mail address", shown(sender))));
+    };
+    let Ok((forward_path, "")) = ForwardPath::parse_prefix_in(text("Recipient"), reading) else {
+        return Err(wrong(format!("Recipient: `{}` is no mail address", shown(text("Recipient")))));
+    };
+    let size = match arguments.get("Size") {
+        None | Some(Json::Null) => None,
+        Some(Json::String(size)) => {
+            Some(parse_size(size).ok_or_else(|| wrong(format!("Size: `{}` is no size: 5MB", shown(size))))?)
+        }
+        Some(size) => size.as_u64(),
+    };
+    let fields = [(SenderField::From, "HeaderFrom"), (SenderField::Sender, "HeaderSender")];
+    let header = fields.iter().any(|(_, name)| arguments.text(name).is_some()).then(|| {
+        let mut header = HeaderSenders::default();
+        for (field, name) in fields {
+            if let Some(text) = arguments.text(name) {
+                header.read(field, text.as_bytes());
+            }
+        }
+        header
+    });
+    let certificate = arguments.text("Certificate").map(|name| certificate(&settings, name)).transpose()?;
+    let question = Question {
+        peer,
+        local,
+        user: arguments.text("User"),
+        tls: arguments.is_set("Tls") || certificate.is_some(),
+        certificate: certificate.as_ref(),
+        reverse_path: &reverse_path,
+        forward_path: &forward_path,
+        size,
+        header: header.as_ref(),
+        now_ms: at_ms,
+    };
+    let explained = explain::explain(&settings, &question);
+    let dialogue = &explained.dialogue;
+    let last = dialogue.steps.last();
+    let holder = dialogue.holders.last();
+    let lines = dialogue.steps.iter().map(|step| {
+        let reply = explanation::reply(&explained, step).unwrap_or_else(|| match step.outcome {
+            Ok(()) => "220 (the greeting)".to_owned(),
+            Err(_) => "(closed without a word)".to_owned(),
+        });
+        format!("{}: {reply}", explanation::command(step.command))
+    });
+    let document = invocation.document().await;
+    let line = |at: usize| document.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+    let mut changes = explained.fixes.iter().map(|fix| (explanation::advice(&question, line, &fix.change), fix));
+    let smallest = changes.next();
+    let opens: Vec<String> = smallest.iter().flat_map(|(_, fix)| fix.opens.iter()).flat_map(sentences).collect();
+    let is_accepted = explained.is_accepted();
+    let names = |rights: Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>();
+    let record = Record::of(&RELAY_TEST)
+        .with("Accepted", is_accepted)
+        .with("Connector", dialogue.connector.as_ref().map(|connector| connector.name.to_string()))
+        .with("LocalBinding", local.to_string())
+        .with("Principal", holder.map(|holder| holder.principal.to_string()))
+        .with("Rights", holder.map(|holder| names(holder.rights)).unwrap_or_default())
+        .with("RefusedAt", last.filter(|_| !is_accepted).map(|step| explanation::command(step.command)))
+        .with("Reply", last.and_then(|step| explanation::reply(&explained, step)))
+        .with("Reason", explanation::reason(&explained))
+        .with("MissingRight", explained.missing.map(Right::exchange_name))
+        .with("SmallestChange", smallest.as_ref().map(|(advice, _)| advice.clone()))
+        .with("WouldOpen", opens)
+        .with("OtherChanges", changes.map(|(advice, _)| advice).collect::<Vec<_>>())
+        .with("Dialogue", lines.collect::<Vec<_>>());
+    Ok(Answer::of(vec![record]))
+}
+
+fn sentences(change: &gatepost_policy::audit::Change) -> Vec<String> {
+    let parts = [("would gain", change.gained), ("would lose", change.lost)]
+        .into_iter()
+        .filter(|(_, rights)| !rights.is_empty());
+    parts.map(|(verb, rights)| sentence(change, verb, rights)).collect()
+}
+
+/// Port 25 where something is bound to it, else the first binding of the document.
+fn first_binding(settings: &Settings, peer: IpAddr) -> Result<SocketAddr, CommandError> {
+    let is_ipv4 = peer.to_canonical().is_ipv4();
+    let connectors = settings.receive_connectors.iter().filter(|connector| connector.enabled);
+    let bindings = connectors.flat_map(|connector| connector.bindings.iter().map(|binding| binding.address));
+    let bindings: Vec<SocketAddr> = bindings.filter(|binding| binding.is_ipv4() == is_ipv4).collect();
+    let on_25 = bindings.iter().find(|binding| binding.port() == 25);
+    on_25.or(bindings.first()).copied().ok_or_else(|| {
+        let error = "no enabled receive connector is bound to an address of the peer's family";
+        CommandError::Wrong(error.to_owned())
+    })
+}
+
+/// That of a trusted server, else a sound one for a domain.
+fn certificate(settings: &Settings, name: &str) -> Result<PeerCertificate, CommandError> {
+    let server = settings.trusted_servers.iter().find(|server| server.name.eq_ignore_ascii_case(name));
+    match (server, Domain::parse(name)) {
+        (Some(server), _) => Ok(PeerCertificate::of_server(server)),
+        (None, Ok(domain)) => Ok(PeerCertificate::of_domain(domain)),
+        (None, Err(_)) => {
+            let name: String = name.chars().take(80).collect();
+            let error = format!("Certificate: `{}` is neither a [[trusted_server]] nor a domain", name.escape_debug());
+            Err(CommandError::Wrong(error))
+        }
+    }
+}
+
+static RELAY_SURFACE_VIEW: View = View {
+    type_name: "Gatepost.RelaySurface",
+    table: &["Who", "RemoteIPRanges", "Listeners", "Recipients", "Connectors"],
+    identity: "Who",
+};
+
+/// Some addresses, and what they may do at worst.
+static RELAY_SURFACE: Shape = Shape { name: "RelaySurface", view: &RELAY_SURFACE_VIEW, properties: SURFACE_PROPERTIES };
+
+const SURFACE_PROPERTIES: &[Property] = &[
+    property("Who", "who", Text, Usual::Null),
+    property("RemoteIPRanges", "remote_ip_ranges", List(&Text), Usual::Texts(&[])),
+    property("Listeners", "listeners", List(&Text), Usual::Texts(&[])),
+    property("Public", "public", Bool, Usual::Bool(false)),
+    property("Recipients", "recipients", Choice(&["AnyRecipient", "AcceptedDomains", "Nobody"]), Usual::Null),
+    property("Senders", "senders", Choice(&["AnyAddress", "OutsideOurDomains", "OwnAddresses", "Nobody"]), Usual::Null),
+    property("Internal", "internal", Bool, Usual::Bool(false)),
+    property("BypassesAntiSpam", "bypasses_anti_spam", Bool, Usual::Bool(false)),
+    property("MaxMessageSize", "max_message_size", Size, Usual::Null),
+    property("TlsRequired", "tls_required", Bool, Usual::Bool(false)),
+    property("Rights", "rights", List(&Text), Usual::Texts(&[])),
+    property("ConditionalRights", "conditional_rights", List(&Text), Usual::Texts(&[])),
+    property("Connectors", "connectors", List(&Text), Usual::Texts(&[])),
+    property("Begins", "begins", Time, Usual::Null),
+    property("Ends", "ends", Time, Usual::Null),
+];
+
+static SURFACE: Signature = Signature {
+    name: "Test-RelaySurface",
+    aliases: &[],
+    synopsis: "Tells for every address of IPv4 and IPv6 what it may do at worst, now and at every later end of an entry.",
+    parameters: &[
+        named("RelayOnly", Kind::Switch, "Only those who may send to any recipient."),
+        named("PublicOnly", Kind::Switch, "Only those among whom are addresses of the Internet."),
+        DOMAIN_CONTROLLER,
+    ],
+    changes: Changes::Nothing,
+    examples: &[
+        ("Test-RelaySurface -RelayOnly", "Lists all who may relay."),
+        (
+            "Test-RelaySurface -RelayOnly -PublicOnly | Measure-Object",
+            "Counts what strangers may do: it should be nothing.",
+        ),
+    ],
+};
+
+async fn audited(invocation: &Invocation<'_>) -> Result<Audit, CommandError> {
+    let document = invocation.document().await;
+    let settings = invocation.settings.clone();
+    let audit = move || Audit::of(&settings, &document.text, &host::addresses(), now_ms());
+    let failed = |_| CommandError::Failed("the audit failed unexpectedly; the log has the cause".to_owned());
+    tokio::task::spawn_blocking(audit).await.map_err(failed)
+}
+
+async fn test_surface(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
+    let audit = audited(invocation).await?;
+    let (relay_only, public_only) =
+        (invocation.arguments.is_set("RelayOnly"), invocation.arguments.is_set("PublicOnly"));
+    let relays = |exposure: &&Exposure| {
+        let capability = exposure.standing.capability.as_ref();
+        !relay_only || capability.is_some_and(|capability| capability.reach == Reach::AnyRecipient)
+    };
+    let exposures = audit.exposures.iter().filter(relays).filter(|exposure| !public_only || exposure.is_public);
+    Ok(Answer::of(exposures.map(surface).collect()))
+}
+
+fn surface(exposure: &Exposure) -> Record {
+    let capability = exposure.standing.capability.as_ref();
+    let names = |rights: Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>();
+    let ranges = exposure.sources.ranges();
+    let ranges = ranges.map(|(first, last)| gatepost_policy::address_set::describe_range(first, last));
+    let senders = |scope, who: &Who| match (scope, who) {
+        (Scope::AnyAddress, _) => "AnyAddress",
+        (Scope::OutsideOurDomains, _) => "OutsideOurDomains",
+        (Scope::OwnAddresses, Who::Unauthenticated(_)) => "Nobody",
+        (Scope::OwnAddresses, _) => "OwnAddresses",
+    };
+    Record::of(&RELAY_SURFACE)
+        .with("Who", exposure.standing.who.to_string())
+        .with("RemoteIPRanges", ranges.collect::<Vec<_>>())
+        .with("Listeners", exposure.listeners.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .with("Public", exposure.is_public)
+        .with(
+            "Recipients",
+            capability.map_or("Nobody", |capability| match capability.reach {
+                Reach::AnyRecipient => "AnyRecipient",
+                Reach::AcceptedDomains => "AcceptedDomains",
+            }),
+        )
+        .with("Senders", capability.map_or("Nobody", |capability| senders(capability.senders, &exposure.standing.who)))
+        .with("Internal", capability.is_some_and(|capability| capability.is_internal))
+        .with("BypassesAntiSpam", capability.is_some_and(|capability| capability.bypasses_anti_spam))
+        .with("MaxMessageSize", capability.map(|capability| capability.message_bytes_max))
+        .with("TlsRequired", capability.is_some_and(|capability| capability.needs_tls))
+        .with("Rights", capability.map(|capability| names(capability.rights)).unwrap_or_default())
+        .with("ConditionalRights", capability.map(|capability| names(capability.unsure)).unwrap_or_default())
+        .with("Connectors", exposure.connectors.iter().map(|name| name.to_string()).collect::<Vec<_>>())
+        .with("Begins", exposure.from_ms.map(instant))
+        .with("Ends", exposure.until_ms.map(instant))
+}
+
+static FINDING_VIEW: View =
+    View { type_name: "Gatepost.RelayFinding", table: &["Severity", "Connector", "Message"], identity: "Code" };
+
+/// One thing that deserves a look.
+static FINDING: Shape = Shape {
+    name: "RelayFinding",
+    view: &FINDING_VIEW,
+    properties: &[
+        property("Severity", "severity", Choice(&["critical", "warning", "note"]), Usual::Null),
+        property("Code", "code", Text, Usual::Null),
+        property("Connector", "connector", Text, Usual::Null),
+        property("Line", "line", Int, Usual::Null),
+        property("Message", "message", Text, Usual::Null),
+        property("Remedy", "remedy", Text, Usual::Null),
+        property("RemoteIPRanges", "remote_ip_ranges", List(&Text), Usual::Texts(&[])),
+    ],
+};
+
+static FINDINGS: Signature = Signature {
+    name: "Get-RelayFinding",
+    aliases: &[],
+    synopsis: "Lists what is wrong with who may relay, the worst first, each with the smallest change that ends it.",
+    parameters: &[
+        named("Severity", Kind::List(&Kind::OneOf(&["critical", "warning", "note"])), "Only those as bad as this."),
+        DOMAIN_CONTROLLER,
+    ],
+    changes: Changes::Nothing,
+    examples: &[
+        ("Get-RelayFinding", "Lists all of them."),
+        ("if (Get-RelayFinding -Severity critical) { exit 1 }", "For a nightly check."),
+    ],
+};
+
+async fn get_findings(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
+    let audit = audited(invocation).await?;
+    let wanted = invocation.arguments.texts("Severity");
+    let is_wanted = |finding: &&Finding| wanted.as_ref().is_none_or(|wanted| wanted.contains(&finding.severity.name()));
+    let record = |finding: &Finding| {
+        let ranges = finding.sources.ranges();
+        let ranges = ranges.map(|(first, last)| gatepost_policy::address_set::describe_range(first, last));
+        Record::of(&FINDING)
+            .with("Severity", finding.severity.name())
+            .with("Code", finding.code)
+            .with("Connector", finding.connector.as_deref())
+            .with("Line", finding.line)
+            .with("Message", finding.message.as_str())
+            .with("Remedy", finding.remedy.as_str())
+            .with("RemoteIPRanges", ranges.collect::<Vec<_>>())
+    };
+    Ok(Answer::of(audit.findings.iter().filter(is_wanted).map(record).collect()))
+}
