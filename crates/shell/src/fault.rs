@@ -66,10 +66,19 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// An error that ends the statement.
+    /// Bytes of a message: it may tell of values, which may be errors that told of values.
+    pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+    /// An error that ends the statement. A message that is too long is cut.
     pub fn new(category: Category, message: impl Into<String>) -> Fault {
+        let mut message = message.into();
+        if message.len() > Fault::MESSAGE_BYTES_MAX {
+            message.truncate(message.floor_char_boundary(Fault::MESSAGE_BYTES_MAX));
+            message.push_str("...");
+            message.shrink_to_fit();
+        }
         Fault {
-            message: message.into(),
+            message,
             category,
             severity: Severity::Terminating,
             exception: "System.Management.Automation.RuntimeException",

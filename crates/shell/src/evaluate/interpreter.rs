@@ -235,12 +235,13 @@ impl Interpreter {
     /// Writes to the console, or where the stream was led.
     pub(crate) fn write(&mut self, stream: Stream, text: &str, colours: (Option<Colour>, Option<Colour>)) -> Done {
         let number = match stream {
-            Stream::Output | Stream::Host => 1,
+            Stream::Output => 1,
             Stream::Error => 2,
             Stream::Warning => 3,
             Stream::Verbose => 4,
             Stream::Debug => 5,
-            Stream::Information => 6,
+            // As the original has it since its fifth version.
+            Stream::Host | Stream::Information => 6,
         };
         match self.frame.streams[number].clone() {
             Target::Nothing => return Ok(()),
