@@ -200,7 +200,8 @@ fn fault(error: &ClientError, command: &str) -> Fault {
     };
     let mut message = error.to_string();
     if let ClientError::Refused { refused, .. } = error {
-        for problem in &refused.problems {
+        // A refused change of settings has them in its sentence already.
+        for problem in refused.problems.iter().filter(|problem| !refused.error.contains(&problem.message)) {
             message.push_str(&format!("\n{}: {}", problem.message, problem.remedy));
         }
     }

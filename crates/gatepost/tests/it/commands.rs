@@ -280,6 +280,41 @@ fn rights_are_given_read_back_and_taken_also_from_groups() {
 }
 
 #[test]
+fn unticking_a_group_takes_what_an_entry_gave_to_the_same_account_and_leaves_conditions() {
+    let site = Site::start(&[CONTOSO, RELAY]);
+    let installation = &site.installation;
+    let anonymous = |rights: &str, more: Value| {
+        let mut parameters = json!({"Identity": "Relay", "User": "ANONYMOUS LOGON", "ExtendedRights": rights});
+        parameters.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        run(installation, "Add-ADPermission", parameters);
+    };
+    anonymous("ms-Exch-SMTP-Accept-Any-Recipient", json!({"Senders": "scan@contoso.com"}));
+    run(installation, "Set-ReceiveConnector", json!({"Identity": "Relay", "PermissionGroups": "None"}));
+    anonymous("ms-Exch-SMTP-Submit, ms-Exch-Bypass-Anti-Spam", json!({}));
+    let rights = || {
+        let rows = run(installation, "Get-ADPermission", json!({"Identity": "Relay", "AsText": true}));
+        rows["output"]
+            .as_array()
+            .expect("lines")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rights().len(), 3, "{:?}", rights());
+    // The group comes and goes, and takes with it what cannot be told from its own.
+    run(installation, "Set-ReceiveConnector", json!({"Identity": "Relay", "PermissionGroups": "AnonymousUsers"}));
+    run(installation, "Set-ReceiveConnector", json!({"Identity": "Relay", "PermissionGroups": []}));
+    assert_eq!(
+        rights(),
+        [
+            "NT AUTHORITY\\ANONYMOUS LOGON {ms-Exch-SMTP-Accept-Any-Recipient}",
+            "NT AUTHORITY\\ANONYMOUS LOGON {ms-Exch-Bypass-Anti-Spam}",
+        ]
+    );
+}
+
+#[test]
 fn what_if_says_who_would_gain_what_and_changes_nothing() {
     let site = Site::start(&[CONTOSO, RELAY]);
     let installation = &site.installation;
