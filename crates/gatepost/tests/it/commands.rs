@@ -315,6 +315,27 @@ fn unticking_a_group_takes_what_an_entry_gave_to_the_same_account_and_leaves_con
 }
 
 #[test]
+fn a_right_of_the_group_that_external_authoritative_needs_is_denied_instead() {
+    let site = Site::start(&[CONTOSO, RELAY]);
+    let installation = &site.installation;
+    let secured = json!({
+        "Identity": "Relay", "PermissionGroups": "ExchangeServers", "AuthMechanism": "ExternalAuthoritative",
+        "AcceptRisk": "a test",
+    });
+    run(installation, "Set-ReceiveConnector", secured);
+    let right = json!({
+        "Identity": "Relay", "User": "Externally Secured Servers", "ExtendedRights": "ms-Exch-SMTP-Accept-Any-Recipient",
+    });
+    let removed = run(installation, "Remove-ADPermission", right.clone());
+    assert!(removed["warnings"].to_string().contains("an entry that denies"), "{removed}");
+    let question = json!({"RemoteIPAddress": "10.0.0.7", "Sender": "scan@contoso.com", "Recipient": "z@gmail.com"});
+    let test = run(installation, "Test-Relay", question);
+    assert_eq!(test["output"][0]["MissingRight"], "ms-Exch-SMTP-Accept-Any-Recipient", "{test}");
+    let again = run(installation, "Remove-ADPermission", right);
+    assert!(again["revision"].is_null(), "{again}");
+}
+
+#[test]
 fn what_if_says_who_would_gain_what_and_changes_nothing() {
     let site = Site::start(&[CONTOSO, RELAY]);
     let installation = &site.installation;

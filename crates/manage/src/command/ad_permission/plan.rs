@@ -2,6 +2,7 @@
 
 use gatepost_policy::Settings;
 use gatepost_policy::permission::PermissionGroup;
+use gatepost_policy::receive_connector::Mechanism;
 use serde_json::Value as Json;
 
 use super::super::amendment::Plan;
@@ -115,10 +116,26 @@ pub(super) fn of_remove(settings: &Settings, arguments: &Arguments) -> Result<Pl
     }
     // From the last to the first: removing one moves those behind it.
     edits.reverse();
+    let mut warnings = Vec::new();
     if let Holder::Receive(connector) = holder {
+        let is_needed = |group: &PermissionGroup| {
+            *group == PermissionGroup::ExchangeServers
+                && connector.auth_mechanism.contains(Mechanism::ExternalAuthoritative)
+        };
+        if broken.iter().any(is_needed) {
+            broken.retain(|group| !is_needed(group));
+            let (edit, lost) = denial(holder, &user.to_string(), &gone);
+            edits.extend(edit);
+            if !lost.is_empty() {
+                warnings.push(format!(
+                    "ExternalAuthoritative needs the permission group ExchangeServers, so \"{identity}\" keeps it, and an \
+                     entry that denies takes away from \"{user}\": {}",
+                    lost.join(", ")
+                ));
+            }
+        }
         edits.extend(without_groups(holder, connector, &broken, &user.to_string(), is_denied, &rights));
     }
-    let mut warnings = Vec::new();
     for right in &rights {
         if by_default.contains(right) {
             warnings.push(format!(
@@ -132,6 +149,26 @@ pub(super) fn of_remove(settings: &Settings, arguments: &Arguments) -> Result<Pl
     }
     gone.dedup();
     Ok(with_warnings(Plan::new(title("Removing", &identity, &user.to_string(), &gone), edits), warnings))
+}
+
+/// What takes `rights` away while a group goes on to give them; nothing where that is denied already. With the rights that
+/// are newly denied.
+fn denial(holder: Holder<'_>, user: &str, rights: &[&'static str]) -> (Option<Edit>, Vec<&'static str>) {
+    let aces = holder.aces();
+    let is_denied = |right: &&&'static str| {
+        let mut denials = aces.iter().filter(|ace| ace.is_denied && ace.is_plain() && ace.trustee.to_string() == user);
+        denials.any(|ace| ace.rights.contains(*right))
+    };
+    let lost: Vec<&'static str> = rights.iter().filter(|right| !is_denied(right)).copied().collect();
+    if lost.is_empty() {
+        return (None, lost);
+    }
+    let keys: Vec<Key> = vec![
+        ("user".into(), user.into()),
+        ("extended_rights".into(), Value::texts(lost.iter().copied())),
+        ("deny".into(), true.into()),
+    ];
+    (Some(Edit::InsertEntry { target: holder.target(), list: LIST.into(), keys }), lost)
 }
 
 /// The `broken` groups are no longer ticked; what they gave is written out, without `rights` for `user`.
