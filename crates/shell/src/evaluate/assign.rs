@@ -22,8 +22,13 @@ impl Interpreter {
     ) -> Done<Value> {
         let operator = match operator {
             AssignOperator::Set => {
-                let value = self.statement_value(value)?;
+                let yielded = self.statement_yield(value)?;
+                let is_nothing = yielded.is_none();
+                let value = yielded.unwrap_or_default();
                 self.assign(target, value.clone())?;
+                if let (true, ExpressionKind::Variable(name)) = (is_nothing, &target.kind) {
+                    self.scope_of(name.scope.as_deref()).set_nothing(&name.name);
+                }
                 return Ok(value);
             }
             AssignOperator::Add => BinaryOperator::Add,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::flow::{Done, Flow, shallow_bytes};
 use super::interpreter::Interpreter;
 use super::operator::{self, Bounds};
-use super::sink::{Collector, Discard, Sink};
+use super::sink::{Discard, Sink};
 use crate::convert;
 use crate::fault::{Category, Fault};
 use crate::member;
@@ -397,25 +397,45 @@ impl Interpreter {
     /// The value of a statement where a value is wanted: of a single expression its value as it is, of everything else what
     /// it yields.
     pub(crate) fn statement_value(&mut self, statement: &Statement) -> Done<Value> {
-        match &statement.kind {
+        Ok(self.statement_yield(statement)?.unwrap_or_default())
+    }
+
+    /// The same, or `None` where it yields nothing, which counts as `$null` wherever a value is asked for.
+    pub(crate) fn statement_yield(&mut self, statement: &Statement) -> Done<Option<Value>> {
+        let values = match &statement.kind {
             StatementKind::Pipeline(pipeline) => match pipeline.elements.as_slice() {
                 [PipelineElement::Expression(expression, redirections)] if redirections.is_empty() => {
-                    let value = self.expression(expression)?;
+                    let value = self.expression_yield(expression)?;
                     self.is_ok = true;
-                    Ok(value)
+                    return Ok(value);
                 }
-                _ => {
-                    let mut collector = Collector::default();
-                    let values = self.collect(|it, out| it.pipeline(pipeline, out));
-                    collector.values.extend(values?);
-                    Ok(convert::gathered(collector.values))
-                }
+                _ => self.collect(|it, out| it.pipeline(pipeline, out))?,
             },
-            StatementKind::Assign { target, operator, value } => self.assignment(target, *operator, value),
-            _ => {
-                let values = self.collect(|it, out| it.statement(statement, out))?;
-                Ok(convert::gathered(values))
+            StatementKind::Assign { target, operator, value } => {
+                return self.assignment(target, *operator, value).map(Some);
             }
+            _ => self.collect(|it, out| it.statement(statement, out))?,
+        };
+        Ok((!values.is_empty()).then(|| convert::gathered(values)))
+    }
+
+    /// The value of an expression; `None`: a method or a pipeline in parentheses yielded nothing, or a variable was given
+    /// that nothing.
+    pub(crate) fn expression_yield(&mut self, expression: &Expression) -> Done<Option<Value>> {
+        match &expression.kind {
+            ExpressionKind::Parenthesis(statement) => self.statement_yield(statement),
+            ExpressionKind::Call { object, name, arguments, is_static } => {
+                self.call(object, name, arguments, *is_static).map_err(|flow| match flow {
+                    Flow::Fault(fault) => Flow::Fault(Box::new(fault.at(&self.frame.source, expression.span))),
+                    other => other,
+                })
+            }
+            ExpressionKind::Variable(name) => {
+                let value = self.expression(expression)?;
+                let is_nothing = value.is_null() && self.scope_of(name.scope.as_deref()).is_nothing(&name.name);
+                Ok((!is_nothing).then_some(value))
+            }
+            _ => self.expression(expression).map(Some),
         }
     }
 

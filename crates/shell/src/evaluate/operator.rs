@@ -412,13 +412,19 @@ pub(crate) fn matches(text: &str, wanted: &str, is_case_sensitive: bool) -> Resu
     let regex = pattern::compile(wanted, is_case_sensitive)?;
     let Some(captures) = regex.captures(text) else { return Ok(None) };
     let mut table = Table::default();
+    // Groups without a name are counted by themselves, as .NET counts them.
+    let mut number = 0;
     for (at, name) in regex.capture_names().enumerate() {
-        let Some(group) = captures.get(at) else { continue };
         let key = match name {
             Some(name) => Value::text(name),
-            None => Value::Int(i64::try_from(at).unwrap_or(i64::MAX)),
+            None => {
+                number += 1;
+                Value::Int(number - 1)
+            }
         };
-        table.set(key, Value::text(group.as_str()));
+        if let Some(group) = captures.get(at) {
+            table.set(key, Value::text(group.as_str()));
+        }
     }
     Ok(Some(table))
 }

@@ -106,7 +106,8 @@ impl Interpreter {
                 return self.expression_statement(expression, out);
             }
             [PipelineElement::Expression(expression, redirections), rest @ ..] => {
-                (Some((self.expression(expression)?, redirections)), rest)
+                let value = self.expression_yield(expression)?.unwrap_or_else(|| Value::array(Vec::new()));
+                (Some((value, redirections)), rest)
             }
             all => (None, all),
         };
@@ -147,13 +148,7 @@ impl Interpreter {
                 self.expression(expression)?;
                 None
             }
-            ExpressionKind::Call { object, name, arguments, is_static } => {
-                self.call(object, name, arguments, *is_static).map_err(|flow| match flow {
-                    Flow::Fault(fault) => Flow::Fault(Box::new(fault.at(&self.frame.source, expression.span))),
-                    other => other,
-                })?
-            }
-            _ => Some(self.expression(expression)?),
+            _ => self.expression_yield(expression)?,
         };
         self.is_ok = true;
         value.map_or(Ok(()), |value| self.unroll(value, out))

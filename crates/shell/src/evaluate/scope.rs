@@ -31,6 +31,8 @@ pub(crate) struct Variable {
     pub value: Value,
     /// `[int]$x`: what is assigned later is converted, too.
     pub type_name: Option<Rc<TypeName>>,
+    /// It is `$null` because a pipeline yielded nothing: `@($x)` is empty then, and `$x | ...` passes nothing on.
+    pub is_nothing: bool,
 }
 
 /// A function's name as written, and its body.
@@ -108,11 +110,30 @@ impl Scope {
         let mut variables = self.variables.borrow_mut();
         match variables.get_mut(&key(name)) {
             // What was there goes after the borrow ends: it may be large, but it knows no scopes.
-            Some(variable) => variable.value = value,
+            Some(variable) => {
+                variable.is_nothing = false;
+                variable.value = value;
+            }
             None => {
-                variables.insert(key(name), Variable { name: name.into(), value, type_name: None });
+                let variable = Variable { name: name.into(), value, type_name: None, is_nothing: false };
+                variables.insert(key(name), variable);
             }
         }
+    }
+
+    /// Says that a variable of this scope is `$null` for want of anything.
+    pub(crate) fn set_nothing(&self, name: &str) {
+        if let Some(variable) = self.variables.borrow_mut().get_mut(&key(name)) {
+            variable.is_nothing = variable.value.is_null();
+        }
+    }
+
+    /// Whether the nearest variable of this name is `$null` for want of anything.
+    pub(crate) fn is_nothing(self: &Rc<Scope>, name: &str) -> bool {
+        let key = key(name);
+        self.outwards()
+            .find_map(|scope| scope.variables.borrow().get(&key).map(|found| found.is_nothing))
+            .unwrap_or(false)
     }
 
     /// Says what a variable of this scope is.

@@ -401,6 +401,8 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
             other => other.clone(),
         },
         "System.Void" => Value::Null,
+        // Classes have `$null` among their values.
+        "System.Net.IPAddress" | "System.Version" if value.is_null() => Value::Null,
         "System.String" => match value {
             Value::Text(_) => value.clone(),
             other => Value::text(convert::text(other)),

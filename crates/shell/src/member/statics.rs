@@ -255,7 +255,11 @@ pub fn call_static(
         "System.Management.Automation.ScriptBlock" if lower == "create" => {
             Some(arguments.text(0).and_then(|text| super::block_of(text).map(Value::Block)))
         }
-        "System.Array" => array(&lower, &arguments),
+        "System.Array" => match array(&lower, &arguments) {
+            // Reverse and Sort change the array and yield nothing.
+            Some(Ok(Value::Null)) => return Ok(None),
+            answer => answer,
+        },
         "System.Enum" => enumeration(context, &lower, &arguments),
         "System.Console" => return console(context, of, name, values),
         "System.GC" => return Ok(None),
