@@ -33,6 +33,8 @@ pub struct Ages(Mutex<Learnt>);
 struct Learnt {
     /// The revision that was read last.
     revision: u64,
+    /// Its document: a revision that was withdrawn leaves its number to another.
+    document: String,
     elements: Arc<HashMap<Element, Known>>,
 }
 
@@ -62,6 +64,10 @@ impl Ages {
     pub fn learn(&self, history: MutexGuard<'_, History>, now_ms: u64) -> Snapshot {
         // What a panic left half done is learnt again with the next revision.
         let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = history.find(learnt.revision, now_ms);
+        if last.is_some_and(|last| last.document != learnt.document) {
+            *learnt = Learnt::default();
+        }
         let new: Vec<(u64, u64)> = history
             .revisions(now_ms)
             .filter(|revision| revision.number > learnt.revision)
@@ -78,6 +84,7 @@ impl Ages {
             }
         }
         learnt.revision = newest;
+        learnt.document = history.find(newest, now_ms).map(|last| last.document.clone()).unwrap_or_default();
         learnt.elements = Arc::new(elements);
         Snapshot(learnt.elements.clone())
     }
