@@ -101,7 +101,7 @@ fn kind_text(kind: Kind) -> (String, &'static [&'static str]) {
         Kind::Identity => "Identity",
         Kind::Block => "Block",
         Kind::Table => "Table",
-        Kind::Any => "Any",
+        Kind::Any | Kind::Ignored => "Any",
     };
     (name.to_owned(), &[])
 }

@@ -103,6 +103,8 @@ pub enum Kind {
     Any,
     /// All arguments without a name that are left when the positions are taken, as a list: `Write-Host a b c`.
     Rest(&'static Kind),
+    /// Whatever else is given, with names and without: taken and dropped.
+    Ignored,
 }
 
 /// One call of a command, bound.

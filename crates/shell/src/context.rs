@@ -161,6 +161,13 @@ pub trait Context: Emit {
     /// [`Fault`], when nobody reads any more.
     fn write(&mut self, stream: Stream, text: &str, colours: (Option<Colour>, Option<Colour>)) -> Result<(), Fault>;
 
+    /// Shows a value on the screen as it looks when nobody says how; `None`: writes what was held back until the columns of
+    /// a table are known. Whatever else goes to the console comes after it.
+    ///
+    /// # Errors
+    /// [`Fault`], when nobody reads any more, or a computed property fails.
+    fn show(&mut self, value: Option<&Value>) -> Result<(), Fault>;
+
     /// A variable, without `$`; automatic ones, too. `None`: there is none.
     fn variable(&self, scope: VariableScope, name: &str) -> Option<Value>;
 

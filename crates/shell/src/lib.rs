@@ -7,6 +7,7 @@
 pub mod session;
 pub mod evaluate;
 pub mod stock;
+pub mod format;
 pub mod member;
 pub mod path;
 pub mod parse;

@@ -1,150 +1,319 @@
-//! The commands of the language itself that a session cannot do without; the others come with their own modules.
+//! The commands of the language itself: filters, files, output, and the boilerplate of scripts that is taken as it comes.
+//!
+//! Takes what the evaluator bound, and a [`Context`](crate::context::Context) for all else; hands on values. One module for
+//! each sort of command; the table of all stands here.
 
-use crate::command::{Call, Changes, FromPipeline, Kind, Parameter, Signature};
-use crate::context::{BlockScope, Context, Stage, StockCommand};
-use crate::convert;
-use crate::fault::Fault;
-use crate::value::Value;
-use crate::world::Stream;
+mod session;
+mod refused;
+mod help;
+mod item;
+mod content;
+mod clixml;
+mod json;
+mod csv;
+mod html;
+mod print;
+mod write;
+mod moment;
+mod variable;
+mod object;
+mod group;
+mod select;
+mod filter;
+mod file;
+mod parameter;
 
-const fn input() -> Parameter {
-    Parameter {
-        name: "InputObject",
-        aliases: &[],
-        kind: Kind::Any,
-        position: None,
-        is_mandatory: false,
-        pipeline: FromPipeline::Object,
-        help: "",
-    }
-}
-const fn parameter(name: &'static str, kind: Kind, position: Option<u8>) -> Parameter {
-    Parameter { name, aliases: &[], kind, position, is_mandatory: false, pipeline: FromPipeline::No, help: "" }
-}
-macro_rules! signature {
-    ($id:ident, $name:literal, [$($p:expr),*]) => {
-        static $id: Signature = Signature { name: $name, aliases: &[], synopsis: "", parameters: { static P: &[Parameter] = &[$($p),*]; P }, changes: Changes::Nothing, examples: &[] };
-    };
-}
-signature!(FOREACH, "ForEach-Object", [input(), parameter("Process", Kind::Rest(&Kind::Any), Some(0))]);
-signature!(WHERE, "Where-Object", [input(), parameter("FilterScript", Kind::Block, Some(0))]);
-signature!(
-    SELECT,
-    "Select-Object",
-    [input(), parameter("First", Kind::Int, None), parameter("ExpandProperty", Kind::Text, None)]
-);
-signature!(DEFAULT, "Out-Default", [input()]);
-signature!(NULL, "Out-Null", [input()]);
-signature!(HOST, "Write-Host", [parameter("Object", Kind::Rest(&Kind::Any), Some(0))]);
-signature!(OUTPUT, "Write-Output", [input(), parameter("Object", Kind::Rest(&Kind::Any), Some(0))]);
-signature!(ERROR, "Write-Error", [parameter("Message", Kind::Text, Some(0))]);
-signature!(WARNING, "Write-Warning", [parameter("Message", Kind::Text, Some(0))]);
-struct ForEach;
-impl Stage for ForEach {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
-        for block in convert::elements(call.argument("Process").unwrap_or(&Value::Null)) {
-            if let Value::Block(block) = block {
-                context.pass_block(&block, BlockScope::Caller, input.cloned(), &[])?;
-            }
-        }
-        Ok(())
-    }
-}
-struct Where;
-impl Stage for Where {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
-        let (Some(Value::Block(block)), Some(input)) = (call.argument("FilterScript"), input) else { return Ok(()) };
-        let yes = context.call_block(block, BlockScope::Caller, Some(input.clone()), &[])?;
-        if convert::truth(&convert::gathered(yes)) {
-            context.value(input.clone())?;
-        }
-        Ok(())
-    }
-}
-struct Select(i64);
-impl Stage for Select {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
-        if let Some(input) = input {
-            context.value(input.clone())?;
-        }
-        self.0 += 1;
-        match call.argument("First") {
-            Some(Value::Int(n)) if self.0 >= *n => Err(context.done()),
-            _ => Ok(()),
-        }
-    }
-}
-struct Out;
-impl Stage for Out {
-    fn process(&mut self, context: &mut dyn Context, _: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
-        match input {
-            Some(Value::Null) | None => Ok(()),
-            Some(v) => context.write(Stream::Output, &format!("{}\n", convert::text(v)), (None, None)),
-        }
-    }
-}
-struct Null;
-impl Stage for Null {
-    fn process(&mut self, _: &mut dyn Context, _: &Call<'_>, _: Option<&Value>) -> Result<(), Fault> {
-        Ok(())
-    }
-}
-struct Host;
-impl Stage for Host {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _: Option<&Value>) -> Result<(), Fault> {
-        context.host(&call.argument("Object").map(convert::text).unwrap_or_default());
-        Ok(())
-    }
-}
-struct Output;
-impl Stage for Output {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
-        for v in convert::elements(input.or(call.argument("Object")).unwrap_or(&Value::Null)) {
-            context.value(v)?;
-        }
-        Ok(())
-    }
-}
-struct Errors;
-impl Stage for Errors {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _: Option<&Value>) -> Result<(), Fault> {
-        context.error(
-            Fault::new(
-                crate::fault::Category::NotSpecified,
-                convert::text(call.argument("Message").unwrap_or(&Value::Null)),
-            )
-            .with_severity(crate::fault::Severity::Continuing),
-        )
-    }
-}
-struct Warning;
-impl Stage for Warning {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _: Option<&Value>) -> Result<(), Fault> {
-        context.warning(&convert::text(call.argument("Message").unwrap_or(&Value::Null)));
-        Ok(())
-    }
-}
-static COMMANDS: [StockCommand; 9] = [
-    StockCommand { signature: &FOREACH, make: || Box::new(ForEach) },
-    StockCommand { signature: &WHERE, make: || Box::new(Where) },
-    StockCommand { signature: &SELECT, make: || Box::new(Select(0)) },
-    StockCommand { signature: &DEFAULT, make: || Box::new(Out) },
-    StockCommand { signature: &NULL, make: || Box::new(Null) },
-    StockCommand { signature: &HOST, make: || Box::new(Host) },
-    StockCommand { signature: &OUTPUT, make: || Box::new(Output) },
-    StockCommand { signature: &ERROR, make: || Box::new(Errors) },
-    StockCommand { signature: &WARNING, make: || Box::new(Warning) },
-];
-/// All.
+use crate::context::StockCommand;
+
+/// All of them.
 pub fn commands() -> &'static [StockCommand] {
-    &COMMANDS
+    COMMANDS
 }
-/// Aliases.
-pub const ALIASES: &[(&str, &str)] = &[
-    ("%", "ForEach-Object"),
-    ("?", "Where-Object"),
-    ("foreach", "ForEach-Object"),
-    ("where", "Where-Object"),
-    ("select", "Select-Object"),
-    ("echo", "Write-Output"),
+
+static COMMANDS: &[StockCommand] = &[
+    filter::WHERE,
+    filter::FOR_EACH,
+    select::SELECT,
+    select::UNIQUE,
+    group::SORT,
+    group::GROUP,
+    group::MEASURE,
+    group::COMPARE,
+    object::NEW_OBJECT,
+    object::ADD_MEMBER,
+    object::GET_MEMBER,
+    object::TEE,
+    variable::GET,
+    variable::SET,
+    variable::NEW,
+    variable::REMOVE,
+    variable::CLEAR,
+    write::HOST,
+    write::OUTPUT,
+    write::WARNING,
+    write::VERBOSE,
+    write::DEBUG,
+    write::INFORMATION,
+    write::ERROR,
+    write::PROGRESS,
+    write::READ_HOST,
+    write::CLEAR_HOST,
+    print::FORMAT_LIST,
+    print::FORMAT_TABLE,
+    print::FORMAT_WIDE,
+    print::FORMAT_CUSTOM,
+    print::OUT_NULL,
+    print::OUT_DEFAULT,
+    print::OUT_HOST,
+    print::OUT_STRING,
+    print::OUT_FILE,
+    print::OUT_GRID,
+    content::GET,
+    content::SET,
+    content::ADD,
+    content::CLEAR,
+    content::SELECT_STRING,
+    csv::IMPORT,
+    csv::EXPORT,
+    csv::FROM,
+    csv::TO,
+    json::TO,
+    json::FROM,
+    clixml::EXPORT,
+    clixml::IMPORT,
+    html::TO_HTML,
+    moment::GET_DATE,
+    moment::NEW_TIMESPAN,
+    moment::SLEEP,
+    moment::RANDOM,
+    moment::MEASURE_COMMAND,
+    moment::NEW_GUID,
+    item::TEST_PATH,
+    item::JOIN_PATH,
+    item::SPLIT_PATH,
+    item::RESOLVE_PATH,
+    item::CONVERT_PATH,
+    item::GET_ITEM,
+    item::GET_CHILD_ITEM,
+    item::NEW_ITEM,
+    item::REMOVE_ITEM,
+    item::COPY_ITEM,
+    item::MOVE_ITEM,
+    item::RENAME_ITEM,
+    item::GET_LOCATION,
+    item::SET_LOCATION,
+    item::PUSH_LOCATION,
+    item::POP_LOCATION,
+    help::GET_HELP,
+    help::GET_COMMAND,
+    help::GET_ALIAS,
+    help::SET_ALIAS,
+    help::NEW_ALIAS,
+    session::START_TRANSCRIPT,
+    session::STOP_TRANSCRIPT,
+    session::INVOKE_EXPRESSION,
+    session::INVOKE_COMMAND,
+    session::IMPORT_MODULE,
+    session::REMOVE_MODULE,
+    session::GET_MODULE,
+    session::ADD_SNAPIN,
+    session::GET_SNAPIN,
+    session::NEW_SESSION,
+    session::GET_SESSION,
+    session::IMPORT_SESSION,
+    session::REMOVE_SESSION,
+    session::SET_STRICT_MODE,
+    session::SET_EXECUTION_POLICY,
+    session::GET_EXECUTION_POLICY,
+    session::SET_AD_SERVER_SETTINGS,
+    session::GET_AD_SERVER_SETTINGS,
+    session::CONNECT_EXCHANGE_SERVER,
+    session::ADD_TYPE,
+    session::GET_CREDENTIAL,
+    session::TO_SECURE_STRING,
+    session::GET_HOST,
+    session::GET_CULTURE,
+    session::GET_HISTORY,
+    session::RESOLVE_DNS,
+    refused::TEST_CONNECTION,
+    refused::TEST_NET_CONNECTION,
+    refused::GET_PROCESS,
+    refused::START_PROCESS,
+    refused::STOP_PROCESS,
+    refused::GET_SERVICE,
+    refused::RESTART_SERVICE,
+    refused::START_SERVICE,
+    refused::STOP_SERVICE,
+    refused::GET_WMI,
+    refused::GET_CIM,
+    refused::INVOKE_WMI,
+    refused::GET_EVENT_LOG,
+    refused::GET_WIN_EVENT,
+    refused::WRITE_EVENT_LOG,
+    refused::GET_COUNTER,
+    refused::GET_AD_USER,
+    refused::GET_AD_COMPUTER,
+    refused::GET_AD_GROUP,
+    refused::GET_AD_OBJECT,
+    refused::SEND_MAIL,
+    refused::WEB_REQUEST,
+    refused::REST_METHOD,
+    refused::START_JOB,
+    refused::GET_ACL,
+    refused::SET_ACL,
+    refused::ENTER_SESSION,
+    refused::CONNECT_ONLINE,
+    refused::COMPRESS,
+    refused::EXPAND,
+    refused::OUT_PRINTER,
+    refused::FROM_SECURE_STRING,
 ];
+
+/// Other names, as the original has them.
+pub const ALIASES: &[(&str, &str)] = &[
+    ("?", "Where-Object"),
+    ("where", "Where-Object"),
+    ("%", "ForEach-Object"),
+    ("foreach", "ForEach-Object"),
+    ("select", "Select-Object"),
+    ("gu", "Get-Unique"),
+    ("sort", "Sort-Object"),
+    ("group", "Group-Object"),
+    ("measure", "Measure-Object"),
+    ("compare", "Compare-Object"),
+    ("diff", "Compare-Object"),
+    ("tee", "Tee-Object"),
+    ("gm", "Get-Member"),
+    ("gv", "Get-Variable"),
+    ("sv", "Set-Variable"),
+    ("set", "Set-Variable"),
+    ("nv", "New-Variable"),
+    ("rv", "Remove-Variable"),
+    ("clv", "Clear-Variable"),
+    ("echo", "Write-Output"),
+    ("write", "Write-Output"),
+    ("cls", "Clear-Host"),
+    ("clear", "Clear-Host"),
+    ("fl", "Format-List"),
+    ("ft", "Format-Table"),
+    ("fw", "Format-Wide"),
+    ("fc", "Format-Custom"),
+    ("oh", "Out-Host"),
+    ("ogv", "Out-GridView"),
+    ("gc", "Get-Content"),
+    ("cat", "Get-Content"),
+    ("type", "Get-Content"),
+    ("sc", "Set-Content"),
+    ("ac", "Add-Content"),
+    ("clc", "Clear-Content"),
+    ("sls", "Select-String"),
+    ("ipcsv", "Import-Csv"),
+    ("epcsv", "Export-Csv"),
+    ("sleep", "Start-Sleep"),
+    ("rvpa", "Resolve-Path"),
+    ("cvpa", "Convert-Path"),
+    ("gi", "Get-Item"),
+    ("gci", "Get-ChildItem"),
+    ("dir", "Get-ChildItem"),
+    ("ls", "Get-ChildItem"),
+    ("ni", "New-Item"),
+    ("md", "New-Item"),
+    ("mkdir", "New-Item"),
+    ("ri", "Remove-Item"),
+    ("rm", "Remove-Item"),
+    ("del", "Remove-Item"),
+    ("erase", "Remove-Item"),
+    ("rd", "Remove-Item"),
+    ("rmdir", "Remove-Item"),
+    ("ci", "Copy-Item"),
+    ("copy", "Copy-Item"),
+    ("cp", "Copy-Item"),
+    ("cpi", "Copy-Item"),
+    ("mi", "Move-Item"),
+    ("move", "Move-Item"),
+    ("mv", "Move-Item"),
+    ("rni", "Rename-Item"),
+    ("ren", "Rename-Item"),
+    ("gl", "Get-Location"),
+    ("pwd", "Get-Location"),
+    ("sl", "Set-Location"),
+    ("cd", "Set-Location"),
+    ("chdir", "Set-Location"),
+    ("pushd", "Push-Location"),
+    ("popd", "Pop-Location"),
+    ("help", "Get-Help"),
+    ("man", "Get-Help"),
+    ("gcm", "Get-Command"),
+    ("gal", "Get-Alias"),
+    ("sal", "Set-Alias"),
+    ("nal", "New-Alias"),
+    ("iex", "Invoke-Expression"),
+    ("icm", "Invoke-Command"),
+    ("ipmo", "Import-Module"),
+    ("rmo", "Remove-Module"),
+    ("gmo", "Get-Module"),
+    ("asnp", "Add-PSSnapin"),
+    ("gsnp", "Get-PSSnapin"),
+    ("nsn", "New-PSSession"),
+    ("gsn", "Get-PSSession"),
+    ("ipsn", "Import-PSSession"),
+    ("rsn", "Remove-PSSession"),
+    ("history", "Get-History"),
+    ("ghy", "Get-History"),
+    ("gps", "Get-Process"),
+    ("ps", "Get-Process"),
+    ("gsv", "Get-Service"),
+    ("gwmi", "Get-WmiObject"),
+    ("gcim", "Get-CimInstance"),
+    ("iwr", "Invoke-WebRequest"),
+    ("wget", "Invoke-WebRequest"),
+    ("curl", "Invoke-WebRequest"),
+    ("irm", "Invoke-RestMethod"),
+    ("sajb", "Start-Job"),
+    ("saps", "Start-Process"),
+    ("start", "Start-Process"),
+    ("kill", "Stop-Process"),
+    ("nslookup", "Resolve-DnsName"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_alias_leads_to_a_command_and_no_name_is_taken_twice() {
+        let mut names: Vec<String> =
+            COMMANDS.iter().map(|command| command.signature.name.to_ascii_lowercase()).collect();
+        for (alias, target) in ALIASES {
+            assert!(COMMANDS.iter().any(|command| command.signature.name == *target), "{alias} {target}");
+            names.push(alias.to_ascii_lowercase());
+        }
+        names.sort();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before);
+    }
+
+    #[test]
+    fn parameters_of_a_command_differ_and_positions_follow_each_other() {
+        for command in COMMANDS {
+            let parameters = command.signature.parameters;
+            let mut names: Vec<String> = parameters
+                .iter()
+                .flat_map(|one| one.aliases.iter().copied().chain([one.name]))
+                .map(str::to_ascii_lowercase)
+                .collect();
+            names.sort();
+            let before = names.len();
+            names.dedup();
+            assert_eq!(names.len(), before, "{}", command.signature.name);
+            let mut positions: Vec<u8> = parameters.iter().filter_map(|one| one.position).collect();
+            positions.sort_unstable();
+            assert!(
+                positions.iter().enumerate().all(|(at, position)| at == usize::from(*position)),
+                "{}",
+                command.signature.name
+            );
+        }
+    }
+}

@@ -121,7 +121,7 @@ fn of_kind(kind: Kind, value: Json) -> Result<Json, String> {
         (Kind::MultiValued(of), Json::Object(table)) => change(*of, table),
         (Kind::MultiValued(of), Json::Array(values)) => list(*of, values),
         (Kind::MultiValued(of), value) => list(*of, vec![value]),
-        (Kind::Table, value @ Json::Object(_)) | (Kind::Any, value) => Ok(value),
+        (Kind::Table, value @ Json::Object(_)) | (Kind::Any | Kind::Ignored, value) => Ok(value),
         (Kind::Table, _) => Err("write an object".to_owned()),
         (Kind::Block, _) => Err("a script block runs where the shell runs: the server takes none".to_owned()),
     }

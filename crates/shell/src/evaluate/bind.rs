@@ -125,6 +125,11 @@ fn find<'a>(signature: &'a Signature, name: &str) -> Result<Found<'a>, Fault> {
     }
 }
 
+/// Whether a command takes whatever it is given.
+fn takes_all(signature: &Signature) -> bool {
+    signature.parameters.iter().any(|parameter| parameter.kind == Kind::Ignored)
+}
+
 impl Interpreter {
     /// Binds the arguments of a call.
     pub(crate) fn bind(
@@ -152,7 +157,16 @@ impl Interpreter {
                 },
                 _ => None,
             };
-            let found = find(signature, &name).map_err(|fault| fault.at(&self.frame.source, span))?;
+            let found = match find(signature, &name) {
+                Ok(found) => found,
+                Err(_) if takes_all(signature) => {
+                    if value.is_none() {
+                        let _ = next();
+                    }
+                    continue;
+                }
+                Err(fault) => return Err(fault.at(&self.frame.source, span).into()),
+            };
             match found {
                 Found::Common(name @ ("WhatIf" | "Confirm")) if signature.changes == Changes::Nothing => {
                     let near = convert::nearest(name, signature.parameters.iter().map(|parameter| parameter.name));
@@ -206,6 +220,7 @@ impl Interpreter {
             match (places.next(), rest) {
                 (Some(at), _) => given[at] = Some(value),
                 (None, Some(_)) => more.push(value),
+                (None, None) if takes_all(signature) => {}
                 (None, None) => {
                     let text = convert::text(&value.value);
                     return Err(binding_fault(format!(

@@ -9,11 +9,12 @@ use super::scope::{Scope, ScopeKind, key};
 use crate::command::{Commands, Signature};
 use crate::context::StockCommand;
 use crate::fault::{Category, Fault, Severity};
+use crate::format::Printer;
 use crate::limits::Limits;
 use crate::source::Source;
 use crate::stock;
 use crate::value::{List, ListKind, Value};
-use crate::world::{Colour, Stream, World};
+use crate::world::World;
 
 /// Errors that `$Error` remembers.
 const ERRORS_MAX: usize = 256;
@@ -75,6 +76,8 @@ pub(crate) struct Interpreter {
     pub charged_bytes: usize,
     /// Numbers of pipeline stages.
     pub stages: u64,
+    /// What the screen holds back until the columns of a table are known.
+    pub screen: Printer,
     /// All that goes to the console goes here as well.
     pub transcript: Option<String>,
     /// "Yes to all" was answered in this run.
@@ -115,6 +118,7 @@ impl Interpreter {
             held_bytes: 0,
             charged_bytes: 0,
             stages: 0,
+            screen: Printer::default(),
             transcript: None,
             is_confirmed: false,
             is_declined: false,
@@ -231,46 +235,6 @@ impl Interpreter {
         errors.insert(0, Value::Fault(Rc::new(fault.clone())));
         errors.truncate(ERRORS_MAX);
     }
-
-    /// Writes to the console, or where the stream was led.
-    pub(crate) fn write(&mut self, stream: Stream, text: &str, colours: (Option<Colour>, Option<Colour>)) -> Done {
-        let number = match stream {
-            Stream::Output => 1,
-            Stream::Error => 2,
-            Stream::Warning => 3,
-            Stream::Verbose => 4,
-            Stream::Debug => 5,
-            // As the original has it since its fifth version.
-            Stream::Host | Stream::Information => 6,
-        };
-        match self.frame.streams[number].clone() {
-            Target::Nothing => return Ok(()),
-            Target::Output(merged) => {
-                merged.borrow_mut().push(Value::text(text.trim_end_matches(['\r', '\n'])));
-                return Ok(());
-            }
-            Target::File(path) => {
-                let written = self.world.write_file(&path, text.as_bytes(), true);
-                return written.map_err(|error| broken(&format!("{path} cannot be written: {error}")));
-            }
-            Target::Console => {}
-        }
-        if let Some(path) = self.transcript.clone()
-            && let Err(error) = self.world.write_file(&path, text.as_bytes(), true)
-        {
-            self.transcript = None;
-            return Err(broken(&format!("the transcript {path} cannot be written: {error}")));
-        }
-        self.world.write(stream, text, colours).map_err(|error| {
-            let mut fault = Fault::new(Category::ResourceUnavailable, format!("Nobody reads the output: {error}"));
-            fault.severity = Severity::Final;
-            fault.into()
-        })
-    }
-}
-
-fn broken(message: &str) -> Flow {
-    Fault::new(Category::ResourceUnavailable, message).into()
 }
 
 /// About where the stack is now.

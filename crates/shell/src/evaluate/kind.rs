@@ -16,7 +16,7 @@ pub(crate) fn fit(kind: &Kind, value: &Value, now: &Zoned) -> Result<Value, Faul
         return Ok(Value::Null);
     }
     Ok(match kind {
-        Kind::Any => value.clone(),
+        Kind::Any | Kind::Ignored => value.clone(),
         Kind::Switch => match value {
             Value::Bool(_) => value.clone(),
             Value::Int(number) => Value::Bool(*number != 0),

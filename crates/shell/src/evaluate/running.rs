@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::flow::{Done, Flow, limit};
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, Target};
 use super::report;
 use super::scope::{Scope, ScopeKind, key};
-use super::sink::Sink;
+use super::sink::{Discard, Sink};
 use crate::command::{Call, Changes, Commands, Emit};
 use crate::context::{BlockScope, Context, Known, KnownKind, VariableScope};
 use crate::convert;
@@ -200,6 +200,23 @@ impl Context for Running<'_> {
         self.faulty(done)
     }
 
+    fn show(&mut self, value: Option<&Value>) -> Result<(), Fault> {
+        // A block that a column runs may write to the console: it finds nothing held back then.
+        let mut screen = std::mem::take(&mut self.interpreter.screen);
+        let columns = self.interpreter.world.width();
+        let mut text = String::new();
+        let done = match value {
+            Some(value) => screen.take(self, value, columns, &mut text),
+            None => screen.flush(self, columns, &mut text),
+        };
+        self.interpreter.screen = screen;
+        if !text.is_empty() {
+            let written = self.interpreter.write(Stream::Output, &text, (None, None));
+            self.faulty(written)?;
+        }
+        done
+    }
+
     fn variable(&self, scope: VariableScope, name: &str) -> Option<Value> {
         match scope {
             VariableScope::Nearest => self.interpreter.find_variable(name),
@@ -267,6 +284,48 @@ impl Interpreter {
         }
     }
 
+    /// Writes to the console, or where the stream was led.
+    pub(crate) fn write(&mut self, stream: Stream, text: &str, colours: (Option<Colour>, Option<Colour>)) -> Done {
+        let number = match stream {
+            Stream::Output => 1,
+            Stream::Error => 2,
+            Stream::Warning => 3,
+            Stream::Verbose => 4,
+            Stream::Debug => 5,
+            // As the original has it since its fifth version.
+            Stream::Host | Stream::Information => 6,
+        };
+        match self.frame.streams[number].clone() {
+            Target::Nothing => return Ok(()),
+            Target::Output(merged) => {
+                merged.borrow_mut().push(Value::text(text.trim_end_matches(['\r', '\n'])));
+                return Ok(());
+            }
+            Target::File(path) => {
+                let written = self.world.write_file(&path, text.as_bytes(), true);
+                return written.map_err(|error| broken(&format!("{path} cannot be written: {error}")));
+            }
+            Target::Console => {}
+        }
+        if stream != Stream::Output && !self.screen.is_empty() {
+            // What was yielded before stands before.
+            let mut nothing = Discard;
+            let shown = Running::plain(self, &mut nothing).show(None);
+            shown.map_err(|fault| self.flow_of(fault))?;
+        }
+        if let Some(path) = self.transcript.clone()
+            && let Err(error) = self.world.write_file(&path, text.as_bytes(), true)
+        {
+            self.transcript = None;
+            return Err(broken(&format!("the transcript {path} cannot be written: {error}")));
+        }
+        self.world.write(stream, text, colours).map_err(|error| {
+            let mut fault = Fault::new(Category::ResourceUnavailable, format!("Nobody reads the output: {error}"));
+            fault.severity = Severity::Final;
+            fault.into()
+        })
+    }
+
     /// What a preference variable asks for.
     pub(crate) fn preference(&self, name: &str) -> Option<Action> {
         self.frame.scope.find(name).and_then(|value| Action::parse(&convert::text(&value)))
@@ -312,7 +371,7 @@ impl Interpreter {
             Action::Continue if fault.ends_script => {}
             Action::Continue => {
                 return match &self.frame.streams[2] {
-                    super::interpreter::Target::Output(merged) => {
+                    Target::Output(merged) => {
                         merged.borrow_mut().push(Value::Fault(Rc::new(fault)));
                         Ok(())
                     }
@@ -433,4 +492,8 @@ impl Interpreter {
         self.frame.scope.set(name, Value::List(Rc::clone(&list)));
         list
     }
+}
+
+fn broken(message: &str) -> Flow {
+    Fault::new(Category::ResourceUnavailable, message).into()
 }

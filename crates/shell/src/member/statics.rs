@@ -131,7 +131,7 @@ fn date(context: &mut dyn Context, of: &TypeName, name: &str, lower: &str) -> Re
 fn environment(context: &mut dyn Context, of: &TypeName, name: &str, lower: &str) -> Result<Value, Fault> {
     let variable = |context: &mut dyn Context, name: &str| context.world().environment(name).map(Value::text);
     Ok(match lower {
-        "newline" => Value::text("\r\n"),
+        "newline" => Value::text("\n"),
         "machinename" => variable(context, "COMPUTERNAME").unwrap_or_default(),
         "username" => variable(context, "USERNAME").unwrap_or_default(),
         "userdomainname" => {

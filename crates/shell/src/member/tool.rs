@@ -510,7 +510,7 @@ fn builder_call(
 ) -> Option<Result<Option<Value>, Fault>> {
     let added = match lower {
         "append" => arguments.text(0),
-        "appendline" => Ok(arguments.values.first().map(convert::text).unwrap_or_default() + "\r\n"),
+        "appendline" => Ok(arguments.values.first().map(convert::text).unwrap_or_default() + "\n"),
         "appendformat" => arguments.text(0).and_then(|form| convert::composite::fill(&form, &arguments.values[1..])),
         "clear" => {
             builder.0.borrow_mut().clear();
@@ -644,7 +644,11 @@ fn console_call(
 }
 
 /// Asks for one line.
+///
+/// # Errors
+/// [`Fault`], when nobody can be asked.
 pub fn read(context: &mut dyn Context, prompt: &str) -> Result<Value, Fault> {
+    context.show(None)?;
     match context.world().read_line(prompt, false) {
         Ok(Some(line)) => Ok(Value::text(line)),
         Ok(None) => Ok(Value::Null),
@@ -652,6 +656,25 @@ pub fn read(context: &mut dyn Context, prompt: &str) -> Result<Value, Fault> {
             let mut fault = Fault::new(
                 Category::InvalidOperation,
                 format!("The script wants an answer, and nobody can be asked: {error}."),
+            );
+            fault.exception = "System.Management.Automation.Host.HostException";
+            Err(fault)
+        }
+    }
+}
+
+/// Asks for a line that does not show.
+///
+/// # Errors
+/// [`Fault`], when nobody can be asked.
+pub fn read_secret(context: &mut dyn Context, prompt: &str) -> Result<String, Fault> {
+    context.show(None)?;
+    match context.world().read_line(prompt, true) {
+        Ok(line) => Ok(line.unwrap_or_default()),
+        Err(error) => {
+            let mut fault = Fault::new(
+                Category::InvalidOperation,
+                format!("The script wants a secret, and nobody can be asked: {error}."),
             );
             fault.exception = "System.Management.Automation.Host.HostException";
             Err(fault)

@@ -79,7 +79,7 @@ fn of_file(context: &mut dyn Context, lower: &str, arguments: &Arguments<'_>) ->
         None => Encoding::Utf8,
     };
     let lines =
-        |value: &Value| convert::elements(value).iter().map(|line| convert::text(line) + "\r\n").collect::<String>();
+        |value: &Value| convert::elements(value).iter().map(|line| convert::text(line) + "\n").collect::<String>();
     Some(match lower {
         "exists" => Ok(Value::Bool(matches!(context.world().entry(&path), Ok(Some(entry)) if !entry.is_folder))),
         "readalltext" => text(context, &path).map(Value::text),
