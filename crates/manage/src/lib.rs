@@ -31,6 +31,7 @@ mod opentelemetry;
 mod exposition;
 mod post;
 mod bounded;
+mod queues;
 pub mod setup;
 pub mod access;
 mod refusal;

@@ -15,32 +15,28 @@
 //! | `POST /queue/change` with `MessagesRequest` | `MessagesChanged` | 400, 404, 500 |
 //! | `DELETE /queue/{id}?report=true` | `Removed` | 400, 404, 500 |
 
-use std::sync::Arc;
-
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use gatepost_mail::{MessageId, Priority};
+use gatepost_mail::MessageId;
 use gatepost_transport::Control;
-use gatepost_transport::listing::{self, ExportError, QueueStatus, Which, Wish};
+use gatepost_transport::listing::{Which, Wish};
 
 use crate::access::Actor;
-use crate::filter::{Filter, Mistake, Order};
-use crate::properties::{MessageRow, OF_HEADER, QueueRow};
+use crate::queues;
 use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
 use crate::resource::{
-    FailedChange, Message, MessageAction, MessageDetail, MessagesChanged, MessagesRequest, QUEUE_LIMIT_DEFAULT,
-    QUEUE_LIMIT_MAX, Queue, QueueAction, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery,
-    QueuesRequest, RemoveQuery, Removed, Retried, RetryRequest,
+    MessageDetail, MessagesChanged, MessagesRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
+    QueuesQuery, QueuesRequest, RemoveQuery, Removed, Retried, RetryRequest,
 };
 
 /// The routes of these calls.
 pub fn routes<S: Clone + Send + Sync + 'static>(control: Control) -> Router<S> {
     Router::new()
-        .route("/queues", get(queues).post(change_queues))
+        .route("/queues", get(list_queues).post(change_queues))
         .route("/queue", get(queue))
         .route("/queue/retry", post(retry))
         .route("/queue/change", post(change))
@@ -50,57 +46,12 @@ pub fn routes<S: Clone + Send + Sync + 'static>(control: Control) -> Router<S> {
         .with_state(control)
 }
 
-fn bad(mistake: Mistake) -> Refusal {
-    refuse(StatusCode::BAD_REQUEST, mistake.to_string())
-}
-
-fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
-    let limit = asked.unwrap_or(QUEUE_LIMIT_DEFAULT);
-    if limit > QUEUE_LIMIT_MAX {
-        let error = format!("limit is at most {QUEUE_LIMIT_MAX}: narrow the listing by a filter, or go on with offset");
-        return Err(refuse(StatusCode::BAD_REQUEST, error));
-    }
-    Ok(limit)
-}
-
-async fn queues(
+async fn list_queues(
     State(control): State<Control>,
     query: Result<Query<QueuesQuery>, QueryRejection>,
 ) -> Answer<QueuesListing> {
     let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
-    let limit = limit(query.limit)?;
-    let server = control.settings().server.name.to_string();
-    let mut matching = matching(&control, &server, query.filter.as_deref())?;
-    if let Some(sort) = &query.sort {
-        let order = Order::parse::<QueueRow<'_>>(sort).map_err(bad)?;
-        matching.sort_by(|a, b| {
-            let [a, b] = [a, b].map(|queue| QueueRow { server: &server, queue });
-            order.compare(&a, &b)
-        });
-    }
-    let total = matching.len() as u64;
-    let there: Vec<String> = matching.iter().map(|queue| queue.name.clone()).collect();
-    let elsewhere = control.suspended_queues().into_iter().filter(|name| !there.contains(name));
-    let suspended_elsewhere = match query.filter {
-        None => elsewhere.map(|name| next_hop_of(&name).to_owned()).collect(),
-        Some(_) => Vec::new(),
-    };
-    let shown = matching.into_iter().skip(query.offset.unwrap_or(0)).take(limit);
-    Ok(Json(QueuesListing { server, total, queues: shown.map(Queue::from).collect(), suspended_elsewhere }))
-}
-
-/// A queue's name is its connector and its next hop, or one word.
-fn next_hop_of(name: &str) -> &str {
-    name.split_once('\t').map_or(name, |(_, next_hop)| next_hop)
-}
-
-fn matching(control: &Control, server: &str, filter: Option<&str>) -> Result<Vec<QueueStatus>, Refusal> {
-    let filter = filter.map(Filter::parse::<QueueRow<'_>>).transpose().map_err(bad)?;
-    let mut queues = control.queues();
-    if let Some(filter) = filter {
-        queues.retain(|queue| filter.matches(&QueueRow { server, queue }));
-    }
-    Ok(queues)
+    queues::queues(&control, &query).map(Json)
 }
 
 async fn change_queues(
@@ -109,61 +60,7 @@ async fn change_queues(
     request: Result<Json<QueuesRequest>, JsonRejection>,
 ) -> Answer<QueuesChanged> {
     let Json(request) = request.map_err(unreadable)?;
-    let server = control.settings().server.name.to_string();
-    let mut names = Vec::new();
-    if request.filter.is_some() {
-        names.extend(matching(&control, &server, request.filter.as_deref())?.into_iter().map(|queue| queue.name));
-    }
-    for wanted in &request.queues {
-        let found = named(&control, &server, wanted);
-        if found.is_empty() {
-            let error = format!(
-                "there is no queue `{wanted}`: write an identity or a next hop as `gatepost queue status` shows it"
-            );
-            return Err(refuse(StatusCode::NOT_FOUND, error));
-        }
-        names.extend(found);
-    }
-    if names.is_empty() && request.filter.is_none() {
-        return Err(refuse(StatusCode::BAD_REQUEST, "name queues, or give a filter"));
-    }
-    names.sort();
-    names.dedup();
-    let (asked, action, who) = (names.clone(), request.action, actor.to_string());
-    let entries = to_the_end(async move {
-        match action {
-            QueueAction::Suspend => control.suspend_queues(asked, true).await.map(|_| 0),
-            QueueAction::Resume => control.suspend_queues(asked, false).await.map(|_| 0),
-            QueueAction::Retry => Ok(control.retry(Which::Queues(asked.into_iter().collect()), &who).await as u64),
-            QueueAction::Resubmit => Ok(control.resubmit(asked.into_iter().collect()).await),
-        }
-    });
-    let entries = entries.await?.map_err(|error| {
-        refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("nothing has changed, because the disk fails: {error}"))
-    })?;
-    let queues: Vec<String> = names.iter().map(|name| next_hop_of(name).to_owned()).collect();
-    tracing::info!(?action, queues = queues.join(", "), entries, %actor, "queues were changed");
-    Ok(Json(QueuesChanged { queues, entries }))
-}
-
-/// The names of the queues that an identity or a next hop stands for.
-fn named(control: &Control, server: &str, wanted: &str) -> Vec<String> {
-    let wanted = wanted.trim();
-    let own = wanted.rsplit_once('\\').filter(|(name, _)| name.eq_ignore_ascii_case(server)).map(|(_, own)| own);
-    let wanted = own.unwrap_or(wanted);
-    // There when it is wanted, whether anything waits or not.
-    if wanted.eq_ignore_ascii_case("Submission") || wanted.eq_ignore_ascii_case("Unreachable") {
-        return vec![wanted.to_lowercase()];
-    }
-    let mut names: Vec<String> = control
-        .queues()
-        .into_iter()
-        .filter(|queue| queue.identity.eq_ignore_ascii_case(wanted) || queue.next_hop.eq_ignore_ascii_case(wanted))
-        .map(|queue| queue.name)
-        .collect();
-    let suspended = control.suspended_queues().into_iter();
-    names.extend(suspended.filter(|name| next_hop_of(name).eq_ignore_ascii_case(wanted)));
-    names
+    queues::change_queues(&control, &actor, request).await.map(Json)
 }
 
 async fn queue(
@@ -171,41 +68,12 @@ async fn queue(
     query: Result<Query<QueueQuery>, QueryRejection>,
 ) -> Answer<QueueListing> {
     let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
-    let limit = limit(query.limit)?;
-    let filter = query.filter.as_deref().map(Filter::parse::<MessageRow<'_>>).transpose().map_err(bad)?;
-    let order = query.sort.as_deref().map(Order::parse::<MessageRow<'_>>).transpose().map_err(bad)?;
-    let reads_header = OF_HEADER.iter().any(|name| {
-        filter.as_ref().is_some_and(|filter| filter.asks_for::<MessageRow<'_>>(name))
-            || order.as_ref().is_some_and(|order| order.asks_for::<MessageRow<'_>>(name))
-    });
-    let picks = listing::Picks {
-        matches: filter
-            .map(|filter| -> listing::Matches { Arc::new(move |message| filter.matches(&MessageRow(message))) }),
-        order: order
-            .map(|order| -> listing::Order { Arc::new(move |a, b| order.compare(&MessageRow(a), &MessageRow(b))) }),
-        reads_header,
-    };
-    let filter = listing::QueueFilter {
-        picks,
-        offset: query.offset.unwrap_or(0),
-        next_hop: query.next_hop,
-        sender: query.sender,
-        recipient: query.recipient,
-        limit,
-    };
-    // Asked before: what is read meanwhile may be in the listing, and nothing that is not is said to be.
-    let recovering = control.is_recovering();
-    let listing = control.queue(filter).await;
-    let messages = listing.messages.into_iter().map(Message::from).collect();
-    Ok(Json(QueueListing { total: listing.total, messages, recovering }))
+    queues::messages(&control, query).await.map(Json)
 }
 
 async fn message(State(control): State<Control>, id: Result<Path<u64>, PathRejection>) -> Answer<MessageDetail> {
     let id = message_id(id)?;
-    let Some(detail) = control.message(id).await else {
-        return Err(unknown(&control, id));
-    };
-    Ok(Json(MessageDetail { message: detail.message.into(), header: detail.header }))
+    queues::message(&control, id).await.map(Json)
 }
 
 async fn export(
@@ -214,13 +82,7 @@ async fn export(
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let id = message_id(id)?;
-    let exported = control.export(id, &actor.to_string()).await.map_err(|error| match error {
-        ExportError::Unknown(id) => unknown(&control, id),
-        ExportError::NotSuspended(_) | ExportError::InFlight(_) => refuse(StatusCode::CONFLICT, error.to_string()),
-        ExportError::TooLarge(..) => refuse(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-        ExportError::Disk(..) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    })?;
-    tracing::info!(queue_id = id.0, %actor, "message exported");
+    let exported = queues::export(&control, &actor, id).await?;
     Ok(([(header::CONTENT_TYPE, "message/rfc822")], exported))
 }
 
@@ -232,7 +94,7 @@ async fn retry_message(
     let id = message_id(id)?;
     // Nothing to retry and no such message are different answers: one is fine, the other is a typing error.
     if control.message(id).await.is_none() {
-        return Err(unknown(&control, id));
+        return Err(queues::unknown(&control, id));
     }
     let entries = control.retry(Which::Message(id), &actor.to_string()).await as u64;
     tracing::info!(queue_id = id.0, entries, %actor, "retry asked for");
@@ -259,61 +121,8 @@ async fn change(
     actor: Actor,
     request: Result<Json<MessagesRequest>, JsonRejection>,
 ) -> Answer<MessagesChanged> {
-    let Json(MessagesRequest { action, ids }) = request.map_err(unreadable)?;
-    if ids.len() > QUEUE_LIMIT_MAX {
-        let error = format!("at most {QUEUE_LIMIT_MAX} messages at a time: ask several times");
-        return Err(refuse(StatusCode::BAD_REQUEST, error));
-    }
-    let wish = wish(&control, &action)?;
-    let ids = ids.into_iter().map(MessageId).collect();
-    let who = actor.to_string();
-    let changed = to_the_end(async move { control.change(ids, wish, &who).await }).await?;
-    let changed = changed.map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let (messages, pending) = (changed.messages, changed.pending);
-    tracing::info!(?action, messages, pending, %actor, "queued messages were changed");
-    Ok(Json(MessagesChanged {
-        messages,
-        pending,
-        unknown: changed.unknown.into_iter().map(|id| id.0).collect(),
-        failed: changed.failed.into_iter().map(|(id, error)| FailedChange { id: id.0, error }).collect(),
-    }))
-}
-
-fn wish(control: &Control, action: &MessageAction) -> Result<Wish, Refusal> {
-    Ok(match action {
-        MessageAction::Suspend => Wish::Suspend,
-        MessageAction::Resume => Wish::Resume,
-        MessageAction::RedirectBack => Wish::Redirect(None),
-        MessageAction::Redirect(connector) => {
-            let settings = control.settings();
-            let is_meant = |name: &str| name.eq_ignore_ascii_case(connector);
-            match settings.send_connectors.iter().find(|known| is_meant(&known.name)) {
-                Some(known) if known.enabled => Wish::Redirect(Some(known.name.clone())),
-                Some(known) => {
-                    let error =
-                        format!("the send connector {} is disabled: enable it first, or name another", known.name);
-                    return Err(refuse(StatusCode::BAD_REQUEST, error));
-                }
-                None => {
-                    let names: Vec<&str> = settings.send_connectors.iter().map(|known| &*known.name).collect();
-                    let error = format!(
-                        "there is no send connector `{connector}`: write one of {}",
-                        if names.is_empty() { "none, as there is none".to_owned() } else { names.join(", ") }
-                    );
-                    return Err(refuse(StatusCode::NOT_FOUND, error));
-                }
-            }
-        }
-        MessageAction::Prioritize(name) => {
-            let known = Priority::ALL.into_iter().find(|known| known.to_string().eq_ignore_ascii_case(name));
-            let Some(priority) = known else {
-                let error = format!("there is no priority `{name}`: write High, Normal or Low");
-                return Err(refuse(StatusCode::BAD_REQUEST, error));
-            };
-            Wish::Prioritize(Some(priority))
-        }
-        MessageAction::Remove { report } => Wish::Remove { with_report: *report },
-    })
+    let Json(request) = request.map_err(unreadable)?;
+    queues::change(&control, &actor, request).await.map(Json)
 }
 
 async fn remove(
@@ -333,7 +142,7 @@ async fn remove(
         return Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, error.clone()));
     }
     if changed.messages == 0 {
-        return Err(unknown(&control, id));
+        return Err(queues::unknown(&control, id));
     }
     tracing::info!(queue_id = id.0, report = query.report, %actor, "message removed from the queue");
     Ok(Json(Removed { id: id.0, report: query.report, pending: changed.pending > 0 }))
@@ -344,16 +153,4 @@ fn message_id(id: Result<Path<u64>, PathRejection>) -> Result<MessageId, Refusal
         Ok(Path(id)) => Ok(MessageId(id)),
         Err(_) => Err(refuse(StatusCode::BAD_REQUEST, "a queue id is a number, as `gatepost queue list` shows it")),
     }
-}
-
-fn unknown(control: &Control, id: MessageId) -> Refusal {
-    let error = if control.is_recovering() {
-        format!(
-            "there is no message {id} in the queue yet: that of the last run is still being read; `gatepost status` says \
-             how much is left"
-        )
-    } else {
-        format!("there is no message {id} in the queue: `gatepost trace {id}` tells what became of it")
-    };
-    refuse(StatusCode::NOT_FOUND, error)
 }
