@@ -10,6 +10,8 @@ mod relay;
 mod configuration;
 mod ad_permission;
 mod receive_connector;
+mod queue;
+mod message;
 mod server;
 mod amendment;
 mod invocation;
@@ -52,8 +54,14 @@ impl Entry {
 }
 
 /// The commands by noun.
-static NOUNS: &[&[Entry]] =
-    &[receive_connector::ENTRIES, ad_permission::ENTRIES, relay::ENTRIES, configuration::ENTRIES];
+static NOUNS: &[&[Entry]] = &[
+    receive_connector::ENTRIES,
+    ad_permission::ENTRIES,
+    relay::ENTRIES,
+    configuration::ENTRIES,
+    queue::ENTRIES,
+    message::ENTRIES,
+];
 
 /// All commands.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -42,6 +42,8 @@ pub enum PropertyKind {
     Bool,
     /// A whole number.
     Int,
+    /// A number with a fraction.
+    Float,
     /// Text.
     Text,
     /// One of these texts.

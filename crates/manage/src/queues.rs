@@ -34,12 +34,11 @@ fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     Ok(limit)
 }
 
-/// The queues that a question is about, in the order that it wants.
+/// The queues that a question is about, in the order that it wants, however many.
 ///
 /// # Errors
-/// 400: a filter or an order that cannot be read, or a limit beyond [`QUEUE_LIMIT_MAX`].
-pub fn queues(control: &Control, query: &QueuesQuery) -> Result<QueuesListing, Refusal> {
-    let limit = limit(query.limit)?;
+/// 400: a filter or an order that cannot be read.
+pub fn matching_in_order(control: &Control, query: &QueuesQuery) -> Result<Vec<QueueStatus>, Refusal> {
     let server = control.settings().server.name.to_string();
     let mut matching = matching(control, &server, query.filter.as_deref())?;
     if let Some(sort) = &query.sort {
@@ -49,6 +48,17 @@ pub fn queues(control: &Control, query: &QueuesQuery) -> Result<QueuesListing, R
             order.compare(&a, &b)
         });
     }
+    Ok(matching)
+}
+
+/// The same as one page, as the API hands it on.
+///
+/// # Errors
+/// 400: a filter or an order that cannot be read, or a limit beyond [`QUEUE_LIMIT_MAX`].
+pub fn queues(control: &Control, query: &QueuesQuery) -> Result<QueuesListing, Refusal> {
+    let limit = limit(query.limit)?;
+    let server = control.settings().server.name.to_string();
+    let matching = matching_in_order(control, query)?;
     let total = matching.len() as u64;
     let there: Vec<String> = matching.iter().map(|queue| queue.name.clone()).collect();
     let elsewhere = control.suspended_queues().into_iter().filter(|name| !there.contains(name));
@@ -61,7 +71,7 @@ pub fn queues(control: &Control, query: &QueuesQuery) -> Result<QueuesListing, R
 }
 
 /// A queue's name is its connector and its next hop, or one word.
-fn next_hop_of(name: &str) -> &str {
+pub fn next_hop_of(name: &str) -> &str {
     name.split_once('\t').map_or(name, |(_, next_hop)| next_hop)
 }
 

@@ -1,5 +1,8 @@
 //! Why a command does not answer, by culprit.
 
+use axum::http::StatusCode;
+
+use crate::refusal::Refusal;
 use crate::resource::Refused;
 
 /// Why a command was not run, or changed nothing. `Display` is for the person who wrote it.
@@ -23,4 +26,18 @@ pub enum CommandError {
     /// The disk, or a bug of ours.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<Refusal> for CommandError {
+    /// What the calls of the API say in HTTP's words.
+    fn from(Refusal(status, refused, _): Refusal) -> CommandError {
+        let error = refused.error;
+        match status {
+            StatusCode::NOT_FOUND => CommandError::NotFound(error),
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => CommandError::Conflict(error),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => CommandError::Forbidden(error),
+            status if status.is_server_error() => CommandError::Failed(error),
+            _ => CommandError::Wrong(error),
+        }
+    }
 }
