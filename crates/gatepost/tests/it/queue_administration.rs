@@ -4,11 +4,14 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gatepost_testkit::installation::{Installation, text_of};
 use gatepost_testkit::port;
 use gatepost_testkit::shim::{Action, Rule, call};
 use gatepost_testkit::sink::{Setup, Sink};
 use gatepost_testkit::wait;
+use serde_json::{Value, json};
 
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
 
@@ -180,4 +183,53 @@ fn a_message_that_the_server_dies_of_twice_is_poison_and_all_others_go_on() {
 fn site_address(installation: &Installation) -> SocketAddr {
     let status = installation.json(&["status"]);
     status["listeners"][0]["address"].as_str().expect("an address").parse().expect("an address")
+}
+
+/// What a script yields at the shell, as JSON, one value a line.
+fn shell(installation: &Installation, script: &str) -> Vec<Value> {
+    let output = installation.output(&["shell", "--json", "-c", script]);
+    output.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+#[test]
+fn the_shell_lists_holds_back_exports_and_removes_what_is_queued() {
+    let (site, address, backup) = waiting_site();
+    let installation = &site.installation;
+    let id = submit(&site, "<a@x.net>", "first");
+    let other = submit(&site, "<b@x.net>", "second");
+
+    let queues = shell(installation, "Get-Queue -Filter \"Status -eq 'Retry'\"");
+    let [queue] = queues.as_slice() else { panic!("{queues:?}") };
+    assert_eq!(queue["MessageCount"], 2);
+    assert_eq!(queue["NextHopDomain"], format!("[{}]:{}", address.ip(), address.port()));
+    assert!(queue["LastError"].as_str().is_some_and(|error| error.contains("refused")), "{queue}");
+    assert!(shell(installation, "Get-Queue -Exclude External").iter().all(|queue| queue["MessageCount"] == 0));
+
+    let waiting = shell(installation, "Get-Queue | Get-Message -SortOrder -Size -ResultSize 1");
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    let found = shell(installation, "Get-Message -Filter \"Subject -like 'fir*'\"");
+    let [message] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((&message["FromAddress"], &message["Recipients"]), (&json!("<a@x.net>"), &json!(["z@gmail.com"])));
+    let identity = message["Identity"].as_str().expect("text").to_owned();
+    assert!(identity.ends_with(&format!("\\{id}")), "{identity}");
+
+    shell(installation, &format!("Suspend-Message '{identity}' -WhatIf"));
+    assert_eq!(status_of(installation, &id), "Retry");
+    shell(installation, &format!("Get-Message {id} | Suspend-Message -Confirm:$false"));
+    assert_eq!(status_of(installation, &id), "Suspended");
+    let exported = shell(installation, &format!("Export-Message {id}"));
+    let content = exported[0]["Base64"].as_str().and_then(|text| STANDARD.decode(text).ok()).expect("Base64");
+    assert!(String::from_utf8_lossy(&content).contains("Subject: first"));
+
+    shell(installation, &format!("Redirect-Message {other} -Connector Backup -Confirm:$false"));
+    assert!(backup.first().text().contains("Subject: second"));
+    shell(installation, &format!("Remove-Message {id} -WithNDR $false -Confirm:$false"));
+    wait::until("nothing waits", || (installation.json(&["queue", "list"])["total"] == 0).then_some(()));
+    let gone = installation.run(&["shell", "-c", &format!("Remove-Message {id} -Confirm:$false")]);
+    assert!(text_of(&gone).contains(&format!("gatepost trace {id}")), "{}", text_of(&gone));
+
+    shell(installation, "Suspend-Queue Submission -Confirm:$false");
+    let submission = shell(installation, "Get-Queue Submission");
+    assert_eq!(submission[0]["Status"], "Suspended", "{submission:?}");
+    shell(installation, "Get-Queue Submission | Resume-Queue -Confirm:$false");
 }
