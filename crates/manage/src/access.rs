@@ -19,6 +19,7 @@ use std::sync::Arc;
 use gatepost_policy::role::{self, Role};
 
 use crate::credentials::{Secrets, SecretsError};
+use crate::filter::is_like;
 
 pub use accounts::{Accounts, Begun, ChangeError, Denied, change_file};
 pub use actor::{Actor, Source};
@@ -68,16 +69,7 @@ pub fn permit(actor: &Actor, act: Act<'_>) -> Result<(), String> {
 
 /// Whether a pattern fits a name in any case; `*` stands for anything, anywhere in it.
 fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
+    is_like(&name.to_ascii_lowercase(), &pattern.to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@
 //! |---|---|---|
 //! | `GET /status` | `Status` | |
 //! | `/commands…` | see `command_api` | |
+//! | `/receive-connectors…` and other nouns | see `rest` | |
+//! | `/events` | see `events` | |
+//! | `GET /openapi.json` | the document of `openapi` | |
 //! | `/queue…`, `/queues` | see `queue_api` | |
 //! | `/session`, `/setup`, `/administrators…`, `/tokens…`, `/acts` | see `access_api` | |
 //! | `/revisions…` | see `revision_api` | |
@@ -23,7 +26,8 @@ use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use gatepost_tracking::DecisionId;
@@ -35,14 +39,18 @@ use crate::access_api;
 use crate::amend::Amender;
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
-use crate::command_api;
+use crate::command_api::{self, Served};
 use crate::decision::{DecisionDetail, RevisionDocument};
 use crate::document::LoadError;
+use crate::events;
 use crate::gate::{self, Gate};
+use crate::idempotency;
+use crate::openapi;
 use crate::queue_api;
 use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
 use crate::reload::ReloadError;
 use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource, Queue, Reloaded, Status, TlsFault};
+use crate::rest;
 use crate::revision_api;
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
 
@@ -69,9 +77,13 @@ pub struct Management {
 
 /// Every route of the API.
 pub fn routes(management: Management) -> Router {
+    let served = Served::new(management.control.clone(), management.amender.clone());
     let calls = Router::new()
         .route("/status", get(status))
-        .merge(command_api::routes(management.control.clone(), management.amender.clone()))
+        .merge(command_api::routes(served.clone()))
+        .merge(rest::routes(served))
+        .merge(events::routes(management.control.clone()))
+        .route("/openapi.json", get(openapi))
         .merge(queue_api::routes(management.control.clone()))
         .merge(access_api::routes(management.control.clone(), management.access.clone()))
         .merge(revision_api::routes(management.amender.clone()))
@@ -84,9 +96,14 @@ pub fn routes(management: Management) -> Router {
     Router::new()
         .nest(API_ROOT, calls)
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(idempotency::Memory::default(), idempotency::once))
         .layer(middleware::from_fn_with_state(gate, gate::pass))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(management)
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::text())
 }
 
 async fn status(State(management): State<Management>) -> Json<Status> {

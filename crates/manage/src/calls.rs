@@ -1,11 +1,28 @@
-//! Every call of the management API that is no command of the registry: who may ask it, and whether it is recorded.
+//! Every call of the management API that is no command of the registry: who may ask it, whether it is recorded, what it takes
+//! and answers.
 //!
-//! A table. What does not stand in it is nobody's to ask (default deny), so a new route needs its line here.
+//! A table, which the gate and the OpenAPI document read. What does not stand in it is nobody's to ask (default deny), so a new route needs its line here.
 
 use axum::http::Method;
 use gatepost_policy::role::Role;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
 
 use crate::access::Act;
+use crate::decision::DecisionDetail;
+use crate::nouns;
+use crate::resource::{
+    Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer,
+    CommandDescription, CommandRequest, Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest,
+    NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest,
+    Reloaded, RemoveQuery, Removed, Retried, RetryRequest, RevisionDifference, SessionBegun, SessionRequest,
+    SessionShown, SetupRequest, Status, Tokens,
+};
+use crate::revision_api::{DifferenceQuery, RestoreRequest, RevisionText, Revisions, RevisionsQuery};
+use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
+
+/// Makes the schema of a type.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// One call.
 #[derive(Clone, Copy, Debug)]
@@ -16,75 +33,354 @@ pub struct Call {
     pub path: &'static str,
     /// What it is, and who may.
     pub act: Act<'static>,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
     /// Whether it changes anything, or hands out what is in a message: then the record of acts has it.
     pub is_recorded: bool,
     /// Whether who has proven nothing may ask: it is how one proves something.
     pub is_open: bool,
     /// Whether what it does is named by its path: then that is the act, which asks for its own role besides.
     pub is_named_by_path: bool,
+    /// What its query takes.
+    pub query: Option<SchemaOf>,
+    /// What its body holds.
+    pub body: Option<SchemaOf>,
+    /// What it answers.
+    pub answer: Answered,
 }
 
-const fn reads(method: &'static str, path: &'static str, name: &'static str, role: Role) -> Call {
-    Call { method, path, act: Act { name, role }, is_recorded: false, is_open: false, is_named_by_path: false }
+/// What a call answers where it is not refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Answered {
+    /// JSON, with this status.
+    Json(u16, SchemaOf),
+    /// Something else, of this type.
+    Other(&'static str),
 }
 
-const fn changes(method: &'static str, path: &'static str, name: &'static str, role: Role) -> Call {
-    Call { method, path, act: Act { name, role }, is_recorded: true, is_open: false, is_named_by_path: false }
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
 }
 
-const fn proves(method: &'static str, path: &'static str, name: &'static str) -> Call {
+const fn reads(
+    method: &'static str,
+    path: &'static str,
+    name: &'static str,
+    role: Role,
+    summary: &'static str,
+    answer: Answered,
+) -> Call {
     Call {
         method,
         path,
-        act: Act { name, role: Role::View },
-        is_recorded: true,
-        is_open: true,
+        act: Act { name, role },
+        summary,
+        is_recorded: false,
+        is_open: false,
         is_named_by_path: false,
+        query: None,
+        body: None,
+        answer,
     }
 }
 
+const fn changes(
+    method: &'static str,
+    path: &'static str,
+    name: &'static str,
+    role: Role,
+    summary: &'static str,
+    answer: Answered,
+) -> Call {
+    Call { is_recorded: true, ..reads(method, path, name, role, summary, answer) }
+}
+
+impl Call {
+    const fn query(self, query: SchemaOf) -> Call {
+        Call { query: Some(query), ..self }
+    }
+
+    const fn body(self, body: SchemaOf) -> Call {
+        Call { body: Some(body), ..self }
+    }
+}
+
+const fn json(of: SchemaOf) -> Answered {
+    Answered::Json(200, of)
+}
+
 /// All of them.
-pub const CALLS: &[Call] = &[
-    reads("GET", "/status", "Get-ServerStatus", Role::View),
-    reads("GET", "/commands", "Get-Command", Role::View),
-    // Which role a command needs, the registry says, and `command_api` asks for it.
-    Call { is_named_by_path: true, ..changes("POST", "/commands/{name}", "Invoke-Command", Role::View) },
-    reads("GET", "/queues", "Get-Queue", Role::View),
-    changes("POST", "/queues", "Set-Queue", Role::QueueOperator),
-    reads("GET", "/queue", "Get-Message", Role::HelpDesk),
-    reads("GET", "/queue/{id}", "Get-Message", Role::HelpDesk),
-    changes("GET", "/queue/{id}/export", "Export-Message", Role::QueueOperator),
-    changes("POST", "/queue/{id}/retry", "Retry-Message", Role::QueueOperator),
-    changes("POST", "/queue/retry", "Retry-Queue", Role::QueueOperator),
-    changes("POST", "/queue/change", "Set-Message", Role::QueueOperator),
-    changes("DELETE", "/queue/{id}", "Remove-Message", Role::QueueOperator),
-    reads("GET", "/decisions/{id}", "Get-Decision", Role::HelpDesk),
-    reads("GET", "/trace", "Search-Trace", Role::HelpDesk),
-    changes("POST", "/trace/erase", "Remove-TracedAddress", Role::SecurityOfficer),
-    reads("GET", "/revisions", "Get-ConfigurationRevision", Role::View),
-    reads("GET", "/revisions/{number}", "Get-ConfigurationRevision", Role::View),
-    reads("GET", "/revisions/{number}/difference", "Compare-Configuration", Role::View),
-    changes("POST", "/revisions/{number}/restore", "Restore-ConfigurationRevision", Role::TransportAdmin),
-    changes("POST", "/reload", "Update-Configuration", Role::TransportAdmin),
-    proves("POST", "/setup", "New-FirstAdministrator"),
-    proves("POST", "/session", "New-Session"),
-    reads("GET", "/session", "Get-Session", Role::View),
-    changes("DELETE", "/session", "Remove-Session", Role::View),
-    reads("GET", "/administrators", "Get-Administrator", Role::SecurityOfficer),
-    changes("POST", "/administrators", "New-Administrator", Role::SecurityOfficer),
+pub static CALLS: &[Call] = &[
+    reads("GET", "/status", "Get-ServerStatus", Role::View, "How the server is doing.", json(of::<Status>)),
+    reads("GET", "/openapi.json", "Get-OpenApi", Role::View, "This document.", json(of::<Value>)),
+    reads(
+        "GET",
+        "/events",
+        "Get-Event",
+        Role::View,
+        "What happens from now on, as server-sent events.",
+        Answered::Other("text/event-stream"),
+    ),
+    reads(
+        "GET",
+        "/commands",
+        "Get-Command",
+        Role::View,
+        "Every command, described.",
+        json(of::<Vec<CommandDescription>>),
+    ),
+    Call {
+        is_named_by_path: true,
+        ..changes(
+            "POST",
+            "/commands/{name}",
+            "Invoke-Command",
+            Role::View,
+            "Runs a command.",
+            json(of::<CommandAnswer>),
+        )
+        .body(of::<CommandRequest>)
+    },
+    reads("GET", "/queues", "Get-Queue", Role::View, "Delivery queues.", json(of::<QueuesListing>))
+        .query(of::<QueuesQuery>),
+    changes(
+        "POST",
+        "/queues",
+        "Set-Queue",
+        Role::QueueOperator,
+        "Suspends, resumes, retries or resubmits queues.",
+        json(of::<QueuesChanged>),
+    )
+    .body(of::<QueuesRequest>),
+    reads(
+        "GET",
+        "/queue",
+        "Get-Message",
+        Role::HelpDesk,
+        "Messages that are not at their end.",
+        json(of::<QueueListing>),
+    )
+    .query(of::<QueueQuery>),
+    reads(
+        "GET",
+        "/queue/{id}",
+        "Get-Message",
+        Role::HelpDesk,
+        "One message with its header section.",
+        json(of::<MessageDetail>),
+    ),
+    changes(
+        "GET",
+        "/queue/{id}/export",
+        "Export-Message",
+        Role::QueueOperator,
+        "A suspended message as a file.",
+        Answered::Other("message/rfc822"),
+    ),
+    changes(
+        "POST",
+        "/queue/{id}/retry",
+        "Retry-Message",
+        Role::QueueOperator,
+        "Makes one message due now.",
+        json(of::<Retried>),
+    ),
+    changes(
+        "POST",
+        "/queue/retry",
+        "Retry-Queue",
+        Role::QueueOperator,
+        "Makes many messages due now.",
+        json(of::<Retried>),
+    )
+    .body(of::<RetryRequest>),
+    changes(
+        "POST",
+        "/queue/change",
+        "Set-Message",
+        Role::QueueOperator,
+        "Suspends, resumes, redirects, prioritizes or removes messages.",
+        json(of::<MessagesChanged>),
+    )
+    .body(of::<MessagesRequest>),
+    changes(
+        "DELETE",
+        "/queue/{id}",
+        "Remove-Message",
+        Role::QueueOperator,
+        "Takes a message out of the queue.",
+        json(of::<Removed>),
+    )
+    .query(of::<RemoveQuery>),
+    reads(
+        "GET",
+        "/decisions/{id}",
+        "Get-Decision",
+        Role::HelpDesk,
+        "The record of a decision, by the id in the reply.",
+        json(of::<DecisionDetail>),
+    ),
+    reads(
+        "GET",
+        "/trace",
+        "Search-Trace",
+        Role::HelpDesk,
+        "What became of messages and of refused attempts.",
+        json(of::<Traced>),
+    )
+    .query(of::<TraceQuery>),
+    changes(
+        "POST",
+        "/trace/erase",
+        "Remove-TracedAddress",
+        Role::SecurityOfficer,
+        "Takes an address out of everything that is recorded.",
+        json(of::<ErasedAddress>),
+    )
+    .body(of::<EraseRequest>),
+    changes(
+        "POST",
+        "/reload",
+        "Update-Configuration",
+        Role::TransportAdmin,
+        "Reads the settings file again.",
+        json(of::<Reloaded>),
+    ),
+    reads(
+        "GET",
+        "/revisions",
+        "Get-ConfigurationRevision",
+        Role::View,
+        "Revisions of the settings, newest first.",
+        json(of::<Revisions>),
+    )
+    .query(of::<RevisionsQuery>),
+    reads(
+        "GET",
+        "/revisions/{number}",
+        "Get-ConfigurationRevision",
+        Role::View,
+        "One revision with its document.",
+        json(of::<RevisionText>),
+    ),
+    reads(
+        "GET",
+        "/revisions/{number}/difference",
+        "Compare-Configuration",
+        Role::View,
+        "What differs between two revisions, in text and in exposure.",
+        json(of::<RevisionDifference>),
+    )
+    .query(of::<DifferenceQuery>),
+    changes(
+        "POST",
+        "/revisions/{number}/restore",
+        "Restore-ConfigurationRevision",
+        Role::TransportAdmin,
+        "Puts an older revision in force again, as a new one.",
+        json(of::<Amended>),
+    )
+    .body(of::<RestoreRequest>),
+    Call {
+        is_open: true,
+        ..changes(
+            "POST",
+            "/setup",
+            "New-FirstAdministrator",
+            Role::View,
+            "Makes the first administrator by the one-time token.",
+            json(of::<AdministratorShown>),
+        )
+        .body(of::<SetupRequest>)
+    },
+    Call {
+        is_open: true,
+        ..changes(
+            "POST",
+            "/session",
+            "New-Session",
+            Role::View,
+            "Begins a session by name, password and code.",
+            json(of::<SessionBegun>),
+        )
+        .body(of::<SessionRequest>)
+    },
+    reads(
+        "GET",
+        "/session",
+        "Get-Session",
+        Role::View,
+        "Who is asking, and what they may do.",
+        json(of::<SessionShown>),
+    ),
+    changes("DELETE", "/session", "Remove-Session", Role::View, "Ends the session of this request.", json(of::<Gone>)),
+    reads(
+        "GET",
+        "/administrators",
+        "Get-Administrator",
+        Role::SecurityOfficer,
+        "Who may administer by name and password.",
+        json(of::<Administrators>),
+    ),
+    changes(
+        "POST",
+        "/administrators",
+        "New-Administrator",
+        Role::SecurityOfficer,
+        "Adds an administrator.",
+        Answered::Json(201, of::<AdministratorShown>),
+    )
+    .body(of::<NewAdministratorRequest>),
     // Their own password and codes are everybody's own business; the rest is asked for where it is done.
-    changes("PATCH", "/administrators/{name}", "Set-Administrator", Role::View),
-    changes("DELETE", "/administrators/{name}", "Remove-Administrator", Role::SecurityOfficer),
-    reads("GET", "/tokens", "Get-ApiToken", Role::SecurityOfficer),
-    changes("POST", "/tokens", "New-ApiToken", Role::SecurityOfficer),
-    changes("DELETE", "/tokens/{id}", "Remove-ApiToken", Role::SecurityOfficer),
-    reads("GET", "/acts", "Search-AdminAuditLog", Role::SecurityOfficer),
+    changes(
+        "PATCH",
+        "/administrators/{name}",
+        "Set-Administrator",
+        Role::View,
+        "Changes an administrator; their own password and codes they may change themselves.",
+        json(of::<AdministratorShown>),
+    )
+    .body(of::<AdministratorRequest>),
+    changes(
+        "DELETE",
+        "/administrators/{name}",
+        "Remove-Administrator",
+        Role::SecurityOfficer,
+        "Removes an administrator.",
+        json(of::<Gone>),
+    ),
+    reads(
+        "GET",
+        "/tokens",
+        "Get-ApiToken",
+        Role::SecurityOfficer,
+        "Tokens, without their secrets.",
+        json(of::<Tokens>),
+    ),
+    changes(
+        "POST",
+        "/tokens",
+        "New-ApiToken",
+        Role::SecurityOfficer,
+        "Makes a token; the answer shows it once.",
+        Answered::Json(201, of::<NewToken>),
+    )
+    .body(of::<NewTokenRequest>),
+    changes("DELETE", "/tokens/{id}", "Remove-ApiToken", Role::SecurityOfficer, "Removes a token.", json(of::<Gone>)),
+    reads("GET", "/acts", "Search-AdminAuditLog", Role::SecurityOfficer, "What administrators did.", json(of::<Acts>))
+        .query(of::<ActsQuery>),
 ];
 
 /// The call that a request is, by its method and the route that it matched, without `/api/v1`. HEAD asks what GET asks.
-pub fn find(method: &Method, route: &str) -> Option<&'static Call> {
+pub fn find(method: &Method, route: &str) -> Option<Call> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-    CALLS.iter().find(|call| call.method == method && call.path == route)
+    let fixed = CALLS.iter().find(|call| call.method == method && call.path == route).copied();
+    fixed.or_else(|| {
+        let entry = nouns::find(method, route)?;
+        let act = Act { name: entry.signature.name, role: entry.role };
+        let call = reads("", "", act.name, act.role, entry.signature.synopsis, json(of::<Value>));
+        Some(Call { is_recorded: entry.changes(), ..call })
+    })
 }
 
 #[cfg(test)]

@@ -26,27 +26,39 @@ use crate::amend::{Amender, Mode};
 use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation};
 use crate::gate::Noted;
 use crate::object::Record;
-use crate::refusal::{self, Refusal, refuse, to_the_end, unreadable};
+use crate::refusal::{self, Refusal, refuse, unreadable};
 use crate::resource::{CommandDescription, CommandRequest, ExampleDescription, ParameterDescription};
 use crate::transaction::TransactionId;
 
 /// Largest request, in bytes: room for a list of some hundred thousand ranges.
-const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The routes of these calls.
-pub fn routes<S: Clone + Send + Sync + 'static>(control: Control, amender: Amender) -> Router<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(served: Served) -> Router<S> {
     Router::new()
         .route("/commands", get(commands))
         .route("/commands/{name}", post(run).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX)))
-        .with_state(Served { control, amender, ages: Arc::default() })
+        .with_state(served)
 }
 
 /// What stands behind these calls.
 #[derive(Clone)]
-struct Served {
+pub struct Served {
     control: Control,
     amender: Amender,
     ages: Arc<Ages>,
+}
+
+impl Served {
+    /// What commands ask and change.
+    pub fn new(control: Control, amender: Amender) -> Served {
+        Served { control, amender, ages: Arc::default() }
+    }
+
+    /// The revision of the settings in force.
+    pub async fn revision(&self) -> u64 {
+        self.amender.reloader().revision().await
+    }
 }
 
 async fn commands() -> refusal::Answer<Vec<CommandDescription>> {
@@ -115,17 +127,50 @@ async fn run(
     let Some(entry) = command::find(&name) else {
         return (Extension(Noted { is_nothing: true, ..Noted::default() }), Err(no_such_command(&name)));
     };
-    let mut noted = noted(entry, request.as_ref().ok());
-    let answered = permit_and_run(served, entry, actor, request).await;
-    if let Ok((_, revision)) = &answered {
-        noted.revision = *revision;
-    }
-    (Extension(noted), answered.map(|(response, _)| response))
+    let mut noted = noted(entry, request.as_ref().ok().map(|Json(request)| request));
+    // Before the body: whoever may not run it learns nothing of its parameters.
+    let request = check(entry, &actor).and_then(|()| request.map(|Json(request)| request).map_err(unreadable));
+    let answered = match request {
+        Ok(request) => {
+            let is_lean = request.lean;
+            perform(&served, entry, &actor, request).await.map(|answer| (answer, is_lean))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let response = match answered {
+        Ok((answer, is_lean)) => {
+            noted.revision = answer.revision;
+            let unexpected =
+                |_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause");
+            tokio::task::spawn_blocking(move || written(&answer, is_lean)).await.map_err(unexpected)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    (Extension(noted), response)
+}
+
+fn check(entry: &Entry, actor: &Actor) -> Result<(), Refusal> {
+    let act = Act { name: entry.signature.name, role: entry.role };
+    permit(actor, act).map_err(|lacking| refuse(StatusCode::FORBIDDEN, lacking))
+}
+
+/// Runs a command for somebody, if they may. What changes something is run to its end by the gate.
+///
+/// # Errors
+/// The refusal of the command, or of the role.
+pub async fn perform(
+    served: &Served,
+    entry: &'static Entry,
+    actor: &Actor,
+    request: CommandRequest,
+) -> Result<Answer, Refusal> {
+    check(entry, actor)?;
+    call(served, entry, actor, request).await.map_err(refusal_of)
 }
 
 /// What the record of acts says of a command.
-fn noted(entry: &Entry, request: Option<&Json<CommandRequest>>) -> Noted {
-    let Some(Json(request)) = request else {
+pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
+    let Some(request) = request else {
         return Noted { act: Some(entry.signature.name.to_owned()), is_nothing: !entry.changes(), ..Noted::default() };
     };
     let is_secret = |name: &str| {
@@ -149,26 +194,6 @@ fn noted(entry: &Entry, request: Option<&Json<CommandRequest>>) -> Noted {
         revision: None,
         is_nothing: !entry.changes() || request.what_if,
     }
-}
-
-async fn permit_and_run(
-    served: Served,
-    entry: &'static Entry,
-    actor: Actor,
-    request: Result<Json<CommandRequest>, JsonRejection>,
-) -> Result<(Response, Option<u64>), Refusal> {
-    let act = Act { name: entry.signature.name, role: entry.role };
-    permit(&actor, act).map_err(|lacking| refuse(StatusCode::FORBIDDEN, lacking))?;
-    let Json(request) = request.map_err(unreadable)?;
-    let is_lean = request.lean;
-    to_the_end(async move {
-        let answer = call(&served, entry, &actor, request).await.map_err(refusal_of)?;
-        let revision = answer.revision;
-        tokio::task::spawn_blocking(move || (written(&answer, is_lean), revision))
-            .await
-            .map_err(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause"))
-    })
-    .await?
 }
 
 fn no_such_command(name: &str) -> Refusal {

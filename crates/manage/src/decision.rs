@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use gatepost_mail::Domain;
 use gatepost_policy::certificate::{PeerCertificate, Thumbprint, Untrusted};
 use gatepost_tracking::{Command, RevisionId, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 
 /// `GET /api/v1/decisions/{id}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionDetail {
     /// What was recorded.
     pub decision: Decision,
@@ -25,7 +26,7 @@ pub struct DecisionDetail {
 }
 
 /// A settings document as it was loaded.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionDocument {
     /// Its id.
     pub revision: String,
@@ -41,7 +42,7 @@ pub struct RevisionDocument {
 }
 
 /// What was recorded of one decision.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// Twelve hexadecimal digits, as the reply shows them.
     pub id: String,
@@ -102,7 +103,7 @@ pub struct Decision {
 }
 
 /// A certificate that a peer presented.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Certificate {
     /// Its SHA-256, in hexadecimal digits.
     pub thumbprint: String,
@@ -143,7 +144,7 @@ impl Certificate {
 }
 
 /// How far a peer had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Stage {
     /// It connected.
     #[serde(rename = "connect")]
@@ -163,7 +164,7 @@ pub enum Stage {
 }
 
 /// How a decision ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The message was accepted.

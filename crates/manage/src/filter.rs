@@ -122,6 +122,14 @@ impl Filter {
     /// # Errors
     /// [`Mistake`].
     pub fn parse<P: Properties>(text: &str) -> Result<Filter, Mistake> {
+        Filter::parse_over(text, P::ALL)
+    }
+
+    /// Reads a filter over properties that are known when the program runs.
+    ///
+    /// # Errors
+    /// [`Mistake`].
+    pub fn parse_over(text: &str, known: &[Property]) -> Result<Filter, Mistake> {
         if text.len() > TEXT_BYTES_MAX {
             return mistake("the filter is too long", format!("write at most {TEXT_BYTES_MAX} bytes"));
         }
@@ -129,14 +137,14 @@ impl Filter {
         let mut terms = Vec::new();
         loop {
             let Some((name, _)) = words.next()? else {
-                return mistake("a property is missing", example::<P>());
+                return mistake("a property is missing", example(known));
             };
-            let property = find::<P>(&name)?;
+            let property = find(known, &name)?;
             let operator = operator(&mut words, &name)?;
             let Some((value, is_quoted)) = words.next()? else {
-                return mistake(format!("there is no value after {name}"), example::<P>());
+                return mistake(format!("there is no value after {name}"), example(known));
             };
-            terms.push(Term { property, operator, operand: operand(&P::ALL[property], operator, &value, is_quoted)? });
+            terms.push(Term { property, operator, operand: operand(&known[property], operator, &value, is_quoted)? });
             match words.next()? {
                 None => return Ok(Filter(terms)),
                 Some((word, false)) if word.eq_ignore_ascii_case("-and") => {}
@@ -152,7 +160,12 @@ impl Filter {
 
     /// Whether every term holds for it.
     pub fn matches<P: Properties>(&self, subject: &P) -> bool {
-        self.0.iter().all(|term| term.holds(&subject.value(term.property)))
+        self.matches_with(|property| subject.value(property))
+    }
+
+    /// Whether every term holds where the properties have these values, by their places.
+    pub fn matches_with(&self, value: impl Fn(usize) -> Value) -> bool {
+        self.0.iter().all(|term| term.holds(&value(term.property)))
     }
 
     /// Whether a property is asked for.
@@ -173,7 +186,7 @@ impl Order {
                 Some(name) => (name, true),
                 None => (key.strip_prefix('+').unwrap_or(key), false),
             };
-            keys.push((find::<P>(name)?, is_descending));
+            keys.push((find(P::ALL, name)?, is_descending));
         }
         Ok(Order(keys))
     }
@@ -250,7 +263,7 @@ impl Operator {
 }
 
 /// Whether a text matches a pattern in which `*` stands for anything; both in lower case.
-fn is_like(text: &str, pattern: &str) -> bool {
+pub fn is_like(text: &str, pattern: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(first) = pieces.next() else { return text.is_empty() };
     let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -270,19 +283,18 @@ fn is_like(text: &str, pattern: &str) -> bool {
     true
 }
 
-fn find<P: Properties>(name: &str) -> Result<usize, Mistake> {
-    let found = P::ALL.iter().position(|known| known.name.eq_ignore_ascii_case(name));
-    let names = || P::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+fn find(known: &[Property], name: &str) -> Result<usize, Mistake> {
+    let found = known.iter().position(|known| known.name.eq_ignore_ascii_case(name));
+    let names = || known.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
     match found {
         Some(property) => Ok(property),
-        None if name.starts_with('-') => mistake(format!("`{name}` stands where a property should"), example::<P>()),
+        None if name.starts_with('-') => mistake(format!("`{name}` stands where a property should"), example(known)),
         None => mistake(format!("there is no property `{name}`"), format!("write one of {}", names())),
     }
 }
 
-fn example<P: Properties>() -> String {
-    let name =
-        P::ALL.iter().find(|known| known.name == "Status").or(P::ALL.first()).map_or("Status", |known| known.name);
+fn example(known: &[Property]) -> String {
+    let name = known.iter().find(|known| known.name == "Status").or(known.first()).map_or("Status", |known| known.name);
     format!("write a property, an operator and a value, as in {name} -eq 'Retry'")
 }
 

@@ -7,6 +7,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
@@ -94,7 +95,7 @@ impl Gate {
     }
 
     /// Lets a request in, with whom it is from and what it is; or says why not, and what it would have been.
-    async fn admit(&self, request: &Parts) -> Result<(Actor, Option<&'static Call>), Turned> {
+    async fn admit(&self, request: &Parts) -> Result<(Actor, Option<Call>), Turned> {
         // Who comes through no door that we know has proven nothing.
         let visitor = request.extensions.get::<ConnectInfo<Visitor>>().map(|connection| connection.0);
         let visitor = visitor.unwrap_or(Visitor::Local { uid: None });
@@ -134,7 +135,7 @@ impl Gate {
     }
 
     /// What the record says of an act; `None` where there is nothing to say.
-    fn entry(actor: &Actor, call: &Call, mut noted: Noted, response: &Response) -> Option<ActEntry> {
+    fn entry(actor: &Actor, call: Call, mut noted: Noted, response: &Response) -> Option<ActEntry> {
         if noted.is_nothing {
             return None;
         }
@@ -192,7 +193,7 @@ impl Gate {
 /// A request that was not let in.
 struct Turned {
     actor: Actor,
-    act: Option<&'static Call>,
+    act: Option<Call>,
     refusal: Refusal,
 }
 
@@ -226,10 +227,27 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
         }
         Err(turned) => gate.turn_away(turned, &request).await,
     };
+    response = as_problem(response).await;
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Longest refusal that is not ours, in bytes.
+const FOREIGN_REFUSAL_BYTES_MAX: usize = 4 * 1024;
+
+/// Every refusal has one form, also those that a library makes before a handler is asked.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.extensions().get::<Cause>().is_some();
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), FOREIGN_REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let error = if text.trim().is_empty() { status.canonical_reason().unwrap_or("refused") } else { text.trim() };
+    refuse(status, error).into_response()
 }
 
 impl Gate {
@@ -291,7 +309,7 @@ fn decoded(part: &str) -> String {
 }
 
 /// The call that a request is; `None` where there is none, which the routes answer.
-fn called(request: &Parts) -> Result<Option<&'static Call>, &'static str> {
+fn called(request: &Parts) -> Result<Option<Call>, &'static str> {
     let Some(route) = request.extensions.get::<MatchedPath>() else { return Ok(None) };
     let route = route.as_str().strip_prefix(API_ROOT).unwrap_or(route.as_str());
     calls::find(&request.method, route).map(Some).ok_or("this call has another method")

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use crc_fast::CrcAlgorithm;
 use gatepost_policy::settings::RevisionSettings;
 use gatepost_tracking::RevisionId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
@@ -38,7 +39,7 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 pub const WHY_BYTES_MAX: usize = 1_000;
 
 /// Who made a change, as history keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Author {
     /// `alice`, `uid 0`.
     pub who: String,
@@ -47,7 +48,7 @@ pub struct Author {
 }
 
 /// How a document came to be in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The first of this history.
@@ -64,7 +65,7 @@ pub enum Origin {
 }
 
 /// What is known of one revision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revision {
     /// Counts from 1, without gaps as long as nothing has gone.
     pub number: u64,

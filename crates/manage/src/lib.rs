@@ -5,12 +5,17 @@
 //! stand in reading order; each uses only modules listed below it.
 
 pub mod api;
+mod openapi;
+mod rest;
+mod idempotency;
 mod command_api;
 pub mod queue_api;
-pub mod revision_api;
 mod access_api;
+mod events;
 mod gate;
 mod calls;
+mod nouns;
+pub mod revision_api;
 pub mod remote;
 pub mod client;
 pub mod door;

@@ -5,6 +5,8 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::resource::Refused;
 
@@ -25,7 +27,15 @@ pub struct Cause(pub String);
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let cause = Cause(self.1.error.clone());
-        let mut response = (self.0, Json(self.1)).into_response();
+        let problem = Problem {
+            kind: "about:blank",
+            title: self.0.canonical_reason().unwrap_or("Refused"),
+            status: self.0.as_u16(),
+            detail: &cause.0,
+            refused: &self.1,
+        };
+        let mut response = (self.0, Json(problem)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if self.0 == StatusCode::UNAUTHORIZED {
             // Never Basic: a browser would ask its user, keep the password, and send it along for pages of others.
             response
@@ -38,6 +48,25 @@ impl IntoResponse for Refusal {
         response.extensions_mut().insert(cause);
         response
     }
+}
+
+/// The type of a refusal's body.
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// A refusal as RFC 9457 has it; what else we say are extension members.
+#[derive(Serialize, JsonSchema)]
+pub struct Problem<'a> {
+    /// Always `about:blank`: the status says which kind it is.
+    #[serde(rename = "type")]
+    kind: &'a str,
+    /// What the status means.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong, and what to do.
+    detail: &'a str,
+    #[serde(flatten)]
+    refused: &'a Refused,
 }
 
 /// What a call answers.

@@ -4,6 +4,7 @@
 //! Takes snapshots of the running server, hands on values that serialize. Times are Unix milliseconds (`*_ms`), sizes
 //! are bytes (`*_bytes`). Later versions may add fields; readers ignore what they do not know. Never decides anything.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod access;
@@ -19,7 +20,7 @@ pub use settings::*;
 pub use status::*;
 
 /// The body of every answer that is not a success.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
     /// What went wrong, a sentence for a person.
     pub error: String,

@@ -14,6 +14,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Actor;
@@ -30,7 +31,7 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 
 /// What `GET /revisions` is asked.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionsQuery {
     /// So many.
     pub limit: Option<usize>,
@@ -39,7 +40,7 @@ pub struct RevisionsQuery {
 }
 
 /// `GET /api/v1/revisions`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Revisions {
     /// Newest first.
     pub revisions: Vec<Revision>,
@@ -50,7 +51,7 @@ pub struct Revisions {
 }
 
 /// `GET /api/v1/revisions/{number}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionText {
     /// What is known of it.
     #[serde(flatten)]
@@ -60,14 +61,14 @@ pub struct RevisionText {
 }
 
 /// What `GET /revisions/{old}/difference` is asked.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DifferenceQuery {
     /// With which it is compared; left out: with what is in force.
     pub new: Option<u64>,
 }
 
 /// `POST /api/v1/revisions/{number}/restore`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RestoreRequest {
     /// Only tell what it would do.
     #[serde(default)]

@@ -10,6 +10,7 @@ use gatepost_tracking::DecisionId;
 use gatepost_tracking::passport::conceal::Key;
 use gatepost_tracking::passport::event::{self, ReportKind, Tls, Verdict, What};
 use gatepost_tracking::trace::{Entry, Kinds, Passport, Query, State, Wanted, query};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
@@ -20,7 +21,7 @@ pub const TRACE_LIMIT_DEFAULT: usize = 100;
 pub const TRACE_LIMIT_MAX: usize = 1_000;
 
 /// The query of `GET /trace`: all that is given must be true of an entry.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TraceQuery {
     /// A queue id.
@@ -58,7 +59,7 @@ pub struct TraceQuery {
 }
 
 /// How a message stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceVerdict {
     /// A next hop or a mailbox has it.
@@ -166,7 +167,7 @@ impl Parsed {
 }
 
 /// `GET /trace`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Traced {
     /// Newest first.
     pub entries: Vec<TraceEntry>,
@@ -179,7 +180,7 @@ pub struct Traced {
 }
 
 /// `POST /trace/erase`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EraseRequest {
     /// The address.
@@ -187,7 +188,7 @@ pub struct EraseRequest {
 }
 
 /// What an erasure came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedAddress {
     /// What stands in the place of the address now.
     pub token: String,
@@ -200,7 +201,7 @@ pub struct ErasedAddress {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TraceEntry {
     /// A message.
@@ -234,7 +235,7 @@ pub enum TraceEntry {
 }
 
 /// A message's passport.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TracedMessage {
     /// Its queue id.
     pub queue_id: u64,
@@ -251,7 +252,7 @@ pub struct TracedMessage {
 }
 
 /// How a message came.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Received {
     /// The Message-ID of its header.
     pub message_id: String,
@@ -286,7 +287,7 @@ pub struct Received {
 }
 
 /// How a recipient stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TracedRecipient {
     /// Its address; empty where that is kept no more.
     pub address: String,
@@ -299,7 +300,7 @@ pub struct TracedRecipient {
 }
 
 /// One step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TracedStep {
     /// When.
     pub time_ms: u64,
@@ -309,7 +310,7 @@ pub struct TracedStep {
 }
 
 /// What was done.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum TracedWhat {
     /// Aliases, contacts and groups were replaced.
@@ -375,7 +376,7 @@ pub enum TracedWhat {
 }
 
 /// What became of a recipient.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TracedOutcome {
     /// Its address.
     pub recipient: String,
@@ -388,7 +389,7 @@ pub struct TracedOutcome {
 }
 
 /// A peer's connection.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TracedConnection {
     /// When it began.
     pub time_ms: u64,
@@ -415,7 +416,7 @@ pub struct TracedConnection {
 }
 
 /// A connection of ours.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TracedOutbound {
     /// When it was begun.
     pub time_ms: u64,

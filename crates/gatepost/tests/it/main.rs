@@ -19,7 +19,7 @@
 //! - [`power_cut`], [`kill`], [`failing_disk`]: a server whose every call to the disk is watched, and made to fail;
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
 //! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
-//! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`seeing`], [`trace`]: what an administrator does and sees;
+//! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`rest`], [`seeing`], [`trace`]: what an administrator does and sees;
 //! - [`commands`]: the registry's commands, over the socket;
 //! - [`shell`]: the shell at a terminal, for texts, files and pipes;
 //! - [`guide`]: what the guide shows;
@@ -135,6 +135,7 @@ mod queue_administration;
 mod users;
 
 mod access;
+mod rest;
 
 mod seeing;
 

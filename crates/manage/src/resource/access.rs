@@ -1,9 +1,10 @@
 //! Who may administer: `/api/v1/administrators`, `/tokens`, `/session`, `/setup`, and what they did: `/acts`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One administrator, without any secret.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AdministratorShown {
     /// The name to log on with.
     pub name: String,
@@ -19,14 +20,14 @@ pub struct AdministratorShown {
 }
 
 /// `GET /administrators`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Administrators {
     /// All of them.
     pub administrators: Vec<AdministratorShown>,
 }
 
 /// `POST /administrators`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAdministratorRequest {
     /// The name to log on with.
@@ -38,7 +39,7 @@ pub struct NewAdministratorRequest {
 }
 
 /// `PATCH /administrators/{name}`. What is left out stays as it is.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdministratorRequest {
     /// The new password.
@@ -53,7 +54,7 @@ pub struct AdministratorRequest {
 }
 
 /// One token, without its secret.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenShown {
     /// What it is called.
     pub id: String,
@@ -76,14 +77,14 @@ pub struct TokenShown {
 }
 
 /// `GET /tokens`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// All of them.
     pub tokens: Vec<TokenShown>,
 }
 
 /// `POST /tokens`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTokenRequest {
     /// What its holder may do.
@@ -100,7 +101,7 @@ pub struct NewTokenRequest {
 }
 
 /// A token that was just made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NewToken {
     /// What is known of it.
     #[serde(flatten)]
@@ -110,7 +111,7 @@ pub struct NewToken {
 }
 
 /// `POST /setup`: makes the first administrator.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetupRequest {
     /// The one-time token that the first start has shown.
@@ -122,7 +123,7 @@ pub struct SetupRequest {
 }
 
 /// `POST /session`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionRequest {
     /// Whose.
@@ -135,7 +136,7 @@ pub struct SessionRequest {
 }
 
 /// A session that has begun.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SessionBegun {
     /// What later requests send: `Authorization: Bearer gps_...`.
     pub secret: String,
@@ -147,7 +148,7 @@ pub struct SessionBegun {
 }
 
 /// `GET /session`: who is asking.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SessionShown {
     /// Who: an administrator's name, a token's note, `uid 1000`.
     pub name: String,
@@ -158,14 +159,14 @@ pub struct SessionShown {
 }
 
 /// What there is to say of something that is gone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Gone {
     /// What it was called.
     pub removed: String,
 }
 
 /// `GET /acts`. All that is given must be so.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActsQuery {
     /// Not before this.
@@ -197,14 +198,14 @@ pub const ACTS_LIMIT_DEFAULT: usize = 100;
 pub const ACTS_LIMIT_MAX: usize = 10_000;
 
 /// What administrators did.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Acts {
     /// Newest first.
     pub acts: Vec<ActEntry>,
 }
 
 /// What became of an act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActOutcome {
     /// It was done.
@@ -216,7 +217,7 @@ pub enum ActOutcome {
 }
 
 /// One act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActEntry {
     /// When it ended, Unix time in milliseconds.
     pub time_ms: u64,

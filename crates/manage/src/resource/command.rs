@@ -1,12 +1,13 @@
 //! Commands of the registry on the wire: `GET /commands`, `POST /commands/{name}`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ExposureChange;
 
 /// `POST /commands/{name}`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
     /// By the names of the command's signature, in any case.
@@ -31,7 +32,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// What a command answers.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CommandAnswer {
     /// Records, which are objects with their type as `@type`, and lines of text.
     pub output: Vec<Value>,
@@ -50,7 +51,7 @@ pub struct CommandAnswer {
 }
 
 /// One command, described.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CommandDescription {
     /// Verb-Noun.
     pub name: String,
@@ -69,7 +70,7 @@ pub struct CommandDescription {
 }
 
 /// One parameter, described.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ParameterDescription {
     /// Its name.
     pub name: String,
@@ -88,7 +89,7 @@ pub struct ParameterDescription {
 }
 
 /// A command line, and what it does.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExampleDescription {
     /// The line.
     pub line: String,

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use gatepost_spool::State;
 use gatepost_transport::listing;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::properties;
 
 /// One delivery queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Queue {
     /// What names it on this server: `3`, `Submission`, `Unreachable`, `Poison`.
     #[serde(default)]
@@ -70,7 +71,7 @@ pub struct Queue {
 }
 
 /// What a delivery queue is doing (fact sheet section 4.8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueState {
     /// Sending.
@@ -86,7 +87,7 @@ pub enum QueueState {
 }
 
 /// What `GET /api/v1/queue` takes in its query string.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueQuery {
     /// Part of the next hop's name, any case.
@@ -118,7 +119,7 @@ pub const QUEUE_LIMIT_DEFAULT: usize = 1000;
 pub const QUEUE_LIMIT_MAX: usize = 1000;
 
 /// What `GET /api/v1/queues` takes in its query string.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueuesQuery {
     /// A filter over the properties of queues.
@@ -136,7 +137,7 @@ pub struct QueuesQuery {
 }
 
 /// `GET /api/v1/queues`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct QueuesListing {
     /// `[server] name`, which an identity begins with.
     pub server: String,
@@ -149,7 +150,7 @@ pub struct QueuesListing {
 }
 
 /// What `POST /api/v1/queues` takes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueuesRequest {
     /// What is done to them.
@@ -163,7 +164,7 @@ pub struct QueuesRequest {
 }
 
 /// What is done to queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueAction {
     /// Give no work until they are resumed, across restarts.
@@ -177,7 +178,7 @@ pub enum QueueAction {
 }
 
 /// What `POST /api/v1/queues` answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct QueuesChanged {
     /// The next hops of the queues that it was done to.
     pub queues: Vec<String>,
@@ -186,7 +187,7 @@ pub struct QueuesChanged {
 }
 
 /// What `POST /api/v1/queue/change` takes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessagesRequest {
     /// What is done to them.
@@ -196,7 +197,7 @@ pub struct MessagesRequest {
 }
 
 /// What is done to messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageAction {
     /// Hold them back.
@@ -217,7 +218,7 @@ pub enum MessageAction {
 }
 
 /// What `POST /api/v1/queue/change` answers: when it comes, what it says survives a power cut.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MessagesChanged {
     /// Messages that it was done to.
     pub messages: u64,
@@ -230,7 +231,7 @@ pub struct MessagesChanged {
 }
 
 /// One message that stays as it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FailedChange {
     /// Queue id.
     pub id: u64,
@@ -239,7 +240,7 @@ pub struct FailedChange {
 }
 
 /// `GET /api/v1/queue`: messages that match, oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct QueueListing {
     /// How many match.
     pub total: u64,
@@ -250,7 +251,7 @@ pub struct QueueListing {
 }
 
 /// One message that is not at its end.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// What it is doing, by Exchange's word: `Ready`, `Active`, `Retry`, `Suspended`, `PendingRemove`, `PendingSuspend`.
     #[serde(default)]
@@ -298,7 +299,7 @@ pub struct Message {
 }
 
 /// One recipient of a queued message.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Recipient {
     /// The address.
     pub address: String,
@@ -319,7 +320,7 @@ pub struct Recipient {
 }
 
 /// Where a recipient stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecipientState {
     /// Waiting.
@@ -333,7 +334,7 @@ pub enum RecipientState {
 }
 
 /// `GET /api/v1/queue/{id}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MessageDetail {
     /// As in the listing.
     #[serde(flatten)]
@@ -343,7 +344,7 @@ pub struct MessageDetail {
 }
 
 /// What `POST /api/v1/queue/retry` takes: `"all"`, or `{"next_hop": "smtp.example"}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryRequest {
     /// Everything that waits.
@@ -353,14 +354,14 @@ pub enum RetryRequest {
 }
 
 /// What both retry calls answer.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Retried {
     /// Entries made due now.
     pub entries: u64,
 }
 
 /// What `DELETE /api/v1/queue/{id}` takes in its query string.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveQuery {
     /// Whether the sender gets a non-delivery report; true if not given, because silence loses mail.
@@ -373,7 +374,7 @@ fn yes() -> bool {
 }
 
 /// What `DELETE /api/v1/queue/{id}` answers.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Removed {
     /// Queue id.
     pub id: u64,

@@ -7,10 +7,11 @@ use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Change, Whom};
 use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::settings::Problem;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/v1/reload`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// The file that was read.
     pub config: String,
@@ -34,7 +35,7 @@ pub struct Reloaded {
 pub const CHANGES_MAX: usize = 1000;
 
 /// What a change of settings did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Amended {
     /// The number of the revision that it made; none where nothing was put in force.
     pub revision: Option<u64>,
@@ -55,7 +56,7 @@ pub struct Amended {
 }
 
 /// `GET /api/v1/revisions/{old}/difference/{new}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionDifference {
     /// What is compared.
     pub old: u64,
@@ -70,7 +71,7 @@ pub struct RevisionDifference {
 }
 
 /// Some addresses that gain or lose rights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExposureChange {
     /// `unauthenticated`, `user` or `other_users`.
     pub whom: String,
@@ -93,7 +94,7 @@ pub struct ExposureChange {
 }
 
 /// Addresses from the first to the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddressRange {
     /// The lowest.
     pub first: IpAddr,
@@ -154,7 +155,7 @@ impl ExposureChange {
 }
 
 /// One mistake in the settings file, or one warning.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsProblem {
     /// Counts from 1.
     pub line: usize,
@@ -170,7 +171,7 @@ pub struct SettingsProblem {
 }
 
 /// The other place of a problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RelatedPlace {
     /// Counts from 1.
     pub line: usize,

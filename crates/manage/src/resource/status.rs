@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use gatepost_policy::alarm;
 use gatepost_policy::back_pressure::{Level, Measured, consequence};
 use gatepost_transport::listing;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::queue::Queue;
 
 /// `GET /api/v1/status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Version of the running program.
     pub version: String,
@@ -62,7 +63,7 @@ pub struct Status {
 }
 
 /// Something that somebody has to be told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarm {
     /// Its name: `route_silent`.
     pub name: String,
@@ -92,7 +93,7 @@ impl From<&alarm::Alarm> for Alarm {
 }
 
 /// One resource that the server can run short of, as it was measured last (fact sheet section 5.3).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PressedResource {
     /// Its name: `UsedDiskSpace[spool]`.
     pub resource: String,
@@ -115,7 +116,7 @@ pub struct PressedResource {
 }
 
 /// Where the level of a resource changes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PressureThresholds {
     /// Above it, Normal becomes Medium.
     pub low_to_medium: f64,
@@ -128,7 +129,7 @@ pub struct PressureThresholds {
 }
 
 /// How hard a resource is pressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PressureLevel {
     /// There is room.
@@ -140,7 +141,7 @@ pub enum PressureLevel {
 }
 
 /// A connector whose `tls_certificate_name` names no certificate that is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsFault {
     /// The receive or send connector.
     pub connector: String,
@@ -151,7 +152,7 @@ pub struct TlsFault {
 }
 
 /// A send connector that its smart hosts do not let in, since the last logon that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogonFault {
     /// The send connector.
     pub connector: String,
@@ -166,7 +167,7 @@ pub struct LogonFault {
 }
 
 /// What is recorded of decisions.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Tracking {
     /// Accepted messages.
     pub messages: RecordRoom,
@@ -179,7 +180,7 @@ pub struct Tracking {
 }
 
 /// One room of records.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RecordRoom {
     /// Bytes on the disk.
     pub bytes: u64,
@@ -196,7 +197,7 @@ pub struct RecordRoom {
 }
 
 /// One listening socket.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Listener {
     /// Where it listens.
     pub address: SocketAddr,
@@ -205,7 +206,7 @@ pub struct Listener {
 }
 
 /// Open connections.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Connections {
     /// From peers.
     pub inbound: u64,
@@ -214,7 +215,7 @@ pub struct Connections {
 }
 
 /// Counts since start.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
     /// Connections accepted.
     pub connections: u64,
@@ -237,7 +238,7 @@ pub struct Counters {
 }
 
 /// What the spool holds and has done.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SpoolUsage {
     /// Messages that are not at their end, as far as it is known: see `unread_bytes`.
     pub messages: u64,

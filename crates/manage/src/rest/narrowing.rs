@@ -1,0 +1,95 @@
+//! Which of the records of a listing are answered, in which order, from which place.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::filter::{Filter, Mistake, Value};
+use crate::filter::{Kind, Property};
+use crate::object::{PropertyKind, Record, Shape};
+
+/// Records in one answer, unless more or fewer are asked for.
+const LIMIT_DEFAULT: usize = 100;
+/// At most so many records in one answer.
+pub const LIMIT_MAX: usize = 10_000;
+
+/// What the query of a listing takes.
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Narrowing {
+    /// At most so many: 1 to 10,000, by default 100.
+    pub limit: Option<usize>,
+    /// Where the page before this one ended, as its `next` said.
+    pub from: Option<String>,
+    /// Which, by Exchange's property names: `Enabled -eq 'True' -and Name -like 'Rel*'`.
+    pub filter: Option<String>,
+}
+
+/// One page.
+pub struct Page {
+    /// What is on it.
+    pub records: Vec<Record>,
+    /// How many there are in all.
+    pub total: usize,
+    /// Where the next one begins.
+    pub next: Option<String>,
+}
+
+/// The page of `records` that is asked for.
+///
+/// # Errors
+/// What is wrong with the question.
+pub fn narrow(shape: &'static Shape, records: Vec<Record>, asked: &Narrowing) -> Result<Page, String> {
+    let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
+    if limit == 0 || limit > LIMIT_MAX {
+        return Err(format!("limit is from 1 to {LIMIT_MAX}: ask for the next page with `from`"));
+    }
+    let unknown_page = || "`from` is no place where a page ended: pass on what `next` said".to_owned();
+    let from = asked.from.as_deref().map(|from| from.parse::<usize>().map_err(|_| unknown_page())).transpose()?;
+    let from = from.unwrap_or(0);
+    let mut records = records;
+    if let Some(text) = &asked.filter {
+        let properties: Vec<Property> = shape
+            .properties
+            .iter()
+            .map(|property| Property { name: property.name, kind: kind(property.kind) })
+            .collect();
+        let filter = Filter::parse_over(text, &properties).map_err(|mistake: Mistake| mistake.to_string())?;
+        records.retain(|record| {
+            let values: Vec<&Json> = record.properties().map(|(_, value)| value).collect();
+            filter.matches_with(|place| value(shape.properties[place].kind, values[place]))
+        });
+    }
+    let total = records.len();
+    let records: Vec<Record> = records.into_iter().skip(from).take(limit).collect();
+    let end = from.saturating_add(records.len());
+    Ok(Page { next: (end < total && !records.is_empty()).then(|| end.to_string()), records, total })
+}
+
+fn kind(kind: PropertyKind) -> Kind {
+    match kind {
+        PropertyKind::Int | PropertyKind::Size => Kind::Number,
+        PropertyKind::Time | PropertyKind::UtcTime => Kind::Time,
+        PropertyKind::Unlimited(of) => self::kind(*of),
+        _ => Kind::Text,
+    }
+}
+
+fn value(of: PropertyKind, json: &Json) -> Value {
+    match (kind(of), json) {
+        (_, Json::Null) => Value::Nothing,
+        (Kind::Number, Json::Number(number)) => number.as_f64().map_or(Value::Nothing, Value::Number),
+        // More than any number.
+        (Kind::Number, Json::String(_)) => Value::Number(f64::INFINITY),
+        (Kind::Time, Json::String(text)) => {
+            let time = text.parse::<Timestamp>().ok().and_then(|time| u64::try_from(time.as_millisecond()).ok());
+            time.map_or(Value::Nothing, Value::Time)
+        }
+        (_, Json::Bool(truth)) => Value::Text(if *truth { "True" } else { "False" }.to_owned()),
+        (_, Json::String(text)) => Value::Text(text.clone()),
+        (_, Json::Array(values)) => Value::Texts(
+            values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect(),
+        ),
+        (_, other) => Value::Text(other.to_string()),
+    }
+}
