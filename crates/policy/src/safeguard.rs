@@ -6,7 +6,7 @@
 //! `audit`'s answer, which asks the deciding functions (invariant I12).
 
 use crate::audit::Survey;
-use crate::settings::{self, Collector, Defaults, Problem, Settings};
+use crate::settings::{self, Collector, Defaults, Kept, Problem, Settings};
 
 mod accepted_risk;
 mod assertions;
@@ -16,7 +16,24 @@ mod expiry;
 /// internal on a connector without `accept_risk`, or where an `[[assert]]` is broken. What has expired by `now_ms` is worth a
 /// warning.
 pub fn load(text: &str, defaults: &Defaults, now_ms: u64) -> Result<Settings, Vec<Problem>> {
-    let mut settings = settings::parse(text, defaults)?;
+    check(text, settings::parse(text, defaults)?, now_ms)
+}
+
+/// The same for a document of which most was read before; see [`settings::parse_again`].
+pub fn load_again(
+    text: &str,
+    defaults: &Defaults,
+    now_ms: u64,
+    (before, before_text): (&Settings, &str),
+    kept: &[Kept],
+) -> Result<Settings, Vec<Problem>> {
+    match settings::parse_again(text, defaults, before, before_text, kept) {
+        Some(settings) => check(text, settings, now_ms),
+        None => load(text, defaults, now_ms),
+    }
+}
+
+fn check(text: &str, mut settings: Settings, now_ms: u64) -> Result<Settings, Vec<Problem>> {
     let has_expired = expiry::is_there(&settings, now_ms);
     let is_to_be_surveyed = accepted_risk::may_open(&settings, now_ms) || !settings.assertions.is_empty();
     if !has_expired && !is_to_be_surveyed {

@@ -28,6 +28,7 @@ use crate::remote_domain::RemoteDomains;
 use crate::retry::{self, Schedule};
 use crate::send_connector::{AddressSpaces, SendConnector};
 
+mod again;
 mod document;
 mod queues;
 mod recipients;
@@ -58,6 +59,7 @@ mod syntax;
 mod default_document;
 mod problem;
 
+pub use again::{Kept, parse_again};
 pub use document::parse;
 pub use problem::{Problem, Related, Severity, render};
 pub use queues::QueueSettings;

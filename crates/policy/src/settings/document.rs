@@ -27,7 +27,7 @@ use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
 use crate::notify::ReportSettings;
 use crate::protocol_log::ProtocolLogs;
-use crate::receive_connector::Selector;
+use crate::receive_connector::{ReceiveConnector, Selector};
 use crate::remote_domain::RemoteDomains;
 use crate::retry::Schedule;
 use crate::send_connector::AddressSpaces;
@@ -65,7 +65,7 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
             (DeTable::parse_recoverable(&recovered).0, false)
         }
     };
-    let mut settings = read(&mut collector, root.get_ref(), whole, defaults);
+    let mut settings = read(&mut collector, root.get_ref(), whole, defaults, &mut |_| None);
     let (problems, failed) = collector.finish();
     if failed {
         return Err(problems);
@@ -74,8 +74,15 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
     Ok(settings)
 }
 
-/// `whole` says whether all of the document was TOML; if not, nothing is reported as undeclared.
-fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defaults: &Defaults) -> Settings {
+/// `whole` says whether all of the document was TOML; if not, nothing is reported as undeclared. `known` gives the receive
+/// connector whose header begins there, where it needs not be read.
+pub(super) fn read<'t>(
+    collector: &mut Collector<'t>,
+    root: &DeTable<'t>,
+    whole: bool,
+    defaults: &Defaults,
+    known: &mut dyn FnMut(usize) -> Option<Arc<ReceiveConnector>>,
+) -> Settings {
     let mut fields = Fields::new(collector, "", root, 0..0);
     let server_table = fields.table("server");
     let tls_table = fields.table("tls");
@@ -157,7 +164,10 @@ fn read<'t>(collector: &mut Collector<'t>, root: &DeTable<'t>, whole: bool, defa
     recipients::check(collector, &declared, domains_sound.then_some(&domains));
     let receive_connectors: Vec<_> = receive_tables
         .into_iter()
-        .map(|(table, span)| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
+        .map(|(table, span)| {
+            known(span.start)
+                .unwrap_or_else(|| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
+        })
         .collect();
     check::receive_connectors(collector, &receive_connectors);
     check::doors(collector, &doors, &receive_connectors);
