@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 mod access;
+mod revisions;
 mod queue;
 
 use queue::queue_id;
@@ -16,6 +17,7 @@ pub use access::{ActsArguments, AdminCommand, Outcome, TokenCommand};
 pub use queue::{
     HoldArguments, How, MessageChoice, QueueCommand, QueueListArguments, QueueStatusArguments, Retry, RetryArguments,
 };
+pub use revisions::{RevisionsArguments, RevisionsCommand};
 
 /// The variable that names the settings file.
 pub const CONFIG_VARIABLE: &str = "GATEPOST_CONFIG";
@@ -115,6 +117,8 @@ Examples:
   gatepost check && gatepost reload
   gatepost reload --json | jq '.changes[] | select(.gained != [])'")]
     Reload(JsonArguments),
+    /// Show the history of the settings, compare, put an earlier one in force again
+    Revisions(RevisionsArguments),
     /// Print a completion script
     #[command(after_help = "Example:\n  gatepost completion bash > /etc/bash_completion.d/gatepost")]
     Completion {
@@ -142,6 +146,7 @@ impl Command {
             Command::Token(TokenCommand::Add { json, .. }) => *json,
             Command::Admin(_) | Command::Token(TokenCommand::Remove { .. }) => false,
             Command::Queue(command) => command.is_json(),
+            Command::Revisions(arguments) => arguments.is_json(),
             Command::Trace(arguments) => match &arguments.command {
                 Some(TraceCommand::Erase { json, .. }) => *json,
                 Some(TraceCommand::Export(_)) => false,

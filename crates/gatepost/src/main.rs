@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => commands::trace(out, &config.path, &arguments),
         Command::Spool(command) => commands::spool(out, &config.path, command),
         Command::Status(arguments) => commands::status(out, &config.path, &arguments),
+        Command::Revisions(arguments) => commands::revisions(out, &config.path, &arguments),
         Command::Reload(arguments) => commands::reload(out, &config.path, arguments.json),
         Command::Completion { shell } => commands::completion(out, shell),
         Command::Version => commands::version(out),

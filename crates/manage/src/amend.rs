@@ -272,8 +272,8 @@ impl Amender {
             self.check_writable()?;
         }
         let edits = plan(&in_force.document.settings)?;
-        let outline = outline_of(&mut in_force).await?;
-        let checked = check(outline, in_force.document.clone(), edits, actor, Document::parse).await?;
+        let before = Before { outline: Some(outline_of(&mut in_force).await?), document: in_force.document.clone() };
+        let checked = check(before, edits, actor, Read::Whole).await?;
         match mode {
             Mode::Apply => Ok(self.put_in_force(in_force, checked, actor, why, Origin::Amended).await?),
             _ => Ok(checked.amended),
@@ -294,7 +294,8 @@ impl Amender {
             return Err(AmendError::NotNewest { base, newest: draft.base, by }.into());
         }
         let edits = plan(&draft.document.settings)?;
-        let checked = check(draft.outline.clone(), draft.document.clone(), edits, actor, Document::draft).await?;
+        let before = Before { outline: Some(draft.outline.clone()), document: draft.document.clone() };
+        let checked = check(before, edits, actor, Read::Draft).await?;
         draft.outline = checked.outline;
         draft.document = checked.document;
         draft.amendments += usize::from(checked.changed);
@@ -334,7 +335,8 @@ impl Amender {
         if *mode == Mode::Apply {
             self.check_writable()?;
         }
-        let checked = check_text(draft.outline, in_force.document.clone(), actor, Document::parse).await?;
+        let before = Before { outline: in_force.outline.clone(), document: in_force.document.clone() };
+        let checked = check_text(draft.outline, before, actor, Read::Whole).await?;
         if *mode == Mode::WhatIf {
             return Ok(checked.amended);
         }
@@ -377,7 +379,8 @@ impl Amender {
             let draft = transactions.touch(id, &actor.into(), Instant::now())?;
             let settings = draft.document.settings.clone();
             let outline = blocking(move || with_passwords_of(&settings, &text)).await?;
-            let checked = check_text(outline, draft.document.clone(), actor, Document::draft).await?;
+            let before = Before { outline: None, document: draft.document.clone() };
+            let checked = check_text(outline, before, actor, Read::Draft).await?;
             (draft.outline, draft.document) = (checked.outline, checked.document);
             draft.amendments += usize::from(checked.changed);
             return Ok(checked.amended);
@@ -388,7 +391,8 @@ impl Amender {
         }
         let settings = in_force.document.settings.clone();
         let outline = blocking(move || with_passwords_of(&settings, &text)).await?;
-        let checked = check_text(outline, in_force.document.clone(), actor, Document::parse).await?;
+        let before = Before { outline: None, document: in_force.document.clone() };
+        let checked = check_text(outline, before, actor, Read::Whole).await?;
         match mode {
             Mode::Apply => self.put_in_force(in_force, checked, actor, why, Origin::Restored { number }).await,
             _ => Ok(checked.amended),
@@ -505,7 +509,8 @@ impl Change {
                 origin,
                 host_name: &host_name(),
             };
-            let revision = history.append(&note, &written.text, &before.text).map_err(AmendError::Disk)?;
+            let revision =
+                history.append(&note, (&*written).into(), Some((&*before).into())).map_err(AmendError::Disk)?;
             drop(history);
             Ok((lock, secrets, replacement, revision))
         })
@@ -576,16 +581,25 @@ async fn outline_of(in_force: &mut InForce) -> Result<Outline, AmendError> {
     Ok(outline)
 }
 
-type Reader = fn(PathBuf, String) -> Result<Document, LoadError>;
+/// What a change begins with.
+struct Before {
+    /// Its sections, where they may be those of what comes out.
+    outline: Option<Outline>,
+    document: Arc<Document>,
+}
+
+/// How far a document is checked.
+#[derive(Clone, Copy)]
+enum Read {
+    /// To be put in force.
+    Whole,
+    /// To be changed further.
+    Draft,
+}
 
 /// Step 1 for edits.
-async fn check(
-    mut outline: Outline,
-    before: Arc<Document>,
-    edits: Vec<Edit>,
-    actor: &Actor,
-    read: Reader,
-) -> Result<Checked, AmendError> {
+async fn check(before: Before, edits: Vec<Edit>, actor: &Actor, read: Read) -> Result<Checked, AmendError> {
+    let mut outline = before.outline.clone().unwrap_or_default();
     let outline = blocking(move || {
         edits.iter().try_for_each(|edit| edit::apply(&mut outline, edit))?;
         Ok(outline)
@@ -595,19 +609,19 @@ async fn check(
 }
 
 /// Step 1 for a whole document.
-async fn check_text(
-    outline: Outline,
-    before: Arc<Document>,
-    actor: &Actor,
-    read: Reader,
-) -> Result<Checked, AmendError> {
+async fn check_text(outline: Outline, before: Before, actor: &Actor, read: Read) -> Result<Checked, AmendError> {
     let may_administer_access = permit(actor, ACCESS_CHANGE);
     blocking(move || {
+        let Before { outline: old_outline, document: before } = before;
         let text = outline.text();
         if text == before.text {
             return Ok(Checked { outline, document: before, amended: Amended::default(), changed: false });
         }
-        let document = read(before.path.clone(), text)?;
+        let kept = old_outline.map_or(Vec::new(), |old| outline.kept_since(&old));
+        let document = match read {
+            Read::Whole => before.parse_again(text, &kept)?,
+            Read::Draft => before.draft_again(text, &kept)?,
+        };
         if document.settings.management != before.settings.management {
             may_administer_access.map_err(AmendError::Forbidden)?;
         }

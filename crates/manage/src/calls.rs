@@ -13,12 +13,12 @@ use crate::decision::DecisionDetail;
 use crate::nouns;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer,
-    CommandDescription, CommandRequest, Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest,
-    NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest,
-    Reloaded, RemoveQuery, Removed, Retried, RetryRequest, RevisionDifference, SessionBegun, SessionRequest,
-    SessionShown, SetupRequest, Status, Tokens,
+    CommandDescription, CommandRequest, DifferenceQuery, Gone, MessageDetail, MessagesChanged, MessagesRequest,
+    NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
+    QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed, RestoreRequest, Retried, RetryRequest,
+    RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown,
+    SetupRequest, Status, Tokens,
 };
-use crate::revision_api::{DifferenceQuery, RestoreRequest, RevisionText, Revisions, RevisionsQuery};
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
 /// Makes the schema of a type.

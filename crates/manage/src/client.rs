@@ -19,10 +19,11 @@ use tokio::net::UnixStream;
 use crate::decision::DecisionDetail;
 use crate::door::socket_path;
 use crate::resource::{
-    Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, CommandAnswer, CommandRequest, Gone,
-    MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing,
-    QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed,
-    Retried, RetryRequest, SetupRequest, Status, Tokens,
+    Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer, CommandRequest,
+    Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
+    QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery,
+    Removed, RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery,
+    SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -316,6 +317,44 @@ impl Client {
     /// [`ClientError`]; refused with the problems of the file if it has some.
     pub async fn reload(&self) -> Result<Reloaded, ClientError> {
         self.call(Method::POST, "/reload", None::<&()>).await
+    }
+
+    /// The history of settings.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revisions(&self, query: RevisionsQuery) -> Result<Revisions, ClientError> {
+        let mut path = String::from("/revisions");
+        let (limit, before) =
+            (query.limit.map(|limit| limit.to_string()), query.before.map(|before| before.to_string()));
+        push_query(&mut path, &[("limit", limit.as_deref()), ("before", before.as_deref())]);
+        self.get(&path).await
+    }
+
+    /// One revision with its document.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with 404 if it is not kept.
+    pub async fn revision(&self, number: u64) -> Result<RevisionText, ClientError> {
+        self.get(&format!("/revisions/{number}")).await
+    }
+
+    /// What two revisions have in common and what not; `None` stands for what is in force.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revision_difference(&self, old: u64, new: Option<u64>) -> Result<RevisionDifference, ClientError> {
+        let mut path = format!("/revisions/{old}/difference");
+        push_query(&mut path, &[("new", new.map(|new| new.to_string()).as_deref())]);
+        self.get(&path).await
+    }
+
+    /// Puts an earlier revision in force again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with the problems that the document has today.
+    pub async fn restore(&self, number: u64, request: &RestoreRequest) -> Result<Amended, ClientError> {
+        self.call(Method::POST, &format!("/revisions/{number}/restore"), Some(request)).await
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -7,12 +7,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gatepost_policy::logon::PasswordPlace;
 use gatepost_policy::monitoring::Secret;
 use gatepost_policy::safeguard;
-use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Problem, Settings, Severity};
+use gatepost_policy::settings::{self, DOCUMENT_BYTES_MAX, Defaults, Kept, Problem, Settings, Severity};
 use gatepost_tracking::RevisionId;
 use toml::de::DeTable;
 
@@ -32,6 +32,7 @@ pub struct Document {
     pub text: String,
     /// What that means, with absolute paths.
     pub settings: Arc<Settings>,
+    id: OnceLock<RevisionId>,
 }
 
 /// Settings and secrets, ready for the server.
@@ -118,10 +119,7 @@ impl Document {
     /// [`LoadError::Problems`], or [`LoadError::Io`] when a relative path leads nowhere.
     pub fn parse(path: PathBuf, text: String) -> Result<Document, LoadError> {
         match safeguard::load(&text, &defaults(), now_ms()) {
-            Ok(mut settings) => {
-                resolve(&mut settings, &folder(&path)?);
-                Ok(Document { path, text, settings: Arc::new(settings) })
-            }
+            Ok(settings) => Document::resolved(path, text, settings),
             Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
         }
     }
@@ -137,6 +135,38 @@ impl Document {
         Ok(next)
     }
 
+    fn of(path: PathBuf, text: String, settings: Settings) -> Document {
+        Document { path, text, settings: Arc::new(settings), id: OnceLock::new() }
+    }
+
+    fn resolved(path: PathBuf, text: String, mut settings: Settings) -> Result<Document, LoadError> {
+        resolve(&mut settings, &folder(&path)?);
+        Ok(Document::of(path, text, settings))
+    }
+
+    /// Checks `text` as [`Document::parse`] does, with less work where `kept` is as in this document.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub(crate) fn parse_again(&self, text: String, kept: &[Kept]) -> Result<Document, LoadError> {
+        let before = (&*self.settings, self.text.as_str());
+        match safeguard::load_again(&text, &defaults(), now_ms(), before, kept) {
+            Ok(settings) => Document::resolved(self.path.clone(), text, settings),
+            Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path: self.path.clone(), text, problems }))),
+        }
+    }
+
+    /// Reads `text` as [`Document::draft`] does, with less work where `kept` is as in this document.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub(crate) fn draft_again(&self, text: String, kept: &[Kept]) -> Result<Document, LoadError> {
+        match settings::parse_again(&text, &defaults(), &self.settings, &self.text, kept) {
+            Some(settings) => Document::resolved(self.path.clone(), text, settings),
+            None => Document::draft(self.path.clone(), text),
+        }
+    }
+
     /// Reads `text` as the document that lies at `path`, but checks neither assertions nor what it opens: it is not put in
     /// force as it is.
     ///
@@ -144,17 +174,14 @@ impl Document {
     /// As [`Document::parse`].
     pub fn draft(path: PathBuf, text: String) -> Result<Document, LoadError> {
         match settings::parse(&text, &defaults()) {
-            Ok(mut settings) => {
-                resolve(&mut settings, &folder(&path)?);
-                Ok(Document { path, text, settings: Arc::new(settings) })
-            }
+            Ok(settings) => Document::resolved(path, text, settings),
             Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
         }
     }
 
     /// The id of the document, by which decisions name it.
     pub fn id(&self) -> RevisionId {
-        RevisionId::of(&self.text, &host_name())
+        *self.id.get_or_init(|| RevisionId::of(&self.text, &host_name()))
     }
 
     /// Reads a document that was in force before, as it was read then. What is checked when settings are put in force is
@@ -165,7 +192,7 @@ impl Document {
     pub fn recall(name: &str, text: String, host_name: &str) -> Result<Document, LoadError> {
         let (path, defaults) = (PathBuf::from(name), Defaults { host_name: host_name.to_owned(), ..defaults() });
         match settings::parse(&text, &defaults) {
-            Ok(settings) => Ok(Document { path, text, settings: Arc::new(settings) }),
+            Ok(settings) => Ok(Document::of(path, text, settings)),
             Err(problems) => Err(LoadError::Problems(Box::new(Faulty { path, text, problems }))),
         }
     }

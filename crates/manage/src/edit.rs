@@ -604,3 +604,5 @@ fn splice(text: &str, range: Range<usize>, with: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod random_tests;

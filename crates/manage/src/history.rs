@@ -116,6 +116,21 @@ pub struct Note<'a> {
     pub host_name: &'a str,
 }
 
+/// A document and its id.
+#[derive(Clone, Copy, Debug)]
+pub struct Identified<'a> {
+    /// The document.
+    pub text: &'a str,
+    /// Its id, with the host name that it was read with.
+    pub id: RevisionId,
+}
+
+impl<'a> From<&'a Document> for Identified<'a> {
+    fn from(document: &'a Document) -> Self {
+        Identified { text: &document.text, id: document.id() }
+    }
+}
+
 /// The history of a data folder.
 #[derive(Debug)]
 pub struct History {
@@ -208,11 +223,16 @@ impl History {
     }
 
     /// Keeps a document that is about to be put in force: it is on the disk when this returns. `before` is the document of
-    /// the newest revision. Gives its number.
+    /// the newest revision, if it is known. Gives its number.
     ///
     /// # Errors
     /// When the disk does not take it; nothing is noted then.
-    pub fn append(&mut self, note: &Note<'_>, text: &str, before: &str) -> io::Result<u64> {
+    pub fn append(
+        &mut self,
+        note: &Note<'_>,
+        document: Identified<'_>,
+        before: Option<Identified<'_>>,
+    ) -> io::Result<u64> {
         if !self.is_open {
             *self = History::open(&self.data_dir, self.limits)?;
         }
@@ -223,23 +243,24 @@ impl History {
             author: note.author.clone(),
             why: note.why.map(|why| shortened(why, WHY_BYTES_MAX).to_owned()),
             origin: note.origin,
-            document: RevisionId::of(text, note.host_name).to_string(),
+            document: document.id.to_string(),
             host_name: note.host_name.to_owned(),
         };
-        let before_id = RevisionId::of(before, &self.newest().map_or(String::new(), |newest| newest.host_name.clone()));
-        let follows = self.newest().is_some_and(|newest| newest.document == before_id.to_string());
+        let is_newest =
+            |before: &Identified<'_>| self.newest().is_some_and(|newest| newest.document == before.id.to_string());
+        let before = before.filter(is_newest);
         let has_room = |file: &&mut Chapter| {
             let is_short = file.bytes < (2 * file.whole_bytes).max(64 << 10);
             file.is_sound && file.revisions.len() <= DIFFERENCES_MAX && is_short
         };
-        match self.files.back_mut().filter(|_| follows).filter(has_room) {
-            Some(file) => {
-                let content = Content::Difference(LineDifference::between(before, text));
+        match self.files.back_mut().filter(has_room).zip(before) {
+            Some((file, before)) => {
+                let content = Content::Difference(LineDifference::between(before.text, document.text));
                 file.append(revision, content)?;
             }
             None => {
                 let path = self.folder.join(format!("{number:010}.{EXTENSION}"));
-                self.files.push_back(Chapter::create(path, revision, text)?);
+                self.files.push_back(Chapter::create(path, revision, document.text)?);
             }
         }
         self.remove_oldest(note.at_ms);
@@ -260,7 +281,8 @@ impl History {
             return number;
         }
         let newest = newest.map(|(number, _)| number);
-        let before = newest.and_then(|number| self.text(number).ok().flatten()).unwrap_or_default();
+        let before = newest.and_then(|number| self.text(number).ok().flatten());
+        let before_id = self.newest().and_then(|newest| RevisionId::parse(&newest.document));
         let owner = fs::metadata(&document.path).map(|found| found.uid());
         let from = match loaded_by {
             Some(loaded_by) => format!("the settings file, loaded by {loaded_by}"),
@@ -269,7 +291,8 @@ impl History {
         let author = Author { who: owner.map_or_else(|_| "unknown".to_owned(), |uid| format!("uid {uid}")), from };
         let origin = if newest.is_some() { Origin::ByHand } else { Origin::First };
         let note = Note { at_ms: now_ms(), author: &author, why: None, origin, host_name: &host_name() };
-        self.append(&note, &document.text, &before).unwrap_or_else(|error| {
+        let before = before.as_deref().zip(before_id).map(|(text, id)| Identified { text, id });
+        self.append(&note, document.into(), before).unwrap_or_else(|error| {
             tracing::warn!(%error, "the settings document cannot be kept: decisions under it cannot be explained later");
             newest.unwrap_or_default() + 1
         })

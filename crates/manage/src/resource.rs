@@ -12,10 +12,12 @@ mod command;
 mod status;
 mod queue;
 mod settings;
+mod revisions;
 
 pub use access::*;
 pub use command::*;
 pub use queue::*;
+pub use revisions::*;
 pub use settings::*;
 pub use status::*;
 

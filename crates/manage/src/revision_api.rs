@@ -14,8 +14,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::access::Actor;
 use crate::amend::{AmendError, Amender, Mode};
@@ -23,60 +21,14 @@ use crate::clock::now_ms;
 use crate::history::Revision;
 use crate::line_difference::without_hashes;
 use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
-use crate::resource::{Amended, RevisionDifference};
+use crate::resource::{
+    Amended, DifferenceQuery, RestoreRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery,
+};
 
 /// Revisions on a page, where the caller does not say.
 const LIMIT_DEFAULT: usize = 100;
 /// Revisions on a page at most.
 const LIMIT_MAX: usize = 1_000;
-
-/// What `GET /revisions` is asked.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct RevisionsQuery {
-    /// So many.
-    pub limit: Option<usize>,
-    /// Only those below this number.
-    pub before: Option<u64>,
-}
-
-/// `GET /api/v1/revisions`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Revisions {
-    /// Newest first.
-    pub revisions: Vec<Revision>,
-    /// The number that is in force.
-    pub in_force: u64,
-    /// Where the next page begins: pass it as `before`.
-    pub next: Option<u64>,
-}
-
-/// `GET /api/v1/revisions/{number}`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RevisionText {
-    /// What is known of it.
-    #[serde(flatten)]
-    pub revision: Revision,
-    /// The document; hashes of passwords are not shown.
-    pub text: String,
-}
-
-/// What `GET /revisions/{old}/difference` is asked.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct DifferenceQuery {
-    /// With which it is compared; left out: with what is in force.
-    pub new: Option<u64>,
-}
-
-/// `POST /api/v1/revisions/{number}/restore`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct RestoreRequest {
-    /// Only tell what it would do.
-    #[serde(default)]
-    pub what_if: bool,
-    /// Why.
-    #[serde(default)]
-    pub why: Option<String>,
-}
 
 /// The routes.
 pub fn routes<S: Clone + Send + Sync + 'static>(amender: Amender) -> Router<S> {

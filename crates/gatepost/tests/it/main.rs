@@ -82,6 +82,7 @@ mod hostile_next_hops;
 mod replies_of_next_hops;
 
 mod report;
+mod revisions;
 mod rewriting;
 
 mod recipients;

@@ -16,10 +16,11 @@ fn open(data_dir: &Path) -> History {
 
 fn append(history: &mut History, at_ms: u64, text: &str) -> u64 {
     let before = history.newest().map(|newest| newest.number);
-    let before = before.and_then(|number| history.text(number).expect("readable")).unwrap_or_default();
+    let before = before.and_then(|number| history.text(number).expect("readable"));
+    let identified = |text| Identified { text, id: RevisionId::of(text, HOST) };
     let author = Author { who: format!("at {at_ms}"), from: "a test".to_owned() };
     let note = Note { at_ms, author: &author, why: Some("because"), origin: Origin::Amended, host_name: HOST };
-    history.append(&note, text, &before).expect("kept")
+    history.append(&note, identified(text), before.as_deref().map(identified)).expect("kept")
 }
 
 /// A document with a line that differs.
@@ -154,6 +155,6 @@ fn long_reasons_are_cut_between_characters() {
     let author = Author { who: "x".to_owned(), from: "y".to_owned() };
     let why = "ä".repeat(WHY_BYTES_MAX);
     let note = Note { at_ms: 1, author: &author, why: Some(&why), origin: Origin::First, host_name: HOST };
-    history.append(&note, "", "").expect("kept");
+    history.append(&note, Identified { text: "", id: RevisionId::of("", HOST) }, None).expect("kept");
     assert_eq!(history.newest().and_then(|newest| newest.why.clone()).map(|why| why.len()), Some(WHY_BYTES_MAX));
 }
