@@ -255,3 +255,84 @@ fn the_exit_code_tells_how_a_text_a_file_and_a_pipe_ended() {
         assert!(errors.contains(expected), "{expected}:\n{errors}");
     }
 }
+
+#[test]
+fn questions_are_asked_at_a_terminal_or_answered_from_standard_input() {
+    let installation = Installation::new(PROGRAM, CONTOSO);
+    let mut terminal = Terminal::open(&installation, &[]);
+    terminal.press("$name = Read-Host 'Who'; \"hello $name\"\r");
+    terminal.wait_for("\nWho: ");
+    terminal.press("Jane Doe\r");
+    terminal.wait_for("\nhello Jane Doe\n");
+    terminal.wait_for("PS> ");
+    // What is secret does not appear, neither where it is typed nor in the history.
+    terminal.press("$secret = Read-Host 'Code' -AsSecureString; 'asked'\r");
+    terminal.wait_for("\nCode: ");
+    terminal.press("hunter2\r");
+    terminal.wait_for("\nasked\n");
+    assert!(!terminal.raw().contains("hunter2"), "{}", terminal.raw());
+    // Ctrl-C at a question ends the script.
+    terminal.wait_for("PS> ");
+    terminal.press("Read-Host 'More'; 'not this'\r");
+    terminal.wait_for("\nMore: ");
+    terminal.press("\x03");
+    terminal.wait_for("\nPS> ");
+    assert!(!terminal.raw().contains("\nnot this"), "{}", terminal.raw());
+
+    let script = "$a = Read-Host 'First'; $b = Read-Host 'Second'; \"$a-$b\"";
+    let output = run(&installation, &["-c", script], "one\r\ntwo");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "First: Second: one-two\n");
+    // Where the script itself comes from standard input, and where nobody wants to be asked, it is an error.
+    for (arguments, input) in [(&["-"][..], script), (&["--non-interactive", "-c", script], "one\ntwo\n")] {
+        let output = run(&installation, arguments, input);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("nobody can be asked"), "{told}");
+    }
+}
+
+#[test]
+fn with_json_each_value_is_a_line_and_nothing_else_is_on_standard_output() {
+    let site = Site::start(&[CONTOSO, CONNECTORS]);
+    let script = "Write-Host 'a word'; Write-Warning 'careful'; Get-ReceiveConnector | Select-Object Name, RemoteIPRanges; 5; 'x', $null; @{a=1}";
+    let output = run(&site.installation, &["--json", "-c", script], "");
+    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let expected = serde_json::json!([
+        {"Name": "Relay", "RemoteIPRanges": ["10.0.0.0/24"]},
+        {"Name": "Plant Floor", "RemoteIPRanges": ["10.1.0.0/24"]},
+        5, "x", null, {"a": 1}
+    ]);
+    assert_eq!(serde_json::Value::Array(lines), expected);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("a word") && told.contains("WARNING: careful"), "{told}");
+}
+
+#[test]
+fn scripts_read_and_write_the_callers_files_by_the_paths_of_windows() {
+    let installation = Installation::new(PROGRAM, CONTOSO);
+    let folder = installation.folder();
+    std::fs::create_dir(folder.join("Reports")).expect("a folder");
+    let script = r#"
+        'a' | Set-Content .\reports\One.txt
+        'b' | Add-Content reports\one.TXT
+        'c' > "C:\Scripts\Sub\c.txt"
+        'd' | Out-File "$env:TEMP\d.txt"
+        "$(Get-Content REPORTS/one.txt) $(Get-Content c:\scripts\SUB\C.txt) $(Get-Content C:\Temp\d.txt) $(Test-Path D:\nothing)"
+        Get-Content '\\server\share\x.txt' -ErrorAction SilentlyContinue -ErrorVariable e; "$e".Length -gt 0
+    "#;
+    let output = Command::new(PROGRAM)
+        .args(["shell", "-c", script])
+        .current_dir(folder)
+        .env("GATEPOST_CONFIG", installation.settings_file())
+        .env("XDG_DATA_HOME", folder.join("data-home"))
+        .env("TMPDIR", folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("run the shell");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a b c d False\nTrue\n", "{told}");
+    assert!(folder.join("Reports/One.txt").exists() && folder.join("d.txt").exists());
+    assert!(folder.join("data-home/gatepost/drives/C/Scripts/Sub/c.txt").exists());
+}
