@@ -157,7 +157,7 @@ impl World for Console {
         if !self.manners.may_ask {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "nobody can be asked: there is no terminal, or standard input holds the script; give the value as a parameter",
+                "there is no terminal, or standard input holds the script; give the value as a parameter",
             ));
         }
         self.flush()?;

@@ -174,7 +174,11 @@ fn the_page_about_the_shell_is_what_happens() {
         let is_error = |line: &str| !line.is_empty() && !line.starts_with("WARNING:");
         assert!(!told.lines().any(is_error), "line {}:\n{told}", piece.line);
         if let Some(Piece { language: "text", text: expected, .. }) = pieces.get(at + 1) {
-            assert!(is_like(&printed, &here(expected)), "line {}:\n{printed}\nbut the page has\n{expected}", piece.line);
+            assert!(
+                is_like(&printed, &here(expected)),
+                "line {}:\n{printed}\nbut the page has\n{expected}",
+                piece.line
+            );
         }
         played += 1;
     }
