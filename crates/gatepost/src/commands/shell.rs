@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use clap::CommandFactory;
 use gatepost_manage::remote::Remote;
 use gatepost_manage::{Client, document};
 use gatepost_shell::command::{Changes, Commands, Kind, Parameter, Signature};
@@ -27,7 +28,7 @@ use gatepost_shell::value::Value;
 use gatepost_shell::world::{Colour, Entry, Stream};
 
 use super::wait_for;
-use crate::cli::ShellArguments;
+use crate::cli::{Cli, ShellArguments};
 use crate::failure::Failure;
 use crate::shell::{Cancel, Console, Editor, Manners, Offer, Offers, Typed, Wanted, Windows};
 use crate::terminal;
@@ -94,9 +95,10 @@ fn work(arguments: &ShellArguments, is_input_terminal: bool) -> Result<Work, Fai
     match arguments.script.split_first() {
         Some((file, rest)) if file != "-" => {
             if file.starts_with('-') {
-                return Err(Failure::of(format!(
+                let message = format!(
                     "{file} is neither an option of gatepost shell nor a script; gatepost shell --help lists the options, and ./{file} names a file"
-                )));
+                );
+                Cli::command().error(clap::error::ErrorKind::UnknownArgument, message).exit();
             }
             let bytes = read_limited(std::fs::File::open(file), file)?;
             Ok(Work::Text {

@@ -239,7 +239,7 @@ fn the_exit_code_tells_how_a_text_a_file_and_a_pipe_ended() {
         (&["broken.ps1"], "", 2, ""),
         (&["unknown.ps1"], "", 0, "goes on\n"),
         (&["missing.ps1"], "", 1, ""),
-        (&["--jsn"], "", 1, ""),
+        (&["--jsn"], "", 2, ""),
         (&["-"], "'from '+\n'a pipe'; exit 9", 9, "from a pipe\n"),
         (&[], "\u{feff}'with a mark'", 0, "with a mark\n"),
         (&["-", "a"], "\"$($args[0])!\"", 0, "a!\n"),
