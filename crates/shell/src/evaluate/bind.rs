@@ -330,6 +330,7 @@ impl Interpreter {
             _ => {
                 let value = value.or_else(&mut next).ok_or_else(|| missing_value(name))?;
                 let text = convert::text(&value.value);
+                let home = common.home.clone().unwrap_or_else(|| self.frame.scope.clone());
                 let action = || {
                     Action::parse(&text).ok_or_else(|| {
                         binding_fault(format!(
@@ -341,9 +342,9 @@ impl Interpreter {
                     "ErrorAction" => common.error_action = Some(action()?),
                     "WarningAction" => common.warning_action = Some(action()?),
                     "InformationAction" => common.information_action = Some(action()?),
-                    "ErrorVariable" => common.error_variable = Some(self.listing_variable(&text)),
-                    "WarningVariable" => common.warning_variable = Some(self.listing_variable(&text)),
-                    "OutVariable" => common.output_variable = Some(self.listing_variable(&text)),
+                    "ErrorVariable" => common.error_variable = Some(self.listing_variable(&text, &home)),
+                    "WarningVariable" => common.warning_variable = Some(self.listing_variable(&text, &home)),
+                    "OutVariable" => common.output_variable = Some(self.listing_variable(&text, &home)),
                     "PipelineVariable" => common.pipeline_variable = Some(text),
                     _ => {}
                 }

@@ -119,6 +119,7 @@ impl Interpreter {
         }
         let caller =
             Frame { scope: Rc::clone(&scope), source: block.source.clone(), streams: self.frame.streams.clone() };
+        common.home = Some(Rc::clone(&self.frame.scope));
         // Defaults and attributes are the function's: its scope, its text.
         let frame = std::mem::replace(&mut self.frame, caller);
         let bound = self.bind_function(name, block, arguments, (common, has_input));

@@ -11,6 +11,7 @@ use super::flow::{Done, Flow};
 use super::function::{FunctionWork, Step};
 use super::interpreter::{Frame, Interpreter, Target};
 use super::running::{Action, Common, Running};
+use super::scope::Scope;
 use super::sink::Sink;
 use crate::command::{Call, Changes, Signature};
 use crate::context::Stage;
@@ -69,7 +70,8 @@ struct Outlet<'a> {
     out: &'a mut dyn Sink,
     merged: Option<Rc<RefCell<Vec<Value>>>>,
     copies: Option<&'a Rc<List>>,
-    variable: Option<&'a str>,
+    /// `-PipelineVariable`, in the scope of the pipeline.
+    variable: Option<(Rc<Scope>, &'a str)>,
 }
 
 impl Outlet<'_> {
@@ -90,8 +92,8 @@ impl Sink for Outlet<'_> {
         if let Some(copies) = self.copies {
             copies.values.borrow_mut().push(value.clone());
         }
-        if let Some(name) = self.variable {
-            interpreter.frame.scope.set(name, value.clone());
+        if let Some((scope, name)) = &self.variable {
+            scope.set(name, value.clone());
         }
         self.out.put(interpreter, value)
     }
@@ -267,7 +269,7 @@ impl Interpreter {
                     out,
                     merged: merged.clone(),
                     copies: common.output_variable.as_ref(),
-                    variable: common.pipeline_variable.as_deref(),
+                    variable: common.pipeline_variable.as_deref().map(|name| (Rc::clone(&self.frame.scope), name)),
                 };
                 &mut outlet
             }

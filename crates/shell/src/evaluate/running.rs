@@ -66,6 +66,8 @@ pub(crate) struct Common {
     pub warning_variable: Option<Rc<List>>,
     pub output_variable: Option<Rc<List>>,
     pub pipeline_variable: Option<String>,
+    /// Where those variables lie: the scope of the caller.
+    pub home: Option<Rc<Scope>>,
 }
 
 /// A command at work.
@@ -479,17 +481,17 @@ impl Interpreter {
     }
 
     /// A list for `-ErrorVariable` and its like, kept under the name; `+name` adds to what is there.
-    pub(crate) fn listing_variable(&mut self, name: &str) -> Rc<List> {
+    pub(crate) fn listing_variable(&mut self, name: &str, home: &Rc<Scope>) -> Rc<List> {
         let (name, keeps) = match name.strip_prefix('+') {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let old = match self.frame.scope.find(name) {
+        let old = match home.find(name) {
             Some(value) if keeps => convert::elements(&value),
             _ => Vec::new(),
         };
         let list = Rc::new(List { values: std::cell::RefCell::new(old), kind: ListKind::Growing });
-        self.frame.scope.set(name, Value::List(Rc::clone(&list)));
+        home.set(name, Value::List(Rc::clone(&list)));
         list
     }
 }
