@@ -22,6 +22,7 @@
 //! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`rest`], [`seeing`], [`trace`]: what an administrator does and sees;
 //! - [`commands`]: the registry's commands, over the socket;
 //! - [`shell`]: the shell at a terminal, for texts, files and pipes;
+//! - [`idioms`]: what administrators have in their scripts, kept as data under `idioms/`;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
 
@@ -139,6 +140,8 @@ mod access;
 mod rest;
 
 mod seeing;
+
+mod idioms;
 
 mod guide;
 

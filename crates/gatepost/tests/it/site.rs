@@ -1,6 +1,9 @@
 //! The settings documents that the tests share, and a server running on one of them.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use gatepost_testkit::client::Client;
 use gatepost_testkit::installation::{Installation, Refused, Server};
@@ -204,6 +207,31 @@ impl Site {
     #[track_caller]
     pub fn relaying_to(smart_host: &str) -> Site {
         Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(smart_host)])
+    }
+
+    /// What `gatepost shell` prints, errors among it, where they come.
+    pub fn shell(&self, script: &str) -> String {
+        self.shell_in(self.installation.folder(), &["-c", script], "")
+    }
+
+    /// The same in this folder, with these arguments and with this typed at its questions.
+    pub fn shell_in(&self, folder: &Path, arguments: &[&str], typed: &str) -> String {
+        let mut child = Command::new("timeout")
+            .args(["--signal=KILL", "60", "sh", "-c", "exec \"$0\" shell \"$@\" 2>&1", PROGRAM])
+            .args(arguments)
+            .current_dir(folder)
+            .env("GATEPOST_CONFIG", self.installation.settings_file())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run the shell");
+        let mut stdin = child.stdin.take().expect("standard input is a pipe");
+        // A script that asks nothing may end before.
+        let _ = stdin.write_all(typed.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().expect("wait for the shell");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The first port.
