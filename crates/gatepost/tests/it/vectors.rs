@@ -1,6 +1,6 @@
 //! The test vectors of the fact sheet's section 11.1 against the running program, one test each, named by their numbers.
-//! D is the default connector, R the one of two
-//! hosts. V20 to V25 are played by the settings document and by the shell, V31 and V32 by the shell alone.
+//! D is the default connector, R the one of two hosts. V20 to V25 are played by the settings document and by the shell, V31
+//! and V32 by the shell alone.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
