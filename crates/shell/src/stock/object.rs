@@ -64,11 +64,8 @@ impl Stage for NewObject {
                 }
             }
         }
-        // A list that was made is one value.
-        match value {
-            Value::List(_) => context.value(Value::array(vec![value])),
-            other => context.value(other),
-        }
+        // A list that was made is one value, too.
+        context.value(value)
     }
 }
 
