@@ -385,7 +385,7 @@ fn asked(kind: Kind) -> Value {
             json!({ "anyOf": [edit, list] })
         }
         Kind::Table => json!({ "type": ["object", "null"] }),
-        Kind::Any => json!({}),
+        Kind::Any | Kind::Ignored => json!({}),
     }
 }
 
@@ -394,6 +394,7 @@ fn answered(kind: PropertyKind) -> Value {
     match kind {
         PropertyKind::Bool => json!({ "type": ["boolean", "null"] }),
         PropertyKind::Int | PropertyKind::Size => json!({ "type": ["integer", "null"] }),
+        PropertyKind::Float => json!({ "type": ["number", "null"] }),
         PropertyKind::Choice(choices) => {
             json!({ "enum": choices.iter().map(|choice| Value::from(*choice)).chain([Value::Null]).collect::<Vec<_>>() })
         }
