@@ -84,3 +84,8 @@ fn commands_are_bound_as_in_the_original() {
 fn errors_end_what_they_should() {
     play("errors.txt", include_str!("scripts/errors.txt"));
 }
+
+#[test]
+fn the_commands_of_the_language_do_what_the_originals_do() {
+    play("stock.txt", include_str!("scripts/stock.txt"));
+}

@@ -99,6 +99,14 @@ impl Interpreter {
                 let name = self.member_name(name)?;
                 self.set_member(&object, &name, value)
             }
+            ExpressionKind::Member { object, name, is_static: true } => {
+                let object = self.expression(object)?;
+                let name = self.member_name(name)?;
+                match object {
+                    Value::Type(of) => Ok(member::set_static(&of, &name)?),
+                    _ => Err(not_assignable()),
+                }
+            }
             ExpressionKind::Index { object, index } => {
                 let object = self.expression(object)?;
                 let index = self.expression(index)?;

@@ -9,7 +9,7 @@ use super::operator::{self, Bounds};
 use super::sink::{Discard, Sink};
 use crate::convert;
 use crate::fault::{Category, Fault};
-use crate::member;
+use crate::member::{self, Reference};
 use crate::syntax::{
     BinaryOperator, Block, Expression, ExpressionKind, PipelineElement, Statement, StatementKind, TextPart, TypeName,
 };
@@ -374,6 +374,13 @@ impl Interpreter {
             Some(type_name) => self.with_context(|context| member::call_static(context, &type_name, &name, &values))?,
             None => self.call_method(&object, &name, &values)?,
         };
+        // What the function wrote to `[ref]$x` becomes the variable's value.
+        for (argument, value) in arguments.iter().zip(&values) {
+            if let (ExpressionKind::Cast(_, target), Some(reference)) = (&argument.kind, value.downcast::<Reference>())
+            {
+                self.assign(target, reference.get())?;
+            }
+        }
         if let Some(result) = &result {
             self.charge(shallow_bytes(result))?;
         }

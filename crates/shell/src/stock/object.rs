@@ -64,7 +64,7 @@ impl Stage for NewObject {
                 }
             }
         }
-        // A list that was made is one value, too.
+        // A list that was made is one value, also when it goes through a pipeline.
         context.value(value)
     }
 }
