@@ -246,7 +246,11 @@ struct Measure {
 
 impl Stage for Measure {
     fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
-        gather(&mut self.values, context, call, input)
+        // What is not there is not counted.
+        match input {
+            Some(Value::Null) => Ok(()),
+            input => gather(&mut self.values, context, call, input),
+        }
     }
 
     fn end(&mut self, context: &mut dyn Context, call: &Call<'_>) -> Result<(), Fault> {
