@@ -10,8 +10,12 @@ mod relay;
 mod configuration;
 mod ad_permission;
 mod receive_connector;
+mod send_connector;
+mod domain;
+mod exchange_server;
 mod message;
 mod queue;
+mod by_name;
 mod server;
 mod amendment;
 mod invocation;
@@ -59,6 +63,9 @@ static NOUNS: &[&[Entry]] = &[
     ad_permission::ENTRIES,
     relay::ENTRIES,
     configuration::ENTRIES,
+    send_connector::ENTRIES,
+    domain::ENTRIES,
+    exchange_server::ENTRIES,
     queue::ENTRIES,
     message::ENTRIES,
 ];

@@ -205,7 +205,7 @@ fn the_shell_lists_holds_back_exports_and_removes_what_is_queued() {
     assert!(queue["LastError"].as_str().is_some_and(|error| error.contains("refused")), "{queue}");
     assert!(shell(installation, "Get-Queue -Exclude External").iter().all(|queue| queue["MessageCount"] == 0));
 
-    let waiting = shell(installation, "Get-Queue | Get-Message -SortOrder -Size -ResultSize 1");
+    let waiting = shell(installation, "Get-Queue | Get-Message -SortOrder '-Size' -ResultSize 1");
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     let found = shell(installation, "Get-Message -Filter \"Subject -like 'fir*'\"");
     let [message] = found.as_slice() else { panic!("{found:?}") };

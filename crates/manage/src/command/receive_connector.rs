@@ -17,7 +17,7 @@ use super::{Answer, CommandError, Entry, Invocation, server};
 use crate::edit::{Edit, Target};
 
 pub use identity::{find, search};
-pub use shape::{SHAPE, identity};
+pub use shape::{SHAPE, identity, span};
 
 /// The commands of this noun.
 pub static ENTRIES: &[Entry] = &[

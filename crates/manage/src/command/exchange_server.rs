@@ -1,0 +1,79 @@
+//! This server, as scripts look for servers before they loop over them: Get-ExchangeServer.
+
+use gatepost_policy::role::Role;
+use gatepost_shell::command::{Changes, Signature};
+use gatepost_shell::convert::wildcard;
+use gatepost_shell::value::View;
+
+use super::parameter::{DOMAIN_CONTROLLER, identity};
+use super::{Answer, CommandError, Entry, Invocation, server};
+use crate::object::PropertyKind::{Bool, Flags, Identity, Text};
+use crate::object::{Record, Shape, Usual, property};
+
+/// The commands of this noun.
+pub static ENTRIES: &[Entry] = &[Entry {
+    signature: &GET,
+    role: Role::View,
+    output: Some(&SHAPE),
+    run: |invocation| Box::pin(std::future::ready(get(invocation))),
+}];
+
+static VIEW: View = View {
+    type_name: "Microsoft.Exchange.Data.Directory.Management.ExchangeServer",
+    table: &["Name", "ServerRole", "AdminDisplayVersion"],
+    identity: "Name",
+};
+
+const ROLES: &[&str] = &["HubTransport", "FrontendTransport"];
+
+static SHAPE: Shape = Shape {
+    name: "ExchangeServer",
+    view: &VIEW,
+    properties: &[
+        property("Name", "name", Text, Usual::Null),
+        property("Fqdn", "fqdn", Text, Usual::Null),
+        property("ServerRole", "server_role", Flags(ROLES), Usual::Texts(ROLES)),
+        property("IsHubTransportServer", "is_hub_transport_server", Bool, Usual::Bool(true)),
+        property("IsFrontendTransportServer", "is_frontend_transport_server", Bool, Usual::Bool(true)),
+        property("IsMailboxServer", "is_mailbox_server", Bool, Usual::Bool(false)),
+        property("IsEdgeServer", "is_edge_server", Bool, Usual::Bool(false)),
+        property("AdminDisplayVersion", "admin_display_version", Text, Usual::Null),
+        property("Identity", "identity", Identity, Usual::Null),
+    ],
+};
+
+static GET: Signature = Signature {
+    name: "Get-ExchangeServer",
+    aliases: &[],
+    synopsis: "Shows this server, as scripts expect that loop over servers: each server knows itself alone.",
+    parameters: &[identity("Which: the short or the whole name, or a name with wildcards."), DOMAIN_CONTROLLER],
+    changes: Changes::Nothing,
+    examples: &[
+        ("Get-ExchangeServer", "Shows its name, what it does, its version."),
+        (
+            "Get-ExchangeServer | ForEach-Object { Get-ReceiveConnector -Server $_.Name }",
+            "Goes on in scripts for many servers.",
+        ),
+    ],
+};
+
+fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
+    let own = &invocation.settings.server.name;
+    let short = server::short_name(own);
+    if let Some(wanted) = invocation.arguments.text("Identity") {
+        let fits = |name: &str| wildcard::matches(wanted.trim(), name, false);
+        let is_pattern = wanted.contains(['*', '?']);
+        if is_pattern && !fits(&short) && !fits(own.as_str()) {
+            return Ok(Answer::default());
+        }
+        if !is_pattern && !server::is_this(own, wanted) {
+            return Err(CommandError::NotFound(server::another(own, wanted)));
+        }
+    }
+    let record = Record::of(&SHAPE)
+        .with("Name", short.as_str())
+        .with("Fqdn", own.as_str())
+        .with("AdminDisplayVersion", format!("Gatepost {}", env!("CARGO_PKG_VERSION")))
+        .with("Identity", short.as_str());
+    Ok(Answer::of(vec![record]))
+}
