@@ -89,3 +89,8 @@ fn errors_end_what_they_should() {
 fn the_commands_of_the_language_do_what_the_originals_do() {
     play("stock.txt", include_str!("scripts/stock.txt"));
 }
+
+#[test]
+fn scripts_as_administrators_write_them_run() {
+    play("idioms.txt", include_str!("scripts/idioms.txt"));
+}
