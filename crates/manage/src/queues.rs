@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use gatepost_mail::{MessageId, Priority};
 use gatepost_transport::Control;
-use gatepost_transport::listing::{self, ExportError, QueueStatus, Which, Wish};
+use gatepost_transport::listing::{self, DeliveryType, ExportError, QueueState, QueueStatus, Which, Wish};
 
 use crate::access::Actor;
 use crate::filter::{Filter, Mistake, Order};
@@ -20,6 +20,9 @@ use crate::resource::{
     QUEUE_LIMIT_MAX, Queue, QueueAction, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery,
     QueuesRequest,
 };
+
+/// The queue of what has no route yet.
+const SUBMISSION: &str = "Submission";
 
 fn bad(mistake: Mistake) -> Refusal {
     refuse(StatusCode::BAD_REQUEST, mistake.to_string())
@@ -38,9 +41,13 @@ fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
 ///
 /// # Errors
 /// 400: a filter or an order that cannot be read.
-pub fn matching_in_order(control: &Control, query: &QueuesQuery) -> Result<Vec<QueueStatus>, Refusal> {
+pub fn matching_in_order(
+    control: &Control,
+    queues: Vec<QueueStatus>,
+    query: &QueuesQuery,
+) -> Result<Vec<QueueStatus>, Refusal> {
     let server = control.settings().server.name.to_string();
-    let mut matching = matching(control, &server, query.filter.as_deref())?;
+    let mut matching = matching(queues, &server, query.filter.as_deref())?;
     if let Some(sort) = &query.sort {
         let order = Order::parse::<QueueRow<'_>>(sort).map_err(bad)?;
         matching.sort_by(|a, b| {
@@ -58,7 +65,7 @@ pub fn matching_in_order(control: &Control, query: &QueuesQuery) -> Result<Vec<Q
 pub fn queues(control: &Control, query: &QueuesQuery) -> Result<QueuesListing, Refusal> {
     let limit = limit(query.limit)?;
     let server = control.settings().server.name.to_string();
-    let matching = matching_in_order(control, query)?;
+    let matching = matching_in_order(control, control.queues(), query)?;
     let total = matching.len() as u64;
     let there: Vec<String> = matching.iter().map(|queue| queue.name.clone()).collect();
     let elsewhere = control.suspended_queues().into_iter().filter(|name| !there.contains(name));
@@ -75,9 +82,42 @@ pub fn next_hop_of(name: &str) -> &str {
     name.split_once('\t').map_or(name, |(_, next_hop)| next_hop)
 }
 
-fn matching(control: &Control, server: &str, filter: Option<&str>) -> Result<Vec<QueueStatus>, Refusal> {
-    let filter = filter.map(Filter::parse::<QueueRow<'_>>).transpose().map_err(bad)?;
+/// The queues that there are, and Submission, which is there whether anything waits in it or not.
+pub fn with_submission(control: &Control) -> Vec<QueueStatus> {
     let mut queues = control.queues();
+    if !queues.iter().any(|queue| queue.identity == SUBMISSION) {
+        let name = SUBMISSION.to_lowercase();
+        let suspended = control.suspended_queues().contains(&name);
+        queues.insert(
+            0,
+            QueueStatus {
+                identity: SUBMISSION.to_owned(),
+                next_hop: SUBMISSION.to_owned(),
+                name,
+                delivery_type: DeliveryType::Undefined,
+                suspended,
+                held: 0,
+                deferred: 0,
+                by_priority: [(0, 0); 3],
+                retry_count: 0,
+                first_retry_ms: None,
+                last_retry_ms: None,
+                incoming_rate: 0.0,
+                outgoing_rate: 0.0,
+                connector: String::new(),
+                state: if suspended { QueueState::Suspended } else { QueueState::Ready },
+                messages: 0,
+                connections: 0,
+                last_error: None,
+                next_retry_ms: None,
+            },
+        );
+    }
+    queues
+}
+
+fn matching(mut queues: Vec<QueueStatus>, server: &str, filter: Option<&str>) -> Result<Vec<QueueStatus>, Refusal> {
+    let filter = filter.map(Filter::parse::<QueueRow<'_>>).transpose().map_err(bad)?;
     if let Some(filter) = filter {
         queues.retain(|queue| filter.matches(&QueueRow { server, queue }));
     }
@@ -92,7 +132,9 @@ pub fn meant(control: &Control, request: &QueuesRequest) -> Result<Vec<String>, 
     let server = control.settings().server.name.to_string();
     let mut names = Vec::new();
     if request.filter.is_some() {
-        names.extend(matching(control, &server, request.filter.as_deref())?.into_iter().map(|queue| queue.name));
+        names.extend(
+            matching(control.queues(), &server, request.filter.as_deref())?.into_iter().map(|queue| queue.name),
+        );
     }
     for wanted in &request.queues {
         let found = named(control, &server, wanted);
@@ -142,7 +184,7 @@ fn named(control: &Control, server: &str, wanted: &str) -> Vec<String> {
     let own = wanted.rsplit_once('\\').filter(|(name, _)| name.eq_ignore_ascii_case(server)).map(|(_, own)| own);
     let wanted = own.unwrap_or(wanted);
     // There when it is wanted, whether anything waits or not.
-    if wanted.eq_ignore_ascii_case("Submission") || wanted.eq_ignore_ascii_case("Unreachable") {
+    if wanted.eq_ignore_ascii_case(SUBMISSION) || wanted.eq_ignore_ascii_case("Unreachable") {
         return vec![wanted.to_lowercase()];
     }
     let mut names: Vec<String> = control

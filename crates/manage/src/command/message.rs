@@ -247,7 +247,9 @@ fn id(invocation: &Invocation<'_>, identity: &str) -> Result<MessageId, CommandE
 }
 
 fn record(server: &str, message: &Message, with_recipients: bool) -> Record {
-    let queue = message.queues.first();
+    // They come under the whole name of the server; identities have the short one.
+    let queues: Vec<&str> = message.queues.iter().map(|queue| queue.rsplit('\\').next().unwrap_or(queue)).collect();
+    let queue = queues.first();
     let pending = message.recipients.iter().filter(|recipient| recipient.state == RecipientState::Pending);
     let why = |recipient: &Recipient| recipient.next_hop_error.clone().or_else(|| recipient.last_reply.clone());
     let recipients: Vec<Json> = match with_recipients {
@@ -273,12 +275,12 @@ fn record(server: &str, message: &Message, with_recipients: bool) -> Record {
         .with("LastError", pending.clone().find_map(why))
         .with("RetryCount", pending.map(|recipient| recipient.attempts).max().unwrap_or(0))
         .with("Queue", queue.map(|queue| format!("{server}\\{queue}")))
-        .with("Queues", message.queues.iter().map(|queue| format!("{server}\\{queue}")).collect::<Vec<_>>())
+        .with("Queues", queues.iter().map(|queue| format!("{server}\\{queue}")).collect::<Vec<_>>())
         .with("Recipients", recipients)
         .with("Priority", message.priority.as_str())
         .with("IsPoison", message.poison)
         .with("RedirectedTo", message.redirect.as_deref())
-        .with("Identity", format!("{server}\\{}\\{}", queue.map_or("*", String::as_str), message.id))
+        .with("Identity", format!("{server}\\{}\\{}", queue.copied().unwrap_or("*"), message.id))
 }
 
 async fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
@@ -343,7 +345,8 @@ fn queue_identity(invocation: &Invocation<'_>, wanted: &str) -> Result<String, C
     let names = queues::meant(invocation.control, &request)?;
     let there = invocation.control.queues().into_iter().find(|queue| names.contains(&queue.name));
     // A queue that is named and not there is empty: no message is in it.
-    Ok(there.map_or_else(|| wanted.to_owned(), |queue| queue.identity))
+    let identity = there.map_or_else(|| wanted.to_owned(), |queue| queue.identity);
+    Ok(format!("{}\\{identity}", invocation.settings.server.name))
 }
 
 /// Messages in pages of the API's own size; whether some of the last run are missing.

@@ -279,7 +279,7 @@ async fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         offset: None,
         limit: None,
     };
-    let found = queues::matching_in_order(invocation.control, &query)?;
+    let found = queues::matching_in_order(invocation.control, queues::with_submission(invocation.control), &query)?;
     let (include, exclude) = (kinds(invocation, "Include")?, kinds(invocation, "Exclude")?);
     let server = server::short_name(&invocation.settings.server.name);
     let shown = found
