@@ -71,7 +71,7 @@ const STATES: &[&str] = &["Ready", "Active", "Retry", "Suspended", "PendingRemov
 
 /// A queued message, in Exchange's order of properties.
 static SHAPE: Shape = Shape {
-    name: "Message",
+    name: "ExtensibleMessageInfo",
     view: &VIEW,
     properties: &[
         property("Subject", "subject", Text, Usual::Null),

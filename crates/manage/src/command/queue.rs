@@ -54,7 +54,7 @@ const STATES: &[&str] = &["Active", "Connecting", "Ready", "Retry", "Suspended"]
 
 /// A queue, in Exchange's order of properties.
 static SHAPE: Shape = Shape {
-    name: "Queue",
+    name: "ExtensibleQueueInfo",
     view: &VIEW,
     properties: &[
         property("DeliveryType", "delivery_type", Choice(DELIVERY_TYPES), Usual::Null),
