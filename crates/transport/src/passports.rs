@@ -364,29 +364,30 @@ pub fn read_again(spool: &Spool, tracking: &Tracking, from: Mark, to: Mark) -> s
             tracking.passports.flush();
         }
     };
-    let is_whole = spool.history(from, to, |told| match told {
+    let is_whole = spool.history(from, to, |told| tell(&mut open, told).into_iter().for_each(&mut note))?;
+    open.into_values().for_each(note);
+    Ok(is_whole)
+}
+
+/// Adds what the log says to what is open; hands on what has ended. An end is handed on even where the log says no more of
+/// it: its message may stand before the first mark, and how it ended was in nobody's memory but that of the last run.
+fn tell(open: &mut BTreeMap<u64, Part>, told: Told<'_>) -> Option<Part> {
+    match told {
         Told::Accepted { id, envelope, bytes, label, recipients } => {
-            let part = part_of(&mut open, id);
+            let part = part_of(open, id);
             part.facts = Some(Box::new(facts(&envelope, bytes, label)));
             recipients.iter().for_each(|(index, state)| add_outcome(part, *index, state));
         }
-        Told::Changed { id, recipient, state } => add_outcome(part_of(&mut open, id), recipient, &state),
+        Told::Changed { id, recipient, state } => add_outcome(part_of(open, id), recipient, &state),
         Told::Ended { id, recipients } => {
             let mut part = open.remove(&id.0).unwrap_or_else(|| recovered(id));
             recipients.iter().for_each(|(index, state)| add_outcome(&mut part, *index, state));
-            if recipients.is_empty() {
-                add_unknown_ends(&mut part);
-            }
             part.is_last = true;
-            // An end that says nothing new, of a message that stands elsewhere.
-            if part.facts.is_some() || !part.steps.is_empty() {
-                note(part);
-            }
+            return Some(part);
         }
         Told::Refused { id } => drop(open.remove(&id.0)),
-    })?;
-    open.into_values().for_each(note);
-    Ok(is_whole)
+    }
+    None
 }
 
 fn recovered(id: MessageId) -> Part {
@@ -417,28 +418,6 @@ pub fn with_envelope(facts: Facts, envelope: &Envelope) -> Facts {
     }
 }
 
-/// The log says that the message has ended, and not how.
-fn add_unknown_ends(part: &mut Part) {
-    let Some(facts) = &part.facts else { return };
-    let count = u32::try_from(facts.recipients.len()).unwrap_or(u32::MAX);
-    let known: Vec<u32> = part
-        .steps
-        .iter()
-        .filter_map(|step| if let What::Attempt(attempt) = &step.what { Some(attempt) } else { None })
-        .flat_map(|attempt| attempt.outcomes.iter())
-        .filter(|outcome| !outcome.verdict.is_pending())
-        .map(|outcome| outcome.recipient)
-        .collect();
-    let unknown = (0..count).filter(|recipient| !known.contains(recipient));
-    let outcomes: Vec<Outcome> =
-        unknown.map(|recipient| Outcome { recipient, verdict: Verdict::Ended, reply: Box::default() }).collect();
-    if !outcomes.is_empty() {
-        let way = Way { connector: "".into(), next_hop: "".into() };
-        let attempt = event::Attempt { way, remote: None, address: None, tls: None, duration_ms: 0, outcomes };
-        part.steps.push(Step { time_ms: facts.time_ms, what: What::Attempt(Box::new(attempt)) });
-    }
-}
-
 fn add_outcome(part: &mut Part, recipient: u32, state: &RecipientState) {
     let verdict = match state.state {
         State::Pending if state.attempts == 0 => return,
@@ -460,4 +439,18 @@ fn add_outcome(part: &mut Part, recipient: u32, state: &RecipientState) {
     let attempt =
         event::Attempt { way, remote: None, address: None, tls: None, duration_ms: 0, outcomes: vec![outcome] };
     part.steps.push(Step { time_ms, what: What::Attempt(Box::new(attempt)) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_handed_on_though_the_log_says_no_more_of_it_behind_the_mark() {
+        let mut open = BTreeMap::new();
+        let part = tell(&mut open, Told::Ended { id: MessageId(7), recipients: Vec::new() }).expect("it ended");
+        assert_eq!(part, Part { queue_id: 7, is_last: true, is_recovered: true, ..Part::default() });
+        assert!(tell(&mut open, Told::Refused { id: MessageId(8) }).is_none());
+        assert!(open.is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! The parts of one message, joined.
 
-use crate::passport::event::{Facts, Outcome, Part, Step, Verdict, What};
+use crate::passport::event::{Attempt, Facts, Outcome, Part, Step, Verdict, Way, What};
 
 /// A message's passport as far as it is recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,7 @@ impl Passport {
             passport.facts = part.facts.or(passport.facts.take());
             passport.steps.extend(part.steps);
         }
+        let log_says_end = recovered.iter().any(|part| part.is_last);
         for part in recovered {
             passport.is_ended |= part.is_last;
             passport.facts = passport.facts.take().or(part.facts);
@@ -49,7 +50,31 @@ impl Passport {
         }
         passport.steps.sort_by_key(|step| step.time_ms);
         passport.steps.dedup();
+        if log_says_end {
+            passport.add_unknown_ends();
+        }
         passport
+    }
+
+    /// The spool's log says that the message has ended. How, it may not say: on a full disk it says no more.
+    fn add_unknown_ends(&mut self) {
+        let standings = self.standings().into_iter().zip(0_u32..);
+        let is_open = |standing: &Standing<'_>| standing.verdict.is_none_or(Verdict::is_pending);
+        let outcomes: Vec<Outcome> = standings
+            .filter(|(standing, _)| is_open(standing))
+            .map(|(_, recipient)| Outcome { recipient, verdict: Verdict::Ended, reply: Box::default() })
+            .collect();
+        if !outcomes.is_empty() {
+            let time_ms = self.steps.last().map_or(self.time_ms(), |step| step.time_ms);
+            let way = Way { connector: "".into(), next_hop: "".into() };
+            let attempt = Attempt { way, remote: None, address: None, tls: None, duration_ms: 0, outcomes };
+            self.steps.push(Step { time_ms, what: What::Attempt(Box::new(attempt)) });
+        }
+    }
+
+    /// Whether anything is known but that it ended: of a message that was refused, the log may say so once more.
+    pub fn says_something(&self) -> bool {
+        self.facts.is_some() || !self.steps.is_empty()
     }
 
     /// Whether what a step from the spool's log says is known already: the log knows outcomes, and less of them.
@@ -131,5 +156,39 @@ pub fn outcomes(what: &What) -> &[Outcome] {
         What::Attempt(attempt) => &attempt.outcomes,
         What::Administrator { outcomes, .. } => outcomes,
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(time_ms: u64, recipient: u32, verdict: Verdict) -> Step {
+        let way = Way { connector: "Out".into(), next_hop: "example.net".into() };
+        let outcomes = vec![Outcome { recipient, verdict, reply: "said".into() }];
+        let attempt = Attempt { way, remote: None, address: None, tls: None, duration_ms: 1, outcomes };
+        Step { time_ms, what: What::Attempt(Box::new(attempt)) }
+    }
+
+    #[test]
+    fn the_log_ends_what_it_says_no_more_of_and_changes_nothing_that_is_known() {
+        let recipients = ["a@x.net", "b@x.net", "c@x.net"].map(Box::from).into();
+        let facts = Some(Box::new(Facts { time_ms: 1, recipients, ..Facts::default() }));
+        let steps = vec![attempt(2, 0, Verdict::Delivered), attempt(3, 1, Verdict::Deferred { until_ms: 9 })];
+        let noted = Part { queue_id: 7, facts, steps, ..Part::default() };
+        let end = Part { queue_id: 7, is_last: true, is_recovered: true, ..Part::default() };
+        let passport = Passport::join(7, vec![noted.clone(), end.clone(), end]);
+        let standings: Vec<_> = passport.standings().iter().map(|one| (one.verdict, one.time_ms)).collect();
+        let ended = (Some(Verdict::Ended), 3);
+        assert_eq!((passport.is_ended, standings), (true, vec![(Some(Verdict::Delivered), 2), ended, ended]));
+        // Those who noted it would have said how.
+        let end = Part { queue_id: 7, is_last: true, ..Part::default() };
+        assert_eq!(Passport::join(7, vec![noted.clone(), end]).steps, noted.steps);
+    }
+
+    #[test]
+    fn an_end_alone_says_nothing() {
+        let end = Part { queue_id: 7, is_last: true, is_recovered: true, ..Part::default() };
+        assert!(!Passport::join(7, vec![end]).says_something());
     }
 }

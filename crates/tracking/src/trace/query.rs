@@ -218,7 +218,8 @@ impl Query {
                 _ => false,
             })
         };
-        self.queue_id.is_none_or(|id| id == passport.queue_id)
+        passport.says_something()
+            && self.queue_id.is_none_or(|id| id == passport.queue_id)
             && self.decision.is_none_or(|id| facts.is_some_and(|facts| facts.decision == Some(id.number())))
             && asked(&self.message_id, |id| facts.is_some_and(|facts| bare(&facts.message_id) == bare(id)))
             && self.sender.as_ref().is_none_or(is_sender)
