@@ -229,10 +229,12 @@ fn boot() -> [u8; BOOT_BYTES] {
 
 /// One on a line: its number, and how often it is blamed. Lines that are none are passed over: at worst nobody is blamed.
 fn read_blamed(path: &Path) -> io::Result<BTreeMap<u64, u32>> {
-    let text = match fs::read_to_string(path) {
+    // It is replaced without a flush: after a power cut anything may stand in it.
+    let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         read => read?,
     };
+    let text = String::from_utf8_lossy(&bytes);
     let read =
         |line: &str| line.split_once(' ').and_then(|(id, crashes)| Some((id.parse().ok()?, crashes.parse().ok()?)));
     Ok(text.lines().filter_map(read).collect())
@@ -253,6 +255,13 @@ mod tests {
 
     fn crashes(suspects: &Suspects) -> Vec<(u64, u32)> {
         lock(&suspects.blamed).iter().map(|(id, crashes)| (*id, *crashes)).collect()
+    }
+
+    #[test]
+    fn what_a_power_cut_left_of_the_file_keeps_nobody_from_starting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("suspects"), b"7 1\n\xff\xfe 8 1\n\0\0").expect("write");
+        assert_eq!(crashes(&Suspects::open(folder.path()).expect("open")), [(7, 1)]);
     }
 
     #[test]
