@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use gatepost_testkit::installation::Installation;
+use gatepost_testkit::port;
 use serde_json::{Value, json};
 
 use crate::site::{CONTOSO, Site};
@@ -91,7 +92,7 @@ fn a_connector_is_made_changed_and_removed_and_the_document_keeps_its_comments()
     let made = run(
         installation,
         "New-ReceiveConnector",
-        json!({"Name": "CRM Application", "Usage": "Custom", "Bindings": "127.0.0.3:2525", "RemoteIPRanges": ["192.168.2.57"], "MaxMessageSize": "20MB"}),
+        json!({"Name": "CRM Application", "Usage": "Custom", "Bindings": format!("127.0.0.3:{}", port::free()), "RemoteIPRanges": ["192.168.2.57"], "MaxMessageSize": "20MB"}),
     );
     assert_eq!(made["output"][0]["Identity"], "MAIL\\CRM Application");
     assert_eq!(made["output"][0]["PermissionGroups"], json!(["None"]));
@@ -401,9 +402,10 @@ fn changes_of_a_transaction_are_one_revision_or_none_and_any_revision_comes_back
     };
     let id = run(installation, "Start-Transaction", json!({"Reason": "CHG-1187"}))["output"][0]["Transaction"].clone();
     let id = id.as_str().expect("an id").to_owned();
+    let binding = format!("127.0.0.3:{}", port::free());
     for name in ["A", "B"] {
         let range = if name == "A" { "10.5.0.1" } else { "10.5.0.2" };
-        let parameters = json!({"Name": name, "Bindings": "127.0.0.3:2525", "RemoteIPRanges": range});
+        let parameters = json!({"Name": name, "Bindings": binding, "RemoteIPRanges": range});
         let (status, answer) = in_transaction(&id, "New-ReceiveConnector", parameters);
         assert_eq!(status, 200, "{answer}");
         assert_eq!(answer["output"][0]["Name"], *name);
