@@ -7,9 +7,9 @@ use std::process::Command;
 
 use gatepost_testkit::client::Client;
 use gatepost_testkit::installation::{Installation, Server};
-use gatepost_testkit::wait;
+use gatepost_testkit::{port, wait};
 
-use crate::site::{HOST_2, PROGRAM, Ports};
+use crate::site::{HOST_2, PROGRAM};
 
 /// The first run in an empty folder, and what it printed. Its ports are fixed; where somebody else has them, the file
 /// that it made is given others and it is run again.
@@ -22,12 +22,13 @@ fn first_run() -> (Server, Installation, String) {
         }
         Err(refused) => {
             assert!(refused.output.contains("in use"), "{}", refused.output);
-            let ports = Ports::free();
-            let settings = installation.settings();
-            let moved = settings.replace(":2525", ":{smtp}").replace(":2587", ":{second}").replace(":8025", ":{tls}");
-            installation.write_settings(&ports.fill(&moved));
+            let ports = [(":2525", port::free()), (":2587", port::free()), (":8025", port::free())];
+            let moved = |text: &str| {
+                ports.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, &format!(":{to}")))
+            };
+            installation.write_settings(&moved(&installation.settings()));
             let server = installation.start();
-            let printed = ports.fill(&refused.output.replace(":2525", ":{smtp}").replace(":2587", ":{second}"));
+            let printed = moved(&refused.output);
             (server, installation, printed)
         }
     }
