@@ -9,8 +9,8 @@
 mod relay;
 mod configuration;
 mod ad_permission;
-mod receive_connector;
 mod send_connector;
+mod receive_connector;
 mod domain;
 mod exchange_server;
 mod message;
