@@ -7,6 +7,7 @@
 //!
 //! - [`script`]: dialogues as data files (`C:` and `S:` lines), played against a server;
 //! - [`installation`]: a folder with a settings file, and the server and the commands run on it;
+//! - [`browser`]: a web browser, and what it finds wrong with a page;
 //! - [`power_cut`]: the disk as it is found after a power cut, from what a server did to it;
 //! - [`shim`]: a preloaded library that records what the server does to the disk, and lets calls fail;
 //! - [`wall_clock`]: a wall clock that can be set while a server runs;
@@ -30,6 +31,10 @@
 pub mod script;
 
 pub mod installation;
+
+pub mod browser;
+
+mod web_driver;
 
 pub mod power_cut;
 

@@ -23,6 +23,7 @@
 //! - [`commands`]: the registry's commands, over the socket;
 //! - [`shell`]: the shell at a terminal, for texts, files and pipes;
 //! - [`idioms`]: what administrators have in their scripts, kept as data under `idioms/`;
+//! - [`console`]: the web console in a browser;
 //! - [`guide`]: what the guide shows;
 //! - [`site`]: the settings documents that they share.
 
@@ -137,6 +138,7 @@ mod queue_administration;
 mod users;
 
 mod access;
+mod console;
 mod rest;
 
 mod seeing;
