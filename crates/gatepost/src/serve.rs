@@ -89,7 +89,8 @@ async fn serve(out: &mut dyn Write, begun: Begun, secrets: &Secrets, open_files_
         access: access.clone(),
         data_dir: data_dir.clone(),
     };
-    if let Err(error) = reloader.open_outside(api::routes(management.clone())).await {
+    if let Err(error) = reloader.open_outside(api::routes_and_pages(management.clone(), gatepost_console::routes)).await
+    {
         transport.shut_down(SHUT_DOWN_LIMIT).await;
         return Err(Failure::of(error));
     }

@@ -23,7 +23,7 @@ use crate::filter::is_like;
 
 pub use accounts::{Accounts, Begun, ChangeError, Denied, change_file};
 pub use actor::{Actor, Source};
-pub use origin::decide as is_for_us;
+pub use origin::{LinkFromElsewhere, decide as is_for_us};
 pub use presented::Presented;
 pub use record::{ActRecord, Criteria};
 pub use visitor::Visitor;

@@ -167,21 +167,22 @@ async fn begin_session(
     let session = SessionBegun {
         secret: begun.secret.reveal().to_owned(),
         expires_ms: begun.expires_ms,
-        session: shown_session(&begun.actor),
+        session: shown_session(&desk, &begun.actor),
     };
     Ok((noted(&*begun.actor.name, None), Json(session)))
 }
 
-fn shown_session(actor: &Actor) -> SessionShown {
+fn shown_session(desk: &Desk, actor: &Actor) -> SessionShown {
     SessionShown {
         name: actor.name.to_string(),
         roles: names(actor.roles),
         commands: actor.commands.iter().map(ToString::to_string).collect(),
+        server: desk.control.settings().server.name.to_string(),
     }
 }
 
-async fn session(actor: Actor) -> Json<SessionShown> {
-    Json(shown_session(&actor))
+async fn session(State(desk): State<Desk>, actor: Actor) -> Json<SessionShown> {
+    Json(shown_session(&desk, &actor))
 }
 
 async fn end_session(State(desk): State<Desk>, actor: Actor, headers: HeaderMap) -> Recorded<Gone> {

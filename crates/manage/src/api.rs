@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -33,6 +33,7 @@ use axum::{Json, Router, middleware};
 use gatepost_tracking::DecisionId;
 use gatepost_tracking::trace::Cursor;
 use gatepost_transport::Control;
+use tower::{ServiceExt, service_fn};
 
 use crate::access::{Access, Actor};
 use crate::access_api;
@@ -100,6 +101,19 @@ pub fn routes(management: Management) -> Router {
         .layer(middleware::from_fn_with_state(gate, gate::pass))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(management)
+}
+
+/// The API, and beside it the pages that `pages` makes of its calls: for doors that browsers come to.
+pub fn routes_and_pages(management: Management, pages: impl FnOnce(Router) -> Router) -> Router {
+    let gate = Gate::new(management.control.clone(), management.access.clone());
+    let api = routes(management);
+    let pages = pages(api.clone()).layer(middleware::from_fn_with_state(gate, gate::pass_page));
+    let either = service_fn(move |request: Request| {
+        let is_call = request.uri().path().starts_with("/api/");
+        let routes = if is_call { api.clone() } else { pages.clone() };
+        routes.oneshot(request)
+    });
+    Router::new().fallback_service(either)
 }
 
 async fn openapi() -> impl IntoResponse {

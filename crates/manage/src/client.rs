@@ -1,21 +1,28 @@
-//! The other end of the door: typed calls for the command line.
+//! The other end of the door: typed calls for the command line, and within the process for the console.
 //!
-//! Takes questions, hands on the server's answers or a refusal that says what to do. One connection for each call.
-//! Never opens a file of the running server (invariant I11).
+//! Takes questions, hands on the server's answers or a refusal that says what to do. One connection for each call; the
+//! console's stay in the process, and pass the gate as all others do. Never opens a file of the running server (invariant
+//! I11).
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use gatepost_tracking::DecisionId;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tower::ServiceExt;
 
+use crate::access::Visitor;
 use crate::decision::DecisionDetail;
 use crate::door::socket_path;
 use crate::resource::{
@@ -23,7 +30,7 @@ use crate::resource::{
     Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
     QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery,
     Removed, RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery,
-    SetupRequest, Status, Tokens,
+    SessionBegun, SessionRequest, SessionShown, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -54,10 +61,10 @@ pub enum ClientError {
     #[error("you may not use {socket}: run this as root, as the server's user or as a member of its group", socket = .0.display())]
     Denied(PathBuf),
     /// The connection broke.
-    #[error("no answer from {socket}: {reason}", socket = .socket.display())]
+    #[error("no answer from {from}: {reason}")]
     Broken {
-        /// The socket.
-        socket: PathBuf,
+        /// Whom was asked: the socket.
+        from: String,
         /// What happened.
         reason: String,
     },
@@ -71,17 +78,41 @@ pub enum ClientError {
     },
 }
 
-/// Calls to the server of one data folder.
+/// Calls to one server.
 #[derive(Clone, Debug)]
 pub struct Client {
-    data_dir: PathBuf,
-    socket: PathBuf,
+    way: Way,
 }
+
+/// How a call gets to the server.
+#[derive(Clone, Debug)]
+enum Way {
+    /// Through the Unix socket of its data folder.
+    Socket { data_dir: PathBuf, socket: PathBuf },
+    /// Within its process, for somebody who has come to it with these fields.
+    Within { routes: Router, visitor: Visitor, fields: HeaderMap },
+}
+
+/// What of a visitor's request goes with the calls that are made for it: for whom it is, from whom it is, and how far a
+/// listener has come.
+const PASSED_ON: [HeaderName; 3] = [header::HOST, header::AUTHORIZATION, HeaderName::from_static("last-event-id")];
 
 impl Client {
     /// A client for the server that runs on `data_dir`. Does not connect yet.
     pub fn new(data_dir: &Path) -> Client {
-        Client { data_dir: data_dir.to_path_buf(), socket: socket_path(data_dir) }
+        Client { way: Way::Socket { data_dir: data_dir.to_path_buf(), socket: socket_path(data_dir) } }
+    }
+
+    /// A client within the server's own process, for `visitor`, whose request has these fields: `routes` are those of the
+    /// API with its gate, which takes a call as it would take it from the visitor.
+    pub fn within(routes: Router, visitor: Visitor, fields: &HeaderMap) -> Client {
+        let mut passed_on = HeaderMap::new();
+        for name in PASSED_ON {
+            for value in fields.get_all(&name) {
+                passed_on.append(name.clone(), value.clone());
+            }
+        }
+        Client { way: Way::Within { routes, visitor, fields: passed_on } }
     }
 
     /// How the server is doing.
@@ -271,6 +302,30 @@ impl Client {
         self.call(Method::DELETE, &path_of("/administrators/", name), None::<&()>).await
     }
 
+    /// Begins a session by name, password and code.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with 401 where that proves nothing, 429 after too many failures.
+    pub async fn begin_session(&self, request: &SessionRequest) -> Result<SessionBegun, ClientError> {
+        self.call(Method::POST, "/session", Some(request)).await
+    }
+
+    /// Who is asking, and what they may do.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn session(&self) -> Result<SessionShown, ClientError> {
+        self.get("/session").await
+    }
+
+    /// Ends the session that is asking.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn end_session(&self) -> Result<Gone, ClientError> {
+        self.call(Method::DELETE, "/session", None::<&()>).await
+    }
+
     /// Makes the first administrator.
     ///
     /// # Errors
@@ -389,16 +444,48 @@ impl Client {
         self.read_answer(response).await
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
-        // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
-        tokio::spawn(connection);
-        sender.send_request(request).await.map_err(|error| self.broken(error))
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, ClientError> {
+        match &self.way {
+            Way::Socket { data_dir, socket } => {
+                let stream = UnixStream::connect(socket).await;
+                let stream = stream.map_err(|error| self.unreachable(data_dir, socket, &error))?;
+                let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+                let (mut sender, connection) = connected.map_err(|error| self.broken(error))?;
+                // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
+                tokio::spawn(connection);
+                let answered = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+                Ok(answered.map(Body::new))
+            }
+            Way::Within { routes, visitor, fields } => {
+                let mut request = request.map(Body::new);
+                request.headers_mut().remove(header::HOST);
+                request.headers_mut().extend(fields.clone());
+                request.extensions_mut().insert(ConnectInfo(*visitor));
+                let Ok(answered) = routes.clone().oneshot(request).await;
+                Ok(answered)
+            }
+        }
     }
 
-    async fn read_answer<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ClientError> {
+    /// What happens from now on: the answer of `GET /events`, as it comes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn events(&self) -> Result<Body, ClientError> {
+        let request = Request::builder()
+            .uri(format!("{API_ROOT}/events"))
+            .header(header::HOST, "localhost")
+            .body(Full::new(Bytes::new()))
+            .expect("a fixed path");
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        let (status, body) = self.read_body(response, ANSWER_BYTES_MAX).await?;
+        Err(self.refused(status, &body))
+    }
+
+    async fn read_answer<T: DeserializeOwned>(&self, response: Response<Body>) -> Result<T, ClientError> {
         let (status, body) = self.read_body(response, ANSWER_BYTES_MAX).await?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| self.not_ours(status, error));
@@ -406,11 +493,7 @@ impl Client {
         Err(self.refused(status, &body))
     }
 
-    async fn read_body(
-        &self,
-        response: Response<Incoming>,
-        bytes_max: usize,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn read_body(&self, response: Response<Body>, bytes_max: usize) -> Result<(StatusCode, Bytes), ClientError> {
         let status = response.status();
         let body = Limited::new(response.into_body(), bytes_max).collect().await;
         Ok((status, body.map_err(|error| self.broken(error))?.to_bytes()))
@@ -423,18 +506,22 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &io::Error) -> ClientError {
+    fn unreachable(&self, data_dir: &Path, socket: &Path, error: &io::Error) -> ClientError {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning { data_dir: self.data_dir.clone(), socket: self.socket.clone() }
+                ClientError::NotRunning { data_dir: data_dir.to_path_buf(), socket: socket.to_path_buf() }
             }
-            io::ErrorKind::PermissionDenied => ClientError::Denied(self.socket.clone()),
+            io::ErrorKind::PermissionDenied => ClientError::Denied(socket.to_path_buf()),
             _ => self.broken(error),
         }
     }
 
     fn broken(&self, reason: impl ToString) -> ClientError {
-        ClientError::Broken { socket: self.socket.clone(), reason: reason.to_string() }
+        let from = match &self.way {
+            Way::Socket { socket, .. } => socket.display().to_string(),
+            Way::Within { .. } => "the server".to_owned(),
+        };
+        ClientError::Broken { from, reason: reason.to_string() }
     }
 
     fn not_ours(&self, status: StatusCode, error: serde_json::Error) -> ClientError {

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use gatepost_policy::role::Roles;
 use gatepost_transport::Control;
 
-use crate::access::{Access, Act, Actor, Denied, Presented, Visitor, is_for_us, permit};
+use crate::access::{Access, Act, Actor, Denied, LinkFromElsewhere, Presented, Visitor, is_for_us, permit};
 use crate::calls::{self, Call};
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
@@ -232,6 +232,21 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Lets a request for a page of the console in, if it is for us and no page of somebody else makes it; a link that leads
+/// here from elsewhere is marked. Whom a request is from, and what they may do, is asked by the calls that the page is made of.
+pub async fn pass_page(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let visitor = request.extensions().get::<ConnectInfo<Visitor>>().map(|connection| connection.0);
+    let visitor = visitor.unwrap_or(Visitor::Local { uid: None });
+    if let Some(link) = LinkFromElsewhere::find(request.method(), request.headers()) {
+        request.extensions_mut().insert(link);
+        request.headers_mut().remove("sec-fetch-site");
+    }
+    match gate.check_origin(visitor, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// Longest refusal that is not ours, in bytes.

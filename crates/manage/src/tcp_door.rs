@@ -156,21 +156,21 @@ async fn receive(
 ) {
     let stream = Bounded::new(stream, CONNECTION_LIFETIME, place);
     if !with_tls {
-        return answer(stream, peer, routes).await;
+        return answer(stream, Visitor::Remote { address: peer, by_tls: false }, routes).await;
     }
     // Asked each time: a reload brings new certificates.
     let Some(acceptor) = control.management_tls() else { return };
     match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => answer(stream, peer, routes).await,
+        Ok(Ok(stream)) => answer(stream, Visitor::Remote { address: peer, by_tls: true }, routes).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS with an administrator"),
         Err(_) => tracing::debug!(%peer, "no TLS with an administrator in time"),
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, routes: Router) {
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, visitor: Visitor, routes: Router) {
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(Visitor::Remote { address: peer }));
+        request.extensions_mut().insert(ConnectInfo(visitor));
         routes.call(request)
     });
     let connection = http1::Builder::new()
@@ -180,7 +180,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, r
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%peer, %error, "the connection of an administrator broke");
+        tracing::debug!(?visitor, %error, "the connection of an administrator broke");
     }
 }
 

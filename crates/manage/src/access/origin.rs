@@ -4,7 +4,7 @@
 //! Takes the fields of a request, hands on whether it may be for us. Programs send none of them but Host.
 
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 
 /// Why a request is not for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,25 @@ pub fn decide<'a>(headers: &HeaderMap, mut names: impl Iterator<Item = &'a str>)
     Ok(())
 }
 
+/// Marks a request for a page that a link on another site has led to, as the browser says (Fetch Metadata). It may see what
+/// anybody may see: cookies that are for pages of our own did not come with it.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkFromElsewhere;
+
+impl LinkFromElsewhere {
+    /// Whether a request is one: somebody goes to a page, and nothing but a page.
+    pub fn find(method: &Method, headers: &HeaderMap) -> Option<LinkFromElsewhere> {
+        let says = |name: &'static str, wanted: &[&str]| {
+            headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| wanted.contains(&value))
+        };
+        let is_link = matches!(*method, Method::GET | Method::HEAD)
+            && says("sec-fetch-site", &["cross-site", "same-site"])
+            && says("sec-fetch-mode", &["navigate"])
+            && says("sec-fetch-dest", &["document"]);
+        is_link.then_some(LinkFromElsewhere)
+    }
+}
+
 /// The host of `host:port`, brackets kept, without the dot that ends a name (RFC 3986 section 3.2.2).
 fn name_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
@@ -70,6 +89,28 @@ fn name_of(authority: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_from_elsewhere_goes_to_a_page_and_changes_nothing() {
+        let fields = |site: &'static str, mode: &'static str, dest: &'static str| {
+            let fields = [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            let fields = fields.map(|(name, value)| {
+                (axum::http::HeaderName::from_static(name), axum::http::HeaderValue::from_static(value))
+            });
+            HeaderMap::from_iter(fields)
+        };
+        for (method, fields, expected) in [
+            (Method::GET, fields("cross-site", "navigate", "document"), true),
+            (Method::GET, fields("same-site", "navigate", "document"), true),
+            (Method::POST, fields("cross-site", "navigate", "document"), false),
+            (Method::GET, fields("cross-site", "navigate", "iframe"), false),
+            (Method::GET, fields("cross-site", "no-cors", "image"), false),
+            (Method::GET, fields("cross-site", "cors", "empty"), false),
+            (Method::GET, fields("same-origin", "navigate", "document"), false),
+        ] {
+            assert_eq!(LinkFromElsewhere::find(&method, &fields).is_some(), expected, "{method} {fields:?}");
+        }
+    }
 
     #[test]
     fn only_our_own_names_and_pages_are_heard() {

@@ -15,6 +15,8 @@ pub enum Visitor {
     Remote {
         /// From there.
         address: SocketAddr,
+        /// Whether what they say comes by TLS.
+        by_tls: bool,
     },
 }
 
@@ -23,7 +25,7 @@ impl Visitor {
     pub fn address(self) -> Option<IpAddr> {
         match self {
             Visitor::Local { .. } => None,
-            Visitor::Remote { address } => Some(address.ip().to_canonical()),
+            Visitor::Remote { address, .. } => Some(address.ip().to_canonical()),
         }
     }
 }

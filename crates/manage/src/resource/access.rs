@@ -156,6 +156,8 @@ pub struct SessionShown {
     pub roles: Vec<String>,
     /// Which commands a token is for; all that its roles allow where there are none.
     pub commands: Vec<String>,
+    /// The name of this server.
+    pub server: String,
 }
 
 /// What there is to say of something that is gone.

@@ -12,7 +12,7 @@ use super::Finding;
 use super::source::crates;
 
 /// The crates of this workspace that each crate may depend on.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("mail", &[]),
     ("smtp", &["mail"]),
     ("policy", &["mail"]),
@@ -22,7 +22,8 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("shell", &[]),
     ("transport", &["filter", "smtp", "policy", "spool", "tracking", "mail"]),
     ("manage", &["shell", "transport", "policy", "spool", "tracking", "mail"]),
-    ("gatepost", &["manage", "shell", "transport", "filter", "smtp", "policy", "spool", "tracking", "mail"]),
+    ("console", &["manage", "policy"]),
+    ("gatepost", &["console", "manage", "shell", "transport", "filter", "smtp", "policy", "spool", "tracking", "mail"]),
     ("testkit", &["smtp", "policy", "spool", "mail"]),
     ("xtask", &[]),
 ];

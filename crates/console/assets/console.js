@@ -1,0 +1,75 @@
+// What the console does beyond its pages: everything works without it. Nothing here evaluates text.
+"use strict";
+
+(() => {
+  // The menu is folded on small screens; without this script it stays open.
+  const menu = document.querySelector("details.menu");
+  const narrow = window.matchMedia("(max-width: 56rem)");
+  if (menu) {
+    const fold = () => { menu.open = !narrow.matches; };
+    fold();
+    narrow.addEventListener("change", fold);
+  }
+
+  // Buttons that say what they will do ask first: <button data-confirm="Remove the connector Relay?">.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-confirm]");
+    if (button && !window.confirm(button.dataset.confirm)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  }, true);
+
+  // Buttons that copy: <button data-copy="text">.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      const said = button.textContent;
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = said; }, 1500);
+    } catch { /* The text stands beside the button. */ }
+  });
+
+  // A box that ticks all others of its name: <input type="checkbox" data-all="id">.
+  document.addEventListener("change", (event) => {
+    const box = event.target.closest("[data-all]");
+    if (!box) return;
+    for (const other of document.getElementsByName(box.dataset.all)) {
+      if (other.type === "checkbox") other.checked = box.checked;
+    }
+  });
+
+  // Live parts: <div data-live="refusals queue" hx-get="..." hx-trigger="live">. When the server says that one of these has
+  // changed, the part is fetched again, at most once a second, and not while somebody types in it.
+  const parts = [...document.querySelectorAll("[data-live]")];
+  if (parts.length && window.EventSource && window.htmx) {
+    const wanted = new Map();
+    const refresh = () => {
+      for (const part of wanted.keys()) {
+        if (part.contains(document.activeElement) && document.activeElement.matches("input,select,textarea")) continue;
+        wanted.delete(part);
+        window.htmx.trigger(part, "live");
+      }
+    };
+    setInterval(refresh, 1000);
+    const source = new EventSource("/live");
+    for (const kind of ["revision", "refusals", "queue", "queues", "alarm"]) {
+      source.addEventListener(kind, () => {
+        for (const part of parts) {
+          if (part.dataset.live.split(" ").includes(kind)) wanted.set(part, true);
+        }
+      });
+    }
+    window.addEventListener("pagehide", () => source.close());
+  }
+
+  // "/" goes to the search field, as in other consoles.
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input,select,textarea") || event.target.isContentEditable;
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const search = document.querySelector("main input[type=search], main [data-search]");
+    if (search) { event.preventDefault(); search.focus(); }
+  });
+})();

@@ -1,0 +1,117 @@
+//! What all pages have in common: the navigation, who is signed in, and how a page becomes an answer.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use gatepost_policy::role::Role;
+
+use crate::assets;
+use crate::cookie::Theme;
+use crate::problem::Problem;
+use crate::visit::Visit;
+
+/// One entry of the navigation.
+pub struct Entry {
+    /// Where it leads.
+    pub path: &'static str,
+    /// What it says.
+    pub name: &'static str,
+    /// The least role that sees it.
+    pub role: Role,
+}
+
+/// Entries under one heading.
+pub struct Group {
+    /// The heading.
+    pub name: &'static str,
+    /// The entries.
+    pub entries: &'static [Entry],
+}
+
+const fn entry(path: &'static str, name: &'static str, role: Role) -> Entry {
+    Entry { path, name, role }
+}
+
+/// The navigation: every page that stands for itself.
+pub static NAVIGATION: &[Group] = &[Group { name: "", entries: &[entry("/", "Overview", Role::View)] }];
+
+/// The frame of one page.
+pub struct Page {
+    /// Its heading.
+    pub title: String,
+    /// The path of the navigation's entry that it belongs to.
+    pub area: &'static str,
+    /// Who looks at it.
+    pub visit: Visit,
+    /// What was done just now, to be said once.
+    pub done: Option<String>,
+}
+
+impl Page {
+    /// A page of an area.
+    pub fn new(visit: Visit, area: &'static str, title: impl Into<String>) -> Page {
+        let done = visit.just_done().map(str::to_owned);
+        Page { title: title.into(), area, visit, done }
+    }
+
+    /// The navigation as this visitor sees it.
+    pub fn navigation(&self) -> Vec<(&'static str, Vec<&'static Entry>)> {
+        let groups = NAVIGATION.iter().map(|group| {
+            let seen = group.entries.iter().filter(|entry| self.visit.may(entry.role));
+            (group.name, seen.collect::<Vec<_>>())
+        });
+        groups.filter(|(_, entries)| !entries.is_empty()).collect()
+    }
+
+    /// Where assets are.
+    pub fn assets(&self) -> &'static str {
+        &assets::VERSION
+    }
+
+    /// The theme's attribute, where it is not the system's.
+    pub fn theme(&self) -> &'static str {
+        self.visit.theme.name()
+    }
+
+    /// The theme that the button leads to, and what the button says.
+    pub fn next_theme(&self) -> (&'static str, &'static str) {
+        match self.visit.theme {
+            Theme::System => ("dark", "Dark"),
+            Theme::Dark => ("light", "Light"),
+            Theme::Light => ("system", "As the system"),
+        }
+    }
+
+    /// Where to come back to from a form that has nothing to do with the page.
+    pub fn here(&self) -> &str {
+        self.visit.uri.path_and_query().map_or("/", |here| here.as_str())
+    }
+
+    /// What forms carry.
+    pub fn proof(&self) -> &str {
+        &self.visit.proof
+    }
+}
+
+/// What a handler answers.
+pub type Answer = Result<Response, Problem>;
+
+/// A page, or a part of one, as an answer.
+///
+/// # Errors
+/// Only a bug of ours.
+pub fn show(template: &impl Template) -> Answer {
+    show_as(StatusCode::OK, template)
+}
+
+/// A page with another status than 200: 422 for a form that comes back with what is wrong in it.
+///
+/// # Errors
+/// Only a bug of ours.
+pub fn show_as(status: StatusCode, template: &impl Template) -> Answer {
+    let page = template.render().map_err(|error| {
+        tracing::error!(%error, "a page could not be made, which is a bug of ours");
+        Problem::refused(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made; the log says why")
+    })?;
+    Ok((status, Html(page)).into_response())
+}

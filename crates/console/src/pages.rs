@@ -1,0 +1,20 @@
+//! The pages. One file each; `routes` is the list.
+
+mod live;
+mod overview;
+
+use axum::Router;
+use axum::http::StatusCode;
+
+use crate::problem::Problem;
+use crate::visit::{Console, Visit};
+
+/// All of them.
+pub fn routes() -> Router<Console> {
+    Router::new().merge(overview::routes()).merge(live::routes())
+}
+
+/// What is no page, to whom is signed in; others learn nothing.
+pub async fn not_found(_: Visit) -> Problem {
+    Problem::refused(StatusCode::NOT_FOUND, "no page has this address: choose one in the navigation")
+}

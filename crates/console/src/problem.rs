@@ -1,0 +1,98 @@
+//! Why there is no page: what the server refuses, in the page's own form, with the way on.
+
+use askama::Template;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use gatepost_manage::ClientError;
+use gatepost_manage::resource::SettingsProblem;
+
+use crate::assets;
+use crate::fields::path_part;
+
+/// Why there is no page.
+#[derive(Debug)]
+pub enum Problem {
+    /// Whoever asks is not signed in.
+    SignIn {
+        /// Where they want to go.
+        wanted: String,
+        /// Whether a script asks for a part of a page.
+        is_part: bool,
+    },
+    /// The server says no.
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// One sentence, with what to do.
+        error: String,
+        /// All that is wrong, each with its place.
+        details: Vec<String>,
+    },
+}
+
+impl Problem {
+    /// A refusal of the console itself.
+    pub fn refused(status: StatusCode, error: impl Into<String>) -> Problem {
+        Problem::Refused { status, error: error.into(), details: Vec::new() }
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Problem {
+        match error {
+            ClientError::Refused { status, refused } => Problem::Refused {
+                status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                details: refused.problems.iter().map(place_and_remedy).collect(),
+                error: refused.error,
+            },
+            other => Problem::refused(StatusCode::INTERNAL_SERVER_ERROR, other.to_string()),
+        }
+    }
+}
+
+fn place_and_remedy(problem: &SettingsProblem) -> String {
+    let SettingsProblem { line, column, message, remedy, .. } = problem;
+    format!("line {line}, column {column}: {message}; {remedy}")
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    assets: &'a str,
+    title: &'a str,
+    error: &'a str,
+    details: &'a [String],
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        match self {
+            Problem::SignIn { wanted, is_part } => {
+                let place = match wanted.as_str() {
+                    "/" => "/sign-in".to_owned(),
+                    wanted => format!("/sign-in?then={}", path_part(wanted)),
+                };
+                if is_part {
+                    // A part of a page must not become the page for signing in.
+                    let go = HeaderValue::try_from(place).unwrap_or(HeaderValue::from_static("/sign-in"));
+                    return (StatusCode::UNAUTHORIZED, [(HeaderName::from_static("hx-redirect"), go)]).into_response();
+                }
+                Redirect::to(&place).into_response()
+            }
+            Problem::Refused { status, error, details } => {
+                let title = match status {
+                    StatusCode::FORBIDDEN => "You may not do this",
+                    StatusCode::NOT_FOUND => "There is nothing here",
+                    StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => "Something has changed meanwhile",
+                    status if status.is_client_error() => "This cannot be done",
+                    _ => "Something went wrong",
+                };
+                let page = ProblemPage { assets: &assets::VERSION, title, error: &error, details: &details };
+                match page.render() {
+                    Ok(page) => (status, Html(page)).into_response(),
+                    Err(_) => (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], error).into_response(),
+                }
+            }
+        }
+    }
+}
