@@ -276,7 +276,7 @@ fn a_session_needs_password_and_code_and_ends_with_either() {
 }
 
 /// The code of now, as Python makes it: not by the server's own code.
-fn code_of(secret: &str) -> String {
+pub fn code_of(secret: &str) -> String {
     let python = "
 import base64, hashlib, hmac, struct, sys, time
 h = hmac.new(base64.b32decode(sys.argv[1]), struct.pack('>Q', int(time.time()) // 30), hashlib.sha1).digest()
