@@ -1,10 +1,12 @@
 //! What others try: pages of theirs that use the browser's session, names of theirs that lead to our address, scripts in mail.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::pages::{HOSTILE, furnished, visit_all};
 use super::{Console, request};
 use crate::site::{CONTOSO, OPEN_TO_TESTS};
 
@@ -12,15 +14,19 @@ use crate::site::{CONTOSO, OPEN_TO_TESTS};
 fn serve(page: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
+    let answer = move |mut stream: TcpStream, page: &str| {
+        let length = page.len();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+        );
+    };
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let _ = stream.read(&mut [0; 4096]);
-            let length = page.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
-            );
+        // Browsers open connections that they never use: none may hold up another.
+        for stream in listener.incoming().flatten() {
+            let page = page.clone();
+            std::thread::spawn(move || answer(stream, &page));
         }
     });
     port
@@ -122,4 +128,74 @@ fn every_answer_forbids_what_pages_of_ours_never_do() {
     let title = console.browser.run(script, json!([]));
     assert_ne!(title, "1");
     assert!(console.browser.complaints().iter().any(|line| line.contains("Content Security Policy")));
+}
+
+/// What somebody sends who has looked at our forms and fills in what no form would.
+const ODD_VALUES: [&str; 6] =
+    [HOSTILE, "", "-1", "99999999999999999999", "../../etc/passwd\0", "\u{202e}\r\nSet-Cookie: a=b"];
+
+#[test]
+fn nothing_that_is_sent_breaks_a_page_or_becomes_a_part_of_it() {
+    let console = furnished();
+    let forms = "return [...document.forms].map(form => [form.method, new URL(form.action).pathname,
+        [...new FormData(form).keys(), ...[...form.elements].map(field => field.name)].filter(name => name)])";
+    let mut all = BTreeMap::<(String, String), BTreeSet<String>>::new();
+    let visited = visit_all(&console, |_| {
+        let found = console.browser.run(forms, json!([]));
+        for form in found.as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let names = form[2].as_array().into_iter().flatten().map(text);
+            all.entry((text(&form[0]), text(&form[1]))).or_default().extend(names);
+        }
+    });
+    for page in visited {
+        let (path, query) = page.split_once('?').unwrap_or((&page, ""));
+        let names = query.split('&').filter_map(|field| Some(field.split_once('=')?.0.to_owned()));
+        let paging = ["page", "sort", "filter", "done", "seal"].map(str::to_owned);
+        all.entry(("get".to_owned(), path.to_owned())).or_default().extend(names.chain(paging));
+    }
+    let (cookie, proof) = (console.cookie(), console.proof());
+    let mut wrong = Vec::new();
+    for ((method, path), names) in all.iter().filter(|((_, path), _)| path != "/sign-out") {
+        for value in ODD_VALUES {
+            let encoded = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
+            let fields: Vec<String> = names
+                .iter()
+                .filter(|name| *name != "proof")
+                .map(|name| format!("{}={}", encoded(name), encoded(value)))
+                .collect();
+            let fields = fields.join("&");
+            let answered = match method.as_str() {
+                "post" => {
+                    request(console.door(), "POST", path, &[("Cookie", &cookie)], &format!("proof={proof}&{fields}"))
+                }
+                _ => request(console.door(), "GET", &format!("{path}?{fields}"), &[("Cookie", &cookie)], ""),
+            };
+            let is_ours = answered.status < 500 && !answered.body.contains(HOSTILE) && !answered.head.contains("a=b");
+            if !is_ours {
+                wrong.push(format!("{method} {path} {value:?}: {} {}", answered.status, answered.body));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let strange = |method: &str, path: &str| request(console.door(), method, path, &[("Cookie", &cookie)], "").status;
+    assert_eq!(
+        (strange("GET", "/%ff"), strange("PUT", "/"), strange("GET", "/assets/0/../../etc/passwd")),
+        (404, 405, 404)
+    );
+    let large = "x".repeat(1 << 20);
+    let answered =
+        request(console.door(), "POST", "/theme", &[("Cookie", &cookie)], &format!("proof={proof}&theme={large}"));
+    assert_eq!(answered.status, 413, "{}", answered.body);
+}
+
+#[test]
+fn whoever_guesses_passwords_at_the_form_waits_longer_and_longer() {
+    let console = Console::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let guess = || request(console.door(), "POST", "/sign-in", &[], "name=carol&password=guess");
+    let guesses: Vec<_> = (0..10).map(|_| guess()).collect();
+    let statuses: Vec<u16> = guesses.iter().map(|answered| answered.status).collect();
+    assert!(statuses.starts_with(&[401; 3]) && statuses.ends_with(&[429]), "{statuses:?}");
+    assert!(guesses.iter().all(|answered| !answered.head.contains("set-cookie")), "no session begins");
+    assert!(guesses[9].body.contains("role=\"alert\""), "the page says it: {}", guesses[9].body);
 }

@@ -18,10 +18,10 @@ const ASSET_BYTES_MAX: u64 = 100 * 1024;
 const PAGES_MAX: usize = 120;
 
 /// What would tell that a text from outside was taken for a part of the page.
-const HOSTILE: &str = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>";
+pub(super) const HOSTILE: &str = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>";
 
 /// A server with something on every page: connectors, mail that waits and mail that was refused, with hostile texts in it.
-fn furnished() -> Console {
+pub(super) fn furnished() -> Console {
     // Nobody listens there: what is for others waits.
     let nowhere = to_sink("[127.0.0.1]:1");
     let console = Console::start(&[CONTOSO, OPEN_TO_TESTS, RELAY, &nowhere]);
@@ -53,7 +53,7 @@ fn shape(address: &str) -> String {
 
 /// Goes to every page that links lead to, one of each shape; `look` is asked at each.
 #[track_caller]
-fn visit_all(console: &Console, mut look: impl FnMut(&str)) -> Vec<String> {
+pub(super) fn visit_all(console: &Console, mut look: impl FnMut(&str)) -> Vec<String> {
     let links = "return [...document.querySelectorAll('a[href]')]
         .filter(link => link.origin === location.origin && !link.hasAttribute('download'))
         .map(link => link.pathname + link.search)";

@@ -1,12 +1,15 @@
 //! Who comes in, and what the browser keeps of it.
 
 use std::fs;
+use std::process::Command;
 
+use gatepost_testkit::browser::Browser;
+use gatepost_testkit::installation::text_of;
 use serde_json::json;
 
 use super::{Console, PASSWORD, request};
-use crate::access::code_of;
-use crate::site::{CONTOSO, OPEN_TO_TESTS};
+use crate::access::{DOOR, code_of};
+use crate::site::{CONTOSO, OPEN_TO_TESTS, Site};
 
 #[test]
 fn whoever_is_not_signed_in_signs_in_first_and_comes_to_the_page_they_wanted() {
@@ -64,11 +67,6 @@ fn with_an_authenticator_app_the_password_alone_opens_nothing() {
 
 #[test]
 fn the_first_visit_needs_the_one_time_token_and_makes_the_first_administrator() {
-    use gatepost_testkit::browser::Browser;
-
-    use crate::access::DOOR;
-    use crate::site::Site;
-
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
     let console = Console { browser: Browser::borrow(), site };
     let browser = &console.browser;
@@ -94,4 +92,30 @@ fn the_first_visit_needs_the_one_time_token_and_makes_the_first_administrator() 
     browser.press("Sign out");
     browser.wait_for_url("/sign-in");
     console.sign_in("carol");
+}
+
+#[test]
+fn by_tls_the_session_is_kept_for_this_host_and_tls_alone() {
+    const DOOR_WITH_TLS: &str = "\n[management]\nlisten = [\"0.0.0.0:{tls}\"]\n";
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR_WITH_TLS]);
+    let add = ["admin", "add", "carol", "--role", "View", "--password-stdin"];
+    site.installation.run_with_input(&add, &format!("{PASSWORD}\n"));
+    let port = site.port("tls").port();
+    let curl = Command::new("curl")
+        .args(["-sS", "-i", "--max-time", "60", "--cacert"])
+        .arg(site.installation.data_dir().join("tls/self-signed.pem"))
+        .args(["--connect-to", &format!("mail.contoso.com:{port}:127.0.0.1:{port}")])
+        .args(["--data-urlencode", "name=carol", "--data-urlencode", &format!("password={PASSWORD}")])
+        .arg(format!("https://mail.contoso.com:{port}/sign-in"))
+        .output()
+        .expect("run curl");
+    let answered = text_of(&curl);
+    let kept = answered
+        .lines()
+        .find(|line| line.to_lowercase().starts_with("set-cookie: "))
+        .unwrap_or_else(|| panic!("{answered}"));
+    assert!(kept.contains("__Host-gatepost="), "{kept}");
+    for flag in ["; Secure", "; HttpOnly", "; SameSite=Strict", "; Path=/"] {
+        assert!(kept.contains(flag), "{flag}: {kept}");
+    }
 }
