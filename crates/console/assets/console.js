@@ -54,15 +54,31 @@
       }
     };
     setInterval(refresh, 1000);
-    const source = new EventSource("/live");
-    for (const kind of ["revision", "refusals", "queue", "queues", "alarm"]) {
-      source.addEventListener(kind, () => {
-        for (const part of parts) {
-          if (part.dataset.live.split(" ").includes(kind)) wanted.set(part, true);
+    const note = (kind) => {
+      for (const part of parts) {
+        if (!kind || part.dataset.live.split(" ").includes(kind)) wanted.set(part, true);
+      }
+    };
+    // A browser has six connections to us for all its windows: those that nobody looks at leave theirs to the others.
+    let source = null;
+    const listen = () => {
+      if (document.hidden) {
+        source?.close();
+        source = null;
+      } else if (!source) {
+        source = new EventSource("/live");
+        for (const kind of ["revision", "refusals", "queue", "queues", "alarm"]) {
+          source.addEventListener(kind, () => note(kind));
         }
-      });
-    }
-    window.addEventListener("pagehide", () => source.close());
+      }
+    };
+    listen();
+    document.addEventListener("visibilitychange", () => {
+      listen();
+      if (!document.hidden) note(null);
+    });
+    window.addEventListener("pagehide", () => { source?.close(); source = null; });
+    window.addEventListener("pageshow", listen);
   }
 
   // "/" goes to the search field, as in other consoles.
