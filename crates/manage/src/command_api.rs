@@ -111,6 +111,8 @@ fn kind_text(kind: Kind) -> (String, &'static [&'static str]) {
         Kind::Span => "Span",
         Kind::Time => "Time",
         Kind::Identity => "Identity",
+        Kind::Secret => "Secret",
+        Kind::Credential => "Credential",
         Kind::Block => "Block",
         Kind::Table => "Table",
         Kind::Any | Kind::Ignored => "Any",
@@ -174,8 +176,10 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
         return Noted { act: Some(entry.signature.name.to_owned()), is_nothing: !entry.changes(), ..Noted::default() };
     };
     let is_secret = |name: &str| {
+        let known = entry.signature.parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(name));
         let name = name.to_lowercase();
-        ["password", "secret", "credential", "token"].iter().any(|word| name.contains(word))
+        known.is_some_and(|parameter| matches!(parameter.kind, Kind::Secret | Kind::Credential))
+            || ["password", "secret", "credential", "token"].iter().any(|word| name.contains(word))
     };
     let mut target = None;
     let mut rest = serde_json::Map::new();

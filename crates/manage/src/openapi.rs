@@ -368,6 +368,16 @@ fn asked(kind: Kind) -> Value {
         Kind::Int => json!({ "type": ["integer", "null"] }),
         Kind::UnlimitedInt | Kind::Size => json!({ "type": ["integer", "string", "null"] }),
         Kind::Text | Kind::Span | Kind::Time | Kind::Identity | Kind::Block => json!({ "type": ["string", "null"] }),
+        Kind::Secret => json!({ "type": ["string", "null"], "format": "password" }),
+        Kind::Credential => json!({
+            "type": ["object", "null"],
+            "properties": {
+                "UserName": { "type": "string" },
+                "Password": { "type": "string", "format": "password" }
+            },
+            "required": ["UserName", "Password"],
+            "additionalProperties": false
+        }),
         Kind::OneOf(choices) => json!({ "anyOf": [{ "enum": choices }, { "type": ["string", "null"] }] }),
         Kind::Flags(choices) => json!({
             "anyOf": [{ "type": "array", "items": { "enum": choices } }, { "type": ["string", "null"] }]

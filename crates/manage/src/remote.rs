@@ -24,7 +24,7 @@ use serde_json::{Map, Value as Json};
 use tokio::runtime::{self, Runtime};
 
 use self::record::Records;
-use self::text_of::to_json;
+use self::text_of::to_json_of;
 use crate::client::{Client, ClientError};
 use crate::command;
 use crate::resource::{CommandAnswer, CommandRequest};
@@ -110,7 +110,9 @@ impl Commands for Remote {
     fn run(&self, call: &Call<'_>, emit: &mut dyn Emit) -> Result<(), Fault> {
         let mut parameters = Map::new();
         for (name, value) in call.arguments {
-            parameters.insert((*name).to_owned(), to_json(value));
+            let parameter = call.signature.parameters.iter().find(|parameter| parameter.name == *name);
+            let kind = parameter.map_or(Kind::Any, |parameter| parameter.kind);
+            parameters.insert((*name).to_owned(), to_json_of(kind, value));
         }
         let transaction = self.transaction.borrow().clone();
         let (what_if, lean) = (call.is_what_if, true);

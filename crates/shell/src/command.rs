@@ -95,6 +95,11 @@ pub enum Kind {
     List(&'static Kind),
     /// The same, and `@{Add=...; Remove=...}`, handed on as a table with those keys (lists each).
     MultiValued(&'static Kind),
+    /// A secret: `[securestring]`, never plain text, which would stand in histories. *Text* to those who ask by
+    /// `member::Secret`.
+    Secret,
+    /// A name with a secret, as `Get-Credential` makes it: an object with UserName and Password.
+    Credential,
     /// `{ }`.
     Block,
     /// `@{ }`.

@@ -121,6 +121,10 @@ fn of_kind(kind: Kind, value: Json) -> Result<Json, String> {
         (Kind::MultiValued(of), Json::Object(table)) => change(*of, table),
         (Kind::MultiValued(of), Json::Array(values)) => list(*of, values),
         (Kind::MultiValued(of), value) => list(*of, vec![value]),
+        (Kind::Secret, value @ Json::String(_)) => Ok(value),
+        (Kind::Secret, _) => Err("write a text, which is kept secret".to_owned()),
+        (Kind::Credential, Json::Object(table)) => credential(table),
+        (Kind::Credential, _) => Err(CREDENTIAL.to_owned()),
         (Kind::Table, value @ Json::Object(_)) | (Kind::Any | Kind::Ignored, value) => Ok(value),
         (Kind::Table, _) => Err("write an object".to_owned()),
         (Kind::Block, _) => Err("a script block runs where the shell runs: the server takes none".to_owned()),
@@ -152,6 +156,19 @@ fn change(of: Kind, table: Map<String, Json>) -> Result<Json, String> {
         change.insert(name.to_owned(), list(of, values)?);
     }
     Ok(change.into())
+}
+
+const CREDENTIAL: &str = "write an object with the texts UserName and Password, and nothing else";
+
+/// A name with a secret, its keys in any case.
+fn credential(table: Map<String, Json>) -> Result<Json, String> {
+    let mut credential = Map::new();
+    for (name, value) in table {
+        let name = ["UserName", "Password"].into_iter().find(|known| known.eq_ignore_ascii_case(&name));
+        let (name, true) = (name.ok_or(CREDENTIAL)?, value.is_string()) else { return Err(CREDENTIAL.to_owned()) };
+        credential.insert(name.to_owned(), value);
+    }
+    if credential.len() == 2 { Ok(credential.into()) } else { Err(CREDENTIAL.to_owned()) }
 }
 
 /// A list of some of `choices`, from a list of texts or from one text with commas between.
@@ -214,6 +231,8 @@ mod tests {
             named("Size", Kind::Size, "x"),
             named("Ranges", Kind::MultiValued(&Kind::Text), "x"),
             named("Rights", Kind::List(&Kind::Text), "x"),
+            named("Key", Kind::Secret, "x"),
+            named("Logon", Kind::Credential, "x"),
         ],
         changes: Changes::Unasked,
         examples: &[],
@@ -243,6 +262,8 @@ mod tests {
                 json!({"Add": ["10.0.0.1"], "Remove": ["a", "b"]}),
             ),
             ("Rights", json!(["a"]), json!(["a"])),
+            ("Key", json!("s"), json!("s")),
+            ("Logon", json!({"username": "a", "Password": "s"}), json!({"UserName": "a", "Password": "s"})),
         ] {
             let arguments =
                 read(json!({"Identity": 25, name: written})).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -275,6 +296,15 @@ mod tests {
             (
                 json!({"Identity": "x", "Ranges": [null]}),
                 "the parameter Ranges: an element of the list is null: leave it out",
+            ),
+            (json!({"Identity": "x", "Key": 1}), "the parameter Key: write a text, which is kept secret"),
+            (
+                json!({"Identity": "x", "Logon": {"UserName": "a", "Password": 1}}),
+                "the parameter Logon: write an object with the texts UserName and Password, and nothing else",
+            ),
+            (
+                json!({"Identity": "x", "Logon": {"UserName": "a"}}),
+                "the parameter Logon: write an object with the texts UserName and Password, and nothing else",
             ),
         ] {
             match read(written.clone()) {

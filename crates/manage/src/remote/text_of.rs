@@ -1,10 +1,25 @@
 //! Values of the language as text and as JSON, on their way to the server.
 
+use gatepost_shell::command::Kind;
+use gatepost_shell::member::Secret;
 use gatepost_shell::value::{TimeSpan, Value};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
-/// A value as the JSON of a parameter: the server reads it by the parameter's kind.
-pub fn to_json(value: &Value) -> Json {
+/// A value as the JSON of a parameter of this kind. Secrets show themselves to parameters that take secrets, to no other.
+pub fn to_json_of(kind: Kind, value: &Value) -> Json {
+    let secret = |value: &Value| value.downcast::<Secret>().map(|secret| Json::from(&*secret.0));
+    match (kind, value) {
+        (Kind::Secret, value) => secret(value).unwrap_or(Json::Null),
+        (Kind::Credential, Value::Object(object)) => {
+            let password = object.get("Password").and_then(|password| secret(&password));
+            json!({ "UserName": object.get("UserName").map(|user| text(&user)), "Password": password })
+        }
+        (_, value) => to_json(value),
+    }
+}
+
+/// A value as JSON.
+fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(value) => (*value).into(),

@@ -5,7 +5,8 @@ use jiff::Zoned;
 use crate::command::Kind;
 use crate::convert::{self, time};
 use crate::fault::Fault;
-use crate::value::{Table, Value};
+use crate::member::Secret;
+use crate::value::{Object, Table, Value};
 
 /// A value for a parameter of this kind; `$null` passes, it clears.
 ///
@@ -57,6 +58,21 @@ pub(crate) fn fit(kind: &Kind, value: &Value, now: &Zoned) -> Result<Value, Faul
             Value::Table(table) => Value::table(changes(inner, &table.borrow(), now)?),
             other => list(inner, other, now)?,
         },
+        Kind::Secret => match value.downcast::<Secret>() {
+            Some(_) => value.clone(),
+            None => {
+                let why = "Write ConvertTo-SecureString 'text' -AsPlainText -Force, or Read-Host -AsSecureString.";
+                return Err(convert::cannot_convert(&hidden(value), "System.Security.SecureString", Some(why)));
+            }
+        },
+        Kind::Credential => match value {
+            Value::Object(object) if is_credential(object) => value.clone(),
+            other => {
+                let why = "Write Get-Credential, or New-Object PSCredential 'user', $secureString.";
+                let type_name = "System.Management.Automation.PSCredential";
+                return Err(convert::cannot_convert(&hidden(other), type_name, Some(why)));
+            }
+        },
         Kind::Block => match value {
             Value::Block(_) => value.clone(),
             other => {
@@ -68,6 +84,19 @@ pub(crate) fn fit(kind: &Kind, value: &Value, now: &Zoned) -> Result<Value, Faul
             other => return Err(convert::cannot_convert(other, "System.Collections.Hashtable", None)),
         },
     })
+}
+
+/// What an error shows of a value that may be a password.
+fn hidden(value: &Value) -> Value {
+    match value {
+        Value::Text(_) => Value::text("***"),
+        other => other.clone(),
+    }
+}
+
+fn is_credential(object: &Object) -> bool {
+    object.get("UserName").is_some()
+        && object.get("Password").is_some_and(|secret| secret.downcast::<Secret>().is_some())
 }
 
 fn no_bool(value: &Value, type_name: &str) -> Fault {

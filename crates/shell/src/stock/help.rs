@@ -180,6 +180,8 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Span => "time span".to_owned(),
         Kind::Time => "time".to_owned(),
         Kind::Identity => "identity".to_owned(),
+        Kind::Secret => "secret".to_owned(),
+        Kind::Credential => "credential".to_owned(),
         Kind::Block => "script block".to_owned(),
         Kind::Table => "hashtable".to_owned(),
         Kind::Any | Kind::Ignored => "object".to_owned(),

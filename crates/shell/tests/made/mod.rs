@@ -197,6 +197,8 @@ static SET: Signature = Signature {
         parameter("ProtocolLoggingLevel", Kind::OneOf(&["None", "Verbose"]), None),
         parameter("Name", Kind::Text, None),
         parameter("Force", Kind::Switch, None),
+        parameter("Key", Kind::Secret, None),
+        parameter("Logon", Kind::Credential, None),
     ],
     changes: Changes::Unasked,
     examples: &[],
