@@ -8,7 +8,7 @@ use gatepost_testkit::programs::Swaks;
 use serde_json::{Value, json};
 
 use super::{Console, axe, request, target};
-use crate::site::{CONTOSO, HOST_2, HOST_3, OPEN_TO_TESTS, RELAY, to_sink};
+use crate::site::{CONTOSO, HOST_2, HOST_3, OPEN_TO_TESTS, RELAY, message, to_sink};
 
 /// Largest document of a page, uncompressed, and largest sum of all that a first visit fetches besides, compressed; in bytes.
 const PAGE_BYTES_MAX: u64 = 100 * 1024;
@@ -100,6 +100,42 @@ fn picture(browser: &Browser, page: &str, theme: Theme, width: u32) {
     browser.picture(&target("screenshots").join(format!("{name}-{}-{width}.png", theme.name())));
 }
 
+/// Everything that is wrong with the page that the browser shows.
+fn look_closely(browser: &Browser, page: &str, status: u16) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let state = browser.run(STATE, json!([]));
+    if state[0] != status || state[1] != 1 || state[2] == "" || state[3] != true {
+        wrong.push(format!("status, headings, heading, no script of others: {state}"));
+    }
+    let (bytes, _) = browser.weight();
+    if bytes > PAGE_BYTES_MAX {
+        wrong.push(format!("{bytes} bytes"));
+    }
+    let source = browser.source();
+    let secrets = ["$argon2", super::PASSWORD].into_iter().filter(|secret| source.contains(secret));
+    wrong.extend(secrets.map(|secret| format!("shows {secret}")));
+    wrong.extend(browser.barriers(&axe(), &[]));
+    picture(browser, page, Theme::Light, DESK.width);
+    browser.prefer(Theme::Dark);
+    let barriers = browser.barriers(&axe(), &["color-contrast"]);
+    wrong.extend(barriers.iter().map(|barrier| format!("in the dark: {barrier}")));
+    picture(browser, page, Theme::Dark, DESK.width);
+    browser.show_on(PHONE);
+    let (pixels, out) = browser.overflow();
+    if pixels > 0 {
+        wrong.push(format!("{pixels} pixels wider than a phone: {out:#?}"));
+    }
+    picture(browser, page, Theme::Dark, PHONE.width);
+    browser.prefer(Theme::Light);
+    picture(browser, page, Theme::Light, PHONE.width);
+    browser.show_on(DESK);
+    // The status of the page itself is what the console tells where it is not a success.
+    let is_status = |complaint: &String| status >= 400 && complaint.contains(&format!("status of {status}"));
+    let complaints = browser.complaints().into_iter().filter(|complaint| !is_status(complaint));
+    wrong.extend(complaints.map(|complaint| format!("console: {complaint}")));
+    wrong.into_iter().map(|wrong| format!("{page}: {wrong}")).collect()
+}
+
 #[test]
 fn every_page_is_sound_on_both_screens_and_in_both_themes() {
     let console = furnished();
@@ -109,47 +145,45 @@ fn every_page_is_sound_on_both_screens_and_in_both_themes() {
     assert!((1..=ASSET_BYTES_MAX).contains(&assets), "{assets} bytes besides the page");
     let navigation = navigation(&console);
     let mut wrong = Vec::new();
-    let visited = visit_all(&console, |page| {
-        let mut complain = |what: String| wrong.push(format!("{page}: {what}"));
-        let state = browser.run(STATE, json!([]));
-        if state[0] != 200 || state[1] != 1 || state[2] == "" || state[3] != true {
-            complain(format!("status, headings, heading, no script of others: {state}"));
-        }
-        let (bytes, _) = browser.weight();
-        if bytes > PAGE_BYTES_MAX {
-            complain(format!("{bytes} bytes"));
-        }
-        for secret in ["$argon2", super::PASSWORD] {
-            if browser.source().contains(secret) {
-                complain(format!("shows {secret}"));
-            }
-        }
-        for barrier in browser.barriers(&axe(), &[]) {
-            complain(barrier);
-        }
-        picture(browser, page, Theme::Light, DESK.width);
-        browser.prefer(Theme::Dark);
-        for barrier in browser.barriers(&axe(), &["color-contrast"]) {
-            complain(format!("in the dark: {barrier}"));
-        }
-        picture(browser, page, Theme::Dark, DESK.width);
-        browser.show_on(PHONE);
-        let (pixels, out) = browser.overflow();
-        if pixels > 0 {
-            complain(format!("{pixels} pixels wider than a phone: {out:#?}"));
-        }
-        picture(browser, page, Theme::Dark, PHONE.width);
-        browser.prefer(Theme::Light);
-        picture(browser, page, Theme::Light, PHONE.width);
-        browser.show_on(DESK);
-        for complaint in browser.complaints() {
-            complain(format!("console: {complaint}"));
-        }
-    });
+    let visited = visit_all(&console, |page| wrong.extend(look_closely(browser, page, 200)));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     for page in navigation {
         assert!(visited.contains(&page), "{page} is in the navigation, but not among {visited:?}");
     }
+}
+
+#[test]
+fn pages_of_strangers_and_of_mistakes_are_sound_too() {
+    let console = Console::start(&[CONTOSO, OPEN_TO_TESTS]);
+    let browser = &console.browser;
+    let mut wrong = Vec::new();
+    for page in ["/sign-in", "/first-visit"] {
+        console.open(page);
+        wrong.extend(look_closely(browser, page, 200));
+    }
+    console.sign_in("carol");
+    console.open("/no-such-page");
+    wrong.extend(look_closely(browser, "/no-such-page", 404));
+    browser.follow("To the overview");
+    browser.wait_for("nav.areas");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_keyboard_leads_past_the_navigation_to_the_content() {
+    const TAB: &str = "\u{e004}";
+    const ENTER: &str = "\u{e007}";
+    let console = Console::signed_in(&[CONTOSO, OPEN_TO_TESTS]);
+    let browser = &console.browser;
+    console.open("/");
+    browser.keys(TAB);
+    let focused = || browser.run("return document.activeElement.innerText || document.activeElement.id", json!([]));
+    assert_eq!(focused(), "To the content");
+    let is_seen =
+        "const place = document.activeElement.getBoundingClientRect(); return place.top >= 0 && place.left >= 0";
+    assert_eq!(browser.run(is_seen, json!([])), true, "it comes into sight");
+    browser.keys(ENTER);
+    assert_eq!(browser.run("return document.activeElement.id", json!([])), "main");
 }
 
 #[test]
@@ -199,4 +233,42 @@ fn who_may_only_look_finds_no_button_that_changes_anything_and_is_refused_withou
         }
     }
     assert!(let_in.is_empty(), "{}", let_in.join("\n"));
+}
+
+#[test]
+fn no_page_grows_with_what_there_is() {
+    const MANY: usize = 1_000;
+    let connectors = (0..MANY).map(|number| {
+        let (high, low) = (number / 256, number % 256);
+        format!(
+            "\n[[receive_connector]]\nname = \"Device {number} of the branch\"\nbindings = [\"127.0.0.1:{{smtp}}\"]\n\
+             remote_ip_ranges = [\"10.1.{high}.{low}\"]\npermission_groups = [\"AnonymousUsers\"]\n"
+        )
+    });
+    let objects = (0..MANY).map(|number| {
+        format!(
+            "\n[[mailbox]]\naddress = \"somebody.{number}@contoso.com\"\n[[accepted_domain]]\nname = \"branch{number}.example\"\n\
+             [[send_connector]]\nname = \"To {number}\"\naddress_spaces = [\"SMTP:d{number}.example;1\"]\nsmart_hosts = [\"[127.0.0.1]:1\"]\n"
+        )
+    });
+    let settings: String = connectors.chain(objects).collect();
+    let console = Console::signed_in(&[CONTOSO, OPEN_TO_TESTS, &settings]);
+    let mut client = console.site.client(HOST_3);
+    let recipients: Vec<String> = (0..300).map(|number| format!("somebody@d{number}.example")).collect();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    for recipients in recipients.chunks(100) {
+        assert_eq!(client.submit("<app@contoso.com>", recipients, &message("many", "Text.")).code(), 250);
+    }
+    for number in 0..200 {
+        let mut client = console.site.client(HOST_3);
+        client.command("MAIL FROM:<app@contoso.com>");
+        let refused = client.command(&format!("RCPT TO:<nobody.{number}@contoso.com>"));
+        assert_eq!(refused.code(), 550, "{refused}");
+    }
+    let cookie = console.cookie();
+    for page in navigation(&console) {
+        let answered = request(console.door(), "GET", &page, &[("Cookie", &cookie)], "");
+        let bytes = answered.body.len() as u64;
+        assert!(answered.status == 200 && bytes <= PAGE_BYTES_MAX, "{page}: {} with {bytes} bytes", answered.status);
+    }
 }
