@@ -13,6 +13,7 @@ mod tls;
 mod idle;
 mod parallel;
 mod queue;
+mod management;
 mod instructions;
 mod course;
 mod report;
@@ -56,7 +57,7 @@ struct Bench {
 }
 
 /// All of them, in the order of the table of bars.
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     relay::BENCH,
     relay::SINGLE,
     latency::BENCH,
@@ -66,6 +67,7 @@ const BENCHES: [Bench; 9] = [
     idle::BENCH,
     parallel::BENCH,
     queue::BENCH,
+    management::BENCH,
 ];
 
 /// Runs `bench` with these words behind it.

@@ -27,6 +27,7 @@ Options of those that name them:
   --tls 1.2|1.3     the version that the generator offers
   --no-resumption   each TLS handshake is a whole one
   --connections N   idle connections
+  --connectors N    receive connectors
   --without-passports  Gatepost records no passports: the difference is what they cost
   --tools smtp      smtp-source and smtp-sink instead of our own generator and sink
 
@@ -38,6 +39,7 @@ const MESSAGES: RangeInclusive<u64> = 1..=10_000_000;
 const SIZE_BYTES: RangeInclusive<u64> = 300..=64 * 1024 * 1024;
 const PER_CONNECTION: RangeInclusive<u64> = 1..=1_000_000;
 const CONNECTIONS: RangeInclusive<u64> = 1..=100_000;
+const CONNECTORS: RangeInclusive<u64> = 1..=50_000;
 const ROUNDS: RangeInclusive<u64> = 1..=50;
 const LIMIT_SECONDS: RangeInclusive<u64> = 1..=24 * 3600;
 
@@ -93,6 +95,7 @@ pub(super) struct Options {
     pub tls: Option<TlsVersion>,
     pub resumes: bool,
     pub connections: Option<u64>,
+    pub connectors: Option<u64>,
     pub tools: Tools,
     pub is_without_passports: bool,
 }
@@ -122,6 +125,7 @@ pub(super) fn parse(words: &[&str], takes: &[&str]) -> Result<Option<Options>, S
         tls: None,
         resumes: true,
         connections: None,
+        connectors: None,
         tools: Tools::Own,
         is_without_passports: false,
     };
@@ -166,6 +170,7 @@ pub(super) fn parse(words: &[&str], takes: &[&str]) -> Result<Option<Options>, S
             "--without-passports" => options.is_without_passports = true,
             "--no-resumption" => options.resumes = false,
             "--connections" => options.connections = Some(number(word, value()?, CONNECTIONS)?),
+            "--connectors" => options.connectors = Some(number(word, value()?, CONNECTORS)?),
             "--tools" => {
                 options.tools = match value()? {
                     "own" => Tools::Own,
