@@ -85,7 +85,7 @@ fn snake_case(name: &str) -> String {
 
 /// A record as a resource shows it.
 pub fn resource(record: &Record) -> Map<String, Value> {
-    record.properties().map(|(property, value)| (property.key.to_owned(), value.clone())).collect()
+    record.properties().map(|(property, value)| (property.key.to_owned(), value.into_owned())).collect()
 }
 
 /// The parameters that the body of a request means.

@@ -3,6 +3,8 @@
 //! Takes values by their property's name, hands on JSON in the order of the shape. The same shapes serve the shell, which
 //! makes values of them, the REST resources, whose keys they name, and the OpenAPI document. Knows no commands.
 
+use std::borrow::Cow;
+
 use gatepost_shell::value::View;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -122,8 +124,8 @@ pub const fn property(name: &'static str, key: &'static str, kind: PropertyKind,
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     shape: &'static Shape,
-    /// One for each property of the shape.
-    values: Vec<Json>,
+    /// What is not as usual, by the property's place in the shape, in that order. Of thousands of records most is as usual.
+    values: Vec<(usize, Json)>,
     /// Where the next property is looked for first: values come in the order of the shape.
     next: usize,
 }
@@ -138,7 +140,7 @@ impl PartialEq for Shape {
 impl Record {
     /// A record whose properties have their usual values.
     pub fn of(shape: &'static Shape) -> Record {
-        Record { shape, values: shape.properties.iter().map(|property| property.usual.to_json()).collect(), next: 0 }
+        Record { shape, values: Vec::new(), next: 0 }
     }
 
     /// The same with a property set.
@@ -147,9 +149,18 @@ impl Record {
     /// When the shape has no such property: our bug.
     pub fn with(mut self, name: &str, value: impl Into<Json>) -> Record {
         let is_it = |place: &usize| self.shape.properties.get(*place).is_some_and(|property| property.name == name);
-        let place = Some(self.next).filter(is_it).or_else(|| (0..self.values.len()).find(is_it));
+        let all = self.shape.properties.len();
+        let place = (self.next..all).find(is_it).or_else(|| (0..self.next.min(all)).find(is_it));
         let place = place.unwrap_or_else(|| panic!("{} has no property {name}", self.shape.name));
-        self.values[place] = value.into();
+        let value = value.into();
+        let at = self.values.partition_point(|(known, _)| *known < place);
+        let is_set = self.values.get(at).is_some_and(|(known, _)| *known == place);
+        match (self.shape.properties[place].usual.is(&value), is_set) {
+            (false, false) => self.values.insert(at, (place, value)),
+            (false, true) => self.values[at].1 = value,
+            (true, true) => drop(self.values.remove(at)),
+            (true, false) => {}
+        }
         self.next = place + 1;
         self
     }
@@ -160,14 +171,20 @@ impl Record {
     }
 
     /// The value of a property, in any case of its name.
-    pub fn get(&self, name: &str) -> Option<&Json> {
+    pub fn get(&self, name: &str) -> Option<Cow<'_, Json>> {
         let mut properties = self.properties();
         properties.find(|(property, _)| property.name.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Properties with their values.
-    pub fn properties(&self) -> impl Iterator<Item = (&'static Property, &Json)> {
-        self.shape.properties.iter().zip(&self.values)
+    pub fn properties(&self) -> impl Iterator<Item = (&'static Property, Cow<'_, Json>)> {
+        let mut values = self.values.iter().peekable();
+        self.shape.properties.iter().enumerate().map(move |(place, property)| {
+            match values.next_if(|(known, _)| *known == place) {
+                Some((_, value)) => (property, Cow::Borrowed(value)),
+                None => (property, Cow::Owned(property.usual.to_json())),
+            }
+        })
     }
 
     /// The same for those who know the shape: without what is as usual.
@@ -178,10 +195,10 @@ impl Record {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.values.len() + 1))?;
+        let mut map = serializer.serialize_map(Some(self.shape.properties.len() + 1))?;
         map.serialize_entry(TYPE_KEY, self.shape.name)?;
         for (property, value) in self.properties() {
-            map.serialize_entry(property.name, value)?;
+            map.serialize_entry(property.name, &*value)?;
         }
         map.end()
     }
@@ -194,8 +211,8 @@ impl Serialize for Lean<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(TYPE_KEY, self.0.shape.name)?;
-        for (property, value) in self.0.properties().filter(|(property, value)| !property.usual.is(value)) {
-            map.serialize_entry(property.name, value)?;
+        for (place, value) in &self.0.values {
+            map.serialize_entry(self.0.shape.properties[*place].name, value)?;
         }
         map.end()
     }
@@ -227,6 +244,9 @@ mod tests {
         let other = Record::of(&SHAPE).with("Count", 5).with("Parts", Vec::<String>::new()).with("Enabled", false);
         let lean = serde_json::to_string(&other.lean()).expect("written");
         assert_eq!(lean, r#"{"@type":"Thing","Enabled":false,"Parts":[]}"#);
-        assert_eq!(record.get("COUNT"), Some(&Json::from("unlimited")));
+        assert_eq!(record.get("COUNT").as_deref(), Some(&Json::from("unlimited")));
+        assert_eq!(record.get("Enabled").as_deref(), Some(&Json::from(true)));
+        let again = record.with("Enabled", false).with("Enabled", true).with("Count", 7).with("Count", 8);
+        assert_eq!(serde_json::to_string(&again.lean()).expect("written"), r#"{"@type":"Thing","Name":"x","Count":8}"#);
     }
 }

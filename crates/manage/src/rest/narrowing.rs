@@ -56,8 +56,8 @@ pub fn narrow(shape: &'static Shape, records: Vec<Record>, asked: &Narrowing) ->
             .collect();
         let filter = Filter::parse_over(text, &properties).map_err(|mistake: Mistake| mistake.to_string())?;
         records.retain(|record| {
-            let values: Vec<&Json> = record.properties().map(|(_, value)| value).collect();
-            filter.matches_with(|place| value(shape.properties[place].kind, values[place]))
+            let values: Vec<_> = record.properties().map(|(_, value)| value).collect();
+            filter.matches_with(|place| value(shape.properties[place].kind, &values[place]))
         });
     }
     let total = records.len();
