@@ -224,11 +224,8 @@ impl Loaded {
 /// # Errors
 /// [`LoadError`]: missing or unreadable.
 pub fn data_dir(path: &Path) -> Result<PathBuf, LoadError> {
-    let text = read_text(path)?;
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let named = table.get_ref().get("server").and_then(|server| server.get_ref().get("data_dir"));
-    let named = named.and_then(|value| value.get_ref().as_str()).unwrap_or(DATA_DIR_DEFAULT);
-    Ok(folder(path)?.join(named))
+    let named = server_says(&read_text(path)?, "data_dir");
+    Ok(folder(path)?.join(named.as_deref().unwrap_or(DATA_DIR_DEFAULT)))
 }
 
 /// The server's full name that the document at `path` gives it, whatever else is wrong with it; without one this machine's.
@@ -236,10 +233,23 @@ pub fn data_dir(path: &Path) -> Result<PathBuf, LoadError> {
 /// # Errors
 /// [`LoadError`]: missing or unreadable.
 pub fn server_name(path: &Path) -> Result<String, LoadError> {
-    let text = read_text(path)?;
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let named = table.get_ref().get("server").and_then(|server| server.get_ref().get("name"));
-    Ok(named.and_then(|value| value.get_ref().as_str()).map_or_else(host_name, str::to_owned))
+    Ok(server_says(&read_text(path)?, "name").unwrap_or_else(host_name))
+}
+
+/// A text in the table `server`, whatever else is wrong with the document. Reads no further than the first list of tables
+/// where it can: a command waits for this, and documents are long.
+fn server_says(text: &str, key: &str) -> Option<String> {
+    let named = |root: &DeTable<'_>| {
+        let server = root.get("server")?;
+        Some(server.get_ref().get(key).and_then(|value| value.get_ref().as_str()).map(str::to_owned))
+    };
+    let first_list = text.match_indices('\n').map(|(end, _)| end + 1).find(|start| text[*start..].starts_with("[["));
+    // What is TOML up to there is whole, and no table is opened twice.
+    let beginning = first_list.and_then(|end| DeTable::parse(&text[..end]).ok());
+    if let Some(said) = beginning.and_then(|root| named(root.get_ref())) {
+        return said;
+    }
+    named(DeTable::parse_recoverable(text).0.get_ref()).flatten()
 }
 
 /// What a document that leaves them out gets: this machine's name, and a folder beside the document.
@@ -335,6 +345,12 @@ mod tests {
             ("[server]\ndata_dir = \"x\"\n[[[", "x"),
             ("[server]\ndata_dir = 7\n", DATA_DIR_DEFAULT),
             ("server = 7\n", DATA_DIR_DEFAULT),
+            ("[server]\ndata_dir = \"x\"\n[[mailbox]]\naddress = 7\n", "x"),
+            ("[server]\n[[mailbox]]\n", DATA_DIR_DEFAULT),
+            ("[[mailbox]]\n[server]\ndata_dir = \"x\"\n", "x"),
+            ("[[mailbox]]\n[[mailbox]]\nserver.data_dir = \"y\"\n[server]\ndata_dir = \"x\"\n", "x"),
+            ("[a]\nb = \"\"\"\n[server]\ndata_dir = \"y\"\n[[mailbox]]\n\"\"\"\n[server]\ndata_dir = \"x\"\n", "x"),
+            ("[a]\nb = [\n[[1]]\n]\n[server]\ndata_dir = \"x\"\n", "x"),
         ] {
             let folder = folder_with(text);
             let found = data_dir(&folder.path().join("gatepost.toml")).expect(text);
