@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gatepost_manage::access::Access;
 use gatepost_manage::api::{self, Management};
-use gatepost_manage::credentials::Secrets;
+use gatepost_manage::credentials::{Secret, Secrets};
 use gatepost_manage::document::Document;
 use gatepost_manage::reload::{self, Begun};
 use gatepost_manage::resource::SettingsProblem;
@@ -160,29 +160,9 @@ async fn serve(out: &mut dyn Write, begun: Begun, secrets: &Secrets, open_files_
 
 /// Shows the one-time token that makes the first administrator, where there are none: on a terminal, else in a file.
 async fn offer_setup(out: &mut dyn Write, access: &Access, data_dir: &Path) {
-    let secret = match setup::begin(&access.accounts).await {
-        Ok(Some(secret)) => secret,
-        Ok(None) => {
-            setup::clean_up(data_dir);
-            return;
-        }
-        Err(error) => {
-            tracing::error!(%error, "no one-time token for the first administrator: run `gatepost admin add` instead");
-            return;
-        }
-    };
-    if std::io::stdout().is_terminal() && first_steps::write_one_time_token(out, &secret).is_ok() {
-        setup::clean_up(data_dir);
-        return;
-    }
-    match setup::write(data_dir, &secret) {
-        Ok(path) => tracing::warn!(
-            file = %path.display(),
-            "nobody may administer over TCP yet: the file holds a one-time token for the first administrator, good for 24 hours; \
-             `gatepost admin redeem` takes it"
-        ),
-        Err(error) => tracing::error!(%error, "the one-time token cannot be written: run `gatepost admin add` instead"),
-    }
+    let show =
+        |secret: &Secret| std::io::stdout().is_terminal() && first_steps::write_one_time_token(out, secret).is_ok();
+    setup::offer(&access.accounts, data_dir, show).await;
 }
 
 async fn reload_settings(reloader: &Reloader) {

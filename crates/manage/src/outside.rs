@@ -45,6 +45,11 @@ impl Outside {
         Ok(Prepared(self.monitoring.prepare(settings).await?, self.doors.prepare(settings).await?))
     }
 
+    /// Whether administrators are heard at any port.
+    pub fn hears_administrators(&self) -> bool {
+        self.doors.is_any_open()
+    }
+
     /// The settings are in force.
     pub fn switch(&mut self, control: &Control, prepared: Prepared) {
         self.monitoring.switch(control, prepared.0);

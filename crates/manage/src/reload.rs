@@ -23,6 +23,7 @@ use crate::edit::Outline;
 use crate::history::History;
 use crate::outside::{Outside, OutsideError};
 use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
+use crate::setup;
 
 /// Knows which file the server was started with and whom to hand its settings to.
 pub struct Reloader {
@@ -224,7 +225,13 @@ impl Reloader {
         let fresh =
             Fresh { settings, document: document.id(), number: revision, credentials: secrets.to_credentials() };
         let applied = self.control.apply(fresh, who).await?;
+        let heard_before = in_force.outside.hears_administrators();
         in_force.outside.switch(&self.control, prepared);
+        if in_force.outside.hears_administrators() && !heard_before {
+            let (accounts, data_dir) = (self.accounts.clone(), self.control.data_dir());
+            // In a task of its own: whoever changes settings holds the data folder, and this waits for it.
+            tokio::spawn(async move { setup::offer(&accounts, &data_dir, |_| false).await });
+        }
         // Again, and not what was read before: administrators may have changed since.
         self.accounts.read_again().await;
         in_force.document = document;

@@ -1,7 +1,7 @@
 //! The one-time token that makes the first administrator of a server that listens for some and has none.
 //!
-//! Made at each start, and shown once: on a terminal, or in a file that its owner alone may read. There is no default
-//! password.
+//! Made at each start, and when a reload opens the first door; shown once: on a terminal, or in a file that its owner alone
+//! may read. There is no default password.
 
 use std::fs;
 use std::io;
@@ -21,18 +21,42 @@ pub const FILE_NAME: &str = "one-time-token";
 ///
 /// # Errors
 /// When the file of secrets cannot be changed.
-pub async fn begin(accounts: &Arc<Accounts>) -> Result<Option<Secret>, ChangeError<AccountError>> {
+async fn begin(accounts: &Arc<Accounts>) -> Result<Option<Secret>, ChangeError<AccountError>> {
     if !accounts.secrets().administrators.is_empty() {
         return Ok(None);
     }
     accounts.change(|secrets| administrators::begin_setup(secrets, now_ms())).await
 }
 
+/// Makes a token and shows it, where there are no administrators: by `show`, which says whether somebody sees it, else in a
+/// file.
+pub async fn offer(accounts: &Arc<Accounts>, data_dir: &Path, show: impl FnOnce(&Secret) -> bool) {
+    let secret = match begin(accounts).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => return clean_up(data_dir),
+        Err(error) => {
+            tracing::error!(%error, "no one-time token for the first administrator: run `gatepost admin add` instead");
+            return;
+        }
+    };
+    if show(&secret) {
+        return clean_up(data_dir);
+    }
+    match write(data_dir, &secret) {
+        Ok(path) => tracing::warn!(
+            file = %path.display(),
+            "nobody may administer over TCP yet: the file holds a one-time token for the first administrator, good for 24 hours; \
+             `gatepost admin redeem` takes it"
+        ),
+        Err(error) => tracing::error!(%error, "the one-time token cannot be written: run `gatepost admin add` instead"),
+    }
+}
+
 /// Shows it in a file that its owner alone may read.
 ///
 /// # Errors
 /// Of the disk.
-pub fn write(data_dir: &Path, secret: &Secret) -> io::Result<PathBuf> {
+fn write(data_dir: &Path, secret: &Secret) -> io::Result<PathBuf> {
     let path = data_dir.join(FILE_NAME);
     replace_file(&path, format!("{}\n", secret.reveal()).as_bytes(), 0o600)?;
     Ok(path)

@@ -101,6 +101,11 @@ impl TcpDoors {
         Ok(Prepared(bound))
     }
 
+    /// Whether administrators are heard anywhere.
+    pub fn is_any_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// The settings are in force.
     pub fn switch(&mut self, control: &Control, prepared: Prepared) {
         let wanted = &control.settings().management.listen;

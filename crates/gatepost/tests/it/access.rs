@@ -418,6 +418,12 @@ fn beyond_this_machine_administrators_are_heard_inside_tls_only_and_a_reload_mov
     site.write_settings(&[CONTOSO, OPEN_TO_TESTS, &on("127.0.0.1:{second}")]);
     site.installation.output(&["reload"]);
     assert_eq!(ask(door, "GET", "/status", &[("Authorization", &bearer)], None).status, 200);
+    // Nobody may come in by name yet, as at a first start.
+    let offered = site.installation.data_dir().join("one-time-token");
+    site.server.wait_for_log("where the token is", |line| line["file"].as_str() == offered.to_str());
+    let token = fs::read_to_string(&offered).expect("the token").trim().to_owned();
+    let first = json!({"token": token, "name": "carol", "password": PASSWORD});
+    assert_eq!(ask(door, "POST", "/setup", &[], Some(&first)).status, 200);
     site.write_settings(&[CONTOSO, OPEN_TO_TESTS, &on("0.0.0.0:{tls}")]);
     site.installation.output(&["reload"]);
     wait::until("the first door closes", || TcpStream::connect(door).is_err().then_some(()));
