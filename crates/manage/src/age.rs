@@ -60,8 +60,9 @@ impl Snapshot {
 }
 
 impl Ages {
-    /// Learns of the revisions that are new in `history`. May read many files: call it outside async tasks.
-    pub fn learn(&self, history: MutexGuard<'_, History>, now_ms: u64) -> Snapshot {
+    /// Learns of the revisions that are new in `history`, of which `in_force` is known already. May read many files: call it
+    /// outside async tasks.
+    pub(crate) fn learn(&self, history: MutexGuard<'_, History>, in_force: (u64, &Outline), now_ms: u64) -> Snapshot {
         // What a panic left half done is learnt again with the next revision.
         let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = history.find(learnt.revision, now_ms);
@@ -74,18 +75,21 @@ impl Ages {
             .map(|revision| (revision.number, revision.at_ms))
             .collect();
         let Some((newest, _)) = new.last().copied() else { return Snapshot(learnt.elements.clone()) };
-        let text = |number: u64| history.text(number).ok().flatten();
-        let room = text(newest).map_or(1, |text| (BYTES_MAX / text.len().max(1)).clamp(1, REVISIONS_MAX));
+        let outline_of = |number: u64| match in_force {
+            (known, outline) if known == number => Some(outline.clone()),
+            _ => history.text(number).ok().flatten().map(|text| Outline::of(&text)),
+        };
+        let room = (BYTES_MAX / in_force.1.bytes().max(1)).clamp(1, REVISIONS_MAX);
         let skipped = new.len().saturating_sub(room);
-        let mut elements = HashMap::clone(&learnt.elements);
+        let mut elements = learnt.elements.clone();
         for (number, at_ms) in new.into_iter().skip(skipped) {
-            if let Some(text) = text(number) {
-                elements = after(&elements, &Outline::of(&text), at_ms);
+            if let Some(outline) = outline_of(number) {
+                elements = Arc::new(after(&elements, &outline, at_ms));
             }
         }
         learnt.revision = newest;
         learnt.document = history.find(newest, now_ms).map(|last| last.document.clone()).unwrap_or_default();
-        learnt.elements = Arc::new(elements);
+        learnt.elements = elements;
         Snapshot(learnt.elements.clone())
     }
 }

@@ -235,6 +235,16 @@ impl Amender {
         Ok((in_force.document.settings.clone(), in_force.revision))
     }
 
+    /// The sections of the document in force, with its number.
+    ///
+    /// # Errors
+    /// [`AmendError::Panicked`].
+    pub(crate) async fn outline(&self) -> Result<(u64, Outline), AmendError> {
+        let mut in_force = self.reloader.hold().await;
+        let outline = outline_of(&mut in_force).await?;
+        Ok((in_force.revision, outline))
+    }
+
     /// Makes `edits`, all or none. `base` is the revision that the caller looked at, where that matters.
     ///
     /// # Errors

@@ -166,8 +166,22 @@ pub async fn perform(
     actor: &Actor,
     request: CommandRequest,
 ) -> Result<Answer, Refusal> {
+    perform_on(served, entry, actor, request, None).await
+}
+
+/// The same for somebody who has looked at revision `base` of the settings: refused if a change of theirs finds another.
+///
+/// # Errors
+/// As [`perform`].
+pub async fn perform_on(
+    served: &Served,
+    entry: &'static Entry,
+    actor: &Actor,
+    request: CommandRequest,
+    base: Option<u64>,
+) -> Result<Answer, Refusal> {
     check(entry, actor)?;
-    call(served, entry, actor, request).await.map_err(refusal_of)
+    call(served, entry, actor, request, base).await.map_err(refusal_of)
 }
 
 /// What the record of acts says of a command.
@@ -213,6 +227,7 @@ async fn call(
     entry: &'static Entry,
     actor: &Actor,
     request: CommandRequest,
+    base: Option<u64>,
 ) -> Result<Answer, CommandError> {
     let arguments = Arguments::read(entry.signature, request.parameters)?;
     let transaction = request.transaction.map(TransactionId::named);
@@ -231,6 +246,7 @@ async fn call(
         is_what_if: request.what_if && entry.changes(),
         transaction,
         reason: request.reason,
+        base,
     };
     (entry.run)(&invocation).await
 }
@@ -281,6 +297,7 @@ fn refusal_of(error: CommandError) -> Refusal {
         CommandError::Wrong(_) => StatusCode::BAD_REQUEST,
         CommandError::NotFound(_) => StatusCode::NOT_FOUND,
         CommandError::Conflict(_) => StatusCode::CONFLICT,
+        CommandError::Late(_) => StatusCode::PRECONDITION_FAILED,
         CommandError::Forbidden(_) => StatusCode::FORBIDDEN,
         CommandError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CommandError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -74,7 +74,31 @@ fn lacking() -> Refusal {
 
 /// The entity tag of everything that the settings say.
 async fn tag(served: &Served) -> String {
-    format!("\"{}\"", served.revision().await)
+    tag_of(served.revision().await)
+}
+
+fn tag_of(revision: u64) -> String {
+    format!("\"{revision}\"")
+}
+
+/// The revision that a change is made for: the one in force, where the request asks for that by If-Match. Nobody else may
+/// change anything before the change does.
+///
+/// # Errors
+/// [`Refusal`], where it asks for another.
+async fn base(served: &Served, headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let revision = served.revision().await;
+    match is_listed(headers, header::IF_MATCH, &tag_of(revision)) {
+        None => Ok(None),
+        Some(true) if is_listed(headers, header::IF_MATCH, "*") == Some(true) => Ok(None),
+        Some(true) => Ok(Some(revision)),
+        Some(false) => {
+            let error = format!(
+                "somebody has changed the settings: they have revision {revision} now; read again, then change"
+            );
+            Err(refuse(StatusCode::PRECONDITION_FAILED, error))
+        }
+    }
 }
 
 /// Whether one of the tags that a field lists is this one, or any (RFC 9110 section 13.1).
@@ -208,12 +232,11 @@ async fn act(
         Err(refusal) => return (Extension(unread), Err(refusal)),
     };
     let noted = command_api::noted(entry, Some(&request));
-    let tag = tag(&served).await;
-    if is_listed(&headers, header::IF_MATCH, &tag) == Some(false) {
-        let error = format!("somebody has changed the settings: they have revision {tag} now; read again, then change");
-        return (Extension(noted), Err(refuse(StatusCode::PRECONDITION_FAILED, error)));
-    }
-    match command_api::perform(&served, entry, &actor, request).await {
+    let base = match base(&served, &headers).await {
+        Ok(base) => base,
+        Err(refusal) => return (Extension(noted), Err(refusal)),
+    };
+    match command_api::perform_on(&served, entry, &actor, request, base).await {
         Err(refusal) => (Extension(noted), Err(refusal)),
         Ok(answer) => {
             let noted = Noted { revision: answer.revision, ..noted };
@@ -245,6 +268,11 @@ async fn changed(
     actor: &Actor,
     answer: Answer,
 ) -> Response {
+    // Not a tag of what came after: whoever changes what they see here by it would undo that.
+    let tag = match answer.revision {
+        Some(revision) => tag_of(revision),
+        None => tag(served).await,
+    };
     let made = answer.output.first().map(resource);
     let resource = match (made, identity) {
         (Some(made), _) => Some(made),
@@ -256,5 +284,5 @@ async fn changed(
     };
     let status = if verb == "New" { StatusCode::CREATED } else { StatusCode::OK };
     let body = Changed { resource, warnings: answer.warnings, revision: answer.revision, exposure: answer.exposure };
-    tagged(&tag(served).await, status, Json(body))
+    tagged(&tag, status, Json(body))
 }

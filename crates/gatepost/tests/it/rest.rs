@@ -120,6 +120,32 @@ fn a_resource_is_made_changed_and_removed_and_a_lost_update_is_told() {
 }
 
 #[test]
+fn of_many_who_have_seen_the_same_revision_one_changes_it() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
+    let door = site.port("second");
+    let bearer = token(&site, &["TransportAdmin"]);
+    let fields = [("Authorization", bearer.as_str())];
+    let seen = ask(door, "GET", "/receive-connectors/Tests", &fields, None);
+    let tag = seen.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag");
+    let barrier = std::sync::Barrier::new(8);
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let change = |number: u32| {
+            let (barrier, bearer) = (&barrier, bearer.as_str());
+            move || {
+                barrier.wait();
+                let fields = [("Authorization", bearer), ("If-Match", tag)];
+                let body = json!({"comment": format!("by {number}")});
+                ask(door, "PATCH", "/receive-connectors/Tests", &fields, Some(&body)).status
+            }
+        };
+        let threads: Vec<_> = (0..8).map(|number| scope.spawn(change(number))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
+}
+
+#[test]
 fn a_request_that_comes_twice_under_one_key_is_done_once() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
     let door = site.port("second");

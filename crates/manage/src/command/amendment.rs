@@ -46,7 +46,7 @@ pub async fn amend(
     let mode = invocation.mode()?;
     let amended = invocation
         .amender
-        .amend_by(invocation.actor, invocation.reason.as_deref(), &mode, None, |settings| {
+        .amend_by(invocation.actor, invocation.reason.as_deref(), &mode, invocation.base, |settings| {
             let Plan { title, edits, warnings } = plan(settings)?;
             planned = Some((title, warnings));
             Ok::<_, CommandError>(edits)
@@ -145,7 +145,8 @@ impl From<AmendError> for CommandError {
             404 => CommandError::NotFound(error.to_string()),
             400 => CommandError::Wrong(error.to_string()),
             422 => CommandError::Refused(Box::new(error.to_refused())),
-            409 | 412 | 429 => CommandError::Conflict(error.to_string()),
+            412 => CommandError::Late(error.to_string()),
+            409 | 429 => CommandError::Conflict(error.to_string()),
             _ => CommandError::Failed(error.to_string()),
         }
     }

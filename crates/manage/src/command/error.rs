@@ -14,9 +14,12 @@ pub enum CommandError {
     /// What it is about is not there.
     #[error("{0}")]
     NotFound(String),
-    /// What it would make is there already, or has changed meanwhile.
+    /// What it would make is there already, or it does not fit what is there.
     #[error("{0}")]
     Conflict(String),
+    /// Somebody has changed the settings since the caller looked.
+    #[error("{0}")]
+    Late(String),
     /// The caller's role does not suffice.
     #[error("{0}")]
     Forbidden(String),
@@ -34,7 +37,8 @@ impl From<Refusal> for CommandError {
         let error = refused.error;
         match status {
             StatusCode::NOT_FOUND => CommandError::NotFound(error),
-            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => CommandError::Conflict(error),
+            StatusCode::CONFLICT => CommandError::Conflict(error),
+            StatusCode::PRECONDITION_FAILED => CommandError::Late(error),
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => CommandError::Forbidden(error),
             status if status.is_server_error() => CommandError::Failed(error),
             _ => CommandError::Wrong(error),

@@ -35,6 +35,8 @@ pub struct Invocation<'a> {
     pub transaction: Option<TransactionId>,
     /// Why, in the caller's words.
     pub reason: Option<String>,
+    /// The revision that the caller looked at, where a change of any other is to be refused.
+    pub base: Option<u64>,
 }
 
 impl Invocation<'_> {
@@ -66,7 +68,8 @@ impl Invocation<'_> {
     /// [`CommandError::Failed`]: our bug.
     pub async fn ages(&self) -> Result<Snapshot, CommandError> {
         let (ages, reloader) = (self.ages.clone(), self.amender.reloader().clone());
-        let learn = move || ages.learn(reloader.history(), now_ms());
+        let (revision, outline) = self.amender.outline().await?;
+        let learn = move || ages.learn(reloader.history(), (revision, &outline), now_ms());
         let failed =
             |_| CommandError::Failed("reading the history failed unexpectedly; the log has the cause".to_owned());
         tokio::task::spawn_blocking(learn).await.map_err(failed)

@@ -60,9 +60,14 @@ impl Outline {
 
     /// The document.
     pub fn text(&self) -> String {
-        let mut text = String::with_capacity(self.sections.iter().map(|section| section.text.len()).sum());
+        let mut text = String::with_capacity(self.bytes());
         self.sections.iter().for_each(|section| text.push_str(&section.text));
         text
+    }
+
+    /// How long the document is.
+    pub fn bytes(&self) -> usize {
+        self.sections.iter().map(|section| section.text.len()).sum()
     }
 
     /// Its sections, in order.
