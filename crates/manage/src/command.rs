@@ -12,12 +12,17 @@ mod ad_permission;
 mod send_connector;
 mod receive_connector;
 mod domain;
+mod transport_config;
+mod transport_service;
 mod exchange_server;
+mod single_table;
+mod message_tracking_log;
 mod message;
 mod queue;
 mod by_name;
 mod server;
 mod amendment;
+mod document_value;
 mod invocation;
 mod argument;
 mod error;
@@ -66,8 +71,11 @@ static NOUNS: &[&[Entry]] = &[
     send_connector::ENTRIES,
     domain::ENTRIES,
     exchange_server::ENTRIES,
+    transport_config::ENTRIES,
+    transport_service::ENTRIES,
     queue::ENTRIES,
     message::ENTRIES,
+    message_tracking_log::ENTRIES,
 ];
 
 /// All commands.

@@ -41,6 +41,7 @@ pub mod setup;
 pub mod access;
 mod refusal;
 pub mod resource;
+pub mod tracking_log;
 pub mod trace;
 mod properties;
 pub mod filter;

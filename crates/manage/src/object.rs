@@ -25,7 +25,7 @@ pub struct Shape {
 }
 
 /// One property.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Property {
     /// As Exchange spells it.
     pub name: &'static str,

@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
 use std::path::Path;
 
-use gatepost_manage::trace::{
-    Received, TraceEntry, TraceVerdict, TracedMessage, TracedOutbound, TracedOutcome, TracedStep, TracedWhat,
-};
+use gatepost_manage::trace::{TraceEntry, TracedOutbound};
+use gatepost_manage::tracking_log::{self, TrackingEvent};
 
 use super::criteria::query;
 use super::{client, wait_for};
@@ -42,7 +42,9 @@ pub fn export(out: &mut dyn Write, config: &Path, arguments: &ExportArguments) -
         let page = wait_for(client(config)?.trace(&query))?;
         for entry in &page.entries {
             match (arguments.format, entry) {
-                (ExportFormat::MessageTracking, TraceEntry::Message(message)) => track(message, &server, &mut lines),
+                (ExportFormat::MessageTracking, TraceEntry::Message(message)) => {
+                    lines.extend(tracking_log::events(message, &server).iter().map(track));
+                }
                 (ExportFormat::Connectivity, TraceEntry::Outbound(outbound)) => connect(outbound, &mut lines),
                 _ => {}
             }
@@ -120,204 +122,35 @@ fn utc(ms: u64) -> String {
     timestamp.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// What differs between the lines of one message.
-#[derive(Default)]
-struct Event<'a> {
-    time_ms: u64,
-    client: (String, String),
-    server: (String, String),
-    context: String,
-    connector: &'a str,
-    source: &'a str,
-    id: &'a str,
-    recipients: Vec<&'a str>,
-    statuses: Vec<String>,
-    related: String,
-    reference: String,
-    info: String,
-}
-
-fn track(message: &TracedMessage, server: &str, lines: &mut Vec<Line>) {
-    let received = message.received.as_ref();
-    let everyone = || message.recipients.iter().map(|recipient| &*recipient.address).collect::<Vec<_>>();
-    if let Some(received) = received {
-        let is_report = received.report_on.is_some();
-        let address =
-            |address: Option<std::net::SocketAddr>| address.map_or(String::new(), |address| address.ip().to_string());
-        let event = Event {
-            time_ms: message.time_ms,
-            client: (address(received.peer), received.hello.clone().unwrap_or_default()),
-            server: (address(received.local), server.to_owned()),
-            context: received.decision.clone().unwrap_or_default(),
-            connector: &received.connector,
-            source: if is_report { "DSN" } else { "SMTP" },
-            id: if is_report { "DSN" } else { "RECEIVE" },
-            recipients: everyone(),
-            reference: received.report_on.map_or(String::new(), |about| about.to_string()),
-            ..Event::default()
-        };
-        lines.push(line(message, received, server, event));
-    }
-    let unknown = Received {
-        message_id: String::new(),
-        subject: None,
-        sender: String::new(),
-        size_bytes: 0,
-        peer: None,
-        local: None,
-        hello: None,
-        connector: String::new(),
-        principal: String::new(),
-        tls_version: None,
-        tls_cipher: None,
-        decision: None,
-        report_on: None,
-        report_kind: None,
-        internal: false,
-    };
-    let received = received.unwrap_or(&unknown);
-    for step in &message.steps {
-        for event in events(step, message, server, &everyone) {
-            lines.push(line(message, received, server, event));
-        }
-    }
-}
-
-/// What Exchange would call a step.
-fn events<'a>(
-    step: &'a TracedStep,
-    message: &TracedMessage,
-    server: &str,
-    everyone: &dyn Fn() -> Vec<&'a str>,
-) -> Vec<Event<'a>> {
-    let time_ms = step.time_ms;
-    match &step.what {
-        TracedWhat::Resolved { named } => vec![Event {
-            time_ms,
-            source: "RESOLVER",
-            id: "RESOLVE",
-            recipients: everyone(),
-            related: named.join(";"),
-            ..Event::default()
-        }],
-        TracedWhat::Attempt { connector, next_hop, remote, address, outcomes, .. } => {
-            let to = (
-                address.map_or(String::new(), |address| address.ip().to_string()),
-                remote.clone().unwrap_or_else(|| next_hop.clone()),
-            );
-            by_verdict(outcomes)
-                .into_iter()
-                .map(|(verdict, outcomes)| {
-                    let (source, id) = match verdict {
-                        Some(TraceVerdict::Delivered) if connector.is_empty() => ("STOREDRIVER", "DELIVER"),
-                        Some(TraceVerdict::Delivered) | None => ("SMTP", "SEND"),
-                        Some(TraceVerdict::Deferred) => ("SMTP", "DEFER"),
-                        Some(TraceVerdict::Expired) => ("QUEUE", "FAIL"),
-                        Some(TraceVerdict::Removed) => ("ADMIN", "FAIL"),
-                        Some(TraceVerdict::Failed | TraceVerdict::Refused) => ("SMTP", "FAIL"),
-                    };
-                    let is_sent = matches!(verdict, Some(TraceVerdict::Delivered) | None);
-                    Event {
-                        time_ms,
-                        client: (String::new(), server.to_owned()),
-                        server: to.clone(),
-                        connector,
-                        source,
-                        id,
-                        recipients: outcomes.iter().map(|outcome| &*outcome.recipient).collect(),
-                        statuses: outcomes.iter().map(|outcome| outcome.reply.clone()).collect(),
-                        info: if is_sent { utc(message.time_ms) } else { String::new() },
-                        ..Event::default()
-                    }
-                })
-                .collect()
-        }
-        TracedWhat::Administrator { who, action, detail, outcomes } => {
-            let event = |id| Event {
-                time_ms,
-                context: who.clone(),
-                source: "ADMIN",
-                id,
-                recipients: outcomes.iter().map(|outcome| &*outcome.recipient).collect(),
-                statuses: outcomes.iter().map(|outcome| outcome.reply.clone()).collect(),
-                reference: detail.clone().unwrap_or_default(),
-                ..Event::default()
-            };
-            match &**action {
-                "remove" => vec![event("FAIL")],
-                "redirect" => vec![event("REDIRECT")],
-                _ => Vec::new(),
-            }
-        }
-        TracedWhat::Held { reason } => vec![Event {
-            time_ms,
-            context: reason.clone(),
-            source: "POISONMESSAGE",
-            id: "POISONMESSAGE",
-            recipients: everyone(),
-            ..Event::default()
-        }],
-        // The report has lines of its own; Exchange has none for a route.
-        TracedWhat::Report { .. } | TracedWhat::Routed { .. } => Vec::new(),
-    }
-}
-
-/// Recipients that fared alike share a line.
-fn by_verdict(outcomes: &[TracedOutcome]) -> Vec<(Option<TraceVerdict>, Vec<&TracedOutcome>)> {
-    let mut groups: Vec<(Option<TraceVerdict>, Vec<&TracedOutcome>)> = Vec::new();
-    for outcome in outcomes {
-        match groups.iter_mut().find(|(verdict, _)| *verdict == outcome.verdict) {
-            Some((_, group)) => group.push(outcome),
-            None => groups.push((outcome.verdict, vec![outcome])),
-        }
-    }
-    groups
-}
-
-fn line(message: &TracedMessage, received: &Received, server: &str, event: Event<'_>) -> Line {
-    let id = u128::from(message.queue_id);
-    let network_id = format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        id >> 96,
-        id >> 80 & 0xffff,
-        id >> 64 & 0xffff,
-        id >> 48 & 0xffff,
-        id & 0xffff_ffff_ffff
-    );
-    let sender = if received.sender.is_empty() { "<>" } else { &received.sender };
-    let directionality = if received.internal { "Originating" } else { "Incoming" };
-    let connector = match event.connector {
-        "" => String::new(),
-        // As Exchange names it (fact sheet section 8.1).
-        name => format!("{server}\\{name}"),
-    };
+fn track(event: &TrackingEvent) -> Line {
+    let ip = |address: Option<IpAddr>| address.map_or(String::new(), |address| address.to_string());
     let fields = [
         utc(event.time_ms),
-        event.client.0.clone(),
-        event.client.1,
-        event.server.0,
-        event.server.1,
-        event.context,
-        connector,
+        ip(event.client_ip),
+        event.client_hostname.clone(),
+        ip(event.server_ip),
+        event.server_hostname.clone(),
+        event.source_context.clone(),
+        event.connector_id.clone(),
         event.source.to_owned(),
-        event.id.to_owned(),
-        message.queue_id.to_string(),
-        received.message_id.clone(),
-        network_id,
+        event.event_id.to_owned(),
+        event.internal_message_id.to_string(),
+        event.message_id.clone(),
+        event.network_message_id.clone(),
         event.recipients.join(";"),
-        event.statuses.join(";"),
-        received.size_bytes.to_string(),
+        event.recipient_statuses.join(";"),
+        event.total_bytes.to_string(),
         event.recipients.len().to_string(),
-        event.related,
-        event.reference,
-        received.subject.clone().unwrap_or_default(),
-        sender.to_owned(),
-        sender.to_owned(),
-        event.info,
-        directionality.to_owned(),
+        event.related_recipient_address.clone(),
+        event.reference.clone(),
+        event.subject.clone(),
+        event.sender.clone(),
+        event.sender.clone(),
+        event.message_info.clone(),
+        event.directionality.to_owned(),
         String::new(),
-        received.peer.map_or(String::new(), |peer| peer.ip().to_string()),
-        received.local.map_or(String::new(), |local| local.ip().to_string()),
+        ip(event.original_client_ip),
+        ip(event.original_server_ip),
         String::new(),
         "Email".to_owned(),
         String::new(),

@@ -83,7 +83,7 @@ const AREAS: [&[&str]; 4] = [
     &["create", "copy", "move", "rename"],
     &["ranges", "export", "compare"],
     &["remove", "harden", "rights", "explain", "history", "transaction", "whatif", "list"],
-    &["menu", "errors", "spelling", "boilerplate", "language", "mail"],
+    &["menu", "errors", "spelling", "boilerplate", "language", "mail", "tracking", "transport"],
 ];
 
 #[test]

@@ -57,19 +57,29 @@ static GET: Signature = Signature {
     ],
 };
 
+/// Whether the identity that was given is this server, or none was.
+///
+/// # Errors
+/// [`CommandError::NotFound`] for the name of another one; a name with wildcards that fits nothing is no error.
+pub fn is_meant(invocation: &Invocation<'_>) -> Result<bool, CommandError> {
+    let own = &invocation.settings.server.name;
+    let Some(wanted) = invocation.arguments.text("Identity") else { return Ok(true) };
+    if wanted.contains(['*', '?']) {
+        let fits = |name: &str| wildcard::matches(wanted.trim(), name, false);
+        return Ok(fits(&server::short_name(own)) || fits(own.as_str()));
+    }
+    match server::is_this(own, wanted) {
+        true => Ok(true),
+        false => Err(CommandError::NotFound(server::another(own, wanted))),
+    }
+}
+
 fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
+    if !is_meant(invocation)? {
+        return Ok(Answer::default());
+    }
     let own = &invocation.settings.server.name;
     let short = server::short_name(own);
-    if let Some(wanted) = invocation.arguments.text("Identity") {
-        let fits = |name: &str| wildcard::matches(wanted.trim(), name, false);
-        let is_pattern = wanted.contains(['*', '?']);
-        if is_pattern && !fits(&short) && !fits(own.as_str()) {
-            return Ok(Answer::default());
-        }
-        if !is_pattern && !server::is_this(own, wanted) {
-            return Err(CommandError::NotFound(server::another(own, wanted)));
-        }
-    }
     let record = Record::of(&SHAPE)
         .with("Name", short.as_str())
         .with("Fqdn", own.as_str())

@@ -1,26 +1,32 @@
-//! Lengths of time: `[d.]hh:mm:ss`.
+//! Lengths of time: `[d.]hh:mm:ss[.fffffff]`.
 
 use gatepost_shell::value::{TimeSpan, Value};
 
 const TICKS_PER_SECOND: i64 = 10_000_000;
+/// Ticks are seven digits of a second.
+const FRACTION_DIGITS: usize = 7;
+const DAYS_MAX: i64 = 10_000_000;
 
 /// The length of time that a text is.
 ///
 /// # Errors
 /// Why it is none.
 pub fn value(text: &str) -> Result<Value, String> {
-    let seconds = seconds(text.trim()).ok_or_else(|| "write [d.]hh:mm:ss, as 00:10:00".to_owned())?;
-    let ticks = seconds.checked_mul(TICKS_PER_SECOND).ok_or_else(|| "that is too long".to_owned())?;
+    let ticks = ticks(text.trim()).ok_or_else(|| "write [d.]hh:mm:ss, as 00:10:00".to_owned())?;
     Ok(Value::Span(TimeSpan { ticks }))
 }
 
-fn seconds(text: &str) -> Option<i64> {
-    let (days, time) = text.split_once('.').map_or((0, text), |(days, time)| (days.parse().unwrap_or(-1), time));
-    let mut parts = time.split(':');
-    let mut next = |below: i64| parts.next()?.parse().ok().filter(|part| (0..below).contains(part));
-    let (hours, minutes, seconds) = (next(24)?, next(60)?, next(60)?);
-    let is_whole = parts.next().is_none() && (0..=10_000_000).contains(&days);
-    is_whole.then(|| ((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+fn ticks(text: &str) -> Option<i64> {
+    let mut parts = text.split(':');
+    let (first, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let (days, hours) = first.split_once('.').unwrap_or(("0", first));
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let number = |text: &str, below: i64| text.parse().ok().filter(|number| (0..below).contains(number));
+    let days: i64 = number(days, DAYS_MAX)?;
+    let whole = ((days * 24 + number(hours, 24)?) * 60 + number(minutes, 60)?) * 60 + number(seconds, 60)?;
+    let is_fraction = fraction.len() <= FRACTION_DIGITS && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let fraction: i64 = format!("{fraction:0<FRACTION_DIGITS$}").parse().ok().filter(|_| is_fraction)?;
+    parts.next().is_none().then_some(whole * TICKS_PER_SECOND + fraction)
 }
 
 #[cfg(test)]
@@ -28,20 +34,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_days_hours_minutes_and_seconds() {
+    fn spans_have_days_hours_minutes_seconds_and_parts_of_them() {
         for (text, expected) in [
-            ("00:10:00", Some(600)),
-            ("1.02:03:04", Some(93_784)),
+            ("00:10:00", Some(6_000_000_000)),
+            ("1.02:03:04", Some(937_840_000_000)),
+            ("00:00:01.25", Some(12_500_000)),
+            ("00:00:01.123456789", None),
+            ("00:00:01.-5", None),
             ("00:60:00", None),
             ("x.00:00:01", None),
             ("10", None),
             ("", None),
         ] {
-            let seconds = value(text).ok().map(|value| match value {
-                Value::Span(span) => span.ticks / TICKS_PER_SECOND,
+            let ticks = value(text).ok().map(|value| match value {
+                Value::Span(span) => span.ticks,
                 other => panic!("{other:?}"),
             });
-            assert_eq!(seconds, expected, "{text}");
+            assert_eq!(ticks, expected, "{text}");
         }
     }
 }

@@ -8,10 +8,9 @@ use std::borrow::Cow;
 use gatepost_policy::permission::{AccessEntry, PermissionGroup, Rights, Source};
 use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::{ReceiveConnector, RemoteRange};
-use gatepost_policy::settings::parse_size;
 use serde_json::Value as Json;
 
-use super::super::{Arguments, CommandError};
+use super::super::{Arguments, CommandError, document_value};
 use super::parameters::USAGES;
 use super::shape::SHAPE;
 use crate::edit::{Edit, Key, Target, Value};
@@ -159,7 +158,7 @@ fn changes(
             ("PermissionGroups", _) => Some(Value::texts(permission_groups(arguments)?)),
             ("Bindings" | "RemoteIPRanges" | "Repair", given) => Some(Value::texts(list(name, given, connector)?)),
             (_, Json::String(text)) if text.is_empty() => None,
-            (_, given) => Some(value(given)),
+            (_, given) => Some(document_value::value(given)),
         };
         changes.push((property.key, value));
     }
@@ -176,54 +175,10 @@ fn permission_groups(arguments: &Arguments) -> Result<Vec<String>, CommandError>
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-/// One parameter's value as the document has it. What is wrong with it, the document's reader says.
-fn value(given: &Json) -> Value {
-    match given {
-        Json::Bool(truth) => (*truth).into(),
-        Json::Number(number) => match number.as_i64() {
-            Some(number) => number.into(),
-            None => number.to_string().into(),
-        },
-        Json::String(text) => size_as_written(text).unwrap_or_else(|| text.as_str().into()),
-        Json::Array(values) => Value::List(values.iter().map(value).collect()),
-        Json::Null | Json::Object(_) => Value::List(Vec::new()),
-    }
-}
-
-/// A size in the form that a listing shows, `36 MB (37,748,736 bytes)`, as a person would write it.
-fn size_as_written(text: &str) -> Option<Value> {
-    let (head, _) = text.split_once('(')?;
-    let bytes = parse_size(text)?;
-    match parse_size(head) == Some(bytes) {
-        true => Some(head.trim().into()),
-        false => i64::try_from(bytes).ok().map(Value::from),
-    }
-}
-
 /// The whole new list: a plain list as it is, `@{Add; Remove}` worked into what is there.
 fn list(name: &str, given: &Json, connector: Option<&ReceiveConnector>) -> Result<Vec<String>, CommandError> {
-    let texts = |values: &Json| -> Vec<String> {
-        values.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
-    };
-    let Json::Object(change) = given else { return Ok(texts(given)) };
-    let mut list = connector.map(|connector| current(name, connector)).unwrap_or_default();
-    for text in change.get("Remove").map(texts).unwrap_or_default() {
-        let place = list.iter().position(|known| is_same(name, known, &text)).ok_or_else(|| {
-            CommandError::Wrong(format!(
-                "{name}: the value \"{text}\" isn't present in the collection, so it can't be removed"
-            ))
-        })?;
-        list.remove(place);
-    }
-    for text in change.get("Add").map(texts).unwrap_or_default() {
-        if list.iter().any(|known| is_same(name, known, &text)) {
-            return Err(CommandError::Wrong(format!(
-                "{name}: the value \"{text}\" is already present in the collection"
-            )));
-        }
-        list.push(text);
-    }
-    Ok(list)
+    let current = connector.map(|connector| current(name, connector)).unwrap_or_default();
+    document_value::list(name, given, current, |known, text| is_same(name, known, text))
 }
 
 fn current(name: &str, connector: &ReceiveConnector) -> Vec<String> {
