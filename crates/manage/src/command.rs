@@ -9,11 +9,11 @@
 mod relay;
 mod configuration;
 mod ad_permission;
+mod transport_config;
+mod transport_service;
 mod send_connector;
 mod receive_connector;
 mod domain;
-mod transport_config;
-mod transport_service;
 mod exchange_server;
 mod single_table;
 mod message_tracking_log;
