@@ -43,6 +43,8 @@ Examples:
   gatepost status --json | jq .queues
   gatepost shell -c 'Get-ReceiveConnector | Format-List'
 
+Another server: --server https://mx1.contoso.com:8025 --token-file FILE, with a token of its `gatepost token add`.
+
 Settings file: --config FILE, else $GATEPOST_CONFIG, else ./gatepost.toml, else /etc/gatepost/gatepost.toml.
 
 Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running, 5 spool damaged, 6 not ready, or alarms are raised.";
@@ -57,6 +59,15 @@ pub struct Cli {
     /// The settings file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// Ask a server at a TCP port instead of the one of the settings file
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
+    server: Option<String>,
+    /// The file with the token that says who asks it; closed to others
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    token_file: Option<PathBuf>,
+    /// The file with the certificate that it proves itself by; without one it needs a root of this system
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    server_certificate: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -125,6 +136,13 @@ Examples:
         /// For which shell
         shell: clap_complete::Shell,
     },
+    /// Write a manual page for each command into a folder
+    #[command(after_help = "Example:\n  gatepost man /usr/local/share/man/man1")]
+    Man {
+        /// The folder, which is there
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
     /// Print the version
     Version,
 }
@@ -157,6 +175,7 @@ impl Command {
             | Command::Serve(_)
             | Command::Shell(_)
             | Command::Completion { .. }
+            | Command::Man { .. }
             | Command::Version => false,
         }
     }
@@ -628,11 +647,47 @@ pub struct ConfigFile {
     pub is_named: bool,
 }
 
+/// A server at a TCP port.
+#[derive(Clone, Debug)]
+pub struct DistantServer {
+    /// `https://mx1.contoso.com:8025`.
+    pub url: String,
+    /// The token that says who asks.
+    pub token_file: PathBuf,
+    /// What the server proves itself by; without it, by a root of this system.
+    pub certificate: Option<PathBuf>,
+}
+
+/// Which server a command is about.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The settings file, whose server is meant where no other is named.
+    pub config: ConfigFile,
+    /// The server that is named.
+    pub distant: Option<DistantServer>,
+}
+
 impl Cli {
-    /// The settings file that this command is about.
-    pub fn config_file(&self) -> ConfigFile {
+    /// The settings file that this command is about, and the server.
+    ///
+    /// # Errors
+    /// What does not go together.
+    pub fn target(&self) -> Result<Target, String> {
         let variable = std::env::var_os(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        choose_config(self.config.clone().or(variable), |path| path.exists())
+        let config = choose_config(self.config.clone().or(variable), |path| path.exists());
+        let distant = match (&self.server, &self.token_file, &self.server_certificate) {
+            (None, None, None) => None,
+            (None, ..) => {
+                return Err("--token-file and --server-certificate are about a server: add --server URL".to_owned());
+            }
+            (Some(_), None, _) => return Err("--server needs --token-file FILE, which says who asks".to_owned()),
+            (Some(url), Some(token_file), certificate) => Some(DistantServer {
+                url: url.clone(),
+                token_file: token_file.clone(),
+                certificate: certificate.clone(),
+            }),
+        };
+        Ok(Target { config, distant })
     }
 }
 

@@ -34,11 +34,12 @@ use std::path::Path;
 use clap::CommandFactory;
 use gatepost_manage::access::administrators::AccountError;
 use gatepost_manage::access::change_file;
+use gatepost_manage::client::Distant;
 use gatepost_manage::credentials::Secrets;
 use gatepost_manage::{Client, ClientError};
 use serde::Serialize;
 
-use crate::cli::{Cli, ExplainArguments};
+use crate::cli::{Cli, ExplainArguments, Target};
 use crate::failure::Failure;
 
 pub use acts::acts;
@@ -64,11 +65,32 @@ pub fn completion(out: &mut dyn Write, shell: clap_complete::Shell) -> Result<()
     Ok(out.write_all(&script)?)
 }
 
+/// `man`: a page for each command.
+pub fn man(dir: &Path) -> Result<(), Failure> {
+    let cannot = |error| Failure::of(format!("cannot write manual pages into {}: {error}", dir.display()));
+    clap_mangen::generate_to(Cli::command(), dir).map_err(cannot)
+}
+
 /// `explain`: a decision by its id, or a question.
-pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments) -> Result<(), Failure> {
+pub fn explain(out: &mut dyn Write, target: &Target, arguments: &ExplainArguments) -> Result<(), Failure> {
     match &arguments.id[..] {
-        [] => explain::explain(out, config, arguments),
-        words => decision::explain(out, config, &words.join(" "), arguments.json),
+        [] => explain::explain(out, here(target)?, arguments),
+        words => decision::explain(out, target, &words.join(" "), arguments.json),
+    }
+}
+
+/// The settings file, for what is worked out here from it and asks no server.
+///
+/// # Errors
+/// When a server was named to be asked.
+pub fn here(target: &Target) -> Result<&Path, Failure> {
+    match &target.distant {
+        None => Ok(&target.config.path),
+        Some(_) => Err(Failure::Usage(
+            "error: this command reads files of this machine and asks no other server: leave out --server, or see what \
+             `gatepost shell --server` offers"
+                .to_owned(),
+        )),
     }
 }
 
@@ -77,9 +99,14 @@ pub fn version(out: &mut dyn Write) -> Result<(), Failure> {
     Ok(writeln!(out, "gatepost {}", env!("CARGO_PKG_VERSION"))?)
 }
 
-/// The running server of the settings file at `config`, which may have problems: only its data folder is asked for.
-fn client(config: &Path) -> Result<Client, Failure> {
-    Ok(Client::new(&gatepost_manage::document::data_dir(config)?))
+/// The server that is meant: the one of a settings file, which may have problems, since only its data folder is asked for, or
+/// one at a TCP port.
+fn client(target: &Target) -> Result<Client, Failure> {
+    let Some(distant) = &target.distant else {
+        return Ok(Client::new(&gatepost_manage::document::data_dir(&target.config.path)?));
+    };
+    let distant = Distant::new(&distant.url, &distant.token_file, distant.certificate.as_deref());
+    Ok(Client::of(distant.map_err(Failure::of)?))
 }
 
 /// Runs one call to the server to its end.
@@ -90,16 +117,15 @@ fn wait_for<T>(call: impl Future<Output = Result<T, gatepost_manage::ClientError
 
 /// Tells a running server to change who may administer. Where none runs, changes the file of secrets itself, as it would.
 fn tell_or_change<T, D>(
-    config: &Path,
+    target: &Target,
     call: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
     edit: impl FnOnce(&mut Secrets) -> Result<D, AccountError>,
     shown: impl FnOnce(D) -> T,
 ) -> Result<T, Failure> {
-    let data_dir = gatepost_manage::document::data_dir(config)?;
-    let client = Client::new(&data_dir);
+    let client = client(target)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(call(&client)) {
-        Err(ClientError::NotRunning { .. }) => {
+        Err(ClientError::NotRunning { data_dir, .. }) => {
             let (done, _) = change_file(&data_dir, edit).map_err(Failure::of)?;
             Ok(shown(done))
         }

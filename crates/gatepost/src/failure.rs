@@ -26,9 +26,11 @@ use crate::terminal;
 pub enum Failure {
     /// Said in one sentence or a few lines.
     Failed(String),
+    /// The command line asks for what does not go together.
+    Usage(String),
     /// The settings have problems; the text shows all of them, or is empty if they were shown already.
     Settings(String),
-    /// Nobody answers at the server's socket.
+    /// Nobody answers at the server's socket or address.
     NotRunning(String),
     /// The spool is damaged; the command has said where.
     Damaged,
@@ -47,7 +49,10 @@ struct Reason<'a> {
 impl Failure {
     /// Says it as JSON, unless the command has printed its JSON already.
     pub fn write_json(&self, out: &mut dyn Write) {
-        let (Failure::Failed(text) | Failure::Settings(text) | Failure::NotRunning(text)) = self else { return };
+        let (Failure::Failed(text) | Failure::Usage(text) | Failure::Settings(text) | Failure::NotRunning(text)) = self
+        else {
+            return;
+        };
         if text.is_empty() {
             return;
         }
@@ -64,6 +69,7 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         let (text, code) = match self {
             Failure::Failed(text) => (text, 1),
+            Failure::Usage(text) => (text, 2),
             Failure::Settings(text) => (text, 3),
             Failure::NotRunning(text) => (text, 4),
             Failure::Damaged => (String::new(), 5),
@@ -85,6 +91,7 @@ impl Failure {
         };
         match self {
             Failure::Failed(text) => Failure::Failed(log(text)),
+            Failure::Usage(text) => Failure::Usage(log(text)),
             Failure::Settings(text) => Failure::Settings(log(text)),
             Failure::NotRunning(text) => Failure::NotRunning(log(text)),
             Failure::Damaged => Failure::Damaged,
@@ -120,7 +127,9 @@ impl From<LoadError> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::NotRunning { .. } => Failure::NotRunning(format!("error: {error}")),
+            ClientError::NotRunning { .. } | ClientError::Unreachable { .. } => {
+                Failure::NotRunning(format!("error: {error}"))
+            }
             ClientError::Refused { refused, .. } => match &refused.rendered {
                 Some(rendered) => Failure::Settings(format!("{}\nerror: {error}", rendered.trim_end())),
                 None => Failure::of(error),

@@ -14,37 +14,41 @@ mod clock;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command};
+use crate::commands::here;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let config = cli.config_file();
+    let target = cli
+        .target()
+        .unwrap_or_else(|error| Cli::command().error(clap::error::ErrorKind::MissingRequiredArgument, error).exit());
     let json = cli.command.wants_json();
     // Writes to standard output from a thread of its own, so the lock is not taken here.
     if let Command::Shell(arguments) = cli.command {
-        return commands::shell(&config.path, arguments).unwrap_or_else(Failure::report);
+        return commands::shell(&target, arguments).unwrap_or_else(Failure::report);
     }
     let out = &mut std::io::stdout().lock();
     let outcome = match cli.command {
-        Command::Serve(arguments) => serve::run(out, &config, &arguments),
-        Command::Check(arguments) => commands::check(out, &config.path, &arguments),
-        Command::Audit(arguments) => commands::audit(out, &config.path, &arguments),
-        Command::Explain(arguments) => commands::explain(out, &config.path, &arguments),
-        Command::Route(arguments) => commands::route(out, &config.path, &arguments),
-        Command::User(command) => commands::user(out, &config.path, command),
-        Command::Admin(command) => commands::admin(out, &config.path, command),
-        Command::Token(command) => commands::token(out, &config.path, command),
-        Command::Acts(arguments) => commands::acts(out, &config.path, &arguments),
-        Command::Queue(command) => commands::queue(out, &config.path, command),
-        Command::Trace(arguments) => commands::trace(out, &config.path, &arguments),
-        Command::Spool(command) => commands::spool(out, &config.path, command),
-        Command::Status(arguments) => commands::status(out, &config.path, &arguments),
-        Command::Revisions(arguments) => commands::revisions(out, &config.path, &arguments),
-        Command::Reload(arguments) => commands::reload(out, &config.path, arguments.json),
+        Command::Serve(arguments) => here(&target).and_then(|_| serve::run(out, &target.config, &arguments)),
+        Command::Check(arguments) => here(&target).and_then(|config| commands::check(out, config, &arguments)),
+        Command::Audit(arguments) => here(&target).and_then(|config| commands::audit(out, config, &arguments)),
+        Command::Explain(arguments) => commands::explain(out, &target, &arguments),
+        Command::Route(arguments) => here(&target).and_then(|config| commands::route(out, config, &arguments)),
+        Command::User(command) => here(&target).and_then(|config| commands::user(out, config, command)),
+        Command::Admin(command) => commands::admin(out, &target, command),
+        Command::Token(command) => commands::token(out, &target, command),
+        Command::Acts(arguments) => commands::acts(out, &target, &arguments),
+        Command::Queue(command) => commands::queue(out, &target, command),
+        Command::Trace(arguments) => commands::trace(out, &target, &arguments),
+        Command::Spool(command) => here(&target).and_then(|config| commands::spool(out, config, command)),
+        Command::Status(arguments) => commands::status(out, &target, &arguments),
+        Command::Revisions(arguments) => commands::revisions(out, &target, &arguments),
+        Command::Reload(arguments) => commands::reload(out, &target, arguments.json),
         Command::Completion { shell } => commands::completion(out, shell),
+        Command::Man { dir } => commands::man(&dir),
         Command::Version => commands::version(out),
         Command::Shell(_) => unreachable!("handled above"),
     };

@@ -1,8 +1,10 @@
-//! The other end of the door: typed calls for the command line, and within the process for the console.
+//! The other end of the doors: typed calls for the command line, and within the process for the console.
 //!
 //! Takes questions, hands on the server's answers or a refusal that says what to do. One connection for each call; the
 //! console's stay in the process, and pass the gate as all others do. Never opens a file of the running server (invariant
 //! I11).
+
+mod distant;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
@@ -33,6 +36,8 @@ use crate::resource::{
     SessionBegun, SessionRequest, SessionShown, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
+
+pub use distant::{Distant, DistantError};
 
 /// Where every call begins.
 pub const API_ROOT: &str = "/api/v1";
@@ -60,10 +65,18 @@ pub enum ClientError {
     /// The system does not let this user in.
     #[error("you may not use {socket}: run this as root, as the server's user or as a member of its group", socket = .0.display())]
     Denied(PathBuf),
+    /// Nobody listens at a TCP port, or it is not who was called.
+    #[error("{server} cannot be reached: {reason}")]
+    Unreachable {
+        /// Who was called.
+        server: String,
+        /// What happened.
+        reason: String,
+    },
     /// The connection broke.
     #[error("no answer from {from}: {reason}")]
     Broken {
-        /// Whom was asked: the socket.
+        /// Who was asked: the socket, or the server's address.
         from: String,
         /// What happened.
         reason: String,
@@ -89,6 +102,8 @@ pub struct Client {
 enum Way {
     /// Through the Unix socket of its data folder.
     Socket { data_dir: PathBuf, socket: PathBuf },
+    /// At a TCP port.
+    Distant(Distant),
     /// Within its process, for somebody who has come to it with these fields.
     Within { routes: Router, visitor: Visitor, fields: HeaderMap },
 }
@@ -101,6 +116,11 @@ impl Client {
     /// A client for the server that runs on `data_dir`. Does not connect yet.
     pub fn new(data_dir: &Path) -> Client {
         Client { way: Way::Socket { data_dir: data_dir.to_path_buf(), socket: socket_path(data_dir) } }
+    }
+
+    /// A client for a server at a TCP port. Does not connect yet.
+    pub fn of(distant: Distant) -> Client {
+        Client { way: Way::Distant(distant) }
     }
 
     /// A client within the server's own process, for `visitor`, whose request has these fields: `routes` are those of the
@@ -448,13 +468,17 @@ impl Client {
         match &self.way {
             Way::Socket { data_dir, socket } => {
                 let stream = UnixStream::connect(socket).await;
-                let stream = stream.map_err(|error| self.unreachable(data_dir, socket, &error))?;
-                let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-                let (mut sender, connection) = connected.map_err(|error| self.broken(error))?;
-                // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
-                tokio::spawn(connection);
-                let answered = sender.send_request(request).await.map_err(|error| self.broken(error))?;
-                Ok(answered.map(Body::new))
+                self.send_over(stream.map_err(|error| self.unreachable(data_dir, socket, &error))?, request).await
+            }
+            Way::Distant(distant) => {
+                let stream = distant.connect().await.map_err(|error| ClientError::Unreachable {
+                    server: distant.to_string(),
+                    reason: error.to_string(),
+                })?;
+                let mut request = request;
+                request.headers_mut().remove(header::HOST);
+                request.headers_mut().extend(distant.fields());
+                self.send_over(stream, request).await
             }
             Way::Within { routes, visitor, fields } => {
                 let mut request = request.map(Body::new);
@@ -465,6 +489,19 @@ impl Client {
                 Ok(answered)
             }
         }
+    }
+
+    async fn send_over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, ClientError> {
+        let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = connected.map_err(|error| self.broken(error))?;
+        // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
+        tokio::spawn(connection);
+        let answered = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        Ok(answered.map(Body::new))
     }
 
     /// What happens from now on: the answer of `GET /events`, as it comes.
@@ -519,6 +556,7 @@ impl Client {
     fn broken(&self, reason: impl ToString) -> ClientError {
         let from = match &self.way {
             Way::Socket { socket, .. } => socket.display().to_string(),
+            Way::Distant(distant) => distant.to_string(),
             Way::Within { .. } => "the server".to_owned(),
         };
         ClientError::Broken { from, reason: reason.to_string() }

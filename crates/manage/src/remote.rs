@@ -196,7 +196,7 @@ fn fault(error: &ClientError, command: &str) -> Fault {
             _ => (Category::InvalidArgument, "Microsoft.Exchange.Data.DataValidationException"),
         },
         ClientError::Denied(_) => (Category::PermissionDenied, "System.UnauthorizedAccessException"),
-        ClientError::NotRunning { .. } | ClientError::Broken { .. } => {
+        ClientError::NotRunning { .. } | ClientError::Unreachable { .. } | ClientError::Broken { .. } => {
             (Category::ResourceUnavailable, "System.InvalidOperationException")
         }
     };

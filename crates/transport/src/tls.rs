@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,10 +33,12 @@ use crate::clock::now_ms;
 
 mod own;
 mod peer;
+mod pinned;
 mod pem;
 
 use own::Own;
 use peer::{Asking, Roots};
+use pinned::Pinned;
 
 /// Why a certificate or its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -366,6 +368,22 @@ pub fn believing_roots(trusted_roots: Option<&PathBuf>) -> Result<Arc<ClientConf
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The same for who was handed the server's certificate: believes those of this file themselves, whatever name the server
+/// is called by, and chains that lead to one of them.
+///
+/// # Errors
+/// [`TlsError`], when the file cannot be read.
+pub fn believing_certificates(file: &Path) -> Result<Arc<ClientConfig>, TlsError> {
+    const WHAT: &str = "trusted certificate";
+    let provider = provider();
+    let pinned = Pinned::to(pem::read_certificates(WHAT, file)?, provider.clone());
+    let pinned = pinned.map_err(|reason| TlsError::Pem { what: WHAT, path: file.into(), reason })?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3");
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned)).with_no_client_auth()))
 }
 
 /// The configuration for next hops: encrypts, and believes any certificate.

@@ -1,17 +1,16 @@
 //! `gatepost acts`: what administrators did, asked of the running server.
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_manage::resource::{ActEntry, ActOutcome, ActsQuery};
 
 use super::{client, criteria, wait_for, write_json};
-use crate::cli::{ActsArguments, Outcome};
+use crate::cli::{ActsArguments, Outcome, Target};
 use crate::failure::Failure;
 use crate::terminal::{Table, moment};
 
 /// Searches.
-pub fn acts(out: &mut dyn Write, config: &Path, arguments: &ActsArguments) -> Result<(), Failure> {
+pub fn acts(out: &mut dyn Write, target: &Target, arguments: &ActsArguments) -> Result<(), Failure> {
     let (since_ms, until_ms) = criteria::times(arguments.since.as_deref(), arguments.until.as_deref())?;
     let query = ActsQuery {
         since_ms,
@@ -26,7 +25,7 @@ pub fn acts(out: &mut dyn Write, config: &Path, arguments: &ActsArguments) -> Re
         limit: usize::try_from(arguments.limit).ok(),
         offset: None,
     };
-    let mut found = wait_for(client(config)?.acts(&query))?.acts;
+    let mut found = wait_for(client(target)?.acts(&query))?.acts;
     found.reverse();
     if arguments.json {
         return write_json(out, &found);

@@ -1,7 +1,6 @@
 //! `gatepost admin`: who may administer. Tells a running server, or changes the file of secrets where none runs.
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_manage::access::administrators::{self, AdministratorChange, NewAdministrator, hash_password};
 use gatepost_manage::credentials::{Administrator, Secrets};
@@ -11,32 +10,32 @@ use gatepost_manage::resource::{
 use gatepost_policy::role::{Role, Roles};
 
 use super::{password, tell_or_change, wait_for, write_json};
-use crate::cli::AdminCommand;
+use crate::cli::{AdminCommand, Target};
 use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, harmless, moment};
 
 /// Adds, lists, changes or removes.
-pub fn admin(out: &mut dyn Write, config: &Path, command: AdminCommand) -> Result<(), Failure> {
+pub fn admin(out: &mut dyn Write, target: &Target, command: AdminCommand) -> Result<(), Failure> {
     match command {
-        AdminCommand::Add { name, roles, password_stdin } => add(out, config, name, &roles, password_stdin),
-        AdminCommand::List(arguments) => list(out, config, arguments.json),
+        AdminCommand::Add { name, roles, password_stdin } => add(out, target, name, &roles, password_stdin),
+        AdminCommand::List(arguments) => list(out, target, arguments.json),
         AdminCommand::SetRole { name, roles } => {
             let change = AdministratorRequest { roles: Some(names(&roles)), ..Default::default() };
-            set(config, &name, change)?;
+            set(target, &name, change)?;
             let roles: Roles = roles.into_iter().collect();
             Ok(writeln!(out, "{} has the roles {roles} now.", harmless(&name))?)
         }
         AdminCommand::SetPassword { name, password_stdin } => {
             let password = password::ask(&name, password_stdin)?;
-            set(config, &name, AdministratorRequest { password: Some(password), ..Default::default() })?;
+            set(target, &name, AdministratorRequest { password: Some(password), ..Default::default() })?;
             Ok(writeln!(out, "Set the password of {}.", harmless(&name))?)
         }
-        AdminCommand::Totp { name, off } => totp(out, config, &name, off),
+        AdminCommand::Totp { name, off } => totp(out, target, &name, off),
         AdminCommand::Remove { name } => {
             let gone = || Gone { removed: name.clone() };
             tell_or_change(
-                config,
+                target,
                 async |client| client.remove_administrator(&name).await,
                 |secrets| administrators::remove(secrets, &name),
                 |()| gone(),
@@ -46,7 +45,7 @@ pub fn admin(out: &mut dyn Write, config: &Path, command: AdminCommand) -> Resul
         AdminCommand::Redeem { token, name, password_stdin } => {
             let password = password::ask(&name, password_stdin)?;
             let request = SetupRequest { token, name, password };
-            let first = wait_for(super::client(config)?.set_up(&request))?;
+            let first = wait_for(super::client(target)?.set_up(&request))?;
             Ok(writeln!(out, "{} is the first administrator: {}.", harmless(&first.name), first.roles.join(", "))?)
         }
     }
@@ -56,11 +55,17 @@ fn names(roles: &[Role]) -> Vec<String> {
     roles.iter().map(|role| role.name().to_owned()).collect()
 }
 
-fn add(out: &mut dyn Write, config: &Path, name: String, roles: &[Role], password_stdin: bool) -> Result<(), Failure> {
+fn add(
+    out: &mut dyn Write,
+    target: &Target,
+    name: String,
+    roles: &[Role],
+    password_stdin: bool,
+) -> Result<(), Failure> {
     let password = password::ask(&name, password_stdin)?;
     let request = NewAdministratorRequest { name, password, roles: names(roles) };
     let added = tell_or_change(
-        config,
+        target,
         async |client| client.add_administrator(&request).await,
         |secrets| {
             let password = hash_password(&request.password)?;
@@ -72,9 +77,9 @@ fn add(out: &mut dyn Write, config: &Path, name: String, roles: &[Role], passwor
     Ok(writeln!(out, "Added the administrator {}: {}.", harmless(&added.name), added.roles.join(", "))?)
 }
 
-fn set(config: &Path, name: &str, request: AdministratorRequest) -> Result<AdministratorShown, Failure> {
+fn set(target: &Target, name: &str, request: AdministratorRequest) -> Result<AdministratorShown, Failure> {
     tell_or_change(
-        config,
+        target,
         async |client| client.set_administrator(name, &request).await,
         |secrets| {
             let roles = request.roles.as_ref().map(|names| names.iter().filter_map(|name| Role::parse(name)).collect());
@@ -88,8 +93,8 @@ fn set(config: &Path, name: &str, request: AdministratorRequest) -> Result<Admin
     )
 }
 
-fn totp(out: &mut dyn Write, config: &Path, name: &str, off: bool) -> Result<(), Failure> {
-    let changed = set(config, name, AdministratorRequest { totp: Some(!off), ..Default::default() })?;
+fn totp(out: &mut dyn Write, target: &Target, name: &str, off: bool) -> Result<(), Failure> {
+    let changed = set(target, name, AdministratorRequest { totp: Some(!off), ..Default::default() })?;
     let shown = harmless(name);
     let Some(uri) = changed.totp_uri.filter(|_| !off) else {
         return Ok(writeln!(out, "{shown} needs the password alone.")?);
@@ -110,9 +115,9 @@ fn shown(administrator: Administrator) -> AdministratorShown {
     }
 }
 
-fn list(out: &mut dyn Write, config: &Path, json: bool) -> Result<(), Failure> {
+fn list(out: &mut dyn Write, target: &Target, json: bool) -> Result<(), Failure> {
     let Administrators { administrators } = tell_or_change(
-        config,
+        target,
         async |client| client.administrators().await,
         |secrets: &mut Secrets| Ok(secrets.administrators.clone()),
         |known| Administrators { administrators: known.into_iter().map(shown).collect() },

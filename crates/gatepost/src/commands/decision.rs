@@ -6,7 +6,6 @@
 //! is not recorded.
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
 use gatepost_mail::{ForwardPath, Mailbox, Reading, ReversePath};
@@ -21,6 +20,7 @@ use serde::Serialize;
 use super::explain::{Report, report, write_grounds};
 use super::rights::Lines;
 use super::{client, wait_for, write_json};
+use crate::cli::Target;
 use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, count, harmless, moment, size};
@@ -66,7 +66,7 @@ struct Asked {
 }
 
 /// Explains the decision whose id `text` is, or holds.
-pub fn explain(out: &mut dyn Write, config: &Path, text: &str, json: bool) -> Result<(), Failure> {
+pub fn explain(out: &mut dyn Write, target: &Target, text: &str, json: bool) -> Result<(), Failure> {
     let Some(id) = DecisionId::find_in(text) else {
         return Err(Failure::of(format!(
             "there is no id of a decision in `{}`: it has 12 hexadecimal digits, as in `550 5.7.1 Unable to relay [1f3a9c04b27e]`; \
@@ -74,7 +74,7 @@ pub fn explain(out: &mut dyn Write, config: &Path, text: &str, json: bool) -> Re
             harmless(text)
         )));
     };
-    let detail = fetch(config, id)?;
+    let detail = fetch(target, id)?;
     let DecisionDetail { decision, document, in_force } = &detail;
     let then = document.as_ref().map(|kept| ask(decision, kept, decision.time_ms));
     let now = in_force.as_ref().or(document.as_ref().filter(|kept| kept.revision == decision.revision));
@@ -107,8 +107,8 @@ pub fn explain(out: &mut dyn Write, config: &Path, text: &str, json: bool) -> Re
 }
 
 /// The record, or how far back records go.
-fn fetch(config: &Path, id: DecisionId) -> Result<DecisionDetail, Failure> {
-    let client = client(config)?;
+fn fetch(target: &Target, id: DecisionId) -> Result<DecisionDetail, Failure> {
+    let client = client(target)?;
     wait_for(async {
         match client.decision(id).await {
             Err(ClientError::Refused { status: 404, refused }) => {
@@ -448,7 +448,7 @@ fn certificate_text(certificate: &Certificate) -> String {
 /// A failure in one line, where it is not the end.
 fn said(failure: &Failure) -> String {
     match failure {
-        Failure::Failed(text) | Failure::Settings(text) | Failure::NotRunning(text) => {
+        Failure::Failed(text) | Failure::Usage(text) | Failure::Settings(text) | Failure::NotRunning(text) => {
             text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
         }
         Failure::Damaged | Failure::NotSo | Failure::OutputClosed => String::new(),

@@ -13,7 +13,7 @@ use gatepost_manage::tracking_log::{self, TrackingEvent};
 
 use super::criteria::query;
 use super::{client, wait_for};
-use crate::cli::{ExportArguments, ExportFormat};
+use crate::cli::{ExportArguments, ExportFormat, Target};
 use crate::clock::now_ms;
 use crate::failure::Failure;
 
@@ -32,14 +32,14 @@ const CONNECTIVITY_FIELDS: &str = "date-time,session,source,destination,directio
 type Line = (u64, String);
 
 /// Writes the log.
-pub fn export(out: &mut dyn Write, config: &Path, arguments: &ExportArguments) -> Result<(), Failure> {
+pub fn export(out: &mut dyn Write, target: &Target, arguments: &ExportArguments) -> Result<(), Failure> {
     let mut query = query(&arguments.filter)?;
     query.limit = Some(PAGE);
     query.events = Some(arguments.format == ExportFormat::Connectivity);
-    let server = wait_for(client(config)?.status())?.server_name;
+    let server = wait_for(client(target)?.status())?.server_name;
     let mut lines: Vec<Line> = Vec::new();
     loop {
-        let page = wait_for(client(config)?.trace(&query))?;
+        let page = wait_for(client(target)?.trace(&query))?;
         for entry in &page.entries {
             match (arguments.format, entry) {
                 (ExportFormat::MessageTracking, TraceEntry::Message(message)) => {

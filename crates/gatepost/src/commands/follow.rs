@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use gatepost_manage::trace::{TraceEntry, TraceQuery};
 
 use super::timeline::{write_entry, write_steps};
 use super::{client, wait_for};
+use crate::cli::Target;
 use crate::clock::now_ms;
 use crate::failure::Failure;
 
@@ -23,7 +23,7 @@ const PAGE: usize = 500;
 const PAGES_MAX: usize = 10;
 
 /// Follows until it is interrupted, or, of one message, until that has come to its end.
-pub fn follow(out: &mut dyn Write, config: &Path, query: TraceQuery, json: bool) -> Result<(), Failure> {
+pub fn follow(out: &mut dyn Write, target: &Target, query: TraceQuery, json: bool) -> Result<(), Failure> {
     let begin_ms = query.since_ms.unwrap_or_else(now_ms);
     let mut shown = HashMap::new();
     loop {
@@ -31,7 +31,7 @@ pub fn follow(out: &mut dyn Write, config: &Path, query: TraceQuery, json: bool)
             Some(_) => query.since_ms,
             None => Some(begin_ms.max(now_ms().saturating_sub(WINDOW_MS))),
         };
-        let entries = ask(config, &TraceQuery { since_ms, ..query.clone() })?;
+        let entries = ask(target, &TraceQuery { since_ms, ..query.clone() })?;
         let mut now_shown = HashMap::with_capacity(entries.len());
         for entry in entries.iter().rev() {
             let (key, steps) = key_of(entry)?;
@@ -52,11 +52,11 @@ pub fn follow(out: &mut dyn Write, config: &Path, query: TraceQuery, json: bool)
 }
 
 /// What matches now, newest first.
-fn ask(config: &Path, query: &TraceQuery) -> Result<Vec<TraceEntry>, Failure> {
+fn ask(target: &Target, query: &TraceQuery) -> Result<Vec<TraceEntry>, Failure> {
     let mut entries = Vec::new();
     let mut query = TraceQuery { limit: Some(PAGE), ..query.clone() };
     for _ in 0..PAGES_MAX {
-        let page = wait_for(client(config)?.trace(&query))?;
+        let page = wait_for(client(target)?.trace(&query))?;
         entries.extend(page.entries);
         query.from = page.next;
         if query.from.is_none() {

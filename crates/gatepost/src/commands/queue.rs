@@ -4,7 +4,6 @@ mod queues;
 mod change;
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use gatepost_manage::resource::{
     Message, MessageAction, MessageDetail, QUEUE_LIMIT_MAX, QueueAction, QueueListing, QueueQuery, QueuesRequest,
@@ -12,38 +11,38 @@ use gatepost_manage::resource::{
 };
 
 use super::{client, wait_for, write_json};
-use crate::cli::{QueueCommand, QueueListArguments, Retry, RetryArguments};
+use crate::cli::{QueueCommand, QueueListArguments, Retry, RetryArguments, Target};
 use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, ahead, count, harmless, moment, size};
 
 /// Lists, shows, and does what is asked to messages and queues.
-pub fn queue(out: &mut dyn Write, config: &Path, command: QueueCommand) -> Result<(), Failure> {
+pub fn queue(out: &mut dyn Write, target: &Target, command: QueueCommand) -> Result<(), Failure> {
     match command {
-        QueueCommand::List(arguments) => list(out, config, arguments),
-        QueueCommand::Show { id, json } => show(out, config, id, json),
-        QueueCommand::Status(arguments) => queues::status(out, config, arguments),
-        QueueCommand::Retry(arguments) => retry(out, config, &arguments),
-        QueueCommand::Suspend(arguments) => queues::hold(out, config, arguments, true),
-        QueueCommand::Resume(arguments) => queues::hold(out, config, arguments, false),
+        QueueCommand::List(arguments) => list(out, target, arguments),
+        QueueCommand::Show { id, json } => show(out, target, id, json),
+        QueueCommand::Status(arguments) => queues::status(out, target, arguments),
+        QueueCommand::Retry(arguments) => retry(out, target, &arguments),
+        QueueCommand::Suspend(arguments) => queues::hold(out, target, arguments, true),
+        QueueCommand::Resume(arguments) => queues::hold(out, target, arguments, false),
         QueueCommand::Remove { which, no_report, how } => {
-            change::change(out, config, which, &MessageAction::Remove { report: !no_report }, &how)
+            change::change(out, target, which, &MessageAction::Remove { report: !no_report }, &how)
         }
         QueueCommand::Redirect { which, way, how } => {
             let action = way.to.map_or(MessageAction::RedirectBack, MessageAction::Redirect);
-            change::change(out, config, which, &action, &how)
+            change::change(out, target, which, &action, &how)
         }
         QueueCommand::Priority { which, to, how } => {
-            change::change(out, config, which, &MessageAction::Prioritize(to), &how)
+            change::change(out, target, which, &MessageAction::Prioritize(to), &how)
         }
-        QueueCommand::Export { id } => Ok(out.write_all(&wait_for(client(config)?.export(id))?)?),
+        QueueCommand::Export { id } => Ok(out.write_all(&wait_for(client(target)?.export(id))?)?),
     }
 }
 
-fn list(out: &mut dyn Write, config: &Path, arguments: QueueListArguments) -> Result<(), Failure> {
+fn list(out: &mut dyn Write, target: &Target, arguments: QueueListArguments) -> Result<(), Failure> {
     let QueueListArguments { next_hop, sender, recipient, filter, sort, offset, limit, json } = arguments;
     let is_filtered = next_hop.is_some() || sender.is_some() || recipient.is_some() || filter.is_some();
-    let client = client(config)?;
+    let client = client(target)?;
     let mut listing = QueueListing { total: 0, messages: Vec::new(), recovering: false };
     // One answer holds so many at most; more are fetched in turn.
     loop {
@@ -123,8 +122,8 @@ fn write_row(table: &mut Table, message: &Message, now: u64) {
     ]);
 }
 
-fn show(out: &mut dyn Write, config: &Path, id: u64, json: bool) -> Result<(), Failure> {
-    let detail = wait_for(client(config)?.message(id))?;
+fn show(out: &mut dyn Write, target: &Target, id: u64, json: bool) -> Result<(), Failure> {
+    let detail = wait_for(client(target)?.message(id))?;
     if json {
         return write_json(out, &detail);
     }
@@ -187,8 +186,8 @@ fn standing(message: &Message) -> String {
     text
 }
 
-fn retry(out: &mut dyn Write, config: &Path, arguments: &RetryArguments) -> Result<(), Failure> {
-    let client = client(config)?;
+fn retry(out: &mut dyn Write, target: &Target, arguments: &RetryArguments) -> Result<(), Failure> {
+    let client = client(target)?;
     let retried: Retried = match arguments.which() {
         Retry::Message(id) => wait_for(client.retry_message(id))?,
         Retry::All => wait_for(client.retry(&RetryRequest::All))?,

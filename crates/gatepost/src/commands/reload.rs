@@ -1,18 +1,18 @@
 //! `gatepost reload`: the running server reads its settings file again, whole or not at all.
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_manage::ClientError;
 use gatepost_manage::resource::Reloaded;
 
 use super::{client, difference, write_json};
+use crate::cli::Target;
 use crate::failure::Failure;
 use crate::terminal::count;
 
 /// Tells the server to reload and shows what changed, or every problem.
-pub fn reload(out: &mut dyn Write, config: &Path, json: bool) -> Result<(), Failure> {
-    let client = client(config)?;
+pub fn reload(out: &mut dyn Write, target: &Target, json: bool) -> Result<(), Failure> {
+    let client = client(target)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(client.reload()) {
         Ok(reloaded) if json => write_json(out, &reloaded),

@@ -1,20 +1,19 @@
 //! `gatepost revisions`: what was in force when, by whom and why; compared; put in force again.
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_manage::ClientError;
 use gatepost_manage::history::{Origin, Revision};
 use gatepost_manage::resource::{Amended, RestoreRequest, RevisionDifference, Revisions, RevisionsQuery};
 
 use super::{client, difference, wait_for, write_json};
-use crate::cli::{RevisionsArguments, RevisionsCommand};
+use crate::cli::{RevisionsArguments, RevisionsCommand, Target};
 use crate::failure::Failure;
 use crate::terminal::{Table, count, harmless, moment};
 
 /// Lists, shows, compares or restores.
-pub fn revisions(out: &mut dyn Write, config: &Path, arguments: &RevisionsArguments) -> Result<(), Failure> {
-    let client = client(config)?;
+pub fn revisions(out: &mut dyn Write, target: &Target, arguments: &RevisionsArguments) -> Result<(), Failure> {
+    let client = client(target)?;
     match &arguments.command {
         None => {
             let query = RevisionsQuery { limit: Some(arguments.limit.into()), before: arguments.before };

@@ -5,14 +5,13 @@
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Read};
-use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use clap::CommandFactory;
+use gatepost_manage::document;
 use gatepost_manage::remote::Remote;
-use gatepost_manage::{Client, document};
 use gatepost_shell::command::{Changes, Commands, Kind, Parameter, Signature};
 use gatepost_shell::context::{BlockScope, Context, KnownKind};
 use gatepost_shell::convert::encoding::decode_file;
@@ -28,7 +27,7 @@ use gatepost_shell::value::Value;
 use gatepost_shell::world::{Colour, Entry, Stream};
 
 use super::wait_for;
-use crate::cli::{Cli, ShellArguments};
+use crate::cli::{Cli, ShellArguments, Target};
 use crate::failure::Failure;
 use crate::shell::{Cancel, Console, Editor, Manners, Offer, Offers, Typed, Wanted, Windows};
 use crate::terminal;
@@ -52,9 +51,12 @@ enum Work {
 }
 
 /// Runs the shell; hands back its exit code.
-pub fn shell(config: &Path, arguments: ShellArguments) -> Result<ExitCode, Failure> {
-    let client = Client::new(&document::data_dir(config)?);
-    let server = document::server_name(config)?;
+pub fn shell(target: &Target, arguments: ShellArguments) -> Result<ExitCode, Failure> {
+    let client = super::client(target)?;
+    let server = match &target.distant {
+        Some(_) => wait_for(client.status())?.server_name,
+        None => document::server_name(&target.config.path)?,
+    };
     let is_input_terminal = io::stdin().is_terminal();
     let work = work(&arguments, is_input_terminal)?;
     let holds_script = matches!(&work, Work::Text { name, .. } if name == "standard input");

@@ -1,13 +1,12 @@
 //! `gatepost status`: how the running server is doing, on one screen.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use gatepost_manage::resource::{Alarm, PressedResource, PressureLevel, Queue, QueueState, RecordRoom, Status};
 use serde::Serialize;
 
 use super::{client, wait_for, write_json};
-use crate::cli::StatusArguments;
+use crate::cli::{StatusArguments, Target};
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, ahead, count, harmless, moment, size, stdout_has_colour};
 
@@ -25,8 +24,8 @@ struct Alarms<'a> {
 }
 
 /// Asks the server and shows its answer.
-pub fn status(out: &mut dyn Write, config: &Path, arguments: &StatusArguments) -> Result<(), Failure> {
-    let status = wait_for(client(config)?.status())?;
+pub fn status(out: &mut dyn Write, target: &Target, arguments: &StatusArguments) -> Result<(), Failure> {
+    let status = wait_for(client(target)?.status())?;
     let colour = stdout_has_colour();
     match arguments {
         StatusArguments { json: true, ready: true, .. } => {

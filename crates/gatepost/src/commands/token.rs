@@ -2,25 +2,24 @@
 //! runs.
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_manage::access::administrators::{self, NewToken as TokenWish};
 use gatepost_manage::credentials::{ApiToken, Secrets};
 use gatepost_manage::resource::{Gone, NewToken, NewTokenRequest, TokenShown, Tokens};
 
 use super::{criteria, tell_or_change, write_json};
-use crate::cli::TokenCommand;
+use crate::cli::{Target, TokenCommand};
 use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ago, harmless, moment};
 
 /// Makes, lists or removes.
-pub fn token(out: &mut dyn Write, config: &Path, command: TokenCommand) -> Result<(), Failure> {
+pub fn token(out: &mut dyn Write, target: &Target, command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Add { roles, commands, expires, note, json } => {
             let expires_ms = expires.as_deref().map(criteria::end).transpose()?;
             let names = roles.iter().map(|role| role.name().to_owned()).collect();
-            add(out, config, &NewTokenRequest { roles: names, commands, note, expires_ms }, json, |request| TokenWish {
+            add(out, target, &NewTokenRequest { roles: names, commands, note, expires_ms }, json, |request| TokenWish {
                 roles: roles.iter().copied().collect(),
                 commands: request.commands.clone(),
                 note: request.note.clone(),
@@ -28,10 +27,10 @@ pub fn token(out: &mut dyn Write, config: &Path, command: TokenCommand) -> Resul
                 expires_ms,
             })
         }
-        TokenCommand::List(arguments) => list(out, config, arguments.json),
+        TokenCommand::List(arguments) => list(out, target, arguments.json),
         TokenCommand::Remove { id } => {
             tell_or_change(
-                config,
+                target,
                 async |client| client.remove_token(&id).await,
                 |secrets| administrators::remove_token(secrets, &id),
                 |()| Gone { removed: id.clone() },
@@ -43,13 +42,13 @@ pub fn token(out: &mut dyn Write, config: &Path, command: TokenCommand) -> Resul
 
 fn add(
     out: &mut dyn Write,
-    config: &Path,
+    target: &Target,
     request: &NewTokenRequest,
     json: bool,
     wish: impl FnOnce(&NewTokenRequest) -> TokenWish,
 ) -> Result<(), Failure> {
     let made = tell_or_change(
-        config,
+        target,
         async |client| client.add_token(request).await,
         |secrets| administrators::add_token(secrets, wish(request), now_ms()),
         |(token, secret)| NewToken { token: shown(token), secret: secret.reveal().to_owned() },
@@ -75,9 +74,9 @@ fn shown(token: ApiToken) -> TokenShown {
     }
 }
 
-fn list(out: &mut dyn Write, config: &Path, json: bool) -> Result<(), Failure> {
+fn list(out: &mut dyn Write, target: &Target, json: bool) -> Result<(), Failure> {
     let Tokens { tokens } = tell_or_change(
-        config,
+        target,
         async |client| client.tokens().await,
         |secrets: &mut Secrets| Ok(secrets.tokens.clone()),
         |known| Tokens { tokens: known.into_iter().map(shown).collect() },

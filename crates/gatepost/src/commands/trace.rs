@@ -4,14 +4,13 @@
 //! server (invariant I11).
 
 use std::io::Write;
-use std::path::Path;
 
 use gatepost_manage::trace::{EraseRequest, TraceEntry, Traced};
 
 use super::criteria::query;
 use super::timeline::write_entry;
 use super::{client, decision, export, follow, wait_for, write_json};
-use crate::cli::{TraceArguments, TraceCommand};
+use crate::cli::{Target, TraceArguments, TraceCommand};
 use crate::failure::Failure;
 use crate::terminal::{count, harmless, moment};
 
@@ -19,17 +18,17 @@ use crate::terminal::{count, harmless, moment};
 const PAGE: usize = 500;
 
 /// Searches, erases or exports.
-pub fn trace(out: &mut dyn Write, config: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
+pub fn trace(out: &mut dyn Write, target: &Target, arguments: &TraceArguments) -> Result<(), Failure> {
     match &arguments.command {
-        Some(TraceCommand::Erase { address, json }) => erase(out, config, address, *json),
-        Some(TraceCommand::Export(arguments)) => export::export(out, config, arguments),
-        None if arguments.follow => follow::follow(out, config, query(&arguments.filter)?, arguments.json),
-        None => search(out, config, arguments),
+        Some(TraceCommand::Erase { address, json }) => erase(out, target, address, *json),
+        Some(TraceCommand::Export(arguments)) => export::export(out, target, arguments),
+        None if arguments.follow => follow::follow(out, target, query(&arguments.filter)?, arguments.json),
+        None => search(out, target, arguments),
     }
 }
 
-fn erase(out: &mut dyn Write, config: &Path, address: &str, json: bool) -> Result<(), Failure> {
-    let erased = wait_for(client(config)?.erase(&EraseRequest { address: address.to_owned() }))?;
+fn erase(out: &mut dyn Write, target: &Target, address: &str, json: bool) -> Result<(), Failure> {
+    let erased = wait_for(client(target)?.erase(&EraseRequest { address: address.to_owned() }))?;
     if json {
         return write_json(out, &erased);
     }
@@ -53,14 +52,14 @@ fn erase(out: &mut dyn Write, config: &Path, address: &str, json: bool) -> Resul
     )?)
 }
 
-fn search(out: &mut dyn Write, config: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
+fn search(out: &mut dyn Write, target: &Target, arguments: &TraceArguments) -> Result<(), Failure> {
     let mut query = query(&arguments.filter)?;
     let (wanted, mut traced) = (arguments.limit as usize, None::<Traced>);
     while traced.as_ref().is_none_or(|traced| traced.next.is_some() && traced.entries.len() < wanted) {
         let have = traced.as_ref().map_or(0, |traced| traced.entries.len());
         query.limit = Some((wanted - have).clamp(1, PAGE));
         query.from = traced.as_mut().and_then(|traced| traced.next.take());
-        let page = wait_for(client(config)?.trace(&query))?;
+        let page = wait_for(client(target)?.trace(&query))?;
         match &mut traced {
             Some(traced) => {
                 traced.entries.extend(page.entries);
@@ -76,7 +75,7 @@ fn search(out: &mut dyn Write, config: &Path, arguments: &TraceArguments) -> Res
     if let [TraceEntry::Refusal(refusal)] = &traced.entries[..]
         && traced.next.is_none()
     {
-        return decision::explain(out, config, &refusal.id, false);
+        return decision::explain(out, target, &refusal.id, false);
     }
     write_text(out, &traced)
 }

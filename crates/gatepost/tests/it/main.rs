@@ -29,6 +29,7 @@
 
 mod wire;
 
+mod command_line;
 mod commands;
 
 mod shell;

@@ -1,7 +1,6 @@
 //! Many messages at once: which they are, whether it is meant, how far it has come.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
 use gatepost_manage::Client;
 use gatepost_manage::resource::{
@@ -9,7 +8,7 @@ use gatepost_manage::resource::{
 };
 
 use super::super::{client, wait_for, write_json};
-use crate::cli::{How, MessageChoice};
+use crate::cli::{How, MessageChoice, Target};
 use crate::failure::Failure;
 use crate::terminal::{count, harmless};
 
@@ -19,12 +18,12 @@ const AT_ONCE: usize = 500;
 /// Does it to the messages that were chosen.
 pub fn change(
     out: &mut dyn Write,
-    config: &Path,
+    target: &Target,
     which: MessageChoice,
     action: &MessageAction,
     how: &How,
 ) -> Result<(), Failure> {
-    let client = client(config)?;
+    let client = client(target)?;
     let ids = match &which.filter {
         None => which.ids,
         Some(filter) => {

@@ -1,7 +1,6 @@
 //! The queues as a whole: shown, suspended, resumed.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use gatepost_manage::resource::{
     MessageAction, Queue, QueueAction, QueueState, QueuesListing, QueuesQuery, QueuesRequest,
@@ -9,16 +8,16 @@ use gatepost_manage::resource::{
 
 use super::super::{client, wait_for, write_json};
 use super::change::{change, confirm};
-use crate::cli::{HoldArguments, MessageChoice, QueueStatusArguments};
+use crate::cli::{HoldArguments, MessageChoice, QueueStatusArguments, Target};
 use crate::clock::now_ms;
 use crate::failure::Failure;
 use crate::terminal::{Table, ahead, count};
 
 /// `queue status`.
-pub fn status(out: &mut dyn Write, config: &Path, arguments: QueueStatusArguments) -> Result<(), Failure> {
+pub fn status(out: &mut dyn Write, target: &Target, arguments: QueueStatusArguments) -> Result<(), Failure> {
     let QueueStatusArguments { filter, sort, json } = arguments;
     let is_filtered = filter.is_some();
-    let listing = wait_for(client(config)?.queues(&QueuesQuery { filter, sort, ..QueuesQuery::default() }))?;
+    let listing = wait_for(client(target)?.queues(&QueuesQuery { filter, sort, ..QueuesQuery::default() }))?;
     if json {
         return write_json(out, &listing);
     }
@@ -91,13 +90,13 @@ fn state(state: QueueState) -> &'static str {
 }
 
 /// `queue suspend` and `queue resume`.
-pub fn hold(out: &mut dyn Write, config: &Path, arguments: HoldArguments, suspend: bool) -> Result<(), Failure> {
+pub fn hold(out: &mut dyn Write, target: &Target, arguments: HoldArguments, suspend: bool) -> Result<(), Failure> {
     let HoldArguments { which, how } = arguments;
     if which.queue.is_empty() && which.queue_filter.is_none() {
         let action = if suspend { MessageAction::Suspend } else { MessageAction::Resume };
-        return change(out, config, MessageChoice { ids: which.ids, filter: which.filter }, &action, &how);
+        return change(out, target, MessageChoice { ids: which.ids, filter: which.filter }, &action, &how);
     }
-    let client = client(config)?;
+    let client = client(target)?;
     let (verb, done, action) = match suspend {
         true => ("Suspend", "Suspended", QueueAction::Suspend),
         false => ("Resume", "Resumed", QueueAction::Resume),
