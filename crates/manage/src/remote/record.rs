@@ -18,40 +18,54 @@ const DEPTH_MAX: usize = 32;
 /// Makes objects. Values that many records have are made once.
 #[derive(Default)]
 pub struct Records {
-    /// What records of the shape that came last have where they say nothing.
-    usual: Option<(&'static Shape, Vec<Value>)>,
+    known: Option<Known>,
+}
+
+/// What is known of the shape that came last.
+struct Known {
+    shape: &'static Shape,
+    /// What its records have where they say nothing.
+    usual: Vec<Value>,
+    /// The places of its properties in the order of their names.
+    by_name: Vec<usize>,
 }
 
 impl Records {
     /// One record as an object.
     pub fn value(&mut self, mut record: Map<String, Json>) -> Value {
         let type_name = record.remove(TYPE_KEY);
-        let Some(shape) = type_name.as_ref().and_then(Json::as_str).and_then(|name| self.shape(name)) else {
+        let Some(known) = type_name.as_ref().and_then(Json::as_str).and_then(|name| self.known(name)) else {
             // Of a newer server.
             return bag(Json::Object(record), 0);
         };
-        let usual = &self.usual.as_ref().expect("set for every shape that is asked for").1;
-        let mut properties = Vec::with_capacity(shape.properties.len());
-        for (property, usual) in shape.properties.iter().zip(usual) {
-            let value = match (record.remove(property.name), usual) {
-                (Some(written), _) => of_kind(property.kind, written),
+        let mut properties: Vec<(Cow<'static, str>, Value)> = Vec::with_capacity(known.shape.properties.len());
+        for (property, usual) in known.shape.properties.iter().zip(&known.usual) {
+            let value = match usual {
                 // A list is a thing that scripts add to: each record has its own.
-                (None, Value::List(list)) => Value::list(list.values.borrow().clone(), list.kind),
-                (None, usual) => usual.clone(),
+                Value::List(list) => Value::list(list.values.borrow().clone(), list.kind),
+                usual => usual.clone(),
             };
             properties.push((Cow::Borrowed(property.name), value));
         }
-        Value::Object(Rc::new(Object::new(shape.view, properties)))
+        for (name, written) in record {
+            let found = known.by_name.binary_search_by_key(&name.as_str(), |place| known.shape.properties[*place].name);
+            // What has no place is of a newer server.
+            let Ok(found) = found else { continue };
+            let place = known.by_name[found];
+            properties[place].1 = of_kind(known.shape.properties[place].kind, written);
+        }
+        Value::Object(Rc::new(Object::new(known.shape.view, properties)))
     }
 
-    fn shape(&mut self, name: &str) -> Option<&'static Shape> {
-        if let Some((shape, _)) = self.usual.as_ref().filter(|(shape, _)| shape.name == name) {
-            return Some(shape);
+    fn known(&mut self, name: &str) -> Option<&Known> {
+        if self.known.as_ref().is_none_or(|known| known.shape.name != name) {
+            let shape = command::shape(name)?;
+            let usual = shape.properties.iter().map(|property| of_kind(property.kind, property.usual.to_json()));
+            let mut by_name: Vec<usize> = (0..shape.properties.len()).collect();
+            by_name.sort_by_key(|place| shape.properties[*place].name);
+            self.known = Some(Known { shape, usual: usual.collect(), by_name });
         }
-        let shape = command::shape(name)?;
-        let usual = shape.properties.iter().map(|property| of_kind(property.kind, property.usual.to_json()));
-        self.usual = Some((shape, usual.collect()));
-        Some(shape)
+        self.known.as_ref()
     }
 }
 
