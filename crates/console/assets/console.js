@@ -42,13 +42,14 @@
   });
 
   // Live parts: <div data-live="refusals queue" hx-get="..." hx-trigger="live">. When the server says that one of these has
-  // changed, the part is fetched again, at most once a second, and not while somebody types in it.
+  // changed, the part is fetched again, at most once a second, and not while somebody types or has ticked something in it.
   const parts = [...document.querySelectorAll("[data-live]")];
   if (parts.length && window.EventSource && window.htmx) {
     const wanted = new Map();
     const refresh = () => {
       for (const part of wanted.keys()) {
         if (part.contains(document.activeElement) && document.activeElement.matches("input,select,textarea")) continue;
+        if (part.querySelector("input[type=checkbox]:checked")) continue;
         wanted.delete(part);
         window.htmx.trigger(part, "live");
       }

@@ -52,6 +52,16 @@ impl Fields {
         items.map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
+    /// The fields without those of these names: without what was said once, for addresses that are used again.
+    pub fn without(&self, names: &[&str]) -> Fields {
+        Fields(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
+    }
+
+    /// The same fields as a query.
+    pub fn to_query(&self) -> String {
+        Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// The same fields as a query, with one of them set anew: for links to the next page, another order.
     pub fn with(&self, name: &str, value: &str) -> String {
         let kept = self.0.iter().filter(|(found, _)| found != name);
@@ -83,6 +93,7 @@ mod tests {
         assert_eq!(fields.get("empty"), None);
         assert!(fields.has("empty"));
         assert_eq!(fields.with("group", "c&d"), "name=+CRM+&list=10.0.0.1%0A10.0.0.2%2C+10.0.0.3&empty=&group=c%26d");
+        assert_eq!(fields.without(&["name", "list", "empty"]).to_query(), "group=a&group=b");
         assert_eq!(path_part("SERVER\\a b/ü"), "SERVER%5Ca%20b%2F%C3%BC");
     }
 }

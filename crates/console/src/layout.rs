@@ -33,7 +33,10 @@ const fn entry(path: &'static str, name: &'static str, role: Role) -> Entry {
 }
 
 /// The navigation: every page that stands for itself.
-pub static NAVIGATION: &[Group] = &[Group { name: "", entries: &[entry("/", "Overview", Role::View)] }];
+pub static NAVIGATION: &[Group] = &[
+    Group { name: "", entries: &[entry("/", "Overview", Role::View)] },
+    Group { name: "Mail", entries: &[entry("/queues", "Queues", Role::View)] },
+];
 
 /// The frame of one page.
 pub struct Page {

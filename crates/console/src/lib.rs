@@ -9,6 +9,8 @@ mod pages;
 mod signing_in;
 mod guard;
 mod layout;
+mod filtering;
+mod paging;
 mod visit;
 mod problem;
 mod fields;

@@ -2,6 +2,7 @@
 
 mod live;
 mod overview;
+mod queues;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -11,7 +12,7 @@ use crate::visit::{Console, Visit};
 
 /// All of them.
 pub fn routes() -> Router<Console> {
-    Router::new().merge(overview::routes()).merge(live::routes())
+    Router::new().merge(overview::routes()).merge(queues::routes()).merge(live::routes())
 }
 
 /// What is no page, to whom is signed in; others learn nothing.

@@ -56,6 +56,15 @@ pub fn ago(then_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// How far ahead something is, as [`ago`] says it: `in 3 min`; what is due is due `now`.
+pub fn ahead(then_ms: u64, now_ms: u64) -> String {
+    let distance = ago(now_ms, then_ms);
+    match distance.strip_suffix(" ago") {
+        Some(distance) if then_ms > now_ms => format!("in\u{a0}{distance}"),
+        _ => "now".to_owned(),
+    }
+}
+
 /// A moment in the server's time zone, with its offset: `2026-11-22 13:05:09 +01:00`.
 pub fn moment(ms: u64) -> String {
     let instant = ms.try_into().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -93,5 +102,9 @@ mod tests {
         ] {
             assert_eq!(ago(0, seconds * 1_000), expected);
         }
+        for (seconds, expected) in [(0, "now"), (60, "in\u{a0}60\u{a0}s"), (120, "in\u{a0}2\u{a0}min")] {
+            assert_eq!(ahead(1_000_000 + seconds * 1_000, 1_000_000), expected);
+        }
+        assert_eq!(ahead(0, 1_000_000), "now");
     }
 }

@@ -160,6 +160,7 @@ async fn status(State(management): State<Management>) -> Json<Status> {
             .collect(),
         connections: Connections { inbound: status.inbound_connections, outbound: status.outbound_connections },
         counters: status.counters.into(),
+        day: status.day.into(),
         queues: status.queues.into_iter().map(Queue::from).collect(),
         spool: status.spool.into(),
         tracking: management.control.tracking().into(),

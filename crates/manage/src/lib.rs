@@ -43,7 +43,7 @@ mod refusal;
 pub mod resource;
 pub mod tracking_log;
 pub mod trace;
-mod properties;
+pub mod properties;
 pub mod filter;
 pub mod decision;
 pub mod users;

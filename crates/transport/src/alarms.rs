@@ -13,6 +13,7 @@ use gatepost_policy::alarm::{self, Alarm, Facts, Pressed, Route, Severity};
 
 use crate::blocking;
 use crate::clock::now_ms;
+use crate::inspect;
 use crate::queue::QueueKey;
 use crate::raised::Change;
 use crate::state::Running;
@@ -94,6 +95,7 @@ fn stored_state(running: &Running) -> store::State {
 /// Looks once, and says what has changed.
 fn look(running: &Running) {
     let now = now_ms();
+    inspect::day(running);
     let facts = facts(running, now);
     let revision = running.revision();
     let changes = {

@@ -12,6 +12,8 @@ use gatepost_spool::{Content, Message, RecipientState, Standing, State};
 
 use crate::blocking;
 use crate::categorize;
+use crate::clock::now_ms;
+use crate::day::{Day, Traffic};
 use crate::listing::{
     Counters, DeliveryType, Health, ListenerStatus, MessageDetail, MessageStatus, QueueFilter, QueueListing,
     QueueState, QueueStatus, QueuedMessage, QueuedRecipient, Status,
@@ -52,6 +54,7 @@ pub fn status(running: &Running) -> Status {
             failed: read(&counters.failed),
             reports: read(&counters.reports),
         },
+        day: day(running),
         queues,
         spool: running.spool.usage(),
         tls_faults: revision.tls.faults().to_vec(),
@@ -61,6 +64,19 @@ pub fn status(running: &Running) -> Status {
         alarms: running.alarms.raised(),
         obstacles: health(running).obstacles,
     }
+}
+
+/// The traffic of the last day. Asked every few seconds, so that each hour gets what is its own.
+pub fn day(running: &Running) -> Day {
+    let counters = &running.counters;
+    let counts = Traffic {
+        accepted: read(&counters.messages_accepted),
+        refused: read(&counters.refusals),
+        delivered: read(&counters.delivered),
+        deferred: read(&counters.deferred),
+        failed: read(&counters.failed),
+    };
+    running.days.note(counts, now_ms())
 }
 
 /// Whether it lives, and whether it takes mail.

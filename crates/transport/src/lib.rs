@@ -37,6 +37,7 @@ pub mod dns;
 pub mod authenticate;
 mod transcript;
 mod connections;
+pub mod day;
 mod counters;
 mod back_pressure;
 mod message_rates;

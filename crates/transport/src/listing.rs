@@ -9,6 +9,7 @@ use gatepost_policy::alarm::Alarm;
 
 pub use crate::administer::{Changed, NotSafe, Which, Wish};
 pub use crate::back_pressure::{Amount, Metered, Reading};
+use crate::day::Day;
 pub use crate::export::ExportError;
 use crate::logon_faults::LogonFault;
 use crate::tls::Fault;
@@ -34,6 +35,8 @@ pub struct Status {
     pub outbound_connections: u64,
     /// Since start.
     pub counters: Counters,
+    /// The traffic of the last day.
+    pub day: Day,
     /// Every delivery queue that exists.
     pub queues: Vec<QueueStatus>,
     /// What the spool holds.

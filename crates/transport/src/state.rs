@@ -21,6 +21,7 @@ use crate::back_pressure::BackPressure;
 use crate::connections::Connections;
 use crate::counters::Counting;
 pub use crate::counters::{count, read};
+use crate::day::Days;
 use crate::dns::Dns;
 use crate::duties::Duties;
 use crate::hosts::Hosts;
@@ -138,6 +139,8 @@ pub struct Running {
     pub recording: Arc<Recording>,
     /// Counters.
     pub counters: Counting,
+    /// What they counted within a day.
+    pub days: Days,
     /// What somebody has to be told.
     pub alarms: Alarms,
     /// Whether messages of a former run are still being put into their queues.
@@ -232,6 +235,7 @@ impl Running {
             duties: Duties::default(),
             recording: Arc::new(Recording::new(parts.started_ms)),
             counters: Counting::default(),
+            days: Days::new(parts.started_ms),
             alarms: Alarms::default(),
             recovering: AtomicBool::new(true),
             stop: watch::Sender::new(false),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use gatepost_policy::alarm;
 use gatepost_policy::back_pressure::{Level, Measured, consequence};
-use gatepost_transport::listing;
+use gatepost_transport::{day, listing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,9 @@ pub struct Status {
     pub connections: Connections,
     /// Counts since start.
     pub counters: Counters,
+    /// The traffic of the last 24 hours.
+    #[serde(default)]
+    pub day: Day,
     /// Every delivery queue that exists.
     pub queues: Vec<Queue>,
     /// What the spool holds.
@@ -235,6 +238,46 @@ pub struct Counters {
     pub failed: u64,
     /// Reports made.
     pub reports: u64,
+}
+
+/// The traffic of the last 24 hours.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Day {
+    /// Since when it is counted: a day ago, or since the start, if that was later.
+    pub since_ms: u64,
+    /// Hour by hour, the oldest first; hours without traffic may be missing.
+    pub hours: Vec<Hour>,
+}
+
+/// The traffic of one hour.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Hour {
+    /// When it begins.
+    pub begins_ms: u64,
+    /// Messages accepted.
+    pub accepted: u64,
+    /// Commands or contents refused by a decision.
+    pub refused: u64,
+    /// Recipients delivered.
+    pub delivered: u64,
+    /// Attempts that ended with "try again later".
+    pub deferred: u64,
+    /// Recipients given up.
+    pub failed: u64,
+}
+
+impl From<day::Day> for Day {
+    fn from(day: day::Day) -> Self {
+        let hours = day.hours.into_iter().map(|hour| Hour {
+            begins_ms: hour.begins_ms,
+            accepted: hour.traffic.accepted,
+            refused: hour.traffic.refused,
+            delivered: hour.traffic.delivered,
+            deferred: hour.traffic.deferred,
+            failed: hour.traffic.failed,
+        });
+        Day { since_ms: day.since_ms, hours: hours.collect() }
+    }
 }
 
 /// What the spool holds and has done.
