@@ -8,6 +8,8 @@ mod completion;
 mod files;
 mod environment;
 mod paint;
+mod submission;
+mod letter;
 mod cancel;
 
 pub use cancel::Cancel;

@@ -11,6 +11,7 @@ mod list;
 mod letters;
 mod moment;
 mod xml;
+pub mod mail;
 mod tool;
 mod regex;
 pub mod fault;
@@ -183,7 +184,10 @@ pub fn call(context: &mut dyn Context, value: &Value, name: &str, arguments: &[V
         Value::Text(text) => letters::call(context, text, &lower, &arguments),
         Value::List(list) => list::call(context, list, &lower, &arguments),
         Value::Table(known) => table::call(context, known, &lower, &arguments),
-        Value::Object(known) => object::call(context, value, known, &lower, &arguments),
+        Value::Object(known) => match mail::call(context, known, &lower, &arguments) {
+            Some(done) => Some(done),
+            None => object::call(context, value, known, &lower, &arguments),
+        },
         Value::Time(time) => moment::call(time, &lower, &arguments),
         Value::Span(span) => moment::span_call(*span, &lower, &arguments),
         Value::Block(block) => object::block_call(context, block, &lower, &arguments),

@@ -5,6 +5,7 @@
 
 mod session;
 mod refused;
+mod mail;
 mod help;
 mod item;
 mod content;
@@ -155,7 +156,7 @@ static COMMANDS: &[StockCommand] = &[
     refused::GET_AD_COMPUTER,
     refused::GET_AD_GROUP,
     refused::GET_AD_OBJECT,
-    refused::SEND_MAIL,
+    mail::SEND,
     refused::WEB_REQUEST,
     refused::REST_METHOD,
     refused::START_JOB,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned};
@@ -71,6 +72,50 @@ pub struct Entry {
     pub bytes: u64,
     /// When it was last written.
     pub modified: Option<Timestamp>,
+}
+
+/// A message that a script sends itself. Addresses are as written: `a@contoso.com`, `Name <a@contoso.com>`.
+#[derive(Clone, Default)]
+pub struct Letter {
+    /// The server to hand it to, by name or address.
+    pub server: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether it may go through TLS only, to a server that proves who it is.
+    pub uses_tls: bool,
+    /// Who logs on, and the password.
+    pub account: Option<(String, Rc<str>)>,
+    /// How long all of it may take; zero: as long as the world thinks right.
+    pub timeout: Duration,
+    /// Who sends it.
+    pub sender: String,
+    /// Who gets it.
+    pub to: Vec<String>,
+    /// Who gets a copy.
+    pub copies: Vec<String>,
+    /// Who gets it without being named in it.
+    pub hidden: Vec<String>,
+    /// Where answers go; none: to the sender.
+    pub reply_to: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub body: String,
+    /// Whether that is HTML.
+    pub is_html: bool,
+    /// `High` or `Low`.
+    pub priority: Option<&'static str>,
+    /// Files.
+    pub enclosures: Vec<Enclosure>,
+}
+
+/// A file within a letter.
+#[derive(Clone)]
+pub struct Enclosure {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
 }
 
 /// What lies outside. Paths come as scripts write them, backslashes included: the world knows what they mean.
@@ -153,4 +198,9 @@ pub trait World {
     /// # Errors
     /// What the system says.
     fn resolve(&mut self, host: &str) -> io::Result<Vec<IpAddr>>;
+    /// Hands a message to a mail server, from this machine and by itself.
+    ///
+    /// # Errors
+    /// Why it was not taken, in a sentence for whoever wrote the script.
+    fn submit(&mut self, letter: &Letter) -> Result<(), String>;
 }

@@ -5,14 +5,18 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatepost_shell::world::{Colour, Entry, Progress, Stream, World};
+use gatepost_shell::world::{Colour, Entry, Letter, Progress, Stream, World};
+use gatepost_smtp::NONCE_BYTES;
 use jiff::Zoned;
 
 use super::cancel::Cancel;
 use super::editor::{self, Typed};
 use super::environment::Windows;
 use super::files::Files;
+use super::letter;
 use super::paint::{harmless, painted};
+use super::submission;
+use crate::clock::now_ms;
 
 /// Columns where there is no terminal, as the original has them.
 const WIDTH_DEFAULT: usize = 120;
@@ -270,5 +274,17 @@ impl World for Console {
         let mut addresses: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
         addresses.dedup();
         Ok(addresses)
+    }
+
+    fn submit(&mut self, letter: &Letter) -> Result<(), String> {
+        // Whoever waits for the other server sees what was written before.
+        let _ = self.flush();
+        let written = letter::write(letter, now_ms(), [self.random(), self.random()])?;
+        let mut nonce = [0; NONCE_BYTES];
+        for piece in nonce.chunks_mut(8) {
+            let bits = self.random().to_ne_bytes();
+            piece.copy_from_slice(&bits[..piece.len()]);
+        }
+        submission::submit(letter, &written, nonce, &self.cancel)
     }
 }

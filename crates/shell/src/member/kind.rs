@@ -61,6 +61,10 @@ const TYPES: &[Known] = &[
     Known("System.Net.IPAddress", &["ipaddress"]),
     Known("System.Net.Dns", &[]),
     Known("System.Net.Mail.MailAddress", &["mailaddress"]),
+    Known("System.Net.Mail.SmtpClient", &[]),
+    Known("System.Net.Mail.MailMessage", &[]),
+    Known("System.Net.Mail.Attachment", &[]),
+    Known("System.Net.NetworkCredential", &[]),
     Known("System.Net.ServicePointManager", &[]),
     Known("System.Net.WebUtility", &["System.Web.HttpUtility"]),
     Known("System.Version", &["version"]),
@@ -237,6 +241,7 @@ const EXCEPTIONS: &[&str] = &[
     "System.TimeoutException",
     "System.DivideByZeroException",
     "System.IO.IOException",
+    "System.Net.Mail.SmtpException",
     "System.IO.FileNotFoundException",
     "System.IO.DirectoryNotFoundException",
     "System.Management.Automation.RuntimeException",
@@ -696,6 +701,9 @@ pub fn make(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> R
     let arguments = Arguments { method: ".ctor", values };
     let full = canonical(&wanted.name);
     let sole = || values.first().cloned().unwrap_or_default();
+    if let Some(made) = super::mail::make(context, &full, &arguments) {
+        return made;
+    }
     Ok(match full.as_str() {
         "System.Object" | "System.Management.Automation.PSObject" | "System.Management.Automation.PSCustomObject" => {
             match sole() {

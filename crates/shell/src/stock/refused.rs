@@ -87,7 +87,6 @@ static S_AD_COMPUTER: Signature =
     of("Get-ADComputer", &["Get-ADDomainController", "Get-ADDomain", "Get-ADForest", "Get-ADRootDSE"], DOMAIN);
 static S_AD_GROUP: Signature = of("Get-ADGroup", &["Get-ADGroupMember", "Add-ADGroupMember"], DOMAIN);
 static S_AD_OBJECT: Signature = of("Get-ADObject", &["Set-ADObject"], DOMAIN);
-static S_MAIL: Signature = of("Send-MailMessage", &[], NETWORK);
 static S_WEB: Signature = of("Invoke-WebRequest", &[], WEB);
 static S_REST: Signature = of("Invoke-RestMethod", &[], WEB);
 static S_JOB: Signature = of(
@@ -129,7 +128,6 @@ pub(super) const GET_AD_USER: StockCommand = refused(&S_AD_USER);
 pub(super) const GET_AD_COMPUTER: StockCommand = refused(&S_AD_COMPUTER);
 pub(super) const GET_AD_GROUP: StockCommand = refused(&S_AD_GROUP);
 pub(super) const GET_AD_OBJECT: StockCommand = refused(&S_AD_OBJECT);
-pub(super) const SEND_MAIL: StockCommand = refused(&S_MAIL);
 pub(super) const WEB_REQUEST: StockCommand = refused(&S_WEB);
 pub(super) const REST_METHOD: StockCommand = refused(&S_REST);
 pub(super) const START_JOB: StockCommand = refused(&S_JOB);

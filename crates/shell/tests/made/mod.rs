@@ -11,7 +11,7 @@ use gatepost_shell::command::{Call, Changes, Commands, Emit, FromPipeline, Kind,
 use gatepost_shell::convert;
 use gatepost_shell::fault::{Category, Fault, Severity};
 use gatepost_shell::value::{ListKind, Object, Value, View};
-use gatepost_shell::world::{Colour, Entry, Progress, Stream, World};
+use gatepost_shell::world::{Colour, Entry, Letter, Progress, Stream, World};
 use jiff::Zoned;
 
 /// A world in memory. Relative paths lie in `/work`; backslashes are slashes.
@@ -150,6 +150,20 @@ impl World for MadeWorld {
     }
     fn resolve(&mut self, _: &str) -> io::Result<Vec<IpAddr>> {
         Err(missing())
+    }
+    fn submit(&mut self, letter: &Letter) -> Result<(), String> {
+        if letter.server == "down.example" {
+            return Err("Unable to connect to the remote server".to_owned());
+        }
+        let enclosed: Vec<String> =
+            letter.enclosures.iter().map(|file| format!("{} {}", file.name, file.bytes.len())).collect();
+        let (to, copies, hidden) = (letter.to.join("|"), letter.copies.join("|"), letter.hidden.join("|"));
+        let account = letter.account.as_ref().map(|(user, secret)| format!("{user}/{secret}")).unwrap_or_default();
+        self.written.borrow_mut().push_str(&format!(
+            "mail by {}:{} tls={} account={account} from {} to {to} cc {copies} bcc {hidden}: {} [{}] html={} {enclosed:?}\n",
+            letter.server, letter.port, letter.uses_tls, letter.sender, letter.subject, letter.body, letter.is_html
+        ));
+        Ok(())
     }
 }
 
