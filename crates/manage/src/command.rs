@@ -13,7 +13,8 @@ mod transport_config;
 mod transport_service;
 mod send_connector;
 mod receive_connector;
-mod domain;
+mod accepted_domain;
+mod remote_domain;
 mod exchange_server;
 mod single_table;
 mod message_tracking_log;
@@ -22,6 +23,7 @@ mod queue;
 mod by_name;
 mod server;
 mod amendment;
+mod keys;
 mod document_value;
 mod invocation;
 mod argument;
@@ -69,7 +71,8 @@ static NOUNS: &[&[Entry]] = &[
     relay::ENTRIES,
     configuration::ENTRIES,
     send_connector::ENTRIES,
-    domain::ENTRIES,
+    accepted_domain::ENTRIES,
+    remote_domain::ENTRIES,
     exchange_server::ENTRIES,
     transport_config::ENTRIES,
     transport_service::ENTRIES,

@@ -121,6 +121,28 @@ impl Reloader {
         Ok(())
     }
 
+    /// Who may administer, and the secrets.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// Puts secrets in force that were changed, under the settings as they are.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; the old ones stay in force then.
+    pub(crate) async fn renew(&self, who: &str) -> Result<(), ReloadError> {
+        let mut in_force = self.hold().await;
+        let (document, revision) = (in_force.document.clone(), in_force.revision);
+        let data_dir = document.settings.server.data_dir.clone();
+        let read = tokio::task::spawn_blocking(move || Secrets::read(&data_dir).map_err(LoadError::from));
+        let secrets = read.await.map_err(|_| ReloadError::Panicked)??;
+        let outline = in_force.outline.take();
+        self.put_in_force(&mut in_force, document, &secrets, revision, who).await?;
+        in_force.outline = outline;
+        tracing::info!(who, "passwords changed");
+        Ok(())
+    }
+
     /// The settings file.
     pub fn config(&self) -> &Path {
         &self.config

@@ -65,7 +65,7 @@ pub use problem::{Problem, Related, Severity, render};
 pub use queues::QueueSettings;
 pub(crate) use reader::Collector;
 pub use reader::nearest;
-pub use values::parse_size;
+pub use values::{parse_address_space, parse_size, parse_smart_host};
 
 /// Longest settings document, in bytes: room for some million ranges.
 pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;

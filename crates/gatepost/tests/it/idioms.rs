@@ -78,11 +78,12 @@ const KINDS: &[(&str, &str)] = &[
 ];
 
 /// Which idioms a test plays, by the word that their names begin with. The tests run side by side, each with one server.
-const AREAS: [&[&str]; 4] = [
+const AREAS: [&[&str]; 5] = [
     &["create", "copy", "move", "rename"],
     &["ranges", "export", "compare"],
     &["remove", "harden", "rights", "explain", "history", "transaction", "whatif", "list"],
     &["menu", "errors", "spelling", "boilerplate", "language", "mail", "tracking", "transport"],
+    &["send", "domains", "recipients", "groups", "users"],
 ];
 
 #[test]
@@ -103,6 +104,11 @@ fn idioms_of_rights_removal_hardening_and_lists() {
 #[test]
 fn idioms_of_the_language_and_its_habits() {
     play(AREAS[3]);
+}
+
+#[test]
+fn idioms_of_ways_out_domains_and_recipients() {
+    play(AREAS[4]);
 }
 
 #[test]

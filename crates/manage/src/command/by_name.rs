@@ -40,6 +40,28 @@ pub fn search<'a, T>(
     )))
 }
 
+/// The one that `identity` means: whoever changes something names it, and a pattern is no name.
+///
+/// # Errors
+/// [`CommandError`], as for [`search`].
+pub fn find<'a, T>(
+    all: impl Iterator<Item = &'a T>,
+    name_of: impl Fn(&T) -> String,
+    identity: &str,
+    what: &str,
+) -> Result<&'a T, CommandError> {
+    let mut found = search(all, name_of, Some(identity), what)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        _ => {
+            let identity: String = identity.chars().take(80).collect();
+            let error =
+                format!("'{}' has to be the name of one {what}: wildcards are for Get-", identity.escape_debug());
+            Err(CommandError::Wrong(error))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

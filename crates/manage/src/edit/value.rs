@@ -1,6 +1,7 @@
 //! What an edit writes: values apart from any library's, how they are written, and when the document says the same.
 
 use gatepost_policy::receive_connector::RemoteRange;
+use gatepost_policy::settings::{parse_address_space, parse_smart_host};
 use toml::de::DeValue;
 
 use super::Key;
@@ -93,7 +94,7 @@ pub(super) fn is_same(old: &DeValue<'_>, new: &Value) -> bool {
     }
 }
 
-/// What tells the elements of a list apart: ranges by their addresses, texts in any case, tables by what they are about.
+/// What tells the elements of a list apart: ranges, address spaces and smart hosts by what they mean, texts in any case, tables by what they are about.
 pub(super) fn identity_of_element(key: &str, element: &DeValue<'_>) -> String {
     match element {
         DeValue::String(text) => identity_of_text(key, text),
@@ -145,6 +146,16 @@ fn identity_of_text(key: &str, text: &str) -> String {
         && let Ok(range) = RemoteRange::parse(text, 0..0)
     {
         return format!("{}-{}", range.first, range.last);
+    }
+    if key == "address_spaces"
+        && let Some(space) = parse_address_space(text)
+    {
+        return space.to_string();
+    }
+    if key == "smart_hosts"
+        && let Some((host, port)) = parse_smart_host(text)
+    {
+        return format!("{host:?} {port:?}");
     }
     text.trim().to_lowercase()
 }

@@ -460,6 +460,11 @@ pub(super) fn address_space(value: &DeValue<'_>) -> Result<AddressSpace, Wrong> 
     Ok(AddressSpace { space, cost })
 }
 
+/// `[Type:]space[;cost]` as text; `None`: no address space.
+pub fn parse_address_space(text: &str) -> Option<AddressSpace> {
+    address_space(&DeValue::String(text.into())).ok()
+}
+
 /// One of our own addresses; `0.0.0.0` and `::` are none.
 pub(super) fn source_address(value: &DeValue<'_>) -> Result<Option<IpAddr>, Wrong> {
     let text = string(value)?.trim();
@@ -473,6 +478,11 @@ pub(super) fn source_address(value: &DeValue<'_>) -> Result<Option<IpAddr>, Wron
         return Err(Wrong::new(format!("`{address}` is no address that a connection can come from"), remedy));
     }
     Ok(Some(address).filter(|address| !address.is_unspecified()))
+}
+
+/// A smart host as text, with the port that it names; `None`: no smart host.
+pub fn parse_smart_host(text: &str) -> Option<(Host, Option<u16>)> {
+    smart_host(&DeValue::String(text.into())).ok()
 }
 
 /// An address in brackets or a name, each with or without a port; `None` is the connector's port.

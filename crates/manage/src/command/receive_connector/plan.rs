@@ -10,6 +10,7 @@ use gatepost_policy::read_back::read_back;
 use gatepost_policy::receive_connector::{ReceiveConnector, RemoteRange};
 use serde_json::Value as Json;
 
+use super::super::keys::{Idle, is_idle};
 use super::super::{Arguments, CommandError, document_value};
 use super::parameters::USAGES;
 use super::shape::SHAPE;
@@ -34,30 +35,6 @@ const IDLE: [(&str, Idle); 12] = [
     ("ServiceDiscoveryFqdn", Idle::Blank),
     ("TlsDomainCapabilities", Idle::Blank),
 ];
-
-#[derive(Clone, Copy)]
-enum Idle {
-    /// Any value asks for nothing.
-    Whatever,
-    /// Any but true.
-    UnlessTrue,
-    /// Nothing, or `None`.
-    Blank,
-}
-
-fn is_idle(name: &str, value: &Json) -> bool {
-    let Some((_, idle)) = IDLE.iter().find(|(known, _)| *known == name) else { return false };
-    match idle {
-        Idle::Whatever => true,
-        Idle::UnlessTrue => *value != Json::Bool(true),
-        Idle::Blank => match value {
-            Json::Null => true,
-            Json::String(text) => text.is_empty() || text == "None",
-            Json::Array(values) => values.is_empty(),
-            _ => false,
-        },
-    }
-}
 
 /// What to tell about a parameter that has no effect.
 pub(super) fn idle_warnings(arguments: &Arguments) -> Vec<String> {
@@ -149,7 +126,7 @@ fn changes(
         let Some(given) = arguments.get(name).filter(|_| !["Name", "Server", "Identity"].contains(&name)) else {
             continue;
         };
-        if is_idle(name, given) {
+        if is_idle(&IDLE, name, given) {
             continue;
         }
         let property = SHAPE.properties.iter().find(|property| property.name == name).expect("it is of the shape");

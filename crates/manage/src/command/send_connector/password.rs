@@ -1,0 +1,157 @@
+//! A password that a send connector logs on with, on its way into a file of the data folder: the settings are shown, compared
+//! and kept, and hold no more than where it is.
+//!
+//! Takes `-AuthenticationCredential`, hands on the keys that name the user and the file. Where the change of settings that
+//! goes with it is refused, the file is as it was.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use gatepost_policy::logon::PasswordPlace;
+use gatepost_policy::send_connector::SendConnector;
+use serde_json::Value as Json;
+
+use super::super::keys::Change;
+use super::super::{Answer, CommandError, Invocation};
+use crate::credentials::{ApiToken, PASSWORD_BYTES_MAX};
+use crate::edit::Value;
+use crate::replace::replace_file;
+
+/// Below the data folder: one file for each connector whose password a command was given.
+const FOLDER: &str = "passwords";
+
+/// What a command was given.
+pub(super) enum Password {
+    /// Nothing: what is there stays.
+    Unnamed,
+    /// `$null`: nobody logs on any more.
+    Cleared,
+    /// A name with a password.
+    Given {
+        /// The name.
+        user: String,
+        /// Where the password is.
+        file: PathBuf,
+        /// What was there before, where it has been written.
+        before: Option<Before>,
+    },
+}
+
+/// What a file was before it was written.
+pub(super) struct Before(Option<Vec<u8>>);
+
+impl Password {
+    /// Reads the parameter, and writes the file, so that settings that name it can be put in force.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn begin(
+        invocation: &Invocation<'_>,
+        connector: Option<&SendConnector>,
+    ) -> Result<Password, CommandError> {
+        let given = match invocation.arguments.get("AuthenticationCredential") {
+            None => return Ok(Password::Unnamed),
+            Some(Json::Object(given)) => given,
+            Some(_) => return Ok(Password::Cleared),
+        };
+        for other in ["AuthenticationUser", "AuthenticationPasswordFile", "AuthenticationPasswordEnv"] {
+            if invocation.arguments.get(other).is_some() {
+                let error = format!("write AuthenticationCredential or {other}, not both");
+                return Err(CommandError::Wrong(error));
+            }
+        }
+        if invocation.transaction.is_some() {
+            let error = "AuthenticationCredential: a password is no part of the settings, and so of no transaction: give it before or \
+                         after the transaction";
+            return Err(CommandError::Wrong(error.to_owned()));
+        }
+        let text = |name: &str| given.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+        let (user, password) = (text("UserName"), text("Password"));
+        if password.is_empty() || password.len() > PASSWORD_BYTES_MAX || password.chars().any(char::is_control) {
+            let error = format!(
+                "AuthenticationCredential: a password has 1 to {PASSWORD_BYTES_MAX} bytes and no control characters"
+            );
+            return Err(CommandError::Wrong(error));
+        }
+        let folder = invocation.settings.server.data_dir.join(FOLDER);
+        let file = match connector.and_then(|connector| connector.logon.as_deref()).map(|logon| &logon.password) {
+            Some(PasswordPlace::File(file)) if file.starts_with(&folder) => file.clone(),
+            _ => folder.join(ApiToken::fresh_id().map_err(|error| CommandError::Failed(error.to_string()))?),
+        };
+        let mut before = None;
+        if !invocation.is_what_if {
+            let place = file.clone();
+            before = Some(blocking(move || write(&folder, &place, &password)).await?);
+        }
+        Ok(Password::Given { user, file, before })
+    }
+
+    /// What the settings say of it.
+    pub fn changes(&self) -> Vec<Change> {
+        let (user, file): (Option<Value>, Option<Value>) = match self {
+            Password::Unnamed => return Vec::new(),
+            Password::Cleared => (None, None),
+            Password::Given { user, file, .. } => (Some(user.as_str().into()), Some(file.display().to_string().into())),
+        };
+        vec![
+            ("authentication_user", user),
+            ("authentication_password_file", file),
+            ("authentication_password_env", None),
+        ]
+    }
+
+    /// Puts the password in force, or takes it back: as `answer` says of the settings.
+    ///
+    /// # Errors
+    /// That of `answer`, or that the password cannot be put in force.
+    pub async fn end(
+        self,
+        invocation: &Invocation<'_>,
+        answer: Result<Answer, CommandError>,
+    ) -> Result<Answer, CommandError> {
+        let Password::Given { file, before: Some(before), .. } = self else { return answer };
+        let answer = match answer {
+            // The settings are the same: nobody has looked at the file.
+            Ok(answer) if answer.revision.is_none() => {
+                let renewed = invocation.amender.reloader().renew(&invocation.actor.name).await;
+                renewed.map(|()| answer).map_err(|error| CommandError::Conflict(error.to_string()))
+            }
+            answer => answer,
+        };
+        if answer.is_err() {
+            blocking(move || take_back(&file, before)).await?;
+        }
+        answer
+    }
+}
+
+fn write(folder: &Path, file: &Path, password: &str) -> io::Result<Before> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let before = match std::fs::read(file) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    replace_file(file, format!("{password}\n").as_bytes(), 0o600)?;
+    Ok(Before(before))
+}
+
+fn take_back(file: &Path, before: Before) -> io::Result<()> {
+    match before.0 {
+        Some(bytes) => replace_file(file, &bytes, 0o600),
+        None => std::fs::remove_file(file),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, CommandError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let failed =
+        |error: io::Error| CommandError::Failed(format!("the password cannot be kept in the data folder: {error}"));
+    done.map_err(|_| CommandError::Failed("that failed unexpectedly; the log has the cause".to_owned()))?
+        .map_err(failed)
+}
