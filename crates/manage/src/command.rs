@@ -15,6 +15,12 @@ mod send_connector;
 mod receive_connector;
 mod accepted_domain;
 mod remote_domain;
+mod mailbox;
+mod mail_contact;
+mod distribution_group;
+mod distribution_group_member;
+mod recipient;
+mod user;
 mod exchange_server;
 mod single_table;
 mod message_tracking_log;
@@ -73,6 +79,12 @@ static NOUNS: &[&[Entry]] = &[
     send_connector::ENTRIES,
     accepted_domain::ENTRIES,
     remote_domain::ENTRIES,
+    mailbox::ENTRIES,
+    mail_contact::ENTRIES,
+    distribution_group::ENTRIES,
+    distribution_group_member::ENTRIES,
+    recipient::ENTRIES,
+    user::ENTRIES,
     exchange_server::ENTRIES,
     transport_config::ENTRIES,
     transport_service::ENTRIES,

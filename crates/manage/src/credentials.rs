@@ -174,6 +174,12 @@ impl Secrets {
         self.users.keys().any(|known| is_same_user(known, name))
     }
 
+    /// The hash of `name`, in any case.
+    pub fn hash(&self, name: &str) -> Option<PasswordHash> {
+        let known = self.users.iter().find(|(known, _)| is_same_user(known, name));
+        known.map(|(_, hash)| PasswordHash(hash.clone()))
+    }
+
     /// Sets the hash of `name` in place of an older one.
     pub fn set(&mut self, name: &str, hash: PasswordHash) {
         self.remove(name);

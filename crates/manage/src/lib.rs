@@ -20,6 +20,7 @@ pub mod remote;
 pub mod client;
 pub mod door;
 pub mod command;
+mod picking;
 pub mod object;
 pub mod age;
 pub mod explanation;

@@ -25,7 +25,8 @@ pub const NOUNS: &[Noun] = &[
     Noun { name: "Mailbox", path: "/mailboxes" },
     Noun { name: "MailContact", path: "/mail-contacts" },
     Noun { name: "DistributionGroup", path: "/distribution-groups" },
-    Noun { name: "MailUser", path: "/mail-users" },
+    Noun { name: "Recipient", path: "/recipients" },
+    Noun { name: "User", path: "/users" },
     Noun { name: "TransportConfig", path: "/transport-configs" },
     Noun { name: "TransportService", path: "/transport-services" },
 ];

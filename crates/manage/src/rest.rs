@@ -130,6 +130,9 @@ async fn get_records(
     let (entry, _) = noun.listing().ok_or_else(lacking)?;
     let mut parameters = Map::new();
     parameters.extend(identity.map(|identity| ("Identity".to_owned(), identity.into())));
+    // Pages are made here, of all there are.
+    let has_size = entry.signature.parameters.iter().any(|parameter| parameter.name == "ResultSize");
+    parameters.extend(has_size.then(|| ("ResultSize".to_owned(), "unlimited".into())));
     let request = CommandRequest { parameters, ..CommandRequest::default() };
     Ok(command_api::perform(served, entry, actor, request).await?.output)
 }

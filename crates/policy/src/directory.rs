@@ -316,6 +316,10 @@ impl Directory {
 
     fn insert(&mut self, place: u32) {
         let recipient = self.recipients[place as usize].clone();
+        // Mail to a group that nobody is in would vanish: its addresses are nobody's until somebody is.
+        if matches!(&recipient.kind, RecipientKind::Group { members } if members.is_empty()) {
+            return;
+        }
         for (number, address) in (0..).zip(recipient.addresses()) {
             if self.place_of(address).is_none() {
                 let key = format!("{}@{}", address.local_part_key(), address.domain()).into_boxed_str();

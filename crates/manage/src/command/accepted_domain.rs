@@ -11,6 +11,7 @@ use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
 use super::keys::{self, Change, Lists};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, at, identity, joined, named, needed};
+use super::recipient::{self, MAILBOXES};
 use super::{Answer, Arguments, CommandError, Entry, Invocation};
 use crate::edit::{Edit, Key, Target};
 use crate::object::PropertyKind::{Bool, Choice, Identity, Text};
@@ -196,7 +197,7 @@ async fn new(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
             return Err(CommandError::Conflict(error));
         }
         let mut keys: Vec<Key> = vec![("name".into(), wanted.as_str().into())];
-        keys.extend(keys::of_new(changes(arguments, None)?));
+        keys.extend(keys::of_new(changes(settings, arguments, None)?));
         let insert = Edit::Insert { table: TABLE.into(), keys, entries: Vec::new() };
         let plan = Plan::new(format!("Creating the accepted domain \"{wanted}\""), vec![insert]);
         Ok(Plan { warnings: label_warnings(label, &wanted), ..plan })
@@ -228,7 +229,11 @@ impl Lists for NoLists {
     }
 }
 
-fn changes(arguments: &Arguments, accepted: Option<&AcceptedDomain>) -> Result<Vec<Change>, CommandError> {
+fn changes(
+    settings: &Settings,
+    arguments: &Arguments,
+    accepted: Option<&AcceptedDomain>,
+) -> Result<Vec<Change>, CommandError> {
     let kind = arguments.text("DomainType").or(accepted.map(|accepted| accepted.kind.exchange_name()));
     let is_authoritative = kind.is_none_or(|kind| kind == DomainKind::Authoritative.exchange_name());
     let is_known = |name: &str, given: &Json| match name {
@@ -243,7 +248,8 @@ fn changes(arguments: &Arguments, accepted: Option<&AcceptedDomain>) -> Result<V
     let mut changes = keys::changes(&SHAPE, arguments, &NoLists, is_known)?;
     if let Some(recipient) = arguments.get("CatchAllRecipient") {
         let recipient = recipient.as_str().filter(|text| !text.is_empty());
-        changes.push(("catch_all_recipient", recipient.map(Into::into)));
+        let recipient = recipient.map(|text| recipient::find(settings, Some(&MAILBOXES), text)).transpose()?;
+        changes.push(("catch_all_recipient", recipient.map(|recipient| recipient.address.to_string().into())));
     }
     Ok(changes)
 }
@@ -269,7 +275,7 @@ async fn set(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         let wanted = arguments.text("Identity").unwrap_or_default();
         let accepted = find(settings.accepted_domains.iter(), name, wanted, WHAT)?;
         let target = Target::named(TABLE, name(accepted));
-        let mut edits = keys::of_set(&target, changes(arguments, Some(accepted))?);
+        let mut edits = keys::of_set(&target, changes(settings, arguments, Some(accepted))?);
         if let Some(Json::Bool(is_default)) = arguments.get("MakeDefault") {
             edits.extend(edits_of_default(settings, accepted, *is_default));
         }

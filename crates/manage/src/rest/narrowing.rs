@@ -1,12 +1,9 @@
 //! Which of the records of a listing are answered, in which order, from which place.
 
-use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value as Json;
 
-use crate::filter::{Filter, Mistake, Value};
-use crate::filter::{Kind, Property};
-use crate::object::{PropertyKind, Record, Shape};
+use crate::object::{Record, Shape};
+use crate::picking::pick;
 
 /// Records in one answer, unless more or fewer are asked for.
 const LIMIT_DEFAULT: usize = 100;
@@ -49,47 +46,10 @@ pub fn narrow(shape: &'static Shape, records: Vec<Record>, asked: &Narrowing) ->
     let from = from.unwrap_or(0);
     let mut records = records;
     if let Some(text) = &asked.filter {
-        let properties: Vec<Property> = shape
-            .properties
-            .iter()
-            .map(|property| Property { name: property.name, kind: kind(property.kind) })
-            .collect();
-        let filter = Filter::parse_over(text, &properties).map_err(|mistake: Mistake| mistake.to_string())?;
-        records.retain(|record| {
-            let values: Vec<_> = record.properties().map(|(_, value)| value).collect();
-            filter.matches_with(|place| value(shape.properties[place].kind, &values[place]))
-        });
+        pick(shape, &mut records, text)?;
     }
     let total = records.len();
     let records: Vec<Record> = records.into_iter().skip(from).take(limit).collect();
     let end = from.saturating_add(records.len());
     Ok(Page { next: (end < total && !records.is_empty()).then(|| end.to_string()), records, total })
-}
-
-fn kind(kind: PropertyKind) -> Kind {
-    match kind {
-        PropertyKind::Int | PropertyKind::Size => Kind::Number,
-        PropertyKind::Time | PropertyKind::UtcTime => Kind::Time,
-        PropertyKind::Unlimited(of) => self::kind(*of),
-        _ => Kind::Text,
-    }
-}
-
-fn value(of: PropertyKind, json: &Json) -> Value {
-    match (kind(of), json) {
-        (_, Json::Null) => Value::Nothing,
-        (Kind::Number, Json::Number(number)) => number.as_f64().map_or(Value::Nothing, Value::Number),
-        // More than any number.
-        (Kind::Number, Json::String(_)) => Value::Number(f64::INFINITY),
-        (Kind::Time, Json::String(text)) => {
-            let time = text.parse::<Timestamp>().ok().and_then(|time| u64::try_from(time.as_millisecond()).ok());
-            time.map_or(Value::Nothing, Value::Time)
-        }
-        (_, Json::Bool(truth)) => Value::Text(if *truth { "True" } else { "False" }.to_owned()),
-        (_, Json::String(text)) => Value::Text(text.clone()),
-        (_, Json::Array(values)) => Value::Texts(
-            values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect(),
-        ),
-        (_, other) => Value::Text(other.to_string()),
-    }
 }

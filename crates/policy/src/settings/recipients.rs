@@ -89,11 +89,17 @@ fn read_one(
             (external.map(|external_address| RecipientKind::Contact { external_address }), vec![span])
         }
         "[[distribution_group]]" => {
-            let members = fields.required_list(
-                "members",
-                "write who gets its mail: members = [\"bob@contoso.com\"]; without members its mail would vanish",
-                |value, _| values::mailbox(value),
-            );
+            let members = fields.list("members", |value, _| values::mailbox(value));
+            match &members {
+                None => fields.lacks("members", "write who gets its mail: members = [\"bob@contoso.com\"]"),
+                Some(members) if members.is_empty() && !fields.is_bad("members") => fields.warning_at(
+                    "members",
+                    "`members`: a group with no members is nobody's address: mail to it is refused",
+                    "write who gets its mail: members = [\"bob@contoso.com\"]",
+                ),
+                Some(_) => {}
+            }
+            let members = members.unwrap_or_default();
             let (members, spans) = members.into_iter().unzip();
             (Some(RecipientKind::Group { members }), spans)
         }
@@ -217,6 +223,8 @@ pub(super) fn check_ways(
         let (key, targets) = match &recipient.kind {
             RecipientKind::Mailbox(_) => continue,
             RecipientKind::Contact { external_address } => ("external_address", std::slice::from_ref(external_address)),
+            // It is nobody's address, and was warned of.
+            RecipientKind::Group { members } if members.is_empty() => continue,
             RecipientKind::Group { members } => ("members", &members[..]),
         };
         let mut is_whole = true;
