@@ -284,3 +284,47 @@ fn dovecot_lets_us_in_by_each_of_its_mechanisms() {
     let log = servers[5].log();
     assert!(log.contains("method=SCRAM-SHA-256"), "the best that is offered: {log}");
 }
+
+#[test]
+fn a_connector_made_with_a_credential_logs_on_and_the_settings_hold_no_password() {
+    let (dns, authority) = (dns(), Authority::new("Public CA"));
+    let provider = Provider { identity: identity(&authority), ..Provider::default() }.start();
+    let site = site(&dns, &authority, "");
+    let made = |verb: &str, password: &str| {
+        site.shell(&format!(
+            "$secret = ConvertTo-SecureString '{password}' -AsPlainText -Force\n\
+             $credential = New-Object PSCredential '{USER}', $secret\n\
+             {verb} -AuthenticationCredential $credential | Out-Null"
+        ))
+    };
+    let new = format!(
+        "New-SendConnector Out -AddressSpaces out.example -SmartHosts provider.test:{} -SmartHostAuthMechanism BasicAuthRequireTLS",
+        provider.port()
+    );
+    assert_eq!(made(&new, "no, this one"), "");
+    let settings = site.installation.settings();
+    assert!(
+        settings.contains(USER) && settings.contains("data/passwords/") && !settings.contains("this one"),
+        "{settings}"
+    );
+    send(&site, "out.example");
+    let error = last_error(&site, "Out");
+    assert!(error.contains("Logon to provider.test"), "{error}");
+    // The same settings with another password: it counts at the next attempt.
+    assert_eq!(made("Set-SendConnector Out", PASSWORD), "");
+    assert_eq!(site.installation.settings(), settings);
+    provider.wait_for(1);
+    // What is refused leaves the file as it was.
+    let refused = made("Set-SendConnector Out -SmartHosts nowhere..test", "yet another");
+    assert!(refused.contains("no smart host"), "{refused}");
+    let folder = site.installation.data_dir().join("passwords");
+    let files: Vec<_> = std::fs::read_dir(&folder).expect("the folder").flatten().collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    assert_eq!(std::fs::read_to_string(file.path()).expect("readable"), format!("{PASSWORD}\n"));
+    assert_eq!(file.metadata().expect("known").permissions().mode() & 0o777, 0o600);
+    let acts = site.installation.output(&["acts"]);
+    assert!(acts.contains("Set-SendConnector") && acts.contains("(secret)"), "{acts}");
+    for secret in [PASSWORD, "this one", "yet another"] {
+        assert!(!acts.contains(secret) && !written(&site).contains(secret), "{acts}");
+    }
+}

@@ -81,3 +81,36 @@ fn a_credentials_file_that_others_may_read_is_refused() {
     assert!(!refused.status.success());
     assert!(text_of(&refused).contains("credentials"), "{}", text_of(&refused));
 }
+
+#[test]
+fn a_user_made_in_the_shell_logs_in_at_once_and_by_the_newest_password_alone() {
+    let site = Site::start(&[CONTOSO, CLIENT]);
+    let secret = |text: &str| format!("(ConvertTo-SecureString '{text}' -AsPlainText -Force)");
+    let made =
+        site.shell(&format!("New-User carol -Addresses carol@contoso.com -Password {} | Out-Null", secret("x y")));
+    assert_eq!(made, "");
+    assert_eq!(login(&site, CAROL), 535);
+    assert_eq!(site.shell(&format!("Set-User carol -Password {}", secret("staple battery"))), "");
+    assert_eq!(login(&site, CAROL), 235);
+    // What is refused changes no password.
+    let refused = site.shell(&format!("New-User carol -Password {}", secret("Unsaid4u")));
+    assert!(refused.contains("already exists"), "{refused}");
+    let refused = site.shell(&format!("Set-User carol -Addresses nobody -Password {}", secret("Unsaid4u")));
+    assert!(refused.contains("nobody"), "{refused}");
+    let refused = site.shell(&format!("Start-Transaction | Out-Null; Set-User carol -Password {}", secret("Unsaid4u")));
+    assert!(refused.contains("no part of the settings"), "{refused}");
+    assert_eq!(site.shell(&format!("Set-User carol -Password {} -WhatIf", secret("Unsaid4u"))).lines().count(), 2);
+    assert_eq!(login(&site, CAROL), 235);
+    assert!(!site.installation.settings().contains("argon2id$v=19$m=19456"));
+
+    // One of a former user of that name is not inherited.
+    assert_eq!(site.shell("Remove-User carol -Confirm:$false"), "");
+    assert_eq!(login(&site, CAROL), 535);
+    assert_eq!(site.shell("New-User carol -Addresses carol@contoso.com | Out-Null"), "");
+    assert_eq!(login(&site, CAROL), 535);
+    assert_eq!(site.shell(&format!("New-Mailbox -Name dora -Password {} | Out-Null", secret("staple battery"))), "");
+    // dora / staple battery
+    assert_eq!(login(&site, "AUTH PLAIN AGRvcmEAc3RhcGxlIGJhdHRlcnk="), 235);
+    let written = format!("{}{}", site.installation.output(&["acts"]), site.server.log());
+    assert!(written.contains("New-User") && !written.contains("staple") && !written.contains("Unsaid4u"), "{written}");
+}

@@ -50,8 +50,9 @@ pub fn find<'a, T>(
     identity: &str,
     what: &str,
 ) -> Result<&'a T, CommandError> {
-    let mut found = search(all, name_of, Some(identity), what)?;
-    match (found.pop(), found.is_empty()) {
+    let mut found = search(all, &name_of, Some(identity), what)?;
+    let is_name = |one: &T| !identity.contains(['*', '?']) || name_of(one).eq_ignore_ascii_case(identity.trim());
+    match (found.pop().filter(|one| is_name(one)), found.is_empty()) {
         (Some(one), true) => Ok(one),
         _ => {
             let identity: String = identity.chars().take(80).collect();
@@ -65,6 +66,22 @@ pub fn find<'a, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_changes_one_names_it() {
+        let all = ["contoso.com", "*.contoso.com"].map(str::to_owned);
+        for (identity, expected) in [
+            ("contoso.com", Some(0)),
+            ("*.Contoso.com", Some(1)),
+            ("c*", None),
+            ("*", None),
+            ("", None),
+            ("fabrikam.com", None),
+        ] {
+            let found = find(all.iter(), String::clone, identity, "domain").ok();
+            assert_eq!(found, expected.map(|place: usize| &all[place]), "{identity}");
+        }
+    }
 
     #[test]
     fn a_name_means_the_one_that_has_it_and_wildcards_those_that_fit() {

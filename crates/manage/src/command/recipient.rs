@@ -158,14 +158,16 @@ pub fn find<'a>(
     identity: &str,
 ) -> Result<&'a Arc<KnownRecipient>, CommandError> {
     let mut found = search(settings, wanted, identity)?;
+    let is_pattern =
+        |one: &KnownRecipient| identity.contains(['*', '?']) && !name(one).eq_ignore_ascii_case(identity.trim());
     match (found.pop(), found.is_empty()) {
-        (Some(one), true) => Ok(one),
+        (Some(one), true) if !is_pattern(one) => Ok(one),
         (one, _) => {
             let identity: String = identity.chars().take(80).collect();
             let count = found.len() + usize::from(one.is_some());
             let what = wanted.map_or("recipient", |wanted| wanted.what);
             let error = format!(
-                "'{}' doesn't name one {what}, but {count}: write an address of the one that you mean",
+                "'{}' doesn't name one {what}, but fits {count}: write an address of the one that you mean",
                 identity.escape_debug()
             );
             Err(CommandError::Wrong(error))

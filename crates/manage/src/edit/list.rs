@@ -24,16 +24,20 @@ pub(super) fn set(section: &str, old: Node<'_, '_>, key: &str, values: &[Value])
     let DeValue::Array(elements) = old.get_ref() else { return whole(section, old, values) };
     let wanted: Vec<String> = values.iter().map(|value| identity_of_value(key, value)).collect();
     let known: Vec<String> = elements.iter().map(|element| identity_of_element(key, element.get_ref())).collect();
+    // Where each is asked for first.
+    let mut first: HashMap<&str, usize> = HashMap::with_capacity(wanted.len());
+    for (asked, identity) in wanted.iter().enumerate() {
+        first.entry(identity).or_insert(asked);
+    }
     let stays = |(place, known): (usize, &String)| {
-        let asked = wanted.iter().position(|wanted| wanted == known)?;
+        let asked = *first.get(known.as_str())?;
         says(&elements[place], &values[asked]).then_some(asked)
     };
     let stays: Vec<Option<usize>> = known.iter().enumerate().map(stays).collect();
     let gone: Vec<usize> = (0..known.len()).filter(|place| stays[*place].is_none()).collect();
+    let staying: HashSet<usize> = stays.iter().flatten().copied().collect();
     let fresh: Vec<usize> = (0..values.len())
-        .filter(|asked| {
-            !stays.contains(&Some(*asked)) && wanted.iter().position(|other| *other == wanted[*asked]) == Some(*asked)
-        })
+        .filter(|asked| !staying.contains(asked) && first.get(wanted[*asked].as_str()) == Some(asked))
         .collect();
     let order = stays.iter().flatten().chain(&fresh);
     if ORDERED.contains(&key) && !order.is_sorted() {
@@ -78,7 +82,7 @@ fn says(element: &Spanned<DeValue<'_>>, value: &Value) -> bool {
 
 /// Takes out what is there.
 pub(super) fn take(section: &str, old: Node<'_, '_>, key: &str, values: &[Value]) -> String {
-    let unwanted: Vec<String> = values.iter().map(|value| identity_of_value(key, value)).collect();
+    let unwanted: HashSet<String> = values.iter().map(|value| identity_of_value(key, value)).collect();
     if let Some(text) = flags(old, key) {
         let kept: Vec<&str> =
             text.iter().map(String::as_str).filter(|flag| !unwanted.contains(&flag.to_lowercase())).collect();

@@ -148,7 +148,8 @@ fn a_recipient_keeps_what_was_declared_of_it() {
 
 #[test]
 fn known_recipients_are_accepted_from_anybody_and_unknown_ones_refused_unless_something_catches_them() {
-    let settings = contoso();
+    let empty = "[[distribution_group]]\naddress = \"new@contoso.com\"\nmembers = []\n";
+    let settings = settings(&format!("{DOMAINS}{PEOPLE}{empty}"));
     for (address, expected) in [
         ("robert@contoso.com", Ok("contoso.com")),
         ("sales@contoso.com", Ok("contoso.com")),
@@ -156,6 +157,8 @@ fn known_recipients_are_accepted_from_anybody_and_unknown_ones_refused_unless_so
         ("whoever@fabrikam.com", Ok("fabrikam.com")),
         ("whoever@shared.example", Ok("shared.example")),
         ("nobody@contoso.com", Err(Refusal::RecipientNotFound)),
+        // Mail to a group that nobody is in would vanish.
+        ("new@contoso.com", Err(Refusal::RecipientNotFound)),
         ("dave@x.net", Err(Refusal::UnableToRelay)),
     ] {
         let question = relay::Question { rights: Rights::NONE, forward_path: &mailbox(address), settings: &settings };
@@ -364,6 +367,11 @@ fn every_mistake_in_a_recipient_is_named_with_its_place() {
             "`external_address`: nobody@contoso.com is nobody, and all recipients of contoso.com are declared here",
         ),
         (recipient("distribution_group", "g@contoso.com", ""), "[[distribution_group]] has no `members`"),
+        (
+            // A warning: it is taken, and nobody's address.
+            recipient("distribution_group", "g@contoso.com", "members = []"),
+            "`members`: a group with no members is nobody's address: mail to it is refused",
+        ),
         (
             recipient("distribution_group", "g@contoso.com", "members = [\"bob@contoso.com\", \"bbo@contoso.com\"]"),
             "`members`: bbo@contoso.com is nobody, and all recipients of contoso.com are declared here",

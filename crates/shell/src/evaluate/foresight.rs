@@ -185,8 +185,12 @@ impl Walk {
                 });
             }
         }
+        let mut is_filter = false;
         for argument in &call.arguments {
+            // `-Filter {Name -like 'A*'}` is text in braces: a property stands where a command would.
+            let was_filter = std::mem::replace(&mut is_filter, is_filter_name(argument));
             match argument {
+                Argument::Value(Expression { kind: ExpressionKind::ScriptBlock(_), .. }) if was_filter => {}
                 Argument::Value(value) | Argument::Parameter { value: Some(value), .. } => self.expression(value),
                 _ => {}
             }
@@ -246,6 +250,10 @@ impl Walk {
     }
 }
 
+fn is_filter_name(argument: &Argument) -> bool {
+    matches!(argument, Argument::Parameter { name, value: None, .. } if name.eq_ignore_ascii_case("Filter"))
+}
+
 /// The text of an argument: one of them is the alias's name.
 fn alias(argument: &Argument) -> Option<Box<str>> {
     match argument {
@@ -277,6 +285,7 @@ mod tests {
             ("\"$(Get-Mailbox)\"; @{ a = Get-It }; $x = { Deep }", "Get-Mailbox Get-It Deep"),
             ("& $name; .\\run.ps1; & 'C:\\x.exe'", ""),
             ("trap { continue } Get-Mailbox", ""),
+            ("Get-Known -Filter {Name -like 'A*'}; Get-Known -Do {Gone}", "Gone"),
         ] {
             let script = crate::parse::parse(&Source::new("test", script)).expect("the script is well formed");
             let is_known = |name: &str| {
