@@ -252,7 +252,8 @@ async fn new(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
 
 /// What to say of a name that is not the domain's.
 fn label_warnings(label: &str, domain: &str) -> Vec<String> {
-    let is_other = !label.is_empty() && !label.eq_ignore_ascii_case(domain) && !(domain == "*" && label == DEFAULT);
+    let is_default = domain == "*" && label == DEFAULT;
+    let is_other = !label.is_empty() && !label.eq_ignore_ascii_case(domain) && !is_default;
     let warning = || format!("the name \"{label}\" isn't kept: the domain is called {domain} here");
     is_other.then(warning).into_iter().collect()
 }

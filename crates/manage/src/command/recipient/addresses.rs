@@ -51,9 +51,8 @@ impl Addresses {
             }
             given => self = self.replaced(&texts(given))?,
         }
-        match arguments.text("PrimarySmtpAddress").filter(|text| !text.trim().is_empty()) {
-            Some(written) => self.make_primary(address("PrimarySmtpAddress", written)?.1),
-            None => {}
+        if let Some(written) = arguments.text("PrimarySmtpAddress").filter(|text| !text.trim().is_empty()) {
+            self.make_primary(address("PrimarySmtpAddress", written)?.1);
         }
         Ok(self)
     }
