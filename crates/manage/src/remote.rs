@@ -80,6 +80,8 @@ impl Remote {
         let noun = signature.name.split_once('-').map_or("", |(_, noun)| noun);
         // Rights are those of connectors.
         let noun = if noun.eq_ignore_ascii_case("ADPermission") { "ReceiveConnector" } else { noun };
+        // Members are those of groups.
+        let noun = noun.strip_suffix("Member").unwrap_or(noun);
         let transaction = self.transaction.borrow().clone();
         let request = CommandRequest { lean: true, transaction, ..CommandRequest::default() };
         let Ok(answer) = self.call(&format!("Get-{noun}"), &request) else { return Vec::new() };

@@ -135,7 +135,7 @@ fn run(installation: &Installation, arguments: &[&str], input: &str) -> Output {
 fn at_a_terminal_commands_parameters_and_names_are_completed() {
     let site = Site::start(&[CONTOSO, CONNECTORS]);
     let mut terminal = Terminal::open(&site.installation, &[]);
-    terminal.press("get-rec\t");
+    terminal.press("get-rece\t");
     terminal.wait_for("Get-ReceiveConnector");
     terminal.press(" -Ident\t");
     terminal.wait_for("Get-ReceiveConnector -Identity");

@@ -138,10 +138,10 @@ pub async fn set(invocation: &Invocation<'_>, wanted: &'static Sort, own: Own) -
 pub async fn remove(invocation: &Invocation<'_>, wanted: &'static Sort) -> Result<Answer, CommandError> {
     amend(invocation, wanted.shape, |settings| {
         let recipient = find(settings, Some(wanted), invocation.arguments.text("Identity").unwrap_or_default())?;
+        let own: Vec<String> = recipient.addresses().map(addresses::key).collect();
         let mut edits = Vec::new();
         for group in settings.directory.recipients() {
             let RecipientKind::Group { members } = &group.kind else { continue };
-            let own: Vec<String> = recipient.addresses().map(addresses::key).collect();
             let gone = members.iter().filter(|member| own.contains(&addresses::key(member)));
             let values: Vec<Value> = gone.map(|member| member.to_string().into()).collect();
             if !values.is_empty() {
