@@ -78,7 +78,7 @@ pub struct Management {
 
 /// Every route of the API.
 pub fn routes(management: Management) -> Router {
-    let served = Served::new(management.control.clone(), management.amender.clone());
+    let served = Served::new(management.control.clone(), management.amender.clone(), management.access.clone());
     let calls = Router::new()
         .route("/status", get(status))
         .merge(command_api::routes(served.clone()))

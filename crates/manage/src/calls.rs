@@ -386,6 +386,17 @@ pub fn find(method: &Method, route: &str) -> Option<Call> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command;
+
+    #[test]
+    fn what_is_a_command_too_asks_for_the_same_role_and_is_recorded_alike() {
+        let known: Vec<_> = CALLS.iter().filter_map(|call| Some((call, command::find(call.act.name)?))).collect();
+        assert!(known.len() > 10, "{}", known.len());
+        for (call, entry) in known {
+            assert_eq!((call.act.name, call.act.role), (entry.signature.name, entry.role), "{}", call.path);
+            assert_eq!(call.is_recorded, entry.changes(), "{}", call.act.name);
+        }
+    }
 
     #[test]
     fn each_call_stands_once_and_what_is_not_there_is_no_call() {

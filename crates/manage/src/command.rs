@@ -6,6 +6,9 @@
 //!
 //! A new command is a [`Signature`] and a function in the file of its noun, and a line in that file's `ENTRIES`.
 
+mod admin_audit_log;
+mod api_token;
+mod administrator;
 mod relay;
 mod configuration;
 mod ad_permission;
@@ -90,6 +93,9 @@ static NOUNS: &[&[Entry]] = &[
     transport_service::ENTRIES,
     queue::ENTRIES,
     message::ENTRIES,
+    administrator::ENTRIES,
+    api_token::ENTRIES,
+    admin_audit_log::ENTRIES,
     message_tracking_log::ENTRIES,
 ];
 

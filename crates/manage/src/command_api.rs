@@ -17,10 +17,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use gatepost_policy::settings::nearest;
-use gatepost_shell::command::Kind;
+use gatepost_shell::command::{Kind, Parameter};
 use gatepost_transport::Control;
 
-use crate::access::{Act, Actor, permit};
+use crate::access::{Access, Act, Actor, permit};
 use crate::age::Ages;
 use crate::amend::{Amender, Mode};
 use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation};
@@ -46,13 +46,14 @@ pub fn routes<S: Clone + Send + Sync + 'static>(served: Served) -> Router<S> {
 pub struct Served {
     control: Control,
     amender: Amender,
+    access: Arc<Access>,
     ages: Arc<Ages>,
 }
 
 impl Served {
     /// What commands ask and change.
-    pub fn new(control: Control, amender: Amender) -> Served {
-        Served { control, amender, ages: Arc::default() }
+    pub fn new(control: Control, amender: Amender, access: Arc<Access>) -> Served {
+        Served { control, amender, access, ages: Arc::default() }
     }
 
     /// The revision of the settings in force.
@@ -142,6 +143,9 @@ async fn run(
     let response = match answered {
         Ok((answer, is_lean)) => {
             noted.revision = answer.revision;
+            // What was made has its name from us, where nobody gave it one.
+            let made = answer.output.first().and_then(|record| record.get("Identity")).filter(|_| entry.changes());
+            noted.target = noted.target.or_else(|| made?.as_str().map(str::to_owned));
             let unexpected =
                 |_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause");
             tokio::task::spawn_blocking(move || written(&answer, is_lean)).await.map_err(unexpected)
@@ -189,11 +193,22 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
     let Some(request) = request else {
         return Noted { act: Some(entry.signature.name.to_owned()), is_nothing: !entry.changes(), ..Noted::default() };
     };
-    let is_secret = |name: &str| {
-        let known = entry.signature.parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(name));
-        let name = name.to_lowercase();
-        known.is_some_and(|parameter| matches!(parameter.kind, Kind::Secret | Kind::Credential))
-            || ["password", "secret", "credential", "token"].iter().any(|word| name.contains(word))
+    let is_secret = |parameter: &Parameter| {
+        let name = parameter.name.to_lowercase();
+        matches!(parameter.kind, Kind::Secret | Kind::Credential)
+            || ["password", "secret", "credential"].iter().any(|word| name.contains(word))
+    };
+    let told = |name: &str, value: &serde_json::Value| -> serde_json::Value {
+        let is_called = |known: &&str| known.eq_ignore_ascii_case(name);
+        let mut all = entry.signature.parameters.iter();
+        let known =
+            all.find(|parameter| is_called(&parameter.name) || parameter.aliases.iter().any(|alias| is_called(&alias)));
+        match known {
+            Some(parameter) if is_secret(parameter) => "(secret)".into(),
+            Some(_) => value.clone(),
+            // Somebody may have mistyped the name of a secret.
+            None => "(no such parameter)".into(),
+        }
     };
     let mut target = None;
     let mut rest = serde_json::Map::new();
@@ -201,7 +216,7 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
         if name.eq_ignore_ascii_case("Identity") || (name.eq_ignore_ascii_case("Name") && target.is_none()) {
             target = Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         } else {
-            rest.insert(name.clone(), if is_secret(name) { "(secret)".into() } else { value.clone() });
+            rest.insert(name.clone(), told(name, value));
         }
     }
     Noted {
@@ -239,6 +254,7 @@ async fn call(
     let invocation = Invocation {
         control: &served.control,
         amender: &served.amender,
+        access: &served.access,
         ages: &served.ages,
         settings,
         actor,

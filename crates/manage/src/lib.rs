@@ -38,6 +38,7 @@ mod exposition;
 mod post;
 mod bounded;
 mod queues;
+mod administration;
 pub mod setup;
 pub mod access;
 mod refusal;

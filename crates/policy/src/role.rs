@@ -35,7 +35,7 @@ impl Role {
     ];
 
     /// Its name in settings, commands and the API.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Role::View => "View",
             Role::HelpDesk => "HelpDesk",

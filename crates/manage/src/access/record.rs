@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::actor::{Actor, Source};
+use crate::filter::is_like;
 use crate::resource::{ActEntry as Entry, ActOutcome as Outcome};
 
 /// The folder in the data folder.
@@ -68,10 +69,12 @@ pub struct Criteria {
     pub since_ms: Option<u64>,
     /// Before this.
     pub until_ms: Option<u64>,
-    /// Who, in any case.
-    pub actor: Option<String>,
-    /// What, in any case; `*` stands for anything.
-    pub act: Option<String>,
+    /// Who, in any case: one of these, anybody where there are none.
+    pub actors: Vec<String>,
+    /// What, in any case; `*` stands for anything. One of these.
+    pub acts: Vec<String>,
+    /// To what, in any case; `*` stands for anything. One of these.
+    pub targets: Vec<String>,
     /// What became of it.
     pub outcome: Option<Outcome>,
 }
@@ -80,10 +83,17 @@ impl Criteria {
     fn are_met(&self, entry: &Entry) -> bool {
         self.since_ms.is_none_or(|since| entry.time_ms >= since)
             && self.until_ms.is_none_or(|until| entry.time_ms < until)
-            && self.actor.as_ref().is_none_or(|actor| entry.actor.to_lowercase() == actor.to_lowercase())
-            && self.act.as_ref().is_none_or(|act| super::fits(act, &entry.act))
+            && is_one(&self.actors, |actor| entry.actor.to_lowercase() == actor.to_lowercase())
+            && is_one(&self.acts, |act| super::fits(act, &entry.act))
+            && is_one(&self.targets, |target| {
+                entry.target.as_ref().is_some_and(|known| is_like(&known.to_lowercase(), &target.to_lowercase()))
+            })
             && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
     }
+}
+
+fn is_one(wanted: &[String], fits: impl Fn(&str) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| fits(wanted))
 }
 
 /// The record of one data folder.
@@ -253,9 +263,11 @@ mod tests {
             (Criteria::default(), 0, 3, &[8, 7, 6][..]),
             (Criteria::default(), 7, 3, &[1, 0]),
             (Criteria { since_ms: Some(3), until_ms: Some(6), ..Criteria::default() }, 0, 9, &[5, 4, 3]),
-            (Criteria { actor: Some("UID 2".into()), ..Criteria::default() }, 0, 9, &[8, 5, 2]),
-            (Criteria { act: Some("*-receiveconnector".into()), ..Criteria::default() }, 0, 1, &[8]),
-            (Criteria { act: Some("Get-*".into()), ..Criteria::default() }, 0, 9, &[]),
+            (Criteria { actors: vec!["UID 2".into()], ..Criteria::default() }, 0, 9, &[8, 5, 2]),
+            (Criteria { actors: vec!["uid 2".into(), "uid 0".into()], ..Criteria::default() }, 0, 3, &[8, 6, 5]),
+            (Criteria { targets: vec!["relay 3".into(), "*7".into()], ..Criteria::default() }, 0, 9, &[7, 3]),
+            (Criteria { acts: vec!["*-receiveconnector".into()], ..Criteria::default() }, 0, 1, &[8]),
+            (Criteria { acts: vec!["Get-*".into()], ..Criteria::default() }, 0, 9, &[]),
             (Criteria { outcome: Some(Outcome::Refused), ..Criteria::default() }, 1, 2, &[5, 3]),
         ] {
             let found = record.search(&criteria, skip, limit).expect("readable");

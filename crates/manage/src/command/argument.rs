@@ -74,6 +74,19 @@ impl Arguments {
     }
 }
 
+/// A parameter that is a point in time, in milliseconds since 1970 UTC.
+///
+/// # Errors
+/// [`CommandError::Wrong`], where it is none.
+pub fn unix_ms(arguments: &Arguments, name: &str) -> Result<Option<u64>, CommandError> {
+    let Some(text) = arguments.text(name) else { return Ok(None) };
+    let time = text.trim().parse::<jiff::Timestamp>().ok();
+    let time = time.and_then(|time| u64::try_from(time.as_millisecond()).ok());
+    let text: String = text.chars().take(80).collect();
+    let error = || format!("{name}: `{}` is no point in time: 2027-01-31T09:30:00Z", text.escape_debug());
+    time.map(Some).ok_or_else(|| CommandError::Wrong(error()))
+}
+
 /// The parameter of this name, of an alias, or the only one whose name begins so.
 fn parameter(signature: &'static Signature, name: &str) -> Result<&'static Parameter, CommandError> {
     let all = signature.parameters;

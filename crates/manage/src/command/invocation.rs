@@ -6,7 +6,7 @@ use gatepost_policy::Settings;
 use gatepost_transport::Control;
 
 use super::{Arguments, CommandError};
-use crate::access::Actor;
+use crate::access::{Access, Actor};
 use crate::age::{Ages, Snapshot};
 use crate::amend::{Amender, Mode};
 use crate::clock::now_ms;
@@ -21,6 +21,8 @@ pub struct Invocation<'a> {
     pub control: &'a Control,
     /// What changes its settings.
     pub amender: &'a Amender,
+    /// Who may administer it, and what they did.
+    pub access: &'a Arc<Access>,
     /// Since when its settings are as they are.
     pub ages: &'a Arc<Ages>,
     /// The settings that the call is about: those in force, or those of its transaction.

@@ -1,0 +1,216 @@
+//! Who may administer, and what they did: what the calls of the API and the commands of the registry do alike.
+//!
+//! Takes requests of somebody who may make them, hands on what was made. Shows a secret once, to the one who made it, and
+//! never a hash.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use gatepost_policy::role::{Role, Roles};
+use gatepost_transport::Control;
+
+use crate::access::administrators::{
+    self, AccountError, AdministratorChange, NewAdministrator, NewToken as TokenWish, hash_password,
+};
+use crate::access::{Access, Act, Actor, ChangeError, Criteria, Source, permit};
+use crate::clock::now_ms;
+use crate::credentials::{Administrator, ApiToken, PasswordHash, Secrets, SecretsError};
+use crate::refusal::{Refusal, refuse};
+use crate::resource::{
+    ACTS_LIMIT_MAX, ActEntry, AdministratorRequest, AdministratorShown, NewAdministratorRequest, NewToken,
+    NewTokenRequest, SetupRequest, TokenShown,
+};
+use crate::setup;
+
+/// Where somebody asks.
+pub struct Office<'a> {
+    /// The running server.
+    pub control: &'a Control,
+    /// Who may administer it, and what they did.
+    pub access: &'a Arc<Access>,
+    /// Who asks.
+    pub actor: &'a Actor,
+    /// Whether changes are only tried: nothing is written then, and no secret is good for anything.
+    pub is_what_if: bool,
+}
+
+impl Office<'_> {
+    /// Everybody who may administer by name and password.
+    pub fn administrators(&self) -> Vec<AdministratorShown> {
+        self.access.accounts.secrets().administrators.iter().map(shown).collect()
+    }
+
+    /// Makes the first one, by the one-time token.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn redeem(&self, request: SetupRequest) -> Result<AdministratorShown, Refusal> {
+        let SetupRequest { token, name, password } = request;
+        let password = hash(password).await?;
+        let made =
+            self.change(move |secrets| administrators::redeem(secrets, &token, name, password, now_ms())).await?;
+        setup::clean_up(&self.control.data_dir());
+        Ok(shown(&made))
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn add(&self, request: NewAdministratorRequest) -> Result<AdministratorShown, Refusal> {
+        let NewAdministratorRequest { name, password, roles: wanted } = request;
+        let roles = roles(&wanted)?;
+        let new = NewAdministrator { name, password: hash(password).await?, roles };
+        let made = self.change(move |secrets| administrators::add(secrets, new, now_ms())).await?;
+        if !self.is_what_if {
+            setup::clean_up(&self.control.data_dir());
+        }
+        Ok(shown(&made))
+    }
+
+    /// Changes one. Whoever has proven a password may change it, and their codes; nobody their own roles.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn set(&self, name: &str, request: AdministratorRequest) -> Result<AdministratorShown, Refusal> {
+        let AdministratorRequest { password, roles: wanted, totp } = request;
+        let actor = self.actor;
+        let is_self =
+            matches!(actor.source, Source::Password { .. }) && actor.name.to_lowercase() == name.to_lowercase();
+        if !is_self || wanted.is_some() {
+            let act = Act { name: "Set-Administrator", role: Role::SecurityOfficer };
+            permit(actor, act).map_err(|lacking| refuse(StatusCode::FORBIDDEN, lacking))?;
+        }
+        let roles = wanted.map(|wanted| roles(&wanted)).transpose()?;
+        let password = match password {
+            Some(password) => Some(hash(password).await?),
+            None => None,
+        };
+        let (change, wanted) = (AdministratorChange { roles, password, totp }, name.to_owned());
+        let made = self.change(move |secrets| administrators::set(secrets, &wanted, change)).await?;
+        let uri = made.totp.as_ref().filter(|_| totp == Some(true) && !self.is_what_if);
+        let server = self.control.settings().server.name.to_string();
+        Ok(AdministratorShown { totp_uri: uri.map(|secret| secret.to_uri(&server, &made.name)), ..shown(&made) })
+    }
+
+    /// Removes one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn remove(&self, name: &str) -> Result<(), Refusal> {
+        let name = name.to_owned();
+        self.change(move |secrets| administrators::remove(secrets, &name)).await
+    }
+
+    /// Every token, without its secret.
+    pub fn tokens(&self) -> Vec<TokenShown> {
+        self.access.accounts.secrets().tokens.iter().map(|token| shown_token(self.access, token)).collect()
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn add_token(&self, request: NewTokenRequest) -> Result<NewToken, Refusal> {
+        let NewTokenRequest { roles: wanted, commands, note, expires_ms } = request;
+        let created_by = self.actor.name.to_string();
+        let new = TokenWish { roles: roles(&wanted)?, commands, note, created_by, expires_ms };
+        let made = self.change(move |secrets| administrators::add_token(secrets, new, now_ms())).await;
+        let (token, secret) = made?;
+        Ok(NewToken { token: shown_token(self.access, &token), secret: secret.reveal().to_owned() })
+    }
+
+    /// Removes a token.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn remove_token(&self, id: &str) -> Result<(), Refusal> {
+        let id = id.to_owned();
+        self.change(move |secrets| administrators::remove_token(secrets, &id)).await
+    }
+
+    /// What administrators did, newest first, after leaving out `skip` of it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn acts(&self, criteria: Criteria, skip: usize, limit: usize) -> Result<Vec<ActEntry>, Refusal> {
+        if limit == 0 || limit > ACTS_LIMIT_MAX {
+            let error = format!("so many acts are not shown at once: ask for 1 to {ACTS_LIMIT_MAX}");
+            return Err(refuse(StatusCode::BAD_REQUEST, error));
+        }
+        let access = self.access.clone();
+        let found = tokio::task::spawn_blocking(move || access.record.search(&criteria, skip, limit)).await;
+        let failed =
+            |error: String| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the record cannot be read: {error}"));
+        found.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        edit: impl FnOnce(&mut Secrets) -> Result<T, AccountError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if self.is_what_if {
+            return edit(&mut Secrets::clone(&self.access.accounts.secrets())).map_err(refused);
+        }
+        self.access.accounts.change(edit).await.map_err(|error| match error {
+            ChangeError::Refused(error) => refused(error),
+            other => refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("nothing has changed: {other}")),
+        })
+    }
+}
+
+/// Hashing takes tens of milliseconds on purpose.
+async fn hash(password: String) -> Result<PasswordHash, Refusal> {
+    let hashed = tokio::task::spawn_blocking(move || hash_password(&password)).await;
+    let unexpected = |_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause");
+    hashed.map_err(unexpected)?.map_err(refused)
+}
+
+/// Why not, in HTTP's words.
+pub fn refused(error: AccountError) -> Refusal {
+    let status = match &error {
+        AccountError::Exists(_) => StatusCode::CONFLICT,
+        AccountError::Unknown(_) | AccountError::UnknownToken(_) => StatusCode::NOT_FOUND,
+        AccountError::Setup => StatusCode::UNAUTHORIZED,
+        AccountError::Secrets(SecretsError::Password) => StatusCode::BAD_REQUEST,
+        AccountError::Secrets(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    refuse(status, error.to_string())
+}
+
+fn roles(names: &[String]) -> Result<Roles, Refusal> {
+    let role = |name: &String| {
+        let unknown = || format!("{name:?} is no role: write one of {}", Roles::ALL);
+        Role::parse(name).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, unknown()))
+    };
+    names.iter().map(role).collect()
+}
+
+/// The names of roles, the weakest first.
+pub fn names(roles: Roles) -> Vec<String> {
+    roles.iter().map(|role| role.name().to_owned()).collect()
+}
+
+fn shown(administrator: &Administrator) -> AdministratorShown {
+    AdministratorShown {
+        name: administrator.name.clone(),
+        roles: names(administrator.roles),
+        totp: administrator.totp.is_some(),
+        created_ms: administrator.created_ms,
+        totp_uri: None,
+    }
+}
+
+fn shown_token(access: &Access, token: &ApiToken) -> TokenShown {
+    TokenShown {
+        id: token.id.clone(),
+        roles: names(token.roles),
+        commands: token.commands.clone(),
+        note: token.note.clone(),
+        created_by: token.created_by.clone(),
+        created_ms: token.created_ms,
+        expires_ms: token.expires_ms,
+        last_used_ms: access.accounts.last_used_ms(&token.id, token.last_used_ms),
+    }
+}
