@@ -15,11 +15,11 @@
 //! | `/session`, `/setup`, `/administrators…`, `/tokens…`, `/acts` | see `access_api` | |
 //! | `/revisions…` | see `revision_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
+//! | `GET /explanation…`, `GET /decisions/{id}/explanation` | see `explanation_api` | |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
 //! | `POST /trace/erase` with `EraseRequest` | `ErasedAddress` | 400, 500 |
 //! | `POST /reload` | `Reloaded` | 409, 422 |
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,6 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use gatepost_tracking::DecisionId;
 use gatepost_tracking::trace::Cursor;
 use gatepost_transport::Control;
 use tower::{ServiceExt, service_fn};
@@ -41,13 +40,15 @@ use crate::amend::Amender;
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
 use crate::command_api::{self, Served};
-use crate::decision::{DecisionDetail, RevisionDocument};
+use crate::decision::DecisionDetail;
 use crate::document::LoadError;
 use crate::events;
+use crate::explanation_api;
 use crate::gate::{self, Gate};
 use crate::idempotency;
 use crate::openapi;
 use crate::queue_api;
+use crate::recorded;
 use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
 use crate::reload::ReloadError;
 use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource, Queue, Reloaded, Status, TlsFault};
@@ -88,6 +89,7 @@ pub fn routes(management: Management) -> Router {
         .merge(queue_api::routes(management.control.clone()))
         .merge(access_api::routes(management.control.clone(), management.access.clone()))
         .merge(revision_api::routes(management.amender.clone()))
+        .merge(explanation_api::routes(management.control.clone(), management.amender.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))
         .route("/trace/erase", post(erase))
@@ -171,29 +173,7 @@ async fn status(State(management): State<Management>) -> Json<Status> {
 }
 
 async fn decision(State(management): State<Management>, Path(id): Path<String>) -> Answer<DecisionDetail> {
-    let Some(id) = DecisionId::parse(&id) else {
-        let error = "the id of a decision has 12 hexadecimal digits, as the reply shows them in brackets";
-        return Err(refuse(StatusCode::BAD_REQUEST, error.to_owned()));
-    };
-    let failed =
-        |error: io::Error| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the records cannot be read: {error}"));
-    let Some(decision) = management.control.decision(id).await.map_err(failed)? else {
-        let error = format!(
-            "there is no record of the decision {id}: it is another server's, or so old that newer ones took its room; \
-             `gatepost status` says how far back records go"
-        );
-        return Err(refuse(StatusCode::NOT_FOUND, error));
-    };
-    let (amender, in_force) = (management.amender.clone(), management.control.document());
-    let wanted = (decision.revision, (in_force != decision.revision).then_some(in_force));
-    let read = move || -> io::Result<_> {
-        let history = amender.reloader().history();
-        let read = |id| RevisionDocument::read(&history, id);
-        Ok((read(wanted.0)?, wanted.1.map(read).transpose()?.flatten()))
-    };
-    let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    let (document, in_force) = read.map_err(failed)?;
-    Ok(Json(DecisionDetail { decision: decision.into(), document, in_force }))
+    Ok(Json(recorded::detail(&management.control, &management.amender, &id).await?))
 }
 
 async fn trace(

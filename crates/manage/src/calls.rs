@@ -9,8 +9,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::access::Act;
+use crate::asked::ExplanationQuery;
 use crate::decision::DecisionDetail;
+use crate::explained::Explained;
 use crate::nouns;
+use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer,
     CommandDescription, CommandRequest, DifferenceQuery, Gone, MessageDetail, MessagesChanged, MessagesRequest,
@@ -220,6 +223,23 @@ pub static CALLS: &[Call] = &[
         "The record of a decision, by the id in the reply.",
         json(of::<DecisionDetail>),
     ),
+    reads(
+        "GET",
+        "/decisions/{id}/explanation",
+        "Get-DecisionExplanation",
+        Role::HelpDesk,
+        "Why it was decided so, and what the settings in force would decide.",
+        json(of::<DecisionExplained>),
+    ),
+    reads(
+        "GET",
+        "/explanation",
+        "Get-Explanation",
+        Role::View,
+        "What would become of a message, and why.",
+        json(of::<Explained>),
+    )
+    .query(of::<ExplanationQuery>),
     reads(
         "GET",
         "/trace",

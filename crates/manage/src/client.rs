@@ -26,8 +26,11 @@ use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use crate::access::Visitor;
+use crate::asked::ExplanationQuery;
 use crate::decision::DecisionDetail;
 use crate::door::socket_path;
+use crate::explained::Explained;
+use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer, CommandRequest,
     Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
@@ -281,6 +284,22 @@ impl Client {
     /// [`ClientError`]; refused with 404 if there is no record.
     pub async fn decision(&self, id: DecisionId) -> Result<DecisionDetail, ClientError> {
         self.get(&format!("/decisions/{id}")).await
+    }
+
+    /// The same, explained.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with 404 if there is no record.
+    pub async fn decision_explained(&self, id: DecisionId) -> Result<DecisionExplained, ClientError> {
+        self.get(&format!("/decisions/{id}/explanation")).await
+    }
+
+    /// What would become of a message.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn explanation(&self, query: &ExplanationQuery) -> Result<Explained, ClientError> {
+        self.get(&path_with("/explanation", query)).await
     }
 
     /// Everybody who may administer by name and password.

@@ -2,7 +2,6 @@
 
 use gatepost_policy::directory::{FoundBy, RecipientKind};
 use gatepost_policy::explain::Addressee;
-use serde::Serialize;
 
 use crate::terminal::count;
 
@@ -29,42 +28,5 @@ pub(super) fn text(addressee: &Addressee) -> String {
         None => what,
         Some(closed) if closed == address => format!("{what}. It takes mail from inside the organization only"),
         Some(closed) => format!("{what}. Behind it {closed} takes mail from inside the organization only"),
-    }
-}
-
-/// The same for programs.
-#[derive(Serialize)]
-pub(super) struct Known {
-    /// The primary address.
-    address: String,
-    /// `mailbox`, `contact` or `group`.
-    kind: &'static str,
-    /// Why it is the recipient: `address`, `alias`, `postmaster` or `catch_all`.
-    by: &'static str,
-    /// How many recipients mail to it has at its end.
-    recipients: usize,
-    /// The recipient that senders outside may not write to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed_by: Option<String>,
-}
-
-impl From<&Addressee> for Known {
-    fn from(addressee: &Addressee) -> Known {
-        Known {
-            address: addressee.recipient.address.to_string(),
-            kind: match addressee.recipient.kind {
-                RecipientKind::Mailbox(_) => "mailbox",
-                RecipientKind::Contact { .. } => "contact",
-                RecipientKind::Group { .. } => "group",
-            },
-            by: match addressee.by {
-                FoundBy::Address => "address",
-                FoundBy::Alias => "alias",
-                FoundBy::Postmaster => "postmaster",
-                FoundBy::CatchAll => "catch_all",
-            },
-            recipients: addressee.end_count,
-            closed_by: addressee.closed_by.as_ref().map(ToString::to_string),
-        }
     }
 }

@@ -8,24 +8,17 @@ use gatepost_mail::address::AddressError;
 use gatepost_mail::header_senders::{HeaderSenders, SenderField};
 use gatepost_mail::{Domain, ForwardPath, Reading, ReversePath};
 use gatepost_manage::document::Document;
+use gatepost_manage::explained::{ASSUMPTION, Explained, Lines, auth_text, certificate_text, origins, tls_text};
 use gatepost_manage::explanation::{advice, command, reason, reply};
 use gatepost_manage::exposure_text::{listeners_text, sentence};
-use gatepost_manage::resource::ExposureChange;
-use gatepost_policy::authentication::{SaslMechanism, auth_offered, starttls_offered};
 use gatepost_policy::certificate::PeerCertificate;
-use gatepost_policy::explain::{
-    self, Asked, Candidate, Dialogue, Explanation, Fate, Fix, Holder, Question, RightOrigin,
-};
+use gatepost_policy::explain::{self, Asked, Candidate, Explanation, Fate, Fix, Question};
 use gatepost_policy::note::instant;
-use gatepost_policy::peer_certificate::{Identified, Unidentified};
-use gatepost_policy::permission::Right;
-use gatepost_policy::receive_connector::ReceiveConnector;
 use gatepost_policy::settings::parse_size;
 use gatepost_policy::{Refusal, Settings};
-use serde::Serialize;
 
-use super::rights::{Holding, Lines, noted, write_rights};
-use super::{addressee, difference, write_json};
+use super::rights::{noted, write_rights};
+use super::{addressee, write_json};
 use crate::cli::ExplainArguments;
 use crate::clock::now_ms;
 use crate::failure::Failure;
@@ -34,58 +27,6 @@ use crate::terminal::{Table, count, duration, harmless};
 /// Longer lists are cut for people; JSON has everything.
 const CONNECTORS_SHOWN_MAX: usize = 20;
 const CHANGES_SHOWN_MAX: usize = 4;
-const ASSUMPTION: &str = "the password is right, no other connection is open, no rate is used up, the header is small and names no other sender";
-
-/// What `--json` prints.
-#[derive(Serialize)]
-pub(super) struct Report {
-    file: String,
-    accepted: bool,
-    local: String,
-    /// The instant that was asked about, where that is not now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
-    /// What is known of the recipient.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recipient: Option<addressee::Known>,
-    connectors: Vec<Connector>,
-    inside_tls: bool,
-    /// What came of the certificate, where one is presented.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate: Option<String>,
-    principals: Vec<Holding>,
-    dialogue: Vec<Line>,
-    reason: Option<String>,
-    /// Who is asked at RCPT whether it takes the recipient; its answer is taken for yes.
-    next_hop_asked: Option<String>,
-    missing_right: Option<&'static str>,
-    changes: Vec<Offer>,
-    assumption: &'static str,
-}
-
-#[derive(Serialize)]
-struct Connector {
-    name: String,
-    line: usize,
-    /// `won`, `less_specific`, `expired`, `range_elsewhere`, `wildcard_only`, `other_binding` or `disabled`.
-    fate: &'static str,
-    range: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Line {
-    command: &'static str,
-    accepted: bool,
-    /// None: the greeting, or a connection that is closed without a word.
-    reply: Option<String>,
-    held_back_ms: u64,
-}
-
-#[derive(Serialize)]
-struct Offer {
-    change: String,
-    opens: Vec<ExposureChange>,
-}
 
 /// Answers the question.
 pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments) -> Result<(), Failure> {
@@ -135,7 +76,8 @@ pub fn explain(out: &mut dyn Write, config: &Path, arguments: &ExplainArguments)
     let explanation = explain::explain(settings, &question);
     if arguments.json {
         let at = arguments.at.as_ref().map(|_| instant(now_ms));
-        write_json(out, &Report { at, ..report(&document, &question, &explanation) })?;
+        let explained = Explained::of(settings, &document.text, &question, &explanation);
+        write_json(out, &Explained { file: Some(document.path.display().to_string()), at, ..explained })?;
     } else {
         write_text(out, &document, &question, &explanation, arguments.at.is_some())?;
     }
@@ -235,14 +177,14 @@ pub(super) fn write_grounds(
     if let Some(connector) = &dialogue.connector {
         writeln!(out, "\nEncryption and logon on {}", harmless(&connector.name))?;
         let mut table = Table::plain();
-        table.row(&["  TLS", tls(connector, dialogue.inside_tls)]);
-        table.row(&["  AUTH", &auth(connector, dialogue.inside_tls)]);
+        table.row(&["  TLS", tls_text(connector, dialogue.inside_tls)]);
+        table.row(&["  AUTH", &auth_text(connector, dialogue.inside_tls)]);
         if let Some(identified) = &dialogue.identified {
             table.row(&["  certificate", &harmless(&certificate_text(identified))]);
         }
         table.write(out)?;
         for holder in &dialogue.holders {
-            write_rights(out, &lines, &origins(document, question, dialogue, holder), holder)?;
+            write_rights(out, &lines, &origins(&document.settings, question, dialogue, holder), holder)?;
         }
     }
     writeln!(out, "\nDialogue")?;
@@ -342,102 +284,4 @@ fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
         writeln!(out, "  and {}: --json shows all", count(more as u64, "more change", "more changes"))?;
     }
     Ok(())
-}
-
-/// Where the rights of one principal come from.
-fn origins<'a>(
-    document: &Document,
-    question: &Question<'_>,
-    dialogue: &'a Dialogue,
-    holder: &Holder,
-) -> Vec<RightOrigin<'a>> {
-    let connector = dialogue.connector.as_deref();
-    let of = |connector| explain::origins(&document.settings, question, connector, &holder.principal);
-    connector.map(of).unwrap_or_default()
-}
-
-/// Whom the certificate makes of the peer, and why, or why nobody.
-fn certificate_text(identified: &Result<Identified, Unidentified>) -> String {
-    match identified {
-        Ok(Identified { principal, reason }) => format!("makes it {principal}, by {reason}"),
-        Err(reason) => format!("identifies nobody: {reason}"),
-    }
-}
-
-fn tls(connector: &ReceiveConnector, inside_tls: bool) -> &'static str {
-    match (connector.implicit_tls, inside_tls, starttls_offered(connector, false)) {
-        (true, ..) => "from the first byte",
-        (false, true, _) => "started",
-        (false, false, true) => "not started; STARTTLS is offered",
-        (false, false, false) => "not offered",
-    }
-}
-
-fn auth(connector: &ReceiveConnector, inside_tls: bool) -> String {
-    let names = |inside_tls| {
-        let name = |mechanism: &SaslMechanism| match mechanism {
-            SaslMechanism::Login => "LOGIN",
-            SaslMechanism::Plain => "PLAIN",
-        };
-        auth_offered(connector, inside_tls).iter().map(name).collect::<Vec<_>>().join(", ")
-    };
-    match (names(inside_tls), names(true)) {
-        (now, _) if !now.is_empty() => format!("{now} are offered"),
-        (_, later) if !later.is_empty() => format!("{later} are offered inside TLS only"),
-        _ => "not offered".to_owned(),
-    }
-}
-
-pub(super) fn report(document: &Document, question: &Question<'_>, explanation: &Explanation) -> Report {
-    let (dialogue, lines) = (&explanation.dialogue, Lines::of(&document.text));
-    let connector = |candidate: &Candidate| {
-        let (fate, range) = match &candidate.fate {
-            Fate::Won(range) => ("won", Some(range.to_string())),
-            Fate::LessSpecific(range) => ("less_specific", Some(range.to_string())),
-            Fate::Expired(range) => ("expired", Some(range.to_string())),
-            Fate::RangeElsewhere => ("range_elsewhere", None),
-            Fate::WildcardOnly => ("wildcard_only", None),
-            Fate::OtherBinding => ("other_binding", None),
-            Fate::Disabled => ("disabled", None),
-        };
-        let line = lines.line(candidate.connector.span.start);
-        Connector { name: candidate.connector.name.to_string(), line, fate, range }
-    };
-    Report {
-        file: document.path.display().to_string(),
-        accepted: explanation.is_accepted(),
-        local: question.local.to_string(),
-        at: None,
-        recipient: explanation.addressee.as_ref().map(addressee::Known::from),
-        connectors: explanation.candidates.iter().map(connector).collect(),
-        inside_tls: dialogue.inside_tls,
-        certificate: dialogue.identified.as_ref().map(certificate_text),
-        principals: dialogue
-            .holders
-            .iter()
-            .map(|holder| Holding::of(&lines, &origins(document, question, dialogue, holder), holder))
-            .collect(),
-        dialogue: dialogue
-            .steps
-            .iter()
-            .map(|step| Line {
-                command: command(step.command),
-                accepted: step.outcome.is_ok(),
-                reply: reply(explanation, step),
-                held_back_ms: u64::try_from(step.held_back.as_millis()).unwrap_or(u64::MAX),
-            })
-            .collect(),
-        reason: reason(explanation),
-        next_hop_asked: dialogue.asked.as_ref().map(|asked| asked.next_hop.to_string()),
-        missing_right: explanation.missing.map(Right::exchange_name),
-        changes: explanation
-            .fixes
-            .iter()
-            .map(|fix| Offer {
-                change: advice(question, |at| lines.line(at), &fix.change),
-                opens: difference::rows(&fix.opens),
-            })
-            .collect(),
-        assumption: ASSUMPTION,
-    }
 }

@@ -1,110 +1,18 @@
 //! The part of an explanation that tells the rights of a principal: who gives each and who takes it, on which line, under
 //! which condition, and whose entry it is.
 //!
-//! Takes origins and a holder, hands on text or what JSON shows.
+//! Takes origins and a holder, hands on text.
 
 use std::io::Write;
-use std::num::NonZeroU32;
 
+use gatepost_manage::explained::Lines;
 use gatepost_policy::condition::Condition;
 use gatepost_policy::explain::{Effect, Holder, Origin, Part, RightOrigin};
 use gatepost_policy::note::{Note, instant};
 use gatepost_policy::permission::{Right, Source};
-use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::terminal::{Table, count, harmless};
-use gatepost_manage::explanation::part_name;
-
-/// A principal and its rights, for programs.
-#[derive(Serialize)]
-pub(super) struct Holding {
-    principal: String,
-    rights: Vec<Held>,
-}
-
-#[derive(Serialize)]
-struct Held {
-    right: &'static str,
-    held: bool,
-    allowed_by: Vec<Entry>,
-    denied_by: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    /// None: an entry of its own.
-    group: Option<&'static str>,
-    trustee: String,
-    line: usize,
-    /// `counts`, `expired` or `unmet`.
-    effect: &'static str,
-    /// The part of its condition that is not met: `senders`, `recipients` or `hours`.
-    unmet: Option<&'static str>,
-    /// What it is good for; whether that is used up is not looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages_per_hour: Option<NonZeroU32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<Noted>,
-}
-
-/// What stands beside an entry or a range.
-#[derive(Serialize)]
-struct Noted {
-    owner: Option<String>,
-    ticket: Option<String>,
-    comment: Option<String>,
-    expires: Option<String>,
-}
-
-impl From<&Note> for Noted {
-    fn from(note: &Note) -> Noted {
-        Noted {
-            owner: note.owner.as_ref().map(ToString::to_string),
-            ticket: note.ticket.as_deref().map(str::to_owned),
-            comment: note.comment.as_deref().map(str::to_owned),
-            expires: note.expires_ms.map(instant),
-        }
-    }
-}
-
-impl Holding {
-    /// What `holder` holds, with the entries that speak of each right.
-    pub(super) fn of(lines: &Lines, origins: &[RightOrigin<'_>], holder: &Holder) -> Holding {
-        let entries = |origins: &[Origin<'_>]| origins.iter().map(|origin| Entry::of(lines, origin)).collect();
-        let held = |origin: &RightOrigin<'_>| Held {
-            right: origin.right.exchange_name(),
-            held: holder.rights.contains(origin.right),
-            allowed_by: entries(&origin.allowed_by),
-            denied_by: entries(&origin.denied_by),
-        };
-        Holding { principal: holder.principal.to_string(), rights: origins.iter().map(held).collect() }
-    }
-}
-
-impl Entry {
-    fn of(lines: &Lines, Origin { entry, effect }: &Origin<'_>) -> Entry {
-        Entry {
-            group: match entry.source {
-                Source::Group(group) => Some(group.exchange_name()),
-                Source::Extra => None,
-            },
-            trustee: entry.trustee.to_string(),
-            line: lines.line(entry.span.start),
-            effect: match effect {
-                Effect::Counts => "counts",
-                Effect::Expired(_) => "expired",
-                Effect::Unmet(_) => "unmet",
-            },
-            unmet: match effect {
-                Effect::Unmet(part) => Some(part_name(*part)),
-                Effect::Counts | Effect::Expired(_) => None,
-            },
-            messages_per_hour: entry.condition.as_ref().and_then(|condition| condition.messages_per_hour),
-            note: entry.note.as_deref().map(Noted::from),
-        }
-    }
-}
 
 /// The rights of one principal and where they come from.
 pub(super) fn write_rights(
@@ -178,18 +86,4 @@ pub(super) fn noted(note: Option<&Note>) -> String {
     words.extend(note.comment.as_ref().map(|comment| format!("\"{comment}\"")));
     words.extend(note.expires_ms.map(|expires_ms| format!("until {}", instant(expires_ms))));
     if words.is_empty() { String::new() } else { format!(" [{}]", words.join(", ")) }
-}
-
-/// Where the lines of the document end: many places are looked up, and counting anew each time would take long.
-pub(super) struct Lines(Vec<usize>);
-
-impl Lines {
-    pub(super) fn of(text: &str) -> Lines {
-        Lines(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
-    }
-
-    /// The line of a place in the document, from 1.
-    pub(super) fn line(&self, at: usize) -> usize {
-        1 + self.0.partition_point(|end| *end < at)
-    }
 }

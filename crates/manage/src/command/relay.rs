@@ -1,26 +1,20 @@
 //! What would happen and who could do it: Test-Relay plays one dialogue against the deciding functions, Test-RelaySurface tells
 //! for every address what it may do at worst. Both say what `gatepost explain` and `gatepost audit` say.
 
-use std::net::{IpAddr, SocketAddr};
-
-use gatepost_mail::header_senders::{HeaderSenders, SenderField};
-use gatepost_mail::{Domain, ForwardPath, Reading, ReversePath};
-use gatepost_policy::Settings;
 use gatepost_policy::audit::{Audit, Exposure, Finding, Who};
-use gatepost_policy::certificate::PeerCertificate;
-use gatepost_policy::explain::{self, Question};
+use gatepost_policy::explain;
 use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Right, Rights};
 use gatepost_policy::relay::Reach;
 use gatepost_policy::role::Role;
 use gatepost_policy::sender::Scope;
-use gatepost_policy::settings::parse_size;
 use gatepost_shell::command::{Changes, FromPipeline, Kind, Parameter, Signature};
 use gatepost_shell::value::View;
 use serde_json::Value as Json;
 
 use super::parameter::{DOMAIN_CONTROLLER, also, at, named, needed};
 use super::{Answer, CommandError, Entry, Invocation};
+use crate::asked::{Asked, ExplanationQuery, Unread};
 use crate::clock::now_ms;
 use crate::explanation;
 use crate::exposure_text::sentence;
@@ -115,70 +109,28 @@ static TEST: Signature = Signature {
 };
 
 async fn test_relay(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
-    let settings = invocation.settings.clone();
-    let arguments = &invocation.arguments;
-    let wrong = |error: String| CommandError::Wrong(error);
-    let text = |name: &str| arguments.text(name).unwrap_or_default().trim();
-    let shown = |text: &str| text.chars().take(80).collect::<String>().escape_debug().to_string();
-    let peer: IpAddr = text("RemoteIPAddress")
-        .parse()
-        .map_err(|_| wrong(format!("RemoteIPAddress: `{}` is no IP address", shown(text("RemoteIPAddress")))))?;
-    let local = match arguments.text("LocalBinding") {
-        Some(local) => local
-            .trim()
-            .parse()
-            .map_err(|_| wrong(format!("LocalBinding: `{}` is no address with a port: 10.1.1.1:25", shown(local))))?,
-        None => first_binding(&settings, peer)?,
+    let (settings, arguments) = (invocation.settings.clone(), &invocation.arguments);
+    let text = |name: &str| arguments.text(name).map(str::to_owned);
+    let query = ExplanationQuery {
+        peer: text("RemoteIPAddress").unwrap_or_default(),
+        local: text("LocalBinding"),
+        sender: text("Sender").unwrap_or_default(),
+        recipient: text("Recipient").unwrap_or_default(),
+        user: text("User"),
+        tls: Some(arguments.is_set("Tls")),
+        certificate: text("Certificate"),
+        size: match arguments.get("Size") {
+            Some(Json::String(size)) => Some(size.clone()),
+            Some(Json::Number(bytes)) => Some(bytes.to_string()),
+            _ => None,
+        },
+        header_from: text("HeaderFrom"),
+        header_sender: text("HeaderSender"),
+        at: text("At"),
     };
-    let at_ms = match arguments.text("At") {
-        None => now_ms(),
-        Some(at) => at
-            .parse::<jiff::Timestamp>()
-            .ok()
-            .and_then(|at| u64::try_from(at.as_millisecond()).ok())
-            .ok_or_else(|| wrong(format!("At: `{}` is no point in time: 2027-01-31T09:30:00Z", shown(at))))?,
-    };
-    let reading = settings.select(local, peer, at_ms).map_or_else(Reading::default, |connector| Reading {
-        default_domain: connector.default_domain.as_ref(),
-        long_addresses: connector.long_addresses_enabled,
-    });
-    let sender = if text("Sender").is_empty() { "<>" } else { text("Sender") };
-    let Ok((reverse_path, "")) = ReversePath::parse_prefix_in(sender, reading) else {
-        return Err(wrong(format!("Sender: `{}` is no mail address", shown(sender))));
-    };
-    let Ok((forward_path, "")) = ForwardPath::parse_prefix_in(text("Recipient"), reading) else {
-        return Err(wrong(format!("Recipient: `{}` is no mail address", shown(text("Recipient")))));
-    };
-    let size = match arguments.get("Size") {
-        None | Some(Json::Null) => None,
-        Some(Json::String(size)) => {
-            Some(parse_size(size).ok_or_else(|| wrong(format!("Size: `{}` is no size: 5MB", shown(size))))?)
-        }
-        Some(size) => size.as_u64(),
-    };
-    let fields = [(SenderField::From, "HeaderFrom"), (SenderField::Sender, "HeaderSender")];
-    let header = fields.iter().any(|(_, name)| arguments.text(name).is_some()).then(|| {
-        let mut header = HeaderSenders::default();
-        for (field, name) in fields {
-            if let Some(text) = arguments.text(name) {
-                header.read(field, text.as_bytes());
-            }
-        }
-        header
-    });
-    let certificate = arguments.text("Certificate").map(|name| certificate(&settings, name)).transpose()?;
-    let question = Question {
-        peer,
-        local,
-        user: arguments.text("User"),
-        tls: arguments.is_set("Tls") || certificate.is_some(),
-        certificate: certificate.as_ref(),
-        reverse_path: &reverse_path,
-        forward_path: &forward_path,
-        size,
-        header: header.as_ref(),
-        now_ms: at_ms,
-    };
+    let asked = Asked::parse(&settings, &query, now_ms())
+        .map_err(|Unread { field, error }| CommandError::Wrong(format!("{}: {error}", parameter_of(field))))?;
+    let question = asked.question();
     let explained = explain::explain(&settings, &question);
     let dialogue = &explained.dialogue;
     let last = dialogue.steps.last();
@@ -200,7 +152,7 @@ async fn test_relay(invocation: &Invocation<'_>) -> Result<Answer, CommandError>
     let record = Record::of(&RELAY_TEST)
         .with("Accepted", is_accepted)
         .with("Connector", dialogue.connector.as_ref().map(|connector| connector.name.to_string()))
-        .with("LocalBinding", local.to_string())
+        .with("LocalBinding", question.local.to_string())
         .with("Principal", holder.map(|holder| holder.principal.to_string()))
         .with("Rights", holder.map(|holder| names(holder.rights)).unwrap_or_default())
         .with("RefusedAt", last.filter(|_| !is_accepted).map(|step| explanation::command(step.command)))
@@ -221,30 +173,17 @@ fn sentences(change: &gatepost_policy::audit::Change) -> Vec<String> {
     parts.map(|(verb, rights)| sentence(change, verb, rights)).collect()
 }
 
-/// Port 25 where something is bound to it, else the first binding of the document.
-fn first_binding(settings: &Settings, peer: IpAddr) -> Result<SocketAddr, CommandError> {
-    let is_ipv4 = peer.to_canonical().is_ipv4();
-    let connectors = settings.receive_connectors.iter().filter(|connector| connector.enabled);
-    let bindings = connectors.flat_map(|connector| connector.bindings.iter().map(|binding| binding.address));
-    let bindings: Vec<SocketAddr> = bindings.filter(|binding| binding.is_ipv4() == is_ipv4).collect();
-    let on_25 = bindings.iter().find(|binding| binding.port() == 25);
-    on_25.or(bindings.first()).copied().ok_or_else(|| {
-        let error = "no enabled receive connector is bound to an address of the peer's family";
-        CommandError::Wrong(error.to_owned())
-    })
-}
-
-/// That of a trusted server, else a sound one for a domain.
-fn certificate(settings: &Settings, name: &str) -> Result<PeerCertificate, CommandError> {
-    let server = settings.trusted_servers.iter().find(|server| server.name.eq_ignore_ascii_case(name));
-    match (server, Domain::parse(name)) {
-        (Some(server), _) => Ok(PeerCertificate::of_server(server)),
-        (None, Ok(domain)) => Ok(PeerCertificate::of_domain(domain)),
-        (None, Err(_)) => {
-            let name: String = name.chars().take(80).collect();
-            let error = format!("Certificate: `{}` is neither a [[trusted_server]] nor a domain", name.escape_debug());
-            Err(CommandError::Wrong(error))
-        }
+/// The parameter that a text of the question came by.
+fn parameter_of(field: &str) -> &str {
+    match field {
+        "peer" => "RemoteIPAddress",
+        "local" => "LocalBinding",
+        "sender" => "Sender",
+        "recipient" => "Recipient",
+        "certificate" => "Certificate",
+        "size" => "Size",
+        "at" => "At",
+        other => other,
     }
 }
 
