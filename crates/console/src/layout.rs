@@ -35,6 +35,10 @@ const fn entry(path: &'static str, name: &'static str, role: Role) -> Entry {
 /// The navigation: every page that stands for itself.
 pub static NAVIGATION: &[Group] = &[
     Group { name: "", entries: &[entry("/", "Overview", Role::View)] },
+    Group {
+        name: "Relay",
+        entries: &[entry("/refusals", "Refusals", Role::HelpDesk), entry("/explain", "Explain", Role::View)],
+    },
     Group { name: "Mail", entries: &[entry("/queues", "Queues", Role::View)] },
 ];
 

@@ -13,6 +13,7 @@ mod filtering;
 mod paging;
 mod visit;
 mod problem;
+mod search;
 mod fields;
 mod cookie;
 mod assets;

@@ -1,8 +1,10 @@
 //! The pages. One file each; `routes` is the list.
 
+mod explain;
 mod live;
 mod overview;
 mod queues;
+mod refusals;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -12,7 +14,12 @@ use crate::visit::{Console, Visit};
 
 /// All of them.
 pub fn routes() -> Router<Console> {
-    Router::new().merge(overview::routes()).merge(queues::routes()).merge(live::routes())
+    Router::new()
+        .merge(overview::routes())
+        .merge(queues::routes())
+        .merge(live::routes())
+        .merge(explain::routes())
+        .merge(refusals::routes())
 }
 
 /// What is no page, to whom is signed in; others learn nothing.

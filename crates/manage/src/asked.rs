@@ -75,7 +75,8 @@ impl Asked {
     /// # Errors
     /// [`Unread`]: the first text that cannot be read.
     pub fn parse(settings: &Settings, query: &ExplanationQuery, now_ms: u64) -> Result<Asked, Unread> {
-        let filled = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let filled =
+            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let peer = query.peer.trim();
         let peer: IpAddr = peer.parse().map_err(|_| unread("peer", format!("`{}` is no IP address", shown(peer))))?;
         let local = match filled(&query.local) {
@@ -84,11 +85,11 @@ impl Asked {
         };
         let at_ms = match filled(&query.at) {
             None => now_ms,
-            Some(at) => at
-                .parse::<jiff::Timestamp>()
-                .ok()
-                .and_then(|at| u64::try_from(at.as_millisecond()).ok())
-                .ok_or_else(|| unread("at", format!("`{}` is no point in time: 2027-01-31T09:30:00Z", shown(&at))))?,
+            Some(at) => {
+                at.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok()).ok_or_else(
+                    || unread("at", format!("`{}` is no point in time: 2027-01-31T09:30:00Z", shown(&at))),
+                )?
+            }
         };
         let reading = settings.select(local, peer, at_ms).map_or_else(Reading::default, |connector| Reading {
             default_domain: connector.default_domain.as_ref(),

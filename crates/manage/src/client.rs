@@ -290,8 +290,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]; refused with 404 if there is no record.
-    pub async fn decision_explained(&self, id: DecisionId) -> Result<DecisionExplained, ClientError> {
-        self.get(&format!("/decisions/{id}/explanation")).await
+    pub async fn decision_explained(&self, id: &str) -> Result<DecisionExplained, ClientError> {
+        self.get(&format!("{}/explanation", path_of("/decisions/", id))).await
     }
 
     /// What would become of a message.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use gatepost_mail::Domain;
 use gatepost_policy::certificate::{PeerCertificate, Thumbprint, Untrusted};
-use gatepost_tracking::{Command, RevisionId, Verdict};
+use gatepost_tracking::{Command, DecisionId, RevisionId, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,11 @@ pub struct Certificate {
     /// `unproven`, `unreadable`, `expired`, `not-yet-valid`, `unknown-issuer` or `unsound`; none where a trusted root stands
     /// behind it.
     pub fault: Option<String>,
+}
+
+/// The id of a decision that stands somewhere in `text`, such as a whole reply.
+pub fn id_in(text: &str) -> Option<String> {
+    DecisionId::find_in(text).map(|id| id.to_string())
 }
 
 impl From<gatepost_tracking::decision::Certificate> for Certificate {

@@ -204,9 +204,8 @@ impl Explained {
     pub fn of(settings: &Settings, text: &str, question: &Question<'_>, explanation: &Explanation) -> Explained {
         let (dialogue, lines) = (&explanation.dialogue, Lines::of(text));
         let connector = dialogue.connector.as_deref();
-        let holder = |holder: &Holder| {
-            ExplainedHolder::of(&lines, &origins(settings, question, dialogue, holder), holder)
-        };
+        let holder =
+            |holder: &Holder| ExplainedHolder::of(&lines, &origins(settings, question, dialogue, holder), holder);
         Explained {
             file: None,
             accepted: explanation.is_accepted(),
@@ -268,7 +267,9 @@ impl ExplainedChange {
             Change::AddUser(_) => ("add_user", None, None, Vec::new()),
             Change::OfferAuthentication { connector } => ("offer_authentication", Some(connector), None, Vec::new()),
             Change::OfferTls { connector } => ("offer_tls", Some(connector), None, Vec::new()),
-            Change::RenewEntry { connector, trustee, .. } => ("renew_entry", Some(connector), Some(trustee), Vec::new()),
+            Change::RenewEntry { connector, trustee, .. } => {
+                ("renew_entry", Some(connector), Some(trustee), Vec::new())
+            }
             Change::RenewRange { connector, .. } => ("renew_range", Some(connector), None, Vec::new()),
             Change::WidenCondition { connector, trustee, .. } => {
                 ("widen_condition", Some(connector), Some(trustee), Vec::new())

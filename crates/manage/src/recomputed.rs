@@ -101,7 +101,8 @@ impl Answer {
     /// A sentence: this program does not understand the document, or an address was too long to be recorded whole.
     pub fn of(decision: &Decision, kept: &RevisionDocument, now_ms: u64) -> Result<Answer, String> {
         let name = format!("revision {}", kept.revision);
-        let document = Document::recall(&name, kept.text.clone(), &kept.host_name).map_err(|error| error.to_string())?;
+        let document =
+            Document::recall(&name, kept.text.clone(), &kept.host_name).map_err(|error| error.to_string())?;
         let unreadable = |text: &str| format!("the recorded address `{}` is cut short", text.escape_debug());
         let reverse_path = match decision.sender.as_deref() {
             Some(text) => match ReversePath::parse_prefix_in(text, AS_ACCEPTED) {

@@ -1,0 +1,106 @@
+//! Explain: what would become of a message, and why a recorded attempt was refused.
+//!
+//! Takes the fields of a question or the id of a decision, hands on what the API explains.
+
+mod grounds;
+mod recorded;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::get;
+use gatepost_manage::asked::ExplanationQuery;
+use gatepost_manage::decision::id_in;
+
+use self::grounds::Grounds;
+use self::recorded::Recorded;
+use crate::fields::{Fields, path_part};
+use crate::layout::{Answer, Page, show, show_as};
+use crate::problem::Problem;
+use crate::visit::{Console, Visit};
+
+const AREA: &str = "/explain";
+
+/// The routes.
+pub fn routes() -> Router<Console> {
+    Router::new().route(AREA, get(form)).route("/explain/{id}", get(decision))
+}
+
+#[derive(Template)]
+#[template(path = "explain.html")]
+struct ExplainPage {
+    page: Page,
+    /// What was typed.
+    asked: Fields,
+    problem: Option<String>,
+    grounds: Option<Grounds>,
+}
+
+#[derive(Template)]
+#[template(path = "decision.html")]
+struct DecisionPage {
+    page: Page,
+    recorded: Recorded,
+}
+
+/// The question that the fields ask.
+fn question(fields: &Fields) -> ExplanationQuery {
+    let text = |name: &str| fields.get(name).map(str::to_owned);
+    ExplanationQuery {
+        peer: fields.text("peer").to_owned(),
+        local: text("local"),
+        sender: fields.text("sender").to_owned(),
+        recipient: fields.text("recipient").to_owned(),
+        user: text("user"),
+        tls: fields.has("tls").then_some(true),
+        certificate: text("certificate"),
+        size: text("size"),
+        header_from: text("header_from"),
+        header_sender: text("header_sender"),
+        at: text("at"),
+    }
+}
+
+async fn form(visit: Visit) -> Answer {
+    let asked = visit.query.clone();
+    if let Some(text) = asked.get("decision") {
+        let Some(id) = id_in(text) else {
+            let problem = "no id of a decision stands there: it has 12 hexadecimal digits, as in 550 5.7.1 Unable to relay \
+                           [1f3a9c04b27e]";
+            let page = Page::new(visit, AREA, "Explain");
+            let problem = Some(problem.to_owned());
+            return show_as(StatusCode::UNPROCESSABLE_ENTITY, &ExplainPage { page, asked, problem, grounds: None });
+        };
+        return Ok(Redirect::to(&format!("/explain/{}", path_part(&id))).into_response());
+    }
+    if asked.get("peer").is_none() && asked.get("recipient").is_none() {
+        let page = Page::new(visit, AREA, "Explain");
+        return show(&ExplainPage { page, asked, problem: None, grounds: None });
+    }
+    match visit.client.explanation(&question(&asked)).await {
+        Ok(explained) => {
+            let grounds = Some(Grounds::of(&explained));
+            show(&ExplainPage { page: Page::new(visit, AREA, "Explain"), asked, problem: None, grounds })
+        }
+        Err(error) => match Problem::from(error) {
+            Problem::Refused { status: StatusCode::BAD_REQUEST, error, .. } => {
+                let page = Page::new(visit, AREA, "Explain");
+                let problem = Some(error);
+                show_as(StatusCode::UNPROCESSABLE_ENTITY, &ExplainPage { page, asked, problem, grounds: None })
+            }
+            other => Err(other),
+        },
+    }
+}
+
+async fn decision(visit: Visit, Path(id): Path<String>) -> Answer {
+    let Some(id) = id_in(&id) else {
+        let error = "the id of a decision has 12 hexadecimal digits, as the reply shows them in brackets";
+        return Err(Problem::refused(StatusCode::NOT_FOUND, error));
+    };
+    let explained = visit.client.decision_explained(&id).await?;
+    let recorded = Recorded::of(&explained);
+    show(&DecisionPage { page: Page::new(visit, AREA, format!("Decision {id}")), recorded })
+}

@@ -1,0 +1,242 @@
+//! The grounds of an explanation, as a page shows them: connectors, rights, dialogue, and what would change it.
+
+use gatepost_manage::explained::{
+    Explained, ExplainedChange, ExplainedConnector, ExplainedEntry, ExplainedHolder, ExplainedRecipient,
+    ExplainedRight, ExplainedStep,
+};
+use gatepost_manage::exposure_text::sentence;
+use gatepost_manage::resource::ExposureChange;
+
+use crate::fields::path_part;
+use crate::text::counted;
+
+/// More connectors than this are counted.
+const CONNECTORS_MAX: usize = 20;
+/// More changes of exposure than this are counted.
+const OPENS_MAX: usize = 6;
+
+/// An explanation in words.
+pub struct Grounds {
+    /// Whether it would be accepted.
+    pub is_accepted: bool,
+    /// That in one sentence.
+    pub verdict: String,
+    /// Where it was asked: the listener.
+    pub local: String,
+    /// What the recipient is.
+    pub recipient: Option<String>,
+    /// Who could have heard the peer, the winner first.
+    pub connectors: Vec<Connector>,
+    /// How many more there are.
+    pub connectors_more: String,
+    /// TLS, AUTH and certificate on the one that did.
+    pub facts: Vec<(&'static str, String)>,
+    /// Who the peer is.
+    pub principals: Vec<Holder>,
+    /// What it says and reads.
+    pub dialogue: Vec<Step>,
+    /// Who would be asked at RCPT.
+    pub next_hop_asked: Option<String>,
+    /// The first right whose absence is the reason.
+    pub missing: Option<String>,
+    /// What would let it pass.
+    pub changes: Vec<Offer>,
+    /// What is taken for granted.
+    pub assumption: String,
+}
+
+/// A connector and why it hears the peer, or not.
+pub struct Connector {
+    pub name: String,
+    pub path: String,
+    pub line: usize,
+    pub is_winner: bool,
+    pub why: String,
+}
+
+/// A principal with its rights.
+pub struct Holder {
+    pub name: String,
+    pub rights: Vec<Held>,
+}
+
+/// A right and where it comes from.
+pub struct Held {
+    pub name: String,
+    /// `has`, `denied` or `not now`.
+    pub state: &'static str,
+    pub by: String,
+}
+
+/// A command and what the peer reads.
+pub struct Step {
+    pub command: String,
+    pub is_accepted: bool,
+    pub reply: String,
+    pub held_back: Option<String>,
+}
+
+/// Something to do, and its price.
+pub struct Offer {
+    pub title: &'static str,
+    pub text: String,
+    pub opens: Vec<String>,
+    pub opens_more: usize,
+    pub is_for_the_peer: bool,
+}
+
+impl Grounds {
+    /// What `explained` says.
+    pub fn of(explained: &Explained) -> Grounds {
+        let mut sorted: Vec<&ExplainedConnector> = explained.connectors.iter().collect();
+        sorted.sort_by_key(|connector| rank(&connector.fate));
+        let more = sorted.len().saturating_sub(CONNECTORS_MAX) as u64;
+        let last = explained.dialogue.last();
+        let verdict = match (&explained.reason, last) {
+            (Some(reason), Some(step)) => format!("Refused at {}: {reason}", step.command),
+            _ if explained.next_hop_asked.is_some() => "Accepted, if the next hop takes the recipient".to_owned(),
+            _ => "Accepted".to_owned(),
+        };
+        let facts = [("TLS", &explained.tls), ("AUTH", &explained.auth), ("Certificate", &explained.certificate)];
+        Grounds {
+            is_accepted: explained.accepted,
+            verdict,
+            local: explained.local.clone(),
+            recipient: explained.recipient.as_ref().map(recipient),
+            connectors: sorted.into_iter().take(CONNECTORS_MAX).map(connector).collect(),
+            connectors_more: if more > 0 { counted(more, "more connector", "more connectors") } else { String::new() },
+            facts: facts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))).collect(),
+            principals: explained.principals.iter().map(holder).collect(),
+            dialogue: explained.dialogue.iter().map(step).collect(),
+            next_hop_asked: explained.next_hop_asked.clone(),
+            missing: explained.missing_right.clone(),
+            changes: explained.changes.iter().enumerate().map(|(place, change)| offer(place, change)).collect(),
+            assumption: explained.assumption.clone(),
+        }
+    }
+}
+
+/// Who hears the peer comes first, then who nearly would.
+fn rank(fate: &str) -> usize {
+    let fates = ["won", "less_specific", "expired", "range_elsewhere", "disabled"];
+    fates.iter().position(|known| *known == fate).unwrap_or(fates.len())
+}
+
+fn connector(connector: &ExplainedConnector) -> Connector {
+    let range = connector.range.as_deref().unwrap_or_default();
+    let why = match connector.fate.as_str() {
+        "won" => format!("hears it: {range} is the smallest range that holds the address"),
+        "less_specific" => format!("lost: its range {range} is less specific"),
+        "expired" => format!("lost: its range {range} no longer counts"),
+        "range_elsewhere" => "lost: no range of it holds the address".to_owned(),
+        "wildcard_only" => "lost: another connector is bound to this very address".to_owned(),
+        "other_binding" => "lost: it is bound to other addresses or ports".to_owned(),
+        "disabled" => "lost: it is disabled".to_owned(),
+        other => format!("lost: {other}"),
+    };
+    Connector {
+        name: connector.name.clone(),
+        path: format!("/receive-connectors/{}", path_part(&connector.name)),
+        line: connector.line,
+        is_winner: connector.fate == "won",
+        why,
+    }
+}
+
+fn holder(holder: &ExplainedHolder) -> Holder {
+    Holder { name: holder.principal.clone(), rights: holder.rights.iter().map(held).collect() }
+}
+
+fn held(right: &ExplainedRight) -> Held {
+    let counts = |entry: &&ExplainedEntry| entry.effect == "counts";
+    let is_denied = right.denied_by.iter().any(|entry| counts(&entry));
+    let (state, entries): (_, Vec<&ExplainedEntry>) = match (right.held, is_denied) {
+        (true, _) => ("has", right.allowed_by.iter().filter(counts).collect()),
+        (false, true) => ("denied", right.denied_by.iter().filter(counts).collect()),
+        (false, false) => ("not now", right.allowed_by.iter().collect()),
+    };
+    // A group is an entry for each kind of server in it; they stand in one line.
+    let mut places: Vec<String> = entries.into_iter().map(place).collect();
+    places.dedup();
+    Held { name: right.right.clone(), state, by: places.join(" and ") }
+}
+
+fn place(entry: &ExplainedEntry) -> String {
+    let line = entry.line;
+    let mut text = match &entry.group {
+        Some(group) => format!("the group {group}, line {line}"),
+        None => format!("the entry for {}, line {line}", entry.trustee),
+    };
+    match (entry.effect.as_str(), &entry.unmet) {
+        ("expired", _) => text += " (expired)",
+        ("unmet", Some(part)) => text += &format!(" (its {part} are others)"),
+        _ => {}
+    }
+    if let Some(messages) = entry.messages_per_hour {
+        text += &format!(" (for {messages} messages an hour; whether that is used up is not looked at)");
+    }
+    if let Some(note) = &entry.note {
+        let words = [("owner", &note.owner), ("ticket", &note.ticket), ("", &note.comment), ("until", &note.expires)];
+        let words = words.into_iter().filter_map(|(name, text)| Some(format!("{name} {}", text.as_ref()?)));
+        let words: Vec<String> = words.map(|words| words.trim().to_owned()).collect();
+        if !words.is_empty() {
+            text += &format!(" [{}]", words.join(", "));
+        }
+    }
+    text
+}
+
+fn step(step: &ExplainedStep) -> Step {
+    let without = if step.accepted { "220 (the greeting)" } else { "(closed without a word)" };
+    let held_back = (step.held_back_ms > 0).then(|| format!("held back {} s", step.held_back_ms.div_ceil(1_000)));
+    Step {
+        command: step.command.clone(),
+        is_accepted: step.accepted,
+        reply: step.reply.clone().unwrap_or_else(|| without.to_owned()),
+        held_back,
+    }
+}
+
+fn offer(place: usize, change: &ExplainedChange) -> Offer {
+    let opens: Vec<String> = change.opens.iter().flat_map(|opened| sentences(opened)).collect();
+    let more = opens.len().saturating_sub(OPENS_MAX);
+    Offer {
+        title: if place == 0 { "Smallest change" } else { "Or, if the peer cannot do that" },
+        text: change.change.clone(),
+        opens: opens.into_iter().take(OPENS_MAX).collect(),
+        opens_more: more,
+        is_for_the_peer: change.for_the_peer,
+    }
+}
+
+/// A change of exposure in words.
+pub fn sentences(change: &ExposureChange) -> Vec<String> {
+    let change = change.to_change();
+    let parts = [("would gain", change.gained), ("would lose", change.lost)];
+    let parts = parts.into_iter().filter(|(_, rights)| !rights.is_empty());
+    parts.map(|(verb, rights)| sentence(&change, verb, rights)).collect()
+}
+
+fn recipient(known: &ExplainedRecipient) -> String {
+    let kind = match known.kind.as_str() {
+        "mailbox" => "a mailbox here".to_owned(),
+        "group" => {
+            format!(
+                "a distribution group of {} in the end",
+                counted(known.recipients as u64, "recipient", "recipients")
+            )
+        }
+        other => format!("a {other}"),
+    };
+    let address = &known.address;
+    let mut text = match known.by.as_str() {
+        "alias" => format!("an alias of {address}: {kind}"),
+        "postmaster" => format!("postmaster, whose mail goes to {address}: {kind}"),
+        "catch_all" => format!("nobody; what nobody gets is caught by {address}: {kind}"),
+        _ => format!("{address}: {kind}"),
+    };
+    if let Some(closed) = &known.closed_by {
+        text += &format!(". {closed} takes mail from inside the organization only");
+    }
+    text
+}
