@@ -42,7 +42,8 @@ mod parameter;
 use std::pin::Pin;
 
 use gatepost_policy::role::Role;
-use gatepost_shell::command::{Changes, Signature};
+use gatepost_shell::command::Changes;
+pub use gatepost_shell::command::{Kind, Signature};
 
 pub use argument::Arguments;
 pub use error::CommandError;
@@ -122,7 +123,7 @@ pub fn shape(name: &str) -> Option<&'static Shape> {
 mod tests {
     use std::collections::HashSet;
 
-    use gatepost_shell::command::{FromPipeline, Kind};
+    use gatepost_shell::command::FromPipeline;
 
     use super::*;
 

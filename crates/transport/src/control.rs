@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::administer;
 use crate::blocking;
+use crate::counters::read;
 use crate::export;
 use crate::inspect;
 use crate::listen::Listeners;
@@ -32,6 +33,15 @@ use crate::metrics::{self, Family};
 use crate::raised::Change;
 use crate::reload::{self, Applied, ApplyError, Fresh};
 use crate::state::{Running, count};
+
+/// Who came to a receive connector since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visits {
+    /// How many connections.
+    pub connections: u64,
+    /// When the last of them came, in Unix milliseconds.
+    pub last_ms: u64,
+}
 
 /// A handle on the running server; cheap to clone.
 #[derive(Clone)]
@@ -49,6 +59,14 @@ impl Control {
     /// Whether it lives, and whether it takes mail.
     pub fn health(&self) -> Health {
         inspect::health(&self.running)
+    }
+
+    /// How many connections came to a receive connector since the start, and when the last of them came. None where none came,
+    /// or where there are too many connectors for numbers of their own.
+    pub fn visits(&self, connector: &str) -> Option<Visits> {
+        let counted = self.running.counters.receive.find(connector)?;
+        let last_ms = read(&counted.last_connection_ms);
+        (last_ms > 0).then(|| Visits { connections: read(&counted.connections), last_ms })
     }
 
     /// Hears of everything that is recorded from now on, unless recording is switched off. What waits beyond `most` is left

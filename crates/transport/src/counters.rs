@@ -83,6 +83,11 @@ impl<T: Default> ByName<T> {
         all.entry(name).or_default().clone()
     }
 
+    /// The numbers of a connector, where it has some.
+    pub fn find(&self, name: &str) -> Option<Arc<T>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// All of them, by name.
     pub fn all(&self) -> Vec<(Arc<str>, Arc<T>)> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -151,6 +156,8 @@ impl Handshakes {
 pub struct ReceiveCounting {
     /// Connections that came to it.
     pub connections: AtomicU64,
+    /// When the last of them came, in Unix milliseconds; 0: none has come.
+    pub last_connection_ms: AtomicU64,
     /// Recipients of accepted messages, groups replaced by their members.
     pub recipients: AtomicU64,
     /// Bytes of accepted messages, with our trace fields.
@@ -167,6 +174,7 @@ impl Default for ReceiveCounting {
     fn default() -> Self {
         ReceiveCounting {
             connections: AtomicU64::new(0),
+            last_connection_ms: AtomicU64::new(0),
             recipients: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             accept: Histogram::new(&ACCEPT_BOUNDS),

@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
 
     let counted = running.counters.receive.of(&connector.name);
     count(&counted.connections);
+    counted.last_connection_ms.store(now_ms(), Ordering::Relaxed);
     let mut stop = running.stop.subscribe();
     let transcript = (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose).then(|| {
         let name = format!("{}\\{}", revision.settings.server.name, connector.name);

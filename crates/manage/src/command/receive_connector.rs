@@ -1,5 +1,7 @@
-//! Receive connectors: Get-, New-, Set- and Remove-ReceiveConnector (fact sheet sections 1.1 to 1.9).
+//! Receive connectors: Get-, New-, Set- and Remove-ReceiveConnector (fact sheet sections 1.1 to 1.9), and what becomes of
+//! them: Get-ReceiveConnectorStatistics.
 
+mod statistics;
 mod plan;
 mod parameters;
 mod identity;
@@ -34,6 +36,12 @@ pub static ENTRIES: &[Entry] = &[
         role: Role::TransportAdmin,
         output: None,
         run: |invocation| Box::pin(remove(invocation)),
+    },
+    Entry {
+        signature: &statistics::GET,
+        role: Role::View,
+        output: Some(&statistics::SHAPE),
+        run: |invocation| Box::pin(statistics::get(invocation)),
     },
 ];
 

@@ -258,7 +258,7 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> Json {
     if names.is_empty() { vec![Json::from("None")].into() } else { names.into() }
 }
 
-fn unlimited(number: Option<u32>) -> Json {
+pub(super) fn unlimited(number: Option<u32>) -> Json {
     number.map_or_else(|| "unlimited".into(), Json::from)
 }
 

@@ -1,0 +1,85 @@
+//! Who gains and who loses what by a change, as pages show it before anybody applies it.
+
+use gatepost_manage::exposure_text::{listeners_text, sources_text, when, whom};
+use gatepost_manage::resource::ExposureChange;
+
+/// More rows than this are counted, not shown.
+const ROWS_MAX: usize = 40;
+
+/// The exposure of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// The first of them.
+    pub rows: Vec<Row>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// Some addresses that gain or lose rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Where they come from, and from when until when.
+    pub sources: String,
+    /// Where they come to.
+    pub listeners: String,
+    /// Who they are.
+    pub whom: String,
+    /// The rights that are new.
+    pub gained: Vec<String>,
+    /// The rights that are gone.
+    pub lost: Vec<String>,
+}
+
+impl Exposure {
+    /// What an answer tells.
+    pub fn of(changes: &[ExposureChange]) -> Exposure {
+        let row = |shown: &ExposureChange| {
+            let change = shown.to_change();
+            Row {
+                sources: sources_text(&change.sources) + &when(&change),
+                listeners: listeners_text(&change.listeners),
+                whom: whom(&change.whom),
+                gained: shown.gained.clone(),
+                lost: shown.lost.clone(),
+            }
+        };
+        let rows: Vec<Row> = changes.iter().take(ROWS_MAX).map(row).collect();
+        Exposure { more: changes.len() - rows.len(), rows }
+    }
+
+    /// Whether nobody gains or loses anything.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_manage::resource::AddressRange;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_in_words_and_many_are_counted() {
+        let address = "192.168.2.55".parse().expect("an address");
+        let change = ExposureChange {
+            whom: "unauthenticated".to_owned(),
+            user: None,
+            gained: vec!["ms-Exch-SMTP-Submit".to_owned()],
+            lost: Vec::new(),
+            listeners: vec!["0.0.0.0:25".parse().expect("a listener")],
+            sources: vec![AddressRange { first: address, last: address }],
+            from_ms: None,
+            until_ms: None,
+        };
+        let exposure = Exposure::of(std::slice::from_ref(&change));
+        let row = &exposure.rows[0];
+        assert_eq!(
+            (row.sources.as_str(), row.listeners.as_str(), row.whom.as_str()),
+            ("192.168.2.55", "0.0.0.0:25", "without logging in")
+        );
+        let exposure = Exposure::of(&vec![change; ROWS_MAX + 2]);
+        assert_eq!((exposure.rows.len(), exposure.more), (ROWS_MAX, 2));
+        assert!(Exposure::of(&[]).is_empty());
+    }
+}
