@@ -39,6 +39,7 @@ pub static NAVIGATION: &[Group] = &[
         name: "Relay",
         entries: &[entry("/refusals", "Refusals", Role::HelpDesk), entry("/explain", "Explain", Role::View)],
     },
+    Group { name: "Relay", entries: &[entry("/receive-connectors", "Receive connectors", Role::View)] },
     Group { name: "Mail", entries: &[entry("/queues", "Queues", Role::View)] },
 ];
 

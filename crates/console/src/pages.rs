@@ -5,6 +5,7 @@ mod live;
 mod overview;
 mod queues;
 mod refusals;
+mod receive_connectors;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -20,6 +21,9 @@ pub fn routes() -> Router<Console> {
         .merge(live::routes())
         .merge(explain::routes())
         .merge(refusals::routes())
+        .merge(receive_connectors::routes())
+        .merge(queues::routes())
+        .merge(live::routes())
 }
 
 /// What is no page, to whom is signed in; others learn nothing.

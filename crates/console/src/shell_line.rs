@@ -66,7 +66,8 @@ fn text(value: &Value, kind: Option<Kind>) -> String {
 
 /// A word that means itself among arguments.
 fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric())
+    !text.is_empty()
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric())
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 

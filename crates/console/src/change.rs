@@ -1,0 +1,155 @@
+//! A change of settings that a page prepares, shows and makes: one command, or several as one revision.
+//!
+//! Whoever applies a change applies what they were shown: it is looked at once more before, and where it would open or close
+//! anything else by then, it is shown again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use gatepost_manage::ClientError;
+use gatepost_manage::resource::{CommandAnswer, CommandRequest};
+use serde_json::{Map, Value, json};
+
+use crate::exposure::Exposure;
+use crate::shell_line::command_line;
+use crate::visit::Visit;
+
+/// One command with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Verb-Noun.
+    pub name: &'static str,
+    /// By their names.
+    pub parameters: Map<String, Value>,
+}
+
+impl Call {
+    /// A command; `parameters` is an object.
+    pub fn new(name: &'static str, parameters: Value) -> Call {
+        let parameters = match parameters {
+            Value::Object(parameters) => parameters,
+            _ => Map::new(),
+        };
+        Call { name, parameters }
+    }
+
+    /// The same for the shell.
+    pub fn line(&self) -> String {
+        command_line(self.name, &self.parameters)
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change(pub Vec<Call>);
+
+/// What it would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Who gains and who loses what.
+    pub exposure: Exposure,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<String>,
+    /// The commands as the shell takes them.
+    pub lines: Vec<String>,
+    /// Stands for all that is shown: the same change that opens the same has the same.
+    pub mark: String,
+}
+
+impl Preview {
+    /// The lines as they go to the clipboard.
+    pub fn all_lines(&self) -> String {
+        self.lines.join("\n")
+    }
+}
+
+impl Change {
+    /// The change that one command makes.
+    pub fn of(name: &'static str, parameters: Value) -> Change {
+        Change(vec![Call::new(name, parameters)])
+    }
+
+    /// The lines that do the same in the shell.
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.0.iter().map(Call::line);
+        match self.0.len() {
+            0 | 1 => lines.collect(),
+            _ => ["Start-Transaction".to_owned()]
+                .into_iter()
+                .chain(lines)
+                .chain(["Complete-Transaction".to_owned()])
+                .collect(),
+        }
+    }
+
+    /// What it would do; nothing is changed.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub async fn look(&self, visit: &Visit) -> Result<Preview, ClientError> {
+        let answer = self.run(visit, true).await?;
+        let mut hasher = DefaultHasher::new();
+        self.lines().hash(&mut hasher);
+        serde_json::to_string(&answer.exposure).unwrap_or_default().hash(&mut hasher);
+        Ok(Preview {
+            exposure: Exposure::of(&answer.exposure),
+            warnings: answer.warnings,
+            lines: self.lines(),
+            mark: format!("{:016x}", hasher.finish()),
+        })
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why it was not done; then nothing is changed.
+    pub async fn make(&self, visit: &Visit) -> Result<CommandAnswer, ClientError> {
+        self.run(visit, false).await
+    }
+
+    async fn run(&self, visit: &Visit, what_if: bool) -> Result<CommandAnswer, ClientError> {
+        if let [call] = &self.0[..] {
+            let request = CommandRequest { parameters: call.parameters.clone(), what_if, ..CommandRequest::default() };
+            return visit.client.command(call.name, &request).await;
+        }
+        let begun = visit.run("Start-Transaction", json!({})).await?;
+        let id = begun.output.first().and_then(|record| record["Transaction"].as_str()).unwrap_or_default().to_owned();
+        let answer = self.run_within(visit, &id, what_if).await;
+        if what_if || answer.is_err() {
+            // One that is gone already has changed nothing either.
+            let _ = visit.run("Undo-Transaction", json!({ "Transaction": id })).await;
+        }
+        answer
+    }
+
+    async fn run_within(&self, visit: &Visit, id: &str, what_if: bool) -> Result<CommandAnswer, ClientError> {
+        let mut warnings = Vec::new();
+        for call in &self.0 {
+            let request = CommandRequest {
+                parameters: call.parameters.clone(),
+                transaction: Some(id.to_owned()),
+                ..CommandRequest::default()
+            };
+            warnings.extend(visit.client.command(call.name, &request).await?.warnings);
+        }
+        let complete = json!({ "Transaction": id });
+        let answer = match what_if {
+            true => visit.what_if("Complete-Transaction", complete).await?,
+            false => visit.run("Complete-Transaction", complete).await?,
+        };
+        warnings.extend(answer.warnings);
+        Ok(CommandAnswer { warnings, ..answer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_commands_are_one_transaction_in_the_shell() {
+        let one = Call::new("Set-ReceiveConnector", json!({"Identity": "Relay", "Enabled": true}));
+        let line = "Set-ReceiveConnector \"Relay\" -Enabled $true";
+        assert_eq!(Change(vec![one.clone()]).lines(), [line]);
+        assert_eq!(Change(vec![one.clone(), one]).lines(), ["Start-Transaction", line, line, "Complete-Transaction"]);
+    }
+}

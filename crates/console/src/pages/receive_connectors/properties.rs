@@ -1,0 +1,352 @@
+//! The properties of one connector, tab by tab, with Exchange's names; and what else is done to a whole connector.
+//!
+//! What would change who may do what is shown before it is applied, with the command that does the same.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use gatepost_manage::ClientError;
+use gatepost_policy::role::Role;
+use serde_json::{Value, json};
+
+use super::property::{
+    EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, TABS, Tab, changes, filled_in, shown, tab,
+};
+use super::{AREA, instant_ms, place, text};
+use crate::change::{Change, Preview};
+use crate::fields::{Fields, path_part};
+use crate::layout::{Answer, Page, show_as};
+use crate::problem::Problem;
+use crate::rights::{RightShown, externally_secured};
+use crate::text::moment;
+use crate::visit::{PROOF_FIELD, Sent, Visit};
+
+/// The field by which somebody applies what they were shown.
+pub const CONFIRMED: &str = "confirmed";
+
+/// The record of the connector of this name.
+///
+/// # Errors
+/// There is none.
+pub async fn record(visit: &Visit, name: &str) -> Result<Value, Problem> {
+    let mut answer = visit.run("Get-ReceiveConnector", json!({ "Identity": name })).await?;
+    match (answer.output.pop(), answer.output.is_empty()) {
+        (Some(record), true) => Ok(record),
+        _ => Err(Problem::refused(StatusCode::NOT_FOUND, format!("there is no receive connector “{name}”"))),
+    }
+}
+
+/// `GET /receive-connectors/{name}?tab=`.
+pub async fn show(visit: Visit, Path(name): Path<String>) -> Answer {
+    let record = record(&visit, &name).await?;
+    let tab = tab(visit.query.text("tab"));
+    form(visit, &record, tab, None, None)
+}
+
+#[derive(Template)]
+#[template(path = "receive_connector.html")]
+struct Properties {
+    page: Page,
+    head: Head,
+    sections: Vec<SectionShown>,
+    problem: Option<String>,
+    groups_place: Option<String>,
+    custom: bool,
+}
+
+/// What stands above every tab.
+pub struct Head {
+    pub name: String,
+    pub place: String,
+    pub tab: &'static str,
+    pub tabs: Vec<TabShown>,
+    pub is_enabled: bool,
+    pub may_change: bool,
+    pub changed: Option<String>,
+    /// Where the wizard begins with what this one has.
+    pub copy: String,
+}
+
+/// One tab to choose.
+pub struct TabShown {
+    pub key: &'static str,
+    pub name: &'static str,
+    pub is_this: bool,
+}
+
+impl Head {
+    /// Of a connector's record.
+    pub fn of(visit: &Visit, record: &Value, tab: &'static Tab) -> Head {
+        let name = text(&record["Name"]);
+        Head {
+            place: place(&name),
+            copy: format!("{AREA}/new?copy={}", path_part(&name)),
+            name,
+            tab: tab.key,
+            tabs: TABS
+                .iter()
+                .map(|one| TabShown { key: one.key, name: one.name, is_this: one.key == tab.key })
+                .collect(),
+            is_enabled: record["Enabled"] == true,
+            may_change: visit.may(Role::TransportAdmin),
+            changed: instant_ms(&record["WhenChanged"]).map(moment),
+        }
+    }
+}
+
+struct SectionShown {
+    title: &'static str,
+    fields: Vec<FieldShown>,
+}
+
+struct FieldShown {
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    /// `text`, `truth`, `choice`, `lines` or `flags`.
+    kind: &'static str,
+    value: String,
+    choices: Vec<ChoiceShown>,
+    problem: Option<String>,
+}
+
+struct ChoiceShown {
+    value: &'static str,
+    label: &'static str,
+    is_chosen: bool,
+}
+
+fn field(property: &'static Property, value: String, problem: Option<&str>) -> FieldShown {
+    let is_chosen = |choice: &str| value.lines().any(|chosen| chosen == choice);
+    let (kind, choices) = match property.input {
+        Input::Truth => ("truth", Vec::new()),
+        Input::Lines => ("lines", Vec::new()),
+        Input::Choice(choices) => {
+            let shown = |value: &&'static str| ChoiceShown { value, label: value, is_chosen: is_chosen(value) };
+            ("choice", choices.iter().map(shown).collect())
+        }
+        Input::Flags(flags) => {
+            let shown = |(value, label): &(&'static str, &'static str)| ChoiceShown {
+                value,
+                label,
+                is_chosen: is_chosen(value),
+            };
+            ("flags", flags.iter().map(shown).collect())
+        }
+        Input::Text | Input::Number | Input::Unlimited | Input::Size | Input::Span => ("text", Vec::new()),
+    };
+    FieldShown {
+        name: property.name,
+        label: property.label,
+        hint: property.hint,
+        kind,
+        value,
+        choices,
+        problem: problem.map(str::to_owned),
+    }
+}
+
+/// A tab as the record has it, or as somebody has filled it in, with what the server says of that.
+fn form(
+    visit: Visit,
+    record: &Value,
+    tab: &'static Tab,
+    typed: Option<&Fields>,
+    error: Option<&ClientError>,
+) -> Answer {
+    let (status, problem) = error.map_or((StatusCode::OK, None), |error| {
+        let (status, problem) = refusal(error);
+        (status, Some(problem))
+    });
+    // Parameters stand in what the server says by their names: the longest is meant where one is part of another.
+    let blamed = problem.as_deref().and_then(|problem| {
+        let named = tab.properties().filter(|property| problem.contains(property.name));
+        named.max_by_key(|property| property.name.len()).map(|property| property.name)
+    });
+    let section = |section: &'static super::property::Section| SectionShown {
+        title: section.title,
+        fields: section
+            .properties
+            .iter()
+            .map(|property| {
+                let value = typed.map_or_else(|| shown(property, record), |fields| filled_in(property, fields));
+                field(property, value, problem.as_deref().filter(|_| blamed == Some(property.name)))
+            })
+            .collect(),
+    };
+    let groups = super::texts(&record["PermissionGroups"]);
+    let wants_trust = typed.is_some_and(|fields| fields.all("AuthMechanism").any(|flag| flag == EXTERNALLY_SECURED));
+    let lacks_group = wants_trust && problem.is_some() && !groups.iter().any(|group| group == EXCHANGE_SERVERS);
+    let head = Head::of(&visit, record, tab);
+    let groups_place = lacks_group.then(|| format!("{}?tab=groups", head.place));
+    let page = Properties {
+        page: Page::new(visit, AREA, head.name.clone()),
+        sections: tab.sections.iter().map(section).collect(),
+        problem,
+        groups_place,
+        custom: tab.key == "groups" && groups.iter().any(|group| group == "Custom"),
+        head,
+    };
+    show_as(status, &page)
+}
+
+/// What the server says no with.
+pub fn refusal(error: &ClientError) -> (StatusCode, String) {
+    let status = match error {
+        ClientError::Refused { status: 403, .. } => StatusCode::FORBIDDEN,
+        ClientError::Refused { status, .. } if *status < 500 => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, error.to_string())
+}
+
+/// `POST /receive-connectors/{name}`: what a tab was filled in with.
+pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    let record = record(&visit, &name).await?;
+    let tab = tab(fields.text("tab"));
+    if fields.has("back") {
+        return form(visit, &record, tab, Some(&fields), None);
+    }
+    let mut parameters = changes(tab.properties(), &record, &fields);
+    let own_name = text(&record["Name"]);
+    let here = format!("{}?tab={}", place(&own_name), tab.key);
+    if parameters.is_empty() {
+        return Ok(visit.done(&here, "Nothing was different."));
+    }
+    let trusts = parameters.get("AuthMechanism").and_then(Value::as_array);
+    let trusts = trusts.is_some_and(|flags| flags.iter().any(|flag| flag == EXTERNALLY_SECURED));
+    let was_trusting = super::texts(&record["AuthMechanism"]).iter().any(|flag| flag == EXTERNALLY_SECURED);
+    let new_name = parameters.get("Name").and_then(Value::as_str).unwrap_or(&own_name).to_owned();
+    parameters.insert("Identity".to_owned(), own_name.as_str().into());
+    let change = Change::of("Set-ReceiveConnector", parameters.into());
+    let rights = if trusts && !was_trusting { externally_secured() } else { Vec::new() };
+    let preview = match change.look(&visit).await {
+        Ok(preview) => preview,
+        Err(error) => return form(visit, &record, tab, Some(&fields), Some(&error)),
+    };
+    let needs_a_look = !preview.exposure.is_empty() || !rights.is_empty();
+    if needs_a_look && fields.get(CONFIRMED) != Some(&preview.mark) {
+        let asked = Asked {
+            title: format!("Apply to {own_name}"),
+            action: place(&own_name),
+            apply: "Apply",
+            is_grave: false,
+            back: Back::Form,
+            rights,
+        };
+        return confirm(visit, &fields, preview, asked);
+    }
+    match change.make(&visit).await {
+        Ok(_) => Ok(visit.done(&format!("{}?tab={}", place(&new_name), tab.key), "The changes are in force.")),
+        Err(error) => form(visit, &record, tab, Some(&fields), Some(&error)),
+    }
+}
+
+/// What somebody is asked before a change is made.
+pub struct Asked {
+    /// The heading.
+    pub title: String,
+    /// Where the form goes.
+    pub action: String,
+    /// What the button says.
+    pub apply: &'static str,
+    /// Whether it takes something away that does not come back by itself.
+    pub is_grave: bool,
+    /// How to leave it.
+    pub back: Back,
+    /// Rights that are to be looked at one by one.
+    pub rights: Vec<RightShown>,
+}
+
+/// How a change is left unmade.
+pub enum Back {
+    /// To the form, with all that was typed.
+    Form,
+    /// To another page.
+    Link(String),
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct Confirm {
+    page: Page,
+    preview: Preview,
+    asked: Asked,
+    carried: Vec<(String, String)>,
+    was_seen: bool,
+}
+
+/// Shows what a change would do, and asks.
+///
+/// # Errors
+/// Only a bug of ours.
+pub fn confirm(visit: Visit, fields: &Fields, preview: Preview, asked: Asked) -> Answer {
+    let own = [PROOF_FIELD, CONFIRMED, "back"];
+    let carried = fields.pairs().filter(|(name, _)| !own.contains(name));
+    let page = Confirm {
+        carried: carried.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        was_seen: fields.has(CONFIRMED),
+        page: Page::new(visit, AREA, asked.title.clone()),
+        preview,
+        asked,
+    };
+    show_as(StatusCode::OK, &page)
+}
+
+/// Makes a change whose preview was confirmed, and asks where it was not. `always` asks even where nobody gains or loses anything.
+///
+/// # Errors
+/// What the server says.
+pub async fn confirmed(
+    visit: Visit,
+    fields: &Fields,
+    change: &Change,
+    asked: Asked,
+    always: bool,
+    done: impl FnOnce(&Visit) -> Response,
+) -> Answer {
+    let preview = change.look(&visit).await?;
+    let needs_a_look = always || !preview.exposure.is_empty();
+    if needs_a_look && fields.get(CONFIRMED) != Some(&preview.mark) {
+        return confirm(visit, fields, preview, asked);
+    }
+    change.make(&visit).await?;
+    Ok(done(&visit))
+}
+
+/// `POST /receive-connectors/{name}/enabled`.
+pub async fn enable(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    let record = record(&visit, &name).await?;
+    let name = text(&record["Name"]);
+    let wanted = fields.get("to") == Some("true");
+    let change = Change::of("Set-ReceiveConnector", json!({ "Identity": name, "Enabled": wanted }));
+    let verb = if wanted { "Enable" } else { "Disable" };
+    let asked = Asked {
+        title: format!("{verb} {name}"),
+        action: format!("{}/enabled", place(&name)),
+        apply: verb,
+        is_grave: false,
+        back: Back::Link(place(&name)),
+        rights: Vec::new(),
+    };
+    let said = if wanted { "The connector is enabled." } else { "The connector is disabled." };
+    confirmed(visit, &fields, &change, asked, false, |visit| visit.done(&place(&name), said)).await
+}
+
+/// `POST /receive-connectors/{name}/removal`.
+pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    let record = record(&visit, &name).await?;
+    let name = text(&record["Name"]);
+    let change = Change::of("Remove-ReceiveConnector", json!({ "Identity": name }));
+    let asked = Asked {
+        title: format!("Remove {name}"),
+        action: format!("{}/removal", place(&name)),
+        apply: "Remove",
+        is_grave: true,
+        back: Back::Link(place(&name)),
+        rights: Vec::new(),
+    };
+    let said = format!("The receive connector {name} is removed.");
+    confirmed(visit, &fields, &change, asked, true, |visit| visit.done(AREA, &said)).await
+}

@@ -1,0 +1,520 @@
+//! The properties of a receive connector as a form has them: which stand on which tab, how they are shown, and what of a
+//! form that comes back is a change.
+//!
+//! Takes the connector's record and the form's fields, hands on parameters of Set-ReceiveConnector. Checks nothing: what is wrong, the
+//! server says.
+
+use gatepost_policy::settings::parse_size;
+use serde_json::{Map, Value};
+
+use crate::fields::Fields;
+
+/// What a property is filled in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A line of text; empty is none.
+    Text,
+    /// A whole number.
+    Number,
+    /// A whole number, or `unlimited`.
+    Unlimited,
+    /// `36 MB`.
+    Size,
+    /// `00:10:00`.
+    Span,
+    /// A box.
+    Truth,
+    /// One of these.
+    Choice(&'static [&'static str]),
+    /// Texts, one each line.
+    Lines,
+    /// Boxes: the value and what it says.
+    Flags(&'static [(&'static str, &'static str)]),
+}
+
+/// One property.
+#[derive(Debug)]
+pub struct Property {
+    /// As Exchange spells it, which is also the parameter's name.
+    pub name: &'static str,
+    /// What stands beside the input.
+    pub label: &'static str,
+    /// What it is for.
+    pub hint: &'static str,
+    /// How it is filled in.
+    pub input: Input,
+}
+
+/// Properties that stand together.
+#[derive(Debug)]
+pub struct Section {
+    /// What they have in common.
+    pub title: &'static str,
+    /// They.
+    pub properties: &'static [Property],
+}
+
+/// One tab of the properties.
+#[derive(Debug)]
+pub struct Tab {
+    /// In the address.
+    pub key: &'static str,
+    /// What it says.
+    pub name: &'static str,
+    /// What stands on it.
+    pub sections: &'static [Section],
+}
+
+impl Tab {
+    /// The properties of all sections.
+    pub fn properties(&self) -> impl Iterator<Item = &'static Property> {
+        self.sections.iter().flat_map(|section| section.properties)
+    }
+}
+
+const fn property(name: &'static str, label: &'static str, input: Input, hint: &'static str) -> Property {
+    Property { name, label, hint, input }
+}
+
+/// The mechanisms as the dialog names them, without `None`, which is what no box means.
+const MECHANISMS: &[(&str, &str)] = &[
+    ("Tls", "Transport Layer Security (TLS)"),
+    ("BasicAuth", "Basic authentication"),
+    ("BasicAuthRequireTLS", "Offer Basic authentication only after starting TLS"),
+    ("ExchangeServer", "Exchange Server authentication"),
+    ("Integrated", "Integrated Windows authentication"),
+    (EXTERNALLY_SECURED, "Externally Secured (for example, with IPsec)"),
+];
+/// The mechanism that trusts the network.
+pub const EXTERNALLY_SECURED: &str = "ExternalAuthoritative";
+
+const GROUPS: &[(&str, &str)] = &[
+    ("AnonymousUsers", "Anonymous users"),
+    ("ExchangeUsers", "Exchange users"),
+    (EXCHANGE_SERVERS, "Exchange servers"),
+    ("ExchangeLegacyServers", "Legacy Exchange Servers"),
+    ("Partners", "Partners"),
+];
+/// The group that the mechanism above needs.
+pub const EXCHANGE_SERVERS: &str = "ExchangeServers";
+
+/// The tabs in their order.
+pub static TABS: [Tab; 5] = [
+    Tab {
+        key: "general",
+        name: "General",
+        sections: &[
+            Section {
+                title: "Connector",
+                properties: &[
+                    property("Name", "Name", Input::Text, "1 to 64 characters. The log shows it as SERVER\\Name."),
+                    property(
+                        "Enabled",
+                        "Enabled",
+                        Input::Truth,
+                        "Whom a disabled connector heard falls to the next wider one.",
+                    ),
+                    property("Comment", "Comment", Input::Text, "For people."),
+                    property(
+                        "ProtocolLoggingLevel",
+                        "Protocol logging level",
+                        Input::Choice(&["None", "Verbose"]),
+                        "Verbose records the dialogues with peers.",
+                    ),
+                    property(
+                        "Fqdn",
+                        "FQDN for HELO or EHLO",
+                        Input::Text,
+                        "The name in greeting, EHLO and Received. Empty: the server's name.",
+                    ),
+                    property("Banner", "Banner", Input::Text, "The whole greeting, beginning with 220. Empty: ours."),
+                    property(
+                        "DefaultDomain",
+                        "Default domain",
+                        Input::Text,
+                        "Given to addresses without a domain: one of the accepted domains.",
+                    ),
+                    property("MaxMessageSize", "Maximum message size", Input::Size, "64 KB to 2 GB, as 36 MB."),
+                ],
+            },
+            Section {
+                title: "What EHLO offers",
+                properties: &[
+                    property("PipeliningEnabled", "PIPELINING", Input::Truth, ""),
+                    property("EightBitMimeEnabled", "8BITMIME", Input::Truth, ""),
+                    property("ChunkingEnabled", "CHUNKING", Input::Truth, ""),
+                    property("BinaryMimeEnabled", "BINARYMIME", Input::Truth, "Needs CHUNKING."),
+                    property("DeliveryStatusNotificationEnabled", "DSN", Input::Truth, ""),
+                    property(
+                        "EnhancedStatusCodesEnabled",
+                        "ENHANCEDSTATUSCODES",
+                        Input::Truth,
+                        "Replies carry them, too.",
+                    ),
+                    property("SmtpUtf8Enabled", "SMTPUTF8", Input::Truth, ""),
+                    property("LongAddressesEnabled", "XLONGADDR", Input::Truth, "Addresses of up to 1,860 bytes."),
+                    property(
+                        "SizeEnabled",
+                        "SIZE",
+                        Input::Choice(&["Enabled", "Disabled", "EnabledWithoutValue"]),
+                        "With the largest size, not at all, or without the number.",
+                    ),
+                ],
+            },
+            Section {
+                title: "What is refused or put right",
+                properties: &[
+                    property("RequireEHLODomain", "Require a domain in EHLO and HELO", Input::Truth, ""),
+                    property("BareLinefeedRejectionEnabled", "Refuse content with bare line feeds", Input::Truth, ""),
+                    property(
+                        "RejectReservedTopLevelRecipientDomains",
+                        "Refuse recipients below .test, .example and the like",
+                        Input::Truth,
+                        "",
+                    ),
+                    property(
+                        "RejectReservedSecondLevelRecipientDomains",
+                        "Refuse recipients in example.com and the like",
+                        Input::Truth,
+                        "",
+                    ),
+                    property(
+                        "RejectSingleLabelRecipientDomains",
+                        "Refuse recipients in domains without a dot",
+                        Input::Truth,
+                        "",
+                    ),
+                    property(
+                        "Repair",
+                        "Repair messages of devices that send rubbish",
+                        Input::Flags(&[
+                            ("Senders", "Write broken sender fields anew"),
+                            ("Date", "Add a missing Date field"),
+                        ]),
+                        "",
+                    ),
+                ],
+            },
+        ],
+    },
+    Tab {
+        key: "network",
+        name: "Network",
+        sections: &[
+            Section {
+                title: "Receive mail from remote servers that have these IP addresses",
+                properties: &[property(
+                    "RemoteIPRanges",
+                    "Addresses",
+                    Input::Lines,
+                    "One each line: 192.168.2.55, 192.168.2.1-192.168.2.99, 10.0.0.0/24, 10.0.0.0(255.255.255.0). The most specific range of all connectors wins.",
+                )],
+            },
+            Section {
+                title: "Use these local IP addresses to receive mail",
+                properties: &[property(
+                    "Bindings",
+                    "Addresses and ports",
+                    Input::Lines,
+                    "One each line: 0.0.0.0:25 for all IPv4 addresses, [::]:25 for all IPv6 addresses, 10.1.1.1:25 for one.",
+                )],
+            },
+        ],
+    },
+    Tab {
+        key: "authentication",
+        name: "Authentication",
+        sections: &[
+            Section {
+                title: "What peers may do to say who they are",
+                properties: &[property(
+                    "AuthMechanism",
+                    "Mechanisms",
+                    Input::Flags(MECHANISMS),
+                    "Externally Secured trusts every host of the ranges as a server of your organization. It needs the permission group Exchange servers, ticked before, and goes together with TLS alone.",
+                )],
+            },
+            Section {
+                title: "TLS",
+                properties: &[
+                    property("RequireTLS", "Require TLS", Input::Truth, "MAIL is refused before STARTTLS."),
+                    property(
+                        "DomainSecureEnabled",
+                        "Enable Domain Security (Mutual Auth TLS)",
+                        Input::Truth,
+                        "Peers are asked for a certificate, which can make partners of them.",
+                    ),
+                    property(
+                        "ImplicitTls",
+                        "TLS from the first byte, as on port 465",
+                        Input::Truth,
+                        "Not of Exchange.",
+                    ),
+                    property(
+                        "TlsCertificateName",
+                        "Certificate",
+                        Input::Text,
+                        "<I>issuer<S>subject. Empty: the one that fits the FQDN.",
+                    ),
+                ],
+            },
+        ],
+    },
+    Tab {
+        key: "groups",
+        name: "Permission groups",
+        sections: &[Section {
+            title: "Who is allowed to use this connector",
+            properties: &[
+                property(
+                    "PermissionGroups",
+                    "Permission groups",
+                    Input::Flags(GROUPS),
+                    "Each group is a fixed set of rights. Single rights are given on the tab Rights.",
+                ),
+                property(
+                    "AcceptRisk",
+                    "Accepted risk",
+                    Input::Text,
+                    "Why public addresses may relay here, in one sentence. Without it the server refuses that.",
+                ),
+            ],
+        }],
+    },
+    Tab {
+        key: "limits",
+        name: "Limits",
+        sections: &[
+            Section {
+                title: "Messages",
+                properties: &[
+                    property("MaxRecipientsPerMessage", "Recipients per message", Input::Number, "1 to 512,000."),
+                    property("MaxHeaderSize", "Header size", Input::Size, "As 256 KB."),
+                    property("MaxHopCount", "Hops", Input::Number, "Received fields, 1 to 500."),
+                    property(
+                        "MaxLocalHopCount",
+                        "Local hops",
+                        Input::Number,
+                        "Received fields of this server; 0: no limit.",
+                    ),
+                    property("MessageRateLimit", "Messages per minute", Input::Unlimited, "A number or unlimited."),
+                    property(
+                        "MessageRateSource",
+                        "Counted by",
+                        Input::Choice(&["None", "User", "IPAddress", "All"]),
+                        "Whose messages are counted together.",
+                    ),
+                ],
+            },
+            Section {
+                title: "Connections",
+                properties: &[
+                    property("MaxInboundConnection", "Connections", Input::Unlimited, "A number or unlimited."),
+                    property(
+                        "MaxInboundConnectionPerSource",
+                        "Connections per source",
+                        Input::Unlimited,
+                        "A number or unlimited.",
+                    ),
+                    property(
+                        "MaxInboundConnectionPercentagePerSource",
+                        "Percentage per source",
+                        Input::Number,
+                        "Of what is left, 1 to 100.",
+                    ),
+                    property(
+                        "ConnectionTimeout",
+                        "Connection timeout",
+                        Input::Span,
+                        "hh:mm:ss, whatever happens. Longer than the next.",
+                    ),
+                    property("ConnectionInactivityTimeout", "Inactivity timeout", Input::Span, "hh:mm:ss."),
+                ],
+            },
+            Section {
+                title: "Errors",
+                properties: &[
+                    property("MaxProtocolErrors", "Protocol errors", Input::Unlimited, "A number or unlimited."),
+                    property("MaxLogonFailures", "Logon failures", Input::Number, "0: no limit."),
+                    property(
+                        "TarpitInterval",
+                        "Tarpit interval",
+                        Input::Span,
+                        "How long a refusal to an anonymous peer is held back.",
+                    ),
+                    property(
+                        "AuthTarpitInterval",
+                        "Tarpit interval of logons",
+                        Input::Span,
+                        "How long the reply to a failed logon is held back.",
+                    ),
+                ],
+            },
+        ],
+    },
+];
+
+/// The tab of this key; the first where there is none.
+pub fn tab(key: &str) -> &'static Tab {
+    TABS.iter().find(|tab| tab.key == key).unwrap_or(&TABS[0])
+}
+
+/// The value of a record's property, as its input shows it.
+pub fn shown(property: &Property, record: &Value) -> String {
+    let value = &record[property.name];
+    match (property.input, value) {
+        (_, Value::Null) => String::new(),
+        (Input::Size, Value::Number(bytes)) => bytes.as_u64().map(size).unwrap_or_default(),
+        (Input::Flags(flags), Value::Array(values)) => {
+            let ticked = flags.iter().filter(|(flag, _)| values.iter().any(|value| value == flag));
+            ticked.map(|(flag, _)| *flag).collect::<Vec<_>>().join("\n")
+        }
+        (_, Value::Array(values)) => values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
+        (_, Value::String(text)) => text.clone(),
+        (_, other) => other.to_string(),
+    }
+}
+
+/// The value that a form has, in the same form.
+pub fn filled_in(property: &Property, fields: &Fields) -> String {
+    match property.input {
+        Input::Truth => fields.has(property.name).to_string(),
+        Input::Flags(flags) => {
+            let ticked = flags.iter().filter(|(flag, _)| fields.all(property.name).any(|value| value == *flag));
+            ticked.map(|(flag, _)| *flag).collect::<Vec<_>>().join("\n")
+        }
+        Input::Lines => fields.list(property.name).join("\n"),
+        Input::Size => {
+            let text = fields.text(property.name);
+            parse_size(text).map_or_else(|| text.to_owned(), size)
+        }
+        _ => fields.text(property.name).to_owned(),
+    }
+}
+
+/// The parameters that make the record say what the form says: none where it says so already.
+pub fn changes<'a>(
+    properties: impl Iterator<Item = &'a Property>,
+    record: &Value,
+    fields: &Fields,
+) -> Map<String, Value> {
+    let changed = properties.filter_map(|property| {
+        let text = filled_in(property, fields);
+        (text != shown(property, record)).then(|| (property.name.to_owned(), parameter(property, &text)))
+    });
+    changed.collect()
+}
+
+/// A value as the registry takes it. What is none of its kind goes as text, and the server says what is wrong with it.
+fn parameter(property: &Property, text: &str) -> Value {
+    match property.input {
+        Input::Truth => (text == "true").into(),
+        Input::Lines => text.lines().collect::<Vec<_>>().into(),
+        Input::Flags(_) if text.is_empty() && property.name != "Repair" => vec!["None"].into(),
+        Input::Flags(_) => text.lines().collect::<Vec<_>>().into(),
+        Input::Number | Input::Unlimited => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
+        Input::Size => text.replace(' ', "").into(),
+        _ if text.is_empty() => Value::Null,
+        _ => text.into(),
+    }
+}
+
+/// A size as people write it, nothing of it lost: `36 MB`, `100 KB`, `1000001`.
+pub fn size(bytes: u64) -> String {
+    for (unit, name) in [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")] {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
+            return format!("{} {name}", bytes / unit);
+        }
+    }
+    bytes.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use gatepost_manage::command;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_property_is_a_parameter_and_stands_once() {
+        let set = command::find("Set-ReceiveConnector").expect("there").signature;
+        let shape = command::find("Get-ReceiveConnector").and_then(|entry| entry.output).expect("there");
+        let mut seen = HashSet::new();
+        for property in TABS.iter().flat_map(Tab::properties) {
+            assert!(seen.insert(property.name), "{} stands twice", property.name);
+            assert!(set.parameters.iter().any(|parameter| parameter.name == property.name), "{}", property.name);
+            assert!(shape.properties.iter().any(|known| known.name == property.name), "{}", property.name);
+        }
+        // What can be set and has an effect stands somewhere.
+        let idle = |help: &str| ["alone", "Taken", "Which:", "Does not ask"].iter().any(|word| help.contains(word));
+        for parameter in set.parameters.iter().filter(|parameter| !idle(parameter.help)) {
+            assert!(seen.contains(parameter.name), "{} stands nowhere", parameter.name);
+        }
+    }
+
+    fn record() -> Value {
+        json!({
+            "Name": "Relay", "Enabled": true, "Comment": "", "ProtocolLoggingLevel": "None", "Fqdn": "mx1.contoso.com",
+            "Banner": null, "DefaultDomain": null, "MaxMessageSize": 37_748_736, "PermissionGroups": ["AnonymousUsers", "Custom"],
+            "RemoteIPRanges": ["10.0.0.1", "10.0.0.2"], "MessageRateLimit": "unlimited", "MaxHopCount": 60,
+            "AuthMechanism": ["Tls"],
+        })
+    }
+
+    fn changed(names: &[&str], form: &str) -> Value {
+        let properties = TABS.iter().flat_map(Tab::properties).filter(|property| names.contains(&property.name));
+        changes(properties, &record(), &Fields::read(form.as_bytes())).into()
+    }
+
+    #[test]
+    fn only_what_differs_is_a_change() {
+        for (names, form, expected) in [
+            (
+                &["Name", "Enabled", "Banner", "MaxMessageSize"][..],
+                "Name=Relay&Enabled=on&MaxMessageSize=36+MB",
+                json!({}),
+            ),
+            (&["MaxMessageSize"], "MaxMessageSize=37748736", json!({})),
+            (&["MaxMessageSize"], "MaxMessageSize=50mb", json!({"MaxMessageSize": "50MB"})),
+            (&["MaxMessageSize"], "MaxMessageSize=1000001", json!({"MaxMessageSize": "1000001"})),
+            (&["MaxMessageSize"], "MaxMessageSize=huge", json!({"MaxMessageSize": "huge"})),
+            (&["Enabled", "Banner"], "Banner=220+hello", json!({"Enabled": false, "Banner": "220 hello"})),
+            (&["Fqdn"], "Fqdn=", json!({"Fqdn": null})),
+            (&["RemoteIPRanges"], "RemoteIPRanges=10.0.0.1%0D%0A+10.0.0.2+", json!({})),
+            (&["RemoteIPRanges"], "RemoteIPRanges=10.0.0.1", json!({"RemoteIPRanges": ["10.0.0.1"]})),
+            (&["MessageRateLimit", "MaxHopCount"], "MessageRateLimit=unlimited&MaxHopCount=60", json!({})),
+            (
+                &["MessageRateLimit", "MaxHopCount"],
+                "MessageRateLimit=5&MaxHopCount=x",
+                json!({"MessageRateLimit": 5, "MaxHopCount": "x"}),
+            ),
+            // Custom is no box: it is read back, and never written.
+            (&["PermissionGroups"], "PermissionGroups=AnonymousUsers", json!({})),
+            (
+                &["PermissionGroups"],
+                "PermissionGroups=ExchangeServers&PermissionGroups=AnonymousUsers",
+                json!({"PermissionGroups": ["AnonymousUsers", "ExchangeServers"]}),
+            ),
+            (&["PermissionGroups"], "", json!({"PermissionGroups": ["None"]})),
+            (
+                &["AuthMechanism"],
+                "AuthMechanism=Tls&AuthMechanism=ExternalAuthoritative",
+                json!({"AuthMechanism": ["Tls", "ExternalAuthoritative"]}),
+            ),
+        ] {
+            assert_eq!(changed(names, form), expected, "{form}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_written_so_that_nothing_of_it_is_lost() {
+        for (bytes, expected) in
+            [(37_748_736, "36 MB"), (65_536, "64 KB"), (1_000_001, "1000001"), (1 << 31, "2 GB"), (0, "0")]
+        {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}
