@@ -63,6 +63,11 @@ pub fn ahead(then_ms: u64, now_ms: u64) -> String {
         Some(distance) if then_ms > now_ms => format!("in\u{a0}{distance}"),
         _ => "now".to_owned(),
     }
+/// The end of a day in the server's time zone, as an instant; what is no day stays as it is.
+pub fn end_of_day(day: &str) -> String {
+    let next = day.parse::<jiff::civil::Date>().ok().and_then(|day| day.tomorrow().ok());
+    let end = next.and_then(|next| next.to_zoned(TimeZone::system()).ok());
+    end.map_or_else(|| day.to_owned(), |end| end.timestamp().to_string())
 }
 
 /// A moment in the server's time zone, with its offset: `2026-11-22 13:05:09 +01:00`.
@@ -75,6 +80,16 @@ pub fn moment(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_ends_when_the_next_begins() {
+        let end: Timestamp = end_of_day("2027-01-31").parse().expect("an instant");
+        let local = end.to_zoned(TimeZone::system());
+        assert_eq!((local.date().to_string().as_str(), local.hour()), ("2027-02-01", 0));
+        for other in ["2027-01-31T10:00:00Z", "soon", ""] {
+            assert_eq!(end_of_day(other), other);
+        }
+    }
 
     #[test]
     fn numbers_are_for_people() {

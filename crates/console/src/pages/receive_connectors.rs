@@ -2,6 +2,7 @@
 
 mod list;
 mod properties;
+mod rights;
 mod property;
 
 use axum::Router;
@@ -20,6 +21,8 @@ pub fn routes() -> Router<Console> {
         .route("/receive-connectors", get(list::list))
         .route("/receive-connectors/{name}", get(properties::show).post(properties::apply))
         .route("/receive-connectors/{name}/enabled", post(properties::enable))
+        .route("/receive-connectors/{name}/rights", post(rights::add))
+        .route("/receive-connectors/{name}/rights/removal", post(rights::remove))
         .route("/receive-connectors/{name}/removal", post(properties::remove))
 }
 

@@ -68,6 +68,26 @@ const PROPERTIES: &[Property] = &[
     property("Comment", "comment", Text, Usual::Null),
 ];
 
+/// Whether an entry says what the parameters about its conditions and its note say, where they are given: null stands for an
+/// entry without.
+fn is_meant(ace: &Ace<'_>, arguments: &Arguments) -> bool {
+    let Some(row) = records("", ace).pop() else { return false };
+    plan::CONDITIONS.iter().all(|(name, _)| {
+        let Some(wanted) = arguments.get(name) else { return true };
+        let own = row.properties().find(|(property, _)| property.name == *name).map(|(_, value)| value);
+        match (own, wanted, *name) {
+            (Some(own), wanted, "Expires") => instant_of(&own) == instant_of(wanted),
+            (Some(own), wanted, _) => *own == *wanted,
+            (None, ..) => false,
+        }
+    })
+}
+
+/// A point in time as it is written: with whatever offset, it is the same one.
+fn instant_of(value: &Json) -> Option<jiff::Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
 /// The rows of an entry: one for each right.
 fn records(identity: &str, ace: &Ace<'_>) -> Vec<Record> {
     let condition = ace.condition;
@@ -299,6 +319,18 @@ static REMOVE: Signature = Signature {
         INHERITED_OBJECT_TYPE,
         PROPERTIES_PARAMETER,
         INSTANCE,
+        named(
+            "Senders",
+            Kind::List(&Kind::Text),
+            "Only of the entry for these senders; $null: of those for any. Not of Exchange.",
+        ),
+        named("Recipients", Kind::List(&Kind::Text), "Only of the entry for these recipients. Not of Exchange."),
+        named("Hours", Kind::List(&Kind::Text), "Only of the entry for these hours. Not of Exchange."),
+        named("MessagesPerHour", Kind::Int, "Only of the entry for so many messages. Not of Exchange."),
+        named("Expires", Kind::Time, "Only of the entry that ends then. Not of Exchange."),
+        named("EntryOwner", Kind::Text, "Only of entries with this owner. Not of Exchange."),
+        named("Ticket", Kind::Text, "Only of entries with this ticket. Not of Exchange."),
+        named("Comment", Kind::Text, "Only of entries with this comment. Not of Exchange."),
         DOMAIN_CONTROLLER,
         FORCE,
     ],
@@ -311,6 +343,10 @@ static REMOVE: Signature = Signature {
         (
             "Get-ReceiveConnector \"Default*\" | Remove-ADPermission -User \"NT AUTHORITY\\ANONYMOUS LOGON\" -ExtendedRights ms-Exch-SMTP-Accept-Authoritative-Domain-Sender",
             "Strangers may not use your own domains as senders any more.",
+        ),
+        (
+            "Remove-ADPermission Scanners -User \"NT AUTHORITY\\ANONYMOUS LOGON\" -ExtendedRights ms-Exch-SMTP-Accept-Any-Recipient -Ticket CHG-1187",
+            "Ends what one ticket has opened, and leaves the other entries.",
         ),
     ],
 };

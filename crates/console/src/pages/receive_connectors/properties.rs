@@ -11,11 +11,11 @@ use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
 use super::property::{
-    EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, TABS, Tab, changes, filled_in, shown, tab,
+    EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, RIGHTS, TABS, Tab, changes, filled_in, shown, tab,
 };
-use super::{AREA, instant_ms, place, text};
+use super::{AREA, instant_ms, place, rights, text};
 use crate::change::{Change, Preview};
-use crate::fields::{Fields, path_part};
+use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
 use crate::problem::Problem;
 use crate::rights::{RightShown, externally_secured};
@@ -41,6 +41,9 @@ pub async fn record(visit: &Visit, name: &str) -> Result<Value, Problem> {
 pub async fn show(visit: Visit, Path(name): Path<String>) -> Answer {
     let record = record(&visit, &name).await?;
     let tab = tab(visit.query.text("tab"));
+    if tab.key == RIGHTS {
+        return rights::page(visit, &record, &Fields::default(), None).await;
+    }
     form(visit, &record, tab, None, None)
 }
 
@@ -64,8 +67,6 @@ pub struct Head {
     pub is_enabled: bool,
     pub may_change: bool,
     pub changed: Option<String>,
-    /// Where the wizard begins with what this one has.
-    pub copy: String,
 }
 
 /// One tab to choose.
@@ -81,7 +82,6 @@ impl Head {
         let name = text(&record["Name"]);
         Head {
             place: place(&name),
-            copy: format!("{AREA}/new?copy={}", path_part(&name)),
             name,
             tab: tab.key,
             tabs: TABS

@@ -98,8 +98,11 @@ const GROUPS: &[(&str, &str)] = &[
 /// The group that the mechanism above needs.
 pub const EXCHANGE_SERVERS: &str = "ExchangeServers";
 
+/// The tab with the entries, which is a page of its own making.
+pub const RIGHTS: &str = "rights";
+
 /// The tabs in their order.
-pub static TABS: [Tab; 5] = [
+pub static TABS: [Tab; 6] = [
     Tab {
         key: "general",
         name: "General",
@@ -352,6 +355,7 @@ pub static TABS: [Tab; 5] = [
             },
         ],
     },
+    Tab { key: RIGHTS, name: "Rights", sections: &[] },
 ];
 
 /// The tab of this key; the first where there is none.

@@ -9,13 +9,13 @@ use super::super::amendment::Plan;
 use super::super::{Arguments, CommandError};
 use super::account;
 use super::ace::{Ace, Holder, Origin};
-use super::{title, with_warnings};
+use super::{is_meant, title, with_warnings};
 use crate::edit::{Edit, Key, Value};
 
 const LIST: &str = "permission";
 
 /// The parameters that an entry keeps, with their keys.
-const CONDITIONS: [(&str, &str); 8] = [
+pub(super) const CONDITIONS: [(&str, &str); 8] = [
     ("Senders", "senders"),
     ("Recipients", "recipients"),
     ("Hours", "hours"),
@@ -92,9 +92,12 @@ pub(super) fn of_remove(settings: &Settings, arguments: &Arguments) -> Result<Pl
     let identity = holder.identity(settings);
     let is_denied = arguments.is_set("Deny");
     let (mut edits, mut broken, mut gone, mut by_default) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let is_narrowed = CONDITIONS.iter().any(|(name, _)| arguments.get(name).is_some());
     for ace in holder.aces().iter().filter(|ace| *ace.trustee == user && ace.is_denied == is_denied) {
         let left: Vec<&'static str> = ace.rights.iter().copied().filter(|right| !rights.contains(right)).collect();
-        if left.len() == ace.rights.len() {
+        // What a group or a default gives has no conditions by which somebody could mean it.
+        let is_of_it = !is_narrowed || matches!(ace.origin, Origin::Extra(_)) && is_meant(ace, arguments);
+        if left.len() == ace.rights.len() || !is_of_it {
             continue;
         }
         let lost = ace.rights.iter().copied().filter(|right| rights.contains(right));

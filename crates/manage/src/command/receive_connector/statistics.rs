@@ -212,8 +212,9 @@ recipients = ["*@partner.example"]
         let settings = settings();
         let relayed = settings.receive_connectors.iter().map(|connector| {
             let record = record(&settings, connector, 0);
-            let of =
-                |name: &str| record.properties().find(|(property, _)| property.name == name).expect(name).1.clone();
+            let of = |name: &str| {
+                record.properties().find(|(property, _)| property.name == name).expect(name).1.into_owned()
+            };
             (of("RelayedFor"), of("RelaysWithoutLogon"))
         });
         let expected = [

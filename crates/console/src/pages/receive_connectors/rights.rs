@@ -1,0 +1,301 @@
+//! The tab Rights: every entry that gives or takes a right on a connector, with its conditions; one more, one less.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use gatepost_manage::ClientError;
+use gatepost_policy::permission::{Right, Trustee};
+use serde_json::{Map, Value, json};
+
+use super::properties::{Asked, Back, CONFIRMED, Head, confirm, confirmed, record, refusal};
+use super::property::{RIGHTS, tab};
+use super::{AREA, instant_ms, place, text, texts};
+use crate::change::Change;
+use crate::fields::Fields;
+use crate::layout::{Answer, Page, show_as};
+use crate::rights::{RightShown, all, meaning_of};
+use crate::text::{end_of_day, moment};
+use crate::visit::{Sent, Visit};
+
+/// What binds an entry or says whose it is: parameters of Add-ADPermission, and properties of what Get-ADPermission yields.
+const TERMS: [&str; 8] =
+    ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires", "EntryOwner", "Ticket", "Comment"];
+/// Rights that administrators give; the others are for servers among themselves.
+const COMMON: usize = 11;
+
+#[derive(Template)]
+#[template(path = "receive_connector_rights.html")]
+struct RightsPage {
+    page: Page,
+    head: Head,
+    entries: Vec<EntryShown>,
+    accounts: Vec<String>,
+    common: Vec<RightChoice>,
+    others: Vec<RightChoice>,
+    typed: Fields,
+    problem: Option<String>,
+    relays_for_anonymous: bool,
+}
+
+/// One entry: rows of Get-ADPermission that differ in their right alone.
+#[derive(Clone, Debug, PartialEq)]
+struct EntryShown {
+    id: usize,
+    user: String,
+    is_denied: bool,
+    group: String,
+    rights: Vec<RightOfEntry>,
+    terms: Vec<(&'static str, String)>,
+    /// The record's own values of [`TERMS`].
+    raw: Vec<Value>,
+    /// What a form that removes it carries.
+    narrowing: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct RightOfEntry {
+    name: String,
+    meaning: &'static str,
+}
+
+struct RightChoice {
+    right: RightShown,
+    is_ticked: bool,
+}
+
+/// The tab, with what was typed into its form where the server has refused it.
+///
+/// # Errors
+/// What the server says.
+pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&ClientError>) -> Answer {
+    let name = text(&record["Name"]);
+    let answer = visit.run("Get-ADPermission", json!({ "Identity": name })).await?;
+    let entries = entries(&answer.output);
+    let (status, problem) = error.map_or((StatusCode::OK, None), |error| {
+        let (status, problem) = refusal(error);
+        (status, Some(problem))
+    });
+    let choice = |right: RightShown| RightChoice {
+        is_ticked: typed.all("ExtendedRights").any(|ticked| ticked == right.name),
+        right,
+    };
+    let mut common: Vec<RightChoice> = all().into_iter().map(choice).collect();
+    let others = common.split_off(COMMON);
+    let any_recipient = Right::AcceptAnyRecipient.exchange_name();
+    let anonymous = Trustee::AnonymousLogon.to_string();
+    let relays = |entry: &EntryShown| {
+        entry.user == anonymous && !entry.is_denied && entry.rights.iter().any(|right| right.name == any_recipient)
+    };
+    let page = RightsPage {
+        head: Head::of(&visit, record, tab(RIGHTS)),
+        relays_for_anonymous: entries.iter().any(relays),
+        entries,
+        accounts: Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect(),
+        common,
+        others,
+        typed: typed.clone(),
+        problem,
+        page: Page::new(visit, AREA, name),
+    };
+    show_as(status, &page)
+}
+
+fn entries(rows: &[Value]) -> Vec<EntryShown> {
+    let mut entries: Vec<EntryShown> = Vec::new();
+    for row in rows {
+        let raw: Vec<Value> = TERMS.iter().map(|term| row[*term].clone()).collect();
+        let (user, is_denied, group) = (text(&row["User"]), row["Deny"] == true, text(&row["PermissionGroup"]));
+        let rights = texts(&row["ExtendedRights"]);
+        let rights = rights.into_iter().map(|name| RightOfEntry { meaning: meaning_of(&name), name });
+        match entries.last_mut() {
+            Some(last) if (&last.user, last.is_denied, &last.group, &last.raw) == (&user, is_denied, &group, &raw) => {
+                last.rights.extend(rights);
+            }
+            _ => entries.push(EntryShown {
+                id: entries.len(),
+                terms: terms(&raw),
+                rights: rights.collect(),
+                user,
+                is_denied,
+                group,
+                raw,
+                narrowing: String::new(),
+            }),
+        }
+    }
+    let narrowed: Vec<String> = entries.iter().map(|entry| narrowing(entry, &entries).to_string()).collect();
+    for (entry, narrowing) in entries.iter_mut().zip(narrowed) {
+        entry.narrowing = narrowing;
+    }
+    entries
+}
+
+fn terms(raw: &[Value]) -> Vec<(&'static str, String)> {
+    const SAID: [&str; 8] =
+        ["senders", "recipients", "hours", "messages per hour", "until", "owner", "ticket", "comment"];
+    let said = SAID.into_iter().zip(raw).filter(|(_, value)| !value.is_null());
+    said.map(|(what, value)| match value {
+        Value::Array(_) => (what, texts(value).join(", ")),
+        value if what == "until" => (what, instant_ms(value).map_or_else(|| text(value), moment)),
+        Value::Number(number) => (what, number.to_string()),
+        value => (what, text(value)),
+    })
+    .collect()
+}
+
+/// What tells an entry from others that give or take the same rights to or from the same account.
+fn narrowing(entry: &EntryShown, all: &[EntryShown]) -> Value {
+    let is_alike = |other: &&EntryShown| {
+        *other != entry
+            && (&other.user, other.is_denied) == (&entry.user, entry.is_denied)
+            && other.rights.iter().any(|right| entry.rights.contains(right))
+    };
+    let alike: Vec<&EntryShown> = all.iter().filter(is_alike).collect();
+    let mut narrowing = Map::new();
+    if entry.group.is_empty() && !alike.is_empty() {
+        for (place, term) in TERMS.iter().enumerate() {
+            let is_needed = !entry.raw[place].is_null() || alike.iter().any(|other| !other.raw[place].is_null());
+            if is_needed {
+                narrowing.insert((*term).to_owned(), entry.raw[place].clone());
+            }
+        }
+    }
+    narrowing.into()
+}
+
+/// The parameters of Add-ADPermission that a form means.
+fn added(name: &str, fields: &Fields) -> Value {
+    let rights: Vec<&str> = fields.all("ExtendedRights").collect();
+    let mut parameters = json!({ "Identity": name, "User": fields.text("User"), "ExtendedRights": rights });
+    if fields.has("Deny") {
+        parameters["Deny"] = true.into();
+    }
+    for term in TERMS {
+        let Some(text) = fields.get(term) else { continue };
+        parameters[term] = match term {
+            "Senders" | "Recipients" => fields.list(term).into(),
+            // A comma belongs to the hours.
+            "Hours" => text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().into(),
+            "MessagesPerHour" => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
+            "Expires" => end_of_day(text).into(),
+            _ => text.into(),
+        };
+    }
+    parameters
+}
+
+/// `POST /receive-connectors/{name}/rights`.
+pub async fn add(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    let record = record(&visit, &name).await?;
+    let name = text(&record["Name"]);
+    if fields.has("back") {
+        return page(visit, &record, &fields, None).await;
+    }
+    let change = Change::of("Add-ADPermission", added(&name, &fields));
+    let preview = match change.look(&visit).await {
+        Ok(preview) => preview,
+        Err(error) => return page(visit, &record, &fields, Some(&error)).await,
+    };
+    if fields.get(CONFIRMED) != Some(&preview.mark) {
+        let asked = Asked {
+            title: format!("Add an entry to {name}"),
+            action: format!("{}/rights", place(&name)),
+            apply: "Apply",
+            is_grave: false,
+            back: Back::Form,
+            rights: Vec::new(),
+        };
+        return confirm(visit, &fields, preview, asked);
+    }
+    match change.make(&visit).await {
+        Ok(_) => Ok(visit.done(&format!("{}?tab={RIGHTS}", place(&name)), "The entry is in force.")),
+        Err(error) => page(visit, &record, &fields, Some(&error)).await,
+    }
+}
+
+/// `POST /receive-connectors/{name}/rights/removal`.
+pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    let record = record(&visit, &name).await?;
+    let name = text(&record["Name"]);
+    let here = format!("{}?tab={RIGHTS}", place(&name));
+    let asked = Asked {
+        title: format!("Remove rights on {name}"),
+        action: format!("{}/rights/removal", place(&name)),
+        apply: "Remove",
+        is_grave: true,
+        back: Back::Link(here.clone()),
+        rights: Vec::new(),
+    };
+    let change = Change::of("Remove-ADPermission", removed(&name, &fields));
+    confirmed(visit, &fields, &change, asked, true, |visit| visit.done(&here, "The rights are removed.")).await
+}
+
+/// The parameters of Remove-ADPermission that a form means: the ticked rights of an entry, all of them where none is ticked.
+fn removed(name: &str, fields: &Fields) -> Value {
+    let ticked: Vec<&str> = fields.all("right").collect();
+    let rights = if ticked.is_empty() { fields.all("all").collect() } else { ticked };
+    let mut parameters = json!({ "Identity": name, "User": fields.text("User"), "ExtendedRights": rights });
+    if fields.has("Deny") {
+        parameters["Deny"] = true.into();
+    }
+    if let Ok(Value::Object(narrowing)) = serde_json::from_str(fields.raw("narrowing")) {
+        for (term, value) in narrowing.into_iter().filter(|(term, _)| TERMS.contains(&term.as_str())) {
+            parameters[term] = value;
+        }
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(user: &str, right: &str, group: Value, senders: Value, ticket: Value) -> Value {
+        json!({"User": user, "Deny": false, "ExtendedRights": [right], "PermissionGroup": group, "Senders": senders, "Ticket": ticket})
+    }
+
+    #[test]
+    fn rows_that_differ_in_their_right_alone_are_one_entry() {
+        let any = "ms-Exch-SMTP-Accept-Any-Recipient";
+        let rows = [
+            row("A", "ms-Exch-SMTP-Submit", json!("AnonymousUsers"), Value::Null, Value::Null),
+            row("A", any, Value::Null, json!(["a@x.example"]), json!("CHG-1")),
+            row("A", "ms-Exch-SMTP-Accept-Any-Sender", Value::Null, json!(["a@x.example"]), json!("CHG-1")),
+            row("A", any, Value::Null, Value::Null, Value::Null),
+            row("B", any, Value::Null, Value::Null, Value::Null),
+        ];
+        let entries = entries(&rows);
+        let shown: Vec<(usize, &str, &str)> =
+            entries.iter().map(|entry| (entry.rights.len(), entry.group.as_str(), entry.narrowing.as_str())).collect();
+        assert_eq!(
+            shown,
+            [
+                (1, "AnonymousUsers", "{}"),
+                (2, "", r#"{"Senders":["a@x.example"],"Ticket":"CHG-1"}"#),
+                // What the other one has and this one has not tells them apart, too.
+                (1, "", r#"{"Senders":null,"Ticket":null}"#),
+                (1, "", "{}"),
+            ]
+        );
+        assert_eq!(entries[1].terms, [("senders", "a@x.example".to_owned()), ("ticket", "CHG-1".to_owned())]);
+    }
+
+    #[test]
+    fn a_form_becomes_the_parameters_of_the_command() {
+        let form = "User=NT+AUTHORITY%5CANONYMOUS+LOGON&ExtendedRights=a&ExtendedRights=b&Senders=x%40y.example%0D%0Az%40y.example\
+            &Hours=Mon%2CTue+08%3A00-18%3A00&MessagesPerHour=10&Expires=2027-01-31T00%3A00%3A00Z&Ticket=&EntryOwner=o%40y.example";
+        assert_eq!(
+            added("Relay", &Fields::read(form.as_bytes())),
+            json!({
+                "Identity": "Relay", "User": "NT AUTHORITY\\ANONYMOUS LOGON", "ExtendedRights": ["a", "b"],
+                "Senders": ["x@y.example", "z@y.example"], "Hours": ["Mon,Tue 08:00-18:00"], "MessagesPerHour": 10,
+                "Expires": "2027-01-31T00:00:00Z", "EntryOwner": "o@y.example",
+            })
+        );
+        let form = "User=A&all=a&all=b&narrowing=%7B%22Ticket%22%3Anull%2C%22Identity%22%3A%22Other%22%7D";
+        let whole = json!({"Identity": "Relay", "User": "A", "ExtendedRights": ["a", "b"], "Ticket": null});
+        assert_eq!(removed("Relay", &Fields::read(form.as_bytes())), whole);
+        let some = removed("Relay", &Fields::read(b"User=A&all=a&all=b&right=b&Deny=1"));
+        assert_eq!(some, json!({"Identity": "Relay", "User": "A", "ExtendedRights": ["b"], "Deny": true}));
+    }
+}
