@@ -32,6 +32,19 @@
     } catch { /* The text stands beside the button. */ }
   });
 
+  // Buttons that lead to a line of the document on the page: <button data-line="12">.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-line]");
+    const text = document.querySelector("textarea.document");
+    if (!button || !text) return;
+    const lines = text.value.split("\n");
+    const line = Math.min(Number(button.dataset.line), lines.length) - 1;
+    const start = lines.slice(0, line).reduce((sum, before) => sum + before.length + 1, 0);
+    text.focus();
+    text.setSelectionRange(start, start + lines[line].length);
+    text.scrollTop = Math.max(0, text.scrollHeight * (line - 5) / lines.length);
+  });
+
   // A box that ticks all others of its name: <input type="checkbox" data-all="id">.
   document.addEventListener("change", (event) => {
     const box = event.target.closest("[data-all]");

@@ -37,10 +37,33 @@ pub static NAVIGATION: &[Group] = &[
     Group { name: "", entries: &[entry("/", "Overview", Role::View)] },
     Group {
         name: "Relay",
-        entries: &[entry("/refusals", "Refusals", Role::HelpDesk), entry("/explain", "Explain", Role::View)],
+        entries: &[
+            entry("/receive-connectors", "Receive connectors", Role::View),
+            entry("/refusals", "Refusals", Role::HelpDesk),
+            entry("/explain", "Explain", Role::View),
+        ],
     },
-    Group { name: "Relay", entries: &[entry("/receive-connectors", "Receive connectors", Role::View)] },
-    Group { name: "Mail", entries: &[entry("/queues", "Queues", Role::View)] },
+    Group {
+        name: "Mail",
+        entries: &[
+            entry("/queues", "Queues", Role::View),
+            entry("/send-connectors", "Send connectors", Role::View),
+            entry("/accepted-domains", "Accepted domains", Role::View),
+            entry("/remote-domains", "Remote domains", Role::View),
+            entry("/recipients", "Recipients", Role::View),
+        ],
+    },
+    Group {
+        name: "Server",
+        entries: &[
+            entry("/users", "Users", Role::View),
+            entry("/settings", "Settings document", Role::View),
+            entry("/revisions", "Revisions", Role::View),
+            entry("/administrators", "Administrators", Role::SecurityOfficer),
+            entry("/acts", "Record of acts", Role::SecurityOfficer),
+            entry("/guide", "Guide", Role::View),
+        ],
+    },
 ];
 
 /// The frame of one page.

@@ -21,6 +21,8 @@ mod search;
 mod fields;
 mod cookie;
 mod assets;
+mod picture;
+mod lines;
 mod text;
 
 use axum::Router;

@@ -1,11 +1,18 @@
 //! The pages. One file each; `routes` is the list.
 
+mod acts;
+mod administrators;
 mod explain;
+mod guide;
 mod live;
+mod objects;
 mod overview;
 mod queues;
-mod refusals;
 mod receive_connectors;
+mod refusals;
+mod revisions;
+mod settings;
+mod tokens;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -17,12 +24,17 @@ use crate::visit::{Console, Visit};
 pub fn routes() -> Router<Console> {
     Router::new()
         .merge(overview::routes())
-        .merge(queues::routes())
-        .merge(live::routes())
-        .merge(explain::routes())
-        .merge(refusals::routes())
         .merge(receive_connectors::routes())
+        .merge(refusals::routes())
+        .merge(explain::routes())
         .merge(queues::routes())
+        .merge(objects::routes())
+        .merge(settings::routes())
+        .merge(revisions::routes())
+        .merge(administrators::routes())
+        .merge(tokens::routes())
+        .merge(acts::routes())
+        .merge(guide::routes())
         .merge(live::routes())
 }
 

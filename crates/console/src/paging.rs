@@ -48,6 +48,15 @@ impl Pager {
         Pager { said, ..Pager::steps(query, end < total) }
     }
 
+    /// Of a list whose length nobody knows.
+    pub fn open(query: &Fields, shown: usize, has_more: bool) -> Pager {
+        let said = match shown {
+            0 => "none here".to_owned(),
+            _ => format!("{}–{}", count(offset(query) as u64 + 1), count((offset(query) + shown) as u64)),
+        };
+        Pager { said, ..Pager::steps(query, has_more) }
+    }
+
     fn steps(query: &Fields, has_more: bool) -> Pager {
         let (query, page) = (asked(query), page(query));
         let to = |page: usize| query.with("page", &page.to_string());

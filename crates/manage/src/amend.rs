@@ -33,10 +33,12 @@ use crate::data_folder::{self, DataFolderError};
 use crate::document::{Document, LoadError, host_name, read_text};
 use crate::edit::{self, Edit, EditError, Outline, Target};
 use crate::history::{Author, Note, Origin};
-use crate::line_difference::LineDifference;
+use crate::line_difference::{LineDifference, NOT_SHOWN};
 use crate::reload::{InForce, ReloadError, Reloader, log_exposure, log_warning};
 use crate::replace::{Replacement, folder_of, read_only, replace_file};
-use crate::resource::{Amended, CHANGES_MAX, ExposureChange, Refused, RevisionDifference, SettingsProblem};
+use crate::resource::{
+    Amended, CHANGES_MAX, ExposureChange, Refused, RevisionDifference, SettingsProblem, SettingsRequest,
+};
 use crate::transaction::{Draft, OpenTransaction, TransactionError, TransactionId, Transactions};
 
 /// Documents that could not be put in force are kept beside the settings file up to this number.
@@ -409,6 +411,33 @@ impl Amender {
         }
     }
 
+    /// The document in force, with its number.
+    pub async fn document(&self) -> (Arc<Document>, u64) {
+        let in_force = self.reloader.hold().await;
+        (in_force.document.clone(), in_force.revision)
+    }
+
+    /// Puts a document that was edited as text in force, or tells what it would do. Hashes of passwords that it leaves out
+    /// (`(not shown)`) stay as they are.
+    ///
+    /// # Errors
+    /// [`AmendError`]; nothing has changed then.
+    pub async fn replace(&self, actor: &Actor, request: &SettingsRequest) -> Result<Amended, AmendError> {
+        let in_force = self.reloader.hold().await;
+        check_base(&in_force, request.base, || self.author_of(in_force.revision))?;
+        if !request.what_if {
+            self.check_writable()?;
+        }
+        let (settings, text) = (in_force.document.settings.clone(), request.text.clone());
+        let outline = blocking(move || with_hashes_of(&settings, &text)).await?;
+        let before = Before { outline: None, document: in_force.document.clone() };
+        let checked = check_text(outline, before, actor, Read::Whole).await?;
+        match request.what_if {
+            true => Ok(checked.amended),
+            false => self.put_in_force(in_force, checked, actor, request.why.as_deref(), Origin::Amended).await,
+        }
+    }
+
     /// What two revisions have in common and what not, in lines and in what they open. `None` stands for what is in force.
     ///
     /// # Errors
@@ -670,6 +699,26 @@ fn with_passwords_of(settings: &Settings, text: &str) -> Result<Outline, AmendEr
             None => Edit::Unset { target, key },
         };
         edit::apply(&mut outline, &edit)?;
+    }
+    Ok(outline)
+}
+
+/// A document in which hashes are left out, with those of the settings in force.
+fn with_hashes_of(settings: &Settings, text: &str) -> Result<Outline, AmendError> {
+    let mut outline = Outline::of(text);
+    let with_gaps = outline.sections().iter().filter(|section| section.text.contains(NOT_SHOWN));
+    let users: Vec<String> = with_gaps
+        .flat_map(|section| section.places.iter())
+        .filter(|place| &*place.table == "user")
+        .filter_map(|place| place.name.as_deref().map(str::to_owned))
+        .collect();
+    for name in users {
+        let known = settings.users.iter().find(|known| known.name.to_lowercase() == name);
+        // Whoever is not known keeps the gap, and the check of the document says that it is no hash.
+        if let Some(hash) = known.and_then(|known| known.password.as_ref()) {
+            let target = Target::named("user", name);
+            edit::apply(&mut outline, &Edit::Set { target, key: "password".into(), value: hash.as_str().into() })?;
+        }
     }
     Ok(outline)
 }

@@ -14,6 +14,7 @@
 //! | `/queue…`, `/queues` | see `queue_api` | |
 //! | `/session`, `/setup`, `/administrators…`, `/tokens…`, `/acts` | see `access_api` | |
 //! | `/revisions…` | see `revision_api` | |
+//! | `/settings` | see `settings_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `GET /explanation…`, `GET /decisions/{id}/explanation` | see `explanation_api` | |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
@@ -54,6 +55,7 @@ use crate::reload::ReloadError;
 use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource, Queue, Reloaded, Status, TlsFault};
 use crate::rest;
 use crate::revision_api;
+use crate::settings_api;
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
 
 /// Largest request body, in bytes.
@@ -90,6 +92,7 @@ pub fn routes(management: Management) -> Router {
         .merge(access_api::routes(management.control.clone(), management.access.clone()))
         .merge(revision_api::routes(management.amender.clone()))
         .merge(explanation_api::routes(management.control.clone(), management.amender.clone()))
+        .merge(settings_api::routes(management.amender.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))
         .route("/trace/erase", post(erase))

@@ -20,7 +20,7 @@ use crate::resource::{
     NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
     QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed, RestoreRequest, Retried, RetryRequest,
     RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown,
-    SetupRequest, Status, Tokens,
+    SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -301,6 +301,23 @@ pub static CALLS: &[Call] = &[
         json(of::<Amended>),
     )
     .body(of::<RestoreRequest>),
+    reads(
+        "GET",
+        "/settings",
+        "Get-SettingsDocument",
+        Role::View,
+        "The settings document in force.",
+        json(of::<SettingsDocument>),
+    ),
+    changes(
+        "PUT",
+        "/settings",
+        "Set-SettingsDocument",
+        Role::TransportAdmin,
+        "Puts a whole settings document in force, or tells what it would do.",
+        json(of::<Amended>),
+    )
+    .body(of::<SettingsRequest>),
     Call {
         is_open: true,
         ..changes(

@@ -36,7 +36,7 @@ use crate::resource::{
     Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
     QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery,
     Removed, RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery,
-    SessionBegun, SessionRequest, SessionShown, SetupRequest, Status, Tokens,
+    SessionBegun, SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -431,6 +431,23 @@ impl Client {
     /// [`ClientError`]; refused with 404 if it is not kept.
     pub async fn revision(&self, number: u64) -> Result<RevisionText, ClientError> {
         self.get(&format!("/revisions/{number}")).await
+    }
+
+    /// The settings document in force.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn settings(&self) -> Result<SettingsDocument, ClientError> {
+        self.get("/settings").await
+    }
+
+    /// Puts a whole settings document in force, or tells what it would do.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with the problems that it has, with 412 where another revision is in force than it was
+    /// made from.
+    pub async fn put_settings(&self, request: &SettingsRequest) -> Result<Amended, ClientError> {
+        self.call(Method::PUT, "/settings", Some(request)).await
     }
 
     /// What two revisions have in common and what not; `None` stands for what is in force.

@@ -43,6 +43,7 @@ use std::pin::Pin;
 
 use gatepost_policy::role::Role;
 use gatepost_shell::command::Changes;
+
 pub use gatepost_shell::command::{Kind, Signature};
 
 pub use argument::Arguments;

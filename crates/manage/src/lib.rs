@@ -18,6 +18,7 @@ mod gate;
 mod calls;
 mod nouns;
 pub mod revision_api;
+mod settings_api;
 pub mod remote;
 pub mod client;
 pub mod door;

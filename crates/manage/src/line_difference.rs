@@ -184,6 +184,9 @@ impl Shown {
     }
 }
 
+/// What stands in the place of a hash.
+pub(crate) const NOT_SHOWN: &str = "(not shown)";
+
 /// A line without the hash of a password in it.
 pub(crate) fn without_hashes(line: &str) -> Cow<'_, str> {
     const BEGIN: &str = "$argon2";
@@ -191,7 +194,7 @@ pub(crate) fn without_hashes(line: &str) -> Cow<'_, str> {
     let end = line[at..]
         .find(|c: char| !(c.is_ascii_alphanumeric() || "$=,+/-_".contains(c)))
         .map_or(line.len(), |end| at + end);
-    Cow::Owned(format!("{}(not shown){}", &line[..at], without_hashes(&line[end..])))
+    Cow::Owned(format!("{}{NOT_SHOWN}{}", &line[..at], without_hashes(&line[end..])))
 }
 
 /// Bytes of the whole lines that both begin with.

@@ -31,6 +31,32 @@ pub struct Reloaded {
     pub changes_total: u64,
 }
 
+/// `GET /api/v1/settings`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SettingsDocument {
+    /// The number of the revision that it is.
+    pub revision: u64,
+    /// The document; hashes of passwords are not shown.
+    pub text: String,
+}
+
+/// `PUT /api/v1/settings`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsRequest {
+    /// The whole document. Where it says `(not shown)` in the place of a user's hash, the hash stays as it is.
+    pub text: String,
+    /// The revision that it was made from: with another in force nothing is changed. Without it, whatever is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
+    /// Only tell what it would do.
+    #[serde(default)]
+    pub what_if: bool,
+    /// Why, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// How many changes of exposure one answer holds at most.
 pub const CHANGES_MAX: usize = 1000;
 

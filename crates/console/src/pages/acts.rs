@@ -1,0 +1,121 @@
+//! The record of acts: who did what, from where, and what became of it.
+
+use askama::Template;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use gatepost_manage::resource::{ActEntry, ActOutcome, ActsQuery};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+use crate::layout::{Answer, Page, show_as};
+use crate::paging::{Pager, ROWS, offset};
+use crate::text::{ago, moment, now_ms};
+use crate::visit::{Console, Visit};
+
+/// The routes.
+pub fn routes() -> Router<Console> {
+    Router::new().route("/acts", get(acts))
+}
+
+#[derive(Template)]
+#[template(path = "acts.html")]
+struct Acts {
+    page: Page,
+    problem: Option<String>,
+    actor: String,
+    act: String,
+    since: String,
+    until: String,
+    outcomes: [(&'static str, &'static str, bool); 4],
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+struct Row {
+    near: String,
+    exact: String,
+    who: String,
+    act: String,
+    target: String,
+    details: Vec<String>,
+    outcome: (&'static str, &'static str),
+    revision: Option<u64>,
+}
+
+impl Row {
+    fn of(act: ActEntry, now_ms: u64) -> Row {
+        let from = act.address.map_or_else(|| act.source.clone(), |address| format!("{}, {address}", act.source));
+        Row {
+            near: ago(act.time_ms, now_ms),
+            exact: moment(act.time_ms),
+            who: format!("{} ({from})", act.actor),
+            act: act.act,
+            target: act.target.unwrap_or_default(),
+            details: [act.parameters, act.reason, act.error].into_iter().flatten().collect(),
+            outcome: match act.outcome {
+                ActOutcome::Done => ("Done", "good"),
+                ActOutcome::Refused => ("Refused", "bad"),
+                ActOutcome::Failed => ("Failed", "warn"),
+            },
+            revision: act.revision,
+        }
+    }
+}
+
+/// A day or a minute as a browser writes it, in the server's time zone.
+fn time(text: &str) -> Result<u64, String> {
+    let day = || text.parse::<Date>().ok().map(|day| day.at(0, 0, 0, 0));
+    let civil = text.parse::<DateTime>().ok().or_else(day);
+    let instant = civil.and_then(|civil| civil.to_zoned(TimeZone::system()).ok());
+    let ms = instant.and_then(|instant| u64::try_from(instant.timestamp().as_millisecond()).ok());
+    ms.ok_or_else(|| format!("`{text}` is no point in time: write 2026-11-22 or 2026-11-22T13:30"))
+}
+
+async fn acts(visit: Visit) -> Answer {
+    let query = visit.query.clone();
+    let outcome = match query.text("outcome") {
+        "done" => Some(ActOutcome::Done),
+        "refused" => Some(ActOutcome::Refused),
+        "failed" => Some(ActOutcome::Failed),
+        _ => None,
+    };
+    let (since, until) = (query.get("since").map(time).transpose(), query.get("until").map(time).transpose());
+    let problem = since.as_ref().err().or(until.as_ref().err()).cloned();
+    let asks = ActsQuery {
+        since_ms: since.unwrap_or_default(),
+        until_ms: until.unwrap_or_default(),
+        actor: query.get("actor").map(str::to_owned),
+        act: query.get("act").map(str::to_owned),
+        outcome,
+        // One more than is shown says whether there is another page.
+        limit: Some(ROWS + 1),
+        offset: Some(offset(&query)),
+    };
+    let mut found = match problem {
+        Some(_) => Vec::new(),
+        None => visit.client.acts(&asks).await?.acts,
+    };
+    let has_more = found.len() > ROWS;
+    found.truncate(ROWS);
+    let now_ms = now_ms();
+    let chosen = query.text("outcome");
+    let acts = Acts {
+        pager: Pager::open(&query, found.len(), has_more),
+        rows: found.into_iter().map(|act| Row::of(act, now_ms)).collect(),
+        actor: query.text("actor").to_owned(),
+        act: query.text("act").to_owned(),
+        since: query.text("since").to_owned(),
+        until: query.text("until").to_owned(),
+        outcomes: [
+            ("", "Any", ""),
+            ("done", "Done", "done"),
+            ("refused", "Refused", "refused"),
+            ("failed", "Failed", "failed"),
+        ]
+        .map(|(value, name, is)| (value, name, chosen == is)),
+        page: Page::new(visit, "/acts", "Record of acts"),
+        problem,
+    };
+    show_as(if acts.problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }, &acts)
+}

@@ -1,0 +1,254 @@
+//! Who may administer: administrators with their roles, and one's own password and codes.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use gatepost_manage::ClientError;
+use gatepost_manage::resource::{AdministratorRequest, AdministratorShown, NewAdministratorRequest};
+use gatepost_policy::role::Role;
+
+use crate::fields::{Fields, path_part};
+use crate::layout::{Answer, Page, show, show_as};
+use crate::picture::Picture;
+use crate::problem::Problem;
+use crate::text::{ago, now_ms};
+use crate::visit::{Console, Sent, Visit};
+
+/// The routes.
+pub fn routes() -> Router<Console> {
+    Router::new()
+        .route("/administrators", get(list).post(add))
+        .route("/administrators/of/{name}", get(one).post(set))
+        .route("/administrators/of/{name}/remove", post(remove))
+        .route("/account", get(account).post(set_own))
+}
+
+/// A role to choose.
+pub struct RoleChoice {
+    /// Its name.
+    pub name: &'static str,
+    /// What it allows.
+    pub meaning: &'static str,
+    /// Whether it is chosen.
+    pub is_chosen: bool,
+}
+
+/// All roles; those that `chosen` names are.
+pub fn role_choices<'a>(chosen: impl Iterator<Item = &'a str> + Clone) -> Vec<RoleChoice> {
+    let choice = |role: Role| RoleChoice {
+        name: role.name(),
+        meaning: role.meaning(),
+        is_chosen: chosen.clone().any(|name| name == role.name()),
+    };
+    Role::ALL.into_iter().map(choice).collect()
+}
+
+/// The status and the words of a refusal; what is none stays an error.
+pub fn refusal(error: ClientError) -> Result<(StatusCode, String), Problem> {
+    match error {
+        ClientError::Refused { status, refused } => {
+            Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), refused.error))
+        }
+        other => Err(other.into()),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "administrators.html")]
+struct List {
+    page: Page,
+    rows: Vec<Row>,
+    problem: Option<String>,
+    name: String,
+    roles: Vec<RoleChoice>,
+}
+
+struct Row {
+    href: String,
+    name: String,
+    roles: String,
+    totp: bool,
+    created: String,
+}
+
+async fn list(visit: Visit) -> Answer {
+    show_list(visit, &Fields::default(), None).await
+}
+
+async fn show_list(visit: Visit, typed: &Fields, problem: Option<(StatusCode, String)>) -> Answer {
+    let found = visit.client.administrators().await?.administrators;
+    let now_ms = now_ms();
+    let row = |shown: AdministratorShown| Row {
+        href: format!("/administrators/of/{}", path_part(&shown.name)),
+        roles: shown.roles.join(", "),
+        totp: shown.totp,
+        created: ago(shown.created_ms, now_ms),
+        name: shown.name,
+    };
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+    let list = List {
+        rows: found.into_iter().map(row).collect(),
+        problem,
+        name: typed.text("name").to_owned(),
+        roles: role_choices(typed.all("role").collect::<Vec<_>>().into_iter()),
+        page: Page::new(visit, "/administrators", "Administrators"),
+    };
+    show_as(status, &list)
+}
+
+/// Both passwords of a form, if they are the same.
+fn password(fields: &Fields) -> Result<String, (StatusCode, String)> {
+    match fields.raw("password") == fields.raw("again") {
+        true => Ok(fields.raw("password").to_owned()),
+        false => Err((StatusCode::UNPROCESSABLE_ENTITY, "the two passwords differ".to_owned())),
+    }
+}
+
+async fn add(Sent { visit, fields }: Sent) -> Answer {
+    let password = match password(&fields) {
+        Ok(password) => password,
+        Err(problem) => return show_list(visit, &fields, Some(problem)).await,
+    };
+    let roles = fields.all("role").map(str::to_owned).collect();
+    let request = NewAdministratorRequest { name: fields.text("name").to_owned(), password, roles };
+    match visit.client.add_administrator(&request).await {
+        Ok(made) => Ok(visit.done("/administrators", &format!("{} may administer now.", made.name))),
+        Err(error) => {
+            let problem = refusal(error)?;
+            show_list(visit, &fields, Some(problem)).await
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "administrator.html")]
+struct One {
+    page: Page,
+    administrator: AdministratorShown,
+    action: String,
+    problem: Option<String>,
+    roles: Vec<RoleChoice>,
+    is_self: bool,
+    made: Option<Codes>,
+}
+
+/// What an authenticator app takes, shown once.
+struct Codes {
+    uri: String,
+    picture: Option<Picture>,
+}
+
+async fn one(visit: Visit, Path(name): Path<String>) -> Answer {
+    show_one(visit, &name, None, None).await
+}
+
+async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)>, uri: Option<String>) -> Answer {
+    let found = visit.client.administrators().await?.administrators;
+    let found = found.into_iter().find(|shown| shown.name.to_lowercase() == name.to_lowercase());
+    let none = || Problem::refused(StatusCode::NOT_FOUND, format!("nobody called {name} administers"));
+    let administrator = found.ok_or_else(none)?;
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+    let one = One {
+        action: format!("/administrators/of/{}", path_part(&administrator.name)),
+        roles: role_choices(administrator.roles.iter().map(String::as_str)),
+        is_self: administrator.name.to_lowercase() == visit.name.to_lowercase(),
+        page: Page::new(visit, "/administrators", administrator.name.clone()),
+        administrator,
+        problem,
+        made: uri.map(|uri| Codes { picture: Picture::of(&uri), uri }),
+    };
+    show_as(status, &one)
+}
+
+/// What one of the buttons asks for.
+fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (StatusCode, String)> {
+    let nothing = AdministratorRequest::default();
+    Ok(match fields.text("action") {
+        "roles" => {
+            let roles = Some(fields.all("role").map(str::to_owned).collect());
+            (AdministratorRequest { roles, ..nothing }, "The roles were changed.")
+        }
+        "password" => {
+            (AdministratorRequest { password: Some(password(fields)?), ..nothing }, "The password was changed.")
+        }
+        "totp-on" => (AdministratorRequest { totp: Some(true), ..nothing }, "Codes are asked for."),
+        "totp-off" => (AdministratorRequest { totp: Some(false), ..nothing }, "Codes are no longer asked for."),
+        _ => {
+            return Err((
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "choose what is to be done by one of the buttons".to_owned(),
+            ));
+        }
+    })
+}
+
+async fn set(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    let (request, done) = match request(&fields) {
+        Ok(request) => request,
+        Err(problem) => return show_one(visit, &name, Some(problem), None).await,
+    };
+    match visit.client.set_administrator(&name, &request).await {
+        // Shown once, so it is shown by the answer itself.
+        Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show_one(visit, &name, None, Some(uri)).await,
+        Ok(_) => Ok(visit.done(&format!("/administrators/of/{}", path_part(&name)), done)),
+        Err(error) => {
+            let problem = refusal(error)?;
+            show_one(visit, &name, Some(problem), None).await
+        }
+    }
+}
+
+async fn remove(Path(name): Path<String>, Sent { visit, .. }: Sent) -> Answer {
+    match visit.client.remove_administrator(&name).await {
+        Ok(gone) => Ok(visit.done("/administrators", &format!("{} may no longer administer.", gone.removed))),
+        Err(error) => {
+            let problem = refusal(error)?;
+            show_one(visit, &name, Some(problem), None).await
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct Account {
+    page: Page,
+    problem: Option<String>,
+    roles: Vec<RoleChoice>,
+    made: Option<Codes>,
+}
+
+async fn account(visit: Visit) -> Answer {
+    show(&own(visit, None, None))
+}
+
+fn own(visit: Visit, problem: Option<String>, uri: Option<String>) -> Account {
+    let mine: Vec<&str> = visit.roles.iter().map(Role::name).collect();
+    let mut roles = role_choices(mine.into_iter());
+    roles.retain(|role| role.is_chosen);
+    Account {
+        roles,
+        problem,
+        made: uri.map(|uri| Codes { picture: Picture::of(&uri), uri }),
+        page: Page::new(visit, "", "Your account"),
+    }
+}
+
+async fn set_own(Sent { visit, fields }: Sent) -> Answer {
+    // Roles are nobody's own business.
+    let request = match request(&fields) {
+        Ok((request, done)) if request.roles.is_none() => (request, done),
+        Ok(_) => return Err(Problem::refused(StatusCode::FORBIDDEN, "roles are changed under Administrators")),
+        Err((status, problem)) => return show_as(status, &own(visit, Some(problem), None)),
+    };
+    let (request, done) = request;
+    match visit.client.set_administrator(&visit.name, &request).await {
+        Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show(&own(visit, None, Some(uri))),
+        Ok(_) => Ok(visit.done("/account", done)),
+        Err(error) => {
+            let (status, problem) = refusal(error)?;
+            show_as(status, &own(visit, Some(problem), None))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The history of the settings: every revision with who, when and why; what two of them have not in common; putting an
+//! earlier one in force again.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::get;
+use gatepost_manage::ClientError;
+use gatepost_manage::history::{Origin, Revision};
+use gatepost_manage::resource::{Amended, RestoreRequest, RevisionsQuery};
+use gatepost_policy::role::Role;
+
+use crate::exposure::Exposure;
+use crate::layout::{Answer, Page, show, show_as};
+use crate::lines::{Line, Lines};
+use crate::problem::Problem;
+use crate::text::{ago, moment, now_ms};
+use crate::visit::{Console, Sent, Visit};
+
+/// Revisions on a page.
+const ROWS: usize = 50;
+
+/// The routes.
+pub fn routes() -> Router<Console> {
+    Router::new()
+        .route("/revisions", get(list))
+        .route("/revisions/difference", get(difference))
+        .route("/revisions/{number}", get(one))
+        .route("/revisions/{number}/restore", get(ask).post(restore))
+}
+
+/// One revision as it is shown.
+pub struct Row {
+    /// Its number.
+    pub number: u64,
+    /// When, near.
+    pub near: String,
+    /// When, exactly.
+    pub exact: String,
+    /// Who, and from where.
+    pub who: String,
+    /// Why, or how.
+    pub why: String,
+    /// Whether it is in force.
+    pub is_in_force: bool,
+}
+
+impl Row {
+    /// Of a revision.
+    pub fn of(revision: &Revision, in_force: u64, now_ms: u64) -> Row {
+        let how = match revision.origin {
+            Origin::First => "the first".to_owned(),
+            Origin::Amended => String::new(),
+            Origin::ByHand => "the file was edited".to_owned(),
+            Origin::Restored { number } => format!("revision {number} again"),
+        };
+        let parts = [revision.why.clone().unwrap_or_default(), how];
+        Row {
+            number: revision.number,
+            near: ago(revision.at_ms, now_ms),
+            exact: moment(revision.at_ms),
+            who: format!("{} ({})", revision.author.who, revision.author.from),
+            why: parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("; "),
+            is_in_force: revision.number == in_force,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "revisions.html")]
+struct List {
+    page: Page,
+    rows: Vec<Row>,
+    next: Option<u64>,
+}
+
+async fn list(visit: Visit) -> Answer {
+    let before = visit.query.get("before").and_then(|before| before.parse().ok());
+    let revisions = visit.client.revisions(RevisionsQuery { limit: Some(ROWS), before }).await?;
+    let now_ms = now_ms();
+    let rows = revisions.revisions.iter().map(|revision| Row::of(revision, revisions.in_force, now_ms)).collect();
+    show(&List { rows, next: revisions.next, page: Page::new(visit, "/revisions", "Revisions") })
+}
+
+#[derive(Template)]
+#[template(path = "revision_difference.html")]
+struct Difference {
+    page: Page,
+    old: u64,
+    new: u64,
+    lines: Lines,
+    exposure: Exposure,
+}
+
+async fn difference(visit: Visit) -> Answer {
+    let number = |name: &str| visit.query.get(name).and_then(|number| number.parse::<u64>().ok());
+    let Some(old) = number("old") else { return Ok(Redirect::to("/revisions").into_response()) };
+    // Whichever way round they were ticked, the older one is what was before.
+    let (old, new) = match number("new") {
+        Some(new) if new < old => (new, Some(old)),
+        new => (old, new),
+    };
+    let found = visit.client.revision_difference(old, new).await?;
+    show(&Difference {
+        page: Page::new(visit, "/revisions", format!("From revision {old} to {}", found.new)),
+        old,
+        new: found.new,
+        lines: Lines::of(&found.difference),
+        exposure: Exposure::of(&found.changes),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "revision.html")]
+struct One {
+    page: Page,
+    row: Row,
+    text: String,
+    is_cut: bool,
+    before: Option<u64>,
+    may_restore: bool,
+}
+
+/// Of a longer document the beginning is shown.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+async fn one(visit: Visit, Path(number): Path<u64>) -> Answer {
+    let found = visit.client.revision(number).await?;
+    let around = visit.client.revisions(RevisionsQuery { limit: Some(1), before: Some(number) }).await?;
+    let end = found.text.floor_char_boundary(TEXT_BYTES_MAX);
+    show(&One {
+        row: Row::of(&found.revision, around.in_force, now_ms()),
+        is_cut: end < found.text.len(),
+        text: found.text[..end].to_owned(),
+        before: around.revisions.first().map(|before| before.number),
+        may_restore: visit.may(Role::TransportAdmin) && number != around.in_force,
+        page: Page::new(visit, "/revisions", format!("Revision {number}")),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "revision_restore.html")]
+struct Restore {
+    page: Page,
+    number: u64,
+    why: String,
+    problem: Option<Problem>,
+    preview: Option<(Lines, Exposure)>,
+}
+
+impl Restore {
+    fn problem(&self) -> Option<(&str, &[String])> {
+        match &self.problem {
+            Some(Problem::Refused { error, details, .. }) => Some((error, details)),
+            _ => None,
+        }
+    }
+}
+
+async fn ask(visit: Visit, Path(number): Path<u64>) -> Answer {
+    show_restore(visit, number, String::new(), None).await
+}
+
+async fn show_restore(visit: Visit, number: u64, why: String, refused: Option<ClientError>) -> Answer {
+    let looked = visit.client.restore(number, &RestoreRequest { what_if: true, why: None }).await;
+    let (preview, refused) = match (looked, refused) {
+        (Ok(looked), refused) => (Some((Lines::of(&looked.difference), Exposure::of(&looked.exposure))), refused),
+        (Err(error), None) => (None, Some(error)),
+        (Err(_), refused) => (None, refused),
+    };
+    let problem = refused.map(Problem::from);
+    let status = match &problem {
+        Some(Problem::Refused { status, .. }) => *status,
+        _ => StatusCode::OK,
+    };
+    let page = Page::new(visit, "/revisions", format!("Put revision {number} in force again"));
+    show_as(status, &Restore { page, number, why, problem, preview })
+}
+
+async fn restore(Path(number): Path<u64>, Sent { visit, fields }: Sent) -> Answer {
+    let why = fields.get("why").map(str::to_owned);
+    match visit.client.restore(number, &RestoreRequest { what_if: false, why }).await {
+        Ok(Amended { revision: Some(revision), .. }) => {
+            Ok(visit.done("/revisions", &format!("Revision {number} is in force again, as revision {revision}.")))
+        }
+        Ok(_) => Ok(visit.done("/revisions", "It says what was in force already: nothing has changed.")),
+        Err(error) => show_restore(visit, number, fields.text("why").to_owned(), Some(error)).await,
+    }
+}

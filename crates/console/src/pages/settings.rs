@@ -1,0 +1,189 @@
+//! The settings document as text: shown, edited, checked as a file is, put in force as a revision.
+//!
+//! What is saved is looked at first: where it opens or closes anything, that is shown and confirmed. Who saves a text that
+//! was made from another revision than the one in force is shown what has changed meanwhile, and loses nothing.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use askama::Template;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::get;
+use gatepost_manage::ClientError;
+use gatepost_manage::resource::{Amended, SettingsDocument, SettingsProblem, SettingsRequest};
+use gatepost_policy::role::Role;
+
+use crate::exposure::Exposure;
+use crate::layout::{Answer, Page, show_as};
+use crate::lines::{Line, Lines};
+use crate::problem::Problem;
+use crate::text::size;
+use crate::visit::{Console, Sent, Visit};
+
+/// A longer document is only shown to those who ask for it.
+const SHOWN_BYTES_MAX: usize = 64 * 1024;
+/// Largest form, in bytes.
+const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The routes.
+pub fn routes() -> Router<Console> {
+    Router::new().route("/settings", get(document).post(save).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
+}
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct Settings {
+    page: Page,
+    may_change: bool,
+    base: u64,
+    text: String,
+    /// The size of a document that is not shown unasked.
+    hidden: Option<String>,
+    why: String,
+    problem: Option<String>,
+    problems: Vec<Place>,
+    meanwhile: Option<Meanwhile>,
+    preview: Option<Preview>,
+}
+
+/// A mistake, with the line that it is in.
+struct Place {
+    line: usize,
+    column: usize,
+    text: String,
+    message: String,
+    remedy: String,
+}
+
+/// What others have put in force since the text was begun.
+struct Meanwhile {
+    from: u64,
+    lines: Lines,
+}
+
+/// What the text would do.
+struct Preview {
+    lines: Lines,
+    exposure: Exposure,
+    warnings: Vec<Place>,
+    /// Stands for what is shown; none: nothing was asked but to look.
+    mark: String,
+    is_changed: bool,
+    must_confirm: bool,
+}
+
+/// What was typed.
+struct Typed {
+    base: u64,
+    text: String,
+    why: String,
+}
+
+async fn document(visit: Visit) -> Answer {
+    let SettingsDocument { revision, text } = visit.client.settings().await?;
+    let is_shown = text.len() <= SHOWN_BYTES_MAX || visit.query.has("whole");
+    let hidden = (!is_shown).then(|| size(text.len() as u64));
+    let typed = Typed { base: revision, text: if is_shown { text } else { String::new() }, why: String::new() };
+    show_as(StatusCode::OK, &Settings { hidden, ..settings(visit, typed) })
+}
+
+/// The page with nothing said.
+fn settings(visit: Visit, typed: Typed) -> Settings {
+    Settings {
+        may_change: visit.may(Role::TransportAdmin),
+        page: Page::new(visit, "/settings", "Settings document"),
+        base: typed.base,
+        text: typed.text,
+        hidden: None,
+        why: typed.why,
+        problem: None,
+        problems: Vec::new(),
+        meanwhile: None,
+        preview: None,
+    }
+}
+
+async fn save(Sent { visit, fields }: Sent) -> Answer {
+    let typed = Typed {
+        base: fields.get("base").and_then(|base| base.parse().ok()).unwrap_or_default(),
+        text: fields.raw("text").to_owned(),
+        why: fields.text("why").to_owned(),
+    };
+    let mut request = SettingsRequest {
+        text: with_line_ends_of(&visit, &typed.text).await?,
+        base: Some(typed.base),
+        what_if: true,
+        why: fields.get("why").map(str::to_owned),
+    };
+    let looked = match visit.client.put_settings(&request).await {
+        Ok(looked) => looked,
+        Err(error) => return refused(visit, typed, error).await,
+    };
+    let preview = preview(&typed.text, &looked);
+    let is_confirmed = fields.get("mark") == Some(preview.mark.as_str());
+    if fields.text("action") != "save" || (preview.must_confirm && !is_confirmed) {
+        let status = StatusCode::OK;
+        return show_as(status, &Settings { preview: Some(preview), ..settings(visit, typed) });
+    }
+    request.what_if = false;
+    match visit.client.put_settings(&request).await {
+        Ok(Amended { revision: Some(revision), .. }) => {
+            Ok(visit.done("/settings", &format!("Revision {revision} is in force.")))
+        }
+        Ok(_) => Ok(visit.done("/settings", "The document says what was in force already: nothing has changed.")),
+        Err(error) => refused(visit, typed, error).await,
+    }
+}
+
+/// A browser sends lines that end in one way; the document keeps the way that it has.
+async fn with_line_ends_of(visit: &Visit, text: &str) -> Result<String, Problem> {
+    let in_force = visit.client.settings().await?.text;
+    Ok(if in_force.contains("\r\n") { text.replace('\n', "\r\n") } else { text.to_owned() })
+}
+
+fn preview(text: &str, looked: &Amended) -> Preview {
+    let exposure = Exposure::of(&looked.exposure);
+    let mut hasher = DefaultHasher::new();
+    looked.difference.hash(&mut hasher);
+    serde_json::to_string(&looked.exposure).unwrap_or_default().hash(&mut hasher);
+    Preview {
+        lines: Lines::of(&looked.difference),
+        warnings: places(text, &looked.warnings),
+        mark: format!("{:016x}", hasher.finish()),
+        is_changed: looked.is_changed,
+        must_confirm: !exposure.is_empty(),
+        exposure,
+    }
+}
+
+fn places(text: &str, problems: &[SettingsProblem]) -> Vec<Place> {
+    let lines: Vec<&str> = text.lines().collect();
+    let place = |problem: &SettingsProblem| Place {
+        line: problem.line,
+        column: problem.column,
+        text: lines.get(problem.line.saturating_sub(1)).copied().unwrap_or_default().to_owned(),
+        message: problem.message.clone(),
+        remedy: problem.remedy.clone(),
+    };
+    problems.iter().map(place).collect()
+}
+
+async fn refused(visit: Visit, typed: Typed, error: ClientError) -> Answer {
+    let ClientError::Refused { status, refused } = error else { return Err(error.into()) };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+    if status == StatusCode::PRECONDITION_FAILED {
+        let from = typed.base;
+        let difference = visit.client.revision_difference(from, None).await?;
+        let meanwhile = Some(Meanwhile { from, lines: Lines::of(&difference.difference) });
+        let typed = Typed { base: difference.new, ..typed };
+        return show_as(status, &Settings { meanwhile, ..settings(visit, typed) });
+    }
+    let problems = places(&typed.text, &refused.problems);
+    let problem = if problems.is_empty() {
+        refused.error
+    } else {
+        "Nothing has changed: the text has problems. Each line says what to write instead.".to_owned()
+    };
+    show_as(status, &Settings { problem: Some(problem), problems, ..settings(visit, typed) })
+}
