@@ -63,6 +63,8 @@ pub fn ahead(then_ms: u64, now_ms: u64) -> String {
         Some(distance) if then_ms > now_ms => format!("in\u{a0}{distance}"),
         _ => "now".to_owned(),
     }
+}
+
 /// The end of a day in the server's time zone, as an instant; what is no day stays as it is.
 pub fn end_of_day(day: &str) -> String {
     let next = day.parse::<jiff::civil::Date>().ok().and_then(|day| day.tomorrow().ok());
