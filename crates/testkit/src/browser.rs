@@ -192,6 +192,13 @@ impl Browser {
         self.attempt(&format!("press {name:?}"), |session| click(session, &find_named(session, "button", name)?));
     }
 
+    /// Presses it, and says yes to the question that a script asks then.
+    #[track_caller]
+    pub fn press_and_confirm(&self, name: &str) {
+        self.press(name);
+        self.attempt("say yes", |session| session.post("/alert/accept", &json!({})));
+    }
+
     /// Follows the link that says this.
     #[track_caller]
     pub fn follow(&self, name: &str) {

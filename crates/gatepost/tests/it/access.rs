@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -440,40 +439,6 @@ fn beyond_this_machine_administrators_are_heard_inside_tls_only_and_a_reload_mov
         .output()
         .expect("run curl");
     assert!(text_of(&curl).contains("\"server_name\":\"mail.contoso.com\""), "{}", text_of(&curl));
-    // So does our own command line, with the certificate that it was handed, or not at all.
-    let token_file = site.installation.folder().join("token");
-    let to_the_door = |scheme: &str, certificate: Option<&Path>, arguments: &[&str]| {
-        let (url, file) = (format!("{scheme}://{moved}"), token_file.display().to_string());
-        let certificate = certificate.map(|path| path.display().to_string());
-        let mut all = vec!["--server", &url, "--token-file", &file];
-        all.extend(certificate.iter().flat_map(|file| ["--server-certificate", file]));
-        all.extend(arguments);
-        let output = site.installation.run(&all);
-        (output.status.code(), text_of(&output))
-    };
-    let write_token = |mode| {
-        fs::write(&token_file, bearer.trim_start_matches("Bearer ")).expect("ours");
-        fs::set_permissions(&token_file, fs::Permissions::from_mode(mode)).expect("ours");
-    };
-    write_token(0o644);
-    let (code, said) = to_the_door("https", Some(&certificate), &["status"]);
-    assert!(code == Some(1) && said.contains("open to others"), "{said}");
-    write_token(0o600);
-    for (scheme, certificate, arguments, code, part) in [
-        ("https", Some(&*certificate), &["status", "--json"][..], 0, "\"mail.contoso.com\""),
-        ("https", Some(&certificate), &["queue", "status"], 0, "Nothing waits"),
-        ("https", Some(&certificate), &["shell", "-c", "(Get-ReceiveConnector).Name"], 0, "Tests\n"),
-        ("https", Some(&certificate), &["shell", "-c", "Set-ReceiveConnector Tests -Comment x"], 1, "TransportAdmin"),
-        ("https", Some(&certificate), &["reload"], 1, "TransportAdmin"),
-        ("https", Some(&certificate), &["check"], 2, "--server"),
-        ("https", None, &["status"], 4, "cannot be reached: invalid peer certificate"),
-        ("http", None, &["status"], 1, "no answer from http://127.0.0.1"),
-    ] {
-        let (found, said) = to_the_door(scheme, certificate, arguments);
-        assert!(found == Some(code) && said.contains(part), "{scheme} {arguments:?}: {found:?} {said}");
-    }
-    let alone = site.installation.run(&["--server", "https://mx1.contoso.com", "status"]);
-    assert!(alone.status.code() == Some(2) && text_of(&alone).contains("--token-file"), "{}", text_of(&alone));
     // What cannot be had changes nothing, and says which.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

@@ -1,4 +1,5 @@
-//! The web console in a browser: [`pages`] are what they should be, whoever looks at them; [`signing_in`]; [`attacks`].
+//! The web console in a browser: [`pages`] are what they should be, whoever looks at them; [`signing_in`]; [`attacks`];
+//! [`articles`], [`queues`].
 //!
 //! Pictures of the pages are taken only where `GATEPOST_SCREENSHOTS` is set; they lie in `target/screenshots`.
 
@@ -6,7 +7,11 @@ mod pages;
 
 mod signing_in;
 
+mod articles;
+
 mod attacks;
+
+mod queues;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

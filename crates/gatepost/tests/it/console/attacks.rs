@@ -137,7 +137,9 @@ const ODD_VALUES: [&str; 6] =
 #[test]
 fn nothing_that_is_sent_breaks_a_page_or_becomes_a_part_of_it() {
     let console = furnished();
-    let forms = "return [...document.forms].map(form => [form.method, new URL(form.action).pathname,
+    let forms = "return [...document.forms].map(form => [form.getAttribute('method') || 'get',
+        // A field may be called `action`, and then `form.action` is that field.
+        new URL(form.getAttribute('action') || '', location.href).pathname,
         [...new FormData(form).keys(), ...[...form.elements].map(field => field.name)].filter(name => name)])";
     let mut all = BTreeMap::<(String, String), BTreeSet<String>>::new();
     let visited = visit_all(&console, |_| {

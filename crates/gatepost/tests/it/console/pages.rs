@@ -207,8 +207,8 @@ fn every_page_can_be_read_without_scripts() {
 fn who_may_only_look_finds_no_button_that_changes_anything_and_is_refused_without_one() {
     let console = furnished();
     let browser = &console.browser;
-    let actions = "return [...document.querySelectorAll('form')].filter(form => form.method === 'post')
-        .map(form => new URL(form.action).pathname)";
+    let actions = "return [...document.querySelectorAll('form[method=post]:has(button, input[type=submit])')]
+        .map(form => new URL(form.getAttribute('action') || '', location.href).pathname)";
     let actions_now = || -> BTreeSet<String> {
         let found = browser.run(actions, json!([]));
         found.as_array().into_iter().flatten().filter_map(|action| action.as_str().map(str::to_owned)).collect()
@@ -229,7 +229,7 @@ fn who_may_only_look_finds_no_button_that_changes_anything_and_is_refused_withou
     for action in all.iter().filter(|action| !everybodys.contains(action)) {
         let answered = request(console.door(), "POST", action, &[("Cookie", &cookie)], &format!("proof={proof}"));
         if answered.status != 403 {
-            let_in.push(format!("{action}: {} {}", answered.status, answered.body));
+            let_in.push(format!("{action}: {}", answered.status));
         }
     }
     assert!(let_in.is_empty(), "{}", let_in.join("\n"));
