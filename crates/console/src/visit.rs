@@ -79,6 +79,15 @@ impl Visit {
         role::decide(self.roles, needed).is_ok()
     }
 
+    /// Refuses those who may not do what needs this role: asked before a form is sent back for what is lacking in it, since
+    /// the gate, which decides and keeps record, is not asked then.
+    ///
+    /// # Errors
+    /// [`Problem::Refused`], with what they lack.
+    pub fn need(&self, needed: Role) -> Result<(), Problem> {
+        role::decide(self.roles, needed).map_err(|lacking| Problem::refused(StatusCode::FORBIDDEN, lacking.to_string()))
+    }
+
     /// Sends them to a page of ours that says, once, what was done.
     pub fn done(&self, path: &str, said: &str) -> Response {
         let and = if path.contains('?') { '&' } else { '?' };

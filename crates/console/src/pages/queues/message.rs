@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use gatepost_manage::resource::{MessageDetail, Recipient, RecipientState};
+use gatepost_policy::role::Role;
 
 use super::messages::{Actions, change, source};
 use super::{Moment, Status, refusal};
@@ -95,7 +96,10 @@ async fn act(Path(id): Path<u64>, Sent { visit, fields }: Sent) -> Answer {
         // What was removed has no page any more.
         Ok(Ok(said)) if fields.text("action").starts_with("remove") => Ok(visit.done("/queues/messages", &said)),
         Ok(Ok(said)) => Ok(visit.done(&format!("/queues/messages/{id}"), &said)),
-        Ok(Err(problem)) => show_message(visit, id, Some((StatusCode::UNPROCESSABLE_ENTITY, problem))).await,
+        Ok(Err(problem)) => {
+            visit.need(Role::QueueOperator)?;
+            show_message(visit, id, Some((StatusCode::UNPROCESSABLE_ENTITY, problem))).await
+        }
         Err(error) => {
             let problem = refusal(error)?;
             show_message(visit, id, Some(problem)).await

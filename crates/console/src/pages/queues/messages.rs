@@ -208,6 +208,7 @@ async fn act(Sent { visit, fields }: Sent) -> Answer {
 }
 
 async fn refuse(visit: Visit, problem: &str) -> Answer {
+    visit.need(Role::QueueOperator)?;
     show_list(visit, Some((StatusCode::UNPROCESSABLE_ENTITY, problem.to_owned()))).await
 }
 
