@@ -1,7 +1,6 @@
 //! The pages. One file each; `routes` is the list.
 
 mod acts;
-mod administrators;
 mod explain;
 mod guide;
 mod live;
@@ -13,6 +12,7 @@ mod refusals;
 mod revisions;
 mod settings;
 mod tokens;
+mod administrators;
 
 use axum::Router;
 use axum::http::StatusCode;

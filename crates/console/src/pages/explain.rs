@@ -2,8 +2,8 @@
 //!
 //! Takes the fields of a question or the id of a decision, hands on what the API explains.
 
-mod grounds;
 mod recorded;
+mod grounds;
 
 use askama::Template;
 use axum::Router;

@@ -1,16 +1,18 @@
 //! Receive connectors: the list of them, and everything about one. The wizard that makes one is `wizard`.
 
 mod list;
-mod properties;
 mod rights;
+mod properties;
 mod property;
 
 use axum::Router;
+use axum::extract::Path;
 use axum::routing::{get, post};
 use serde_json::Value;
 
-use crate::fields::path_part;
-use crate::visit::Console;
+use crate::fields::{Fields, path_part};
+use crate::layout::Answer;
+use crate::visit::{Console, Visit};
 
 /// Where they are.
 pub const AREA: &str = "/receive-connectors";
@@ -19,11 +21,20 @@ pub const AREA: &str = "/receive-connectors";
 pub fn routes() -> Router<Console> {
     Router::new()
         .route("/receive-connectors", get(list::list))
-        .route("/receive-connectors/{name}", get(properties::show).post(properties::apply))
+        .route("/receive-connectors/{name}", get(show).post(properties::apply))
         .route("/receive-connectors/{name}/enabled", post(properties::enable))
         .route("/receive-connectors/{name}/rights", post(rights::add))
         .route("/receive-connectors/{name}/rights/removal", post(rights::remove))
         .route("/receive-connectors/{name}/removal", post(properties::remove))
+}
+
+/// `GET /receive-connectors/{name}?tab=`.
+async fn show(visit: Visit, Path(name): Path<String>) -> Answer {
+    let record = properties::record(&visit, &name).await?;
+    if properties::is_of_rights(&visit) {
+        return rights::page(visit, &record, &Fields::default(), None).await;
+    }
+    properties::page(visit, &record)
 }
 
 /// The page of a connector.

@@ -22,7 +22,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("shell", &[]),
     ("transport", &["filter", "smtp", "policy", "spool", "tracking", "mail"]),
     ("manage", &["shell", "transport", "policy", "spool", "tracking", "mail"]),
-    ("console", &["manage", "policy"]),
+    ("console", &["manage", "shell", "policy"]),
     ("gatepost", &["console", "manage", "shell", "transport", "filter", "smtp", "policy", "spool", "tracking", "mail"]),
     ("testkit", &["smtp", "policy", "spool", "mail"]),
     ("xtask", &[]),

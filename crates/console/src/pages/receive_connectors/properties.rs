@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::property::{
     EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, RIGHTS, TABS, Tab, changes, filled_in, shown, tab,
 };
-use super::{AREA, instant_ms, place, rights, text};
+use super::{AREA, instant_ms, place, text};
 use crate::change::{Change, Preview};
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
@@ -37,14 +37,18 @@ pub async fn record(visit: &Visit, name: &str) -> Result<Value, Problem> {
     }
 }
 
-/// `GET /receive-connectors/{name}?tab=`.
-pub async fn show(visit: Visit, Path(name): Path<String>) -> Answer {
-    let record = record(&visit, &name).await?;
+/// The tab of a connector that the query names; every one but that of rights.
+///
+/// # Errors
+/// Only a bug of ours.
+pub fn page(visit: Visit, record: &Value) -> Answer {
     let tab = tab(visit.query.text("tab"));
-    if tab.key == RIGHTS {
-        return rights::page(visit, &record, &Fields::default(), None).await;
-    }
-    form(visit, &record, tab, None, None)
+    form(visit, record, tab, None, None)
+}
+
+/// Whether the tab of rights is asked for.
+pub fn is_of_rights(visit: &Visit) -> bool {
+    tab(visit.query.text("tab")).key == RIGHTS
 }
 
 #[derive(Template)]
