@@ -202,7 +202,7 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
         let is_called = |known: &&str| known.eq_ignore_ascii_case(name);
         let mut all = entry.signature.parameters.iter();
         let known =
-            all.find(|parameter| is_called(&parameter.name) || parameter.aliases.iter().any(|alias| is_called(&alias)));
+            all.find(|parameter| is_called(&parameter.name) || parameter.aliases.iter().any(|alias| is_called(alias)));
         match known {
             Some(parameter) if is_secret(parameter) => "(secret)".into(),
             Some(_) => value.clone(),

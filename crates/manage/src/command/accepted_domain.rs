@@ -3,18 +3,19 @@
 use gatepost_policy::Settings;
 use gatepost_policy::accepted_domain::{AcceptedDomain, DomainKind};
 use gatepost_policy::role::Role;
+use gatepost_policy::send_connector::{MailboxProtocol, SendConnector};
 use gatepost_shell::command::{Changes, FromPipeline, Kind, Parameter, Signature};
 use gatepost_shell::value::View;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
 use super::keys::{self, Change, Lists};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, at, identity, joined, named, needed};
 use super::recipient::{self, MAILBOXES};
-use super::{Answer, Arguments, CommandError, Entry, Invocation};
-use crate::edit::{Edit, Key, Target};
-use crate::object::PropertyKind::{Bool, Choice, Identity, Text};
+use super::{Answer, Arguments, CommandError, Entry, Invocation, document_value};
+use crate::edit::{Edit, Key, Target, Value};
+use crate::object::PropertyKind::{Any, Bool, Choice, Identity, Text};
 use crate::object::{Record, Shape, Usual, property};
 
 /// The commands of this noun.
@@ -66,6 +67,7 @@ static SHAPE: Shape = Shape {
         property("AddressBookEnabled", "address_book_enabled", Bool, Usual::Bool(true)),
         property("OutboundOnly", "outbound_only", Bool, Usual::Bool(false)),
         property("RecipientVerification", "recipient_verification", Bool, Usual::Bool(false)),
+        property("MailboxDelivery", "mailbox_delivery", Any, Usual::Null),
         property("Default", "default", Bool, Usual::Bool(false)),
         property("Name", "name", Text, Usual::Null),
         property("Identity", "identity", Identity, Usual::Null),
@@ -106,9 +108,24 @@ fn record(settings: &Settings, accepted: &AcceptedDomain) -> Record {
         .with("MatchSubDomains", accepted.with_subdomains)
         .with("AddressBookEnabled", accepted.kind == DomainKind::Authoritative)
         .with("RecipientVerification", accepted.recipient_verification)
+        .with("MailboxDelivery", settings.mailbox_delivery.server(Some(accepted)).map(|server| delivery(server)))
         .with("Default", is_default(settings, accepted))
         .with("Name", name.as_str())
         .with("Identity", name.as_str())
+}
+
+/// The keys of a way to a mailbox server.
+fn delivery(server: &SendConnector) -> Json {
+    let mut keys = Map::new();
+    let protocol = match server.mailbox_protocol {
+        Some(MailboxProtocol::Lmtp) => "LMTP",
+        Some(MailboxProtocol::Smtp) => "SMTP",
+        None => "Maildir",
+    };
+    keys.insert("protocol".to_owned(), protocol.into());
+    keys.insert("hosts".to_owned(), server.smart_hosts.iter().map(|host| Json::from(host.to_string())).collect());
+    keys.insert("require_tls".to_owned(), server.require_tls.into());
+    keys.into()
 }
 
 fn is_default(settings: &Settings, accepted: &AcceptedDomain) -> bool {
@@ -117,7 +134,7 @@ fn is_default(settings: &Settings, accepted: &AcceptedDomain) -> bool {
 }
 
 /// Properties that can be given, now or later.
-const SETTABLE: [Parameter; 7] = [
+const SETTABLE: [Parameter; 8] = [
     named(
         "DomainType",
         Kind::OneOf(KINDS),
@@ -130,12 +147,17 @@ const SETTABLE: [Parameter; 7] = [
         Kind::Bool,
         "Of a relay domain: the next hop is asked about recipients that are not known here. Not of Exchange.",
     ),
+    named(
+        "MailboxDelivery",
+        Kind::Table,
+        "Where mail for its mailboxes goes: @{Protocol='LMTP'; Hosts='/run/dovecot/lmtp'}; $null: as for all. Not of Exchange.",
+    ),
     named("AddressBookEnabled", Kind::Bool, "$true for Authoritative, $false for the others: there is no choice here."),
     named("OutboundOnly", Kind::Bool, "$false alone: it is about Microsoft's cloud."),
     DOMAIN_CONTROLLER,
 ];
 
-static NEW_PARAMETERS: [Parameter; 9] = joined(
+static NEW_PARAMETERS: [Parameter; 10] = joined(
     [
         needed(at(
             0,
@@ -160,7 +182,7 @@ static NEW_PARAMETERS: [Parameter; 9] = joined(
     SETTABLE,
 );
 
-static SET_PARAMETERS: [Parameter; 10] = joined(
+static SET_PARAMETERS: [Parameter; 11] = joined(
     [
         needed(identity("Which: the domain.")),
         named("MakeDefault", Kind::Bool, "$true: its postmaster is the sender of reports."),
@@ -237,7 +259,7 @@ fn changes(
     let kind = arguments.text("DomainType").or(accepted.map(|accepted| accepted.kind.exchange_name()));
     let is_authoritative = kind.is_none_or(|kind| kind == DomainKind::Authoritative.exchange_name());
     let is_known = |name: &str, given: &Json| match name {
-        "Name" | "Identity" | "DomainName" => true,
+        "Name" | "Identity" | "DomainName" | "MailboxDelivery" => true,
         // Another value is for the settings' reader to refuse.
         "AddressBookEnabled" => *given == Json::Bool(is_authoritative),
         "OutboundOnly" => *given != Json::Bool(true),
@@ -246,12 +268,31 @@ fn changes(
         _ => false,
     };
     let mut changes = keys::changes(&SHAPE, arguments, &NoLists, is_known)?;
+    if let Some(delivery) = arguments.get("MailboxDelivery") {
+        changes.push(("mailbox_delivery", delivery.as_object().map(delivery_table).transpose()?));
+    }
     if let Some(recipient) = arguments.get("CatchAllRecipient") {
         let recipient = recipient.as_str().filter(|text| !text.is_empty());
         let recipient = recipient.map(|text| recipient::find(settings, Some(&MAILBOXES), text)).transpose()?;
         changes.push(("catch_all_recipient", recipient.map(|recipient| recipient.address.to_string().into())));
     }
     Ok(changes)
+}
+
+/// `@{Protocol='LMTP'; Hosts='...'}` as the document has it, its keys in any case and with or without underscores.
+fn delivery_table(written: &Map<String, Json>) -> Result<Value, CommandError> {
+    const KEYS: [&str; 4] = ["protocol", "hosts", "require_tls", "protocol_logging_level"];
+    let plain = |name: &str| name.replace('_', "").to_lowercase();
+    let entry = |(name, value): (&String, &Json)| {
+        let key = KEYS.into_iter().find(|key| plain(key) == plain(name)).ok_or_else(|| {
+            let name: String = name.chars().take(80).collect();
+            let error =
+                format!("MailboxDelivery: there is no `{}`: write some of {}", name.escape_debug(), KEYS.join(", "));
+            CommandError::Wrong(error)
+        })?;
+        Ok((key.into(), document_value::value(value)))
+    };
+    Ok(Value::Table(written.iter().map(entry).collect::<Result<Vec<Key>, CommandError>>()?))
 }
 
 static SET: Signature = Signature {

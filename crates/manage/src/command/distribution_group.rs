@@ -57,21 +57,22 @@ static GET: Signature = Signature {
     ],
 };
 
-const OWN: [Parameter; 4] = [
+const OWN: [Parameter; 5] = [
+    named("BypassSecurityGroupManagerCheck", Kind::Switch, "Taken and ignored: roles say who changes groups."),
     named("Members", Kind::MultiValued(&Kind::Identity), "Who gets its mail: recipients here, or any addresses."),
     named("ManagedBy", Kind::MultiValued(&Kind::Text), "Taken and ignored: roles say who changes groups."),
     named("ReportToManagerEnabled", Kind::Bool, "$false alone: reports go to the sender."),
     named("ReportToOriginatorEnabled", Kind::Bool, "$true alone: reports go to the sender."),
 ];
 
-static NEW_PARAMETERS: [Parameter; 26] = joined(
-    joined::<3, 5, 8>(
+static NEW_PARAMETERS: [Parameter; 27] = joined(
+    joined::<3, 6, 9>(
         OF_NEW,
-        joined::<4, 1, 5>(OWN, [named("Type", Kind::Text, "Taken and ignored: groups of mail have no rights.")]),
+        joined::<5, 1, 6>(OWN, [named("Type", Kind::Text, "Taken and ignored: groups of mail have no rights.")]),
     ),
     SHARED,
 );
-static SET_PARAMETERS: [Parameter; 24] = joined(joined::<2, 4, 6>(OF_SET, OWN), SHARED);
+static SET_PARAMETERS: [Parameter; 25] = joined(joined::<2, 5, 7>(OF_SET, OWN), SHARED);
 
 /// Who gets its mail. A new group without members is one that says so.
 fn members(

@@ -307,6 +307,8 @@ pub struct Password {
     name: String,
     /// Whether it is in the secrets, and what was there before.
     before: Option<Option<PasswordHash>>,
+    /// What becomes of it, for those who only ask.
+    what_if: Option<&'static str>,
 }
 
 impl Password {
@@ -346,7 +348,11 @@ impl Password {
             true => None,
             false => Some(exchange(invocation, name, hash).await?),
         };
-        Ok(Some(Password { name: name.to_owned(), before }))
+        let what_if = given.map(|given| match given {
+            Json::Null => "The password would be forgotten.",
+            _ => "The password would be another one.",
+        });
+        Ok(Some(Password { name: name.to_owned(), before, what_if }))
     }
 
     /// Puts the password in force, or takes it back: as `answer` says of the settings.
@@ -358,7 +364,8 @@ impl Password {
         invocation: &Invocation<'_>,
         answer: Result<Answer, CommandError>,
     ) -> Result<Answer, CommandError> {
-        let Some(Password { name, before: Some(before) }) = password else { return answer };
+        let Some(Password { name, before, what_if }) = password else { return answer };
+        let Some(before) = before else { return answer.map(|answer| with_line(answer, what_if)) };
         let answer = match answer {
             // The settings are the same: nobody has looked at the secrets.
             Ok(answer) if answer.revision.is_none() => {
@@ -372,6 +379,13 @@ impl Password {
         }
         answer
     }
+}
+
+/// What would change, with a line more.
+pub fn with_line(answer: Answer, line: Option<&str>) -> Answer {
+    let (Some(told), Some(line)) = (&answer.what_if, line) else { return answer };
+    let told = told.strip_suffix("Nothing would change.").map_or_else(|| format!("{told}\n"), str::to_owned);
+    Answer { what_if: Some(told + line), ..answer }
 }
 
 /// Puts a hash into the secrets, or takes it from there; hands back what was there.

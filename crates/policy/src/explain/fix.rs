@@ -510,6 +510,11 @@ impl Trial<'_> {
 
     fn declared(&self) -> Option<Fix> {
         let address = self.settings.recipient(self.question.forward_path);
+        // A group that nobody is in has it: nobody else can.
+        let mut declared = self.settings.directory.recipients().iter().flat_map(|recipient| recipient.addresses());
+        if declared.any(|known| known.is_same_mailbox(&address)) {
+            return None;
+        }
         let mailbox = RecipientKind::Mailbox(Arc::new(LocalMailbox::new(address.clone())?));
         let declared = KnownRecipient::new(address.clone(), mailbox, 0..0);
         let mut changed = self.settings.clone();

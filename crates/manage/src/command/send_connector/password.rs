@@ -14,6 +14,7 @@ use gatepost_policy::send_connector::SendConnector;
 use serde_json::Value as Json;
 
 use super::super::keys::Change;
+use super::super::user::with_line;
 use super::super::{Answer, CommandError, Invocation};
 use crate::credentials::{ApiToken, PASSWORD_BYTES_MAX};
 use crate::edit::Value;
@@ -111,7 +112,10 @@ impl Password {
         invocation: &Invocation<'_>,
         answer: Result<Answer, CommandError>,
     ) -> Result<Answer, CommandError> {
-        let Password::Given { file, before: Some(before), .. } = self else { return answer };
+        let Password::Given { file, before, .. } = self else { return answer };
+        let Some(before) = before else {
+            return answer.map(|answer| with_line(answer, Some("The password would be another one.")));
+        };
         let answer = match answer {
             // The settings are the same: nobody has looked at the file.
             Ok(answer) if answer.revision.is_none() => {
