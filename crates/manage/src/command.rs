@@ -12,6 +12,10 @@ mod administrator;
 mod relay;
 mod configuration;
 mod ad_permission;
+mod exchange_certificate;
+mod server_component;
+mod smtp_connectivity;
+mod trace_search;
 mod transport_config;
 mod transport_service;
 mod send_connector;
@@ -91,6 +95,9 @@ static NOUNS: &[&[Entry]] = &[
     recipient::ENTRIES,
     user::ENTRIES,
     exchange_server::ENTRIES,
+    exchange_certificate::ENTRIES,
+    server_component::ENTRIES,
+    smtp_connectivity::ENTRIES,
     transport_config::ENTRIES,
     transport_service::ENTRIES,
     queue::ENTRIES,
@@ -99,6 +106,7 @@ static NOUNS: &[&[Entry]] = &[
     api_token::ENTRIES,
     admin_audit_log::ENTRIES,
     message_tracking_log::ENTRIES,
+    trace_search::ENTRIES,
 ];
 
 /// All commands.

@@ -204,8 +204,9 @@ impl fmt::Display for DistinguishedName {
     }
 }
 
-/// Until when a certificate is valid, Unix time in milliseconds (RFC 5280 section 4.1.2.5); `None` where that cannot be read.
-pub fn expires_ms(certificate: &[u8]) -> Option<u64> {
+/// From when until when a certificate is valid, Unix time in milliseconds (RFC 5280 section 4.1.2.5); `None` where that cannot
+/// be read. What begins before 1970 begins there.
+pub fn validity_ms(certificate: &[u8]) -> Option<(u64, u64)> {
     let (certificate, _) = der::element(certificate, der::SEQUENCE).ok()?;
     let (mut fields, _) = der::element(certificate, der::SEQUENCE).ok()?;
     if fields.first() == Some(&der::VERSION) {
@@ -215,8 +216,13 @@ pub fn expires_ms(certificate: &[u8]) -> Option<u64> {
     let (_, fields) = der::element(fields, der::SEQUENCE).ok()?;
     let (_, fields) = der::element(fields, der::SEQUENCE).ok()?;
     let (validity, _) = der::element(fields, der::SEQUENCE).ok()?;
-    let (_, not_after) = der::time(validity)?;
-    let (text, _) = der::time(not_after)?;
+    let (not_before, not_after) = der::time(validity)?;
+    let (not_after, _) = der::time(not_after)?;
+    Some((u64::try_from(moment_ms(not_before)?).unwrap_or(0), u64::try_from(moment_ms(not_after)?).ok()?))
+}
+
+/// A UTCTime or a GeneralizedTime.
+fn moment_ms(text: &str) -> Option<i64> {
     let number = |from: usize, length: usize| text.get(from..from + length)?.parse::<i8>().ok();
     let (century, rest) = match text.len() {
         // RFC 5280 section 4.1.2.5.1: two digits of a year mean 1950 to 2049.
@@ -229,7 +235,7 @@ pub fn expires_ms(certificate: &[u8]) -> Option<u64> {
     let at = |place: usize| number(rest + 2 * place, 2);
     let moment = jiff::civil::DateTime::new(year, at(1)?, at(2)?, at(3)?, at(4)?, at(5)?, 0).ok()?;
     let moment = moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    u64::try_from(moment.timestamp().as_millisecond()).ok()
+    Some(moment.timestamp().as_millisecond())
 }
 
 /// As much of DER as a name and a date need.
@@ -490,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_certificate_is_read_in_both_forms() {
+    fn the_validity_of_a_certificate_is_read_in_both_forms() {
         let element = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).expect("short")], content].concat();
         let certificate = |version: &[u8], end: Vec<u8>| {
             let validity = element(0x30, &[element(0x17, b"200101000000Z"), end].concat());
@@ -509,12 +515,13 @@ mod tests {
             (0x18, "26-+31235959Z", None),
             (0x04, "261231235959Z", None),
         ] {
-            let read = |version: &[u8]| expires_ms(&certificate(version, element(tag, text.as_bytes())));
+            let read = |version: &[u8]| validity_ms(&certificate(version, element(tag, text.as_bytes())));
+            let expected = expected.map(|end_ms: u64| (1_577_836_800_000, end_ms));
             let far = text.starts_with("9999");
             assert_eq!(read(&third).filter(|_| !far), expected, "{text}");
             assert_eq!(read(b"").filter(|_| !far), expected, "{text}");
         }
-        assert_eq!(expires_ms(b""), None);
+        assert_eq!(validity_ms(b""), None);
     }
 
     #[test]

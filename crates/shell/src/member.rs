@@ -30,8 +30,8 @@ use crate::value::{Object, Value};
 
 pub use kind::{cast, credential, is_of_type, make};
 pub use object::{ScriptMethod, ScriptProperty, is_method};
-pub use statics::escaped;
 pub use statics::{call_static, set_static, static_property};
+pub use statics::{escaped, unbase64};
 pub use table::entries;
 pub use tool::{Console, Guid, Reference, Secret, random_between, read, read_secret};
 pub use xml::parse as parse_xml;

@@ -157,6 +157,7 @@ static COMMANDS: &[StockCommand] = &[
     refused::GET_AD_GROUP,
     refused::GET_AD_OBJECT,
     mail::SEND,
+    mail::ASSEMBLE,
     refused::WEB_REQUEST,
     refused::REST_METHOD,
     refused::START_JOB,

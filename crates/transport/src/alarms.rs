@@ -141,7 +141,7 @@ fn facts(running: &Running, now: u64) -> Facts {
         level: metered.pressure.level,
         measured: metered.reading.measured,
     });
-    let certificates = tls.expiries().iter().map(|expiry| (expiry.file.to_string_lossy().into(), expiry.expires_ms));
+    let certificates = tls.expiries().map(|expiry| (expiry.file.to_string_lossy().into(), expiry.expires_ms));
     let missing = tls.faults().iter().map(|fault| ((&*fault.connector).into(), fault.consequence));
     Facts {
         routes: routes(running),

@@ -33,6 +33,7 @@ use crate::metrics::{self, Family};
 use crate::raised::Change;
 use crate::reload::{self, Applied, ApplyError, Fresh};
 use crate::state::{Running, count};
+use crate::tls::OwnCertificateStatus;
 
 /// Who came to a receive connector since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,6 +219,11 @@ impl Control {
     /// The server's side of TLS for administrators who come from other machines, as of now; `None` where there is none.
     pub fn management_tls(&self) -> Option<TlsAcceptor> {
         self.running.revision().tls.management().cloned()
+    }
+
+    /// This server's certificates, as of now.
+    pub fn certificates(&self) -> Vec<OwnCertificateStatus> {
+        self.running.revision().tls.own().to_vec()
     }
 
     /// Puts new settings in force, whole or not at all; `who` asked for it, as `uid 0`. Open connections keep the revision that they started with.

@@ -59,3 +59,4 @@ mod simulated;
 pub use authenticate::Credentials;
 pub use control::Control;
 pub use server::{Start, StartError, Transport};
+pub use tls::OwnCertificateStatus;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_policy::certificate::{CertificateName, KnownBy, PeerCertificate};
+use gatepost_policy::certificate::{CertificateName, KnownBy, PeerCertificate, Thumbprint};
 use gatepost_policy::next_hop_certificate::{self, NextHopCertificate};
 use gatepost_policy::own_certificate::{self, OwnCertificate};
 use gatepost_policy::peer_certificate;
@@ -97,7 +97,22 @@ pub struct Tls {
     /// What the settings ask for and cannot have.
     faults: Vec<Fault>,
     /// Our certificates.
-    expiries: Vec<Expiry>,
+    own: Vec<OwnCertificateStatus>,
+}
+
+/// A certificate of ours, as it is told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCertificateStatus {
+    /// Its file.
+    pub file: PathBuf,
+    /// Issuer and subject, where they can be read.
+    pub name: Option<CertificateName>,
+    /// The host names that it is for.
+    pub hosts: Vec<Box<str>>,
+    /// Its SHA-256.
+    pub thumbprint: Thumbprint,
+    /// From when until when it is valid, Unix time in milliseconds, where that can be read.
+    pub validity_ms: Option<(u64, u64)>,
 }
 
 /// Until when a certificate of ours is valid.
@@ -158,9 +173,15 @@ impl Tls {
             },
             provider,
             faults: Vec::new(),
-            expiries: own
+            own: own
                 .iter()
-                .filter_map(|own| Some(Expiry { file: own.file.clone(), expires_ms: own.expires_ms? }))
+                .map(|own| OwnCertificateStatus {
+                    file: own.file.clone(),
+                    name: own.says.name.clone(),
+                    hosts: own.says.hosts.clone(),
+                    thumbprint: own.thumbprint,
+                    validity_ms: own.validity_ms,
+                })
                 .collect(),
         };
         for connector in settings.receive_connectors.iter().filter(|connector| has_tls(connector)) {
@@ -238,8 +259,13 @@ impl Tls {
     }
 
     /// Until when our certificates are valid.
-    pub fn expiries(&self) -> &[Expiry] {
-        &self.expiries
+    pub fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        self.own.iter().filter_map(|own| Some(Expiry { file: own.file.clone(), expires_ms: own.validity_ms?.1 }))
+    }
+
+    /// Our certificates: that of `[tls]` or the self-signed one first, then those of `[[certificate]]`.
+    pub fn own(&self) -> &[OwnCertificateStatus] {
+        &self.own
     }
 
     /// What the settings ask for and cannot have.

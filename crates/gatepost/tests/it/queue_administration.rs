@@ -220,6 +220,9 @@ fn the_shell_lists_holds_back_exports_and_removes_what_is_queued() {
     let exported = shell(installation, &format!("Export-Message {id}"));
     let content = exported[0]["Base64"].as_str().and_then(|text| STANDARD.decode(text).ok()).expect("Base64");
     assert!(String::from_utf8_lossy(&content).contains("Subject: first"));
+    let file = installation.folder().join("waiting.eml");
+    shell(installation, &format!("Export-Message {id} | AssembleMessage -Path '{}'", file.display()));
+    assert_eq!(std::fs::read(file).expect("the file"), content);
 
     shell(installation, &format!("Redirect-Message {other} -Connector Backup -Confirm:$false"));
     assert!(backup.first().text().contains("Subject: second"));

@@ -210,14 +210,6 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
     ("system.net.webclient", "opens connections of its own"),
     ("net.webclient", "opens connections of its own"),
     ("system.net.http", "opens connections of its own"),
-    (
-        "system.net.mail.smtpclient",
-        "opens connections of its own; write Test-SmtpConnectivity or Test-Relay to try a connector",
-    ),
-    (
-        "net.mail.smtpclient",
-        "opens connections of its own; write Test-SmtpConnectivity or Test-Relay to try a connector",
-    ),
     ("system.io.compression", "packs files; use a tool of the system"),
     ("io.compression", "packs files; use a tool of the system"),
     ("system.diagnostics.process", "starts programs"),

@@ -666,7 +666,8 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-fn unbase64(text: &str) -> Option<Vec<u8>> {
+/// The bytes that a text of Base64 stands for, blanks and line ends ignored.
+pub fn unbase64(text: &str) -> Option<Vec<u8>> {
     let signs: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     if !signs.len().is_multiple_of(4) {
         return None;

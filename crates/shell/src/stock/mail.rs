@@ -1,15 +1,17 @@
-//! Send-MailMessage.
+//! Send-MailMessage, and AssembleMessage, which writes what Export-Message hands out.
 
 use crate::command::{Call, Kind, Signature};
 use crate::context::{Context, Stage, StockCommand};
 use crate::convert;
-use crate::fault::{Fault, Severity};
+use crate::fault::{Category, Fault, Severity};
+use crate::member;
 use crate::member::mail::{account, addresses, enclose, port, priority, send};
+use crate::path;
 use crate::value::Value;
 use crate::world::{Enclosure, Letter};
 
 use super::file;
-use super::parameter::{ANY, SIGNATURE, VALUES, also, at, named, needed, piped, switch};
+use super::parameter::{ANY, SIGNATURE, VALUES, also, at, input, named, needed, piped, switch};
 
 /// Send-MailMessage.
 pub(super) const SEND: StockCommand = StockCommand {
@@ -88,5 +90,46 @@ impl Stage for SendMail {
         };
         // As in the original the script goes on: a report that cannot be mailed is no reason to stop.
         send(context, &letter).map_err(|fault| fault.with_severity(Severity::Continuing))
+    }
+}
+
+/// AssembleMessage.
+pub(super) const ASSEMBLE: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "AssembleMessage",
+        synopsis: "Writes the message that Export-Message hands out into a file.",
+        parameters: &[needed(at(0, "Path", Kind::Text, "The file, as C:\\Temp\\1234.eml.")), input()],
+        examples: &[(
+            "Export-Message 1234 | AssembleMessage -Path C:\\Temp\\1234.eml",
+            "Keeps a suspended message as a file.",
+        )],
+        ..SIGNATURE
+    },
+    make: || Box::new(Assemble),
+};
+
+struct Assemble;
+
+impl Stage for Assemble {
+    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, input: Option<&Value>) -> Result<(), Fault> {
+        let Some(message) = input.or_else(|| call.argument("InputObject")) else {
+            return Err(Fault::new(
+                Category::InvalidArgument,
+                "AssembleMessage wants a message: Export-Message 1234 | AssembleMessage -Path 1234.eml",
+            ));
+        };
+        let encoded = match message {
+            Value::Object(object) => object.get("Base64"),
+            _ => None,
+        };
+        let bytes = encoded.and_then(|encoded| member::unbase64(&convert::text(&encoded))).ok_or_else(|| {
+            Fault::new(
+                Category::InvalidArgument,
+                "AssembleMessage takes what Export-Message hands out, and nothing else.",
+            )
+        })?;
+        let file = call.argument("Path").map(convert::text).unwrap_or_default();
+        context.charge(bytes.len())?;
+        context.world().write_file(&file, &bytes, false).map_err(|error| path::failed(&file, &error))
     }
 }

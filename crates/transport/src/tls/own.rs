@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gatepost_policy::certificate::expires_ms;
+use aws_lc_rs::digest::{SHA256, digest};
+use gatepost_policy::certificate::{Thumbprint, validity_ms};
 use gatepost_policy::own_certificate::OwnCertificate;
 use gatepost_policy::settings::{Settings, TlsFiles};
 use rustls::crypto::CryptoProvider;
@@ -24,8 +25,9 @@ use crate::whole_file;
 pub struct Own {
     /// The file that it is from.
     pub file: PathBuf,
-    /// Until when it is valid, Unix time in milliseconds, where that can be read.
-    pub expires_ms: Option<u64>,
+    /// From when until when it is valid, Unix time in milliseconds, where that can be read.
+    pub validity_ms: Option<(u64, u64)>,
+    pub thumbprint: Thumbprint,
     pub key: Arc<CertifiedKey>,
     pub says: OwnCertificate,
 }
@@ -56,13 +58,15 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Own, TlsError> {
             hosts: parsed.valid_dns_names().map(Into::into).collect(),
         },
     );
-    let (file, expires_ms) = (certificate.clone(), expires_ms(&chain[0]));
+    let (file, validity_ms) = (certificate.clone(), validity_ms(&chain[0]));
+    let mut thumbprint = [0; 32];
+    thumbprint.copy_from_slice(digest(&SHA256, &chain[0]).as_ref());
     let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Mismatch {
         certificate,
         private_key,
         source,
     })?;
-    Ok(Own { file, expires_ms, key: Arc::new(key), says })
+    Ok(Own { file, validity_ms, thumbprint: Thumbprint(thumbprint), key: Arc::new(key), says })
 }
 
 /// Paths of the self-signed certificate and its key; makes both when either is missing.
