@@ -6,6 +6,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -21,12 +22,18 @@ use crate::access::{Access, Act, Actor, Denied, LinkFromElsewhere, Presented, Vi
 use crate::calls::{self, Call};
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
+use crate::in_time::in_time;
 use crate::refusal::{Cause, Refusal, refuse, to_the_end};
 use crate::resource::{ActEntry, ActOutcome};
 
 /// So many failures to prove something are written down within a minute; more are counted. The record is no place that
 /// strangers can fill.
 const STRANGERS_PER_MINUTE: u32 = 30;
+
+/// Whoever proves nothing has so long to say what they want.
+const STRANGERS_BODY_LIMIT: Duration = Duration::from_secs(10);
+/// So long a form may take: the page that it goes to asks later from whom it is.
+const PAGES_BODY_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the gate needs to know.
 #[derive(Clone)]
@@ -208,6 +215,10 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
         Ok((actor, call)) => {
             request.extensions.insert(actor.clone());
             let target = target(&request).filter(|_| call.is_some_and(|call| !call.is_named_by_path));
+            let body = match call.is_some_and(|call| call.is_open) {
+                true => in_time(body, STRANGERS_BODY_LIMIT),
+                false => body,
+            };
             let request = Request::from_parts(request, body);
             match call.filter(|call| call.is_recorded) {
                 None => next.run(request).await,
@@ -244,7 +255,7 @@ pub async fn pass_page(State(gate): State<Gate>, mut request: Request, next: Nex
         request.headers_mut().remove("sec-fetch-site");
     }
     match gate.check_origin(visitor, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next.run(request.map(|body| in_time(body, PAGES_BODY_LIMIT))).await,
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -151,7 +151,8 @@ pub async fn once(State(memory): State<Memory>, actor: Actor, request: Request, 
     let asked = [parts.method.as_str().as_bytes(), b" ", parts.uri.to_string().as_bytes(), b"\n", &body].concat();
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest(&SHA256, &asked).as_ref());
-    let key = (actor.to_string(), key);
+    // Not by name alone: an administrator may be called what a token is called.
+    let key = (format!("{:?} {}", actor.source, actor.name), key);
     let found = memory.lock().begin(&key, fingerprint, now_ms());
     match found {
         Found::Known(answer) => {

@@ -48,6 +48,7 @@ mod administration;
 pub mod setup;
 pub mod access;
 mod refusal;
+mod in_time;
 pub mod resource;
 pub mod tracking_log;
 pub mod trace;
