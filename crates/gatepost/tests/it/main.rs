@@ -125,6 +125,7 @@ mod disk;
 
 mod settings;
 
+mod attacks;
 mod audit;
 
 mod explain;
