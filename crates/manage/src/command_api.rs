@@ -201,8 +201,7 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
     let told = |name: &str, value: &serde_json::Value| -> serde_json::Value {
         let is_called = |known: &&str| known.eq_ignore_ascii_case(name);
         let mut all = entry.signature.parameters.iter();
-        let known =
-            all.find(|parameter| is_called(&parameter.name) || parameter.aliases.iter().any(|alias| is_called(alias)));
+        let known = all.find(|parameter| is_called(&parameter.name) || parameter.aliases.iter().any(is_called));
         match known {
             Some(parameter) if is_secret(parameter) => "(secret)".into(),
             Some(_) => value.clone(),
