@@ -38,6 +38,7 @@ pub static NAVIGATION: &[Group] = &[
     Group {
         name: "Relay",
         entries: &[
+            entry("/device", "Let a device relay", Role::TransportAdmin),
             entry("/receive-connectors", "Receive connectors", Role::View),
             entry("/refusals", "Refusals", Role::HelpDesk),
             entry("/explain", "Explain", Role::View),

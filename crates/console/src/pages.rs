@@ -1,6 +1,7 @@
 //! The pages. One file each; `routes` is the list.
 
 mod acts;
+mod device;
 mod explain;
 mod guide;
 mod live;
@@ -24,6 +25,7 @@ use crate::visit::{Console, Visit};
 pub fn routes() -> Router<Console> {
     Router::new()
         .merge(overview::routes())
+        .merge(device::routes())
         .merge(receive_connectors::routes())
         .merge(refusals::routes())
         .merge(explain::routes())

@@ -1,9 +1,11 @@
 //! Receive connectors: the list of them, and everything about one. The wizard that makes one is `wizard`.
 
 mod list;
+mod wizard;
 mod rights;
-mod properties;
+pub mod properties;
 mod property;
+mod ranges;
 
 use axum::Router;
 use axum::extract::Path;
@@ -21,6 +23,7 @@ pub const AREA: &str = "/receive-connectors";
 pub fn routes() -> Router<Console> {
     Router::new()
         .route("/receive-connectors", get(list::list))
+        .route("/receive-connectors/new", get(wizard::begin).post(wizard::go))
         .route("/receive-connectors/{name}", get(show).post(properties::apply))
         .route("/receive-connectors/{name}/enabled", post(properties::enable))
         .route("/receive-connectors/{name}/rights", post(rights::add))
@@ -45,12 +48,12 @@ pub fn place(name: &str) -> String {
 }
 
 /// The texts of a list of a record.
-fn texts(value: &Value) -> Vec<String> {
+pub fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// A text of a record, empty where there is none.
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! The list: every connector with what it is read for. Whom it hears, for whom it relays, who came last, what it takes.
 
 use askama::Template;
+use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
 use super::property::size;
@@ -17,6 +18,7 @@ const RANGES_SHOWN: usize = 3;
 #[template(path = "receive_connectors.html")]
 struct List {
     page: Page,
+    may_change: bool,
     search: String,
     rows: Vec<Row>,
     pager: Pager,
@@ -50,7 +52,8 @@ pub async fn list(visit: Visit) -> Answer {
     let rows: Vec<Row> = answer.output.iter().map(|record| row(record, now_ms)).collect();
     let total = answer.output.first().and_then(|record| record["Found"].as_u64()).unwrap_or(0);
     let pager = Pager::of(&visit.query, rows.len(), total);
-    show(&List { search, rows, pager, page: Page::new(visit, AREA, "Receive connectors") })
+    let may_change = visit.may(Role::TransportAdmin);
+    show(&List { may_change, search, rows, pager, page: Page::new(visit, AREA, "Receive connectors") })
 }
 
 fn row(record: &Value, now_ms: u64) -> Row {

@@ -15,7 +15,7 @@ use super::property::{
 };
 use super::{AREA, instant_ms, place, text};
 use crate::change::{Change, Preview};
-use crate::fields::Fields;
+use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show_as};
 use crate::problem::Problem;
 use crate::rights::{RightShown, externally_secured};
@@ -71,6 +71,8 @@ pub struct Head {
     pub is_enabled: bool,
     pub may_change: bool,
     pub changed: Option<String>,
+    /// Where the wizard begins with what this one has.
+    pub copy: String,
 }
 
 /// One tab to choose.
@@ -86,6 +88,7 @@ impl Head {
         let name = text(&record["Name"]);
         Head {
             place: place(&name),
+            copy: format!("{AREA}/new?copy={}", path_part(&name)),
             name,
             tab: tab.key,
             tabs: TABS
@@ -207,6 +210,7 @@ pub fn refusal(error: &ClientError) -> (StatusCode, String) {
 
 /// `POST /receive-connectors/{name}`: what a tab was filled in with.
 pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    visit.need(Role::TransportAdmin)?;
     let record = record(&visit, &name).await?;
     let tab = tab(fields.text("tab"));
     if fields.has("back") {
@@ -231,14 +235,8 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
     };
     let needs_a_look = !preview.exposure.is_empty() || !rights.is_empty();
     if needs_a_look && fields.get(CONFIRMED) != Some(&preview.mark) {
-        let asked = Asked {
-            title: format!("Apply to {own_name}"),
-            action: place(&own_name),
-            apply: "Apply",
-            is_grave: false,
-            back: Back::Form,
-            rights,
-        };
+        let title = format!("Apply to {own_name}");
+        let asked = Asked { rights, ..Asked::of(AREA, title, place(&own_name), "Apply", Back::Form) };
         return confirm(visit, &fields, preview, asked);
     }
     match change.make(&visit).await {
@@ -249,6 +247,10 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
 
 /// What somebody is asked before a change is made.
 pub struct Asked {
+    /// The navigation's entry that it belongs to.
+    pub area: &'static str,
+    /// What is to be said besides.
+    pub said: Vec<String>,
     /// The heading.
     pub title: String,
     /// Where the form goes.
@@ -261,6 +263,13 @@ pub struct Asked {
     pub back: Back,
     /// Rights that are to be looked at one by one.
     pub rights: Vec<RightShown>,
+}
+
+impl Asked {
+    /// A question about a change that can be taken back.
+    pub fn of(area: &'static str, title: String, action: String, apply: &'static str, back: Back) -> Asked {
+        Asked { area, said: Vec::new(), title, action, apply, is_grave: false, back, rights: Vec::new() }
+    }
 }
 
 /// How a change is left unmade.
@@ -291,7 +300,7 @@ pub fn confirm(visit: Visit, fields: &Fields, preview: Preview, asked: Asked) ->
     let page = Confirm {
         carried: carried.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         was_seen: fields.has(CONFIRMED),
-        page: Page::new(visit, AREA, asked.title.clone()),
+        page: Page::new(visit, asked.area, asked.title.clone()),
         preview,
         asked,
     };
@@ -321,36 +330,26 @@ pub async fn confirmed(
 
 /// `POST /receive-connectors/{name}/enabled`.
 pub async fn enable(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    visit.need(Role::TransportAdmin)?;
     let record = record(&visit, &name).await?;
     let name = text(&record["Name"]);
     let wanted = fields.get("to") == Some("true");
     let change = Change::of("Set-ReceiveConnector", json!({ "Identity": name, "Enabled": wanted }));
     let verb = if wanted { "Enable" } else { "Disable" };
-    let asked = Asked {
-        title: format!("{verb} {name}"),
-        action: format!("{}/enabled", place(&name)),
-        apply: verb,
-        is_grave: false,
-        back: Back::Link(place(&name)),
-        rights: Vec::new(),
-    };
+    let (title, action) = (format!("{verb} {name}"), format!("{}/enabled", place(&name)));
+    let asked = Asked::of(AREA, title, action, verb, Back::Link(place(&name)));
     let said = if wanted { "The connector is enabled." } else { "The connector is disabled." };
     confirmed(visit, &fields, &change, asked, false, |visit| visit.done(&place(&name), said)).await
 }
 
 /// `POST /receive-connectors/{name}/removal`.
 pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    visit.need(Role::TransportAdmin)?;
     let record = record(&visit, &name).await?;
     let name = text(&record["Name"]);
     let change = Change::of("Remove-ReceiveConnector", json!({ "Identity": name }));
-    let asked = Asked {
-        title: format!("Remove {name}"),
-        action: format!("{}/removal", place(&name)),
-        apply: "Remove",
-        is_grave: true,
-        back: Back::Link(place(&name)),
-        rights: Vec::new(),
-    };
+    let (title, action) = (format!("Remove {name}"), format!("{}/removal", place(&name)));
+    let asked = Asked { is_grave: true, ..Asked::of(AREA, title, action, "Remove", Back::Link(place(&name))) };
     let said = format!("The receive connector {name} is removed.");
     confirmed(visit, &fields, &change, asked, true, |visit| visit.done(AREA, &said)).await
 }

@@ -5,12 +5,13 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use gatepost_manage::ClientError;
 use gatepost_policy::permission::{Right, Trustee};
+use gatepost_policy::role::Role;
 use serde_json::{Map, Value, json};
 
 use super::properties::{Asked, Back, CONFIRMED, Head, confirm, confirmed, record, refusal};
 use super::property::{RIGHTS, tab};
 use super::{AREA, instant_ms, place, text, texts};
-use crate::change::Change;
+use crate::change::{Call, Change};
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
 use crate::rights::{RightShown, all, meaning_of};
@@ -143,6 +144,22 @@ fn terms(raw: &[Value]) -> Vec<(&'static str, String)> {
     .collect()
 }
 
+/// The calls that give another connector the entries that are no group's.
+pub fn calls_of_own_entries(rows: &[Value], connector: &Value) -> Vec<Call> {
+    let call = |entry: EntryShown| {
+        let rights: Vec<&str> = entry.rights.iter().map(|right| right.name.as_str()).collect();
+        let mut parameters = json!({ "Identity": connector, "User": entry.user, "ExtendedRights": rights });
+        if entry.is_denied {
+            parameters["Deny"] = true.into();
+        }
+        for (term, value) in TERMS.into_iter().zip(entry.raw).filter(|(_, value)| !value.is_null()) {
+            parameters[term] = value;
+        }
+        Call::new("Add-ADPermission", parameters)
+    };
+    entries(rows).into_iter().filter(|entry| entry.group.is_empty()).map(call).collect()
+}
+
 /// What tells an entry from others that give or take the same rights to or from the same account.
 fn narrowing(entry: &EntryShown, all: &[EntryShown]) -> Value {
     let is_alike = |other: &&EntryShown| {
@@ -186,6 +203,7 @@ fn added(name: &str, fields: &Fields) -> Value {
 
 /// `POST /receive-connectors/{name}/rights`.
 pub async fn add(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    visit.need(Role::TransportAdmin)?;
     let record = record(&visit, &name).await?;
     let name = text(&record["Name"]);
     if fields.has("back") {
@@ -197,14 +215,8 @@ pub async fn add(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answ
         Err(error) => return page(visit, &record, &fields, Some(&error)).await,
     };
     if fields.get(CONFIRMED) != Some(&preview.mark) {
-        let asked = Asked {
-            title: format!("Add an entry to {name}"),
-            action: format!("{}/rights", place(&name)),
-            apply: "Apply",
-            is_grave: false,
-            back: Back::Form,
-            rights: Vec::new(),
-        };
+        let (title, action) = (format!("Add an entry to {name}"), format!("{}/rights", place(&name)));
+        let asked = Asked::of(AREA, title, action, "Apply", Back::Form);
         return confirm(visit, &fields, preview, asked);
     }
     match change.make(&visit).await {
@@ -215,17 +227,12 @@ pub async fn add(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answ
 
 /// `POST /receive-connectors/{name}/rights/removal`.
 pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+    visit.need(Role::TransportAdmin)?;
     let record = record(&visit, &name).await?;
     let name = text(&record["Name"]);
     let here = format!("{}?tab={RIGHTS}", place(&name));
-    let asked = Asked {
-        title: format!("Remove rights on {name}"),
-        action: format!("{}/rights/removal", place(&name)),
-        apply: "Remove",
-        is_grave: true,
-        back: Back::Link(here.clone()),
-        rights: Vec::new(),
-    };
+    let (title, action) = (format!("Remove rights on {name}"), format!("{}/rights/removal", place(&name)));
+    let asked = Asked { is_grave: true, ..Asked::of(AREA, title, action, "Remove", Back::Link(here.clone())) };
     let change = Change::of("Remove-ADPermission", removed(&name, &fields));
     confirmed(visit, &fields, &change, asked, true, |visit| visit.done(&here, "The rights are removed.")).await
 }

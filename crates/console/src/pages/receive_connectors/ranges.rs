@@ -1,0 +1,117 @@
+//! A list of remote ranges that is put together in a form: an address, a range, a subnet or an address with its mask is added,
+//! a red x takes one away.
+
+use gatepost_policy::receive_connector::RemoteRange;
+
+use crate::fields::Fields;
+
+/// The ranges so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges(Vec<String>);
+
+impl Ranges {
+    /// These.
+    pub fn of(ranges: Vec<String>) -> Ranges {
+        Ranges(ranges)
+    }
+
+    /// Those that a form carries.
+    pub fn read(fields: &Fields) -> Ranges {
+        Ranges(fields.all("range").map(str::to_owned).collect())
+    }
+
+    /// They.
+    pub fn list(&self) -> &[String] {
+        &self.0
+    }
+
+    /// What is wrong with them.
+    pub fn problem(&self) -> Option<String> {
+        self.0.is_empty().then(|| "Add at least one address: a connector that hears nobody is none.".to_owned())
+    }
+
+    /// The fields that carry them.
+    pub fn hidden(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.0.iter().map(|range| ("range", range.clone()))
+    }
+
+    /// Takes in what was typed to be added, and away what its x was pressed of.
+    ///
+    /// # Errors
+    /// What is no range, with what to write; the others are taken in.
+    pub fn take_in(&mut self, fields: &Fields) -> Result<(), String> {
+        if let Some(gone) = fields.get("remove") {
+            self.0.retain(|range| range != gone);
+        }
+        let mut wrong = Vec::new();
+        for text in typed(fields) {
+            match RemoteRange::parse(&text, 0..0) {
+                Err(error) => wrong.push(format!(
+                    "“{text}”: {error}. Write 192.168.2.55, 192.168.2.1-192.168.2.99, 10.0.0.0/24 or 10.0.0.0(255.255.255.0)."
+                )),
+                Ok(range) if self.has(&range) => {}
+                Ok(_) => self.0.push(text),
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+
+    /// Ranges are what they hold, not how they are written.
+    fn has(&self, range: &RemoteRange) -> bool {
+        let known = self.0.iter().filter_map(|known| RemoteRange::parse(known, 0..0).ok());
+        known.into_iter().any(|known| (known.first, known.last) == (range.first, range.last))
+    }
+}
+
+/// What was typed, as one writes ranges.
+fn typed(fields: &Fields) -> Vec<String> {
+    let pair = |first: &str, last: &str, whole: fn(&str, &str) -> String| match (fields.get(first), fields.get(last)) {
+        (None, None) => None,
+        (first, last) => Some(whole(first.unwrap_or_default(), last.unwrap_or_default())),
+    };
+    let one = ["new_address", "new_subnet"].into_iter().filter_map(|name| fields.get(name).map(str::to_owned));
+    let range = pair("new_first", "new_last", |first, last| format!("{first}-{last}"));
+    let masked = pair("new_base", "new_mask", |base, mask| format!("{base}({mask})"));
+    one.chain(range).chain(masked).chain(fields.list("new_many")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_the_dialog_adds_and_the_x_takes_away() {
+        for (form, expected) in [
+            ("range=10.0.0.1&new_address=10.0.0.2", Ok("10.0.0.1 10.0.0.2")),
+            ("range=10.0.0.1&new_address=+10.0.0.1+", Ok("10.0.0.1")),
+            ("new_first=10.0.0.1&new_last=10.0.0.9", Ok("10.0.0.1-10.0.0.9")),
+            (
+                "new_subnet=10.0.0.0%2F24&new_base=10.1.0.0&new_mask=255.255.0.0",
+                Ok("10.0.0.0/24 10.1.0.0(255.255.0.0)"),
+            ),
+            ("range=10.0.0.0%2F24&new_base=10.0.0.0&new_mask=255.255.255.0", Ok("10.0.0.0/24")),
+            ("range=0.0.0.0-255.255.255.255&range=10.0.0.1&remove=0.0.0.0-255.255.255.255", Ok("10.0.0.1")),
+            ("new_many=10.0.0.1%0D%0A10.0.0.2%2C10.0.0.3", Ok("10.0.0.1 10.0.0.2 10.0.0.3")),
+            ("new_first=10.0.0.9&new_last=10.0.0.1", Err("higher")),
+            ("new_first=10.0.0.9", Err("no IP address")),
+            ("new_address=printer", Err("“printer”")),
+            ("", Ok("")),
+        ] {
+            let fields = Fields::read(form.as_bytes());
+            let mut ranges = Ranges::read(&fields);
+            match (ranges.take_in(&fields), expected) {
+                (Ok(()), Ok(expected)) => assert_eq!(ranges.list().join(" "), expected, "{form}"),
+                (Err(error), Err(said)) => assert!(error.contains(said), "{form}: {error}"),
+                (other, _) => panic!("{form}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_taken_in_though_something_else_is_wrong() {
+        let fields = Fields::read(b"new_many=10.0.0.1%0Anonsense");
+        let mut ranges = Ranges::default();
+        assert!(ranges.take_in(&fields).is_err());
+        assert_eq!(ranges.list(), ["10.0.0.1"]);
+    }
+}
