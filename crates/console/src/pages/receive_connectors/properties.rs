@@ -102,6 +102,9 @@ impl Head {
     }
 }
 
+/// A longer list is no form any more: the page would be too large.
+const LINES_BYTES_MAX: usize = 48 * 1024;
+
 struct SectionShown {
     title: &'static str,
     fields: Vec<FieldShown>,
@@ -111,7 +114,7 @@ struct FieldShown {
     name: &'static str,
     label: &'static str,
     hint: &'static str,
-    /// `text`, `truth`, `choice`, `lines` or `flags`.
+    /// `text`, `truth`, `choice`, `lines`, `many` or `flags`.
     kind: &'static str,
     value: String,
     choices: Vec<ChoiceShown>,
@@ -128,6 +131,7 @@ fn field(property: &'static Property, value: String, problem: Option<&str>) -> F
     let is_chosen = |choice: &str| value.lines().any(|chosen| chosen == choice);
     let (kind, choices) = match property.input {
         Input::Truth => ("truth", Vec::new()),
+        Input::Lines if value.len() > LINES_BYTES_MAX => ("many", Vec::new()),
         Input::Lines => ("lines", Vec::new()),
         Input::Choice(choices) => {
             let shown = |value: &&'static str| ChoiceShown { value, label: value, is_chosen: is_chosen(value) };

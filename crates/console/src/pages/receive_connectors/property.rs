@@ -402,7 +402,10 @@ pub fn changes<'a>(
     record: &Value,
     fields: &Fields,
 ) -> Map<String, Value> {
-    let changed = properties.filter_map(|property| {
+    // A form may leave out what is too long for a page. Boxes that are not ticked are not sent.
+    let is_told =
+        |property: &&Property| matches!(property.input, Input::Truth | Input::Flags(_)) || fields.has(property.name);
+    let changed = properties.filter(is_told).filter_map(|property| {
         let text = filled_in(property, fields);
         (text != shown(property, record)).then(|| (property.name.to_owned(), parameter(property, &text)))
     });

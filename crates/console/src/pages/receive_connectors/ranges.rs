@@ -5,6 +5,9 @@ use gatepost_policy::receive_connector::RemoteRange;
 
 use crate::fields::Fields;
 
+/// More are added on the tab Network: each page of the wizard carries all of them.
+pub const RANGES_MAX: usize = 300;
+
 /// The ranges so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges(Vec<String>);
@@ -17,7 +20,7 @@ impl Ranges {
 
     /// Those that a form carries.
     pub fn read(fields: &Fields) -> Ranges {
-        Ranges(fields.all("range").map(str::to_owned).collect())
+        Ranges(fields.all("range").take(RANGES_MAX).map(str::to_owned).collect())
     }
 
     /// They.
@@ -50,6 +53,10 @@ impl Ranges {
                     "“{text}”: {error}. Write 192.168.2.55, 192.168.2.1-192.168.2.99, 10.0.0.0/24 or 10.0.0.0(255.255.255.0)."
                 )),
                 Ok(range) if self.has(&range) => {}
+                Ok(_) if self.0.len() >= RANGES_MAX => {
+                    let error = format!("{RANGES_MAX} ranges are the most here: add the others on the tab Network, once the connector is there.");
+                    return Err(error);
+                }
                 Ok(_) => self.0.push(text),
             }
         }
@@ -105,6 +112,14 @@ mod tests {
                 (other, _) => panic!("{form}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_the_wizard_carries() {
+        let many: Vec<String> = (0..RANGES_MAX).map(|host| format!("10.0.{}.{}", host / 200, host % 200)).collect();
+        let mut ranges = Ranges::of(many);
+        assert!(ranges.take_in(&Fields::read(b"new_address=10.9.9.9")).is_err_and(|error| error.contains("Network")));
+        assert_eq!(ranges.take_in(&Fields::read(b"new_address=10.0.0.1")), Ok(()));
     }
 
     #[test]

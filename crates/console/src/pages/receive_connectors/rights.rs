@@ -21,6 +21,8 @@ use crate::visit::{Sent, Visit};
 /// What binds an entry or says whose it is: parameters of Add-ADPermission, and properties of what Get-ADPermission yields.
 const TERMS: [&str; 8] =
     ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires", "EntryOwner", "Ticket", "Comment"];
+/// More entries are counted, not shown.
+const ENTRIES_MAX: usize = 60;
 /// Rights that administrators give; the others are for servers among themselves.
 const COMMON: usize = 11;
 
@@ -30,6 +32,7 @@ struct RightsPage {
     page: Page,
     head: Head,
     entries: Vec<EntryShown>,
+    more: usize,
     accounts: Vec<String>,
     common: Vec<RightChoice>,
     others: Vec<RightChoice>,
@@ -71,7 +74,7 @@ struct RightChoice {
 pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&ClientError>) -> Answer {
     let name = text(&record["Name"]);
     let answer = visit.run("Get-ADPermission", json!({ "Identity": name })).await?;
-    let entries = entries(&answer.output);
+    let mut entries = entries(&answer.output);
     let (status, problem) = error.map_or((StatusCode::OK, None), |error| {
         let (status, problem) = refusal(error);
         (status, Some(problem))
@@ -90,7 +93,11 @@ pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&C
     let page = RightsPage {
         head: Head::of(&visit, record, tab(RIGHTS)),
         relays_for_anonymous: entries.iter().any(relays),
-        entries,
+        more: entries.len().saturating_sub(ENTRIES_MAX),
+        entries: {
+            entries.truncate(ENTRIES_MAX);
+            entries
+        },
         accounts: Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect(),
         common,
         others,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::properties::{CONFIRMED, record, refusal};
 use super::property::{TABS, Tab};
-use super::ranges::Ranges;
+use super::ranges::{RANGES_MAX, Ranges};
 use super::{AREA, place, rights, text, texts};
 use crate::change::{Call, Change, Preview};
 use crate::fields::Fields;
@@ -121,7 +121,12 @@ impl Filled {
             local: "copied".to_owned(),
             fqdn: Some(text(&record["Fqdn"])).filter(|fqdn| *fqdn != server).unwrap_or_default(),
             copied: texts(&record["Bindings"]),
-            ranges: Ranges::of(texts(&record["RemoteIPRanges"])),
+            // Others are needed anyway: a long list is nothing to begin with.
+            ranges: Ranges::of(
+                Some(texts(&record["RemoteIPRanges"]))
+                    .filter(|ranges| ranges.len() <= RANGES_MAX / 3)
+                    .unwrap_or_default(),
+            ),
             ..Filled::new()
         }
     }
@@ -227,7 +232,7 @@ fn copied(record: &Value, rows: &[Value], call: Call) -> Vec<Call> {
             value = texts(&value).into_iter().filter(|group| group != "Custom" && group != "None").collect();
         }
         let is_empty = value.as_array().is_some_and(Vec::is_empty);
-        if !is_empty && value != usual(property.name) {
+        if !value.is_null() && !is_empty && value != usual(property.name) {
             call.parameters.insert(property.name.to_owned(), value);
         }
     }
