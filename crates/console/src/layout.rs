@@ -47,6 +47,7 @@ pub static NAVIGATION: &[Group] = &[
     Group {
         name: "Mail",
         entries: &[
+            entry("/trace", "Trace", Role::HelpDesk),
             entry("/queues", "Queues", Role::View),
             entry("/send-connectors", "Send connectors", Role::View),
             entry("/accepted-domains", "Accepted domains", Role::View),

@@ -13,6 +13,7 @@ mod refusals;
 mod revisions;
 mod settings;
 mod tokens;
+mod trace;
 mod administrators;
 
 use axum::Router;
@@ -29,6 +30,7 @@ pub fn routes() -> Router<Console> {
         .merge(receive_connectors::routes())
         .merge(refusals::routes())
         .merge(explain::routes())
+        .merge(trace::routes())
         .merge(queues::routes())
         .merge(objects::routes())
         .merge(settings::routes())

@@ -198,7 +198,7 @@ fn step(step: &ExplainedStep) -> Step {
 }
 
 fn offer(place: usize, change: &ExplainedChange) -> Offer {
-    let opens: Vec<String> = change.opens.iter().flat_map(|opened| sentences(opened)).collect();
+    let opens: Vec<String> = change.opens.iter().flat_map(sentences).collect();
     let more = opens.len().saturating_sub(OPENS_MAX);
     Offer {
         title: if place == 0 { "Smallest change" } else { "Or, if the peer cannot do that" },
