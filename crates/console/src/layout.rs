@@ -40,6 +40,7 @@ pub static NAVIGATION: &[Group] = &[
         entries: &[
             entry("/device", "Let a device relay", Role::TransportAdmin),
             entry("/receive-connectors", "Receive connectors", Role::View),
+            entry("/exposure", "Who may relay", Role::View),
             entry("/refusals", "Refusals", Role::HelpDesk),
             entry("/explain", "Explain", Role::View),
         ],

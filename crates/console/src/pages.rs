@@ -3,6 +3,7 @@
 mod acts;
 mod device;
 mod explain;
+mod exposure;
 mod guide;
 mod live;
 mod objects;
@@ -28,6 +29,7 @@ pub fn routes() -> Router<Console> {
         .merge(overview::routes())
         .merge(device::routes())
         .merge(receive_connectors::routes())
+        .merge(exposure::routes())
         .merge(refusals::routes())
         .merge(explain::routes())
         .merge(trace::routes())

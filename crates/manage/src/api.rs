@@ -17,6 +17,7 @@
 //! | `/settings` | see `settings_api` | |
 //! | `GET /decisions/{id}` | `DecisionDetail` | 400, 404, 500 |
 //! | `GET /explanation…`, `GET /decisions/{id}/explanation` | see `explanation_api` | |
+//! | `GET /exposure…` | see `exposure_api` | |
 //! | `GET /trace?address=&...&limit=&from=` | `Traced` | 400, 500 |
 //! | `POST /trace/erase` with `EraseRequest` | `ErasedAddress` | 400, 500 |
 //! | `POST /reload` | `Reloaded` | 409, 422 |
@@ -45,6 +46,7 @@ use crate::decision::DecisionDetail;
 use crate::document::LoadError;
 use crate::events;
 use crate::explanation_api;
+use crate::exposure_api;
 use crate::gate::{self, Gate};
 use crate::idempotency;
 use crate::openapi;
@@ -93,6 +95,7 @@ pub fn routes(management: Management) -> Router {
         .merge(revision_api::routes(management.amender.clone()))
         .merge(explanation_api::routes(management.control.clone(), management.amender.clone()))
         .merge(settings_api::routes(management.amender.clone()))
+        .merge(exposure_api::routes(management.amender.clone()))
         .route("/decisions/{id}", get(decision))
         .route("/trace", get(trace))
         .route("/trace/erase", post(erase))

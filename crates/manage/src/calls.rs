@@ -16,11 +16,11 @@ use crate::nouns;
 use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer,
-    CommandDescription, CommandRequest, DifferenceQuery, Gone, MessageDetail, MessagesChanged, MessagesRequest,
-    NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
-    QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed, RestoreRequest, Retried, RetryRequest,
-    RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown,
-    SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
+    CommandDescription, CommandRequest, DifferenceQuery, Exposed, ExposureMap, ExposureQuery, ExposureReport, Gone,
+    MapQuery, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
+    QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed,
+    RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun,
+    SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -240,6 +240,33 @@ pub static CALLS: &[Call] = &[
         json(of::<Explained>),
     )
     .query(of::<ExplanationQuery>),
+    reads(
+        "GET",
+        "/exposure",
+        "Get-Exposure",
+        Role::View,
+        "Who may relay, from where, and what is wrong with it.",
+        json(of::<Exposed>),
+    )
+    .query(of::<ExposureQuery>),
+    reads(
+        "GET",
+        "/exposure/map",
+        "Get-ExposureMap",
+        Role::View,
+        "Who may relay, as a map of addresses.",
+        json(of::<ExposureMap>),
+    )
+    .query(of::<MapQuery>),
+    // Recorded with the digest of what was handed out, so that a report can be told from a forged one.
+    changes(
+        "GET",
+        "/exposure/report",
+        "Export-ExposureReport",
+        Role::View,
+        "Everything that the audit says, to be kept; the record of acts has its digest.",
+        json(of::<ExposureReport>),
+    ),
     reads(
         "GET",
         "/trace",

@@ -33,10 +33,11 @@ use crate::explained::Explained;
 use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer, CommandRequest,
-    Gone, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
-    QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery,
-    Removed, RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery,
-    SessionBegun, SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
+    Exposed, ExposureMap, ExposureQuery, Gone, MapQuery, MessageDetail, MessagesChanged, MessagesRequest,
+    NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
+    QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, RestoreRequest, Retried, RetryRequest,
+    RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown,
+    SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 
@@ -230,11 +231,16 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; refused with 404 or 409.
     pub async fn export(&self, id: u64) -> Result<Vec<u8>, ClientError> {
+        self.file(&format!("/queue/{id}/export")).await
+    }
+
+    /// What a call answers, as it is; `path` needs no encoding.
+    async fn file(&self, path: &str) -> Result<Vec<u8>, ClientError> {
         let request = Request::builder()
-            .uri(format!("{API_ROOT}/queue/{id}/export"))
+            .uri(format!("{API_ROOT}{path}"))
             .header(header::HOST, "localhost")
             .body(Full::new(Bytes::new()))
-            .expect("a number needs no encoding");
+            .expect("our own paths are plain");
         let export = async {
             let response = self.send(request).await?;
             let (status, body) = self.read_body(response, EXPORT_BYTES_MAX).await?;
@@ -300,6 +306,30 @@ impl Client {
     /// [`ClientError`].
     pub async fn explanation(&self, query: &ExplanationQuery) -> Result<Explained, ClientError> {
         self.get(&path_with("/explanation", query)).await
+    }
+
+    /// Who may relay: one page.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn exposure(&self, query: &ExposureQuery) -> Result<Exposed, ClientError> {
+        self.get(&path_with("/exposure", query)).await
+    }
+
+    /// The same as a map of addresses.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn exposure_map(&self, query: &MapQuery) -> Result<ExposureMap, ClientError> {
+        self.get(&path_with("/exposure/map", query)).await
+    }
+
+    /// The same as a file to be kept, byte by byte as its digest in the record of acts has it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn exposure_report(&self) -> Result<Vec<u8>, ClientError> {
+        self.file("/exposure/report").await
     }
 
     /// Everybody who may administer by name and password.

@@ -21,6 +21,7 @@ use crate::credentials::Secrets;
 use crate::document::{Document, LoadError, Loaded};
 use crate::edit::Outline;
 use crate::history::History;
+use crate::kept_audit::Audits;
 use crate::outside::{Outside, OutsideError};
 use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
 use crate::setup;
@@ -32,6 +33,7 @@ pub struct Reloader {
     accounts: Arc<Accounts>,
     in_force: Arc<Mutex<InForce>>,
     history: Arc<std::sync::Mutex<History>>,
+    audits: Arc<Audits>,
 }
 
 /// The settings in force, and what hangs on them. Whoever changes them holds it.
@@ -105,6 +107,7 @@ impl Reloader {
             accounts,
             in_force: Arc::new(Mutex::new(in_force)),
             history: Arc::new(std::sync::Mutex::new(history)),
+            audits: Arc::default(),
         }
     }
 
@@ -114,7 +117,11 @@ impl Reloader {
     /// # Errors
     /// [`OutsideError`].
     pub async fn open_outside(&self, routes: Router) -> Result<(), OutsideError> {
-        let outside = &mut self.in_force.lock().await.outside;
+        let mut in_force = self.in_force.lock().await;
+        if !in_force.document.settings.management.listen.is_empty() {
+            self.audits.begin(&in_force.document);
+        }
+        let outside = &mut in_force.outside;
         outside.put_behind_doors(routes);
         let prepared = outside.prepare(&self.control.settings()).await?;
         outside.switch(&self.control, prepared);
@@ -141,6 +148,11 @@ impl Reloader {
         in_force.outline = outline;
         tracing::info!(who, "passwords changed");
         Ok(())
+    }
+
+    /// The audit of the document in force.
+    pub(crate) fn audits(&self) -> &Arc<Audits> {
+        &self.audits
     }
 
     /// The settings file.
@@ -259,6 +271,7 @@ impl Reloader {
         in_force.document = document;
         in_force.revision = revision;
         in_force.outline = None;
+        self.audits.renew(&in_force.document);
         self.history().set_limits(limits);
         Ok(applied)
     }

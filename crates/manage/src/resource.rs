@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod access;
 mod command;
+mod exposure;
 mod status;
 mod queue;
 mod settings;
@@ -16,6 +17,7 @@ mod revisions;
 
 pub use access::*;
 pub use command::*;
+pub use exposure::*;
 pub use queue::*;
 pub use revisions::*;
 pub use settings::*;

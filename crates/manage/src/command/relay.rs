@@ -1,6 +1,9 @@
 //! What would happen and who could do it: Test-Relay plays one dialogue against the deciding functions, Test-RelaySurface tells
 //! for every address what it may do at worst. Both say what `gatepost explain` and `gatepost audit` say.
 
+use std::sync::Arc;
+
+use gatepost_policy::Settings;
 use gatepost_policy::audit::{Audit, Exposure, Finding, Who};
 use gatepost_policy::explain;
 use gatepost_policy::note::instant;
@@ -16,9 +19,11 @@ use super::parameter::{DOMAIN_CONTROLLER, also, at, named, needed};
 use super::{Answer, CommandError, Entry, Invocation};
 use crate::asked::{Asked, ExplanationQuery, Unread};
 use crate::clock::now_ms;
+use crate::document::Document;
 use crate::explanation;
 use crate::exposure_text::sentence;
 use crate::host;
+use crate::kept_audit::KeptAudit;
 use crate::object::PropertyKind::{Bool, Choice, Int, List, Size, Text, Time};
 use crate::object::{Property, Record, Shape, Usual, property};
 
@@ -233,16 +238,39 @@ static SURFACE: Signature = Signature {
     ],
 };
 
-async fn audited(invocation: &Invocation<'_>) -> Result<Audit, CommandError> {
-    let document = invocation.document().await;
-    let settings = invocation.settings.clone();
-    let audit = move || Audit::of(&settings, &document.text, &host::addresses(), now_ms());
+/// The audit that is kept of what is in force, or one of what a transaction would put in force.
+enum Audited {
+    Kept(Arc<KeptAudit>),
+    Own(Box<Audit>),
+}
+
+impl Audited {
+    fn audit(&self) -> &Audit {
+        match self {
+            Audited::Kept(kept) => &kept.audit,
+            Audited::Own(audit) => audit,
+        }
+    }
+}
+
+async fn audited(invocation: &Invocation<'_>) -> Result<Audited, CommandError> {
+    let (document, settings) = (invocation.document().await, invocation.settings.clone());
+    let audits = invocation.amender.reloader().audits().clone();
+    let audit = move || match is_in_force(&document, &settings) {
+        true => Audited::Kept(audits.of(&document)),
+        false => Audited::Own(Box::new(Audit::of(&settings, &document.text, &host::addresses(), now_ms()))),
+    };
     let failed = |_| CommandError::Failed("the audit failed unexpectedly; the log has the cause".to_owned());
     tokio::task::spawn_blocking(audit).await.map_err(failed)
 }
 
+fn is_in_force(document: &Document, settings: &Arc<Settings>) -> bool {
+    Arc::ptr_eq(&document.settings, settings)
+}
+
 async fn test_surface(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
-    let audit = audited(invocation).await?;
+    let audited = audited(invocation).await?;
+    let audit = audited.audit();
     let (relay_only, public_only) =
         (invocation.arguments.is_set("RelayOnly"), invocation.arguments.is_set("PublicOnly"));
     let relays = |exposure: &&Exposure| {
@@ -322,7 +350,8 @@ static FINDINGS: Signature = Signature {
 };
 
 async fn get_findings(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
-    let audit = audited(invocation).await?;
+    let audited = audited(invocation).await?;
+    let audit = audited.audit();
     let wanted = invocation.arguments.texts("Severity");
     let is_wanted = |finding: &&Finding| wanted.as_ref().is_none_or(|wanted| wanted.contains(&finding.severity.name()));
     let record = |finding: &Finding| {

@@ -1,0 +1,353 @@
+//! Who may relay: the audit of the settings in force as a sentence, a map, a table, findings; the difference against any
+//! revision; the whole as a file.
+
+use askama::Template;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use gatepost_manage::exposure_text::{listeners_text, sentence};
+use gatepost_manage::resource::{
+    Exposed, ExposedFinding, ExposedRange, ExposedRow, ExposureMap, ExposurePart, ExposureQuery, MapQuery, Revisions,
+    RevisionsQuery,
+};
+
+use crate::fields::{Fields, path_part};
+use crate::layout::{Answer, Page, show, show_as};
+use crate::paging::{self, Pager};
+use crate::problem::Problem;
+use crate::text::{count, counted, moment, size};
+use crate::visit::{Console, Visit};
+
+const AREA: &str = "/exposure";
+/// Rows, and findings, on a page: the map takes its room, too.
+const ROWS: usize = 20;
+/// Revisions that are offered for comparison.
+const REVISIONS: usize = 50;
+/// Changes that are shown of a comparison.
+const CHANGES_MAX: usize = 50;
+/// The width of a part of the map with its gap.
+const PART: usize = 26;
+/// Parts in a line of the map.
+const LINE: usize = 16;
+
+/// The routes.
+pub fn routes() -> Router<Console> {
+    Router::new().route(AREA, get(exposure)).route("/exposure/report", get(report))
+}
+
+#[derive(Template)]
+#[template(path = "exposed.html")]
+struct ExposurePage {
+    page: Page,
+    asked: Fields,
+    problem: Option<String>,
+    exposed: Exposed,
+    rows: Vec<Row>,
+    pager: Pager,
+    findings: Vec<Finding>,
+    findings_pager: Pager,
+    map: Map,
+    revisions: Vec<(u64, String)>,
+    difference: Option<Difference>,
+}
+
+struct Row {
+    who: String,
+    sources: String,
+    is_public: bool,
+    listeners: String,
+    look: &'static str,
+    may: &'static str,
+    senders: &'static str,
+    also: String,
+    connectors: Vec<(String, String)>,
+    connectors_more: u64,
+}
+
+struct Finding {
+    look: &'static str,
+    shown: ExposedFinding,
+    path: Option<String>,
+}
+
+/// A network in parts.
+struct Map {
+    network: String,
+    /// The networks around it, the widest first: name and query.
+    around: Vec<(String, String)>,
+    parts: Vec<Part>,
+    ipv6: Vec<(&'static str, &'static str, String)>,
+    ipv6_more: u64,
+}
+
+struct Part {
+    x: usize,
+    y: usize,
+    level: String,
+    mark: &'static str,
+    /// Where a closer look is; none where nobody is heard.
+    query: Option<String>,
+    label: String,
+}
+
+struct Difference {
+    against: u64,
+    lines: Vec<String>,
+    more: usize,
+}
+
+/// What a level means: the look of a badge, in words.
+fn meaning(level: &str) -> (&'static str, &'static str) {
+    match level {
+        "open" => ("bad", "anyone, without logging in"),
+        "relay" => ("warn", "anyone, once logged in"),
+        "submit" => ("note", "accepted domains"),
+        _ => ("", "nobody: may only connect"),
+    }
+}
+
+fn row(shown: &ExposedRow) -> Row {
+    let (look, may) = meaning(&shown.level);
+    let senders = match shown.senders.as_deref() {
+        Some("any") => "anyone",
+        Some("outside_own_domains") => "anyone but own domains",
+        Some(_) => "own addresses",
+        None => "",
+    };
+    let conditional = match shown.conditional_rights.len() as u64 {
+        0 => None,
+        rights => Some(format!("{} under conditions", counted(rights, "right", "rights"))),
+    };
+    let may_send = shown.senders.is_some();
+    let limit = match shown.message_bytes_max {
+        Some(bytes) => Some(format!("up to {}", size(bytes))),
+        None => may_send.then(|| "any size".to_owned()),
+    };
+    let also = [
+        shown.internal.then(|| "counts as internal".to_owned()),
+        shown.bypasses_anti_spam.then(|| "no anti-spam".to_owned()),
+        limit,
+        shown.tls_required.then(|| "TLS only".to_owned()),
+        conditional,
+        shown.from_ms.map(|from_ms| format!("from {} on", moment(from_ms))),
+        shown.until_ms.map(|until_ms| format!("until {}", moment(until_ms))),
+    ];
+    let connectors: Vec<_> = shown.connectors.iter().take(3).map(|name| (name.clone(), connector_path(name))).collect();
+    Row {
+        who: shown.who.clone(),
+        sources: shown.sources.clone(),
+        is_public: shown.public,
+        listeners: listeners_text(&shown.listeners),
+        look,
+        may,
+        senders,
+        also: also.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        connectors_more: shown.connectors_total.saturating_sub(connectors.len() as u64),
+        connectors,
+    }
+}
+
+fn connector_path(name: &str) -> String {
+    format!("/receive-connectors/{}", path_part(name))
+}
+
+fn finding(shown: &ExposedFinding) -> Finding {
+    let look = match shown.severity.as_str() {
+        "critical" => "bad",
+        "warning" => "warn",
+        _ => "note",
+    };
+    Finding { look, path: shown.connector.as_deref().map(connector_path), shown: shown.clone() }
+}
+
+impl Map {
+    fn of(map: &ExposureMap, asked: &Fields) -> Map {
+        let ipv6 = |range: &ExposedRange| {
+            let (look, may) = meaning(&range.level);
+            (look, may, range.range.clone())
+        };
+        Map {
+            around: around(&map.network, asked),
+            parts: map.parts.iter().enumerate().map(|(place, part)| Part::of(place, part, asked)).collect(),
+            ipv6: map.ipv6.iter().map(ipv6).collect(),
+            ipv6_more: map.ipv6_total.saturating_sub(map.ipv6.len() as u64),
+            network: map.network.clone(),
+        }
+    }
+}
+
+/// The networks that hold this one.
+fn around(network: &str, asked: &Fields) -> Vec<(String, String)> {
+    let Some((address, bits)) = network.split_once('/') else { return Vec::new() };
+    let octets: Vec<&str> = address.split('.').collect();
+    let bits: usize = bits.parse().unwrap_or(0);
+    let wider = (0..bits / 8).map(|kept| {
+        let parts = (0..4).map(|place| if place < kept { octets.get(place).copied().unwrap_or("0") } else { "0" });
+        let name = format!("{}/{}", parts.collect::<Vec<_>>().join("."), kept * 8);
+        let query = asked.with("network", &name);
+        (name, query)
+    });
+    wider.collect()
+}
+
+impl Part {
+    fn of(place: usize, part: &ExposurePart, asked: &Fields) -> Part {
+        let level = part.level.as_deref().unwrap_or("none");
+        let is_address = !part.network.contains('/');
+        let query = part.level.as_ref().map(|_| match is_address {
+            true => asked.without(&["page", "findings"]).with("address", &part.network),
+            false => asked.with("network", &part.network),
+        });
+        let (_, may) = meaning(level);
+        let mark = match level {
+            "open" => "!",
+            "relay" => "R",
+            "submit" => "D",
+            _ => "",
+        };
+        Part {
+            x: place % LINE * PART,
+            y: place / LINE * PART,
+            level: level.to_owned(),
+            mark,
+            query,
+            label: match is_address {
+                true => format!("{}: {may}", part.network),
+                false => format!("{}: {may}, {}", part.network, counted(part.addresses, "address", "addresses")),
+            },
+        }
+    }
+}
+
+/// The page that a field names, from 1.
+fn page_of(fields: &Fields, name: &str) -> usize {
+    fields.get(name).and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, 100_000)
+}
+
+fn pager(asked: &Fields, name: &str, shown: usize, total: u64) -> Pager {
+    let page = page_of(asked, name);
+    let (first, end) = ((page - 1) * ROWS + 1, (page - 1) * ROWS + shown);
+    let to = |page: usize| asked.with(name, &page.to_string());
+    Pager {
+        said: match shown {
+            0 => format!("none of {}", count(total)),
+            _ => format!("{}–{} of {}", count(first as u64), count(end as u64), count(total)),
+        },
+        previous: (page > 1).then(|| to(page - 1)),
+        next: ((end as u64) < total).then(|| to(page + 1)),
+    }
+}
+
+async fn exposure(visit: Visit) -> Answer {
+    let asked = paging::asked(&visit.query);
+    let query = ExposureQuery {
+        relay: asked.get("relay").map(|_| true),
+        public: asked.get("public").map(|_| true),
+        address: asked.get("address").map(str::to_owned),
+        limit: Some(ROWS),
+        offset: Some((page_of(&asked, "page") - 1) * ROWS),
+        findings_offset: Some((page_of(&asked, "findings") - 1) * ROWS),
+    };
+    let (exposed, mut problem) = match visit.client.exposure(&query).await.map_err(Problem::from) {
+        Ok(exposed) => (exposed, None),
+        Err(Problem::Refused { status: StatusCode::BAD_REQUEST, error, .. }) => {
+            let all = ExposureQuery { address: None, ..query };
+            (visit.client.exposure(&all).await?, Some(error))
+        }
+        Err(other) => return Err(other),
+    };
+    let network = MapQuery { network: asked.get("network").map(str::to_owned) };
+    let map = match visit.client.exposure_map(&network).await.map_err(Problem::from) {
+        Ok(map) => map,
+        Err(Problem::Refused { status: StatusCode::BAD_REQUEST, error, .. }) => {
+            problem = problem.or(Some(error));
+            visit.client.exposure_map(&MapQuery::default()).await?
+        }
+        Err(other) => return Err(other),
+    };
+    let revisions = visit.client.revisions(RevisionsQuery { limit: Some(REVISIONS), before: None }).await?;
+    let difference = match asked.get("against") {
+        None => None,
+        Some(number) => match difference(&visit, number).await {
+            Ok(difference) => Some(difference),
+            Err(Problem::Refused { status, error, .. }) if status.is_client_error() => {
+                problem = problem.or(Some(error));
+                None
+            }
+            Err(other) => return Err(other),
+        },
+    };
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let shown = ExposurePage {
+        page: Page::new(visit, AREA, "Who may relay"),
+        rows: exposed.exposures.iter().map(row).collect(),
+        pager: pager(&asked, "page", exposed.exposures.len(), exposed.exposures_total),
+        findings: exposed.findings.iter().map(finding).collect(),
+        findings_pager: pager(&asked, "findings", exposed.findings.len(), exposed.findings_total),
+        map: Map::of(&map, &asked),
+        revisions: offered(&revisions),
+        problem,
+        difference,
+        exposed,
+        asked,
+    };
+    match status {
+        StatusCode::OK => show(&shown),
+        status => show_as(status, &shown),
+    }
+}
+
+/// Revisions to compare with: number, and since when.
+fn offered(revisions: &Revisions) -> Vec<(u64, String)> {
+    let older = revisions.revisions.iter().filter(|revision| revision.number != revisions.in_force);
+    older.map(|revision| (revision.number, moment(revision.at_ms))).collect()
+}
+
+async fn difference(visit: &Visit, number: &str) -> Result<Difference, Problem> {
+    let wrong = |_| Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, "a revision is named by its number");
+    let against = number.parse().map_err(wrong)?;
+    let compared = visit.client.revision_difference(against, None).await?;
+    let lines = compared.changes.iter().flat_map(|change| {
+        let change = change.to_change();
+        let parts = [("has gained", change.gained), ("has lost", change.lost)];
+        let parts = parts.into_iter().filter(|(_, rights)| !rights.is_empty());
+        parts.map(|(verb, rights)| sentence(&change, verb, rights)).collect::<Vec<_>>()
+    });
+    let lines: Vec<String> = lines.collect();
+    let more = lines.len().saturating_sub(CHANGES_MAX);
+    Ok(Difference { against, lines: lines.into_iter().take(CHANGES_MAX).collect(), more })
+}
+
+async fn report(visit: Visit) -> Answer {
+    let report = visit.client.exposure_report().await?;
+    let fields = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"relay-report.json\""),
+    ];
+    Ok((fields, report).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_map_leads_closer_and_an_address_to_its_rows() {
+        let asked = Fields::read(b"relay=on&page=3");
+        let part = |network: &str, level: Option<&str>| ExposurePart {
+            network: network.to_owned(),
+            level: level.map(str::to_owned),
+            addresses: 3,
+        };
+        let shown = Part::of(17, &part("17.0.0.0/8", Some("open")), &asked);
+        assert_eq!((shown.x, shown.y, shown.mark), (PART, PART, "!"));
+        assert_eq!(shown.query.as_deref(), Some("relay=on&page=3&network=17.0.0.0%2F8"));
+        assert_eq!(shown.label, "17.0.0.0/8: anyone, without logging in, 3 addresses");
+        let address = Part::of(0, &part("10.0.0.5", Some("submit")), &asked);
+        assert_eq!(address.query.as_deref(), Some("relay=on&address=10.0.0.5"));
+        assert!(Part::of(0, &part("11.0.0.0/8", None), &asked).query.is_none());
+        let names: Vec<String> = around("10.1.2.0/24", &asked).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16"]);
+    }
+}

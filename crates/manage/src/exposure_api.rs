@@ -1,0 +1,140 @@
+//! The part of the API that tells who may relay.
+//!
+//! | call | answer | refusals |
+//! |---|---|---|
+//! | `GET /exposure?relay=&public=&address=&limit=&offset=&findings_offset=` | `Exposed` | 400 |
+//! | `GET /exposure/map?network=` | `ExposureMap` | 400 |
+//! | `GET /exposure/report` | `ExposureReport`, with its digest (RFC 9530), which the record of acts keeps | |
+//!
+//! Takes the audit that is kept of the settings in force, hands on pages of it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gatepost_policy::audit::ASSUMPTION;
+use gatepost_policy::note::instant;
+use gatepost_policy::receive_connector::RemoteRange;
+
+use crate::access::Actor;
+use crate::amend::Amender;
+use crate::clock::now_ms;
+use crate::document::Document;
+use crate::gate::Noted;
+use crate::kept_audit::KeptAudit;
+use crate::refusal::{Answer, Refusal, refuse};
+use crate::resource::{Exposed, ExposureMap, ExposureQuery, ExposureReport, MapQuery};
+use crate::surface::{self, Network};
+
+/// Rows of a page, where the caller does not say.
+const LIMIT_DEFAULT: usize = 100;
+/// Rows of a page at most.
+const LIMIT_MAX: usize = 1_000;
+
+/// The routes.
+pub fn routes<S: Clone + Send + Sync + 'static>(amender: Amender) -> Router<S> {
+    Router::new()
+        .route("/exposure", get(exposure))
+        .route("/exposure/map", get(map))
+        .route("/exposure/report", get(report))
+        .with_state(amender)
+}
+
+/// The audit of what is in force, with its document and revision.
+async fn kept(amender: &Amender) -> Result<(Arc<KeptAudit>, Arc<Document>, u64), Refusal> {
+    let (document, revision) = {
+        let in_force = amender.reloader().hold().await;
+        (in_force.document.clone(), in_force.revision)
+    };
+    let (audits, audited) = (amender.reloader().audits().clone(), document.clone());
+    let kept = tokio::task::spawn_blocking(move || audits.of(&audited)).await;
+    let kept = kept.map_err(|_| {
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, "the audit failed unexpectedly; the log has the cause")
+    })?;
+    Ok((kept, document, revision))
+}
+
+fn unread(rejection: QueryRejection) -> Refusal {
+    refuse(rejection.status(), rejection.body_text())
+}
+
+async fn exposure(
+    State(amender): State<Amender>,
+    query: Result<Query<ExposureQuery>, QueryRejection>,
+) -> Answer<Exposed> {
+    let Query(query) = query.map_err(unread)?;
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if limit == 0 || limit > LIMIT_MAX {
+        let error = format!("limit is from 1 to {LIMIT_MAX}: ask for the next page with `offset`");
+        return Err(refuse(StatusCode::BAD_REQUEST, error));
+    }
+    let range = match query.address.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => {
+            let wrong = |error| {
+                let text = text.chars().take(80).collect::<String>();
+                let error = format!("address: `{}` is no address and no range: {error}", text.escape_debug());
+                refuse(StatusCode::BAD_REQUEST, error)
+            };
+            let range = RemoteRange::parse(text, 0..0).map_err(wrong)?;
+            Some((range.first, range.last))
+        }
+    };
+    let (kept, _, revision) = kept(&amender).await?;
+    Ok(Json(surface::page(&kept, revision, &query, range, limit)))
+}
+
+async fn map(State(amender): State<Amender>, query: Result<Query<MapQuery>, QueryRejection>) -> Answer<ExposureMap> {
+    let Query(query) = query.map_err(unread)?;
+    let wanted = query.network.as_deref().unwrap_or("0.0.0.0/0");
+    let Some(network) = Network::parse(wanted) else {
+        let error = "network is 0.0.0.0/0, or one of 8, 16 or 24 bits, as 192.168.0.0/16";
+        return Err(refuse(StatusCode::BAD_REQUEST, error));
+    };
+    let (kept, ..) = kept(&amender).await?;
+    Ok(Json(surface::map(&kept, network)))
+}
+
+async fn report(State(amender): State<Amender>, actor: Actor) -> Result<(Extension<Noted>, Response), Refusal> {
+    let (kept, document, revision) = kept(&amender).await?;
+    let made_by = actor.to_string();
+    let write = move || {
+        let report = ExposureReport {
+            server: document.settings.server.name.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            made_by,
+            made_at: instant(now_ms()),
+            revision,
+            document: kept.document.to_string(),
+            sentence: surface::sentence(&kept),
+            assumption: ASSUMPTION.to_owned(),
+            exposures: kept.audit.exposures.iter().map(|shown| surface::row(shown, usize::MAX)).collect(),
+            findings: kept.audit.findings.iter().map(surface::finding).collect(),
+        };
+        serde_json::to_vec_pretty(&report)
+    };
+    let written = tokio::task::spawn_blocking(write).await;
+    let failed =
+        || refuse(StatusCode::INTERNAL_SERVER_ERROR, "the report could not be written, which is a bug of ours");
+    let report = written.map_err(|_| failed())?.map_err(|_| failed())?;
+    let digest = digest(&SHA256, &report);
+    let hex = digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let noted = Noted { target: Some(format!("sha256:{hex}")), revision: Some(revision), ..Noted::default() };
+    let fields = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"relay-report-{revision}.json\"")),
+        (HeaderName::from_static("repr-digest"), format!("sha-256=:{}:", STANDARD.encode(digest.as_ref()))),
+    ];
+    Ok((Extension(noted), (fields, report).into_response()))
+}
