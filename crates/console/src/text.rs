@@ -79,6 +79,12 @@ pub fn moment(ms: u64) -> String {
     instant.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
+/// The day of a moment in the server's time zone, as forms take it: `2027-01-31`.
+pub fn day(ms: u64) -> String {
+    let instant = ms.try_into().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    instant.to_zoned(TimeZone::system()).date().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,12 +13,14 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use gatepost_manage::asked::ExplanationQuery;
 use gatepost_manage::decision::id_in;
+use gatepost_policy::role::Role;
 
-use self::grounds::Grounds;
+use self::grounds::{Attempt, Grounds, narrowest};
 use self::recorded::Recorded;
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show, show_as};
 use crate::problem::Problem;
+use crate::text::now_ms;
 use crate::visit::{Console, Visit};
 
 const AREA: &str = "/explain";
@@ -36,6 +38,19 @@ struct ExplainPage {
     asked: Fields,
     problem: Option<String>,
     grounds: Option<Grounds>,
+    /// The narrowest entry, as the query of the page that makes it.
+    narrowest: Option<String>,
+    is_public: bool,
+    may_change: bool,
+}
+
+impl ExplainPage {
+    /// The form as it was filled in.
+    fn of(visit: Visit, asked: Fields) -> ExplainPage {
+        let may_change = visit.may(Role::TransportAdmin);
+        let page = Page::new(visit, AREA, "Explain");
+        ExplainPage { page, asked, problem: None, grounds: None, narrowest: None, is_public: false, may_change }
+    }
 }
 
 #[derive(Template)]
@@ -43,6 +58,7 @@ struct ExplainPage {
 struct DecisionPage {
     page: Page,
     recorded: Recorded,
+    may_change: bool,
 }
 
 /// The question that the fields ask.
@@ -69,26 +85,25 @@ async fn form(visit: Visit) -> Answer {
         let Some(id) = id_in(text) else {
             let problem = "no id of a decision stands there: it has 12 hexadecimal digits, as in 550 5.7.1 Unable to relay \
                            [1f3a9c04b27e]";
-            let page = Page::new(visit, AREA, "Explain");
-            let problem = Some(problem.to_owned());
-            return show_as(StatusCode::UNPROCESSABLE_ENTITY, &ExplainPage { page, asked, problem, grounds: None });
+            let shown = ExplainPage { problem: Some(problem.to_owned()), ..ExplainPage::of(visit, asked) };
+            return show_as(StatusCode::UNPROCESSABLE_ENTITY, &shown);
         };
         return Ok(Redirect::to(&format!("/explain/{}", path_part(&id))).into_response());
     }
     if asked.get("peer").is_none() && asked.get("recipient").is_none() {
-        let page = Page::new(visit, AREA, "Explain");
-        return show(&ExplainPage { page, asked, problem: None, grounds: None });
+        return show(&ExplainPage::of(visit, asked));
     }
     match visit.client.explanation(&question(&asked)).await {
         Ok(explained) => {
-            let grounds = Some(Grounds::of(&explained));
-            show(&ExplainPage { page: Page::new(visit, AREA, "Explain"), asked, problem: None, grounds })
+            let attempt = Attempt { sender: asked.get("sender"), recipient: asked.get("recipient"), hello: None };
+            let narrowest = narrowest(&explained, &attempt, now_ms());
+            let (grounds, is_public) = (Some(Grounds::of(&explained)), explained.public);
+            show(&ExplainPage { grounds, narrowest, is_public, ..ExplainPage::of(visit, asked) })
         }
         Err(error) => match Problem::from(error) {
             Problem::Refused { status: StatusCode::BAD_REQUEST, error, .. } => {
-                let page = Page::new(visit, AREA, "Explain");
-                let problem = Some(error);
-                show_as(StatusCode::UNPROCESSABLE_ENTITY, &ExplainPage { page, asked, problem, grounds: None })
+                let shown = ExplainPage { problem: Some(error), ..ExplainPage::of(visit, asked) };
+                show_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
             }
             other => Err(other),
         },
@@ -102,5 +117,6 @@ async fn decision(visit: Visit, Path(id): Path<String>) -> Answer {
     };
     let explained = visit.client.decision_explained(&id).await?;
     let recorded = Recorded::of(&explained);
-    show(&DecisionPage { page: Page::new(visit, AREA, format!("Decision {id}")), recorded })
+    let may_change = visit.may(Role::TransportAdmin);
+    show(&DecisionPage { page: Page::new(visit, AREA, format!("Decision {id}")), recorded, may_change })
 }

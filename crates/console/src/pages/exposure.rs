@@ -85,7 +85,7 @@ struct Part {
     x: usize,
     y: usize,
     level: String,
-    mark: &'static str,
+    mark: String,
     /// Where a closer look is; none where nobody is heard.
     query: Option<String>,
     label: String,
@@ -200,11 +200,13 @@ impl Part {
             false => asked.with("network", &part.network),
         });
         let (_, may) = meaning(level);
+        // The number of the part, and how bad it is for those who do not see colours.
         let mark = match level {
-            "open" => "!",
-            "relay" => "R",
-            "submit" => "D",
-            _ => "",
+            "none" => String::new(),
+            "open" => format!("{place}!"),
+            "relay" => format!("{place}R"),
+            "submit" => format!("{place}D"),
+            _ => place.to_string(),
         };
         Part {
             x: place % LINE * PART,
@@ -341,7 +343,7 @@ mod tests {
             addresses: 3,
         };
         let shown = Part::of(17, &part("17.0.0.0/8", Some("open")), &asked);
-        assert_eq!((shown.x, shown.y, shown.mark), (PART, PART, "!"));
+        assert_eq!((shown.x, shown.y, shown.mark.as_str()), (PART, PART, "17!"));
         assert_eq!(shown.query.as_deref(), Some("relay=on&page=3&network=17.0.0.0%2F8"));
         assert_eq!(shown.label, "17.0.0.0/8: anyone, without logging in, 3 addresses");
         let address = Part::of(0, &part("10.0.0.5", Some("submit")), &asked);

@@ -7,13 +7,15 @@ use gatepost_manage::explained::{
 use gatepost_manage::exposure_text::sentence;
 use gatepost_manage::resource::ExposureChange;
 
-use crate::fields::path_part;
-use crate::text::counted;
+use crate::fields::{Fields, path_part};
+use crate::text::{counted, day};
 
 /// More connectors than this are counted.
 const CONNECTORS_MAX: usize = 20;
 /// More changes of exposure than this are counted.
 const OPENS_MAX: usize = 6;
+/// How long an entry counts that is proposed here.
+const EXPIRY_MS: u64 = 90 * 24 * 3_600_000;
 
 /// An explanation in words.
 pub struct Grounds {
@@ -209,6 +211,57 @@ fn offer(place: usize, change: &ExplainedChange) -> Offer {
     }
 }
 
+/// The narrowest entry that would let an unauthenticated peer's message pass, as the query of the page that makes it: for this
+/// address, sender and recipients alone, for three months. `None` where that is not the way: a public address is to
+/// authenticate, and gets no right to relay.
+pub fn narrowest(explained: &Explained, asked: &Attempt<'_>, now_ms: u64) -> Option<String> {
+    let is_entry = |change: &&ExplainedChange| {
+        let is_anonymous = change.trustee.as_deref().is_some_and(|trustee| trustee.ends_with("ANONYMOUS LOGON"));
+        match change.kind.as_str() {
+            "add_range" => true,
+            "grant" | "new_connector" => is_anonymous,
+            _ => false,
+        }
+    };
+    if explained.public || explained.accepted {
+        return None;
+    }
+    let change = explained.changes.iter().find(is_entry)?;
+    let bare = |address: &str| address.trim_start_matches('<').trim_end_matches('>').to_owned();
+    let domain = asked.recipient.and_then(|recipient| Some(bare(recipient).rsplit_once('@')?.1.to_owned()));
+    let is_relay = change.rights.iter().any(|right| right == "ms-Exch-SMTP-Accept-Any-Recipient");
+    let (reach, domain) = match domain {
+        Some(domain) if is_relay || change.kind == "add_range" => ("these", domain),
+        _ => ("own", String::new()),
+    };
+    let port = explained.local.rsplit_once(':').map_or("", |(_, port)| port);
+    let sender = asked.sender.map(bare).unwrap_or_default();
+    let until = day(now_ms.saturating_add(EXPIRY_MS));
+    let fields = [
+        ("address", explained.peer.as_str()),
+        ("what", asked.hello.unwrap_or_default()),
+        ("senders", sender.as_str()),
+        ("recipients", reach),
+        ("domains", domain.as_str()),
+        ("port", port),
+        ("until", until.as_str()),
+    ];
+    let mut query = Fields::default();
+    for (name, value) in fields {
+        query = Fields::read(query.with(name, value).as_bytes());
+    }
+    Some(query.to_query())
+}
+
+/// What somebody tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attempt<'a> {
+    pub sender: Option<&'a str>,
+    pub recipient: Option<&'a str>,
+    /// What the peer called itself.
+    pub hello: Option<&'a str>,
+}
+
 /// A change of exposure in words.
 pub fn sentences(change: &ExposureChange) -> Vec<String> {
     let change = change.to_change();
@@ -239,4 +292,64 @@ fn recipient(known: &ExplainedRecipient) -> String {
         text += &format!(". {closed} takes mail from inside the organization only");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(peer: &str, public: bool, kind: &str, trustee: Option<&str>, rights: &[&str]) -> Explained {
+        let change = ExplainedChange {
+            change: "add an entry".to_owned(),
+            kind: kind.to_owned(),
+            for_the_peer: false,
+            connector: Some("Relay".to_owned()),
+            trustee: trustee.map(str::to_owned),
+            rights: rights.iter().map(|right| (*right).to_owned()).collect(),
+            opens: Vec::new(),
+        };
+        Explained {
+            file: None,
+            accepted: false,
+            peer: peer.to_owned(),
+            public,
+            local: "10.1.1.1:25".to_owned(),
+            at: None,
+            recipient: None,
+            connectors: Vec::new(),
+            inside_tls: false,
+            tls: None,
+            auth: None,
+            certificate: None,
+            principals: Vec::new(),
+            dialogue: Vec::new(),
+            reason: None,
+            next_hop_asked: None,
+            missing_right: None,
+            changes: vec![change],
+            assumption: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_entry_is_offered_to_private_addresses_alone_and_as_narrow_as_can_be() {
+        const ANONYMOUS: Option<&str> = Some("NT AUTHORITY\\ANONYMOUS LOGON");
+        const RELAY: &[&str] = &["ms-Exch-SMTP-Accept-Any-Recipient"];
+        let attempt =
+            Attempt { sender: Some("<scan@contoso.com>"), recipient: Some("z@example.com"), hello: Some("scanner") };
+        let offered = |explained: &Explained| narrowest(explained, &attempt, 0);
+        let private = explained("192.168.2.55", false, "new_connector", ANONYMOUS, RELAY);
+        assert_eq!(
+            offered(&private).as_deref(),
+            Some(
+                "address=192.168.2.55&what=scanner&senders=scan%40contoso.com&recipients=these&domains=example.com&port=25&\
+                 until=1970-04-01"
+            )
+        );
+        let own = explained("192.168.2.55", false, "grant", ANONYMOUS, &["ms-Exch-SMTP-Submit"]);
+        assert!(offered(&own).is_some_and(|query| query.contains("recipients=own") && !query.contains("domains")));
+        assert_eq!(offered(&explained("8.8.8.8", true, "new_connector", ANONYMOUS, RELAY)), None);
+        assert_eq!(offered(&explained("10.0.0.1", false, "grant", Some("alice"), RELAY)), None);
+        assert_eq!(offered(&explained("10.0.0.1", false, "raise_size_limit", None, &[])), None);
+    }
 }

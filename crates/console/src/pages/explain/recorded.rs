@@ -3,7 +3,7 @@
 use gatepost_manage::decision::{Certificate, Decision, Outcome};
 use gatepost_manage::recomputed::{DecisionExplained, name_of};
 
-use super::grounds::Grounds;
+use super::grounds::{Attempt, Grounds, narrowest};
 use crate::text::{ago, counted, moment, now_ms, size};
 
 /// A record with what the settings make of it.
@@ -24,6 +24,10 @@ pub struct Recorded {
     pub grounds: Option<Grounds>,
     /// What would become of it today.
     pub today: Option<String>,
+    /// The narrowest entry, as the query of the page that makes it.
+    pub narrowest: Option<String>,
+    /// Whether the peer is of the Internet: then it is to authenticate.
+    pub is_public: bool,
     /// The query of the same question for the form, to be changed and asked again.
     pub question: String,
 }
@@ -47,6 +51,13 @@ impl Recorded {
                 Some(difference) => format!("Asked again, the settings of that moment: {difference}."),
             },
         };
+        // What is missing today is what helps.
+        let latest = explained.now.as_ref().or(explained.recomputed.as_ref());
+        let attempt = Attempt {
+            sender: decision.sender.as_deref(),
+            recipient: decision.refused_recipient.as_ref().or(decision.recipients.first()).map(String::as_str),
+            hello: decision.hello.as_deref(),
+        };
         Recorded {
             is_accepted: decision.verdict == Outcome::Accepted,
             verdict,
@@ -56,6 +67,8 @@ impl Recorded {
             comparison,
             grounds: explained.recomputed.as_ref().map(|then| Grounds::of(&then.explanation)),
             today: explained.today.as_ref().map(|today| format!("Today, {today}.")),
+            narrowest: latest.and_then(|latest| narrowest(&latest.explanation, &attempt, now_ms())),
+            is_public: latest.is_some_and(|latest| latest.explanation.public),
             question: question(decision),
         }
     }
