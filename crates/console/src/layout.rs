@@ -97,6 +97,12 @@ impl Page {
         groups.filter(|(_, entries)| !entries.is_empty()).collect()
     }
 
+    /// Whether there is a page for this visitor in the navigation.
+    pub fn leads_to(&self, path: &str) -> bool {
+        let mut entries = NAVIGATION.iter().flat_map(|group| group.entries);
+        entries.any(|entry| entry.path == path && self.visit.may(entry.role))
+    }
+
     /// Where assets are.
     pub fn assets(&self) -> &'static str {
         &assets::VERSION

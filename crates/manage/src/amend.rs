@@ -24,6 +24,7 @@ use gatepost_policy::Settings;
 use gatepost_policy::audit;
 use gatepost_policy::role::Role;
 use gatepost_policy::settings::Problem;
+use gatepost_transport::reload::ApplyError;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::access::{Act, Actor, Source, permit};
@@ -424,7 +425,7 @@ impl Amender {
     /// [`AmendError`]; nothing has changed then.
     pub async fn replace(&self, actor: &Actor, request: &SettingsRequest) -> Result<Amended, AmendError> {
         let in_force = self.reloader.hold().await;
-        check_base(&in_force, request.base, || self.author_of(in_force.revision))?;
+        check_base(&in_force, Some(request.base), || self.author_of(in_force.revision))?;
         if !request.what_if {
             self.check_writable()?;
         }
@@ -432,6 +433,9 @@ impl Amender {
         let outline = blocking(move || with_hashes_of(&settings, &text)).await?;
         let before = Before { outline: None, document: in_force.document.clone() };
         let checked = check_text(outline, before, actor, Read::Whole).await?;
+        if checked.document.settings.server.data_dir != in_force.document.settings.server.data_dir {
+            return Err(ReloadError::from(ApplyError::DataDir).into());
+        }
         match request.what_if {
             true => Ok(checked.amended),
             false => self.put_in_force(in_force, checked, actor, request.why.as_deref(), Origin::Amended).await,
@@ -739,4 +743,32 @@ fn keep_not_applied(path: &Path, text: &str) -> Option<PathBuf> {
         .map_or(0o600, |found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o660);
     replace_file(&kept, text.as_bytes(), mode).ok()?;
     Some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_policy::settings;
+
+    use super::*;
+    use crate::document::defaults;
+
+    #[test]
+    fn a_document_that_leaves_hashes_out_keeps_those_in_force() {
+        const HASH: &str =
+            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+        let with = |password: &str, more: &str| {
+            format!(
+                "[server]\nname = \"mail.contoso.com\"\n\n[[user]] # \"alice\"\nname = \"Alice\"\npassword = \"{password}\" # hers\n\
+                 addresses = [\"alice@contoso.com\"]\n\n[[accepted_domain]]\nname = \"contoso.com\"\n{more}"
+            )
+        };
+        let in_force = settings::parse(&with(HASH, ""), &defaults()).expect("settings");
+        let edited = with(NOT_SHOWN, "# more\n");
+        let outline = with_hashes_of(&in_force, &edited).expect("an outline");
+        assert_eq!(outline.text(), with(HASH, "# more\n"));
+        // Whoever is not known has no hash to keep, and a text that is no document stays as it is, for its check.
+        for text in [edited.replace("Alice", "Mallory"), "password = (not shown)\n[".to_owned()] {
+            assert_eq!(with_hashes_of(&in_force, &text).expect("an outline").text(), text);
+        }
+    }
 }

@@ -126,7 +126,8 @@ fn address(link: &str) -> String {
         Some("README") => format!("/guide{place}"),
         Some(name) if SOURCES.iter().any(|(known, _)| *known == name) => format!("/guide/{name}{place}"),
         Some(_) => "/guide".to_owned(),
-        None => link.to_owned(),
+        None if link.starts_with('#') || link.contains("://") || link.starts_with("mailto:") => link.to_owned(),
+        None => "/guide".to_owned(),
     }
 }
 

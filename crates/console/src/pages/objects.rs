@@ -299,13 +299,11 @@ struct One {
     page: Page,
     area: &'static Area,
     action: String,
-    identity: Option<String>,
     problem: Option<(String, Vec<String>)>,
     first: Vec<Control>,
     rest: Vec<Control>,
     facts: Vec<(&'static str, String)>,
     members: Option<Members>,
-    may_change: bool,
     may_remove: bool,
     is_new: bool,
 }
@@ -342,11 +340,9 @@ async fn show_one(
         rest,
         facts: facts.filter(|(_, value)| !value.is_empty()).collect(),
         members: Members::of(area, &visit, &identity).await?,
-        may_change,
         may_remove: area.may(&visit, "Remove"),
         is_new: false,
-        page: Page::new(visit, area.navigation, identity.clone()),
-        identity: Some(identity),
+        page: Page::new(visit, area.navigation, identity),
     };
     show_as(status, &one)
 }

@@ -150,8 +150,9 @@ fn bars(day: &Day, now_ms: u64) -> (Vec<Bar>, u64) {
 }
 
 #[derive(Template)]
-#[template(path = "overview_exposure.html")]
+#[template(path = "overview_exposure.html", blocks = ["sentence"])]
 struct Exposure {
+    page: Page,
     sentence: String,
     look: &'static str,
     findings: Vec<String>,
@@ -173,11 +174,13 @@ async fn exposure(visit: Visit) -> Answer {
     };
     let public = if is_public { "public addresses are among them" } else { "no public address may relay" };
     let serious = findings.iter().filter(|finding| finding["Severity"] != "note");
-    show(&Exposure {
+    let exposure = Exposure {
         sentence: format!("{}; {relayed}; {public}.", counted(connectors.len() as u64, "connector", "connectors")),
         look: if is_public { "bad" } else { "good" },
         findings: serious.filter_map(|finding| finding["Message"].as_str()).take(3).map(str::to_owned).collect(),
-    })
+        page: Page::new(visit, "/", "Who may relay"),
+    };
+    if exposure.page.visit.is_part { show(&exposure.as_sentence()) } else { show(&exposure) }
 }
 
 #[cfg(test)]

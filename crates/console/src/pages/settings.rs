@@ -112,7 +112,7 @@ async fn save(Sent { visit, fields }: Sent) -> Answer {
     };
     let mut request = SettingsRequest {
         text: with_line_ends_of(&visit, &typed.text).await?,
-        base: Some(typed.base),
+        base: typed.base,
         what_if: true,
         why: fields.get("why").map(str::to_owned),
     };

@@ -120,6 +120,46 @@ fn a_resource_is_made_changed_and_removed_and_a_lost_update_is_told() {
 }
 
 #[test]
+fn a_whole_document_is_looked_at_and_put_in_force_unless_another_came_before() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
+    let door = site.port("second");
+    let (admin, view) = (token(&site, &["TransportAdmin"]), token(&site, &["View"]));
+    let call = |bearer: &str, method: &str, body: Option<Value>| {
+        ask(door, method, "/settings", &[("Authorization", bearer)], body.as_ref())
+    };
+    let document = call(&view, "GET", None).json();
+    let (base, text) = (document["revision"].as_u64().expect("a number"), document["text"].as_str().expect("a text"));
+    let relay = format!(
+        "{text}\n[[receive_connector]]\nname = \"Printer\"\nbindings = [\"{}\"]\nremote_ip_ranges = [\"10.0.0.7\"]\n\
+         permission_groups = [\"AnonymousUsers\"]\n",
+        site.smtp()
+    );
+    let wish =
+        |text: &str, what_if: bool| Some(json!({"text": text, "base": base, "what_if": what_if, "why": "ticket 9"}));
+    assert_eq!(call(&view, "PUT", wish(&relay, true)).status, 403);
+    let looked = call(&admin, "PUT", wish(&relay, true));
+    assert_eq!(looked.status, 200, "{}", looked.body);
+    assert!(looked.json()["revision"].is_null() && looked.body.contains("+name = \\\"Printer\\\""), "{}", looked.body);
+    assert!(!site.installation.settings().contains("Printer"), "it was only looked at");
+    let wrong = call(&admin, "PUT", wish(&relay.replace("10.0.0.7", "10.0.0"), false));
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    assert!(wrong.json()["problems"][0]["line"].is_u64(), "{}", wrong.body);
+    let made = call(&admin, "PUT", wish(&relay, false));
+    assert_eq!(made.json()["revision"], base + 1, "{}", made.body);
+    assert!(site.installation.settings().contains("\"Printer\""), "the file follows");
+    // Whoever has looked at the same revision is told that theirs is not the newest, and changes nothing.
+    let late = call(&admin, "PUT", wish(text, false));
+    assert_eq!(late.status, 412, "{}", late.body);
+    let elsewhere = relay.replace("data_dir", "# data_dir");
+    let elsewhere = json!({"text": elsewhere, "base": base + 1, "what_if": true});
+    let elsewhere = call(&admin, "PUT", Some(elsewhere));
+    assert_eq!(elsewhere.status, 409, "{}", elsewhere.body);
+    let acts = site.installation.json(&["acts", "--act", "Set-SettingsDocument"]);
+    let done = |act: &Value| act["outcome"] == "done" && act["revision"] == base + 1 && act["reason"] == "ticket 9";
+    assert!(acts.as_array().is_some_and(|acts| acts.iter().any(done)), "{acts}");
+}
+
+#[test]
 fn of_many_who_have_seen_the_same_revision_one_changes_it() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
     let door = site.port("second");

@@ -46,9 +46,8 @@ pub struct SettingsDocument {
 pub struct SettingsRequest {
     /// The whole document. Where it says `(not shown)` in the place of a user's hash, the hash stays as it is.
     pub text: String,
-    /// The revision that it was made from: with another in force nothing is changed. Without it, whatever is in force.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<u64>,
+    /// The revision that it was made from: with another in force nothing is changed.
+    pub base: u64,
     /// Only tell what it would do.
     #[serde(default)]
     pub what_if: bool,

@@ -153,13 +153,11 @@ fn show_new(area: &'static Area, visit: Visit, controls: Vec<Control>, problem: 
         action: format!("{}/new", area.path),
         page: Page::new(visit, area.navigation, format!("New {}", area.one)),
         area,
-        identity: None,
         problem,
         first,
         rest,
         facts: Vec::new(),
         members: None,
-        may_change: true,
         may_remove: false,
         is_new: true,
     };
