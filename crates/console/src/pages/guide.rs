@@ -104,8 +104,10 @@ fn render(name: &'static str, source: &str) -> Chapter {
     let mut body = String::new();
     html::push_html(&mut body, events.into_iter());
     // Tables may be wider than a phone.
-    let body =
-        body.replace("<table>", "<div class=\"scroll\" tabindex=\"0\"><table>").replace("</table>", "</table></div>");
+    let body = body
+        .replace("<th></th>", "<td></td>")
+        .replace("<table>", "<div class=\"scroll\" tabindex=\"0\"><table>")
+        .replace("</table>", "</table></div>");
     Chapter { name, title, body }
 }
 

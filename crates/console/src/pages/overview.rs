@@ -1,5 +1,7 @@
 //! The overview: the traffic of the last day, what waits, what is wrong, who may relay in one sentence, what changed last.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::Router;
 use axum::routing::get;
@@ -164,13 +166,22 @@ async fn exposure(visit: Visit) -> Answer {
     let findings = visit.run("Get-RelayFinding", json!({})).await?.output;
     let relaying = |row: &&Value| row["Recipients"] == "AnyRecipient";
     let is_public = surface.iter().filter(relaying).any(|row| row["Public"] == true);
-    let open: Vec<&Value> = surface.iter().filter(relaying).filter(|row| row["Who"] == "unauthenticated").collect();
+    // As Test-RelaySurface calls those who prove nothing.
+    let proves_nothing = |row: &&Value| matches!(row["Who"].as_str(), Some("anonymous" | "externally secured"));
+    let open = surface.iter().filter(relaying).filter(proves_nothing);
+    let ranges: Vec<&str> =
+        open.filter_map(|row| row["RemoteIPRanges"].as_array()).flatten().filter_map(Value::as_str).collect();
     let connectors: std::collections::BTreeSet<&str> =
         surface.iter().filter_map(|row| row["Connectors"].as_array()).flatten().filter_map(Value::as_str).collect();
-    let ranges: usize = open.iter().filter_map(|row| row["RemoteIPRanges"].as_array()).map(Vec::len).sum();
-    let relayed = match ranges {
-        0 => "nobody may relay anywhere without logging in".to_owned(),
-        _ => format!("{} may relay anywhere without logging in", counted(ranges as u64, "range", "ranges")),
+    let relayed = match relaying_addresses(&ranges) {
+        None => format!(
+            "{} of addresses may relay anywhere without logging in",
+            counted(ranges.len() as u64, "range", "ranges")
+        ),
+        Some(0) => "nobody may relay anywhere without logging in".to_owned(),
+        Some(addresses) => {
+            format!("{} may relay anywhere without logging in", counted(addresses, "address", "addresses"))
+        }
     };
     let public = if is_public { "public addresses are among them" } else { "no public address may relay" };
     let serious = findings.iter().filter(|finding| finding["Severity"] != "note");
@@ -183,9 +194,36 @@ async fn exposure(visit: Visit) -> Answer {
     if exposure.page.visit.is_part { show(&exposure.as_sentence()) } else { show(&exposure) }
 }
 
+/// How many addresses stand in ranges; none: too many for the number to say anything.
+fn relaying_addresses(ranges: &[&str]) -> Option<u64> {
+    let addresses = |range: &&str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.trim().parse(), last.trim().parse()) {
+            (Ok(IpAddr::V4(first)), Ok(IpAddr::V4(last))) => {
+                u64::from(u32::from(last)).checked_sub(u32::from(first).into()).map(|more| more + 1)
+            }
+            (Ok(first), Ok(last)) if first == last => Some(1),
+            _ => None,
+        }
+    };
+    ranges.iter().map(addresses).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_counted_where_they_can_be() {
+        for (ranges, expected) in [
+            (&[][..], Some(0)),
+            (&["127.0.0.1", "192.168.2.50-192.168.2.59", "::1"], Some(12)),
+            (&["10.0.0.0/8"], None),
+            (&["fd00::-fd00::ffff"], None),
+        ] {
+            assert_eq!(relaying_addresses(ranges), expected, "{ranges:?}");
+        }
+    }
 
     #[test]
     fn the_picture_is_a_day_wide_and_as_high_as_its_busiest_hour() {
