@@ -13,7 +13,6 @@ use askama::Template;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::response::Redirect;
 use axum::routing::get;
 use gatepost_manage::command::{self, Entry};
 use gatepost_manage::object::{PropertyKind, Shape};
@@ -151,8 +150,10 @@ pub fn routes() -> Router<Console> {
     router
 }
 
-async fn recipients(_: Visit) -> Redirect {
-    Redirect::to("/recipients/mailboxes")
+/// The first kind of recipients stands for all of them.
+async fn recipients(visit: Visit) -> Answer {
+    let first = AREAS.iter().find(|area| area.navigation == "/recipients");
+    list(first.expect("mailboxes stand in the table"), visit).await
 }
 
 impl Area {
