@@ -82,6 +82,7 @@ fn the_second_articles_option_1_in_its_order_and_in_the_wrong_one() {
     let reason = browser.text("[role=alert]");
     assert!(reason.contains("Exchange servers"), "{reason}");
     assert!(browser.is_ticked("Externally Secured"), "what was ticked is kept");
+    assert!(browser.complaints().iter().all(|complaint| complaint.contains("422")), "that is the page's status");
     browser.follow("Exchange servers on the tab");
     browser.tick("Exchange servers");
     console.apply();
