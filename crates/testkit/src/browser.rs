@@ -555,7 +555,8 @@ const written = node => {
     return plain(copy.textContent);
 };
 const names = node => [plain(node.getAttribute('aria-label')), written(node), plain(node.value)];
-const all = css => [...document.querySelectorAll(css)].filter(node => node.checkVisibility());
+const all = css => [...document.querySelectorAll(css)]
+    .filter(node => node.checkVisibility() && !node.closest('[aria-hidden=true]'));
 const found = {
     link: () => all('a[href]').map(node => [node, names(node)]),
     button: () => all('button, input[type=submit], input[type=button], summary, [role=button], [role=tab]')

@@ -1,5 +1,5 @@
 //! The web console in a browser: [`pages`] are what they should be, whoever looks at them; [`signing_in`]; [`attacks`];
-//! [`articles`], [`queues`].
+//! [`articles`], [`device`], [`queues`].
 //!
 //! Pictures of the pages are taken only where `GATEPOST_SCREENSHOTS` is set; they lie in `target/screenshots`.
 
@@ -10,6 +10,8 @@ mod signing_in;
 mod articles;
 
 mod attacks;
+
+mod device;
 
 mod queues;
 

@@ -8,7 +8,7 @@ use super::Console;
 use crate::site::{CONTOSO, HOST_2, HOST_3, Site, message, to_sink};
 
 /// What a new server has: everybody is heard, who logs in may send, nobody relays.
-const DEFAULT: &str = r#"
+pub(super) const DEFAULT: &str = r#"
 [[receive_connector]]
 name = "Default"
 bindings = ["127.0.0.1:{smtp}"]
@@ -65,6 +65,56 @@ impl Console {
         self.browser.follow(tab);
         self.browser.wait_for(".tabs a[aria-current]");
     }
+}
+
+#[test]
+fn the_first_article_from_the_wizard_to_a_relayed_message() {
+    const ALL_ADDRESSES: &str = "0.0.0.0-255.255.255.255";
+    let sink = SmtpSink::start();
+    let console = Console::signed_in(&[CONTOSO, DEFAULT, &to_sink(&sink.smart_host())]);
+    let browser = &console.browser;
+    send_outside(&console.site, HOST_2).expect_err("nobody relays yet");
+
+    // Introduction: the name; Custom is the intended use.
+    console.open("/");
+    browser.follow("Receive connectors");
+    browser.follow("New receive connector");
+    browser.fill("Name", "Relay");
+    assert!(browser.is_ticked("Custom"));
+    browser.press("Next");
+    // Local network settings: a dedicated address.
+    browser.tick("One dedicated address");
+    browser.fill("Dedicated address", "127.0.0.1");
+    browser.fill("Port", &console.site.smtp().port().to_string());
+    browser.press("Next");
+    // Remote network settings: all addresses go by the red x, one comes.
+    browser.wait_for_text(ALL_ADDRESSES);
+    browser.press(&format!("Remove {ALL_ADDRESSES}"));
+    browser.wait_for_text("No address yet");
+    browser.fill("IP address", "127.0.0.2");
+    browser.press("Add");
+    browser.wait_for("[aria-label='Remove 127.0.0.2']");
+    browser.press("Next");
+    // Completion: the command that does the same.
+    browser.wait_for("pre.line");
+    let line = browser.text("pre.line");
+    assert!(line.starts_with("New-ReceiveConnector") && line.contains("127.0.0.2"), "{line}");
+    assert!(!line.contains(ALL_ADDRESSES), "{line}");
+    browser.press("Finish");
+    browser.wait_for("[role=status]");
+    let listed = console.site.shell("Get-ReceiveConnector Relay | ft Name,RemoteIPRanges");
+    assert!(listed.contains("127.0.0.2"), "{listed}");
+    send_outside(&console.site, HOST_2).expect_err("the connector alone allows nothing");
+
+    // Properties: the group, then Externally Secured.
+    console.open_tab("Relay", "Permission groups");
+    browser.tick("Exchange servers");
+    console.apply();
+    browser.follow("Authentication");
+    browser.tick("Externally Secured");
+    console.apply();
+    console.expect_no_complaints();
+    expect_relay_for_host_2_alone(&console.site, &sink, 1);
 }
 
 #[test]

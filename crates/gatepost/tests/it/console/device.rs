@@ -1,0 +1,57 @@
+//! Let a device relay: from the form to the device's first message, with what the page shows live meanwhile.
+
+use gatepost_testkit::programs::{SmtpSink, Swaks};
+
+use super::Console;
+use super::articles::DEFAULT;
+use crate::site::{CONTOSO, HOST_2, HOST_3, message, to_sink};
+
+#[test]
+fn a_device_gets_what_it_needs_and_is_seen_to_arrive() {
+    let sink = SmtpSink::start();
+    let console = Console::signed_in(&[CONTOSO, DEFAULT, &to_sink(&sink.smart_host())]);
+    let browser = &console.browser;
+    let send = |host, sender: &str, recipient: &str| {
+        let content = message("scanned", "Text.");
+        let swaks = Swaks::new(host, console.site.smtp()).from(sender).to(recipient);
+        swaks.content(&content.replace("app@contoso.com", sender)).run()
+    };
+    console.open("/");
+    browser.follow("Let a device relay");
+    browser.fill("IP address", "127.0.0.2");
+    browser.fill("What it is", "Scanner, third floor");
+    browser.fill("Port that it connects to", &console.site.smtp().port().to_string());
+    browser.fill("Senders", "scanner@contoso.com");
+    browser.tick("These domains or addresses besides");
+    browser.fill("Domains or addresses", "customer.example");
+    browser.fill("Owner", "anna@contoso.com");
+    browser.fill("Ticket", "4711");
+    browser.press("Show what it takes");
+
+    // What it takes is shown first: who gains what, and the commands that do the same.
+    browser.wait_for("button[name=confirmed]");
+    let line = browser.text("pre.line");
+    for part in ["New-ReceiveConnector", "Add-ADPermission", "127.0.0.2", "*@customer.example", "anna@contoso.com"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(browser.page_text().contains("ms-Exch-SMTP-Accept-Any-Recipient"), "{}", browser.page_text());
+    browser.click("button[name=confirmed]");
+
+    // It waits for the device, and shows why a message was refused, and that one came through, without being asked again.
+    browser.wait_for_text("Nothing has come from 127.0.0.2 yet");
+    let refused = send(HOST_2, "ceo@contoso.com", "bill@customer.example");
+    assert_ne!(refused.code, 0, "{}", refused.transcript);
+    browser.wait_for_text("ceo@contoso.com");
+    send(HOST_2, "scanner@contoso.com", "bill@customer.example").expect_taken();
+    browser.wait_for_text("scanner@contoso.com");
+    console.expect_no_complaints();
+    let arrived = sink.wait_for(1);
+    assert!(arrived[0].content.contains("Subject: scanned"), "{arrived:?}");
+    for (host, sender, recipient) in [
+        (HOST_2, "scanner@contoso.com", "someone@example.net"),
+        (HOST_3, "scanner@contoso.com", "bill@customer.example"),
+    ] {
+        let refused = send(host, sender, recipient);
+        assert_ne!(refused.code, 0, "{host} {recipient}: {}", refused.transcript);
+    }
+}
