@@ -201,3 +201,20 @@ fn whoever_guesses_passwords_at_the_form_waits_longer_and_longer() {
     assert!(guesses.iter().all(|answered| !answered.head.contains("set-cookie")), "no session begins");
     assert!(guesses[9].body.contains("role=\"alert\""), "the page says it: {}", guesses[9].body);
 }
+
+#[test]
+fn what_came_from_outside_is_shown_as_the_text_that_it_is() {
+    let console = furnished();
+    let browser = &console.browser;
+    let queue = console.site.installation.json(&["queue", "list"]);
+    let waiting = queue["messages"][0]["id"].as_u64().unwrap_or_else(|| panic!("a message waits: {queue}"));
+    for page in ["/refusals", "/queues/messages", &format!("/queues/messages/{waiting}"), &format!("/trace/{waiting}")]
+    {
+        console.open(page);
+        // Of a name that is as long the page may show the beginning.
+        browser.wait_for_text(&HOSTILE[..24]);
+        assert_eq!(browser.run("return window.hacked === undefined", json!([])), true, "{page}");
+        assert!(!browser.has("main script, main img"), "{page}: {}", browser.source());
+    }
+    console.expect_no_complaints();
+}

@@ -88,8 +88,12 @@ fn navigation(console: &Console) -> Vec<String> {
 }
 
 /// The status of the page, how many headings it has, what the first says, and whether a text of somebody else has run.
+///
+/// A page that says why something cannot be done has a status of its own, and is as good as another.
 const STATE: &str = "const headings = document.querySelectorAll('h1');
-    return [performance.getEntriesByType('navigation')[0].responseStatus, headings.length,
+    const status = performance.getEntriesByType('navigation')[0].responseStatus;
+    const says_why = status === 422 && document.querySelector('main [role=alert]');
+    return [says_why ? 200 : status, headings.length,
         headings[0] ? headings[0].innerText.trim() : '', window.hacked === undefined]";
 
 fn picture(browser: &Browser, page: &str, theme: Theme, width: u32) {
@@ -133,7 +137,9 @@ fn look_closely(browser: &Browser, page: &str, status: u16) -> Vec<String> {
     picture(browser, page, Theme::Light, PHONE.width);
     browser.show_on(DESK);
     // The status of the page itself is what the console tells where it is not a success.
-    let is_status = |complaint: &String| status >= 400 && complaint.contains(&format!("status of {status}"));
+    let statuses = [status, 422]
+        .map(|status| format!("{page} - Failed to load resource: the server responded with a status of {status}"));
+    let is_status = |complaint: &String| statuses.iter().any(|status| complaint.contains(status));
     let complaints = browser.complaints().into_iter().filter(|complaint| !is_status(complaint));
     wrong.extend(complaints.map(|complaint| format!("console: {complaint}")));
     wrong.into_iter().map(|wrong| format!("{page}: {wrong}")).collect()
