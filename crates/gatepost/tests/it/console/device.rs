@@ -55,3 +55,41 @@ fn a_device_gets_what_it_needs_and_is_seen_to_arrive() {
         assert_ne!(refused.code, 0, "{host} {recipient}: {}", refused.transcript);
     }
 }
+
+#[test]
+fn a_refusal_is_seen_as_it_happens_and_leads_to_the_narrowest_change_that_mends_it() {
+    let sink = SmtpSink::start();
+    // It may write to us, and to nobody else.
+    const SCANNER: &str = "\n[[receive_connector]]\nname = \"Scanner\"\nbindings = [\"127.0.0.1:{smtp}\"]\n\
+        remote_ip_ranges = [\"127.0.0.2\"]\npermission_groups = [\"AnonymousUsers\"]\n";
+    let console = Console::signed_in(&[CONTOSO, DEFAULT, SCANNER, &to_sink(&sink.smart_host())]);
+    let browser = &console.browser;
+    let send = |recipient: &str| {
+        let swaks = Swaks::new(HOST_2, console.site.smtp()).from("scanner@contoso.com").to(recipient);
+        swaks.content(&message("scanned", "Text.").replace("app@contoso.com", "scanner@contoso.com")).run()
+    };
+    console.open("/");
+    browser.follow("Refusals");
+    browser.wait_for_text("No refusal matches");
+    assert!(send("bill@customer.example").transcript.contains("550 5.7.1 Unable to relay"));
+    browser.wait_for_text("bill@customer.example");
+    browser.click("tbody th a");
+    browser.wait_for_text("ms-Exch-SMTP-Accept-Any-Recipient");
+    browser.follow("Make the narrowest entry");
+    assert_eq!(browser.value("IP address"), "127.0.0.2");
+    assert_eq!(browser.value("Senders").trim(), "scanner@contoso.com");
+    assert!(browser.value("Domains or addresses").contains("customer.example"));
+    browser.fill("What it is", "Scanner, third floor");
+    browser.fill("Owner", "anna@contoso.com");
+    browser.press("Show what it takes");
+    browser.wait_for("button[name=confirmed]");
+    assert!(browser.text("pre.line").contains("Add-ADPermission"), "{}", browser.page_text());
+    assert!(browser.page_text().contains("ms-Exch-SMTP-Accept-Any-Recipient"), "{}", browser.page_text());
+    browser.click("button[name=confirmed]");
+    browser.wait_for("[role=status]");
+    send("bill@customer.example").expect_taken();
+    browser.wait_for_text("scanner@contoso.com");
+    console.expect_no_complaints();
+    sink.wait_for(1);
+    assert_ne!(send("someone@example.net").code, 0, "nobody else");
+}
