@@ -129,14 +129,20 @@ impl Change {
                 transaction: Some(id.to_owned()),
                 ..CommandRequest::default()
             };
-            warnings.extend(visit.client.command(call.name, &request).await?.warnings);
+            for warning in visit.client.command(call.name, &request).await?.warnings {
+                // What is odd after one step is odd after the next, too.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
         }
         let complete = json!({ "Transaction": id });
         let answer = match what_if {
             true => visit.what_if("Complete-Transaction", complete).await?,
             false => visit.run("Complete-Transaction", complete).await?,
         };
-        warnings.extend(answer.warnings);
+        let CommandAnswer { warnings: last, .. } = &answer;
+        warnings.extend(last.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
         Ok(CommandAnswer { warnings, ..answer })
     }
 }

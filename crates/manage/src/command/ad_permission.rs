@@ -364,3 +364,59 @@ fn title(doing: &str, identity: &str, user: &str, rights: &[&'static str]) -> St
 fn with_warnings(plan: Plan, warnings: Vec<String>) -> Plan {
     Plan { warnings, ..plan }
 }
+
+#[cfg(test)]
+mod tests {
+    use gatepost_policy::settings::{Defaults, parse};
+    use serde_json::json;
+
+    use super::*;
+
+    const DOCUMENT: &str = r#"
+[server]
+name = "mx1.contoso.com"
+[[receive_connector]]
+name = "Relay"
+bindings = ["0.0.0.0:25"]
+remote_ip_ranges = ["10.0.0.0/24"]
+permission_groups = ["AnonymousUsers"]
+[[receive_connector.permission]]
+user = "NT AUTHORITY\\ANONYMOUS LOGON"
+extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+senders = ["a@contoso.com"]
+ticket = "CHG-1"
+expires = "2999-01-01T00:00:00+01:00"
+[[receive_connector.permission]]
+user = "NT AUTHORITY\\ANONYMOUS LOGON"
+extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+ticket = "CHG-2"
+[[receive_connector.permission]]
+user = "NT AUTHORITY\\ANONYMOUS LOGON"
+extended_rights = ["ms-Exch-SMTP-Accept-Any-Recipient"]
+"#;
+
+    #[test]
+    fn one_entry_is_told_from_others_that_give_the_same() {
+        let settings = parse(DOCUMENT, &Defaults { host_name: "x".to_owned(), data_dir: "x".into() }).expect("sound");
+        let holder = Holder::find(&settings, "Relay").expect("there");
+        for (terms, expected) in [
+            (json!({}), &["AnonymousUsers", "CHG-1", "CHG-2", ""][..]),
+            (json!({"Ticket": "CHG-2"}), &["CHG-2"]),
+            (json!({"Senders": ["a@contoso.com"]}), &["CHG-1"]),
+            (json!({"Senders": null}), &["AnonymousUsers", "CHG-2", ""]),
+            (json!({"Senders": null, "Ticket": null}), &["AnonymousUsers", ""]),
+            (json!({"Expires": "2998-12-31T23:00:00Z"}), &["CHG-1"]),
+            (json!({"Ticket": "CHG-3"}), &[]),
+        ] {
+            let mut parameters = terms.as_object().cloned().expect("an object");
+            parameters.insert("Identity".to_owned(), json!("Relay"));
+            parameters.insert("User".to_owned(), json!("NT AUTHORITY\\ANONYMOUS LOGON"));
+            let arguments = Arguments::read(&REMOVE, parameters).expect("whole");
+            let meant = holder.aces().into_iter().filter(|ace| is_meant(ace, &arguments)).map(|ace| match ace.origin {
+                Origin::Group(group) => group.exchange_name().to_owned(),
+                _ => ace.note.and_then(|note| note.ticket.as_deref()).unwrap_or_default().to_owned(),
+            });
+            assert_eq!(meant.collect::<Vec<_>>(), expected, "{terms}");
+        }
+    }
+}
