@@ -27,7 +27,7 @@ const REVISIONS: usize = 50;
 /// Changes that are shown of a comparison.
 const CHANGES_MAX: usize = 50;
 /// The width of a part of the map with its gap.
-const PART: usize = 26;
+const PART: usize = 32;
 /// Parts in a line of the map.
 const LINE: usize = 16;
 
