@@ -35,6 +35,8 @@ struct Confirm {
     kept: Vec<(String, String)>,
     /// What is typed once more, since it is never shown.
     secrets: Vec<&'static str>,
+    /// Whether there is anything to confirm.
+    can_apply: bool,
     problem: Option<String>,
 }
 
@@ -117,6 +119,7 @@ impl Wish<'_> {
                 .map(|(n, v)| (n.to_owned(), v.to_owned()))
                 .collect(),
             secrets: self.secrets(),
+            can_apply: true,
             problem: None,
         }
     }
@@ -245,13 +248,16 @@ pub async fn ask_remove(area: &'static Area, visit: Visit, identity: String) -> 
 
 async fn show_removal(area: &'static Area, visit: Visit, identity: String, problem: Option<Problem>) -> Answer {
     let entry = area.command("Remove").ok_or_else(|| none(area))?;
+    area.find(&visit, &identity).await?;
     let parameters = json!({ "Identity": identity });
-    let (looked, problem) = match (visit.what_if(entry.signature.name, parameters.clone()).await, problem) {
-        (Ok(looked), problem) => (looked, problem),
-        (Err(error), None) => (CommandAnswer::default(), Some(error.into())),
-        (Err(_), problem) => (CommandAnswer::default(), problem),
+    let was_tried = problem.is_some();
+    let (looked, can_apply, problem) = match visit.what_if(entry.signature.name, parameters.clone()).await {
+        Ok(looked) => (looked, true, problem),
+        Err(error) => (CommandAnswer::default(), false, problem.or(Some(error.into()))),
     };
     let (status, problem) = told(problem);
+    // That it cannot be removed is what this page has to say, where nobody has tried.
+    let status = if was_tried { status } else { StatusCode::OK };
     let confirm = Confirm {
         page: Page::new(visit, area.navigation, format!("Remove {identity}")),
         action: format!("{}/remove", area.path_of(&identity)),
@@ -264,6 +270,7 @@ async fn show_removal(area: &'static Area, visit: Visit, identity: String, probl
         mark: String::new(),
         kept: Vec::new(),
         secrets: Vec::new(),
+        can_apply,
         problem: problem.map(|(problem, _)| problem),
     };
     show_as(status, &confirm)

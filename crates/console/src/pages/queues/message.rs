@@ -6,6 +6,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use gatepost_manage::ClientError;
 use gatepost_manage::resource::{MessageDetail, Recipient, RecipientState};
 use gatepost_policy::role::Role;
 
@@ -72,7 +73,15 @@ async fn message(visit: Visit, Path(id): Path<u64>) -> Answer {
 }
 
 async fn show_message(visit: Visit, id: u64, problem: Option<(StatusCode, String)>) -> Answer {
-    let message = visit.client.message(id).await?;
+    let message = match visit.client.message(id).await {
+        Ok(message) => message,
+        // What was let go on may be at its end by now.
+        Err(ClientError::Refused { status: 404, refused }) => {
+            let said = problem.map_or(refused.error, |(_, problem)| problem);
+            return Ok(visit.done("/queues/messages", &said));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let now_ms = now_ms();
     let at = &message.message;
     let shown = Shown {
