@@ -33,9 +33,10 @@ pub(super) fn furnished() -> Console {
         .content(&content)
         .run()
         .expect_taken();
-    for helo in [HOSTILE, "scanner.contoso.com"] {
-        let refused =
-            Swaks::new(HOST_2, smtp).option(&["--helo", helo]).from("app@contoso.com").to("nobody@contoso.com");
+    // Neither a name nor a quoted local part (RFC 5321 section 4.1.2) has to be what it looks like.
+    let script = HOSTILE.split("<img").next().unwrap_or_default();
+    for (helo, sender) in [(script, "app@contoso.com"), ("scanner.contoso.com", &format!("\"{script}\"@contoso.com"))] {
+        let refused = Swaks::new(HOST_2, smtp).option(&["--helo", helo]).from(sender).to("nobody@contoso.com");
         assert_ne!(refused.run().code, 0);
     }
     console.sign_in("carol");
