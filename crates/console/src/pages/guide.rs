@@ -103,9 +103,10 @@ fn render(name: &'static str, source: &str) -> Chapter {
     }
     let mut body = String::new();
     html::push_html(&mut body, events.into_iter());
-    // Tables may be wider than a phone.
+    // Tables and lines of code may be wider than a phone, and are scrolled by the keyboard, too.
     let body = body
         .replace("<th></th>", "<td></td>")
+        .replace("<pre>", "<pre tabindex=\"0\">")
         .replace("<table>", "<div class=\"scroll\" tabindex=\"0\"><table>")
         .replace("</table>", "</table></div>");
     Chapter { name, title, body }

@@ -210,6 +210,7 @@ pub async fn set(area: &'static Area, identity: String, Sent { visit, fields }: 
     let mut controls = controls(entry, None);
     let mut parameters = read(&mut controls, &fields);
     if parameters.is_empty() {
+        visit.need(entry.role)?;
         return Ok(visit.done(&area.path_of(&identity), "Nothing was changed in the form: all is as it was."));
     }
     parameters.insert("Identity".to_owned(), identity.as_str().into());

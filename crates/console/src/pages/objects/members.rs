@@ -48,6 +48,11 @@ pub async fn change(area: &'static Area, identity: String, Sent { visit, fields 
         Some(member) => ("Remove", vec![member.to_owned()]),
         None => ("Add", fields.list("add")),
     };
+    if members.is_empty()
+        && let Some(entry) = command::find(&format!("{verb}-{}Member", area.noun))
+    {
+        visit.need(entry.role)?;
+    }
     for member in &members {
         let parameters = json!({ "Identity": identity, "Member": member });
         if let Err(error) = visit.run(&format!("{verb}-{}Member", area.noun), parameters).await {
