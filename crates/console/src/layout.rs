@@ -60,6 +60,7 @@ pub static NAVIGATION: &[Group] = &[
         name: "Server",
         entries: &[
             entry("/users", "Users", Role::View),
+            entry("/certificates", "Certificates", Role::View),
             entry("/settings", "Settings document", Role::View),
             entry("/revisions", "Revisions", Role::View),
             entry("/administrators", "Administrators", Role::SecurityOfficer),
