@@ -32,7 +32,7 @@ macro_rules! sources {
 }
 
 /// The chapters in the order of the contents, which come first.
-static SOURCES: [(&str, &str); 24] = sources![
+static SOURCES: [(&str, &str); 25] = sources![
     "README",
     "first-steps",
     "let-a-device-relay",
@@ -47,6 +47,7 @@ static SOURCES: [(&str, &str); 24] = sources![
     "routing",
     "send-through-a-provider",
     "shell",
+    "automation",
     "settings",
     "administrators",
     "run-as-a-service",
