@@ -1,6 +1,7 @@
 //! Whether the sockets of receive connectors answer: Test-SmtpConnectivity (fact sheet section 9.10).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -80,14 +81,14 @@ async fn test(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     for connector in invocation.settings.receive_connectors.iter().filter(|connector| connector.enabled) {
         for binding in &connector.bindings {
             let end_point = end_point(binding.address);
-            if !tried.contains_key(&end_point) {
-                let outcome = match Instant::now() < until {
+            // Several connectors share an end point; it is asked once.
+            let (status, details) = match tried.entry(end_point) {
+                Occupied(known) => known.into_mut(),
+                Vacant(unknown) => unknown.insert(match Instant::now() < until {
                     true => outcome(end_point, connector.implicit_tls).await,
                     false => ("ExternalError", "not tried: others took too long".to_owned()),
-                };
-                tried.insert(end_point, outcome);
-            }
-            let (status, details) = &tried[&end_point];
+                }),
+            };
             answer.output.push(
                 Record::of(&SHAPE)
                     .with("Server", server::short_name(own))
