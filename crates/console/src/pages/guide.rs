@@ -32,7 +32,7 @@ macro_rules! sources {
 }
 
 /// The chapters in the order of the contents, which come first.
-static SOURCES: [(&str, &str); 25] = sources![
+static SOURCES: [(&str, &str); 26] = sources![
     "README",
     "first-steps",
     "let-a-device-relay",
@@ -46,6 +46,7 @@ static SOURCES: [(&str, &str); 25] = sources![
     "header-firewall",
     "routing",
     "send-through-a-provider",
+    "console",
     "shell",
     "automation",
     "settings",
@@ -70,6 +71,7 @@ fn render(name: &'static str, source: &str) -> Chapter {
     let mut events: Vec<Event<'_>> = Vec::new();
     let mut heading: Option<(usize, String)> = None;
     let mut is_title = false;
+    let mut is_picture = false;
     for event in Parser::new_ext(source, Options::ENABLE_TABLES) {
         match event {
             Event::Start(Tag::Heading { level: pulldown_cmark::HeadingLevel::H1, .. }) if title.is_empty() => {
@@ -89,6 +91,10 @@ fn render(name: &'static str, source: &str) -> Chapter {
                 }
                 events.push(Event::End(TagEnd::Heading(level)));
             }
+            // Pictures are of these very pages.
+            Event::Start(Tag::Image { .. }) => is_picture = true,
+            Event::End(TagEnd::Image) => is_picture = false,
+            _ if is_picture => {}
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
                 let dest_url = CowStr::from(address(&dest_url));
                 events.push(Event::Start(Tag::Link { link_type, dest_url, title, id }));

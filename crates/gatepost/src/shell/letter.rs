@@ -14,8 +14,9 @@ use gatepost_shell::world::Letter;
 const BASE64_LINE_BYTES: usize = 57;
 /// Longest line of text that goes as it is (RFC 5322 section 2.1.1).
 const LINE_BYTES_MAX: usize = 998;
-/// What fits into an encoded word of 75 bytes (RFC 2047 section 2) when it is encoded.
-const WORD_BYTES_MAX: usize = 45;
+/// What fits, when it is encoded, into a line of 76 bytes behind the longest name of a field, `Subject: ` (RFC 2047
+/// section 2).
+const WORD_BYTES_MAX: usize = 39;
 /// Recipients of a letter.
 const RECIPIENTS_MAX: usize = 5_000;
 
