@@ -10,6 +10,7 @@ use gatepost_policy::Settings;
 use gatepost_policy::address_set::AddressSet;
 use gatepost_policy::audit::{Audit, Exposure, HostAddresses};
 use gatepost_policy::note::Note;
+use gatepost_policy::permission::Right;
 use gatepost_policy::relay::Reach;
 use gatepost_tracking::RevisionId;
 
@@ -61,6 +62,8 @@ pub struct KeptAudit {
     pub audit: Audit,
     /// The addresses of each of [`Level::ALL`]; an address may be in several.
     pub levels: [AddressSet; 4],
+    /// Those of [`Level::Open`] that are so only for certain messages, or until some day.
+    pub open_under_conditions: AddressSet,
     /// How many receive connectors are enabled.
     pub connectors: usize,
     /// The document.
@@ -76,11 +79,13 @@ impl KeptAudit {
     fn of(document: &Document, host: HostAddresses, now_ms: u64) -> KeptAudit {
         let settings = &document.settings;
         let audit = Audit::of(settings, &document.text, &host, now_ms);
-        let levels = Level::ALL.map(|level| {
-            let at_level = audit.exposures.iter().filter(|exposure| Level::of(exposure) == level);
-            AddressSet::of(at_level.flat_map(|exposure| exposure.sources.ranges()))
-        });
+        let addresses = |is_one: &dyn Fn(&&Exposure) -> bool| {
+            AddressSet::of(audit.exposures.iter().filter(is_one).flat_map(|exposure| exposure.sources.ranges()))
+        };
+        let levels = Level::ALL.map(|level| addresses(&|exposure| Level::of(exposure) == level));
+        let for_all = addresses(&|exposure| Level::of(exposure) == Level::Open && !relays_under_conditions(exposure));
         KeptAudit {
+            open_under_conditions: levels[Level::Open as usize].intersection(&for_all.complement()),
             levels,
             connectors: settings.receive_connectors.iter().filter(|connector| connector.enabled).count(),
             document: document.id(),
@@ -100,6 +105,12 @@ impl KeptAudit {
         let is_true = self.until_ms.is_none_or(|until_ms| (self.made_ms..until_ms).contains(&now_ms));
         self.document == document.id() && self.host == *host && is_true
     }
+}
+
+/// Whether the right to reach anyone hangs on a condition, or ends some day.
+pub fn relays_under_conditions(exposure: &Exposure) -> bool {
+    let capability = exposure.standing.capability.as_ref();
+    capability.is_some_and(|capability| capability.unsure.contains(Right::AcceptAnyRecipient))
 }
 
 /// When the next of all notes expires.
@@ -181,6 +192,7 @@ mod tests {
         let first = audits.keep(&document, 1_000);
         assert!(Arc::ptr_eq(&first, &audits.keep(&document, EXPIRES_MS - 1)), "nothing has changed");
         assert!(first.at(Level::Open).contains("10.0.0.5".parse().expect("an address")));
+        assert!(first.open_under_conditions.contains("10.0.0.5".parse().expect("an address")), "until some day");
         let expired = audits.keep(&document, EXPIRES_MS);
         assert!(!Arc::ptr_eq(&first, &expired), "an entry has expired");
         assert!(expired.at(Level::Open).is_empty());

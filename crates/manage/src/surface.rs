@@ -43,7 +43,12 @@ pub fn sentence(kept: &KeptAudit) -> String {
     let public = open.intersection(public());
     let of_them =
         if public.is_empty() { "no public address".to_owned() } else { format!("public: {}", counted(&public)) };
-    format!("{connectors}; {} may relay anywhere without logging in; {of_them}", counted(open))
+    let conditional = match &kept.open_under_conditions {
+        none if none.is_empty() => String::new(),
+        all if all.count() == open.count() => ", under conditions".to_owned(),
+        some => format!(", {} of them under conditions", counted(some)),
+    };
+    format!("{connectors}; {} may relay anywhere without logging in{conditional}; {of_them}", counted(open))
 }
 
 /// A page of what was asked for. `range`: those that hold one of these addresses.

@@ -109,6 +109,13 @@ fn meaning(level: &str) -> (&'static str, &'static str) {
 
 fn row(shown: &ExposedRow) -> Row {
     let (look, may) = meaning(&shown.level);
+    let relays_under_conditions =
+        shown.conditional_rights.iter().any(|right| right == "ms-Exch-SMTP-Accept-Any-Recipient");
+    let (look, may) = match (shown.level.as_str(), relays_under_conditions) {
+        ("open", true) => ("warn", "anyone, without logging in, under conditions"),
+        ("relay", true) => ("warn", "anyone, once logged in, under conditions"),
+        _ => (look, may),
+    };
     let senders = match shown.senders.as_deref() {
         Some("any") => "anyone",
         Some("outside_own_domains") => "anyone but own domains",
