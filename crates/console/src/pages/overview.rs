@@ -1,12 +1,9 @@
 //! The overview: the traffic of the last day, what waits, what is wrong, who may relay in one sentence, what changed last.
 
-use std::net::IpAddr;
-
 use askama::Template;
 use axum::Router;
 use axum::routing::get;
-use gatepost_manage::resource::{Alarm, Day, Hour, RevisionsQuery};
-use serde_json::{Value, json};
+use gatepost_manage::resource::{Alarm, Day, ExposureQuery, Hour, RevisionsQuery};
 
 use crate::layout::{Answer, Page, show};
 use crate::pages::revisions::Row;
@@ -15,6 +12,8 @@ use crate::visit::{Console, Visit};
 
 /// Revisions that are shown.
 const REVISIONS: usize = 5;
+/// Findings that are named.
+const FINDINGS: usize = 3;
 /// Queues that are named.
 const QUEUES: usize = 5;
 /// How long a day is, in hours.
@@ -37,7 +36,7 @@ struct Overview {
     figures: Vec<Figure>,
     since: Option<String>,
     bars: Vec<Bar>,
-    highest: String,
+    highest: Option<String>,
     queues: Vec<(String, String, String)>,
     more_queues: usize,
     waiting: String,
@@ -87,7 +86,7 @@ async fn overview(visit: Visit) -> Answer {
         since: (now_ms.saturating_sub(status.day.since_ms) < (HOURS - 1) * HOUR_MS)
             .then(|| moment(status.day.since_ms)),
         bars,
-        highest: counted(highest, "an hour", "an hour"),
+        highest: (highest > 0).then(|| count(highest)),
         waiting: counted(waiting, "message waits", "messages wait"),
         more_queues: queues.len().saturating_sub(QUEUES),
         queues: queues
@@ -131,10 +130,10 @@ fn listeners(all: impl Iterator<Item = String>) -> String {
 /// The picture of the day, 24 hours wide, and what its height stands for.
 fn bars(day: &Day, now_ms: u64) -> (Vec<Bar>, u64) {
     let first = (now_ms / HOUR_MS + 1).saturating_sub(HOURS) * HOUR_MS;
-    let highest = day.hours.iter().map(|hour| hour.accepted + hour.refused).max().unwrap_or(0).max(1);
+    let highest = day.hours.iter().map(|hour| hour.accepted + hour.refused).max().unwrap_or(0);
     let bars = day.hours.iter().filter(|hour| hour.begins_ms >= first).map(|hour| {
         // What was there at all is seen.
-        let height = |number: u64| if number == 0 { 0 } else { (number * HEIGHT / highest).max(1) };
+        let height = |number: u64| if number == 0 { 0 } else { (number * HEIGHT / highest.max(1)).max(1) };
         let (accepted, refused) = (height(hour.accepted), height(hour.refused));
         Bar {
             x: (hour.begins_ms - first) / HOUR_MS * 10,
@@ -157,73 +156,33 @@ struct Exposure {
     page: Page,
     sentence: String,
     look: &'static str,
+    word: &'static str,
     findings: Vec<String>,
 }
 
-/// Who may relay, in one sentence: looked up after the page is there, since it asks for all addresses.
+/// Who may relay, in one sentence, as the page about it says it: looked up after the page is there, since the first who asks
+/// after a change waits for the audit.
 async fn exposure(visit: Visit) -> Answer {
-    let surface = visit.run("Test-RelaySurface", json!({})).await?.output;
-    let findings = visit.run("Get-RelayFinding", json!({})).await?.output;
-    let relaying = |row: &&Value| row["Recipients"] == "AnyRecipient";
-    let is_public = surface.iter().filter(relaying).any(|row| row["Public"] == true);
-    // As Test-RelaySurface calls those who prove nothing.
-    let proves_nothing = |row: &&Value| matches!(row["Who"].as_str(), Some("anonymous" | "externally secured"));
-    let open = surface.iter().filter(relaying).filter(proves_nothing);
-    let ranges: Vec<&str> =
-        open.filter_map(|row| row["RemoteIPRanges"].as_array()).flatten().filter_map(Value::as_str).collect();
-    let connectors: std::collections::BTreeSet<&str> =
-        surface.iter().filter_map(|row| row["Connectors"].as_array()).flatten().filter_map(Value::as_str).collect();
-    let relayed = match relaying_addresses(&ranges) {
-        None => format!(
-            "{} of addresses may relay anywhere without logging in",
-            counted(ranges.len() as u64, "range", "ranges")
-        ),
-        Some(0) => "nobody may relay anywhere without logging in".to_owned(),
-        Some(addresses) => {
-            format!("{} may relay anywhere without logging in", counted(addresses, "address", "addresses"))
-        }
+    let exposed = visit.client.exposure(&ExposureQuery { limit: Some(FINDINGS), ..ExposureQuery::default() }).await?;
+    let (look, word) = match (exposed.open_public_addresses, exposed.open_addresses) {
+        (0, 0) => ("good", "Closed"),
+        (0, _) => ("note", "Inside only"),
+        _ => ("bad", "Open"),
     };
-    let public = if is_public { "public addresses are among them" } else { "no public address may relay" };
-    let serious = findings.iter().filter(|finding| finding["Severity"] != "note");
+    let serious = exposed.findings.iter().filter(|finding| finding.severity != "note");
     let exposure = Exposure {
-        sentence: format!("{}; {relayed}; {public}.", counted(connectors.len() as u64, "connector", "connectors")),
-        look: if is_public { "bad" } else { "good" },
-        findings: serious.filter_map(|finding| finding["Message"].as_str()).take(3).map(str::to_owned).collect(),
+        sentence: exposed.sentence,
+        look,
+        word,
+        findings: serious.map(|finding| finding.message.clone()).collect(),
         page: Page::new(visit, "/", "Who may relay"),
     };
     if exposure.page.visit.is_part { show(&exposure.as_sentence()) } else { show(&exposure) }
 }
 
-/// How many addresses stand in ranges; none: too many for the number to say anything.
-fn relaying_addresses(ranges: &[&str]) -> Option<u64> {
-    let addresses = |range: &&str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        match (first.trim().parse(), last.trim().parse()) {
-            (Ok(IpAddr::V4(first)), Ok(IpAddr::V4(last))) => {
-                u64::from(u32::from(last)).checked_sub(u32::from(first).into()).map(|more| more + 1)
-            }
-            (Ok(first), Ok(last)) if first == last => Some(1),
-            _ => None,
-        }
-    };
-    ranges.iter().map(addresses).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_counted_where_they_can_be() {
-        for (ranges, expected) in [
-            (&[][..], Some(0)),
-            (&["127.0.0.1", "192.168.2.50-192.168.2.59", "::1"], Some(12)),
-            (&["10.0.0.0/8"], None),
-            (&["fd00::-fd00::ffff"], None),
-        ] {
-            assert_eq!(relaying_addresses(ranges), expected, "{ranges:?}");
-        }
-    }
 
     #[test]
     fn the_picture_is_a_day_wide_and_as_high_as_its_busiest_hour() {
