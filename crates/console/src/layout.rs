@@ -114,12 +114,12 @@ impl Page {
         self.visit.theme.name()
     }
 
-    /// The theme that the button leads to, and what the button says.
+    /// The theme that the button leads to, and what it says: the one that is chosen.
     pub fn next_theme(&self) -> (&'static str, &'static str) {
         match self.visit.theme {
-            Theme::System => ("dark", "Dark"),
-            Theme::Dark => ("light", "Light"),
-            Theme::Light => ("system", "As the system"),
+            Theme::System => ("light", "Theme: system"),
+            Theme::Light => ("dark", "Theme: light"),
+            Theme::Dark => ("system", "Theme: dark"),
         }
     }
 

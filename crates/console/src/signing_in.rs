@@ -82,7 +82,13 @@ async fn sign_in(
     match console.client_of_stranger(visitor, &headers).begin_session(&request).await {
         Ok(begun) => Ok(begin(&begun.secret, visitor, then)),
         Err(error) => {
-            let (status, problem) = refused(&error);
+            let (status, problem) = match refused(&error) {
+                // The API's words are for programs with tokens, too.
+                (StatusCode::UNAUTHORIZED, _) => {
+                    (StatusCode::UNAUTHORIZED, "Name, password or code is wrong.".to_owned())
+                }
+                refused => refused,
+            };
             let page = SignIn {
                 assets: &assets::VERSION,
                 theme: Theme::of(&headers).name(),

@@ -46,7 +46,7 @@ pub async fn offer(accounts: &Arc<Accounts>, data_dir: &Path, show: impl FnOnce(
         Ok(path) => tracing::warn!(
             file = %path.display(),
             "nobody may administer over TCP yet: the file holds a one-time token for the first administrator, good for 24 hours; \
-             `gatepost admin redeem` takes it"
+             `gatepost admin redeem` takes it, and the first visit of the console"
         ),
         Err(error) => tracing::error!(%error, "the one-time token cannot be written: run `gatepost admin add` instead"),
     }

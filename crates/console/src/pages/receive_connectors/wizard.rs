@@ -155,6 +155,11 @@ impl Filled {
             Ok(port) if port > 0 => port,
             _ => return Err("Port: write a number from 1 to 65535; mail servers use 25.".to_owned()),
         };
+        if self.local != "one" && !self.address.is_empty() {
+            let error =
+                "Address: one is written, and all are chosen: choose the dedicated address, or empty the field.";
+            return Err(error.to_owned());
+        }
         match self.local.as_str() {
             "all" => Ok(vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")]),
             "one" => {
