@@ -2,7 +2,7 @@
 //!
 //! Takes requests of browsers, makes the same calls of the API that everybody makes, within the process and with the
 //! session of the visitor, and hands on pages. So it decides nothing: roles, checks and the record of acts are the gate's
-//! and the registry's. Knows no settings, no spool, no mail. Modules stand in reading order; each uses only modules
+//! and the registry's. Holds nothing, and never reaches past the API. Modules stand in reading order; each uses only modules
 //! listed below it.
 
 mod pages;
