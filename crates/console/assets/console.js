@@ -95,6 +95,58 @@
     window.addEventListener("pageshow", listen);
   }
 
+  // A live transcript: <div data-transcript="/transcript/lines?connector=Relay">. It goes on in a window that nobody looks at:
+  // whoever tries a device looks elsewhere.
+  const transcript = document.querySelector("[data-transcript]");
+  const state = document.querySelector("[data-transcript-state]");
+  if (transcript && state && window.EventSource) {
+    const most = 1000;
+    const add = (text, kind) => {
+      // Who has scrolled up is reading.
+      const follows = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
+      const line = document.createElement("p");
+      if (kind) line.className = kind;
+      line.textContent = text;
+      transcript.append(line);
+      while (transcript.childElementCount > most) transcript.firstElementChild.remove();
+      if (follows) transcript.scrollTop = transcript.scrollHeight;
+    };
+    const kinds = { ">": "ours", "<": "", "*": "aside", "+": "aside", "-": "aside" };
+    const said = (line) => {
+      if (line.event === "+") return `connection with ${line.local}`;
+      if (line.event === "-") return "end of the connection";
+      return line.context ? `${line.context}: ${line.data}` : line.data;
+    };
+    let source = null;
+    const listen = () => {
+      if (source) return;
+      let isAgain = false;
+      state.textContent = "Connecting.";
+      source = new EventSource(transcript.dataset.transcript);
+      source.addEventListener("open", () => {
+        state.textContent = "Listening.";
+        if (isAgain) add("(connected again: lines may be missing here)", "aside");
+        isAgain = true;
+      });
+      source.addEventListener("error", () => {
+        state.textContent = source && source.readyState === EventSource.CLOSED
+          ? "Not listening: the server has refused it. Load the page again to see why."
+          : "Not connected; trying again.";
+      });
+      source.addEventListener("line", (event) => {
+        const line = JSON.parse(event.data);
+        const time = new Date(line.time_ms).toLocaleTimeString([], { hour12: false });
+        add(`${time}  ${line.connector}  ${line.remote}  ${line.event} ${said(line)}`, kinds[line.event]);
+      });
+      source.addEventListener("missed", (event) => {
+        add(`(${JSON.parse(event.data).lines} lines are missing here: they came faster than they were read)`, "aside");
+      });
+    };
+    listen();
+    window.addEventListener("pagehide", () => { source?.close(); source = null; });
+    window.addEventListener("pageshow", listen);
+  }
+
   // "/" goes to the search field, as in other consoles.
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input,select,textarea") || event.target.isContentEditable;

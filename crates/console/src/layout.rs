@@ -43,6 +43,7 @@ pub static NAVIGATION: &[Group] = &[
             entry("/exposure", "Who may relay", Role::View),
             entry("/refusals", "Refusals", Role::HelpDesk),
             entry("/explain", "Explain", Role::View),
+            entry("/transcript", "Live transcript", Role::HelpDesk),
         ],
     },
     Group {

@@ -15,6 +15,7 @@ mod revisions;
 mod settings;
 mod tokens;
 mod trace;
+mod transcript;
 mod administrators;
 
 use axum::Router;
@@ -32,6 +33,7 @@ pub fn routes() -> Router<Console> {
         .merge(exposure::routes())
         .merge(refusals::routes())
         .merge(explain::routes())
+        .merge(transcript::routes())
         .merge(trace::routes())
         .merge(queues::routes())
         .merge(objects::routes())

@@ -39,6 +39,7 @@ Examples:
   gatepost queue retry --all
   gatepost queue suspend --queue relay.example.net
   gatepost trace --address bob@example.com --since 2d
+  gatepost transcript --peer 192.168.2.55
   gatepost spool verify                read every waiting message and check it
   gatepost status --json | jq .queues
   gatepost shell -c 'Get-ReceiveConnector | Format-List'
@@ -102,6 +103,8 @@ pub enum Command {
     Queue(QueueCommand),
     /// Find out what became of a message, or of an attempt that was refused
     Trace(Box<TraceArguments>),
+    /// Listen to what a connector or a peer says, line by line
+    Transcript(TranscriptArguments),
     /// Check the messages on the disk
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -170,6 +173,7 @@ impl Command {
                 Some(TraceCommand::Export(_)) => false,
                 None => arguments.json,
             },
+            Command::Transcript(arguments) => arguments.json,
             Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
             Command::User(UserCommand::Add { .. } | UserCommand::Remove { .. })
             | Command::Serve(_)
@@ -444,6 +448,32 @@ pub struct TraceArguments {
     #[arg(long, conflicts_with_all = ["limit", "until"])]
     pub follow: bool,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `transcript`.
+#[derive(Debug, Args)]
+#[command(
+    group(clap::ArgGroup::new("whom").required(true).multiple(true).args(["connector", "peer"])),
+    after_help = "\
+Connections that begin from now on are heard, whatever protocol_logging_level says; Ctrl-C ends it. Lines are those of the protocol log: no credentials and no content. + it began, < the other side said, > this server said, * nobody said this, - it ended.
+
+Whoever reads slowly loses lines and is told how many. Few may listen at once.
+
+Examples:
+  gatepost transcript --connector Relay
+  gatepost transcript --peer 192.168.2.0/24
+  gatepost transcript --connector Internet --peer 203.0.113.25 --json | jq -r .data"
+)]
+pub struct TranscriptArguments {
+    /// A receive or a send connector
+    #[arg(long, value_name = "NAME")]
+    pub connector: Option<String>,
+    /// The other side: an address, a subnet or a range
+    #[arg(long, value_name = "RANGE")]
+    pub peer: Option<String>,
+    /// Print one JSON object for each line
     #[arg(long)]
     pub json: bool,
 }

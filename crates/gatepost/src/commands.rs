@@ -7,6 +7,7 @@ mod shell;
 mod queue;
 mod trace;
 mod follow;
+mod transcript;
 mod timeline;
 mod export;
 mod spool;
@@ -55,6 +56,7 @@ pub use spool::spool;
 pub use status::status;
 pub use token::token;
 pub use trace::trace;
+pub use transcript::transcript;
 pub use user::user;
 
 /// `completion`: the script that makes a shell complete our commands.

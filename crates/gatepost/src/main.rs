@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Acts(arguments) => commands::acts(out, &target, &arguments),
         Command::Queue(command) => commands::queue(out, &target, command),
         Command::Trace(arguments) => commands::trace(out, &target, &arguments),
+        Command::Transcript(arguments) => commands::transcript(out, &target, &arguments),
         Command::Spool(command) => here(&target).and_then(|config| commands::spool(out, config, command)),
         Command::Status(arguments) => commands::status(out, &target, &arguments),
         Command::Revisions(arguments) => commands::revisions(out, &target, &arguments),

@@ -10,6 +10,7 @@
 //! | `/commands…` | see `command_api` | |
 //! | `/receive-connectors…` and other nouns | see `rest` | |
 //! | `/events` | see `events` | |
+//! | `/transcript` | see `transcript_api` | |
 //! | `GET /openapi.json` | the document of `openapi` | |
 //! | `/queue…`, `/queues` | see `queue_api` | |
 //! | `/session`, `/setup`, `/administrators…`, `/tokens…`, `/acts` | see `access_api` | |
@@ -59,6 +60,7 @@ use crate::rest;
 use crate::revision_api;
 use crate::settings_api;
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
+use crate::transcript_api;
 
 /// Largest request body, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -89,6 +91,7 @@ pub fn routes(management: Management) -> Router {
         .merge(command_api::routes(served.clone()))
         .merge(rest::routes(served))
         .merge(events::routes(management.control.clone()))
+        .merge(transcript_api::routes(management.control.clone()))
         .route("/openapi.json", get(openapi))
         .merge(queue_api::routes(management.control.clone()))
         .merge(access_api::routes(management.control.clone(), management.access.clone()))

@@ -23,6 +23,7 @@ use crate::resource::{
     SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
+use crate::transcript::TranscriptQuery;
 
 /// Makes the schema of a type.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -124,6 +125,16 @@ pub static CALLS: &[Call] = &[
         "What happens from now on, as server-sent events.",
         Answered::Other("text/event-stream"),
     ),
+    // Reading is no act, as it is none in the trace: there is no content in it and no credentials.
+    reads(
+        "GET",
+        "/transcript",
+        "Get-Transcript",
+        Role::HelpDesk,
+        "What is said on connections that begin from now on, as server-sent events.",
+        Answered::Other("text/event-stream"),
+    )
+    .query(of::<TranscriptQuery>),
     reads(
         "GET",
         "/commands",

@@ -40,6 +40,7 @@ use crate::resource::{
     SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
+use crate::transcript::TranscriptQuery;
 
 pub use distant::{Distant, DistantError};
 
@@ -575,12 +576,28 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn events(&self) -> Result<Body, ClientError> {
+        self.listen("/events").await
+    }
+
+    /// What is said on connections that begin from now on: the answer of `GET /transcript`, as it comes.
+    /// [`TranscriptReader`](crate::transcript::TranscriptReader) reads it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with 400 or 404 where the query names nothing that there is, 503 where too many listen.
+    pub async fn transcript(&self, query: &TranscriptQuery) -> Result<Body, ClientError> {
+        self.listen(&path_with("/transcript", query)).await
+    }
+
+    /// An answer that has no end of its own, as it comes.
+    async fn listen(&self, path: &str) -> Result<Body, ClientError> {
         let request = Request::builder()
-            .uri(format!("{API_ROOT}/events"))
+            .uri(format!("{API_ROOT}{path}"))
             .header(header::HOST, "localhost")
             .body(Full::new(Bytes::new()))
-            .expect("a fixed path");
-        let response = self.send(request).await?;
+            .expect("the path is percent-encoded");
+        let answered = tokio::time::timeout(CALL_LIMIT, self.send(request)).await;
+        let late = |_| self.broken(format!("nothing came within {} seconds", CALL_LIMIT.as_secs()));
+        let response = answered.map_err(late)??;
         if response.status().is_success() {
             return Ok(response.into_body());
         }

@@ -13,23 +13,20 @@
 //! one that does not read is left behind.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gatepost_transport::Control;
-use hyper::body::{Bytes, Frame};
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::feed::feed;
 use crate::refusal::refuse;
 use crate::resource::{Alarm, Queue};
 
@@ -172,23 +169,7 @@ async fn events(State((control, places)): State<(Control, Arc<Semaphore>)>, head
             }
         }
     });
-    let body = Body::new(Feed(receiver));
-    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
-}
-
-/// A body that grows as long as somebody sends.
-struct Feed(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Feed {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    }
+    feed(receiver)
 }
 
 #[cfg(test)]

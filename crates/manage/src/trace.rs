@@ -127,7 +127,11 @@ impl TraceQuery {
     }
 }
 
-fn peer_range(text: &str) -> Result<(IpAddr, IpAddr), String> {
+/// The first and the last address of a range as remote ranges are written.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn peer_range(text: &str) -> Result<(IpAddr, IpAddr), String> {
     let range = RemoteRange::parse(text, 0..0)
         .map_err(|error| format!("`{text}` is no address and no range: {error}; write 192.168.2.55, 192.168.2.0/24 or 192.168.2.1-192.168.2.9"))?;
     Ok((range.first, range.last))

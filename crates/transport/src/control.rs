@@ -29,6 +29,7 @@ use crate::listen::Listeners;
 use crate::listing::{
     Changed, ExportError, Health, MessageDetail, NotSafe, QueueFilter, QueueListing, QueueStatus, Status, Which, Wish,
 };
+use crate::live_transcript::{Listening, Wanted};
 use crate::metrics::{self, Family};
 use crate::raised::Change;
 use crate::reload::{self, Applied, ApplyError, Fresh};
@@ -79,6 +80,12 @@ impl Control {
     /// Hears of every alarm that is raised or cleared from now on.
     pub fn alarm_changes(&self) -> broadcast::Receiver<Change> {
         self.running.alarms.changes()
+    }
+
+    /// Hears what is said on connections that begin from now on and match, whether a file has it or not. `None`: as many listen
+    /// as may.
+    pub fn listen_to_transcripts(&self, wanted: Wanted) -> Option<Listening> {
+        self.running.transcripts.live().listen(wanted)
     }
 
     /// Counts settings that could not be put in force, and remembers why until others are.

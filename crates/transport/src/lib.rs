@@ -36,6 +36,7 @@ mod fetch;
 pub mod dns;
 pub mod authenticate;
 mod transcript;
+pub mod live_transcript;
 mod connections;
 pub mod day;
 mod counters;

@@ -24,15 +24,16 @@ use std::time::Duration;
 
 use gatepost_mail::Reply;
 use gatepost_policy::limits;
-use gatepost_policy::receive_connector::{ProtocolLoggingLevel, select};
+use gatepost_policy::receive_connector::select;
 use gatepost_smtp::{Output, Question, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
 use crate::clock::{self, now_ms};
+use crate::live_transcript::Direction;
 use crate::net::Socket;
 use crate::state::{Running, count};
-use crate::transcript::Direction;
+use crate::transcript::Connection;
 use visit::Visit;
 
 /// Limit for a TLS handshake and for one write to a peer that does not read, where the connector has no shorter one.
@@ -83,10 +84,16 @@ pub async fn serve(running: Arc<Running>, socket: Socket, peer: SocketAddr, impl
     count(&counted.connections);
     counted.last_connection_ms.store(now_ms(), Ordering::Relaxed);
     let mut stop = running.stop.subscribe();
-    let transcript = (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose).then(|| {
-        let name = format!("{}\\{}", revision.settings.server.name, connector.name);
-        running.transcripts.begin(Direction::Receive, name, local, peer)
-    });
+    let transcript = running.transcripts.begin(
+        connector.protocol_logging_level,
+        &Connection {
+            direction: Direction::Receive,
+            server: revision.settings.server.name.as_str(),
+            connector: &connector.name,
+            local,
+            remote: peer,
+        },
+    );
     let mut session = Session::new(clock::now());
     let mut visit = Visit::new(running.clone(), revision, connector, (peer, local), refusal, counted, transcript);
     if implicit_tls && refusal.is_some() {

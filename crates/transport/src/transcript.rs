@@ -1,8 +1,8 @@
 //! Protocol transcripts (fact sheet section 8.1): what was said on connections of connectors with
-//! `protocol_logging_level = "Verbose"`, without credentials and without message content.
+//! `protocol_logging_level = "Verbose"`, or where somebody listens, without credentials and without message content.
 //!
 //! Takes lines that the engine has already cleaned, hands them to one writer thread that keeps files in the folders of the
-//! settings. Never blocks a session: when the writer falls behind, lines are dropped and counted.
+//! settings, and to those who listen. Never blocks a session: when the writer falls behind, lines are dropped and counted.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -16,9 +16,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant, SystemTime};
 
 use gatepost_policy::protocol_log::{ProtocolLog, ProtocolLogs};
+use gatepost_policy::receive_connector::ProtocolLoggingLevel;
 use jiff::Timestamp;
 
 use crate::clock::now_ms;
+use crate::live_transcript::{Direction, Hearer, Line, LiveTranscripts};
 
 /// Lines that may wait for the writer.
 const LINES_WAITING_MAX: usize = 8_192;
@@ -29,28 +31,17 @@ const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// How often files are looked for that are too old.
 const TEND_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Which side we were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// We were the server: files `RECV…`.
-    Receive,
-    /// We were the client: files `SEND…`.
-    Send,
+fn file_prefix(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Receive => "RECV",
+        Direction::Send => "SEND",
+    }
 }
 
-impl Direction {
-    fn file_prefix(self) -> &'static str {
-        match self {
-            Direction::Receive => "RECV",
-            Direction::Send => "SEND",
-        }
-    }
-
-    fn log_type(self) -> &'static str {
-        match self {
-            Direction::Receive => "SMTP Receive Protocol Log",
-            Direction::Send => "SMTP Send Protocol Log",
-        }
+fn log_type(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Receive => "SMTP Receive Protocol Log",
+        Direction::Send => "SMTP Send Protocol Log",
     }
 }
 
@@ -97,6 +88,22 @@ impl Kept {
 pub struct Transcripts {
     inbox: SyncSender<Told>,
     dropped: Arc<AtomicU64>,
+    live: LiveTranscripts,
+}
+
+/// A connection that may have a transcript.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// Which side we are.
+    pub direction: Direction,
+    /// Our name.
+    pub server: &'a str,
+    /// The connector.
+    pub connector: &'a Arc<str>,
+    /// Our end.
+    pub local: SocketAddr,
+    /// Theirs.
+    pub remote: SocketAddr,
 }
 
 impl Transcripts {
@@ -107,23 +114,37 @@ impl Transcripts {
     pub fn start(kept: Kept) -> io::Result<Transcripts> {
         let (inbox, lines) = sync_channel(LINES_WAITING_MAX);
         std::thread::Builder::new().name("transcript".into()).spawn(move || write_all(kept, &lines))?;
-        Ok(Transcripts { inbox, dropped: Arc::default() })
+        Ok(Transcripts { inbox, dropped: Arc::default(), live: LiveTranscripts::default() })
     }
 
-    /// Begins the transcript of one connection.
-    pub fn begin(&self, direction: Direction, connector: String, local: SocketAddr, remote: SocketAddr) -> Transcript {
+    /// Those who listen.
+    pub fn live(&self) -> &LiveTranscripts {
+        &self.live
+    }
+
+    /// Begins the transcript of one connection; none where nobody wants one: no file is to have it, and nobody listens.
+    pub fn begin(&self, level: ProtocolLoggingLevel, connection: &Connection<'_>) -> Option<Transcript> {
+        let listeners_begun = self.live.begun();
+        let hearers = self.live.hearers(connection.connector, connection.remote.ip());
+        let is_kept = level == ProtocolLoggingLevel::Verbose;
+        if !is_kept && hearers.is_empty() {
+            return None;
+        }
         let session = getrandom::u64().unwrap_or_else(|_| now_ms());
         let transcript = Transcript {
             transcripts: self.clone(),
-            direction,
-            connector,
+            direction: connection.direction,
+            kept_as: is_kept.then(|| format!("{}\\{}", connection.server, connection.connector)),
+            connector: connection.connector.clone(),
+            hearers,
+            listeners_begun,
             session,
             sequence: 0,
-            local,
-            remote,
+            local: connection.local,
+            remote: connection.remote,
             part: Vec::new(),
         };
-        transcript.with('+', "", "")
+        Some(transcript.with('+', "", ""))
     }
 
     /// From now on files are kept so. Blocks while the writer is behind.
@@ -153,7 +174,12 @@ impl Transcripts {
 pub struct Transcript {
     transcripts: Transcripts,
     direction: Direction,
-    connector: String,
+    /// The connector's name in the file, where a file has it.
+    kept_as: Option<String>,
+    connector: Arc<str>,
+    /// Those who listen, and how many ever had begun to when we asked.
+    hearers: Vec<Arc<Hearer>>,
+    listeners_begun: u64,
     session: u64,
     sequence: u64,
     local: SocketAddr,
@@ -212,19 +238,44 @@ impl Transcript {
     }
 
     fn line(&mut self, event: char, data: &str, context: &str) {
-        let time = Timestamp::from_millisecond(i64::try_from(now_ms()).unwrap_or(i64::MAX)).unwrap_or_default();
-        let mut text = String::with_capacity(128 + data.len());
+        let time_ms = now_ms();
         let sequence = self.sequence;
         self.sequence += 1;
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{},", time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"));
-        push_field(&mut text, &self.connector);
-        let _ = write!(text, ",{:016X},{sequence},{},{},{event},", self.session, self.local, self.remote);
-        push_field(&mut text, data);
-        text.push(',');
-        push_field(&mut text, context);
-        text.push_str("\r\n");
-        self.transcripts.write(self.direction, text);
+        if let Some(kept_as) = &self.kept_as {
+            let time = Timestamp::from_millisecond(i64::try_from(time_ms).unwrap_or(i64::MAX)).unwrap_or_default();
+            let mut text = String::with_capacity(128 + data.len());
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{},", time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"));
+            push_field(&mut text, kept_as);
+            let _ = write!(text, ",{:016X},{sequence},{},{},{event},", self.session, self.local, self.remote);
+            push_field(&mut text, data);
+            text.push(',');
+            push_field(&mut text, context);
+            text.push_str("\r\n");
+            self.transcripts.write(self.direction, text);
+        }
+        // Whoever listens comes again when their connection has ended, in the middle of what they hear.
+        let live = &self.transcripts.live;
+        if live.begun() != self.listeners_begun {
+            self.listeners_begun = live.begun();
+            self.hearers = live.hearers(&self.connector, self.remote.ip());
+        }
+        self.hearers.retain(|hearer| hearer.is_there());
+        if !self.hearers.is_empty() {
+            let line = Arc::new(Line {
+                time_ms,
+                direction: self.direction,
+                connector: self.connector.clone(),
+                session: self.session,
+                sequence,
+                local: self.local,
+                remote: self.remote,
+                event,
+                data: data.into(),
+                context: context.into(),
+            });
+            self.hearers.iter().for_each(|hearer| hearer.tell(&line));
+        }
     }
 }
 
@@ -354,7 +405,7 @@ impl LogFile {
         fs::DirBuilder::new().recursive(true).mode(0o750).create(&folder)?;
         remove_oldest(kept, self.direction, bytes_max)?;
         for number in 1..=u32::MAX {
-            let path = folder.join(format!("{}{day}-{number}.log", self.direction.file_prefix()));
+            let path = folder.join(format!("{}{day}-{number}.log", file_prefix(self.direction)));
             let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(&path)?;
             let bytes = file.metadata()?.len();
             if bytes >= bytes_max {
@@ -367,7 +418,7 @@ impl LogFile {
                     "#Software: Gatepost\r\n#Version: {}\r\n#Log-Type: {}\r\n#Date: {date}\r\n#Fields: date-time,\
                      connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context\r\n",
                     env!("CARGO_PKG_VERSION"),
-                    self.direction.log_type(),
+                    log_type(self.direction),
                 )?;
             }
             return Ok((day, bytes, BufWriter::new(file)));
@@ -405,7 +456,7 @@ fn remove_oldest(kept: &Kept, direction: Direction, to_come_bytes: u64) -> io::R
 
 /// Whether a file of this name is one that we have written: `RECV20261122-1.log`.
 fn is_transcript(name: &str, direction: Direction) -> bool {
-    let inner = name.strip_prefix(direction.file_prefix()).and_then(|rest| rest.strip_suffix(".log"));
+    let inner = name.strip_prefix(file_prefix(direction)).and_then(|rest| rest.strip_suffix(".log"));
     let Some((day, number)) = inner.and_then(|inner| inner.split_once('-')) else { return false };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     day.len() == 8 && is_number(day) && is_number(number)
@@ -414,9 +465,17 @@ fn is_transcript(name: &str, direction: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live_transcript::{Heard, Listening, Wanted};
 
     fn kept(data_dir: &Path, log: ProtocolLog) -> Kept {
         Kept::new(data_dir, &ProtocolLogs { receive: log.clone(), send: log })
+    }
+
+    /// The transcript of a connection of `connector`, which files have.
+    fn begin(transcripts: &Transcripts, direction: Direction, connector: &str, ends: [&str; 2]) -> Transcript {
+        let [local, remote] = ends.map(|address| address.parse().expect("an address"));
+        let connection = Connection { direction, server: "mail", connector: &connector.into(), local, remote };
+        transcripts.begin(ProtocolLoggingLevel::Verbose, &connection).expect("it is kept")
     }
 
     /// The names in a folder, in order.
@@ -459,17 +518,54 @@ mod tests {
     fn files_are_kept_as_was_said_last() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let transcripts = Transcripts::start(kept(folder.path(), ProtocolLog::default())).expect("a thread");
-        let [local, remote] = ["192.0.2.1:4711", "192.0.2.2:25"].map(|address| address.parse().expect("an address"));
-        drop(transcripts.begin(Direction::Receive, "mail\\Relay".into(), remote, local));
+        drop(begin(&transcripts, Direction::Receive, "Relay", ["192.0.2.2:25", "192.0.2.1:4711"]));
         let elsewhere = folder.path().join("elsewhere");
         let log = ProtocolLog { path: Some(elsewhere.clone()), max_file_size: 300, ..ProtocolLog::default() };
         transcripts.keep(kept(Path::new("/nowhere"), log));
         for _ in 0..4 {
-            drop(transcripts.begin(Direction::Receive, "mail\\Relay".into(), remote, local));
+            drop(begin(&transcripts, Direction::Receive, "Relay", ["192.0.2.2:25", "192.0.2.1:4711"]));
         }
         transcripts.flush();
         assert_eq!(names(&folder.path().join("logs/protocol")).len(), 1);
         assert!(names(&elsewhere).len() > 1, "{:?}", names(&elsewhere));
+    }
+
+    #[test]
+    fn a_connection_has_a_transcript_where_a_file_wants_it_or_somebody_listens() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let transcripts = Transcripts::start(kept(folder.path(), ProtocolLog::default())).expect("a thread");
+        let [local, remote] = ["192.0.2.2:25", "192.0.2.1:4711"].map(|address| address.parse().expect("an address"));
+        let connector = Arc::from("Relay");
+        let connection =
+            Connection { direction: Direction::Receive, server: "mail", connector: &connector, local, remote };
+        assert!(transcripts.begin(ProtocolLoggingLevel::None, &connection).is_none());
+        let listen = |name: &str| {
+            let wanted = Wanted { connector: Some(name.to_owned()), peer: None };
+            transcripts.live().listen(wanted).expect("room")
+        };
+        let said = |listening: &mut Listening| {
+            let heard = std::iter::from_fn(|| listening.hear_now());
+            let told = heard.map(|heard| match heard {
+                Heard::Line(line) => format!("{}{}", line.event, line.data),
+                Heard::Missed(lines) => format!("{lines} missed"),
+            });
+            told.collect::<Vec<_>>()
+        };
+        let mut other = listen("Default");
+        assert!(transcripts.begin(ProtocolLoggingLevel::None, &connection).is_none());
+        let mut first = listen("Relay");
+        let mut transcript = transcripts.begin(ProtocolLoggingLevel::None, &connection).expect("somebody listens");
+        transcript.received(b"EHLO a");
+        assert_eq!(said(&mut first), ["+", "<EHLO a"]);
+        drop(first);
+        transcript.received(b"NOOP");
+        let mut again = listen("Relay");
+        transcript.sent(b"250 2.0.0 OK\r\n");
+        drop(transcript);
+        assert_eq!(said(&mut again), [">250 2.0.0 OK", "-"]);
+        assert!(said(&mut other).is_empty());
+        transcripts.flush();
+        assert!(!folder.path().join("logs").exists(), "no file wanted it");
     }
 
     #[test]
@@ -490,8 +586,7 @@ mod tests {
     fn the_dialogue_stands_in_the_file_line_by_line_however_it_was_cut() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let transcripts = Transcripts::start(kept(folder.path(), ProtocolLog::default())).expect("a thread");
-        let [local, remote] = ["192.0.2.1:4711", "192.0.2.2:25"].map(|address| address.parse().expect("an address"));
-        let mut transcript = transcripts.begin(Direction::Send, "mail\\Internet".into(), local, remote);
+        let mut transcript = begin(&transcripts, Direction::Send, "Internet", ["192.0.2.1:4711", "192.0.2.2:25"]);
         for piece in ["220 mx", ".example\r", "\n250-one\r\n250 ", "two, \"and\"\r\n", "421 no"] {
             transcript.received_bytes(piece.as_bytes());
         }

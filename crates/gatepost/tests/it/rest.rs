@@ -278,7 +278,7 @@ fn the_server_keeps_to_its_document_whatever_it_is_asked() {
         ])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "6", "--workers", "1"])
         // They go on for as long as somebody listens.
-        .args(["--exclude-path", "/events", "--no-color"])
+        .args(["--exclude-path", "/events", "--exclude-path", "/transcript", "--no-color"])
         .current_dir(site.installation.folder())
         .output()
         .expect("run schemathesis");

@@ -11,7 +11,7 @@ use gatepost_mail::header_firewall::Rules;
 use gatepost_policy::access_entry::Principal;
 use gatepost_policy::masquerade::Masquerade;
 use gatepost_policy::next_hop_certificate::{self, Demand, Doubt, Proof, Wanted};
-use gatepost_policy::send_connector::{MailboxProtocol, ProtocolLoggingLevel, SendConnector};
+use gatepost_policy::send_connector::{MailboxProtocol, SendConnector};
 use gatepost_policy::{header_firewall, send_permission};
 use gatepost_smtp::{
     Client, ClientError, ClientOutput, Logon, LogonMechanism, Options, Protocol, RecipientResult, Stage, Timeouts,
@@ -27,10 +27,11 @@ use super::account::{self, Account};
 use super::stream::{Stream, connect, within};
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
+use crate::live_transcript::Direction;
 use crate::passports::Over;
 use crate::state::Running;
 use crate::tls::Tls;
-use crate::transcript::{Direction, Transcript};
+use crate::transcript::{self, Transcript};
 
 /// Limit for a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
@@ -150,14 +151,17 @@ impl Connection {
         let patience = patience.min(connector.connection_inactivity_timeout);
         let socket = within(patience, connect(target, source)).await.map_err(failed)?;
         socket.set_nodelay();
-        let transcript = match (connector.protocol_logging_level == ProtocolLoggingLevel::Verbose, socket.local_addr())
-        {
-            (true, Ok(local)) => {
-                let name = format!("{}\\{}", running.revision().settings.server.name, connector.name);
-                Some(running.transcripts.begin(Direction::Send, name, local, target.address))
-            }
-            _ => None,
-        };
+        let transcript = socket.local_addr().ok().and_then(|local| {
+            let revision = running.revision();
+            let connection = transcript::Connection {
+                direction: Direction::Send,
+                server: revision.settings.server.name.as_str(),
+                connector: &connector.name,
+                local,
+                remote: target.address,
+            };
+            running.transcripts.begin(connector.protocol_logging_level, &connection)
+        });
         let timeouts = timeouts(connector);
         let block_max = timeouts.block;
         let protocol = match connector.mailbox_protocol {
