@@ -1,5 +1,5 @@
 //! The web console in a browser: [`pages`] are what they should be, whoever looks at them; [`signing_in`]; [`attacks`];
-//! [`articles`], [`device`], [`queues`].
+//! [`articles`], [`device`], [`queues`], [`transcript`].
 //!
 //! Pictures of the pages are taken only where `GATEPOST_SCREENSHOTS` is set; they lie in `target/screenshots`.
 
@@ -14,6 +14,8 @@ mod attacks;
 mod device;
 
 mod queues;
+
+mod transcript;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
