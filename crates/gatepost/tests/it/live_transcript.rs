@@ -25,7 +25,8 @@ permission_groups = ["ExchangeUsers", "AnonymousUsers"]
 fn listen(site: &Site, query: &str) -> impl Iterator<Item = String> {
     let mut stream = UnixStream::connect(site.installation.data_dir().join("gatepost.sock")).expect("the door is open");
     stream.set_read_timeout(Some(wait::PATIENCE)).expect("a timeout");
-    write!(stream, "GET /api/v1/transcript?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    write!(stream, "GET /api/v1/transcript?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("sent");
     BufReader::new(stream).lines().map(|line| line.expect("a line"))
 }
 
