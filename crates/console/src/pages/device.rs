@@ -10,6 +10,7 @@ use axum::routing::get;
 use gatepost_manage::decision::Outcome;
 use gatepost_manage::trace::{TraceEntry, TraceQuery, TraceVerdict};
 use gatepost_policy::permission::{Right, Trustee};
+use gatepost_policy::public_address;
 use gatepost_policy::receive_connector::RemoteRange;
 use gatepost_policy::role::Role;
 use serde_json::{Value, json};
@@ -92,9 +93,12 @@ struct Device {
 impl Device {
     fn read(fields: &Fields) -> Result<Device, String> {
         let address = fields.text("address").to_owned();
-        if let Err(error) = RemoteRange::parse(&address, 0..0) {
+        let range = RemoteRange::parse(&address, 0..0).map_err(|error| {
+            format!("Address: {error}. Write the device's address, as 192.168.2.55, or a range: 192.168.2.0/24.")
+        })?;
+        if public_address::public().overlaps(range.first, range.last) {
             return Err(format!(
-                "Address: {error}. Write the device's address, as 192.168.2.55, or a range: 192.168.2.0/24."
+                "Address: {address} is public, or holds addresses that are. A public address is to log on, and is never given a right to relay."
             ));
         }
         let what = fields.text("what").to_owned();
@@ -574,6 +578,20 @@ mod tests {
         ] {
             let problem = Device::read(&Fields::read(form.as_bytes())).expect_err(form);
             assert!(problem.starts_with(said), "{form}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_told_to_log_on() {
+        let read = |address: &str| {
+            Device::read(&Fields::read(format!("address={address}&what=x&senders=a%40b.example").as_bytes()))
+        };
+        for address in ["8.8.8.8", "0.0.0.0/0", "10.255.255.255-11.0.0.0", "::ffff:8.8.8.8", "2a00::/16"] {
+            let problem = read(address).expect_err(address);
+            assert!(problem.contains("is to log on"), "{address}: {problem}");
+        }
+        for address in ["127.0.0.2", "10.0.0.0/8", "192.168.2.1-192.168.2.99", "fd00::1"] {
+            read(address).expect(address);
         }
     }
 
