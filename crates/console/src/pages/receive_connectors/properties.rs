@@ -11,7 +11,8 @@ use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
 use super::property::{
-    EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, RIGHTS, TABS, Tab, changes, filled_in, shown, tab,
+    EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, RIGHTS, TABS, Tab, at_first, changes, filled_in, shown, tab,
+    was_name,
 };
 use super::{AREA, instant_ms, place, text};
 use crate::change::{Change, Preview};
@@ -117,6 +118,9 @@ struct FieldShown {
     /// `text`, `truth`, `choice`, `lines`, `many` or `flags`.
     kind: &'static str,
     value: String,
+    was_name: String,
+    /// What it said at first.
+    was: String,
     choices: Vec<ChoiceShown>,
     problem: Option<String>,
 }
@@ -127,7 +131,7 @@ struct ChoiceShown {
     is_chosen: bool,
 }
 
-fn field(property: &'static Property, value: String, problem: Option<&str>) -> FieldShown {
+fn field(property: &'static Property, value: String, was: String, problem: Option<&str>) -> FieldShown {
     let is_chosen = |choice: &str| value.lines().any(|chosen| chosen == choice);
     let (kind, choices) = match property.input {
         Input::Truth => ("truth", Vec::new()),
@@ -153,6 +157,8 @@ fn field(property: &'static Property, value: String, problem: Option<&str>) -> F
         hint: property.hint,
         kind,
         value,
+        was_name: was_name(property),
+        was,
         choices,
         problem: problem.map(str::to_owned),
     }
@@ -182,7 +188,8 @@ fn form(
             .iter()
             .map(|property| {
                 let value = typed.map_or_else(|| shown(property, record), |fields| filled_in(property, fields));
-                field(property, value, problem.as_deref().filter(|_| blamed == Some(property.name)))
+                let was = at_first(property, record, typed);
+                field(property, value, was, problem.as_deref().filter(|_| blamed == Some(property.name)))
             })
             .collect(),
     };

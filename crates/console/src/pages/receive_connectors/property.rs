@@ -2,7 +2,8 @@
 //! form that comes back is a change.
 //!
 //! Takes the connector's record and the form's fields, hands on parameters of Set-ReceiveConnector. Checks nothing: what is wrong, the
-//! server says.
+//! server says. The form carries what each property said at first: only what differs is a change, so that two who change different things at
+//! the same time do not undo each other.
 
 use gatepost_policy::settings::parse_size;
 use serde_json::{Map, Value};
@@ -396,7 +397,19 @@ pub fn filled_in(property: &Property, fields: &Fields) -> String {
     }
 }
 
-/// The parameters that make the record say what the form says: none where it says so already.
+/// The field of a form that carries what a property said at first.
+pub fn was_name(property: &Property) -> String {
+    format!("was-{}", property.name)
+}
+
+/// What a property said when the form was made; what the record says where no form has carried it.
+pub fn at_first(property: &Property, record: &Value, fields: Option<&Fields>) -> String {
+    let name = was_name(property);
+    let carried = fields.filter(|fields| fields.has(&name)).map(|fields| fields.raw(&name).to_owned());
+    carried.unwrap_or_else(|| shown(property, record))
+}
+
+/// The parameters that somebody has changed in the form: none where it says what it said at first.
 pub fn changes<'a>(
     properties: impl Iterator<Item = &'a Property>,
     record: &Value,
@@ -407,7 +420,8 @@ pub fn changes<'a>(
         |property: &&Property| matches!(property.input, Input::Truth | Input::Flags(_)) || fields.has(property.name);
     let changed = properties.filter(is_told).filter_map(|property| {
         let text = filled_in(property, fields);
-        (text != shown(property, record)).then(|| (property.name.to_owned(), parameter(property, &text)))
+        (text != at_first(property, record, Some(fields)))
+            .then(|| (property.name.to_owned(), parameter(property, &text)))
     });
     changed.collect()
 }
@@ -514,6 +528,21 @@ mod tests {
         ] {
             assert_eq!(changed(names, form), expected, "{form}");
         }
+    }
+
+    #[test]
+    fn what_somebody_else_has_changed_meanwhile_stays() {
+        let names = &["Comment", "Enabled", "MaxHopCount", "MaxMessageSize", "PermissionGroups", "RemoteIPRanges"];
+        // What the record says is newer than this form: a hop more, a group more, a range more, another size; and it is enabled.
+        let form = "was-Comment=&Comment=scanners&was-Enabled=false&was-MaxHopCount=59&MaxHopCount=59\
+            &was-MaxMessageSize=35+MB&MaxMessageSize=35MB&was-PermissionGroups=&was-RemoteIPRanges=10.0.0.1\
+            &RemoteIPRanges=10.0.0.1%0D%0A";
+        assert_eq!(changed(names, form), json!({"Comment": "scanners"}));
+        // What was typed is a change even where it says by now what the record says.
+        let form =
+            "was-MaxHopCount=59&MaxHopCount=60&was-RemoteIPRanges=10.0.0.1%0D%0A10.0.0.2&RemoteIPRanges=10.0.0.2";
+        let expected = json!({"MaxHopCount": 60, "RemoteIPRanges": ["10.0.0.2"]});
+        assert_eq!(changed(&["MaxHopCount", "RemoteIPRanges"], form), expected);
     }
 
     #[test]
