@@ -1,8 +1,8 @@
 //! The pages. One file each; `routes` is the list.
 
 mod acts;
-mod device;
 mod explain;
+mod device;
 mod exposure;
 mod guide;
 mod live;

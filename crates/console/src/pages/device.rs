@@ -25,6 +25,8 @@ use crate::text::{end_of_day, moment, now_ms};
 use crate::visit::{Console, Sent, Visit};
 
 const AREA: &str = "/device";
+/// How long an entry counts that an explanation proposes.
+pub const PROPOSED_DAYS: u64 = 90;
 /// What a page for waiting shows at most.
 const ARRIVALS: usize = 20;
 /// Refused peers from elsewhere that it shows at most.
@@ -46,6 +48,8 @@ struct Form {
     typed: Fields,
     may_change: bool,
     problem: Option<String>,
+    /// Who came by a link has not chosen the day until which it holds.
+    proposed_days: Option<u64>,
 }
 
 impl Form {
@@ -62,8 +66,9 @@ async fn ask(visit: Visit) -> Answer {
 fn form(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>) -> Answer {
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let may_change = visit.may(Role::TransportAdmin);
+    let proposed_days = visit.query.has("until").then_some(PROPOSED_DAYS);
     let page = Page::new(visit, AREA, "Let a device relay");
-    show_as(status, &Form { page, typed, may_change, problem })
+    show_as(status, &Form { page, typed, may_change, problem, proposed_days })
 }
 
 /// Whom it writes to.

@@ -8,14 +8,16 @@ use gatepost_manage::exposure_text::sentence;
 use gatepost_manage::resource::ExposureChange;
 
 use crate::fields::{Fields, path_part};
+use crate::pages::device::PROPOSED_DAYS;
 use crate::text::{counted, day};
 
 /// More connectors than this are counted.
 const CONNECTORS_MAX: usize = 20;
 /// More changes of exposure than this are counted.
 const OPENS_MAX: usize = 6;
-/// How long an entry counts that is proposed here.
-const EXPIRY_MS: u64 = 90 * 24 * 3_600_000;
+const DAY_MS: u64 = 24 * 3_600_000;
+/// The right to relay.
+const RELAY: &str = "ms-Exch-SMTP-Accept-Any-Recipient";
 
 /// An explanation in words.
 pub struct Grounds {
@@ -212,8 +214,8 @@ fn offer(place: usize, change: &ExplainedChange) -> Offer {
 }
 
 /// The narrowest entry that would let an unauthenticated peer's message pass, as the query of the page that makes it: for this
-/// address, sender and recipients alone, for three months. `None` where that is not the way: a public address is to
-/// authenticate, and gets no right to relay.
+/// address, sender and recipient alone, and not for good. `None` where that is not the way: a public address is to
+/// authenticate, and gets no right to relay; an address that would stand for others as a pattern is for a person to write.
 pub fn narrowest(explained: &Explained, asked: &Attempt<'_>, now_ms: u64) -> Option<String> {
     let is_entry = |change: &&ExplainedChange| {
         let is_anonymous = change.trustee.as_deref().is_some_and(|trustee| trustee.ends_with("ANONYMOUS LOGON"));
@@ -227,22 +229,23 @@ pub fn narrowest(explained: &Explained, asked: &Attempt<'_>, now_ms: u64) -> Opt
         return None;
     }
     let change = explained.changes.iter().find(is_entry)?;
-    let bare = |address: &str| address.trim_start_matches('<').trim_end_matches('>').to_owned();
-    let domain = asked.recipient.and_then(|recipient| Some(bare(recipient).rsplit_once('@')?.1.to_owned()));
-    let is_relay = change.rights.iter().any(|right| right == "ms-Exch-SMTP-Accept-Any-Recipient");
-    let (reach, domain) = match domain {
-        Some(domain) if is_relay || change.kind == "add_range" => ("these", domain),
-        _ => ("own", String::new()),
+    // A new range says nothing of rights: whoever is known here is reached without that to relay.
+    let is_relay = match change.kind.as_str() {
+        "add_range" => explained.missing_right.as_deref() == Some(RELAY) || explained.recipient.is_none(),
+        _ => change.rights.iter().any(|right| right == RELAY),
     };
+    let sender = itself(asked.sender.unwrap_or_default())?;
+    let recipient = itself(asked.recipient.unwrap_or_default())?;
+    // Postmaster without a domain is ours.
+    let (reach, recipient) = if is_relay && recipient.contains('@') { ("these", recipient) } else { ("own", "") };
     let port = explained.local.rsplit_once(':').map_or("", |(_, port)| port);
-    let sender = asked.sender.map(bare).unwrap_or_default();
-    let until = day(now_ms.saturating_add(EXPIRY_MS));
+    let until = day(now_ms.saturating_add(PROPOSED_DAYS * DAY_MS));
     let fields = [
         ("address", explained.peer.as_str()),
         ("what", asked.hello.unwrap_or_default()),
-        ("senders", sender.as_str()),
+        ("senders", sender),
         ("recipients", reach),
-        ("domains", domain.as_str()),
+        ("domains", recipient),
         ("port", port),
         ("until", until.as_str()),
     ];
@@ -251,6 +254,13 @@ pub fn narrowest(explained: &Explained, asked: &Attempt<'_>, now_ms: u64) -> Opt
         query = Fields::read(query.with(name, value).as_bytes());
     }
     Some(query.to_query())
+}
+
+/// The address without its brackets, where it stands for itself alone in a list of patterns.
+fn itself(address: &str) -> Option<&str> {
+    let bare = address.trim_start_matches('<').trim_end_matches('>');
+    let is_more = |letter: char| letter.is_whitespace() || matches!(letter, '*' | ',' | ';' | '"');
+    (!bare.contains(is_more)).then_some(bare)
 }
 
 /// What somebody tried.
@@ -334,7 +344,7 @@ mod tests {
     #[test]
     fn an_entry_is_offered_to_private_addresses_alone_and_as_narrow_as_can_be() {
         const ANONYMOUS: Option<&str> = Some("NT AUTHORITY\\ANONYMOUS LOGON");
-        const RELAY: &[&str] = &["ms-Exch-SMTP-Accept-Any-Recipient"];
+        const RELAY: &[&str] = &[super::RELAY];
         let attempt =
             Attempt { sender: Some("<scan@contoso.com>"), recipient: Some("z@example.com"), hello: Some("scanner") };
         let offered = |explained: &Explained| narrowest(explained, &attempt, 0);
@@ -342,7 +352,7 @@ mod tests {
         assert_eq!(
             offered(&private).as_deref(),
             Some(
-                "address=192.168.2.55&what=scanner&senders=scan%40contoso.com&recipients=these&domains=example.com&port=25&\
+                "address=192.168.2.55&what=scanner&senders=scan%40contoso.com&recipients=these&domains=z%40example.com&port=25&\
                  until=1970-04-01"
             )
         );
@@ -351,5 +361,22 @@ mod tests {
         assert_eq!(offered(&explained("8.8.8.8", true, "new_connector", ANONYMOUS, RELAY)), None);
         assert_eq!(offered(&explained("10.0.0.1", false, "grant", Some("alice"), RELAY)), None);
         assert_eq!(offered(&explained("10.0.0.1", false, "raise_size_limit", None, &[])), None);
+        // Whoever is known here is reached without the right to relay.
+        let recipient = ExplainedRecipient {
+            address: "z@example.com".to_owned(),
+            kind: "mailbox".to_owned(),
+            by: "address".to_owned(),
+            recipients: 1,
+            closed_by: None,
+        };
+        let outside = explained("192.168.2.55", false, "add_range", None, &[]);
+        assert!(offered(&outside).is_some_and(|query| query.contains("recipients=these&domains=z%40example.com")));
+        let inside = Explained { recipient: Some(recipient), ..outside };
+        assert!(offered(&inside).is_some_and(|query| query.contains("recipients=own") && !query.contains("domains")));
+        // What the peer has said is no pattern, and no list.
+        for recipient in ["*@example.com", "\"a,*\"@example.com", "a;*@example.com"] {
+            let attempt = Attempt { recipient: Some(recipient), ..attempt };
+            assert_eq!(narrowest(&private, &attempt, 0), None, "{recipient}");
+        }
     }
 }
