@@ -7,7 +7,10 @@ use askama::Template;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use gatepost_manage::ClientError;
+use gatepost_manage::asked::ExplanationQuery;
 use gatepost_manage::decision::Outcome;
+use gatepost_manage::explained::{Explained, ExplainedConnector, ExplainedRight};
 use gatepost_manage::trace::{TraceEntry, TraceQuery, TraceVerdict};
 use gatepost_policy::permission::{Right, Trustee};
 use gatepost_policy::public_address;
@@ -15,7 +18,7 @@ use gatepost_policy::receive_connector::RemoteRange;
 use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
-use super::receive_connectors::properties::{Asked, Back, CONFIRMED, confirm, refusal};
+use super::receive_connectors::properties::{Asked, Back, CONFIRMED, confirm, record, refusal};
 use super::receive_connectors::{place, text, texts};
 use crate::change::{Call, Change};
 use crate::fields::{Fields, path_part};
@@ -33,6 +36,12 @@ const ARRIVALS: usize = 20;
 const STRANGERS: usize = 3;
 /// Htmx ends asking again by itself when it is answered so.
 const NO_MORE: u16 = 286;
+/// More places to connect to are not asked about.
+const LOCALS_MAX: usize = 4;
+/// More messages of one device are not asked about.
+const QUESTIONS_MAX: usize = 8;
+/// Somebody who is surely none of ours. Nothing is sent there.
+const OUTSIDE: &str = "somebody@gatepost-asks-whether.net";
 /// The clock of a device's record may be a moment behind that of the page that waits for it.
 const SINCE_SLACK_MS: u64 = 2_000;
 
@@ -132,6 +141,10 @@ impl Device {
         Ok(Device { address, what, owner, ticket, until, senders, reach, port })
     }
 
+    fn is_one_address(&self) -> bool {
+        RemoteRange::parse(&self.address, 0..0).is_ok_and(|range| range.first == range.last)
+    }
+
     /// Whether the connector hears these addresses and no others.
     fn is_alone_on(&self, connector: &Known) -> bool {
         matches!(&connector.ranges[..], [only] if is_same(only, &self.address))
@@ -166,8 +179,14 @@ fn is_same(one: &str, other: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
     name: String,
+    /// The range by which it does.
+    range: String,
     bindings: Vec<String>,
     ranges: Vec<String>,
+    /// What its entries deny the device.
+    denied: Vec<String>,
+    /// Whom it takes the device for, where that is not an anonymous peer.
+    taken_for: Option<String>,
 }
 
 /// What is proposed.
@@ -177,15 +196,14 @@ struct Proposal {
     is_new: bool,
     change: Change,
     said: Vec<String>,
+    /// Why the connector refuses the device as things stand.
+    refused: Option<String>,
 }
 
-/// The least that lets the device's mail pass. `known` are the enabled connectors that hear it, `names` those that are taken, `held`
-/// what anonymous peers hold on the connector that hears it alone, whatever they send.
-fn least(device: &Device, known: &[Known], names: &[String], held: &[String]) -> Proposal {
-    let on_port = |connector: &&Known| connector.bindings.iter().any(|binding| port_of(binding) == Some(device.port));
-    let heard: Vec<&Known> = known.iter().filter(on_port).collect();
-    let exact = |connector: &&&Known| connector.ranges.iter().any(|range| is_same(range, &device.address));
-    let own = heard.iter().find(exact);
+/// The least that lets the device's mail pass. `heard` are the connectors that hear it, by what the server says, `names` those that are
+/// taken, `held` what anonymous peers hold on the connector that hears it alone, whatever they send.
+fn least(device: &Device, heard: &[Known], names: &[String], held: &[String]) -> Proposal {
+    let own = heard.iter().find(|connector| is_same(&connector.range, &device.address));
     let mut calls = Vec::new();
     let mut said = Vec::new();
     let connector = match own {
@@ -195,6 +213,19 @@ fn least(device: &Device, known: &[Known], names: &[String], held: &[String]) ->
                 said.push(format!(
                     "It hears {} ranges, and the entries hold for all of them. For this device alone, take its address out of that connector first.",
                     own.ranges.len()
+                ));
+            }
+            if !own.denied.is_empty() {
+                said.push(format!(
+                    "Entries of {} deny it {}: what is allowed here counts for nothing until they are taken away.",
+                    own.name,
+                    own.denied.join(", ")
+                ));
+            }
+            if let Some(whom) = &own.taken_for {
+                said.push(format!(
+                    "{} takes it for {whom}, not for an anonymous peer: these entries do not help there.",
+                    own.name
                 ));
             }
             own.name.clone()
@@ -230,7 +261,7 @@ fn least(device: &Device, known: &[Known], names: &[String], held: &[String]) ->
     };
     let held = if own.is_some() { held } else { &[] };
     calls.extend(entries(device, &connector, held));
-    Proposal { connector, is_new: own.is_none(), change: Change(calls), said }
+    Proposal { connector, is_new: own.is_none(), change: Change(calls), said, refused: None }
 }
 
 /// The entries that a device needs, each as narrow as its rights can be.
@@ -281,36 +312,137 @@ fn free_name(what: &str, names: &[String]) -> String {
     std::iter::once(what.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
 }
 
-/// What the server knows that a proposal rests on.
+/// Messages of the device as a server can be asked about them, one for each sender and recipient that it was given, from the first and the
+/// last of its addresses. Where one more than [`QUESTIONS_MAX`] comes, there are too many.
+fn questions(device: &Device, local: &str) -> Vec<ExplanationQuery> {
+    let few = |patterns: &[String]| -> Vec<String> {
+        patterns.iter().take(QUESTIONS_MAX + 1).map(|pattern| example(pattern)).collect()
+    };
+    let senders = few(&device.senders);
+    let recipients = match &device.reach {
+        // Nobody has to be known for that, and no right to relay be there.
+        Reach::Own => vec!["<Postmaster>".to_owned()],
+        Reach::These(patterns) => few(patterns),
+        Reach::Anywhere => vec![OUTSIDE.to_owned()],
+    };
+    let mut peers = RemoteRange::parse(&device.address, 0..0).map_or(Vec::new(), |range| vec![range.first, range.last]);
+    peers.dedup();
+    let mut questions = Vec::new();
+    for peer in &peers {
+        for sender in &senders {
+            questions.extend(recipients.iter().map(|recipient| ExplanationQuery {
+                peer: peer.to_string(),
+                local: Some(local.to_owned()),
+                sender: sender.clone(),
+                recipient: recipient.clone(),
+                ..ExplanationQuery::default()
+            }));
+        }
+    }
+    questions.truncate(QUESTIONS_MAX + 1);
+    questions
+}
+
+/// An address that the pattern takes in.
+fn example(pattern: &str) -> String {
+    let text = pattern.replace('*', "device");
+    if text.contains('@') || text == "<>" { text } else { format!("device@{text}") }
+}
+
+/// The connector that decides about the device, by its own range or else by a wider one. Parts of a range may be heard by others.
+fn hearer<'a>(device: &Device, explained: &'a Explained) -> Option<&'a ExplainedConnector> {
+    let of_fate = |fate: &'static str| explained.connectors.iter().filter(move |connector| connector.fate == fate);
+    let is_own = |connector: &&ExplainedConnector| {
+        connector.range.as_deref().is_some_and(|range| is_same(range, &device.address))
+    };
+    of_fate("won").chain(of_fate("less_specific")).find(is_own).or_else(|| of_fate("won").next())
+}
+
+impl Known {
+    /// The connector of this record, which is the one that was found in what is explained.
+    fn of(record: &Value, found: &ExplainedConnector, explained: &Explained) -> Known {
+        let anonymous = Trustee::AnonymousLogon.to_string();
+        let holder = explained.principals.last().filter(|_| found.fate == "won");
+        let is_denied =
+            |right: &&ExplainedRight| !right.held && right.denied_by.iter().any(|entry| entry.effect == "counts");
+        let rights = holder.iter().flat_map(|holder| &holder.rights);
+        Known {
+            name: text(&record["Name"]),
+            range: found.range.clone().unwrap_or_default(),
+            bindings: texts(&record["Bindings"]),
+            ranges: texts(&record["RemoteIPRanges"]),
+            denied: rights.filter(is_denied).map(|right| right.right.clone()).collect(),
+            taken_for: holder.map(|holder| holder.principal.clone()).filter(|principal| *principal != anonymous),
+        }
+    }
+}
+
+/// What the server says to a question; none where it cannot be asked: nobody listens there, or an address is none.
+async fn explanation(visit: &Visit, question: &ExplanationQuery) -> Result<Option<Explained>, Problem> {
+    match visit.client.explanation(question).await {
+        Ok(explained) => Ok(Some(explained)),
+        Err(ClientError::Refused { status: 400, .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the device may connect to: the bindings of connectors that know its address, else any to its port.
+fn locals(device: &Device, records: &[Value]) -> Vec<String> {
+    let bindings = records.iter().filter(|record| record["Enabled"] == true);
+    let bindings = bindings.flat_map(|record| texts(&record["Bindings"]));
+    let is_one = |binding: &String| port_of(binding) == Some(device.port) && is_of_family(binding, &device.address);
+    let mut locals: Vec<String> = bindings.filter(is_one).collect();
+    locals.sort_unstable();
+    locals.dedup();
+    locals.truncate(LOCALS_MAX);
+    if locals.is_empty() { vec![device.port.to_string()] } else { locals }
+}
+
+/// What is to be done, by what the server says of the device's messages.
 async fn proposal(visit: &Visit, device: &Device) -> Result<Proposal, Problem> {
     let first = first_address(&device.address);
     let hearing = visit.run("Get-ReceiveConnectorStatistics", json!({ "Search": first, "ResultSize": 200 })).await?;
-    let hears = |record: &&Value| {
-        let hears = |range: &String| {
-            let range = RemoteRange::parse(range, 0..0).ok();
-            range.is_some_and(|range| first.parse().is_ok_and(|address| range.contains(address)))
-        };
-        record["Enabled"] == true && texts(&record["RemoteIPRanges"]).iter().any(hears)
-    };
-    let known: Vec<Known> = hearing
-        .output
-        .iter()
-        .filter(hears)
-        .map(|record| Known {
-            name: text(&record["Name"]),
-            bindings: texts(&record["Bindings"]),
-            ranges: texts(&record["RemoteIPRanges"]),
-        })
-        .collect();
+    let mut heard: Vec<Known> = Vec::new();
+    // Whether all that was asked is accepted, by connectors that decide about all of its addresses.
+    let mut passes = true;
+    let mut reason = None;
+    for local in locals(device, &hearing.output) {
+        let questions = questions(device, &local);
+        passes &= questions.len() <= QUESTIONS_MAX;
+        for (place, question) in questions.iter().enumerate().take(QUESTIONS_MAX) {
+            // What is refused once is not asked again; who hears it is asked everywhere.
+            if place > 0 && !passes {
+                break;
+            }
+            let explained = explanation(visit, question).await?;
+            let found = explained.as_ref().and_then(|explained| Some((explained, hearer(device, explained)?)));
+            let Some((explained, connector)) = found else {
+                passes = false;
+                continue;
+            };
+            let is_own = is_same(connector.range.as_deref().unwrap_or_default(), &device.address);
+            let decides = connector.fate == "won" && (is_own || device.is_one_address());
+            passes &= explained.accepted && decides;
+            reason = reason.or_else(|| explained.reason.clone().filter(|_| is_own && decides));
+            if !heard.iter().any(|known| known.name == connector.name) {
+                let record = record(visit, &connector.name).await?;
+                heard.push(Known::of(&record, connector, explained));
+            }
+        }
+    }
+    if let Some(connector) = heard.first().filter(|_| passes) {
+        let (connector, change) = (connector.name.clone(), Change(Vec::new()));
+        return Ok(Proposal { connector, is_new: false, change, said: Vec::new(), refused: None });
+    }
     let alike =
         visit.run("Get-ReceiveConnectorStatistics", json!({ "Search": device.what, "ResultSize": 1000 })).await?;
     let names: Vec<String> = alike.output.iter().map(|record| text(&record["Name"])).collect();
-    let plan = least(device, &known, &names, &[]);
+    let plan = least(device, &heard, &names, &[]);
     if plan.is_new {
         return Ok(plan);
     }
     let rows = visit.run("Get-ADPermission", json!({ "Identity": plan.connector })).await?.output;
-    Ok(least(device, &known, &names, &held(&rows)))
+    Ok(Proposal { refused: reason, ..least(device, &heard, &names, &held(&rows)) })
 }
 
 /// What anonymous peers hold, whatever they send, until nobody says otherwise.
@@ -320,7 +452,9 @@ fn held(rows: &[Value]) -> Vec<String> {
     let plain = rows.iter().filter(|row| {
         row["User"] == anonymous.as_str() && row["Deny"] != true && bound.iter().all(|name| row[*name].is_null())
     });
-    plain.flat_map(|row| texts(&row["ExtendedRights"])).collect()
+    let denied = rows.iter().filter(|row| row["User"] == anonymous.as_str() && row["Deny"] == true);
+    let denied: Vec<String> = denied.flat_map(|row| texts(&row["ExtendedRights"])).collect();
+    plain.flat_map(|row| texts(&row["ExtendedRights"])).filter(|right| !denied.contains(right)).collect()
 }
 
 fn first_address(range: &str) -> String {
@@ -347,6 +481,13 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
         );
         visit.done(&there, said)
     };
+    if let Some(reason) = proposal.refused.as_deref().filter(|_| proposal.change.0.is_empty()) {
+        let problem = format!(
+            "{} allows the device all this already, and refuses it for another reason: {reason}.",
+            proposal.connector
+        );
+        return form(visit, fields, Some((StatusCode::UNPROCESSABLE_ENTITY, problem)));
+    }
     if proposal.change.0.is_empty() {
         return Ok(waiting(&visit, "Nothing had to be changed: this device may do all that already."));
     }
@@ -507,8 +648,15 @@ mod tests {
     }
 
     fn known(name: &str, binding: &str, ranges: &[&str]) -> Known {
-        let ranges = ranges.iter().map(|range| (*range).to_owned()).collect();
-        Known { name: name.to_owned(), bindings: vec![binding.to_owned()], ranges }
+        let ranges: Vec<String> = ranges.iter().map(|range| (*range).to_owned()).collect();
+        Known {
+            name: name.to_owned(),
+            range: ranges[0].clone(),
+            bindings: vec![binding.to_owned()],
+            ranges,
+            denied: Vec::new(),
+            taken_for: None,
+        }
     }
 
     #[test]
@@ -567,9 +715,64 @@ mod tests {
         let shared = [known("Relay", "0.0.0.0:25", &["192.168.2.55", "192.168.2.56"])];
         let proposal = least(&device("recipients=own"), &shared, &[], &[]);
         assert!(proposal.said.iter().any(|said| said.contains("hears 2 ranges")), "{:?}", proposal.said);
-        // Who listens at another port does not hear it.
-        let elsewhere = [known("Floor", "0.0.0.0:2525", &["192.168.2.55"])];
-        assert!(least(&device("recipients=own"), &elsewhere, &["scanner".to_owned()], &[]).connector == "Scanner 2");
+        assert!(least(&device("recipients=own"), &[], &["scanner".to_owned()], &[]).connector == "Scanner 2");
+        // What cannot help is said.
+        let denied = Known { denied: vec!["ms-Exch-SMTP-Submit".to_owned()], ..shared[0].clone() };
+        let secured = Known { taken_for: Some("Externally Secured Servers".to_owned()), ..shared[0].clone() };
+        for (known, said) in [(denied, "deny it ms-Exch-SMTP-Submit"), (secured, "takes it for Externally Secured")] {
+            let proposal = least(&device("recipients=own"), &[known], &[], &[]);
+            assert!(proposal.said.iter().any(|one| one.contains(said)), "{:?}", proposal.said);
+        }
+    }
+
+    #[test]
+    fn the_connector_that_hears_the_device_is_the_one_that_the_server_names() {
+        let explained = |connectors: Value| {
+            let answer = json!({
+                "accepted": false, "local": "0.0.0.0:25", "connectors": connectors, "inside_tls": false, "principals": [],
+                "dialogue": [], "reason": null, "next_hop_asked": null, "missing_right": null, "changes": [],
+                "assumption": "",
+            });
+            serde_json::from_value::<Explained>(answer).expect("an explanation")
+        };
+        let one = |name: &str, fate: &str, range: Option<&str>| json!({"name": name, "line": 1, "fate": fate, "range": range});
+        let everybody = one("Default", "won", Some("0.0.0.0-255.255.255.255"));
+        let device = device("recipients=own");
+        // A range that has expired, an enabled connector at another address of this machine, one that another shadows.
+        for fate in ["expired", "other_binding", "wildcard_only", "disabled"] {
+            let explained = explained(json!([one("Floor", fate, Some("192.168.2.55")), everybody]));
+            assert_eq!(hearer(&device, &explained).expect(fate).name, "Default", "{fate}");
+        }
+        let own = explained(json!([everybody, one("Floor", "won", Some("192.168.2.55/32"))]));
+        assert_eq!(hearer(&device, &own).expect("own").name, "Floor");
+        // A range is its connector's, although somebody else has its first address.
+        let range = Device { address: "192.168.2.0/24".to_owned(), ..device };
+        let parted = [one("First", "won", Some("192.168.2.0")), one("Floor", "less_specific", Some("192.168.2.0/24"))];
+        assert_eq!(hearer(&range, &explained(json!(parted))).expect("its own").name, "Floor");
+        assert_eq!(hearer(&range, &explained(json!([]))).map(|found| &found.name), None);
+    }
+
+    #[test]
+    fn a_question_is_asked_for_each_sender_and_recipient_at_both_ends() {
+        let device = device("recipients=these&domains=partner.example%0A*.other.example&senders=*%40contoso.com");
+        let asked = |device: &Device| {
+            let questions = questions(device, "25").into_iter();
+            questions.map(|asked| [asked.peer, asked.sender, asked.recipient].join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            asked(&device)[..2],
+            [
+                "192.168.2.55 scan@contoso.com device@partner.example",
+                "192.168.2.55 scan@contoso.com device@device.other.example"
+            ]
+        );
+        let range = Device {
+            address: "192.168.2.0/24".to_owned(),
+            senders: vec!["<>".to_owned()],
+            reach: Reach::Own,
+            ..device
+        };
+        assert_eq!(asked(&range), ["192.168.2.0 <> <Postmaster>", "192.168.2.255 <> <Postmaster>"]);
     }
 
     #[test]
@@ -607,6 +810,7 @@ mod tests {
             json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": false, "ExtendedRights": ["b"], "Senders": ["x"]}),
             json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": true, "ExtendedRights": ["c"]}),
             json!({"User": "alice", "Deny": false, "ExtendedRights": ["d"]}),
+            json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": false, "ExtendedRights": ["c"]}),
         ];
         assert_eq!(held(&rows), ["a"]);
     }
