@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use gatepost_manage::ClientError;
-use gatepost_manage::resource::{CommandAnswer, CommandRequest};
+use gatepost_manage::resource::{CommandAnswer, CommandRequest, ExposureChange};
 use serde_json::{Map, Value, json};
 
 use crate::exposure::Exposure;
@@ -62,6 +62,14 @@ impl Preview {
     }
 }
 
+/// What a form carries of what was shown: the same text with the same exposure has the same.
+pub fn mark(shown: impl Hash, exposure: &[ExposureChange]) -> String {
+    let mut hasher = DefaultHasher::new();
+    shown.hash(&mut hasher);
+    serde_json::to_string(exposure).unwrap_or_default().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
 impl Change {
     /// The change that one command makes.
     pub fn of(name: &'static str, parameters: Value) -> Change {
@@ -87,14 +95,11 @@ impl Change {
     /// Why it cannot be done.
     pub async fn look(&self, visit: &Visit) -> Result<Preview, ClientError> {
         let answer = self.run(visit, true).await?;
-        let mut hasher = DefaultHasher::new();
-        self.lines().hash(&mut hasher);
-        serde_json::to_string(&answer.exposure).unwrap_or_default().hash(&mut hasher);
         Ok(Preview {
             exposure: Exposure::of(&answer.exposure),
             warnings: answer.warnings,
             lines: self.lines(),
-            mark: format!("{:016x}", hasher.finish()),
+            mark: mark(self.lines(), &answer.exposure),
         })
     }
 
@@ -150,6 +155,17 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_stands_for_all_that_is_shown() {
+        let change: ExposureChange = serde_json::from_value(json!({
+            "sources": [], "listeners": [], "whom": "unauthenticated", "gained": ["ms-Exch-SMTP-Submit"], "lost": []
+        }))
+        .unwrap();
+        let marks = [mark("a", &[]), mark("b", &[]), mark("a", &[change.clone()]), mark("a", &[change])];
+        assert_eq!(marks[2], marks[3]);
+        assert!(marks[0] != marks[1] && marks[0] != marks[2]);
+    }
 
     #[test]
     fn several_commands_are_one_transaction_in_the_shell() {

@@ -12,6 +12,7 @@ use gatepost_manage::history::{Origin, Revision};
 use gatepost_manage::resource::{Amended, RestoreRequest, RevisionsQuery};
 use gatepost_policy::role::Role;
 
+use crate::change::mark;
 use crate::exposure::Exposure;
 use crate::layout::{Answer, Page, show, show_as};
 use crate::lines::{Line, Lines};
@@ -148,6 +149,8 @@ struct Restore {
     why: String,
     problem: Option<Problem>,
     preview: Option<(Lines, Exposure)>,
+    /// Stands for what is shown.
+    mark: String,
 }
 
 impl Restore {
@@ -163,29 +166,47 @@ async fn ask(visit: Visit, Path(number): Path<u64>) -> Answer {
     show_restore(visit, number, String::new(), None).await
 }
 
-async fn show_restore(visit: Visit, number: u64, why: String, refused: Option<ClientError>) -> Answer {
-    let looked = visit.client.restore(number, &RestoreRequest { what_if: true, why: None }).await;
-    let (preview, refused) = match (looked, refused) {
-        (Ok(looked), refused) => (Some((Lines::of(&looked.difference), Exposure::of(&looked.exposure))), refused),
-        (Err(error), None) => (None, Some(error)),
-        (Err(_), refused) => (None, refused),
+async fn show_restore(visit: Visit, number: u64, why: String, refused: Option<Problem>) -> Answer {
+    let mut mark = String::new();
+    let (preview, problem) = match look(&visit, number).await {
+        Ok(looked) => {
+            mark = mark_of(&looked);
+            (Some((Lines::of(&looked.difference), Exposure::of(&looked.exposure))), refused)
+        }
+        Err(error) => (None, refused.or(Some(error.into()))),
     };
-    let problem = refused.map(Problem::from);
     let status = match &problem {
         Some(Problem::Refused { status, .. }) => *status,
         _ => StatusCode::OK,
     };
     let page = Page::new(visit, "/revisions", format!("Put revision {number} in force again"));
-    show_as(status, &Restore { page, number, why, problem, preview })
+    show_as(status, &Restore { page, number, why, problem, preview, mark })
 }
 
+async fn look(visit: &Visit, number: u64) -> Result<Amended, ClientError> {
+    visit.client.restore(number, &RestoreRequest { what_if: true, why: None }).await
+}
+
+fn mark_of(looked: &Amended) -> String {
+    mark(&looked.difference, &looked.exposure)
+}
+
+/// Puts a revision in force again, unless that would do by now what nobody was shown.
 async fn restore(Path(number): Path<u64>, Sent { visit, fields }: Sent) -> Answer {
     let why = fields.get("why").map(str::to_owned);
-    match visit.client.restore(number, &RestoreRequest { what_if: false, why }).await {
+    let restored = match look(&visit, number).await {
+        Ok(looked) if fields.get("mark") != Some(&mark_of(&looked)) => {
+            let problem = Some(Problem::has_changed());
+            return show_restore(visit, number, fields.text("why").to_owned(), problem).await;
+        }
+        Ok(_) => visit.client.restore(number, &RestoreRequest { what_if: false, why }).await,
+        Err(error) => Err(error),
+    };
+    match restored {
         Ok(Amended { revision: Some(revision), .. }) => {
             Ok(visit.done("/revisions", &format!("Revision {number} is in force again, as revision {revision}.")))
         }
         Ok(_) => Ok(visit.done("/revisions", "It says what was in force already: nothing has changed.")),
-        Err(error) => show_restore(visit, number, fields.text("why").to_owned(), Some(error)).await,
+        Err(error) => show_restore(visit, number, fields.text("why").to_owned(), Some(error.into())).await,
     }
 }

@@ -3,8 +3,6 @@
 //! What is saved is looked at first: where it opens or closes anything, that is shown and confirmed. Who saves a text that
 //! was made from another revision than the one in force is shown what has changed meanwhile, and loses nothing.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use askama::Template;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -14,6 +12,7 @@ use gatepost_manage::ClientError;
 use gatepost_manage::resource::{Amended, SettingsDocument, SettingsProblem, SettingsRequest};
 use gatepost_policy::role::Role;
 
+use crate::change::mark;
 use crate::exposure::Exposure;
 use crate::layout::{Answer, Page, show_as};
 use crate::lines::{Line, Lines};
@@ -144,13 +143,10 @@ async fn with_line_ends_of(visit: &Visit, text: &str) -> Result<String, Problem>
 
 fn preview(text: &str, looked: &Amended) -> Preview {
     let exposure = Exposure::of(&looked.exposure);
-    let mut hasher = DefaultHasher::new();
-    looked.difference.hash(&mut hasher);
-    serde_json::to_string(&looked.exposure).unwrap_or_default().hash(&mut hasher);
     Preview {
         lines: Lines::of(&looked.difference),
         warnings: places(text, &looked.warnings),
-        mark: format!("{:016x}", hasher.finish()),
+        mark: mark(&looked.difference, &looked.exposure),
         is_changed: looked.is_changed,
         must_confirm: !exposure.is_empty(),
         exposure,

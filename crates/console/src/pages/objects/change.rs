@@ -1,7 +1,5 @@
 //! Making, changing and removing an object: by the commands of its noun, with the exposure shown before it changes.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use askama::Template;
 use axum::http::StatusCode;
 use gatepost_manage::resource::CommandAnswer;
@@ -9,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::control::{Control, controls, point_at, read};
 use super::{Area, One, parted, show_one, told};
+use crate::change::mark;
 use crate::exposure::Exposure;
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show, show_as};
@@ -79,10 +78,7 @@ impl Wish<'_> {
 
     /// Stands for the change and what it opens.
     fn mark(&self, looked: &CommandAnswer) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.line().hash(&mut hasher);
-        serde_json::to_string(&looked.exposure).unwrap_or_default().hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        mark(self.line(), &looked.exposure)
     }
 
     /// Does it, unless it changes exposure and nobody has seen that yet: then the page that shows it.
@@ -259,6 +255,7 @@ async fn show_removal(area: &'static Area, visit: Visit, identity: String, probl
     let (status, problem) = told(problem);
     // That it cannot be removed is what this page has to say, where nobody has tried.
     let status = if was_tried { status } else { StatusCode::OK };
+    let mark = mark_of_removal(&looked);
     let confirm = Confirm {
         page: Page::new(visit, area.navigation, format!("Remove {identity}")),
         action: format!("{}/remove", area.path_of(&identity)),
@@ -268,7 +265,7 @@ async fn show_removal(area: &'static Area, visit: Visit, identity: String, probl
         warnings: looked.warnings,
         what_if: looked.what_if,
         line: command_line(entry.signature.name, parameters.as_object().expect("written above")),
-        mark: String::new(),
+        mark,
         kept: Vec::new(),
         secrets: Vec::new(),
         can_apply,
@@ -277,10 +274,23 @@ async fn show_removal(area: &'static Area, visit: Visit, identity: String, probl
     show_as(status, &confirm)
 }
 
-/// Removes an object.
-pub async fn remove(area: &'static Area, identity: String, Sent { visit, .. }: Sent) -> Answer {
+/// Stands for what is shown before an object is removed.
+fn mark_of_removal(looked: &CommandAnswer) -> String {
+    mark((&looked.what_if, &looked.warnings), &looked.exposure)
+}
+
+/// Removes an object, unless that would do by now what nobody was shown.
+pub async fn remove(area: &'static Area, identity: String, Sent { visit, fields }: Sent) -> Answer {
     let entry = area.command("Remove").ok_or_else(|| none(area))?;
-    match visit.run(entry.signature.name, json!({ "Identity": identity })).await {
+    let parameters = json!({ "Identity": identity });
+    let removed = match visit.what_if(entry.signature.name, parameters.clone()).await {
+        Ok(looked) if fields.get(MARK) != Some(&mark_of_removal(&looked)) => {
+            return show_removal(area, visit, identity, Some(Problem::has_changed())).await;
+        }
+        Ok(_) => visit.run(entry.signature.name, parameters).await,
+        Err(error) => Err(error),
+    };
+    match removed {
         Ok(answer) => Ok(visit.done(area.path, &said(&format!("The {} {identity} was removed.", area.one), &answer))),
         Err(error) => show_removal(area, visit, identity, Some(error.into())).await,
     }
