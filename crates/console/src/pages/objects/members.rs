@@ -1,9 +1,13 @@
 //! The members of a group: shown, added, removed.
 
+use std::collections::HashSet;
+
+use axum::http::StatusCode;
 use gatepost_manage::command;
 use serde_json::{Value, json};
 
 use super::{Area, show_one};
+use crate::fields::Fields;
 use crate::layout::Answer;
 use crate::problem::Problem;
 use crate::text::counted;
@@ -11,6 +15,8 @@ use crate::visit::{Sent, Visit};
 
 /// More are counted, not shown.
 const SHOWN_MAX: usize = 500;
+/// More are not added at once: each is compared with all that are there.
+const ADDED_MAX: usize = 1_000;
 
 /// The members of one group.
 pub struct Members {
@@ -44,22 +50,48 @@ impl Members {
 
 /// Adds and removes members.
 pub async fn change(area: &'static Area, identity: String, Sent { visit, fields }: Sent) -> Answer {
-    let (verb, members) = match fields.get("remove") {
-        Some(member) => ("Remove", vec![member.to_owned()]),
-        None => ("Add", fields.list("add")),
-    };
-    if members.is_empty()
-        && let Some(entry) = command::find(&format!("{verb}-{}Member", area.noun))
-    {
-        visit.need(entry.role)?;
+    let (change, count, done) = changed(&fields);
+    let command = format!("Set-{}", area.noun);
+    if !(1..=ADDED_MAX).contains(&count) {
+        if let Some(entry) = command::find(&command) {
+            visit.need(entry.role)?;
+        }
+        let error = format!("Nothing was changed: give one address or more on the lines, and {ADDED_MAX} at most.");
+        let problem = Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, error);
+        return show_one(area, visit, identity, None, Some(problem)).await;
     }
-    for member in &members {
-        let parameters = json!({ "Identity": identity, "Member": member });
-        if let Err(error) = visit.run(&format!("{verb}-{}Member", area.noun), parameters).await {
-            return show_one(area, visit, identity, None, Some(error.into())).await;
+    match visit.run(&command, json!({ "Identity": identity, "Members": change })).await {
+        Ok(_) => {
+            let said = format!("{} {done}.", counted(count as u64, "member was", "members were"));
+            Ok(visit.done(&area.path_of(&identity), &said))
+        }
+        Err(error) => show_one(area, visit, identity, None, Some(error.into())).await,
+    }
+}
+
+/// What a form adds or takes away, how much that is, and what is said of it: one change, so that it is made as a whole or not.
+fn changed(fields: &Fields) -> (Value, usize, &'static str) {
+    match fields.get("remove") {
+        Some(member) => (json!({ "Remove": [member] }), 1, "removed"),
+        None => {
+            let mut members = fields.list("add");
+            let mut known = HashSet::new();
+            members.retain(|member| known.insert(member.to_lowercase()));
+            (json!({ "Add": members }), members.len(), "added")
         }
     }
-    let done = if verb == "Add" { "added" } else { "removed" };
-    let said = format!("{} {done}.", counted(members.len() as u64, "member was", "members were"));
-    Ok(visit.done(&area.path_of(&identity), &said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_one_change_of_the_list() {
+        let of = |form: &str| changed(&Fields::read(form.as_bytes()));
+        let added = json!({ "Add": ["a@x.example", "b@x.example"] });
+        assert_eq!(of("add=a%40x.example%0D%0Ab%40x.example%0D%0AA%40x.example"), (added, 2, "added"));
+        assert_eq!(of("remove=a%40x.example"), (json!({ "Remove": ["a@x.example"] }), 1, "removed"));
+        assert_eq!(of("add=+").1, 0);
+    }
 }
