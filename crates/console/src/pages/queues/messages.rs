@@ -228,16 +228,29 @@ pub async fn change(visit: &Visit, fields: &Fields, ids: Vec<u64>) -> Result<Res
             None => return Ok(Err("choose the send connector to redirect to".to_owned())),
         },
         "retry" => {
-            let mut entries = 0;
+            let (mut entries, mut gone) = (0, 0);
             for id in ids {
-                entries += visit.client.retry_message(id).await?.entries;
+                match visit.client.retry_message(id).await {
+                    Ok(retried) => entries += retried.entries,
+                    // Delivered meanwhile, most often.
+                    Err(ClientError::Refused { status: 404, .. }) => gone += 1,
+                    Err(error) => return Err(error),
+                }
             }
-            return Ok(Ok(format!("Trying again: {}", counted(entries, "delivery", "deliveries"))));
+            return Ok(Ok(format!("Trying again: {}", counted(entries, "delivery", "deliveries")) + &no_longer(gone)));
         }
         _ => return Ok(Err("choose what is to be done by one of the buttons".to_owned())),
     };
     let changed = visit.client.change_messages(&MessagesRequest { action, ids }).await?;
     Ok(said(done, &changed))
+}
+
+/// How many are gone, as the end of a sentence.
+fn no_longer(gone: u64) -> String {
+    match gone {
+        0 => String::new(),
+        gone => format!("; {} no longer in the queue", counted(gone, "message is", "messages are")),
+    }
 }
 
 /// What became of it, in a sentence.
@@ -249,10 +262,7 @@ fn said(done: &str, changed: &MessagesChanged) -> Result<String, String> {
             if changed.pending == 1 { "1 is".to_owned() } else { format!("{} are", changed.pending) }
         ));
     }
-    if !changed.unknown.is_empty() {
-        let gone = counted(changed.unknown.len() as u64, "message is", "messages are");
-        said.push_str(&format!("; {gone} no longer in the queue"));
-    }
+    said.push_str(&no_longer(changed.unknown.len() as u64));
     match changed.failed.first() {
         Some(failed) => Err(format!("{said}; message {} stays as it is: {}", failed.id, failed.error)),
         None => Ok(said),
