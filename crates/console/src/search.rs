@@ -27,7 +27,10 @@ pub const VERDICTS: [TraceVerdict; 6] = [
 ];
 
 /// What the fields of a form ask.
-pub fn query(fields: &Fields, now_ms: u64) -> TraceQuery {
+///
+/// # Errors
+/// What cannot be asked, as a sentence.
+pub fn query(fields: &Fields, now_ms: u64) -> Result<TraceQuery, String> {
     let text = |name: &str| fields.get(name).map(str::to_owned);
     let hours = SPANS.iter().find(|(name, ..)| *name == fields.text("within")).map_or(0, |(.., hours)| *hours);
     let verdict = VERDICTS.into_iter().find(|verdict| verdict.word() == fields.text("verdict"));
@@ -39,7 +42,7 @@ pub fn query(fields: &Fields, now_ms: u64) -> TraceQuery {
         connector: text("connector"),
         word: text("word"),
         message_id: text("message_id"),
-        queue_id: fields.get("queue_id").and_then(|id| id.parse().ok()),
+        queue_id: fields.get("queue_id").map(queue_id).transpose()?,
         decision: text("id"),
         verdict,
         since_ms: (hours > 0).then(|| now_ms.saturating_sub(hours * 3_600_000)),
@@ -50,13 +53,17 @@ pub fn query(fields: &Fields, now_ms: u64) -> TraceQuery {
     };
     match fields.get("q") {
         Some(words) => with_words(asked, words),
-        None => asked,
+        None => Ok(asked),
     }
+}
+
+fn queue_id(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no queue id: write it as the message's page shows it, in digits"))
 }
 
 /// What one field means: the id of a decision, a queue id, an address or range of peers, a Message-ID, somebody's address, a
 /// domain; else a receive or send connector.
-fn with_words(asked: TraceQuery, words: &str) -> TraceQuery {
+fn with_words(asked: TraceQuery, words: &str) -> Result<TraceQuery, String> {
     let words = words.trim();
     let some = || Some(words.to_owned());
     let is_range = |text: &str| {
@@ -64,24 +71,24 @@ fn with_words(asked: TraceQuery, words: &str) -> TraceQuery {
         first.parse::<IpAddr>().is_ok()
     };
     if words.bytes().all(|byte| byte.is_ascii_digit()) && words.len() != 12 {
-        return TraceQuery { queue_id: words.parse().ok(), ..asked };
+        return Ok(TraceQuery { queue_id: Some(queue_id(words)?), ..asked });
     }
     if is_range(words) {
-        return TraceQuery { peer: some(), ..asked };
+        return Ok(TraceQuery { peer: some(), ..asked });
     }
     if let Some(id) = id_in(words) {
-        return TraceQuery { decision: Some(id), ..asked };
+        return Ok(TraceQuery { decision: Some(id), ..asked });
     }
     if words.starts_with('<') && words.ends_with('>') {
-        return TraceQuery { message_id: some(), ..asked };
+        return Ok(TraceQuery { message_id: some(), ..asked });
     }
     if words.contains('@') {
-        return TraceQuery { address: some(), ..asked };
+        return Ok(TraceQuery { address: some(), ..asked });
     }
     if words.contains('.') && !words.contains(' ') {
-        return TraceQuery { domain: some(), ..asked };
+        return Ok(TraceQuery { domain: some(), ..asked });
     }
-    TraceQuery { connector: some(), ..asked }
+    Ok(TraceQuery { connector: some(), ..asked })
 }
 
 #[cfg(test)]
@@ -90,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_says_what_it_is() {
-        let asked = |words: &str| with_words(TraceQuery::default(), words);
+        let asked = |words: &str| with_words(TraceQuery::default(), words).unwrap();
         let text = |words: &str| Some(words.to_owned());
         assert_eq!(asked("42").queue_id, Some(42));
         for peer in ["192.168.2.55", "192.168.2.0/24", "10.0.0.1-10.0.0.9", "2001:db8::1", "fd00::/8"] {
@@ -106,10 +113,17 @@ mod tests {
     #[test]
     fn fields_of_the_form_are_asked_together() {
         let fields = Fields::read(b"q=contoso.com&within=hour&verdict=refused&connector=Relay&from=7");
-        let asked = query(&fields, 10_000_000);
+        let asked = query(&fields, 10_000_000).unwrap();
         assert_eq!(asked.domain.as_deref(), Some("contoso.com"));
         assert_eq!((asked.since_ms, asked.verdict), (Some(6_400_000), Some(TraceVerdict::Refused)));
         assert_eq!((asked.connector.as_deref(), asked.from.as_deref()), (Some("Relay"), Some("7")));
-        assert_eq!(query(&Fields::default(), 5).since_ms, None);
+        assert_eq!(query(&Fields::default(), 5).unwrap().since_ms, None);
+    }
+
+    #[test]
+    fn what_is_no_queue_id_is_not_a_search_for_everything() {
+        for form in ["q=99999999999999999999", "queue_id=12x", "queue_id=99999999999999999999"] {
+            assert!(query(&Fields::read(form.as_bytes()), 5).unwrap_err().contains("is no queue id"), "{form}");
+        }
     }
 }

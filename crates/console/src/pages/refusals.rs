@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use gatepost_manage::decision::Decision;
 use gatepost_manage::recomputed::name_of;
-use gatepost_manage::trace::{TraceEntry, TraceVerdict};
+use gatepost_manage::trace::{TraceEntry, TraceQuery, TraceVerdict};
 use gatepost_policy::public_address::is_public;
 
 use crate::fields::Fields;
@@ -74,11 +74,15 @@ fn row(decision: &Decision) -> Row {
 
 async fn list(visit: Visit) -> Answer {
     let asked = paging::asked(&visit.query);
-    let mut wanted = query(&asked, now_ms());
-    wanted.verdict = Some(TraceVerdict::Refused);
     let here = asked.with("from", "");
     let (is_first, is_part) = (asked.get("from").is_none(), visit.is_part);
-    let found = visit.client.trace(&wanted).await.map_err(Problem::from);
+    let found = match query(&asked, now_ms()) {
+        Ok(wanted) => {
+            let wanted = TraceQuery { verdict: Some(TraceVerdict::Refused), ..wanted };
+            visit.client.trace(&wanted).await.map_err(Problem::from)
+        }
+        Err(error) => Err(Problem::refused(StatusCode::BAD_REQUEST, error)),
+    };
     let page = Page::new(visit, AREA, "Refusals");
     let nothing =
         Refusals { page, asked, problem: None, rows: Vec::new(), next: None, here, is_first, cut_short: false };

@@ -64,7 +64,10 @@ async fn list(visit: Visit) -> Answer {
     let here = asked.with("from", "");
     let has_more = MORE.iter().any(|name| asked.get(name).is_some());
     let is_first = asked.get("from").is_none();
-    let found = visit.client.trace(&query(&asked, now_ms())).await.map_err(Problem::from);
+    let found = match query(&asked, now_ms()) {
+        Ok(wanted) => visit.client.trace(&wanted).await.map_err(Problem::from),
+        Err(error) => Err(Problem::refused(StatusCode::BAD_REQUEST, error)),
+    };
     let nothing = TracePage {
         page: Page::new(visit, AREA, "Trace"),
         asked,
