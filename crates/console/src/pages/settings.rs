@@ -58,7 +58,8 @@ struct Place {
 /// What others have put in force since the text was begun.
 struct Meanwhile {
     from: u64,
-    lines: Lines,
+    /// What has changed, or why that cannot be told.
+    lines: Result<Lines, String>,
 }
 
 /// What the text would do.
@@ -170,9 +171,13 @@ async fn refused(visit: Visit, typed: Typed, error: ClientError) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
     if status == StatusCode::PRECONDITION_FAILED {
         let from = typed.base;
-        let difference = visit.client.revision_difference(from, None).await?;
-        let meanwhile = Some(Meanwhile { from, lines: Lines::of(&difference.difference) });
-        let typed = Typed { base: difference.new, ..typed };
+        let (base, lines) = match visit.client.revision_difference(from, None).await {
+            Ok(difference) => (difference.new, Ok(Lines::of(&difference.difference))),
+            // The revision may have left the history.
+            Err(error) => (visit.client.settings().await?.revision, Err(error.to_string())),
+        };
+        let meanwhile = Some(Meanwhile { from, lines });
+        let typed = Typed { base, ..typed };
         return show_as(status, &Settings { meanwhile, ..settings(visit, typed) });
     }
     let problems = places(&typed.text, &refused.problems);
