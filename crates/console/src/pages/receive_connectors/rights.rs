@@ -74,7 +74,7 @@ struct RightChoice {
 pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&ClientError>) -> Answer {
     let name = text(&record["Name"]);
     let answer = visit.run("Get-ADPermission", json!({ "Identity": name })).await?;
-    let mut entries = entries(&answer.output);
+    let entries = entries(&answer.output);
     let (status, problem) = error.map_or((StatusCode::OK, None), |error| {
         let (status, problem) = refusal(error);
         (status, Some(problem))
@@ -94,10 +94,7 @@ pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&C
         head: Head::of(&visit, record, tab(RIGHTS)),
         relays_for_anonymous: entries.iter().any(relays),
         more: entries.len().saturating_sub(ENTRIES_MAX),
-        entries: {
-            entries.truncate(ENTRIES_MAX);
-            entries
-        },
+        entries: first(entries),
         accounts: Trustee::WELL_KNOWN.iter().map(Trustee::to_string).collect(),
         common,
         others,
@@ -131,7 +128,14 @@ fn entries(rows: &[Value]) -> Vec<EntryShown> {
             }),
         }
     }
-    let narrowed: Vec<String> = entries.iter().map(|entry| narrowing(entry, &entries).to_string()).collect();
+    entries
+}
+
+/// The first entries, as they are shown: each told from all the others, those that are not shown included.
+fn first(mut entries: Vec<EntryShown>) -> Vec<EntryShown> {
+    let shown = entries.iter().take(ENTRIES_MAX);
+    let narrowed: Vec<String> = shown.map(|entry| narrowing(entry, &entries).to_string()).collect();
+    entries.truncate(ENTRIES_MAX);
     for (entry, narrowing) in entries.iter_mut().zip(narrowed) {
         entry.narrowing = narrowing;
     }
@@ -278,7 +282,7 @@ mod tests {
             row("A", any, Value::Null, Value::Null, Value::Null),
             row("B", any, Value::Null, Value::Null, Value::Null),
         ];
-        let entries = entries(&rows);
+        let entries = first(entries(&rows));
         let shown: Vec<(usize, &str, &str)> =
             entries.iter().map(|entry| (entry.rights.len(), entry.group.as_str(), entry.narrowing.as_str())).collect();
         assert_eq!(
@@ -292,6 +296,19 @@ mod tests {
             ]
         );
         assert_eq!(entries[1].terms, [("senders", "a@x.example".to_owned()), ("ticket", "CHG-1".to_owned())]);
+    }
+
+    #[test]
+    fn an_entry_is_told_from_those_that_are_not_shown_too() {
+        let entry =
+            |ticket: usize| row("A", "ms-Exch-SMTP-Submit", Value::Null, Value::Null, json!(ticket.to_string()));
+        let mut rows: Vec<Value> = (0..ENTRIES_MAX)
+            .map(|number| row(&number.to_string(), "a", Value::Null, Value::Null, Value::Null))
+            .collect();
+        rows[0] = entry(1);
+        rows.push(entry(2));
+        let shown = first(entries(&rows));
+        assert_eq!((shown.len(), shown[0].narrowing.as_str()), (ENTRIES_MAX, r#"{"Ticket":"1"}"#));
     }
 
     #[test]
