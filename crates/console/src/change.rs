@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use gatepost_manage::ClientError;
-use gatepost_manage::resource::{CommandAnswer, CommandRequest, ExposureChange};
+use gatepost_manage::resource::{CommandAnswer, CommandRequest, ExposureChange, Refused};
 use serde_json::{Map, Value, json};
 
 use crate::exposure::Exposure;
@@ -116,6 +116,16 @@ impl Change {
             let request = CommandRequest { parameters: call.parameters.clone(), what_if, ..CommandRequest::default() };
             return visit.client.command(call.name, &request).await;
         }
+        // This is dropped when the browser hangs up; the transaction has to be ended nonetheless.
+        let (change, visit) = (self.clone(), visit.clone());
+        let ended = tokio::spawn(async move { change.run_in_transaction(&visit, what_if).await });
+        ended.await.unwrap_or_else(|_| {
+            let error = "that failed unexpectedly; the log has the cause";
+            Err(ClientError::Refused { status: 500, refused: Box::new(Refused::new(error)) })
+        })
+    }
+
+    async fn run_in_transaction(&self, visit: &Visit, what_if: bool) -> Result<CommandAnswer, ClientError> {
         let begun = visit.run("Start-Transaction", json!({})).await?;
         let id = begun.output.first().and_then(|record| record["Transaction"].as_str()).unwrap_or_default().to_owned();
         let answer = self.run_within(visit, &id, what_if).await;
