@@ -218,6 +218,10 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
             rest.insert(name.clone(), told(name, value));
         }
     }
+    if let Some(transaction) = &request.transaction {
+        // What it says was done is only prepared: the transaction's end says what became of it.
+        rest.insert("Transaction".to_owned(), transaction.as_str().into());
+    }
     Noted {
         act: Some(entry.signature.name.to_owned()),
         target,
@@ -320,5 +324,18 @@ fn refusal_of(error: CommandError) -> Refusal {
     match error {
         CommandError::Refused(refused) => Refusal(status, *refused, None),
         error => refuse(status, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_says_of_which_transaction_a_command_is_part() {
+        let entry = command::find("Set-ReceiveConnector").unwrap();
+        let request = CommandRequest { transaction: Some("t1".to_owned()), ..CommandRequest::default() };
+        assert_eq!(noted(entry, Some(&request)).parameters.as_deref(), Some(r#"{"Transaction":"t1"}"#));
+        assert_eq!(noted(entry, Some(&CommandRequest::default())).parameters, None);
     }
 }
