@@ -8,6 +8,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gatepost_policy::logon::PasswordPlace;
 use gatepost_policy::send_connector::SendConnector;
@@ -77,9 +78,10 @@ impl Password {
             return Err(CommandError::Wrong(error));
         }
         let folder = invocation.settings.server.data_dir.join(FOLDER);
-        let file = match connector.and_then(|connector| connector.logon.as_deref()).map(|logon| &logon.password) {
-            Some(PasswordPlace::File(file)) if file.starts_with(&folder) => file.clone(),
-            _ => folder.join(ApiToken::fresh_id().map_err(|error| CommandError::Failed(error.to_string()))?),
+        let all = &invocation.settings.send_connectors;
+        let file = match connector.and_then(|connector| own_file(connector, all, &folder)) {
+            Some(file) => file.to_path_buf(),
+            None => folder.join(ApiToken::fresh_id().map_err(|error| CommandError::Failed(error.to_string()))?),
         };
         let mut before = None;
         if !invocation.is_what_if {
@@ -131,6 +133,23 @@ impl Password {
     }
 }
 
+/// The file of a connector, where it is to the letter one that was made here, and for it alone. What settings name besides
+/// may be anything: `passwords/../credentials`, or another connector's.
+fn own_file<'a>(connector: &'a SendConnector, all: &[Arc<SendConnector>], folder: &Path) -> Option<&'a Path> {
+    let file = file_of(connector)?;
+    let is_id = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+    let is_made_here = file.parent() == Some(folder) && file.file_name()?.to_str().is_some_and(is_id);
+    let is_shared = all.iter().any(|other| other.name != connector.name && file_of(other) == Some(file));
+    (is_made_here && !is_shared).then_some(file)
+}
+
+fn file_of(connector: &SendConnector) -> Option<&Path> {
+    match &connector.logon.as_deref()?.password {
+        PasswordPlace::File(file) => Some(file),
+        PasswordPlace::Environment(_) => None,
+    }
+}
+
 fn write(folder: &Path, file: &Path, password: &str) -> io::Result<Before> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -158,4 +177,40 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
         |error: io::Error| CommandError::Failed(format!("the password cannot be kept in the data folder: {error}"));
     done.map_err(|_| CommandError::Failed("that failed unexpectedly; the log has the cause".to_owned()))?
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_policy::settings;
+
+    use super::*;
+    use crate::document::defaults;
+
+    #[test]
+    fn a_file_is_written_over_only_where_it_was_made_here_for_this_connector_alone() {
+        let folder = Path::new("/var/lib/gatepost/passwords");
+        for (file, of_other, is_own) in [
+            ("/var/lib/gatepost/passwords/0a1b2c3d", "/etc/other", true),
+            ("/var/lib/gatepost/passwords/0a1b2c3d", "/var/lib/gatepost/passwords/0a1b2c3d", false),
+            ("/var/lib/gatepost/passwords/../credentials", "/etc/other", false),
+            ("/var/lib/gatepost/passwords/../audit/0a1b2c3d", "/etc/other", false),
+            ("/var/lib/gatepost/passwords/0a/../0a1b2c3d", "/etc/other", false),
+            ("/var/lib/gatepost/passwords/..", "/etc/other", false),
+            ("/var/lib/gatepost/passwords/Provider.txt", "/etc/other", false),
+            ("/etc/gatepost/0a1b2c3d", "/etc/other", false),
+        ] {
+            let connector = |name: &str, file: &str| {
+                format!(
+                    "[[send_connector]]\nname = \"{name}\"\naddress_spaces = [\"*\"]\nenabled = false\n\
+                     dns_routing_enabled = false\nsmart_hosts = [\"smtp.example.net\"]\n\
+                     smart_host_auth_mechanism = \"BasicAuthRequireTLS\"\nauthentication_user = \"u\"\n\
+                     authentication_password_file = \"{file}\"\n"
+                )
+            };
+            let text = connector("One", file) + &connector("Other", of_other);
+            let all = settings::parse(&text, &defaults()).expect("settings").send_connectors;
+            let own = own_file(&all[0], &all, folder);
+            assert_eq!(own, is_own.then_some(Path::new(file)), "{file} {of_other}");
+        }
+    }
 }
