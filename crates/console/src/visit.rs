@@ -172,9 +172,34 @@ impl FromRequest<Console> for Sent {
     type Rejection = Problem;
 
     async fn from_request(request: Request, console: &Console) -> Result<Sent, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let visit = Visit::from_request_parts(&mut parts, console).await?;
-        let body = Bytes::from_request(Request::from_parts(parts, body), console).await;
+        let (visit, request) = visit_of(request, console).await?;
+        Sent::read(visit, request, console).await
+    }
+}
+
+/// The same from somebody who may change settings. They are asked before the form is read: one that is large fills memory.
+pub struct SentByTransportAdmin(pub Sent);
+
+impl FromRequest<Console> for SentByTransportAdmin {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, console: &Console) -> Result<SentByTransportAdmin, Problem> {
+        let (visit, request) = visit_of(request, console).await?;
+        visit.need(Role::TransportAdmin)?;
+        Sent::read(visit, request, console).await.map(SentByTransportAdmin)
+    }
+}
+
+/// Who has sent this, before it is read.
+async fn visit_of(request: Request, console: &Console) -> Result<(Visit, Request), Problem> {
+    let (mut parts, body) = request.into_parts();
+    let visit = Visit::from_request_parts(&mut parts, console).await?;
+    Ok((visit, Request::from_parts(parts, body)))
+}
+
+impl Sent {
+    async fn read(visit: Visit, request: Request, console: &Console) -> Result<Sent, Problem> {
+        let body = Bytes::from_request(request, console).await;
         let body = body.map_err(|rejection| Problem::refused(rejection.status(), rejection.body_text()))?;
         let fields = Fields::read(&body);
         verify_slices_are_equal(fields.raw(PROOF_FIELD).as_bytes(), visit.proof.as_bytes()).map_err(|_| {
@@ -202,4 +227,35 @@ fn hex_digest(text: &str) -> String {
 /// Whom the door has let in. Who comes through none that we know is a stranger of this machine.
 pub fn visitor(parts: &Parts) -> Visitor {
     parts.extensions.get::<ConnectInfo<Visitor>>().map_or(Visitor::Local { uid: None }, |connection| connection.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use axum::body::Body;
+    use axum::routing::get;
+    use gatepost_manage::resource::SessionShown;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_may_not_change_settings_is_refused_before_their_form_is_read() {
+        for (role, expected) in [("View", "TransportAdmin"), ("TransportAdmin", "another site")] {
+            let shown = SessionShown {
+                name: "carol".to_owned(),
+                roles: vec![role.to_owned()],
+                commands: Vec::new(),
+                server: "mail.contoso.com".to_owned(),
+            };
+            let session = get(move || async move { Json(shown) });
+            let console = Console::new(Router::new().route("/api/v1/session", session));
+            let request = Request::post("/settings").header(header::COOKIE, "gatepost=gps_0");
+            let request = request.body(Body::from("text=x")).expect("a request");
+            let answered = SentByTransportAdmin::from_request(request, &console).await;
+            let Err(Problem::Refused { status: StatusCode::FORBIDDEN, error, .. }) = answered else {
+                panic!("{role} is not refused");
+            };
+            assert!(error.contains(expected), "{role}: {error}");
+        }
+    }
 }

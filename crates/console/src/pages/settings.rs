@@ -18,12 +18,12 @@ use crate::layout::{Answer, Page, show_as};
 use crate::lines::{Line, Lines};
 use crate::problem::Problem;
 use crate::text::size;
-use crate::visit::{Console, Sent, Visit};
+use crate::visit::{Console, Sent, SentByTransportAdmin, Visit};
 
 /// A longer document is only shown to those who ask for it.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;
-/// Largest form, in bytes.
-const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest form, in bytes: a document of 10,000 connectors is a quarter of it.
+const FORM_BYTES_MAX: usize = 24 * 1024 * 1024;
 
 /// The routes.
 pub fn routes() -> Router<Console> {
@@ -104,7 +104,7 @@ fn settings(visit: Visit, typed: Typed) -> Settings {
     }
 }
 
-async fn save(Sent { visit, fields }: Sent) -> Answer {
+async fn save(SentByTransportAdmin(Sent { visit, fields }): SentByTransportAdmin) -> Answer {
     let typed = Typed {
         base: fields.get("base").and_then(|base| base.parse().ok()).unwrap_or_default(),
         text: fields.raw("text").to_owned(),
