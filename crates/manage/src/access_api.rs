@@ -10,7 +10,7 @@
 //! | `DELETE /session` | `Gone` | 404 |
 //! | `GET /administrators` | `Administrators` | |
 //! | `POST /administrators` with `NewAdministratorRequest` | `AdministratorShown` | 400, 409, 500 |
-//! | `PATCH /administrators/{name}` with `AdministratorRequest` | `AdministratorShown` | 400, 403, 404, 500 |
+//! | `PATCH /administrators/{name}` with `AdministratorRequest` | `AdministratorShown` | 400, 403, 404, 429, 500, 503 |
 //! | `DELETE /administrators/{name}` | `Gone` | 404, 500 |
 //! | `GET /tokens` | `Tokens` | |
 //! | `POST /tokens` with `NewTokenRequest` | `NewToken` | 400, 500 |
@@ -29,9 +29,9 @@ use gatepost_transport::Control;
 
 use crate::access::administrators::{self, AccountError};
 use crate::access::{Access, Actor, Criteria, Presented};
-use crate::administration::{Office, names, refused};
+use crate::administration::{Office, denied, names, refused};
 use crate::clock::now_ms;
-use crate::gate::{Noted, denied};
+use crate::gate::Noted;
 use crate::refusal::{Answer, Refusal, refuse, unreadable};
 use crate::resource::{
     ACTS_LIMIT_DEFAULT, Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Gone,

@@ -12,13 +12,13 @@ use gatepost_transport::Control;
 use crate::access::administrators::{
     self, AccountError, AdministratorChange, NewAdministrator, NewToken as TokenWish, hash_password,
 };
-use crate::access::{Access, Act, Actor, ChangeError, Criteria, Source, permit};
+use crate::access::{Access, Act, Actor, ChangeError, Criteria, Denied, Source, permit};
 use crate::clock::now_ms;
-use crate::credentials::{Administrator, ApiToken, PasswordHash, Secrets, SecretsError};
+use crate::credentials::{Administrator, ApiToken, PasswordHash, Secrets, SecretsError, is_same_user};
 use crate::refusal::{Refusal, refuse};
 use crate::resource::{
-    ACTS_LIMIT_MAX, ActEntry, AdministratorRequest, AdministratorShown, NewAdministratorRequest, NewToken,
-    NewTokenRequest, SetupRequest, TokenShown,
+    ACTS_LIMIT_MAX, ActEntry, AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest,
+    NewToken, NewTokenRequest, SetupRequest, TokenShown,
 };
 use crate::setup;
 
@@ -68,18 +68,20 @@ impl Office<'_> {
         Ok(shown(&made))
     }
 
-    /// Changes one. Whoever has proven a password may change it, and their codes; nobody their own roles.
+    /// Changes one. Whoever has proven a password may change it, and their codes, by proving it again; nobody their own roles.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn set(&self, name: &str, request: AdministratorRequest) -> Result<AdministratorShown, Refusal> {
-        let AdministratorRequest { password, roles: wanted, totp } = request;
+        let AdministratorRequest { password, roles: wanted, totp, current } = request;
         let actor = self.actor;
-        let is_self =
-            matches!(actor.source, Source::Password { .. }) && actor.name.to_lowercase() == name.to_lowercase();
+        let is_self = matches!(actor.source, Source::Password { .. }) && is_same_user(&actor.name, name);
         if !is_self || wanted.is_some() {
             let act = Act { name: "Set-Administrator", role: Role::SecurityOfficer };
             permit(actor, act).map_err(|lacking| refuse(StatusCode::FORBIDDEN, lacking))?;
+        }
+        if is_self && (password.is_some() || totp.is_some()) {
+            self.prove_again(current).await?;
         }
         let roles = wanted.map(|wanted| roles(&wanted)).transpose()?;
         let password = match password {
@@ -91,6 +93,22 @@ impl Office<'_> {
         let uri = made.totp.as_ref().filter(|_| totp == Some(true) && !self.is_what_if);
         let server = self.control.settings().server.name.to_string();
         Ok(AdministratorShown { totp_uri: uri.map(|secret| secret.to_uri(&server, &made.name)), ..shown(&made) })
+    }
+
+    /// A session says who logged on hours ago, and not who sits there now.
+    async fn prove_again(&self, current: Option<CurrentSecrets>) -> Result<(), Refusal> {
+        let Some(CurrentSecrets { password, code }) = current else {
+            let error = "to change your own password or codes, give the current password, and the code of your app if you have one";
+            return Err(refuse(StatusCode::BAD_REQUEST, error));
+        };
+        let (name, address) = (&self.actor.name, self.actor.address());
+        let proven = self.access.accounts.of_password(name, &password, code.as_deref(), address).await;
+        proven.map(drop).map_err(|error| match error {
+            Denied::Wrong => {
+                refuse(StatusCode::FORBIDDEN, "the current password or the code is wrong: nothing has changed")
+            }
+            other => denied(other),
+        })
     }
 
     /// Removes one.
@@ -177,6 +195,25 @@ pub fn refused(error: AccountError) -> Refusal {
         _ => StatusCode::BAD_REQUEST,
     };
     refuse(status, error.to_string())
+}
+
+/// Why somebody is not let in, in HTTP's words.
+pub fn denied(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Wrong => refuse(
+            StatusCode::UNAUTHORIZED,
+            "that proves nothing: name, password or code is wrong, or the token is unknown, expired or removed",
+        ),
+        Denied::Wait(wait) => {
+            let seconds = wait.as_secs() + 1;
+            let error = format!("too many failures: try again in {seconds} seconds");
+            Refusal::later(StatusCode::TOO_MANY_REQUESTS, error, seconds)
+        }
+        Denied::Busy => {
+            let error = "too many passwords are being checked: try again in a second";
+            Refusal::later(StatusCode::SERVICE_UNAVAILABLE, error, 1)
+        }
+    }
 }
 
 fn roles(names: &[String]) -> Result<Roles, Refusal> {

@@ -18,7 +18,8 @@ use axum::response::{IntoResponse, Response};
 use gatepost_policy::role::Roles;
 use gatepost_transport::Control;
 
-use crate::access::{Access, Act, Actor, Denied, LinkFromElsewhere, Presented, Visitor, is_for_us, permit};
+use crate::access::{Access, Act, Actor, LinkFromElsewhere, Presented, Visitor, is_for_us, permit};
+use crate::administration::denied;
 use crate::calls::{self, Call};
 use crate::client::API_ROOT;
 use crate::clock::now_ms;
@@ -339,24 +340,6 @@ fn called(request: &Parts) -> Result<Option<Call>, &'static str> {
     let Some(route) = request.extensions.get::<MatchedPath>() else { return Ok(None) };
     let route = route.as_str().strip_prefix(API_ROOT).unwrap_or(route.as_str());
     calls::find(&request.method, route).map(Some).ok_or("this call has another method")
-}
-
-pub fn denied(denied: Denied) -> Refusal {
-    match denied {
-        Denied::Wrong => refuse(
-            StatusCode::UNAUTHORIZED,
-            "that proves nothing: name, password or code is wrong, or the token is unknown, expired or removed",
-        ),
-        Denied::Wait(wait) => {
-            let seconds = wait.as_secs() + 1;
-            let error = format!("too many failures: try again in {seconds} seconds");
-            Refusal::later(StatusCode::TOO_MANY_REQUESTS, error, seconds)
-        }
-        Denied::Busy => {
-            let error = "too many passwords are being checked: try again in a second";
-            Refusal::later(StatusCode::SERVICE_UNAVAILABLE, error, 1)
-        }
-    }
 }
 
 #[cfg(test)]

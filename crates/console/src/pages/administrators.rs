@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use gatepost_manage::ClientError;
-use gatepost_manage::resource::{AdministratorRequest, AdministratorShown, NewAdministratorRequest};
+use gatepost_manage::resource::{AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest};
 use gatepost_policy::role::Role;
 
 use crate::fields::{Fields, path_part};
@@ -164,7 +164,11 @@ async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)
 
 /// What one of the buttons asks for.
 fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (StatusCode, String)> {
-    let nothing = AdministratorRequest::default();
+    // Asked for where it is one's own account.
+    let current = Some(fields.raw("current"))
+        .filter(|password| !password.is_empty())
+        .map(|password| CurrentSecrets { password: password.to_owned(), code: fields.get("code").map(str::to_owned) });
+    let nothing = AdministratorRequest { current, ..AdministratorRequest::default() };
     Ok(match fields.text("action") {
         "roles" => {
             let roles = Some(fields.all("role").map(str::to_owned).collect());

@@ -254,7 +254,12 @@ fn a_session_needs_password_and_code_and_ends_with_either() {
     let answered =
         ask(door, "PATCH", "/administrators/dave", &[("Authorization", &bearer)], Some(&json!({"totp": true})));
     assert_eq!(answered.status, 403, "nor changes another");
-    assert_eq!(change(json!({"password": "another password"})).status, 200);
+    assert_eq!(change(json!({"password": "another password"})).status, 400, "a session alone does not do");
+    let wrong = json!({"password": "another password", "current": {"password": "wrong"}});
+    assert_eq!(change(wrong).status, 403);
+    assert_eq!(status(&bearer, "/status"), 200);
+    let right = json!({"password": "another password", "current": {"password": PASSWORD}});
+    assert_eq!(change(right).status, 200);
     assert_eq!(status(&bearer, "/status"), 401);
 
     // With an authenticator app the password alone is not enough.

@@ -259,7 +259,11 @@ impl Accounts {
         lock(&self.used).get(id).copied().max(written_ms)
     }
 
-    async fn of_password(
+    /// Whom a name, a password and a code are of.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn of_password(
         &self,
         name: &str,
         password: &str,

@@ -13,7 +13,7 @@ use super::{Answer, Arguments, CommandError, Entry, Invocation};
 use crate::administration::Office;
 use crate::object::PropertyKind::{Bool, Flags, Identity, Text, Time};
 use crate::object::{Record, Shape, Usual, property};
-use crate::resource::{AdministratorRequest, AdministratorShown, NewAdministratorRequest};
+use crate::resource::{AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest};
 
 /// The commands of this noun.
 pub static ENTRIES: &[Entry] = &[
@@ -184,6 +184,12 @@ static SET: Signature = Signature {
             Kind::Bool,
             "Whether the code of an authenticator app is asked for, too. $true makes a new secret and shows it once.",
         ),
+        named(
+            "CurrentPassword",
+            Kind::Secret,
+            "The password until now, as a secret: needed where you change your own password or codes.",
+        ),
+        named("CurrentCode", Kind::Secret, "The code of your app, likewise, where one is asked for."),
     ],
     changes: Changes::Unasked,
     examples: &[
@@ -196,8 +202,9 @@ async fn set(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let name = arguments.text("Identity").unwrap_or_default();
     let totp = arguments.get("TotpEnabled").and_then(serde_json::Value::as_bool);
-    let request =
-        AdministratorRequest { password: arguments.text("Password").map(str::to_owned), roles: roles(arguments), totp };
+    let secret = |name: &str| arguments.text(name).map(str::to_owned);
+    let current = secret("CurrentPassword").map(|password| CurrentSecrets { password, code: secret("CurrentCode") });
+    let request = AdministratorRequest { password: secret("Password"), roles: roles(arguments), totp, current };
     let made = office(invocation)?.set(name, request).await?;
     let answer = done(invocation, format!("Setting the administrator \"{}\"", made.name));
     // Shown, and in no record that a script would write into a file.

@@ -51,6 +51,21 @@ pub struct AdministratorRequest {
     /// Whether the code of an authenticator app is asked for from now on; `true` makes a fresh secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp: Option<bool>,
+    /// Needed by whoever changes their own password or codes: what they log on with until then. A session that somebody
+    /// else has found open does not do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<CurrentSecrets>,
+}
+
+/// What an administrator logs on with.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CurrentSecrets {
+    /// The password.
+    pub password: String,
+    /// The code of the authenticator app, where one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// One token, without its secret.
