@@ -5,6 +5,25 @@ use gatepost_policy::Refusal;
 use gatepost_policy::explain::{Change, Command, Explanation, Obstacle, Part, Question, Step};
 use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Right, Rights};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
+
+/// Explanations at a time; the next one waits. Each fix that is tried costs as much as an audit, and the threads and cores
+/// are those that mail needs.
+static TURNS: Semaphore = Semaphore::const_new(2);
+
+/// Explains in a thread of its own, once it is its turn; to the end, also where nobody waits for it any more.
+///
+/// # Errors
+/// Where it panics.
+pub async fn in_turn<T: Send + 'static>(explain: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    let turn = TURNS.acquire().await;
+    spawn_blocking(move || {
+        let _turn = turn;
+        explain()
+    })
+    .await
+}
 
 /// What to do, for a person. `line` tells the line of a place in the settings document.
 pub fn advice(question: &Question<'_>, line: impl Fn(usize) -> usize, change: &Change) -> String {
@@ -148,5 +167,34 @@ pub fn size(bytes: u64) -> String {
         format!("{value:.0} {}", units[unit])
     } else {
         format!("{value:.1} {}", units[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn two_explanations_are_made_at_a_time_also_where_callers_have_hung_up() {
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        let explain = || {
+            let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+            std::thread::sleep(Duration::from_millis(20));
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            running
+        };
+        for _ in 0..4 {
+            let hung_up = tokio::spawn(in_turn(explain));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            hung_up.abort();
+        }
+        let asked: Vec<_> = (0..8).map(|_| tokio::spawn(in_turn(explain))).collect();
+        for asked in asked {
+            let running = asked.await.expect("no panic").expect("no panic");
+            assert!(running <= 2, "{running} at a time");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! | `GET /explanation?peer=&sender=&recipient=&…` | `Explained` | 400 |
 //! | `GET /decisions/{id}/explanation` | `DecisionExplained` | 400, 404, 500 |
 //!
-//! Takes a question, hands on what `policy::explain` says, asked in a thread of its own: a large document takes its time.
+//! Takes a question, hands on what `policy::explain` says, asked in a thread of its own and in turn: a large document takes its time.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -20,6 +20,7 @@ use crate::amend::Amender;
 use crate::asked::{Asked, ExplanationQuery, Unread};
 use crate::clock::now_ms;
 use crate::explained::Explained;
+use crate::explanation::in_turn;
 use crate::recomputed::{Answers, DecisionExplained};
 use crate::recorded;
 use crate::refusal::{Answer, refuse};
@@ -46,7 +47,7 @@ async fn explanation(
         let at = query.at.filter(|at| !at.trim().is_empty()).map(|_| instant(question.now_ms));
         Ok(Explained { at, ..Explained::of(settings, &document.text, &question, &explanation) })
     };
-    let explained = tokio::task::spawn_blocking(explain).await.map_err(unexpected)?;
+    let explained = in_turn(explain).await.map_err(unexpected)?;
     let wrong = |Unread { field, error }: Unread| refuse(StatusCode::BAD_REQUEST, format!("{field}: {error}"));
     explained.map(Json).map_err(wrong)
 }
@@ -57,7 +58,7 @@ async fn decision(
 ) -> Answer<DecisionExplained> {
     let detail = recorded::detail(&control, &amender, &id).await?;
     let explain = move || Answers::of(&detail, now_ms()).explained(detail);
-    Ok(Json(tokio::task::spawn_blocking(explain).await.map_err(unexpected)?))
+    Ok(Json(in_turn(explain).await.map_err(unexpected)?))
 }
 
 fn unexpected(_: tokio::task::JoinError) -> crate::refusal::Refusal {

@@ -38,8 +38,8 @@ const PAGE_PATIENCE: Duration = Duration::from_secs(5);
 const SEARCH_PATIENCE: Duration = Duration::from_secs(90);
 /// A step is recorded a little later than it is made.
 const RECORDED_WITHIN_MS: u64 = 60 * 60 * 1_000;
-/// Searches at a time; the next one waits.
-static SEARCHES: Semaphore = Semaphore::const_new(2);
+/// Searches at a time, these and those of Search-Trace; the next one waits.
+pub(super) static SEARCHES: Semaphore = Semaphore::const_new(2);
 
 /// Exchange's events: a script may ask for any, also for those that never happen here.
 const EXCHANGE_EVENT_IDS: &[&str] = &[

@@ -133,10 +133,17 @@ async fn test_relay(invocation: &Invocation<'_>) -> Result<Answer, CommandError>
         header_sender: text("HeaderSender"),
         at: text("At"),
     };
-    let asked = Asked::parse(&settings, &query, now_ms())
+    let document = invocation.document().await;
+    let tested = explanation::in_turn(move || tested(&settings, &document.text, &query)).await;
+    let failed = |_| CommandError::Failed("the test failed unexpectedly; the log has the cause".to_owned());
+    Ok(Answer::of(vec![tested.map_err(failed)??]))
+}
+
+fn tested(settings: &Settings, text: &str, query: &ExplanationQuery) -> Result<Record, CommandError> {
+    let asked = Asked::parse(settings, query, now_ms())
         .map_err(|Unread { field, error }| CommandError::Wrong(format!("{}: {error}", parameter_of(field))))?;
     let question = asked.question();
-    let explained = explain::explain(&settings, &question);
+    let explained = explain::explain(settings, &question);
     let dialogue = &explained.dialogue;
     let last = dialogue.steps.last();
     let holder = dialogue.holders.last();
@@ -147,14 +154,13 @@ async fn test_relay(invocation: &Invocation<'_>) -> Result<Answer, CommandError>
         });
         format!("{}: {reply}", explanation::command(step.command))
     });
-    let document = invocation.document().await;
-    let line = |at: usize| document.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+    let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
     let mut changes = explained.fixes.iter().map(|fix| (explanation::advice(&question, line, &fix.change), fix));
     let smallest = changes.next();
     let opens: Vec<String> = smallest.iter().flat_map(|(_, fix)| fix.opens.iter()).flat_map(sentences).collect();
     let is_accepted = explained.is_accepted();
     let names = |rights: Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>();
-    let record = Record::of(&RELAY_TEST)
+    Ok(Record::of(&RELAY_TEST)
         .with("Accepted", is_accepted)
         .with("Connector", dialogue.connector.as_ref().map(|connector| connector.name.to_string()))
         .with("LocalBinding", question.local.to_string())
@@ -167,8 +173,7 @@ async fn test_relay(invocation: &Invocation<'_>) -> Result<Answer, CommandError>
         .with("SmallestChange", smallest.as_ref().map(|(advice, _)| advice.clone()))
         .with("WouldOpen", opens)
         .with("OtherChanges", changes.map(|(advice, _)| advice).collect::<Vec<_>>())
-        .with("Dialogue", lines.collect::<Vec<_>>());
-    Ok(Answer::of(vec![record]))
+        .with("Dialogue", lines.collect::<Vec<_>>()))
 }
 
 fn sentences(change: &gatepost_policy::audit::Change) -> Vec<String> {

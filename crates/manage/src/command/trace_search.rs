@@ -9,7 +9,7 @@ use gatepost_policy::role::Role;
 use gatepost_shell::command::{Changes, Kind, Signature};
 use gatepost_shell::value::View;
 
-use super::message_tracking_log::moment;
+use super::message_tracking_log::{SEARCHES, moment};
 use super::parameter::{DOMAIN_CONTROLLER, also, at, named};
 use super::queue::{SERVER, of_this_server};
 use super::{Answer, CommandError, Entry, Invocation};
@@ -150,6 +150,7 @@ async fn search(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         Some(size) => size.as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(RESULTS_MAX),
     };
     let size = size.min(RESULTS_MAX);
+    let _turn = SEARCHES.acquire().await;
     let (mut from, mut answer) = (None, Answer::default());
     let until = Instant::now() + SEARCH_PATIENCE;
     while answer.output.len() < size {
