@@ -207,7 +207,7 @@ impl Lease<'_> {
             retry: self.worker.queue.retry(),
             counted: &self.worker.counted,
         };
-        let deferral = attempts.iter().find(|attempt| attempt.reply.code / 100 == 4).map(|it| it.reply.to_string());
+        let deferral = attempts.iter().find(|attempt| attempt.reply.code / 100 == 4).map(|it| it.reply.clone());
         let still_pending = report::conclude(&self.worker.running, &self.message, attempts, &way).await;
         let Some(entry) = self.entry.take() else { return };
         // All of them waited together, so they go on together, at the earliest of their times.

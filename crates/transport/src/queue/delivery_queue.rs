@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gatepost_mail::{MessageId, Priority};
+use gatepost_mail::{MessageId, Priority, Reply};
 use gatepost_policy::retry::Overrides;
 use gatepost_policy::route::{SendConnector, UNREACHABLE};
 use tokio::sync::Notify;
@@ -93,7 +93,7 @@ pub(super) struct Waiting {
     /// The queue's one alarm, if it is set.
     pub(super) alarm_ms: Option<u64>,
     pub(super) last_error: Option<Arc<str>>,
-    /// What was answered to the last message that is tried again by itself.
+    /// What was answered to the last message that is tried again by itself, as codes.
     pub(super) last_deferral: Option<Arc<str>>,
     /// While it is blocked it is wanted even without entries: its being blocked sends mail another way.
     pub(super) shows_the_way: bool,
@@ -212,7 +212,7 @@ pub struct Snapshot {
     pub blocked_until_ms: Option<u64>,
     /// Why the next hop cannot be reached, or could not be reached at last.
     pub last_error: Option<Arc<str>>,
-    /// While messages wait for a time of their own: what was answered to the last of them.
+    /// While messages wait for a time of their own: what was answered to the last of them, as codes.
     pub last_deferral: Option<Arc<str>>,
     /// When the first of those is due, Unix time in milliseconds; `None` where nothing is tried at a time.
     pub next_due_ms: Option<u64>,
@@ -360,9 +360,11 @@ impl DeliveryQueue {
         self.lock().last_error = Some(error.into());
     }
 
-    /// Notes what was answered to a message that is tried again by itself.
-    pub fn note_deferral(&self, reply: &str) {
-        self.lock().last_deferral = Some(reply.into());
+    /// Notes what was answered to a message that is tried again by itself: its codes, since the text commonly names the
+    /// recipient, and who looks at queues need not see who writes to whom. The message's passport has all of it.
+    pub fn note_deferral(&self, reply: &Reply) {
+        let codes = Reply { text: "".into(), ..reply.clone() }.to_string();
+        self.lock().last_deferral = Some(codes.trim_end().into());
     }
 
     /// Counts a connection attempt that failed; hands on how many failed in a row. Workers that fail together count

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use gatepost_mail::{MessageId, Priority};
+use gatepost_mail::{MessageId, Priority, Reply};
 
 use super::*;
 
@@ -78,6 +78,20 @@ fn nothing_waits_for_workers_whose_attempts_take_long() {
     queues.worker_quick(&queue);
     push(&queues, key(), entry(4), None);
     assert!(requests.try_recv().is_err(), "a worker is quick again");
+}
+
+#[test]
+fn of_a_deferral_a_queue_keeps_the_codes_and_not_whom_it_was_about() {
+    let (queues, _requests) = Queues::new(20);
+    push(&queues, QueueKey::Local, entry(1), Some(1_000));
+    let queue = only_queue(&queues);
+    for (reply, kept) in [
+        (Reply::new(451, (4, 2, 2), "<bob@fabrikam.com> mailbox full"), "451 4.2.2"),
+        (Reply::plain(450, "bob@fabrikam.com: come again"), "450"),
+    ] {
+        queue.note_deferral(&reply);
+        assert_eq!(queue.snapshot().last_deferral.as_deref(), Some(kept));
+    }
 }
 
 #[test]
