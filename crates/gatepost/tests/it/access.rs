@@ -239,7 +239,6 @@ fn a_session_needs_password_and_code_and_ends_with_either() {
     add_administrator(&site, "carol", "QueueOperator");
     let begin = |body: Value| ask(door, "POST", "/session", &[], Some(&body));
     assert_eq!(begin(json!({"name": "carol", "password": "wrong"})).status, 401);
-    assert_eq!(begin(json!({"name": "nobody", "password": PASSWORD})).status, 401);
     let begun = begin(json!({"name": "Carol", "password": PASSWORD}));
     assert_eq!(begun.status, 200, "{}", begun.body);
     let bearer = format!("Bearer {}", begun.json()["secret"].as_str().expect("a secret"));
