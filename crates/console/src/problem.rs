@@ -56,6 +56,19 @@ impl From<ClientError> for Problem {
     }
 }
 
+/// The status and the words of a refusal, for the page that was sent; what is none stays an error.
+///
+/// # Errors
+/// What is no refusal: the answer did not come.
+pub fn refusal(error: ClientError) -> Result<(StatusCode, String), Problem> {
+    match error {
+        ClientError::Refused { status, refused } => {
+            Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), refused.error))
+        }
+        other => Err(other.into()),
+    }
+}
+
 fn place_and_remedy(problem: &SettingsProblem) -> String {
     let SettingsProblem { line, column, message, remedy, .. } = problem;
     format!("line {line}, column {column}: {message}; {remedy}")

@@ -4,7 +4,7 @@
 //! last 24 hours. In memory: a server that was started within the day says since when it counts.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// The traffic of the last 24 hours.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ impl Days {
 
     /// Takes the counts as they are now, and hands on the last day.
     pub fn note(&self, counts: Traffic, now_ms: u64) -> Day {
-        let mut kept = self.0.lock().expect("nobody panics while holding it");
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let begins_ms = now_ms / HOUR_MS * HOUR_MS;
         // A clock that is set back goes on in the hour that it was in.
         if kept.hours.back().is_none_or(|last| last.begins_ms < begins_ms) {

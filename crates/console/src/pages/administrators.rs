@@ -5,14 +5,13 @@ use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use gatepost_manage::ClientError;
 use gatepost_manage::resource::{AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest};
 use gatepost_policy::role::Role;
 
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show, show_as};
 use crate::picture::Picture;
-use crate::problem::Problem;
+use crate::problem::{Problem, refusal};
 use crate::text::{ago, now_ms};
 use crate::visit::{Console, Sent, Visit};
 
@@ -43,16 +42,6 @@ pub fn role_choices<'a>(chosen: impl Iterator<Item = &'a str> + Clone) -> Vec<Ro
         is_chosen: chosen.clone().any(|name| name == role.name()),
     };
     Role::ALL.into_iter().map(choice).collect()
-}
-
-/// The status and the words of a refusal; what is none stays an error.
-pub fn refusal(error: ClientError) -> Result<(StatusCode, String), Problem> {
-    match error {
-        ClientError::Refused { status, refused } => {
-            Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), refused.error))
-        }
-        other => Err(other.into()),
-    }
 }
 
 #[derive(Template)]

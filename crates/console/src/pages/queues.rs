@@ -18,7 +18,7 @@ use crate::fields::{Fields, path_part};
 use crate::filtering::{FilterForm, added};
 use crate::layout::{Answer, Page, show, show_as};
 use crate::paging::{Heading, Pager, ROWS, asked, offset};
-use crate::problem::Problem;
+use crate::problem::refusal;
 use crate::text::{ago, ahead, count, counted, moment, now_ms};
 use crate::visit::{Console, Sent, Visit};
 
@@ -219,15 +219,5 @@ fn back(path: &str, query: &Fields) -> String {
     match asked(query).to_query().as_str() {
         "" => path.to_owned(),
         query => format!("{path}?{query}"),
-    }
-}
-
-/// What the server refuses, to be shown above the list; what is no refusal stays an error.
-fn refusal(error: ClientError) -> Result<(StatusCode, String), Problem> {
-    match error {
-        ClientError::Refused { status, refused } => {
-            Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), refused.error))
-        }
-        other => Err(other.into()),
     }
 }

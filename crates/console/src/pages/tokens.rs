@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use gatepost_manage::resource::{NewTokenRequest, TokenShown};
 
-use super::administrators::{RoleChoice, refusal, role_choices};
+use super::administrators::{RoleChoice, role_choices};
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show_as};
+use crate::problem::refusal;
 use crate::text::{ago, moment, now_ms};
 use crate::visit::{Console, Sent, Visit};
 

@@ -11,8 +11,9 @@ use gatepost_manage::resource::{MessageDetail, Recipient, RecipientState};
 use gatepost_policy::role::Role;
 
 use super::messages::{Actions, change, source};
-use super::{Moment, Status, refusal};
+use super::{Moment, Status};
 use crate::layout::{Answer, Page, show_as};
+use crate::problem::refusal;
 use crate::text::{now_ms, size};
 use crate::visit::{Console, Sent, Visit};
 

@@ -12,11 +12,12 @@ use gatepost_manage::resource::{Message, MessageAction, MessagesChanged, Message
 use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
-use super::{Moment, Status, back, refusal};
+use super::{Moment, Status, back};
 use crate::fields::Fields;
 use crate::filtering::{FilterForm, added};
 use crate::layout::{Answer, Page, show, show_as};
 use crate::paging::{Heading, Pager, ROWS, asked, offset};
+use crate::problem::refusal;
 use crate::text::{counted, now_ms, size};
 use crate::visit::{Console, Sent, Visit};
 
