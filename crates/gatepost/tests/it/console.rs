@@ -19,9 +19,11 @@ mod transcript;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gatepost_testkit::browser::{Browser, DESK, PHONE, Theme};
 use gatepost_testkit::installation::text_of;
+use gatepost_testkit::wait;
 use serde_json::json;
 
 use crate::access::{Answered, DOOR, exchange};
@@ -103,6 +105,15 @@ impl Console {
     fn proof(&self) -> String {
         let proof = self.browser.run("return document.querySelector('input[name=proof]').value", json!([]));
         proof.as_str().expect("every page has a form").to_owned()
+    }
+
+    /// Waits until the page says that something was done: these words, and not what an earlier page said.
+    #[track_caller]
+    fn wait_until_said(&self, words: &str) {
+        let said = || self.browser.texts("[role=status]");
+        let heard =
+            wait::within(Duration::from_secs(60), || said().iter().any(|said| said.contains(words)).then_some(()));
+        assert!(heard.is_some(), "never said {words:?}, but {:?}: {}", said(), self.browser.page_text());
     }
 
     /// No complaint in the browser's console.

@@ -29,15 +29,15 @@ fn queues_and_messages_are_acted_upon_with_real_effect() {
     // A queue.
     browser.tick("Queue ");
     browser.press("Suspend");
-    browser.wait_for("[role=status]");
+    console.wait_until_said("Suspended");
     browser.wait_for_text("Suspended");
     browser.tick("Queue ");
     browser.press("Resume");
-    browser.wait_for("[role=status]");
+    console.wait_until_said("Resumed");
     assert!(!browser.texts("tbody .badge").contains(&"Suspended".to_owned()), "{}", browser.page_text());
     browser.tick("Queue ");
     browser.press("Retry");
-    browser.wait_for("[role=status]");
+    console.wait_until_said("Trying again");
 
     // A message that comes is seen without asking again.
     browser.follow("Messages");
@@ -50,7 +50,7 @@ fn queues_and_messages_are_acted_upon_with_real_effect() {
     browser.wait_for_text("first");
     assert!(browser.text("pre").contains("Subject: first"), "{}", browser.page_text());
     browser.press("Suspend");
-    browser.wait_for("[role=status]");
+    console.wait_until_said("Suspended");
     let path = format!("/queues/messages/{first}/export");
     assert!(browser.has(&format!("a[href='{path}']")), "{}", browser.page_text());
     let exported = request(console.door(), "GET", &path, &[("Cookie", &console.cookie())], "");
@@ -59,7 +59,7 @@ fn queues_and_messages_are_acted_upon_with_real_effect() {
     assert!(exported.body.contains("Subject: first\r\n"), "{}", exported.body);
     browser.choose("Redirect to", "Way out");
     browser.press("Redirect");
-    browser.wait_for("[role=status]");
+    console.wait_until_said("Redirected");
     console.open("/queues/messages");
     browser.tick(&format!("Message {first} from"));
     browser.press("Resume");
