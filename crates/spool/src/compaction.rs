@@ -78,12 +78,7 @@ impl Compaction {
         }
         let pays = match shared.reserve.missing() {
             None => totals.log_bytes > usual_bytes,
-            Some(_) => {
-                let reserve_bytes = shared.reserve.bytes();
-                let is_half_dead = oldest.bytes > 2 * oldest.live_bytes
-                    || totals.log_bytes > 2 * totals.live_log_bytes + reserve_bytes / 4;
-                is_half_dead && oldest.live_bytes <= reserve_bytes / 2
-            }
+            Some(_) => shared.is_mostly_dead(&index),
         };
         pays && Some(number) != current && Some(number) != self.stuck && !oldest.is_pinned
     }

@@ -198,13 +198,27 @@ impl Shared {
         2 * index.totals().live_log_bytes + 2 * self.options.segment_bytes
     }
 
+    /// Whether a full disk gains by emptying the oldest segment: half of it, or of the whole log, is dead, and what is live in it
+    /// fits into half of the reserve.
+    pub fn is_mostly_dead(&self, index: &Index) -> bool {
+        let reserve_bytes = self.reserve.bytes();
+        let totals = index.totals();
+        index.oldest_segment().is_some_and(|(_, oldest)| {
+            let is_half_dead = oldest.bytes > 2 * oldest.live_bytes
+                || totals.log_bytes > 2 * totals.live_log_bytes + reserve_bytes / 4;
+            is_half_dead && oldest.live_bytes <= reserve_bytes / 2
+        })
+    }
+
     /// A body met a full disk. If much of the log is dead the committer is told to return that.
     pub fn meet_full_disk(&self) {
-        let (totals, is_recovering) = {
+        let is_worth_it = {
             let index = self.index();
-            (index.totals(), index.is_recovering())
+            // For less it does not pay to refuse small messages as well, which is what giving up the reserve does.
+            let totals = index.totals();
+            let is_much = totals.log_bytes > 2 * totals.live_log_bytes + self.reserve.bytes() / 4;
+            !index.is_recovering() && is_much && self.is_mostly_dead(&index)
         };
-        let is_worth_it = !is_recovering && totals.log_bytes > 2 * totals.live_log_bytes + self.reserve.bytes();
         if is_worth_it && self.reserve.give_up(&*self.disk) {
             self.commits.push_outcomes(|_| {}); // wakes it
         }

@@ -3,6 +3,8 @@
 use super::*;
 
 const RESERVE_BYTES: u64 = 6000;
+/// A message that meets the full disk so often and no oftener, while nothing else comes.
+const REFUSALS_MAX: u32 = 3;
 
 fn at_most(bytes_max: u64) -> Faults {
     Faults { bytes_max, ..Faults::default() }
@@ -27,18 +29,18 @@ impl Server {
         }
     }
 
-    /// Commits a message that may be refused once.
+    /// Commits a message that may be refused a few times: each time some room is given back.
     fn accept_at_last(&mut self, content: &[u8]) -> MessageId {
-        let (id, mut commit) = self.commit(1, content);
-        self.step();
-        match answer(&mut commit) {
-            Some(Ok(_)) => id,
-            refused => {
-                assert_eq!(refused, Some(Err(CommitError::Full)));
-                self.rest();
-                self.accept(1, content)
+        for _ in 0..REFUSALS_MAX {
+            let (id, mut commit) = self.commit(1, content);
+            self.step();
+            match answer(&mut commit) {
+                Some(Ok(_)) => return id,
+                refused => assert_eq!(refused, Some(Err(CommitError::Full))),
             }
+            self.rest();
         }
+        self.accept(1, content)
     }
 
     /// Commits messages until a few in a row were refused. Adds those that were not to `accepted`.
