@@ -48,7 +48,7 @@ Another server: --server https://mx1.contoso.com:8025 --token-file FILE, with a 
 
 Settings file: --config FILE, else $GATEPOST_CONFIG, else ./gatepost.toml, else /etc/gatepost/gatepost.toml.
 
-Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running, 5 spool damaged, 6 not ready, or alarms are raised.";
+Exit codes: 0 done, 1 failed, 2 command line not understood, 3 settings have problems, 4 server not running, 5 spool damaged, 6 not ready, alarms are raised, or a report is not what was signed.";
 
 /// An SMTP transport server for controlled relay.
 ///
@@ -242,18 +242,35 @@ pub struct CheckArguments {
 #[command(after_help = "\
 Every IPv4 and IPv6 address is covered: the answer is computed from the settings, nothing is probed, and no server needs to run. *:25 stands for 0.0.0.0:25 and [::]:25. Below the table stand findings: critical, warning, note.
 
-Exit code 1 if a finding is critical, 3 if the settings have problems.
+With --report the running server writes what it says of the settings in force, signed, for whoever is to take it away; --verify tells everywhere, and without a server, whether such a file is as it was signed.
+
+Exit code 1 if a finding is critical, 3 if the settings have problems, 6 if a report is not what the server signed.
 
 Examples:
   gatepost audit
   gatepost audit /tmp/proposed.toml
+  gatepost audit --report relay-report.html       a page to print; .json for programs
+  gatepost audit --public-key > mx1.pem           what others need to know the server's reports
+  gatepost audit --verify relay-report.html --key mx1.pem
   gatepost audit --json | jq '.exposures[] | select(.public and .may.recipients == \"any\")'")]
 pub struct AuditArguments {
     /// The file to audit instead of the settings file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["report", "verify", "public_key"])]
     pub file: Option<PathBuf>,
-    /// Print JSON
+    /// Have the running server write its signed report into this file, by its name a page (.html) or JSON (.json)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["verify", "public_key"])]
+    pub report: Option<PathBuf>,
+    /// Tell whether a report is as a server signed it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "public_key")]
+    pub verify: Option<PathBuf>,
+    /// The key that has to have signed it: a file with the public key, or its fingerprint; by default this machine's server's
+    #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath, requires = "verify")]
+    pub key: Option<String>,
+    /// Print the public key with which reports are verified
     #[arg(long)]
+    pub public_key: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "report")]
     pub json: bool,
 }
 

@@ -23,6 +23,7 @@ mod explain;
 mod route;
 mod check;
 mod audit;
+mod signed_report;
 mod difference;
 mod criteria;
 mod password;
@@ -40,12 +41,11 @@ use gatepost_manage::credentials::Secrets;
 use gatepost_manage::{Client, ClientError};
 use serde::Serialize;
 
-use crate::cli::{Cli, ExplainArguments, Target};
+use crate::cli::{AuditArguments, Cli, ExplainArguments, Target};
 use crate::failure::Failure;
 
 pub use acts::acts;
 pub use admin::admin;
-pub use audit::audit;
 pub use check::check;
 pub use queue::queue;
 pub use reload::reload;
@@ -71,6 +71,18 @@ pub fn completion(out: &mut dyn Write, shell: clap_complete::Shell) -> Result<()
 pub fn man(dir: &Path) -> Result<(), Failure> {
     let cannot = |error| Failure::of(format!("cannot write manual pages into {}: {error}", dir.display()));
     clap_mangen::generate_to(Cli::command(), dir).map_err(cannot)
+}
+
+/// `audit`: of a settings file, or the running server's signed report of its own.
+pub fn audit(out: &mut dyn Write, target: &Target, arguments: &AuditArguments) -> Result<(), Failure> {
+    match arguments {
+        AuditArguments { report: Some(file), .. } => signed_report::write(out, target, file),
+        AuditArguments { verify: Some(file), .. } => {
+            signed_report::verify(out, target, file, arguments.key.as_deref(), arguments.json)
+        }
+        AuditArguments { public_key: true, .. } => signed_report::public_key(out, target, arguments.json),
+        _ => audit::audit(out, here(target)?, arguments),
+    }
 }
 
 /// `explain`: a decision by its id, or a question.

@@ -8,7 +8,7 @@
 //! | 3 | the settings have problems |
 //! | 4 | the server is not running |
 //! | 5 | the spool is damaged |
-//! | 6 | what was asked is not so: the server is not ready, or alarms are raised |
+//! | 6 | what was asked is not so: the server is not ready, alarms are raised, or a report is not what was signed |
 //!
 //! With `--json` the reason stands on standard output too, as `{"error": "..."}`: every command is heard by one program
 //! that reads one stream.

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(arguments) => here(&target).and_then(|_| serve::run(out, &target.config, &arguments)),
         Command::Check(arguments) => here(&target).and_then(|config| commands::check(out, config, &arguments)),
-        Command::Audit(arguments) => here(&target).and_then(|config| commands::audit(out, config, &arguments)),
+        Command::Audit(arguments) => commands::audit(out, &target, &arguments),
         Command::Explain(arguments) => commands::explain(out, &target, &arguments),
         Command::Route(arguments) => here(&target).and_then(|config| commands::route(out, config, &arguments)),
         Command::User(command) => here(&target).and_then(|config| commands::user(out, config, command)),

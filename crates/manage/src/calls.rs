@@ -17,10 +17,11 @@ use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer,
     CommandDescription, CommandRequest, DifferenceQuery, Exposed, ExposureMap, ExposureQuery, ExposureReport, Gone,
-    MapQuery, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest,
-    QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed,
-    RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun,
-    SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
+    HostAddressesShown, MapQuery, MessageDetail, MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken,
+    NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Reloaded,
+    RemoveQuery, Removed, ReportKey, ReportQuery, RestoreRequest, Retried, RetryRequest, RevisionDifference,
+    RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown, SettingsDocument,
+    SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 use crate::transcript::TranscriptQuery;
@@ -58,6 +59,8 @@ pub struct Call {
 pub enum Answered {
     /// JSON, with this status.
     Json(u16, SchemaOf),
+    /// JSON, or something of this type where that was asked for.
+    JsonOr(&'static str, SchemaOf),
     /// Something else, of this type.
     Other(&'static str),
 }
@@ -269,14 +272,31 @@ pub static CALLS: &[Call] = &[
         json(of::<ExposureMap>),
     )
     .query(of::<MapQuery>),
+    reads(
+        "GET",
+        "/exposure/host",
+        "Get-HostAddress",
+        Role::View,
+        "The addresses of this machine, and of its gateways.",
+        json(of::<HostAddressesShown>),
+    ),
     // Recorded with the digest of what was handed out, so that a report can be told from a forged one.
     changes(
         "GET",
         "/exposure/report",
         "Export-ExposureReport",
         Role::View,
-        "Everything that the audit says, to be kept; the record of acts has its digest.",
-        json(of::<ExposureReport>),
+        "Everything that the audit says, signed, to be kept; the record of acts has its digest.",
+        Answered::JsonOr("text/html", of::<ExposureReport>),
+    )
+    .query(of::<ReportQuery>),
+    reads(
+        "GET",
+        "/exposure/report/key",
+        "Get-ReportKey",
+        Role::View,
+        "The public key by which others know that a report is this server's.",
+        json(of::<ReportKey>),
     ),
     reads(
         "GET",

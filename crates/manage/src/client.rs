@@ -33,11 +33,11 @@ use crate::explained::Explained;
 use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer, CommandRequest,
-    Exposed, ExposureMap, ExposureQuery, Gone, MapQuery, MessageDetail, MessagesChanged, MessagesRequest,
-    NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing,
-    QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, RestoreRequest, Retried, RetryRequest,
-    RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown,
-    SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
+    Exposed, ExposureMap, ExposureQuery, Gone, HostAddressesShown, MapQuery, MessageDetail, MessagesChanged,
+    MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged,
+    QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, ReportKey, ReportQuery,
+    RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun,
+    SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 use crate::transcript::TranscriptQuery;
@@ -317,6 +317,14 @@ impl Client {
         self.get(&path_with("/exposure", query)).await
     }
 
+    /// The addresses of the server's machine.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn host_addresses(&self) -> Result<HostAddressesShown, ClientError> {
+        self.get("/exposure/host").await
+    }
+
     /// The same as a map of addresses.
     ///
     /// # Errors
@@ -329,8 +337,16 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn exposure_report(&self) -> Result<Vec<u8>, ClientError> {
-        self.file("/exposure/report").await
+    pub async fn exposure_report(&self, query: &ReportQuery) -> Result<Vec<u8>, ClientError> {
+        self.file(&path_with("/exposure/report", query)).await
+    }
+
+    /// The public key by which others know that such a file is this server's.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn report_key(&self) -> Result<ReportKey, ClientError> {
+        self.get("/exposure/report/key").await
     }
 
     /// Everybody who may administer by name and password.

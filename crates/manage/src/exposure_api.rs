@@ -4,11 +4,12 @@
 //! |---|---|---|
 //! | `GET /exposure?relay=&public=&address=&limit=&offset=&findings_offset=` | `Exposed` | 400 |
 //! | `GET /exposure/map?network=` | `ExposureMap` | 400 |
-//! | `GET /exposure/report` | `ExposureReport`, with its digest (RFC 9530), which the record of acts keeps | |
+//! | `GET /exposure/host` | `HostAddressesShown` | |
+//! | `GET /exposure/report?format=` | `ExposureReport` or a page, signed, with its digest (RFC 9530), which the record of acts keeps | 400, 507 |
+//! | `GET /exposure/report/key` | `ReportKey` | 507 |
 //!
 //! Takes the audit that is kept of the settings in force, hands on pages of it.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -20,8 +21,6 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gatepost_policy::audit::ASSUMPTION;
-use gatepost_policy::note::instant;
 use gatepost_policy::receive_connector::RemoteRange;
 
 use crate::access::Actor;
@@ -29,9 +28,14 @@ use crate::amend::Amender;
 use crate::clock::now_ms;
 use crate::document::Document;
 use crate::gate::Noted;
+use crate::host;
 use crate::kept_audit::KeptAudit;
 use crate::refusal::{Answer, Refusal, refuse};
-use crate::resource::{Exposed, ExposureMap, ExposureQuery, ExposureReport, MapQuery};
+use crate::relay_report::{self, Subject};
+use crate::resource::{
+    Exposed, ExposureMap, ExposureQuery, HostAddressesShown, MapQuery, ReportFormat, ReportKey, ReportQuery,
+};
+use crate::signing::{SigningKey, SigningKeyError, hexadecimal};
 use crate::surface::{self, Network};
 
 /// Rows of a page, where the caller does not say.
@@ -44,7 +48,9 @@ pub fn routes<S: Clone + Send + Sync + 'static>(amender: Amender) -> Router<S> {
     Router::new()
         .route("/exposure", get(exposure))
         .route("/exposure/map", get(map))
+        .route("/exposure/host", get(host_addresses))
         .route("/exposure/report", get(report))
+        .route("/exposure/report/key", get(report_key))
         .with_state(amender)
 }
 
@@ -103,38 +109,57 @@ async fn map(State(amender): State<Amender>, query: Result<Query<MapQuery>, Quer
     Ok(Json(surface::map(&kept, network)))
 }
 
-async fn report(State(amender): State<Amender>, actor: Actor) -> Result<(Extension<Noted>, Response), Refusal> {
+async fn host_addresses() -> Answer<HostAddressesShown> {
+    let found = tokio::task::spawn_blocking(host::addresses).await.map_err(|_| failed())?;
+    Ok(Json(HostAddressesShown { addresses: found.own, bridges: found.bridges, gateways: found.gateways }))
+}
+
+fn failed() -> Refusal {
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause")
+}
+
+fn without_key(error: &SigningKeyError) -> Refusal {
+    tracing::error!(%error, "reports cannot be signed");
+    refuse(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+}
+
+async fn report(
+    State(amender): State<Amender>,
+    actor: Actor,
+    query: Result<Query<ReportQuery>, QueryRejection>,
+) -> Result<(Extension<Noted>, Response), Refusal> {
+    let Query(ReportQuery { format }) = query.map_err(unread)?;
     let (kept, document, revision) = kept(&amender).await?;
     let made_by = actor.to_string();
     let write = move || {
-        let report = ExposureReport {
-            server: document.settings.server.name.as_str().to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            made_by,
-            made_at: instant(now_ms()),
-            revision,
-            document: kept.document.to_string(),
-            sentence: surface::sentence(&kept),
-            assumption: ASSUMPTION.to_owned(),
-            exposures: kept.audit.exposures.iter().map(|shown| surface::row(shown, usize::MAX)).collect(),
-            findings: kept.audit.findings.iter().map(surface::finding).collect(),
-        };
-        serde_json::to_vec_pretty(&report)
+        let key = SigningKey::of(&document.settings.server.data_dir).map_err(|error| without_key(&error))?;
+        let subject = Subject { kept: &kept, document: &document, revision, made_by, made_ms: now_ms() };
+        relay_report::file(subject, format, &key)
+            .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     };
-    let written = tokio::task::spawn_blocking(write).await;
-    let failed =
-        || refuse(StatusCode::INTERNAL_SERVER_ERROR, "the report could not be written, which is a bug of ours");
-    let report = written.map_err(|_| failed())?.map_err(|_| failed())?;
+    let report = tokio::task::spawn_blocking(write).await.map_err(|_| failed())??.into_bytes();
     let digest = digest(&SHA256, &report);
-    let hex = digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    let noted = Noted { target: Some(format!("sha256:{hex}")), revision: Some(revision), ..Noted::default() };
+    let target = format!("sha256:{}", hexadecimal(digest.as_ref()));
+    let noted = Noted { target: Some(target), revision: Some(revision), ..Noted::default() };
+    let (kind, ending) = match format {
+        ReportFormat::Json => ("application/json", "json"),
+        ReportFormat::Html => ("text/html; charset=utf-8", "html"),
+    };
     let fields = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"relay-report-{revision}.json\"")),
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"relay-report-{revision}.{ending}\"")),
         (HeaderName::from_static("repr-digest"), format!("sha-256=:{}:", STANDARD.encode(digest.as_ref()))),
     ];
     Ok((Extension(noted), (fields, report).into_response()))
+}
+
+async fn report_key(State(amender): State<Amender>) -> Answer<ReportKey> {
+    let data_dir = amender.reloader().hold().await.document.settings.server.data_dir.clone();
+    let key = tokio::task::spawn_blocking(move || SigningKey::of(&data_dir)).await.map_err(|_| failed())?;
+    let public = key.map_err(|error| without_key(&error))?.public();
+    Ok(Json(ReportKey {
+        algorithm: "ed25519".to_owned(),
+        public_key: public.to_pem(),
+        fingerprint: public.fingerprint(),
+    }))
 }

@@ -111,6 +111,13 @@ impl Made {
             Answered::Json(status, of) => {
                 (status.to_string(), json!({ "application/json": { "schema": of(&mut self.answered) } }))
             }
+            Answered::JsonOr(kind, of) => {
+                let content = json!({
+                    "application/json": { "schema": of(&mut self.answered) },
+                    (kind): { "schema": { "type": "string" } },
+                });
+                ("200".to_owned(), content)
+            }
             Answered::Other(kind) => ("200".to_owned(), json!({ (kind): { "schema": { "type": "string" } } })),
         };
         operation["responses"] = responses(&status, content);

@@ -193,12 +193,14 @@ impl Network {
 /// The map of a network.
 pub fn map(kept: &KeptAudit, network: Network) -> ExposureMap {
     let counts = Level::ALL.map(|level| network.counts(kept.at(level)));
+    let of_internet = Level::ALL.map(|level| network.counts(&kept.at(level).intersection(public())));
     let parts = (0..PARTS).map(|place| {
         let worst = Level::ALL.into_iter().find(|level| counts[*level as usize][place as usize] > 0);
         ExposurePart {
             network: network.part(place),
             level: worst.map(|level| level.name().to_owned()),
             addresses: worst.map_or(0, |level| counts[level as usize][place as usize]),
+            public: worst.is_some_and(|level| of_internet[level as usize][place as usize] > 0),
         }
     });
     let ipv6 = || {
@@ -207,6 +209,7 @@ pub fn map(kept: &KeptAudit, network: Network) -> ExposureMap {
             ranges.map(move |(first, last)| ExposedRange {
                 range: describe_range(first, last),
                 level: level.name().to_owned(),
+                public: public().overlaps(first, last),
             })
         })
     };

@@ -6,10 +6,12 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use gatepost_manage::exposure_text::{listeners_text, sentence};
+use gatepost_manage::exposure_text::{
+    level_words, listeners_text, more_words, reach_words, sender_words, sentence, severity_look, standing,
+};
 use gatepost_manage::resource::{
-    Exposed, ExposedFinding, ExposedRange, ExposedRow, ExposureMap, ExposurePart, ExposureQuery, MapQuery, Revisions,
-    RevisionsQuery,
+    Exposed, ExposedFinding, ExposedRange, ExposedRow, ExposureMap, ExposurePart, ExposureQuery, MapQuery,
+    ReportFormat, ReportKey, ReportQuery, Revisions, RevisionsQuery,
 };
 
 use crate::fields::{Fields, path_part};
@@ -33,7 +35,10 @@ const LINE: usize = 16;
 
 /// The routes.
 pub fn routes() -> Router<Console> {
-    Router::new().route(AREA, get(exposure)).route("/exposure/report", get(report))
+    Router::new()
+        .route(AREA, get(exposure))
+        .route("/exposure/report", get(report))
+        .route("/exposure/report/key", get(report_key))
 }
 
 #[derive(Template)]
@@ -43,6 +48,10 @@ struct ExposurePage {
     asked: Fields,
     problem: Option<String>,
     exposed: Exposed,
+    look: &'static str,
+    word: &'static str,
+    /// What signs reports, or why nothing does.
+    key: Result<ReportKey, String>,
     rows: Vec<Row>,
     pager: Pager,
     findings: Vec<Finding>,
@@ -97,49 +106,8 @@ struct Difference {
     more: usize,
 }
 
-/// What a level means: the look of a badge, in words.
-fn meaning(level: &str) -> (&'static str, &'static str) {
-    match level {
-        "open" => ("bad", "anyone, without logging in"),
-        "relay" => ("warn", "anyone, once logged in"),
-        "submit" => ("note", "accepted domains"),
-        _ => ("", "nobody: may only connect"),
-    }
-}
-
 fn row(shown: &ExposedRow) -> Row {
-    let (look, may) = meaning(&shown.level);
-    let relays_under_conditions =
-        shown.conditional_rights.iter().any(|right| right == "ms-Exch-SMTP-Accept-Any-Recipient");
-    let (look, may) = match (shown.level.as_str(), relays_under_conditions) {
-        ("open", true) => ("warn", "anyone, without logging in, under conditions"),
-        ("relay", true) => ("warn", "anyone, once logged in, under conditions"),
-        _ => (look, may),
-    };
-    let senders = match shown.senders.as_deref() {
-        Some("any") => "anyone",
-        Some("outside_own_domains") => "anyone but own domains",
-        Some(_) => "own addresses",
-        None => "",
-    };
-    let conditional = match shown.conditional_rights.len() as u64 {
-        0 => None,
-        rights => Some(format!("{} under conditions", counted(rights, "right", "rights"))),
-    };
-    let may_send = shown.senders.is_some();
-    let limit = match shown.message_bytes_max {
-        Some(bytes) => Some(format!("up to {}", size(bytes))),
-        None => may_send.then(|| "any size".to_owned()),
-    };
-    let also = [
-        shown.internal.then(|| "counts as internal".to_owned()),
-        shown.bypasses_anti_spam.then(|| "no anti-spam".to_owned()),
-        limit,
-        shown.tls_required.then(|| "TLS only".to_owned()),
-        conditional,
-        shown.from_ms.map(|from_ms| format!("from {} on", moment(from_ms))),
-        shown.until_ms.map(|until_ms| format!("until {}", moment(until_ms))),
-    ];
+    let (look, may) = reach_words(shown);
     let connectors: Vec<_> = shown.connectors.iter().take(3).map(|name| (name.clone(), connector_path(name))).collect();
     Row {
         who: shown.who.clone(),
@@ -148,8 +116,8 @@ fn row(shown: &ExposedRow) -> Row {
         listeners: listeners_text(&shown.listeners),
         look,
         may,
-        senders,
-        also: also.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        senders: sender_words(shown),
+        also: more_words(shown, moment, size),
         connectors_more: shown.connectors_total.saturating_sub(connectors.len() as u64),
         connectors,
     }
@@ -160,18 +128,17 @@ fn connector_path(name: &str) -> String {
 }
 
 fn finding(shown: &ExposedFinding) -> Finding {
-    let look = match shown.severity.as_str() {
-        "critical" => "bad",
-        "warning" => "warn",
-        _ => "note",
-    };
-    Finding { look, path: shown.connector.as_deref().map(connector_path), shown: shown.clone() }
+    Finding {
+        look: severity_look(&shown.severity),
+        path: shown.connector.as_deref().map(connector_path),
+        shown: shown.clone(),
+    }
 }
 
 impl Map {
     fn of(map: &ExposureMap, asked: &Fields) -> Map {
         let ipv6 = |range: &ExposedRange| {
-            let (look, may) = meaning(&range.level);
+            let (look, may) = level_words(&range.level, range.public);
             (look, may, range.range.clone())
         };
         Map {
@@ -206,11 +173,12 @@ impl Part {
             true => asked.without(&["page", "findings"]).with("address", &part.network),
             false => asked.with("network", &part.network),
         });
-        let (_, may) = meaning(level);
+        let (_, may) = level_words(level, part.public);
         // The number of the part, and how bad it is for those who do not see colours.
         let mark = match level {
             "none" => String::new(),
-            "open" => format!("{place}!"),
+            "open" if part.public => format!("{place}!"),
+            "open" => format!("{place}I"),
             "relay" => format!("{place}R"),
             "submit" => format!("{place}D"),
             _ => place.to_string(),
@@ -218,7 +186,7 @@ impl Part {
         Part {
             x: place % LINE * PART,
             y: place / LINE * PART,
-            level: level.to_owned(),
+            level: if level == "open" && !part.public { "inside" } else { level }.to_owned(),
             mark,
             query,
             label: match is_address {
@@ -287,6 +255,8 @@ async fn exposure(visit: Visit) -> Answer {
             Err(other) => return Err(other),
         },
     };
+    let key = visit.client.report_key().await.map_err(|error| error.to_string());
+    let (look, word) = standing(&exposed);
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let shown = ExposurePage {
         page: Page::new(visit, AREA, "Who may relay"),
@@ -298,6 +268,9 @@ async fn exposure(visit: Visit) -> Answer {
         revisions: offered(&revisions),
         problem,
         difference,
+        look,
+        word,
+        key,
         exposed,
         asked,
     };
@@ -328,13 +301,26 @@ async fn difference(visit: &Visit, number: &str) -> Result<Difference, Problem> 
     Ok(Difference { against, lines: lines.into_iter().take(CHANGES_MAX).collect(), more })
 }
 
+/// `GET /exposure/report?format=`.
 async fn report(visit: Visit) -> Answer {
-    let report = visit.client.exposure_report().await?;
-    let fields = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"relay-report.json\""),
-    ];
+    let (format, kind, ending) = match visit.query.get("format") {
+        Some("json") => (ReportFormat::Json, "application/json", "json"),
+        _ => (ReportFormat::Html, "text/html; charset=utf-8", "html"),
+    };
+    let report = visit.client.exposure_report(&ReportQuery { format }).await?;
+    let disposition = format!("attachment; filename=\"relay-report.{ending}\"");
+    let fields = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     Ok((fields, report).into_response())
+}
+
+/// `GET /exposure/report/key`.
+async fn report_key(visit: Visit) -> Answer {
+    let key = visit.client.report_key().await?;
+    let fields = [
+        (header::CONTENT_TYPE, "application/x-pem-file"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"report-key.pem\""),
+    ];
+    Ok((fields, key.public_key).into_response())
 }
 
 #[cfg(test)]
@@ -348,6 +334,7 @@ mod tests {
             network: network.to_owned(),
             level: level.map(str::to_owned),
             addresses: 3,
+            public: network == "17.0.0.0/8",
         };
         let shown = Part::of(17, &part("17.0.0.0/8", Some("open")), &asked);
         assert_eq!((shown.x, shown.y, shown.mark.as_str()), (PART, PART, "17!"));
@@ -356,6 +343,8 @@ mod tests {
         let address = Part::of(0, &part("10.0.0.5", Some("submit")), &asked);
         assert_eq!(address.query.as_deref(), Some("relay=on&address=10.0.0.5"));
         assert!(Part::of(0, &part("11.0.0.0/8", None), &asked).query.is_none());
+        let inside = Part::of(10, &part("10.0.0.0/8", Some("open")), &asked);
+        assert_eq!((inside.mark.as_str(), inside.level.as_str()), ("10I", "inside"));
         let names: Vec<String> = around("10.1.2.0/24", &asked).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16"]);
     }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::Router;
 use axum::routing::get;
+use gatepost_manage::exposure_text::standing;
 use gatepost_manage::resource::{Alarm, Day, ExposureQuery, Hour, RevisionsQuery};
 
 use crate::layout::{Answer, Page, show};
@@ -164,11 +165,7 @@ struct Exposure {
 /// after a change waits for the audit.
 async fn exposure(visit: Visit) -> Answer {
     let exposed = visit.client.exposure(&ExposureQuery { limit: Some(FINDINGS), ..ExposureQuery::default() }).await?;
-    let (look, word) = match (exposed.open_public_addresses, exposed.open_addresses) {
-        (0, 0) => ("good", "Closed"),
-        (0, _) => ("note", "Inside only"),
-        _ => ("bad", "Open"),
-    };
+    let (look, word) = standing(&exposed);
     let serious = exposed.findings.iter().filter(|finding| finding.severity != "note");
     let exposure = Exposure {
         sentence: exposed.sentence,

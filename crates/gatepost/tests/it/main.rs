@@ -19,7 +19,7 @@
 //! - [`power_cut`], [`kill`], [`failing_disk`]: a server whose every call to the disk is watched, and made to fail;
 //! - [`numbered`]: the load for these: messages with numbers, and who saw which;
 //! - [`back_pressure`], [`disk`]: what runs short, and that it ends;
-//! - [`settings`], [`audit`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`rest`], [`seeing`], [`live_transcript`], [`trace`]: what an administrator does and sees;
+//! - [`settings`], [`audit`], [`signed_report`], [`explain`], [`first_run`], [`queue`], [`users`], [`access`], [`rest`], [`seeing`], [`live_transcript`], [`trace`]: what an administrator does and sees;
 //! - [`commands`]: the registry's commands, over the socket;
 //! - [`shell`]: the shell at a terminal, for texts, files and pipes;
 //! - [`idioms`]: what administrators have in their scripts, kept as data under `idioms/`;
@@ -129,6 +129,8 @@ mod settings;
 
 mod attacks;
 mod audit;
+
+mod signed_report;
 
 mod explain;
 

@@ -1,6 +1,6 @@
-//! Who may relay: `GET /exposure`, `/exposure/map`, `/exposure/report`.
+//! Who may relay: `GET /exposure`, `/exposure/map`, `/exposure/report`, `/exposure/report/key`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,9 @@ pub struct ExposurePart {
     pub level: Option<String>,
     /// How many of its addresses may do so much.
     pub addresses: u64,
+    /// Whether some of those are of the Internet.
+    #[serde(default)]
+    pub public: bool,
 }
 
 /// Addresses, and the worst that they may do.
@@ -155,6 +158,9 @@ pub struct ExposedRange {
     pub range: String,
     /// `open`, `relay`, `submit` or `heard`.
     pub level: String,
+    /// Whether some of it is of the Internet.
+    #[serde(default)]
+    pub public: bool,
 }
 
 /// `GET /exposure/report`: everything, to be kept.
@@ -180,4 +186,82 @@ pub struct ExposureReport {
     pub exposures: Vec<ExposedRow>,
     /// What deserves a look.
     pub findings: Vec<ExposedFinding>,
+    /// What the settings have to keep true; they would not be in force else.
+    #[serde(default)]
+    pub assertions: Vec<ReportedAssertion>,
+    /// The fingerprint of the key that signs it.
+    #[serde(default)]
+    pub signed_by: String,
+    /// The last line of the file, which signs all lines before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<ReportSignature>,
+}
+
+/// One `[[assert]]` of the settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportedAssertion {
+    /// What it is called.
+    pub comment: String,
+    /// Of whom it speaks.
+    pub who: String,
+    /// From which addresses.
+    pub sources: String,
+    /// On which listeners; all of them where it is empty.
+    pub listeners: Vec<SocketAddr>,
+    /// `allow` or `deny`.
+    pub access: String,
+    /// What they have to be able to do, or must not be.
+    pub powers: Vec<String>,
+}
+
+/// A signature, and the key that it fits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportSignature {
+    /// `ed25519`.
+    pub algorithm: String,
+    /// The 32 bytes of the key in base64.
+    pub public_key: String,
+    /// The 64 bytes of the signature in base64.
+    pub value: String,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportFormat {
+    /// For programs.
+    #[default]
+    Json,
+    /// A page of its own, to look at and to print.
+    Html,
+}
+
+/// What `GET /exposure/report` is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportQuery {
+    /// How it is written: `json` where nobody says.
+    pub format: ReportFormat,
+}
+
+/// `GET /exposure/report/key`: by what others know that a report is this server's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportKey {
+    /// `ed25519`.
+    pub algorithm: String,
+    /// The public key as OpenSSL reads it.
+    pub public_key: String,
+    /// The SHA-256 of the key's DER form, in hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// `GET /exposure/host`: the addresses of this machine, as its kernel tells them now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostAddressesShown {
+    /// Its own, those on bridges too.
+    pub addresses: Vec<IpAddr>,
+    /// Those that it has on bridges, behind which containers and virtual machines live.
+    pub bridges: Vec<IpAddr>,
+    /// Those of its default gateways.
+    pub gateways: Vec<IpAddr>,
 }
