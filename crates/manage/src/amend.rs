@@ -40,6 +40,7 @@ use crate::replace::{Replacement, folder_of, read_only, replace_file};
 use crate::resource::{
     Amended, CHANGES_MAX, ExposureChange, Refused, RevisionDifference, SettingsProblem, SettingsRequest,
 };
+use crate::system_user::system_user;
 use crate::transaction::{Draft, OpenTransaction, TransactionError, TransactionId, Transactions};
 
 /// Documents that could not be put in force are kept beside the settings file up to this number.
@@ -63,6 +64,15 @@ pub enum Mode {
     WhatIf,
     /// It waits for others, to become one revision with them.
     In(TransactionId),
+}
+
+/// What a change is for, for the history.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose<'a> {
+    /// Why, in the words of who makes it, if they say.
+    pub why: Option<&'a str>,
+    /// What they do: `New-ReceiveConnector Relay`.
+    pub what: &'a str,
 }
 
 /// Why settings were not changed.
@@ -152,6 +162,7 @@ impl From<&Actor> for Author {
     fn from(actor: &Actor) -> Author {
         let who = match &actor.source {
             Source::Token { id, .. } => format!("token {id} ({})", actor.name),
+            Source::Socket { uid: Some(uid) } => system_user(*uid),
             _ => actor.name.to_string(),
         };
         let from = match (&actor.source, actor.address()) {
@@ -248,36 +259,21 @@ impl Amender {
         Ok((in_force.revision, outline))
     }
 
-    /// Makes `edits`, all or none. `base` is the revision that the caller looked at, where that matters.
-    ///
-    /// # Errors
-    /// [`AmendError`]; nothing has changed then.
-    pub async fn amend(
-        &self,
-        actor: &Actor,
-        why: Option<&str>,
-        mode: &Mode,
-        base: Option<u64>,
-        edits: &[Edit],
-    ) -> Result<Amended, AmendError> {
-        self.amend_by(actor, why, mode, base, |_| Ok(edits.to_vec())).await
-    }
-
     /// Makes the edits that `plan` makes of the settings as they are then, all or none: between looking and changing
-    /// nobody else changes anything.
+    /// nobody else changes anything. `base` is the revision that the caller looked at, where that matters.
     ///
     /// # Errors
     /// [`AmendError`], or what `plan` says; nothing has changed then.
     pub async fn amend_by<E: From<AmendError>>(
         &self,
         actor: &Actor,
-        why: Option<&str>,
+        purpose: Purpose<'_>,
         mode: &Mode,
         base: Option<u64>,
         plan: impl FnOnce(&Settings) -> Result<Vec<Edit>, E> + Send,
     ) -> Result<Amended, E> {
         if let Mode::In(id) = mode {
-            return self.amend_draft(actor, id, base, plan).await;
+            return self.amend_draft(actor, purpose.what, id, base, plan).await;
         }
         let mut in_force = self.reloader.hold().await;
         check_base(&in_force, base, || self.author_of(in_force.revision))?;
@@ -288,7 +284,7 @@ impl Amender {
         let before = Before { outline: Some(outline_of(&mut in_force).await?), document: in_force.document.clone() };
         let checked = check(before, edits, actor, Read::Whole).await?;
         match mode {
-            Mode::Apply => Ok(self.put_in_force(in_force, checked, actor, why, Origin::Amended).await?),
+            Mode::Apply => Ok(self.put_in_force(in_force, checked, actor, purpose, Origin::Amended).await?),
             _ => Ok(checked.amended),
         }
     }
@@ -296,6 +292,7 @@ impl Amender {
     async fn amend_draft<E: From<AmendError>>(
         &self,
         actor: &Actor,
+        what: &str,
         id: &TransactionId,
         base: Option<u64>,
         plan: impl FnOnce(&Settings) -> Result<Vec<Edit>, E> + Send,
@@ -311,7 +308,9 @@ impl Amender {
         let checked = check(before, edits, actor, Read::Draft).await?;
         draft.outline = checked.outline;
         draft.document = checked.document;
-        draft.amendments += usize::from(checked.changed);
+        if checked.changed {
+            draft.note(what);
+        }
         Ok(checked.amended)
     }
 
@@ -332,6 +331,7 @@ impl Amender {
             outline,
             document: in_force.document.clone(),
             amendments: 0,
+            done: Vec::new(),
         };
         Ok(transactions.begin(draft, Instant::now())?)
     }
@@ -349,11 +349,13 @@ impl Amender {
             self.check_writable()?;
         }
         let before = Before { outline: in_force.outline.clone(), document: in_force.document.clone() };
+        let what = draft.deed();
         let checked = check_text(draft.outline, before, actor, Read::Whole).await?;
         if *mode == Mode::WhatIf {
             return Ok(checked.amended);
         }
-        let amended = self.put_in_force(in_force, checked, actor, draft.why.as_deref(), Origin::Amended).await?;
+        let purpose = Purpose { why: draft.why.as_deref(), what: &what };
+        let amended = self.put_in_force(in_force, checked, actor, purpose, Origin::Amended).await?;
         transactions.end(id, &actor.into(), Instant::now())?;
         Ok(amended)
     }
@@ -395,7 +397,9 @@ impl Amender {
             let before = Before { outline: None, document: draft.document.clone() };
             let checked = check_text(outline, before, actor, Read::Draft).await?;
             (draft.outline, draft.document) = (checked.outline, checked.document);
-            draft.amendments += usize::from(checked.changed);
+            if checked.changed {
+                draft.note(&format!("restore of {number}"));
+            }
             return Ok(checked.amended);
         }
         let in_force = self.reloader.hold().await;
@@ -407,7 +411,10 @@ impl Amender {
         let before = Before { outline: None, document: in_force.document.clone() };
         let checked = check_text(outline, before, actor, Read::Whole).await?;
         match mode {
-            Mode::Apply => self.put_in_force(in_force, checked, actor, why, Origin::Restored { number }).await,
+            Mode::Apply => {
+                let purpose = Purpose { why, what: &format!("restore of {number}") };
+                self.put_in_force(in_force, checked, actor, purpose, Origin::Restored { number }).await
+            }
             _ => Ok(checked.amended),
         }
     }
@@ -438,7 +445,10 @@ impl Amender {
         }
         match request.what_if {
             true => Ok(checked.amended),
-            false => self.put_in_force(in_force, checked, actor, request.why.as_deref(), Origin::Amended).await,
+            false => {
+                let purpose = Purpose { why: request.why.as_deref(), what: "settings document" };
+                self.put_in_force(in_force, checked, actor, purpose, Origin::Amended).await
+            }
         }
     }
 
@@ -497,7 +507,7 @@ impl Amender {
         in_force: OwnedMutexGuard<InForce>,
         checked: Checked,
         actor: &Actor,
-        why: Option<&str>,
+        purpose: Purpose<'_>,
         origin: Origin,
     ) -> Result<Amended, AmendError> {
         if !checked.changed {
@@ -508,7 +518,8 @@ impl Amender {
             in_force,
             checked,
             author: actor.into(),
-            why: why.map(str::to_owned),
+            why: purpose.why.map(str::to_owned),
+            what: purpose.what.to_owned(),
             origin,
         };
         tokio::spawn(change.put_in_force()).await.map_err(|_| AmendError::Panicked)?
@@ -522,15 +533,17 @@ struct Change {
     checked: Checked,
     author: Author,
     why: Option<String>,
+    what: String,
     origin: Origin,
 }
 
 impl Change {
     async fn put_in_force(self) -> Result<Amended, AmendError> {
-        let Change { reloader, mut in_force, checked, author, why, origin } = self;
+        let Change { reloader, mut in_force, checked, author, why, what, origin } = self;
         let Checked { outline, document, mut amended, .. } = checked;
         let (written, before) = (document.clone(), in_force.document.clone());
-        let (history, noted_author, noted_why) = (reloader.clone(), author.clone(), why.clone());
+        let (history, noted_author, noted_why, noted_what) =
+            (reloader.clone(), author.clone(), why.clone(), what.clone());
         let written = blocking(move || {
             let data_dir = &written.settings.server.data_dir;
             let lock = data_folder::lock(data_dir)?;
@@ -549,6 +562,7 @@ impl Change {
                 at_ms: now_ms(),
                 author: &noted_author,
                 why: noted_why.as_deref(),
+                what: Some(&noted_what),
                 origin,
                 host_name: &host_name(),
             };
@@ -587,6 +601,7 @@ impl Change {
             revision,
             who = author.who,
             from = author.from,
+            what,
             why = why.as_deref().unwrap_or_default(),
             "settings changed"
         );

@@ -232,6 +232,19 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
     }
 }
 
+/// A command and what it is about, for the history: never more of its parameters, one of which may be a secret.
+fn what(entry: &Entry, request: &CommandRequest) -> String {
+    let named = |name: &str| {
+        let mut parameters = request.parameters.iter();
+        parameters.find(|(known, _)| known.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
+    };
+    let name = entry.signature.name;
+    match named("Identity").or_else(|| named("Name")) {
+        Some(about) => format!("{name} {about}"),
+        None => name.to_owned(),
+    }
+}
+
 fn no_such_command(name: &str) -> Refusal {
     let names: Vec<_> = command::entries().map(|entry| entry.signature.name).collect();
     let hint = nearest(name, names.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
@@ -247,6 +260,7 @@ async fn call(
     request: CommandRequest,
     base: Option<u64>,
 ) -> Result<Answer, CommandError> {
+    let what = what(entry, &request);
     let arguments = Arguments::read(entry.signature, request.parameters)?;
     let transaction = request.transaction.map(TransactionId::named);
     let settings = match &transaction {
@@ -264,6 +278,7 @@ async fn call(
         arguments,
         is_what_if: request.what_if && entry.changes(),
         transaction,
+        what,
         reason: request.reason,
         base,
     };

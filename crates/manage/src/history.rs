@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::now_ms;
 use crate::document::{Document, host_name};
 use crate::line_difference::LineDifference;
+use crate::system_user::system_user;
 
 const FOLDER: &str = "revisions";
 const EXTENSION: &str = "revisions";
@@ -37,11 +38,13 @@ const DIFFERENCES_MAX: usize = 100;
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Longest reason that is kept, in bytes.
 pub const WHY_BYTES_MAX: usize = 1_000;
+/// Longest name of what was done that is kept, in bytes.
+const WHAT_BYTES_MAX: usize = 200;
 
 /// Who made a change, as history keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Author {
-    /// `alice`, `uid 0`.
+    /// `alice`, `uid 0 (root)`.
     pub who: String,
     /// `the management socket`, `192.168.2.5`, `token 7`, `the settings file`.
     pub from: String,
@@ -77,12 +80,37 @@ pub struct Revision {
     /// What they said why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What they did, where it was a command: `New-ReceiveConnector Relay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
     /// How.
     pub origin: Origin,
     /// The id of the document, by which decisions name it; also its checksum.
     pub document: String,
     /// The host name that it was read with.
     pub host_name: String,
+}
+
+impl Revision {
+    /// What was done, as far as that is known.
+    pub fn deed(&self) -> String {
+        match self.origin {
+            Origin::First => "the first".to_owned(),
+            Origin::Amended => self.what.clone().unwrap_or_default(),
+            Origin::ByHand => "the file was edited".to_owned(),
+            Origin::Restored { number } => format!("restore of {number}"),
+        }
+    }
+
+    /// The reason that was given, or else what was done; both where it was no plain change.
+    pub fn reason(&self) -> String {
+        let why = self.why.as_deref().map(str::trim).filter(|why| !why.is_empty());
+        match (why, self.origin) {
+            (None, _) => self.deed(),
+            (Some(why), Origin::Amended) => why.to_owned(),
+            (Some(why), _) => format!("{why}; {}", self.deed()),
+        }
+    }
 }
 
 /// A line of a file.
@@ -110,6 +138,8 @@ pub struct Note<'a> {
     pub author: &'a Author,
     /// Why.
     pub why: Option<&'a str>,
+    /// What was done, where it was a command.
+    pub what: Option<&'a str>,
     /// How.
     pub origin: Origin,
     /// The host name that the document was read with.
@@ -242,6 +272,7 @@ impl History {
             at_ms: note.at_ms,
             author: note.author.clone(),
             why: note.why.map(|why| shortened(why, WHY_BYTES_MAX).to_owned()),
+            what: note.what.map(|what| shortened(what, WHAT_BYTES_MAX).to_owned()),
             origin: note.origin,
             document: document.id.to_string(),
             host_name: note.host_name.to_owned(),
@@ -288,9 +319,9 @@ impl History {
             Some(loaded_by) => format!("the settings file, loaded by {loaded_by}"),
             None => "the settings file, loaded at a start".to_owned(),
         };
-        let author = Author { who: owner.map_or_else(|_| "unknown".to_owned(), |uid| format!("uid {uid}")), from };
+        let author = Author { who: owner.map_or_else(|_| "unknown".to_owned(), system_user), from };
         let origin = if newest.is_some() { Origin::ByHand } else { Origin::First };
-        let note = Note { at_ms: now_ms(), author: &author, why: None, origin, host_name: &host_name() };
+        let note = Note { at_ms: now_ms(), author: &author, why: None, what: None, origin, host_name: &host_name() };
         let before = before.as_deref().zip(before_id).map(|(text, id)| Identified { text, id });
         self.append(&note, document.into(), before).unwrap_or_else(|error| {
             tracing::warn!(%error, "the settings document cannot be kept: decisions under it cannot be explained later");

@@ -72,6 +72,33 @@ pub(crate) struct Draft {
     pub document: Arc<Document>,
     /// How many amendments it holds.
     pub amendments: usize,
+    /// The first of what made them, each once.
+    pub done: Vec<String>,
+}
+
+/// So many of its commands are named of a transaction.
+const NAMED_MAX: usize = 3;
+
+impl Draft {
+    /// One more amendment, by this command.
+    pub fn note(&mut self, what: &str) {
+        self.amendments += 1;
+        if self.done.len() <= NAMED_MAX && !self.done.iter().any(|done| done == what) {
+            self.done.push(what.to_owned());
+        }
+    }
+
+    /// What was done, for the history.
+    pub fn deed(&self) -> String {
+        match (&self.done[..], self.amendments) {
+            ([one], 1) => one.clone(),
+            (done, _) => {
+                let named = done.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if done.len() > NAMED_MAX { " and others" } else { "" };
+                format!("{} commands: {named}{more}", self.amendments)
+            }
+        }
+    }
 }
 
 /// An open transaction, as a listing shows it.
@@ -170,6 +197,24 @@ mod tests {
             outline: Outline::default(),
             document: Arc::new(document),
             amendments: 0,
+            done: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_transaction_names_what_it_is_made_of() {
+        let deed = |commands: &[&str]| {
+            let mut draft = draft("alice");
+            commands.iter().for_each(|command| draft.note(command));
+            draft.deed()
+        };
+        for (commands, said) in [
+            (&["Set-A x"][..], "Set-A x"),
+            (&["Set-A x", "Set-A x"], "2 commands: Set-A x"),
+            (&["Set-A x", "Add-B x", "Add-B x"], "3 commands: Set-A x, Add-B x"),
+            (&["a", "b", "c", "d", "e"], "5 commands: a, b, c and others"),
+        ] {
+            assert_eq!(deed(commands), said);
         }
     }
 

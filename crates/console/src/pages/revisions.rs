@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use gatepost_manage::ClientError;
-use gatepost_manage::history::{Origin, Revision};
+use gatepost_manage::history::Revision;
 use gatepost_manage::resource::{Amended, RestoreRequest, RevisionsQuery};
 use gatepost_policy::role::Role;
 
@@ -42,8 +42,10 @@ pub struct Row {
     pub exact: String,
     /// Who, and from where.
     pub who: String,
-    /// Why, or how.
+    /// Why, or else what was done.
     pub why: String,
+    /// What was done.
+    pub what: String,
     /// Whether it is in force.
     pub is_in_force: bool,
 }
@@ -51,19 +53,13 @@ pub struct Row {
 impl Row {
     /// Of a revision.
     pub fn of(revision: &Revision, in_force: u64, now_ms: u64) -> Row {
-        let how = match revision.origin {
-            Origin::First => "the first".to_owned(),
-            Origin::Amended => String::new(),
-            Origin::ByHand => "the file was edited".to_owned(),
-            Origin::Restored { number } => format!("revision {number} again"),
-        };
-        let parts = [revision.why.clone().unwrap_or_default(), how];
         Row {
             number: revision.number,
             near: ago(revision.at_ms, now_ms),
             exact: moment(revision.at_ms),
             who: format!("{} ({})", revision.author.who, revision.author.from),
-            why: parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("; "),
+            why: revision.reason(),
+            what: revision.deed(),
             is_in_force: revision.number == in_force,
         }
     }

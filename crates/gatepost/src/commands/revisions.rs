@@ -58,7 +58,7 @@ fn write_listing(out: &mut dyn Write, listing: &Revisions) -> Result<(), Failure
             &harmless(&revision.author.who),
             &harmless(&revision.author.from),
             &how(revision),
-            &harmless(revision.why.as_deref().unwrap_or_default()),
+            &harmless(&revision.reason()),
         ]);
     }
     table.write(out)?;

@@ -235,3 +235,40 @@ fn a_kill_at_any_call_of_a_change_leaves_the_old_settings_or_the_new_and_a_histo
     }
     assert!(kills >= 7, "only {kills} kills");
 }
+
+#[test]
+fn a_revision_without_a_reason_says_which_command_made_it() {
+    let site = Site::start(&[&relay_for("127.0.0.2")]);
+    site.shell("Set-ReceiveConnector Relay -Comment 'third floor'");
+    site.shell(
+        "Set-ReceiveConnector Relay -Comment 'fourth floor'; New-AcceptedDomain Branch -DomainName branch.example",
+    );
+    let script = "Start-Transaction; Set-ReceiveConnector Relay -MaxMessageSize 10MB; \
+        Set-ReceiveConnector Default -MaxMessageSize 10MB; Complete-Transaction | Out-Null";
+    site.shell(script);
+    site.installation.output(&["revisions", "restore", "2"]);
+    site.shell("Start-Transaction -Reason CHG-7 | Out-Null; Remove-AcceptedDomain partner.example -Confirm:$false; Complete-Transaction");
+
+    let listed = revisions(&site.installation);
+    let who = listed[0]["who"].as_str().expect("a name").to_owned();
+    let told = site.shell("Get-ConfigurationRevision | ForEach-Object { \"$($_.Revision): $($_.Why)\" }");
+    let told: Vec<&str> = told.lines().map(str::trim).filter(|line| line.contains(": ")).collect();
+    assert_eq!(
+        told,
+        [
+            "7: CHG-7",
+            "6: restore of 2",
+            "5: 2 commands: Set-ReceiveConnector Relay, Set-ReceiveConnector Default",
+            "4: New-AcceptedDomain Branch",
+            "3: Set-ReceiveConnector Relay",
+            "2: Set-ReceiveConnector Relay",
+            "1: the first",
+        ]
+    );
+    assert_eq!(listed[0]["what"], "Remove-AcceptedDomain partner.example");
+    // Whoever comes by the socket is named as the system names them.
+    let name = std::process::Command::new("id").arg("-un").output().expect("id is there");
+    assert!(who.ends_with(&format!("({})", String::from_utf8_lossy(&name.stdout).trim())), "{who}");
+    let printed = site.installation.output(&["revisions"]);
+    assert!(printed.contains("New-AcceptedDomain Branch") && printed.contains(&who), "{printed}");
+}

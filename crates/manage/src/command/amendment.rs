@@ -46,7 +46,7 @@ pub async fn amend(
     let mode = invocation.mode()?;
     let amended = invocation
         .amender
-        .amend_by(invocation.actor, invocation.reason.as_deref(), &mode, invocation.base, |settings| {
+        .amend_by(invocation.actor, invocation.purpose(), &mode, invocation.base, |settings| {
             let Plan { title, edits, warnings } = plan(settings)?;
             planned = Some((title, warnings));
             Ok::<_, CommandError>(edits)

@@ -67,6 +67,7 @@ static REVISION: Shape = Shape {
         property("Who", "who", Text, Usual::Null),
         property("From", "from", Text, Usual::Null),
         property("Why", "why", Text, Usual::Null),
+        property("What", "what", Text, Usual::Null),
         property("Origin", "origin", Text, Usual::Text("Amended")),
         property("InForce", "in_force", Bool, Usual::Bool(false)),
         property("Document", "document", Text, Usual::Null),
@@ -130,7 +131,8 @@ fn record(revision: &Revision, in_force: u64) -> Record {
         .with("Time", instant(revision.at_ms))
         .with("Who", revision.author.who.as_str())
         .with("From", revision.author.from.as_str())
-        .with("Why", revision.why.as_deref())
+        .with("Why", revision.reason())
+        .with("What", revision.deed())
         .with("Origin", origin(revision.origin))
         .with("InForce", revision.number == in_force)
 }

@@ -8,7 +8,7 @@ use gatepost_transport::Control;
 use super::{Arguments, CommandError};
 use crate::access::{Access, Actor};
 use crate::age::{Ages, Snapshot};
-use crate::amend::{Amender, Mode};
+use crate::amend::{Amender, Mode, Purpose};
 use crate::clock::now_ms;
 use crate::document::Document;
 use crate::object::Record;
@@ -35,6 +35,8 @@ pub struct Invocation<'a> {
     pub is_what_if: bool,
     /// The transaction that changes are gathered in.
     pub transaction: Option<TransactionId>,
+    /// The command and what it is about: `New-ReceiveConnector Relay`.
+    pub what: String,
     /// Why, in the caller's words.
     pub reason: Option<String>,
     /// The revision that the caller looked at, where a change of any other is to be refused.
@@ -57,6 +59,11 @@ impl Invocation<'_> {
                 Err(CommandError::Wrong(error.to_owned()))
             }
         }
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose<'_> {
+        Purpose { why: self.reason.as_deref(), what: &self.what }
     }
 
     /// The settings document that is in force.

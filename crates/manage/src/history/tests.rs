@@ -19,7 +19,14 @@ fn append(history: &mut History, at_ms: u64, text: &str) -> u64 {
     let before = before.and_then(|number| history.text(number).expect("readable"));
     let identified = |text| Identified { text, id: RevisionId::of(text, HOST) };
     let author = Author { who: format!("at {at_ms}"), from: "a test".to_owned() };
-    let note = Note { at_ms, author: &author, why: Some("because"), origin: Origin::Amended, host_name: HOST };
+    let note = Note {
+        at_ms,
+        author: &author,
+        why: Some("because"),
+        what: Some("Set-X A"),
+        origin: Origin::Amended,
+        host_name: HOST,
+    };
     history.append(&note, identified(text), before.as_deref().map(identified)).expect("kept")
 }
 
@@ -154,7 +161,33 @@ fn long_reasons_are_cut_between_characters() {
     let mut history = open(data_dir.path());
     let author = Author { who: "x".to_owned(), from: "y".to_owned() };
     let why = "ä".repeat(WHY_BYTES_MAX);
-    let note = Note { at_ms: 1, author: &author, why: Some(&why), origin: Origin::First, host_name: HOST };
+    let note = Note { at_ms: 1, author: &author, why: Some(&why), what: None, origin: Origin::First, host_name: HOST };
     history.append(&note, Identified { text: "", id: RevisionId::of("", HOST) }, None).expect("kept");
     assert_eq!(history.newest().and_then(|newest| newest.why.clone()).map(|why| why.len()), Some(WHY_BYTES_MAX));
+}
+
+#[test]
+fn a_revision_says_why_or_else_what_was_done() {
+    for (why, what, origin, said) in [
+        (Some("CHG-1"), Some("Set-ReceiveConnector A"), Origin::Amended, "CHG-1"),
+        (None, Some("Set-ReceiveConnector A"), Origin::Amended, "Set-ReceiveConnector A"),
+        (Some(" "), Some("settings document"), Origin::Amended, "settings document"),
+        // Written by an earlier version.
+        (None, None, Origin::Amended, ""),
+        (None, None, Origin::ByHand, "the file was edited"),
+        (None, Some("restore of 7"), Origin::Restored { number: 7 }, "restore of 7"),
+        (Some("a mistake"), None, Origin::Restored { number: 7 }, "a mistake; restore of 7"),
+    ] {
+        let revision = Revision {
+            number: 1,
+            at_ms: 0,
+            author: Author { who: "a".to_owned(), from: "b".to_owned() },
+            why: why.map(str::to_owned),
+            what: what.map(str::to_owned),
+            origin,
+            document: String::new(),
+            host_name: String::new(),
+        };
+        assert_eq!(revision.reason(), said, "{why:?} {what:?} {origin:?}");
+    }
 }
