@@ -21,6 +21,7 @@ mod search;
 mod fields;
 mod cookie;
 mod assets;
+mod listening;
 mod picture;
 mod lines;
 mod text;

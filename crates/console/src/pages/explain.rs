@@ -95,7 +95,7 @@ async fn form(visit: Visit) -> Answer {
     }
     match visit.client.explanation(&question(&asked)).await {
         Ok(explained) => {
-            let attempt = Attempt { sender: asked.get("sender"), recipient: asked.get("recipient"), hello: None };
+            let attempt = Attempt { sender: asked.get("sender"), recipient: asked.get("recipient") };
             let narrowest = narrowest(&explained, &attempt, now_ms());
             let (grounds, is_public) = (Some(Grounds::of(&explained)), explained.public);
             show(&ExplainPage { grounds, narrowest, is_public, ..ExplainPage::of(visit, asked) })

@@ -2,9 +2,9 @@
 
 mod list;
 mod wizard;
-mod rights;
+pub mod rights;
 pub mod properties;
-mod property;
+pub mod property;
 mod ranges;
 
 use axum::Router;

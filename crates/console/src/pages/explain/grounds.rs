@@ -15,6 +15,8 @@ use crate::text::{counted, day};
 const CONNECTORS_MAX: usize = 20;
 /// More changes of exposure than this are counted.
 const OPENS_MAX: usize = 6;
+/// What a device is called is short: it becomes the name of a connector.
+const WHAT_CHARACTERS_MAX: usize = 60;
 const DAY_MS: u64 = 24 * 3_600_000;
 /// The right to relay.
 const RELAY: &str = "ms-Exch-SMTP-Accept-Any-Recipient";
@@ -45,6 +47,8 @@ pub struct Grounds {
     pub missing: Option<String>,
     /// What would let it pass.
     pub changes: Vec<Offer>,
+    /// Whether something has let it pass since.
+    pub is_mended: bool,
     /// What is taken for granted.
     pub assumption: String,
 }
@@ -115,8 +119,14 @@ impl Grounds {
             next_hop_asked: explained.next_hop_asked.clone(),
             missing: explained.missing_right.clone(),
             changes: explained.changes.iter().enumerate().map(|(place, change)| offer(place, change)).collect(),
+            is_mended: false,
             assumption: explained.assumption.clone(),
         }
+    }
+
+    /// The same where today's settings let it pass: nothing is left to be changed.
+    pub fn mended(self) -> Grounds {
+        Grounds { changes: Vec::new(), is_mended: true, ..self }
     }
 }
 
@@ -239,10 +249,16 @@ pub fn narrowest(explained: &Explained, asked: &Attempt<'_>, now_ms: u64) -> Opt
     // Postmaster without a domain is ours.
     let (reach, recipient) = if is_relay && recipient.contains('@') { ("these", recipient) } else { ("own", "") };
     let port = explained.local.rsplit_once(':').map_or("", |(_, port)| port);
+    // What a peer calls itself is seldom what people call it; what it writes as, and where it stands, mostly is.
+    let what = match sender.split_once('@') {
+        Some((local, _)) => format!("{local} at {}", explained.peer),
+        None => format!("Device at {}", explained.peer),
+    };
+    let what: String = what.chars().take(WHAT_CHARACTERS_MAX).collect();
     let until = day(now_ms.saturating_add(PROPOSED_DAYS * DAY_MS));
     let fields = [
         ("address", explained.peer.as_str()),
-        ("what", asked.hello.unwrap_or_default()),
+        ("what", what.as_str()),
         ("senders", sender),
         ("recipients", reach),
         ("domains", recipient),
@@ -268,8 +284,6 @@ fn itself(address: &str) -> Option<&str> {
 pub struct Attempt<'a> {
     pub sender: Option<&'a str>,
     pub recipient: Option<&'a str>,
-    /// What the peer called itself.
-    pub hello: Option<&'a str>,
 }
 
 /// A change of exposure in words.
@@ -345,14 +359,13 @@ mod tests {
     fn an_entry_is_offered_to_private_addresses_alone_and_as_narrow_as_can_be() {
         const ANONYMOUS: Option<&str> = Some("NT AUTHORITY\\ANONYMOUS LOGON");
         const RELAY: &[&str] = &[super::RELAY];
-        let attempt =
-            Attempt { sender: Some("<scan@contoso.com>"), recipient: Some("z@example.com"), hello: Some("scanner") };
+        let attempt = Attempt { sender: Some("<scan@contoso.com>"), recipient: Some("z@example.com") };
         let offered = |explained: &Explained| narrowest(explained, &attempt, 0);
         let private = explained("192.168.2.55", false, "new_connector", ANONYMOUS, RELAY);
         assert_eq!(
             offered(&private).as_deref(),
             Some(
-                "address=192.168.2.55&what=scanner&senders=scan%40contoso.com&recipients=these&domains=z%40example.com&port=25&\
+                "address=192.168.2.55&what=scan+at+192.168.2.55&senders=scan%40contoso.com&recipients=these&domains=z%40example.com&port=25&\
                  until=1970-04-01"
             )
         );

@@ -24,6 +24,8 @@ pub struct Recorded {
     pub grounds: Option<Grounds>,
     /// What would become of it today.
     pub today: Option<String>,
+    /// Whether it was refused, and would be accepted today.
+    pub is_mended: bool,
     /// The narrowest entry, as the query of the page that makes it.
     pub narrowest: Option<String>,
     /// Whether the peer is of the Internet: then it is to authenticate.
@@ -56,16 +58,20 @@ impl Recorded {
         let attempt = Attempt {
             sender: decision.sender.as_deref(),
             recipient: decision.refused_recipient.as_ref().or(decision.recipients.first()).map(String::as_str),
-            hello: decision.hello.as_deref(),
         };
+        let is_mended =
+            decision.verdict == Outcome::Refused && explained.now.as_ref().is_some_and(|now| now.explanation.accepted);
+        let grounds = explained.recomputed.as_ref().map(|then| Grounds::of(&then.explanation));
+        let grounds = grounds.map(|grounds| if is_mended { grounds.mended() } else { grounds });
         Recorded {
             is_accepted: decision.verdict == Outcome::Accepted,
+            is_mended,
             verdict,
             facts: facts(decision),
             reply: decision.reply.clone(),
             queue_id: decision.queue_id,
             comparison,
-            grounds: explained.recomputed.as_ref().map(|then| Grounds::of(&then.explanation)),
+            grounds,
             today: explained.today.as_ref().map(|today| format!("Today, {today}.")),
             narrowest: latest.and_then(|latest| narrowest(&latest.explanation, &attempt, now_ms())),
             is_public: latest.is_some_and(|latest| latest.explanation.public),

@@ -14,6 +14,7 @@ use super::property::{
     EXCHANGE_SERVERS, EXTERNALLY_SECURED, Input, Property, RIGHTS, TABS, Tab, at_first, changes, filled_in, shown, tab,
     was_name,
 };
+use super::ranges::{FIELDS as FIELDS_OF_RANGES, RANGES_MAX, Ranges};
 use super::{AREA, instant_ms, place, text};
 use crate::change::{Change, Preview};
 use crate::fields::{Fields, path_part};
@@ -44,7 +45,7 @@ pub async fn record(visit: &Visit, name: &str) -> Result<Value, Problem> {
 /// Only a bug of ours.
 pub fn page(visit: Visit, record: &Value) -> Answer {
     let tab = tab(visit.query.text("tab"));
-    form(visit, record, tab, None, None)
+    form(visit, record, tab, None, Told::default())
 }
 
 /// Whether the tab of rights is asked for.
@@ -59,6 +60,8 @@ struct Properties {
     head: Head,
     sections: Vec<SectionShown>,
     problem: Option<String>,
+    /// What was done besides what was asked.
+    said: Option<&'static str>,
     groups_place: Option<String>,
     custom: bool,
 }
@@ -103,6 +106,9 @@ impl Head {
     }
 }
 
+/// The property that is a list of ranges, and the field that says that a form has them one by one.
+const RANGES: &str = "RemoteIPRanges";
+const RANGES_LISTED: &str = "ranges";
 /// A longer list is no form any more: the page would be too large.
 const LINES_BYTES_MAX: usize = 48 * 1024;
 
@@ -115,7 +121,7 @@ struct FieldShown {
     name: &'static str,
     label: &'static str,
     hint: &'static str,
-    /// `text`, `truth`, `choice`, `lines`, `many` or `flags`.
+    /// `text`, `truth`, `choice`, `lines`, `ranges`, `many` or `flags`.
     kind: &'static str,
     value: String,
     was_name: String,
@@ -135,6 +141,7 @@ fn field(property: &'static Property, value: String, was: String, problem: Optio
     let is_chosen = |choice: &str| value.lines().any(|chosen| chosen == choice);
     let (kind, choices) = match property.input {
         Input::Truth => ("truth", Vec::new()),
+        Input::Lines if property.name == RANGES && value.lines().count() <= RANGES_MAX => ("ranges", Vec::new()),
         Input::Lines if value.len() > LINES_BYTES_MAX => ("many", Vec::new()),
         Input::Lines => ("lines", Vec::new()),
         Input::Choice(choices) => {
@@ -164,18 +171,43 @@ fn field(property: &'static Property, value: String, was: String, problem: Optio
     }
 }
 
-/// A tab as the record has it, or as somebody has filled it in, with what the server says of that.
-fn form(
-    visit: Visit,
-    record: &Value,
-    tab: &'static Tab,
-    typed: Option<&Fields>,
-    error: Option<&ClientError>,
-) -> Answer {
-    let (status, problem) = error.map_or((StatusCode::OK, None), |error| {
-        let (status, problem) = refusal(error);
-        (status, Some(problem))
-    });
+impl FieldShown {
+    fn ranges(&self) -> Vec<&str> {
+        self.value.lines().collect()
+    }
+}
+
+/// What is said about what somebody has filled in.
+#[derive(Default)]
+struct Told {
+    problem: Option<(StatusCode, String)>,
+    said: Option<&'static str>,
+}
+
+impl Told {
+    fn of(error: &ClientError) -> Told {
+        Told { problem: Some(refusal(error)), said: None }
+    }
+}
+
+/// A form whose list of ranges stands in it line by line, as the property has it; and what became of what was added or crossed out.
+fn with_ranges(fields: Fields) -> (Fields, Told) {
+    if !fields.has(RANGES_LISTED) {
+        return (fields, Told::default());
+    }
+    let mut ranges = Ranges::read(&fields);
+    let told = match ranges.take_in(&fields) {
+        Ok(said) => Told { said, problem: None },
+        Err(problem) => Told { said: None, problem: Some((StatusCode::UNPROCESSABLE_ENTITY, problem)) },
+    };
+    let rest = fields.without(FIELDS_OF_RANGES).with(RANGES, &ranges.to_lines());
+    (Fields::read(rest.as_bytes()), told)
+}
+
+/// A tab as the record has it, or as somebody has filled it in, with what is to be said of that.
+fn form(visit: Visit, record: &Value, tab: &'static Tab, typed: Option<&Fields>, told: Told) -> Answer {
+    let Told { problem, said } = told;
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     // Parameters stand in what the server says by their names: the longest is meant where one is part of another.
     let blamed = problem.as_deref().and_then(|problem| {
         let named = tab.properties().filter(|property| problem.contains(property.name));
@@ -202,6 +234,7 @@ fn form(
         page: Page::new(visit, AREA, head.name.clone()),
         sections: tab.sections.iter().map(section).collect(),
         problem,
+        said,
         groups_place,
         custom: tab.key == "groups" && groups.iter().any(|group| group == "Custom"),
         head,
@@ -224,8 +257,15 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
     visit.need(Role::TransportAdmin)?;
     let record = record(&visit, &name).await?;
     let tab = tab(fields.text("tab"));
-    if fields.has("back") {
-        return form(visit, &record, tab, Some(&fields), None);
+    let is_edited = fields.has("add") || fields.has("remove");
+    let is_listed = fields.has(RANGES_LISTED);
+    let (fields, mut told) = with_ranges(fields);
+    if is_listed && !is_edited && !fields.has(RANGES) {
+        let problem = Ranges::default().problem().unwrap_or_default();
+        told.problem = told.problem.or(Some((StatusCode::UNPROCESSABLE_ENTITY, problem)));
+    }
+    if fields.has("back") || is_edited || told.problem.is_some() {
+        return form(visit, &record, tab, Some(&fields), told);
     }
     let mut parameters = changes(tab.properties(), &record, &fields);
     let own_name = text(&record["Name"]);
@@ -242,7 +282,7 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
     let rights = if trusts && !was_trusting { externally_secured() } else { Vec::new() };
     let preview = match change.look(&visit).await {
         Ok(preview) => preview,
-        Err(error) => return form(visit, &record, tab, Some(&fields), Some(&error)),
+        Err(error) => return form(visit, &record, tab, Some(&fields), Told::of(&error)),
     };
     let needs_a_look = !preview.exposure.is_empty() || !rights.is_empty();
     if needs_a_look && fields.get(CONFIRMED) != Some(&preview.mark) {
@@ -252,7 +292,7 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
     }
     match change.make(&visit).await {
         Ok(_) => Ok(visit.done(&format!("{}?tab={}", place(&new_name), tab.key), "The changes are in force.")),
-        Err(error) => form(visit, &record, tab, Some(&fields), Some(&error)),
+        Err(error) => form(visit, &record, tab, Some(&fields), Told::of(&error)),
     }
 }
 
@@ -274,12 +314,14 @@ pub struct Asked {
     pub back: Back,
     /// Rights that are to be looked at one by one.
     pub rights: Vec<RightShown>,
+    /// Another way to do it: the field that chooses it, and what its button says.
+    pub offer: Option<(&'static str, &'static str)>,
 }
 
 impl Asked {
     /// A question about a change that can be taken back.
     pub fn of(area: &'static str, title: String, action: String, apply: &'static str, back: Back) -> Asked {
-        Asked { area, said: Vec::new(), title, action, apply, is_grave: false, back, rights: Vec::new() }
+        Asked { area, said: Vec::new(), title, action, apply, is_grave: false, back, rights: Vec::new(), offer: None }
     }
 }
 
@@ -363,4 +405,27 @@ pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> A
     let asked = Asked { is_grave: true, ..Asked::of(AREA, title, action, "Remove", Back::Link(place(&name))) };
     let said = format!("The receive connector {name} is removed.");
     confirmed(visit, &fields, &change, asked, true, |visit| visit.done(AREA, &said)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ranges_of_a_form_become_the_lines_of_their_property() {
+        for (form, lines, is_said) in [
+            ("ranges=1&range=10.0.0.1&range=10.0.0.2&remove=10.0.0.1", "10.0.0.2", false),
+            ("ranges=1&range=0.0.0.0-255.255.255.255&new_address=10.0.0.1&add=1", "10.0.0.1", true),
+            ("ranges=1&range=10.0.0.1&remove=10.0.0.1", "", false),
+            // A list that is too long for that comes as it was typed.
+            ("RemoteIPRanges=10.0.0.1%0A10.0.0.2", "10.0.0.1\n10.0.0.2", false),
+        ] {
+            let (fields, told) = with_ranges(Fields::read(form.as_bytes()));
+            assert_eq!((fields.text(RANGES), told.said.is_some()), (lines, is_said), "{form}");
+            assert!(!fields.has("range") && !fields.has("new_address") && told.problem.is_none(), "{form}");
+        }
+        let (fields, told) = with_ranges(Fields::read(b"ranges=1&range=10.0.0.1&new_address=printer&Fqdn=a.example"));
+        assert!(told.problem.is_some_and(|(_, problem)| problem.contains("printer")));
+        assert_eq!((fields.text(RANGES), fields.text("Fqdn")), ("10.0.0.1", "a.example"));
+    }
 }

@@ -90,12 +90,14 @@ const MECHANISMS: &[(&str, &str)] = &[
 pub const EXTERNALLY_SECURED: &str = "ExternalAuthoritative";
 
 const GROUPS: &[(&str, &str)] = &[
-    ("AnonymousUsers", "Anonymous users"),
+    (ANONYMOUS_USERS, "Anonymous users"),
     ("ExchangeUsers", "Exchange users"),
     (EXCHANGE_SERVERS, "Exchange servers"),
     ("ExchangeLegacyServers", "Legacy Exchange Servers"),
     ("Partners", "Partners"),
 ];
+/// The group of those who do not log on.
+pub const ANONYMOUS_USERS: &str = "AnonymousUsers";
 /// The group that the mechanism above needs.
 pub const EXCHANGE_SERVERS: &str = "ExchangeServers";
 

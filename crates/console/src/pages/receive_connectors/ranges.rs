@@ -5,8 +5,27 @@ use gatepost_policy::receive_connector::RemoteRange;
 
 use crate::fields::Fields;
 
-/// More are added on the tab Network: each page of the wizard carries all of them.
+/// More are no list with a cross at each any more: the page would be too long.
 pub const RANGES_MAX: usize = 300;
+/// Everything that is told before anybody says otherwise (fact sheet section 9.2).
+pub const EVERY_IPV4: &str = "0.0.0.0-255.255.255.255";
+/// What is said where the first address takes its place.
+pub const NO_LONGER_ALL: &str = "All IPv4 addresses were taken out, since you name some of them: whoever is not named is not heard by this connector. Add 0.0.0.0-255.255.255.255 again if everybody is to be heard.";
+
+/// Every field of a form that is about them.
+pub const FIELDS: &[&str] = &[
+    "ranges",
+    "range",
+    "remove",
+    "add",
+    "new_address",
+    "new_subnet",
+    "new_first",
+    "new_last",
+    "new_base",
+    "new_mask",
+    "new_many",
+];
 
 /// The ranges so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +35,11 @@ impl Ranges {
     /// These.
     pub fn of(ranges: Vec<String>) -> Ranges {
         Ranges(ranges)
+    }
+
+    /// They, one each line.
+    pub fn to_lines(&self) -> String {
+        self.0.join("\n")
     }
 
     /// Those that a form carries.
@@ -38,14 +62,16 @@ impl Ranges {
         self.0.iter().map(|range| ("range", range.clone()))
     }
 
-    /// Takes in what was typed to be added, and away what its x was pressed of.
+    /// Takes in what was typed to be added, and away what its x was pressed of. Where everybody was heard and nobody has asked for that, the
+    /// first address takes the place of all of them: that is said.
     ///
     /// # Errors
     /// What is no range, with what to write; the others are taken in.
-    pub fn take_in(&mut self, fields: &Fields) -> Result<(), String> {
+    pub fn take_in(&mut self, fields: &Fields) -> Result<Option<&'static str>, String> {
         if let Some(gone) = fields.get("remove") {
             self.0.retain(|range| range != gone);
         }
+        let heard_all = self.0 == [EVERY_IPV4];
         let mut wrong = Vec::new();
         for text in typed(fields) {
             match RemoteRange::parse(&text, 0..0) {
@@ -54,13 +80,17 @@ impl Ranges {
                 )),
                 Ok(range) if self.has(&range) => {}
                 Ok(_) if self.0.len() >= RANGES_MAX => {
-                    let error = format!("{RANGES_MAX} ranges are the most here: add the others on the tab Network, once the connector is there.");
+                    let error = format!("{RANGES_MAX} ranges are the most here: add the others in the shell, once the connector is there.");
                     return Err(error);
                 }
                 Ok(_) => self.0.push(text),
             }
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+        let is_narrowed = heard_all && self.0.len() > 1;
+        if is_narrowed {
+            self.0.remove(0);
+        }
+        if wrong.is_empty() { Ok(is_narrowed.then_some(NO_LONGER_ALL)) } else { Err(wrong.join("\n")) }
     }
 
     /// Ranges are what they hold, not how they are written.
@@ -107,7 +137,7 @@ mod tests {
             let fields = Fields::read(form.as_bytes());
             let mut ranges = Ranges::read(&fields);
             match (ranges.take_in(&fields), expected) {
-                (Ok(()), Ok(expected)) => assert_eq!(ranges.list().join(" "), expected, "{form}"),
+                (Ok(_), Ok(expected)) => assert_eq!(ranges.list().join(" "), expected, "{form}"),
                 (Err(error), Err(said)) => assert!(error.contains(said), "{form}: {error}"),
                 (other, _) => panic!("{form}: {other:?}"),
             }
@@ -115,11 +145,32 @@ mod tests {
     }
 
     #[test]
+    fn the_first_address_takes_the_place_of_all_of_them_and_that_is_said() {
+        for (form, expected, is_said) in [
+            ("range=0.0.0.0-255.255.255.255&new_address=10.0.0.1", "10.0.0.1", true),
+            ("range=0.0.0.0-255.255.255.255&new_many=10.0.0.1%0D%0A10.0.0.2", "10.0.0.1 10.0.0.2", true),
+            // Whoever adds it again means it.
+            ("range=10.0.0.1&new_first=0.0.0.0&new_last=255.255.255.255", "10.0.0.1 0.0.0.0-255.255.255.255", false),
+            (
+                "range=10.0.0.1&range=0.0.0.0-255.255.255.255&new_address=10.0.0.2",
+                "10.0.0.1 0.0.0.0-255.255.255.255 10.0.0.2",
+                false,
+            ),
+            ("range=0.0.0.0-255.255.255.255", "0.0.0.0-255.255.255.255", false),
+        ] {
+            let fields = Fields::read(form.as_bytes());
+            let mut ranges = Ranges::read(&fields);
+            let said = ranges.take_in(&fields).expect(form);
+            assert_eq!((ranges.list().join(" ").as_str(), said.is_some()), (expected, is_said), "{form}");
+        }
+    }
+
+    #[test]
     fn there_is_an_end_to_what_the_wizard_carries() {
         let many: Vec<String> = (0..RANGES_MAX).map(|host| format!("10.0.{}.{}", host / 200, host % 200)).collect();
         let mut ranges = Ranges::of(many);
-        assert!(ranges.take_in(&Fields::read(b"new_address=10.9.9.9")).is_err_and(|error| error.contains("Network")));
-        assert_eq!(ranges.take_in(&Fields::read(b"new_address=10.0.0.1")), Ok(()));
+        assert!(ranges.take_in(&Fields::read(b"new_address=10.9.9.9")).is_err_and(|error| error.contains("shell")));
+        assert_eq!(ranges.take_in(&Fields::read(b"new_address=10.0.0.1")), Ok(None));
     }
 
     #[test]

@@ -9,11 +9,12 @@ use gatepost_policy::role::Role;
 use serde_json::{Map, Value, json};
 
 use super::properties::{Asked, Back, CONFIRMED, Head, confirm, confirmed, record, refusal};
-use super::property::{RIGHTS, tab};
+use super::property::{ANONYMOUS_USERS, RIGHTS, tab};
 use super::{AREA, instant_ms, place, text, texts};
 use crate::change::{Call, Change};
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
+use crate::problem::Problem;
 use crate::rights::{RightShown, all, meaning_of};
 use crate::text::{end_of_day, moment};
 use crate::visit::{Sent, Visit};
@@ -21,6 +22,8 @@ use crate::visit::{Sent, Visit};
 /// What binds an entry or says whose it is: parameters of Add-ADPermission, and properties of what Get-ADPermission yields.
 const TERMS: [&str; 8] =
     ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires", "EntryOwner", "Ticket", "Comment"];
+/// The field by which somebody ticks the group, too, without which an entry is of no use.
+const WITH_GROUP: &str = "with_group";
 /// More entries are counted, not shown.
 const ENTRIES_MAX: usize = 60;
 /// Rights that administrators give; the others are for servers among themselves.
@@ -39,6 +42,8 @@ struct RightsPage {
     typed: Fields,
     problem: Option<String>,
     relays_for_anonymous: bool,
+    /// Whether those who do not log on may not send at all.
+    lacks_group: bool,
 }
 
 /// One entry: rows of Get-ADPermission that differ in their right alone.
@@ -92,6 +97,7 @@ pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&C
     };
     let page = RightsPage {
         head: Head::of(&visit, record, tab(RIGHTS)),
+        lacks_group: !may_submit(&answer.output, &anonymous),
         relays_for_anonymous: entries.iter().any(relays),
         more: entries.len().saturating_sub(ENTRIES_MAX),
         entries: first(entries),
@@ -103,6 +109,14 @@ pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&C
         page: Page::new(visit, AREA, name),
     };
     show_as(status, &page)
+}
+
+/// Whether an account may send at all, by what is in force whatever it sends.
+fn may_submit(rows: &[Value], user: &str) -> bool {
+    let submit = Right::Submit.exchange_name();
+    rows.iter().any(|row| {
+        row["User"] == user && row["Deny"] != true && texts(&row["ExtendedRights"]).iter().any(|right| right == submit)
+    })
 }
 
 fn entries(rows: &[Value]) -> Vec<EntryShown> {
@@ -171,6 +185,21 @@ pub fn calls_of_own_entries(rows: &[Value], connector: &Value) -> Vec<Call> {
     entries(rows).into_iter().filter(|entry| entry.group.is_empty()).map(call).collect()
 }
 
+/// The calls that take away every entry of an account that is no group's, each by what tells it from the others.
+pub fn calls_without_entries_of(rows: &[Value], connector: &str, user: &str) -> Vec<Call> {
+    let all = entries(rows);
+    let own = all.iter().filter(|entry| entry.group.is_empty() && !entry.is_denied && entry.user == user);
+    let call = |entry: &EntryShown| {
+        let rights: Vec<&str> = entry.rights.iter().map(|right| right.name.as_str()).collect();
+        let mut parameters = json!({ "Identity": connector, "User": entry.user, "ExtendedRights": rights });
+        if let Value::Object(narrowing) = narrowing(entry, &all) {
+            narrowing.into_iter().for_each(|(term, value)| parameters[term] = value);
+        }
+        Call::new("Remove-ADPermission", parameters)
+    };
+    own.map(call).collect()
+}
+
 /// What tells an entry from others that give or take the same rights to or from the same account.
 fn narrowing(entry: &EntryShown, all: &[EntryShown]) -> Value {
     let is_alike = |other: &&EntryShown| {
@@ -212,6 +241,24 @@ fn added(name: &str, fields: &Fields) -> Value {
     parameters
 }
 
+/// Whether what a form adds gives those who do not log on a right that they can make no use of: they may not send at all.
+fn is_useless(rows: &[Value], fields: &Fields) -> bool {
+    let anonymous = Trustee::AnonymousLogon.to_string();
+    let submit = Right::Submit.exchange_name();
+    fields.text("User").eq_ignore_ascii_case(&anonymous)
+        && !fields.has("Deny")
+        && !fields.all("ExtendedRights").any(|right| right.eq_ignore_ascii_case(submit))
+        && !may_submit(rows, &anonymous)
+}
+
+/// The call that ticks the group of those who do not log on besides those that are ticked.
+fn with_anonymous_users(name: &str, record: &Value) -> Call {
+    let mut groups = texts(&record["PermissionGroups"]);
+    groups.retain(|group| !matches!(group.as_str(), "Custom" | "None"));
+    groups.push(ANONYMOUS_USERS.to_owned());
+    Call::new("Set-ReceiveConnector", json!({ "Identity": name, "PermissionGroups": groups }))
+}
+
 /// `POST /receive-connectors/{name}/rights`.
 pub async fn add(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
     visit.need(Role::TransportAdmin)?;
@@ -220,14 +267,26 @@ pub async fn add(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answ
     if fields.has("back") {
         return page(visit, &record, &fields, None).await;
     }
-    let change = Change::of("Add-ADPermission", added(&name, &fields));
+    let rows = visit.run("Get-ADPermission", json!({ "Identity": name })).await?.output;
+    let is_useless = is_useless(&rows, &fields);
+    let mut change = Change::of("Add-ADPermission", added(&name, &fields));
+    if is_useless && fields.has(WITH_GROUP) {
+        change.0.insert(0, with_anonymous_users(&name, &record));
+    }
     let preview = match change.look(&visit).await {
         Ok(preview) => preview,
         Err(error) => return page(visit, &record, &fields, Some(&error)).await,
     };
     if fields.get(CONFIRMED) != Some(&preview.mark) {
         let (title, action) = (format!("Add an entry to {name}"), format!("{}/rights", place(&name)));
-        let asked = Asked::of(AREA, title, action, "Apply", Back::Form);
+        let mut asked = Asked::of(AREA, title, action, "Apply", Back::Form);
+        if is_useless && fields.has(WITH_GROUP) {
+            asked.said.push("The permission group Anonymous users is ticked in the same step.".to_owned());
+        } else if is_useless {
+            let said = "By this alone nothing changes: the permission group Anonymous users is not ticked here, so those who do not log on may not send at all.";
+            asked.said.push(said.to_owned());
+            asked.offer = Some((WITH_GROUP, "Tick Anonymous users in the same step"));
+        }
         return confirm(visit, &fields, preview, asked);
     }
     match change.make(&visit).await {
@@ -243,15 +302,21 @@ pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> A
     let name = text(&record["Name"]);
     let here = format!("{}?tab={RIGHTS}", place(&name));
     let (title, action) = (format!("Remove rights on {name}"), format!("{}/rights/removal", place(&name)));
-    let asked = Asked { is_grave: true, ..Asked::of(AREA, title, action, "Remove", Back::Link(here.clone())) };
-    let change = Change::of("Remove-ADPermission", removed(&name, &fields));
+    let parameters = removed(&name, &fields);
+    let rights = texts(&parameters["ExtendedRights"]);
+    if rights.is_empty() {
+        let error = "Tick the rights that are to be removed, or remove all of the entry.";
+        return Err(Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, error));
+    }
+    let said = vec![format!("Taken from {}: {}.", fields.text("User"), rights.join(", "))];
+    let asked = Asked { is_grave: true, said, ..Asked::of(AREA, title, action, "Remove", Back::Link(here.clone())) };
+    let change = Change::of("Remove-ADPermission", parameters);
     confirmed(visit, &fields, &change, asked, true, |visit| visit.done(&here, "The rights are removed.")).await
 }
 
-/// The parameters of Remove-ADPermission that a form means: the ticked rights of an entry, all of them where none is ticked.
+/// The parameters of Remove-ADPermission that a form means: the ticked rights of an entry, or all of them where its button was pressed.
 fn removed(name: &str, fields: &Fields) -> Value {
-    let ticked: Vec<&str> = fields.all("right").collect();
-    let rights = if ticked.is_empty() { fields.all("all").collect() } else { ticked };
+    let rights: Vec<&str> = fields.all(if fields.has("whole") { "all" } else { "right" }).collect();
     let mut parameters = json!({ "Identity": name, "User": fields.text("User"), "ExtendedRights": rights });
     if fields.has("Deny") {
         parameters["Deny"] = true.into();
@@ -312,6 +377,29 @@ mod tests {
     }
 
     #[test]
+    fn a_right_that_is_of_no_use_without_the_group_is_known() {
+        let submit = "ms-Exch-SMTP-Submit";
+        let anonymous = "NT AUTHORITY\\ANONYMOUS LOGON";
+        let form = "User=nt+authority%5Canonymous+logon&ExtendedRights=ms-Exch-SMTP-Accept-Any-Recipient";
+        let group = row(anonymous, submit, json!("AnonymousUsers"), Value::Null, Value::Null);
+        let other = row("alice", submit, Value::Null, Value::Null, Value::Null);
+        for (rows, more, expected) in [
+            (vec![other.clone()], "", true),
+            (vec![other.clone(), group], "", false),
+            (vec![other.clone()], "&Deny=on", false),
+            (vec![other.clone()], "&ExtendedRights=ms-exch-smtp-submit", false),
+        ] {
+            assert_eq!(is_useless(&rows, &Fields::read(format!("{form}{more}").as_bytes())), expected, "{more}");
+        }
+        assert!(!is_useless(&[other], &Fields::read(b"User=alice&ExtendedRights=x")));
+        let record = json!({"PermissionGroups": ["ExchangeUsers", "Custom"]});
+        assert_eq!(
+            with_anonymous_users("Relay", &record).line(),
+            "Set-ReceiveConnector \"Relay\" -PermissionGroups ExchangeUsers,AnonymousUsers"
+        );
+    }
+
+    #[test]
     fn a_form_becomes_the_parameters_of_the_command() {
         let form = "User=NT+AUTHORITY%5CANONYMOUS+LOGON&ExtendedRights=a&ExtendedRights=b&Senders=x%40y.example%0D%0Az%40y.example\
             &Hours=Mon%2CTue+08%3A00-18%3A00&MessagesPerHour=10&Expires=2027-01-31T00%3A00%3A00Z&Ticket=&EntryOwner=o%40y.example";
@@ -323,7 +411,7 @@ mod tests {
                 "Expires": "2027-01-31T00:00:00Z", "EntryOwner": "o@y.example",
             })
         );
-        let form = "User=A&all=a&all=b&narrowing=%7B%22Ticket%22%3Anull%2C%22Identity%22%3A%22Other%22%7D";
+        let form = "User=A&all=a&all=b&whole=1&narrowing=%7B%22Ticket%22%3Anull%2C%22Identity%22%3A%22Other%22%7D";
         let whole = json!({"Identity": "Relay", "User": "A", "ExtendedRights": ["a", "b"], "Ticket": null});
         assert_eq!(removed("Relay", &Fields::read(form.as_bytes())), whole);
         let some = removed("Relay", &Fields::read(b"User=A&all=a&all=b&right=b&Deny=1"));

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 
 use super::properties::{CONFIRMED, record, refusal};
 use super::property::{TABS, Tab};
-use super::ranges::{RANGES_MAX, Ranges};
+use super::ranges::{EVERY_IPV4, RANGES_MAX, Ranges};
 use super::{AREA, place, rights, text, texts};
 use crate::change::{Call, Change, Preview};
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
+use crate::listening;
 use crate::problem::Problem;
 use crate::visit::{Sent, Visit};
 
@@ -31,8 +32,8 @@ const USAGES: [(&str, &str); 5] = [
     ("Client", "For users who log on: at port 587 of all addresses."),
 ];
 
-/// Everything that is told before anybody says otherwise (fact sheet section 9.2).
-const EVERY_IPV4: &str = "0.0.0.0-255.255.255.255";
+/// More addresses of this machine are not offered.
+const HOST_ADDRESSES_MAX: usize = 50;
 
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,16 @@ impl Filled {
         }
     }
 
+    /// Where it listens, also where that is not asked.
+    fn all_bindings(&self) -> Vec<String> {
+        let port = match self.usage.as_str() {
+            "Client" => 587,
+            "Internal" => 25,
+            _ => return self.bindings().unwrap_or_default(),
+        };
+        vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")]
+    }
+
     /// What is wrong with a step.
     fn problem(&self, step: Step) -> Option<String> {
         match step {
@@ -257,7 +268,13 @@ struct Wizard {
     hidden: Vec<(&'static str, String)>,
     usages: [(&'static str, &'static str); 5],
     problem: Option<String>,
+    /// What was done besides what was asked.
+    said: Option<&'static str>,
     summary: Vec<(&'static str, String)>,
+    /// Where nothing listens yet.
+    opened: Vec<String>,
+    /// The addresses of this machine.
+    host_addresses: Vec<String>,
     preview: Option<Preview>,
 }
 
@@ -276,10 +293,12 @@ pub async fn go(Sent { visit, fields }: Sent) -> Answer {
     visit.need(Role::TransportAdmin)?;
     let step = Step::named(fields.text("step"));
     let mut filled = Filled::read(&fields);
-    if step == Step::Remote
-        && let Err(problem) = filled.ranges.take_in(&fields)
-    {
-        return show(visit, filled, step, Some(problem)).await;
+    let mut said = None;
+    if step == Step::Remote {
+        match filled.ranges.take_in(&fields) {
+            Ok(taken_out) => said = taken_out,
+            Err(problem) => return show(visit, filled, step, Some(problem)).await,
+        }
     }
     let asked = steps(&filled.usage);
     let at = asked.iter().position(|known| *known == step).unwrap_or(0);
@@ -297,10 +316,10 @@ pub async fn go(Sent { visit, fields }: Sent) -> Answer {
             }
             match step {
                 Step::Completion => finish(visit, filled, &fields).await,
-                _ => show(visit, filled, asked[(at + 1).min(asked.len() - 1)], None).await,
+                _ => show_with(visit, filled, asked[(at + 1).min(asked.len() - 1)], None, said).await,
             }
         }
-        _ => show(visit, filled, step, None).await,
+        _ => show_with(visit, filled, step, None, said).await,
     }
 }
 
@@ -343,9 +362,26 @@ async fn finish(visit: Visit, filled: Filled, fields: &Fields) -> Answer {
 }
 
 async fn show(visit: Visit, filled: Filled, step: Step, problem: Option<String>) -> Answer {
+    show_with(visit, filled, step, problem, None).await
+}
+
+async fn show_with(
+    visit: Visit,
+    filled: Filled,
+    step: Step,
+    problem: Option<String>,
+    said: Option<&'static str>,
+) -> Answer {
     let asked = steps(&filled.usage);
     let (mut problem, mut preview) = (problem, None);
+    let (mut opened, mut host_addresses) = (Vec::new(), Vec::new());
+    if step == Step::Local {
+        let own = visit.client.host_addresses().await?.addresses;
+        host_addresses = own.iter().map(ToString::to_string).take(HOST_ADDRESSES_MAX).collect();
+    }
     if step == Step::Completion {
+        let listeners = visit.client.status().await?.listeners;
+        opened = listening::opened(&filled.all_bindings(), &listeners);
         match change(&visit, &filled).await?.look(&visit).await {
             Ok(looked) => preview = Some(looked),
             Err(error) => problem = Some(refusal(&error).1),
@@ -362,6 +398,9 @@ async fn show(visit: Visit, filled: Filled, step: Step, problem: Option<String>)
         summary: if step == Step::Completion { summary(&filled) } else { Vec::new() },
         usages: USAGES,
         problem,
+        said,
+        opened,
+        host_addresses,
         preview,
         filled,
     };

@@ -17,7 +17,7 @@ permission_groups = ["ExchangeUsers"]
 "#;
 
 /// A connector for one application server, which may do nothing yet.
-const CRM: &str = r#"
+pub(super) const CRM: &str = r#"
 [[receive_connector]]
 name = "CRM Application"
 bindings = ["127.0.0.1:{smtp}"]
@@ -47,7 +47,7 @@ fn expect_relay_for_host_2_alone(site: &Site, sink: &SmtpSink, messages: usize) 
 impl Console {
     /// Presses Apply, and Apply again where the page shows first what the change opens.
     #[track_caller]
-    fn apply(&self) {
+    pub(super) fn apply(&self) {
         self.browser.press("Apply");
         self.browser.wait_for("[role=status], button[name=confirmed]");
         if self.browser.has("button[name=confirmed]") {
@@ -58,7 +58,7 @@ impl Console {
 
     /// Opens a tab of a connector's properties by clicks.
     #[track_caller]
-    fn open_tab(&self, connector: &str, tab: &str) {
+    pub(super) fn open_tab(&self, connector: &str, tab: &str) {
         self.open("/");
         self.browser.follow("Receive connectors");
         self.browser.follow(connector);

@@ -20,7 +20,8 @@ fn a_device_gets_what_it_needs_and_is_seen_to_arrive() {
     browser.follow("Let a device relay");
     browser.fill("IP address", "127.0.0.2");
     browser.fill("What it is", "Scanner, third floor");
-    browser.fill("Port that it connects to", &console.site.smtp().port().to_string());
+    // The port is one at which this server listens.
+    assert_eq!(browser.value("Port that it connects to"), console.site.smtp().port().to_string());
     browser.fill("Senders", "scanner@contoso.com");
     browser.tick("These domains or addresses besides");
     browser.fill("Domains or addresses", "customer.example");
@@ -43,6 +44,7 @@ fn a_device_gets_what_it_needs_and_is_seen_to_arrive() {
     assert_ne!(refused.code, 0, "{}", refused.transcript);
     browser.wait_for_text("ceo@contoso.com");
     send(HOST_2, "scanner@contoso.com", "bill@customer.example").expect_taken();
+    browser.wait_for_text("It came through");
     browser.wait_for_text("scanner@contoso.com");
     console.expect_no_complaints();
     let arrived = sink.wait_for(1);
@@ -78,9 +80,14 @@ fn a_refusal_is_seen_as_it_happens_and_leads_to_the_narrowest_change_that_mends_
     browser.follow("Make the narrowest entry");
     assert_eq!(browser.value("IP address"), "127.0.0.2");
     assert_eq!(browser.value("Senders").trim(), "scanner@contoso.com");
-    assert!(browser.value("Domains or addresses").contains("customer.example"));
-    browser.fill("What it is", "Scanner, third floor");
+    // The very recipient; its domain is an offer. What it is called is its sender's name, not what it says in HELO.
+    assert_eq!(browser.value("Domains or addresses").trim(), "bill@customer.example");
+    assert_eq!(browser.value("What it is"), "scanner at 127.0.0.2");
+    let text = browser.page_text();
+    assert!(text.contains("*@customer.example") && text.contains("90 days were proposed"), "{text}");
     browser.fill("Owner", "anna@contoso.com");
+    let refusal = browser.run("return document.referrer", serde_json::json!([]));
+    let refusal = refusal.as_str().expect("the refusal that led here").to_owned();
     browser.press("Show what it takes");
     browser.wait_for("button[name=confirmed]");
     assert!(browser.text("pre.line").contains("Add-ADPermission"), "{}", browser.page_text());
@@ -92,4 +99,53 @@ fn a_refusal_is_seen_as_it_happens_and_leads_to_the_narrowest_change_that_mends_
     console.expect_no_complaints();
     sink.wait_for(1);
     assert_ne!(send("someone@example.net").code, 0, "nobody else");
+    assert_ne!(send("steve@customer.example").code, 0, "and nobody else there");
+    browser.open(&refusal);
+    browser.wait_for_text("Mended since");
+    assert!(!browser.page_text().contains("Smallest change"), "{}", browser.page_text());
+}
+
+#[test]
+fn a_device_that_may_do_more_than_it_needs_is_narrowed() {
+    const SCANNER: &str = "\n[[receive_connector]]\nname = \"Scanner\"\nbindings = [\"127.0.0.1:{smtp}\"]\n\
+        remote_ip_ranges = [\"127.0.0.2\"]\npermission_groups = [\"AnonymousUsers\"]\n  [[receive_connector.permission]]\n  \
+        user = 'NT AUTHORITY\\ANONYMOUS LOGON'\n  extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]\n";
+    let sink = SmtpSink::start();
+    let console = Console::signed_in(&[CONTOSO, DEFAULT, SCANNER, &to_sink(&sink.smart_host())]);
+    let browser = &console.browser;
+    let send = |sender: &str, recipient: &str| {
+        let swaks = Swaks::new(HOST_2, console.site.smtp()).from(sender).to(recipient);
+        swaks.content(&message("scanned", "Text.").replace("app@contoso.com", sender)).run()
+    };
+    send("ceo@contoso.com", "bill@customer.example").expect_taken();
+    sink.wait_for(1);
+    console.open("/device");
+    browser.fill("IP address", "127.0.0.2");
+    browser.fill("What it is", "Scanner");
+    browser.fill("Senders", "scanner@contoso.com");
+    browser.press("Show what it takes");
+    browser.wait_for_text("It may do more than was asked for");
+    let text = browser.page_text();
+    assert!(text.contains("send to anyone") && text.contains("write as any address of our own domains"), "{text}");
+    browser.press("Narrow it");
+    browser.wait_for("button[name=confirmed]");
+    let line = browser.text("pre.line");
+    assert!(line.contains("-PermissionGroups None") && line.contains("Remove-ADPermission"), "{line}");
+    browser.click("button[name=confirmed]");
+    browser.wait_for_text("Waiting for it");
+    console.expect_no_complaints();
+    for (sender, recipient) in
+        [("ceo@contoso.com", "bob@contoso.com"), ("scanner@contoso.com", "bill@customer.example")]
+    {
+        let refused = send(sender, recipient);
+        assert_ne!(refused.code, 0, "{sender} {recipient}: {}", refused.transcript);
+    }
+    send("scanner@contoso.com", "bob@contoso.com").expect_taken();
+    // Now it may do what it needs, and no more.
+    console.open("/device");
+    browser.fill("IP address", "127.0.0.2");
+    browser.fill("What it is", "Scanner");
+    browser.fill("Senders", "scanner@contoso.com");
+    browser.press("Show what it takes");
+    browser.wait_for_text("Nothing had to be changed");
 }

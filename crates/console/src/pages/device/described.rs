@@ -1,0 +1,137 @@
+//! What a person says of a device, as the form takes it.
+
+use gatepost_policy::public_address;
+use gatepost_policy::receive_connector::RemoteRange;
+use serde_json::Value;
+
+use crate::fields::Fields;
+use crate::text::end_of_day;
+
+/// Whom it writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Recipients in our own domains alone: no relay at all.
+    Own,
+    /// These, as patterns.
+    These(Vec<String>),
+    /// Anybody.
+    Anywhere,
+}
+
+/// What is known of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub address: String,
+    pub what: String,
+    pub owner: Option<String>,
+    pub ticket: Option<String>,
+    pub until: Option<String>,
+    pub senders: Vec<String>,
+    pub reach: Reach,
+    pub port: u16,
+}
+
+impl Device {
+    /// What a form says.
+    ///
+    /// # Errors
+    /// What is missing or wrong, and what to write instead.
+    pub fn read(fields: &Fields) -> Result<Device, String> {
+        let address = fields.text("address").to_owned();
+        let range = RemoteRange::parse(&address, 0..0).map_err(|error| {
+            format!("Address: {error}. Write the device's address, as 192.168.2.55, or a range: 192.168.2.0/24.")
+        })?;
+        if public_address::public().overlaps(range.first, range.last) {
+            return Err(format!(
+                "Address: {address} is public, or holds addresses that are. A public address is to log on, and is never given a right to relay."
+            ));
+        }
+        let what = fields.text("what").to_owned();
+        if what.is_empty() || what.chars().count() > 60 {
+            return Err("What it is: say it in 1 to 60 characters, as Scanner, third floor.".to_owned());
+        }
+        let senders: Vec<String> = fields.list("senders").iter().map(|sender| pattern(sender)).collect();
+        if senders.is_empty() {
+            return Err(
+                "Senders: write the address that the device sends from; *@contoso.com stands for all of a domain."
+                    .to_owned(),
+            );
+        }
+        let reach = match fields.text("recipients") {
+            "these" => Reach::These(fields.list("domains").iter().map(|domain| pattern(domain)).collect()),
+            "anywhere" => Reach::Anywhere,
+            _ => Reach::Own,
+        };
+        if matches!(&reach, Reach::These(domains) if domains.is_empty()) {
+            return Err("Recipients: write the domains or addresses that it sends to.".to_owned());
+        }
+        let port = fields.get("port").unwrap_or("25").parse().ok().filter(|port| *port > 0);
+        let port = port.ok_or("Port: write a number from 1 to 65535; devices use 25.")?;
+        let owned = |name: &str| fields.get(name).map(str::to_owned);
+        let (owner, ticket, until) = (owned("owner"), owned("ticket"), owned("until"));
+        Ok(Device { address, what, owner, ticket, until, senders, reach, port })
+    }
+
+    /// Whether it is one address, and no range.
+    pub fn is_one_address(&self) -> bool {
+        RemoteRange::parse(&self.address, 0..0).is_ok_and(|range| range.first == range.last)
+    }
+
+    /// What an entry for it says besides its rights.
+    pub fn note(&self, mut parameters: Value) -> Value {
+        for (name, value) in [("EntryOwner", &self.owner), ("Ticket", &self.ticket)] {
+            if let Some(value) = value {
+                parameters[name] = value.as_str().into();
+            }
+        }
+        if let Some(until) = &self.until {
+            parameters["Expires"] = end_of_day(until).into();
+        }
+        parameters["Comment"] = self.what.as_str().into();
+        parameters
+    }
+}
+
+/// A domain alone stands for every address in it.
+fn pattern(text: &str) -> String {
+    if text.contains('@') || text == "<>" || text.starts_with('*') { text.to_owned() } else { format!("*@{text}") }
+}
+
+/// Whether two texts are the same range.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let bounds = |text: &str| RemoteRange::parse(text, 0..0).map(|range| (range.first, range.last)).ok();
+    bounds(one).is_some_and(|one| Some(one) == bounds(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        for (form, said) in [
+            ("address=printer&what=x&senders=a", "Address"),
+            ("address=10.0.0.1&senders=a", "What it is"),
+            ("address=10.0.0.1&what=x", "Senders"),
+            ("address=10.0.0.1&what=x&senders=a%40b.example&recipients=these", "Recipients"),
+            ("address=10.0.0.1&what=x&senders=a%40b.example&port=0", "Port"),
+        ] {
+            let problem = Device::read(&Fields::read(form.as_bytes())).expect_err(form);
+            assert!(problem.starts_with(said), "{form}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_told_to_log_on() {
+        let read = |address: &str| {
+            Device::read(&Fields::read(format!("address={address}&what=x&senders=a%40b.example").as_bytes()))
+        };
+        for address in ["8.8.8.8", "0.0.0.0/0", "10.255.255.255-11.0.0.0", "::ffff:8.8.8.8", "2a00::/16"] {
+            let problem = read(address).expect_err(address);
+            assert!(problem.contains("is to log on"), "{address}: {problem}");
+        }
+        for address in ["127.0.0.2", "10.0.0.0/8", "192.168.2.1-192.168.2.99", "fd00::1"] {
+            read(address).expect(address);
+        }
+    }
+}
