@@ -132,7 +132,7 @@ fn a_device_that_may_do_more_than_it_needs_is_narrowed() {
     let line = browser.text("pre.line");
     assert!(line.contains("-PermissionGroups None") && line.contains("Remove-ADPermission"), "{line}");
     browser.click("button[name=confirmed]");
-    browser.wait_for_text("Waiting for it");
+    browser.wait_for_text("It is in force.");
     console.expect_no_complaints();
     for (sender, recipient) in
         [("ceo@contoso.com", "bob@contoso.com"), ("scanner@contoso.com", "bill@customer.example")]
