@@ -9,6 +9,11 @@
     const fold = () => { menu.open = !narrow.matches; };
     fold();
     narrow.addEventListener("change", fold);
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !narrow.matches || !menu.open) return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
   }
 
   // Buttons that say what they will do ask first: <button data-confirm="Remove the connector Relay?">.

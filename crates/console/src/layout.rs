@@ -6,6 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use gatepost_policy::role::Role;
 
 use crate::assets;
+use crate::cards;
 use crate::cookie::Theme;
 use crate::problem::Problem;
 use crate::visit::Visit;
@@ -155,5 +156,5 @@ pub fn show_as(status: StatusCode, template: &impl Template) -> Answer {
         tracing::error!(%error, "a page could not be made, which is a bug of ours");
         Problem::refused(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made; the log says why")
     })?;
-    Ok((status, Html(page)).into_response())
+    Ok((status, Html(cards::labelled(page))).into_response())
 }

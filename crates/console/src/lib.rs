@@ -9,6 +9,7 @@ mod pages;
 mod signing_in;
 mod guard;
 mod layout;
+mod cards;
 mod filtering;
 mod paging;
 mod rights;

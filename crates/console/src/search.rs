@@ -57,6 +57,20 @@ pub fn query(fields: &Fields, now_ms: u64) -> Result<TraceQuery, String> {
     }
 }
 
+/// The same search with the words of the one field taken for words of a subject: for what looked like a queue id, a domain or
+/// a connector, and is none that is recorded.
+pub fn in_subjects(fields: &Fields, now_ms: u64) -> Option<TraceQuery> {
+    let words = fields.get("q")?;
+    let asked = query(&fields.without(&["q"]), now_ms).ok()?;
+    let meant = with_words(TraceQuery::default(), words).ok()?;
+    let may_be_words = meant.peer.is_none()
+        && meant.decision.is_none()
+        && meant.message_id.is_none()
+        && meant.address.is_none()
+        && asked.word.is_none();
+    may_be_words.then(|| TraceQuery { word: Some(words.to_owned()), ..asked })
+}
+
 fn queue_id(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no queue id: write it as the message's page shows it, in digits"))
 }
@@ -118,6 +132,28 @@ mod tests {
         assert_eq!((asked.since_ms, asked.verdict), (Some(6_400_000), Some(TraceVerdict::Refused)));
         assert_eq!((asked.connector.as_deref(), asked.from.as_deref()), (Some("Relay"), Some("7")));
         assert_eq!(query(&Fields::default(), 5).unwrap().since_ms, None);
+    }
+
+    #[test]
+    fn words_that_name_nothing_else_may_be_of_a_subject() {
+        let words = |form: &str| in_subjects(&Fields::read(form.as_bytes()), 10_000_000);
+        for (form, expected) in [
+            ("q=second+try", Some("second try")),
+            ("q=4711", Some("4711")),
+            ("q=report.pdf&within=hour", Some("report.pdf")),
+            ("q=a%40b.example", None),
+            ("q=10.0.0.1", None),
+            ("q=%3Ca%40b%3E", None),
+            ("q=again&word=other", None),
+            ("sender=a", None),
+        ] {
+            assert_eq!(words(form).and_then(|asked| asked.word).as_deref(), expected, "{form}");
+        }
+        assert_eq!(
+            words("q=report.pdf&within=hour").and_then(|asked| asked.since_ms),
+            Some(6_400_000),
+            "the rest stays"
+        );
     }
 
     #[test]

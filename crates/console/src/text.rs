@@ -44,6 +44,12 @@ pub fn size(bytes: u64) -> String {
     format!("{bytes}\u{a0}B")
 }
 
+/// An address without the brackets that commands put around it; the null reverse-path keeps them.
+pub fn bare(path: &str) -> &str {
+    let address = path.strip_prefix('<').and_then(|path| path.strip_suffix('>'));
+    address.filter(|address| !address.is_empty()).unwrap_or(path)
+}
+
 /// How long ago something was, to the largest unit that says enough: `3 min ago`.
 pub fn ago(then_ms: u64, now_ms: u64) -> String {
     let seconds = now_ms.saturating_sub(then_ms) / 1_000;
@@ -97,6 +103,12 @@ mod tests {
         for other in ["2027-01-31T10:00:00Z", "soon", ""] {
             assert_eq!(end_of_day(other), other);
         }
+    }
+
+    #[test]
+    fn an_address_stands_without_brackets_and_nobody_keeps_them() {
+        let addresses = ["<a@b.example>", "a@b.example", "<>", "", "<a"].map(bare);
+        assert_eq!(addresses, ["a@b.example", "a@b.example", "<>", "", "<a"]);
     }
 
     #[test]

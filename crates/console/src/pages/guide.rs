@@ -65,13 +65,14 @@ static CHAPTERS: LazyLock<Vec<Chapter>> =
     LazyLock::new(|| SOURCES.iter().map(|(name, source)| render(name, source)).collect());
 
 /// A chapter as a page: without its first heading, which the page has; with places to link to at the others; links between
-/// chapters lead to pages. HTML within the text is text.
+/// chapters lead to pages. HTML within the text is text, but for places to link to.
 fn render(name: &'static str, source: &str) -> Chapter {
     let mut title = String::new();
     let mut events: Vec<Event<'_>> = Vec::new();
     let mut heading: Option<(usize, String)> = None;
     let mut is_title = false;
     let mut is_picture = false;
+    let mut is_in_place = false;
     for event in Parser::new_ext(source, Options::ENABLE_TABLES) {
         match event {
             Event::Start(Tag::Heading { level: pulldown_cmark::HeadingLevel::H1, .. }) if title.is_empty() => {
@@ -98,6 +99,11 @@ fn render(name: &'static str, source: &str) -> Chapter {
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
                 let dest_url = CowStr::from(address(&dest_url));
                 events.push(Event::Start(Tag::Link { link_type, dest_url, title, id }));
+            }
+            // An anchor is a place to link to.
+            Event::InlineHtml(tag) if is_place(&tag) || (is_in_place && &*tag == "</a>") => {
+                is_in_place = !is_in_place;
+                events.push(Event::InlineHtml(tag));
             }
             Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text)),
             event => {
@@ -127,6 +133,12 @@ fn anchor(text: &str) -> String {
         _ => None,
     });
     letters.collect()
+}
+
+/// Whether this begins a place to link to, and nothing else.
+fn is_place(tag: &str) -> bool {
+    let name = tag.strip_prefix("<a id=\"").and_then(|tag| tag.strip_suffix("\">"));
+    name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
 }
 
 /// Where a link leads from a page: chapters are pages, other files of the repository are named without a link to nowhere.
@@ -199,5 +211,11 @@ mod tests {
         let chapter = render("x", "# T <b>\n\n<script>alert(1)</script>\n\nsee <i>this</i> [a](settings.md#server)\n");
         assert!(!chapter.body.contains("<script") && !chapter.body.contains("<i>"), "{}", chapter.body);
         assert!(chapter.body.contains("href=\"/guide/settings#server\""));
+        for (html, is_kept) in
+            [("<a id=\"place_1\"></a>", true), ("<a id=\"x\" onclick=\"y\"></a>", false), ("<b>", false)]
+        {
+            let body = render("x", &format!("# T\n\n{html}\n## A\n")).body;
+            assert_eq!(body.contains(html), is_kept, "{body}");
+        }
     }
 }

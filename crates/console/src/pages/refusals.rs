@@ -14,7 +14,7 @@ use crate::layout::{Answer, Page, show, show_as};
 use crate::paging;
 use crate::problem::Problem;
 use crate::search::{SPANS, query};
-use crate::text::{count, moment, now_ms};
+use crate::text::{bare, count, moment, now_ms};
 use crate::visit::{Console, Visit};
 
 const AREA: &str = "/refusals";
@@ -63,7 +63,7 @@ fn row(decision: &Decision) -> Row {
         peer: decision.peer.ip().to_string(),
         is_public: is_public(decision.peer.ip()),
         hello: decision.hello.clone().unwrap_or_default(),
-        sender: decision.sender.clone().unwrap_or_default(),
+        sender: decision.sender.as_deref().map(bare).unwrap_or_default().to_owned(),
         recipient: recipient.cloned().unwrap_or_default(),
         connector: decision.connector.clone().unwrap_or_default(),
         reason: reason.to_owned(),

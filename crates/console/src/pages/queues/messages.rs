@@ -18,7 +18,7 @@ use crate::filtering::{FilterForm, added};
 use crate::layout::{Answer, Page, show, show_as};
 use crate::paging::{Heading, Pager, ROWS, asked, offset};
 use crate::problem::refusal;
-use crate::text::{counted, now_ms, size};
+use crate::text::{bare, counted, now_ms, size};
 use crate::visit::{Console, Sent, Visit};
 
 /// The routes.
@@ -26,17 +26,13 @@ pub fn routes() -> Router<Console> {
     Router::new().route("/queues/messages", get(list).post(act))
 }
 
-/// The columns of the queue viewer, and the properties that they show.
-const COLUMNS: [(&str, &str, bool); 9] = [
-    ("From address", "FromAddress", false),
-    ("Recipients", "Recipients", false),
-    ("Status", "Status", false),
-    ("Size", "Size", true),
-    ("Subject", "Subject", false),
-    ("Received", "DateReceived", false),
-    ("Expires", "ExpirationTime", false),
-    ("Source", "SourceIP", false),
-    ("Last error", "LastError", false),
+/// The columns: what the queue viewer has in two of them stands one above the other where there is room for one only.
+const COLUMNS: [((&str, &str), Option<(&str, &str)>); 5] = [
+    (("From address", "FromAddress"), Some(("Recipients", "Recipients"))),
+    (("Subject", "Subject"), Some(("Source", "SourceIP"))),
+    (("Status", "Status"), Some(("Last error", "LastError"))),
+    (("Size", "Size"), None),
+    (("Received", "DateReceived"), Some(("Expires", "ExpirationTime"))),
 ];
 /// Recipients that a row names.
 const RECIPIENTS_NAMED_MAX: usize = 2;
@@ -48,7 +44,7 @@ struct Messages {
     filter: FilterForm,
     problem: Option<String>,
     queue: Option<String>,
-    headings: Vec<Heading>,
+    headings: Vec<(Heading, Option<Heading>)>,
     rows: Vec<Row>,
     pager: Pager,
     is_recovering: bool,
@@ -113,7 +109,7 @@ impl Row {
             expires: Moment::coming(message.expires_ms, now_ms),
             source: source(message.peer.map(|peer| peer.ip().to_canonical().to_string()), &message.connector),
             last_error: error.unwrap_or_default(),
-            sender: message.reverse_path,
+            sender: bare(&message.reverse_path).to_owned(),
         }
     }
 }
@@ -171,8 +167,11 @@ async fn show_list(visit: Visit, problem: Option<(StatusCode, String)>) -> Answe
     };
     let list = Messages {
         headings: COLUMNS
-            .iter()
-            .map(|(name, property, is_number)| Heading::of(&query, name, property, *is_number))
+            .into_iter()
+            .map(|((name, property), also)| {
+                let also = also.map(|(name, property)| Heading::of(&query, name, property, false));
+                (Heading::of(&query, name, property, name == "Size"), also)
+            })
             .collect(),
         pager: Pager::of(&query, messages.len(), total),
         rows: messages.into_iter().map(|message| Row::of(message, now_ms)).collect(),

@@ -4,7 +4,7 @@ use gatepost_manage::decision::{Decision, Outcome};
 use gatepost_manage::recomputed::name_of;
 use gatepost_manage::trace::{TraceEntry, TraceVerdict, TracedConnection, TracedMessage, TracedOutbound};
 
-use crate::text::{count, moment};
+use crate::text::{bare, count, moment};
 
 /// More recipients than this are counted.
 const RECIPIENTS_MAX: usize = 3;
@@ -113,7 +113,7 @@ fn of_refusal(refusal: &Decision) -> Row {
     Row {
         path: Some(format!("/explain/{}", refusal.id)),
         verdict: (word.0, word.1.to_owned()),
-        ends: vec![refusal.sender.clone().unwrap_or_default(), recipients(&to)],
+        ends: vec![refusal.sender.as_deref().map(bare).unwrap_or_default().to_owned(), recipients(&to)],
         about: format!("{} at {}: {reason}{times}", refusal.peer.ip(), name_of(refusal.command)),
         connector: refusal.connector.clone().unwrap_or_default(),
         ..Row::plain(refusal.time_ms, "Attempt")

@@ -25,6 +25,8 @@ pub struct Timeline {
     pub recipients: Vec<Recipient>,
     pub recipients_more: String,
     pub is_queued: bool,
+    /// The address that it came from.
+    pub peer: Option<String>,
 }
 
 /// One step.
@@ -84,6 +86,7 @@ impl Timeline {
             recipients: recipients.collect(),
             recipients_more: more(message.recipients.len(), RECIPIENTS_MAX, "more recipient", "more recipients"),
             is_queued: !message.ended,
+            peer: received.and_then(|received| received.peer).map(|peer| peer.ip().to_string()),
         }
     }
 }
@@ -146,7 +149,11 @@ fn step(step: &TracedStep) -> Step {
         TracedWhat::Resolved { named } => told.what = format!("Resolved: {} stood for others", named.join(", ")),
         TracedWhat::Routed { recipients, connector, next_hop } => {
             let many = counted(recipients.len() as u64, "recipient", "recipients");
-            told.what = format!("Routed by {connector} to {next_hop}: {many}");
+            (told.look, told.what) = match (connector.as_str(), next_hop.as_str()) {
+                ("", "unreachable") => ("warn", format!("No send connector leads there (unreachable): {many}")),
+                ("", next_hop) => ("", format!("Routed to {next_hop}: {many}")),
+                (connector, next_hop) => ("", format!("Routed by {connector} to {next_hop}: {many}")),
+            };
         }
         TracedWhat::Attempt {
             next_hop,
@@ -160,13 +167,16 @@ fn step(step: &TracedStep) -> Step {
             ..
         } => {
             let whom = remote.as_ref().unwrap_or(next_hop);
+            let is_named = address.is_none_or(|address| *whom != format!("[{}]", address.ip()));
+            let whom = if is_named { whom.as_str() } else { "" };
             let at = address.map_or(String::new(), |address| format!(" [{address}]"));
             let tls = match (address, tls_version) {
                 (None, _) => String::new(),
                 (Some(_), version) => format!(", {}", tls(version.as_ref(), tls_cipher.as_ref())),
             };
             let proof = tls_proof.as_ref().map_or(String::new(), |proof| format!(" ({proof})"));
-            told.what = format!("Offered to {whom}{at}{tls}{proof}, {duration_ms} ms");
+            told.what =
+                format!("Offered to{}{whom}{at}{tls}{proof}, {duration_ms} ms", if is_named { " " } else { "" });
             told.outcomes = outcomes(all);
             told.look = worst(&told.outcomes);
         }
