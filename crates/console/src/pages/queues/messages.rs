@@ -26,8 +26,11 @@ pub fn routes() -> Router<Console> {
     Router::new().route("/queues/messages", get(list).post(act))
 }
 
+/// What stands above a column, and the field that it is sorted by.
+type Column = (&'static str, &'static str);
+
 /// The columns: what the queue viewer has in two of them stands one above the other where there is room for one only.
-const COLUMNS: [((&str, &str), Option<(&str, &str)>); 5] = [
+const COLUMNS: [(Column, Option<Column>); 5] = [
     (("From address", "FromAddress"), Some(("Recipients", "Recipients"))),
     (("Subject", "Subject"), Some(("Source", "SourceIP"))),
     (("Status", "Status"), Some(("Last error", "LastError"))),
