@@ -28,6 +28,7 @@ use crate::amend::Amender;
 use crate::clock::now_ms;
 use crate::document::Document;
 use crate::gate::Noted;
+use crate::history::Author;
 use crate::host;
 use crate::kept_audit::KeptAudit;
 use crate::refusal::{Answer, Refusal, refuse};
@@ -130,7 +131,8 @@ async fn report(
 ) -> Result<(Extension<Noted>, Response), Refusal> {
     let Query(ReportQuery { format }) = query.map_err(unread)?;
     let (kept, document, revision) = kept(&amender).await?;
-    let made_by = actor.to_string();
+    let Author { who, from } = Author::from(&actor);
+    let made_by = format!("{who} ({from})");
     let write = move || {
         let key = SigningKey::of(&document.settings.server.data_dir).map_err(|error| without_key(&error))?;
         let subject = Subject { kept: &kept, document: &document, revision, made_by, made_ms: now_ms() };
