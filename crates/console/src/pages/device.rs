@@ -61,6 +61,9 @@ async fn ask(visit: Visit) -> Answer {
 
 fn again(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>) -> Answer {
     let port = typed.text("port").to_owned();
+    // A domain that was ticked stands with those that were typed.
+    let domains = typed.list("domains").join("\n");
+    let typed = Fields::read(typed.with("domains", &domains).as_bytes());
     form(visit, typed, problem, port)
 }
 
@@ -165,5 +168,24 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
     match proposal.change.make(&visit).await {
         Ok(_) => Ok(visit.done(&waiting, "It is in force.")),
         Err(error) => again(visit, fields, Some(refusal(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_domain_of_a_recipient_is_an_offer_unless_it_is_meant_already() {
+        for (addresses, offered) in [
+            (&["z@example.com", "y@example.com", "x@other.example"][..], "*@example.com *@other.example"),
+            (&["z@example.com", "*@example.com"], ""),
+            (&["*@example.com"], ""),
+            (&["example.com"], ""),
+            (&[], ""),
+        ] {
+            let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
+            assert_eq!(domains_of(&addresses).join(" "), offered, "{addresses:?}");
+        }
     }
 }
