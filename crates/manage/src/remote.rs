@@ -163,6 +163,11 @@ impl Commands for Remote {
         Some(converted.map_err(fault))
     }
 
+    fn properties(&self, signature: &Signature) -> Vec<&'static str> {
+        let shape = command::find(signature.name).and_then(|entry| entry.output);
+        shape.map(|shape| shape.properties.iter().map(|property| property.name).collect()).unwrap_or_default()
+    }
+
     fn complete(&self, signature: &Signature, parameter: &Parameter, prefix: &str) -> Vec<String> {
         let mut values = completions(self, signature, parameter.kind, parameter.name);
         let prefix = prefix.to_lowercase();

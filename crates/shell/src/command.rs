@@ -172,6 +172,11 @@ pub trait Commands {
     /// A value of one of its types: `[Type]::Parse('...')` and casts. `None`: not our type.
     fn convert(&self, type_name: &str, value: &Value) -> Option<Result<Value, Fault>>;
 
+    /// Names of the properties of the objects that a command yields, where that is known; for completion at a terminal.
+    fn properties(&self, _signature: &Signature) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Values that may complete the argument of a parameter, beginning with `prefix`; for completion at a terminal.
     fn complete(&self, signature: &Signature, parameter: &Parameter, prefix: &str) -> Vec<String>;
 }

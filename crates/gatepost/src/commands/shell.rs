@@ -19,6 +19,7 @@ use gatepost_shell::convert::text;
 use gatepost_shell::evaluate::report::error_text;
 use gatepost_shell::fault::Fault;
 use gatepost_shell::limits::Limits;
+use gatepost_shell::member::{method_names, property_names};
 use gatepost_shell::parse::{ParseError, SOURCE_BYTES_MAX, parse};
 use gatepost_shell::session::{Outcome, Output, Session};
 use gatepost_shell::source::Source;
@@ -264,6 +265,32 @@ impl SessionOffers {
     }
 }
 
+impl SessionOffers {
+    /// Properties of what the last command yields that is named in a text and whose objects are known.
+    fn properties_before(&self, text: &str) -> Vec<Offer> {
+        let words = text.rsplit(|character: char| !character.is_alphanumeric() && character != '-');
+        let known = words.filter(|word| !word.is_empty()).filter_map(|word| self.signature(word));
+        let properties = known.map(|signature| self.commands.properties(signature)).find(|names| !names.is_empty());
+        properties.unwrap_or_default().into_iter().map(|name| member(name.to_owned())).collect()
+    }
+}
+
+/// One of several values, which are alike.
+fn one_of(value: Value) -> Value {
+    match &value {
+        Value::List(list) => list.values.borrow().first().cloned().unwrap_or_default(),
+        _ => value,
+    }
+}
+
+/// The name of a member as it is written behind a dot.
+fn member(name: String) -> Offer {
+    match name.chars().all(|character| character.is_alphanumeric() || character == '_') {
+        true => Offer::plain(name),
+        false => Offer { text: format!("'{}'", name.replace('\'', "''")), shown: name },
+    }
+}
+
 impl Offers for SessionOffers {
     fn commands(&mut self) -> Vec<Offer> {
         let mut runner = self.runner.borrow_mut();
@@ -289,7 +316,41 @@ impl Offers for SessionOffers {
         }
     }
 
-    fn values(&mut self, command: &str, wanted: Wanted<'_>, prefix: &str) -> Vec<String> {
+    fn members(&mut self, of: &[&str], before: &str) -> Vec<Offer> {
+        let [variable, path @ ..] = of else { return Vec::new() };
+        let name = variable.rsplit(':').next().unwrap_or(variable);
+        let held = match name {
+            "_" | "PSItem" => None,
+            name => self.runner.borrow().session.variable(name),
+        };
+        let Some(mut value) = held else {
+            return if path.is_empty() { self.properties_before(before) } else { Vec::new() };
+        };
+        for name in path {
+            value = match one_of(value) {
+                Value::Object(object) => object.get(name).unwrap_or_default(),
+                Value::Foreign(foreign) => foreign.property(name).unwrap_or_default(),
+                Value::Table(table) => table.borrow().get_text(name).unwrap_or_default(),
+                _ => Value::Null,
+            };
+        }
+        if value.is_null() {
+            return Vec::new();
+        }
+        let is_several = matches!(&value, Value::List(_));
+        let value = one_of(value);
+        let mut names: Vec<String> = match &value {
+            Value::Table(table) => table.borrow().entries().iter().map(|(key, _)| text(key)).collect(),
+            _ => Vec::new(),
+        };
+        names.extend(property_names(&value));
+        names.extend(is_several.then(|| "Count".to_owned()));
+        let methods =
+            method_names(&value).iter().map(|name| Offer { text: format!("{name}("), shown: format!("{name}()") });
+        names.into_iter().map(member).chain(methods).collect()
+    }
+
+    fn values(&mut self, command: &str, wanted: Wanted<'_>, prefix: &str, before: &str) -> Vec<String> {
         let Some(signature) = self.signature(command) else { return Vec::new() };
         let parameter = match wanted {
             Wanted::Named(name) => {
@@ -316,6 +377,9 @@ impl Offers for SessionOffers {
         }
         if parameter.name == "Name" && matches!(signature.name, "Get-Help" | "Get-Command") {
             return self.commands().into_iter().map(|offer| offer.text).collect();
+        }
+        if ["Property", "ExpandProperty", "ExcludeProperty", "MemberName"].contains(&parameter.name) {
+            return self.properties_before(before).into_iter().map(|offer| offer.shown).collect();
         }
         choices(parameter.kind)
     }

@@ -8,8 +8,11 @@ pub trait Offers {
     fn commands(&mut self) -> Vec<Offer>;
     /// Parameters of a command, without dashes.
     fn parameters(&mut self, command: &str) -> Vec<Offer>;
-    /// Values that begin with `prefix`, of the parameter of this name or, without one, of that at this position.
-    fn values(&mut self, command: &str, parameter: Wanted<'_>, prefix: &str) -> Vec<String>;
+    /// Values that begin with `prefix`, of the parameter of this name or, without one, of that at this position. `before` is
+    /// all that stands before: names of properties depend on it.
+    fn values(&mut self, command: &str, parameter: Wanted<'_>, prefix: &str, before: &str) -> Vec<String>;
+    /// Members of what a variable holds or, behind it, a row of its properties; those of `$_` are known by the commands before.
+    fn members(&mut self, of: &[&str], before: &str) -> Vec<Offer>;
     /// Names of variables, without `$`.
     fn variables(&mut self) -> Vec<String>;
     /// Paths that begin with `prefix`, as it is spelt.
@@ -51,6 +54,12 @@ pub fn complete(before: &str, offers: &mut dyn Offers) -> (usize, Vec<Offer>) {
     let last = words.last().copied().unwrap_or(Word { start: before.len(), end: before.len(), is_quoted: false });
     let written = &before[last.start..];
     let (start, mut found) = match written {
+        _ if member_of(written).is_some() => {
+            let (of, begun) = member_of(written).unwrap_or_default();
+            let mut members = offers.members(&of, &before[..last.start]);
+            members.retain(|offer| begins(&offer.text, begun));
+            (before.len() - begun.len(), members)
+        }
         _ if variable_start(written).is_some() => {
             let dollar = last.start + variable_start(written).unwrap_or_default();
             let prefix = before[dollar + 1..].to_lowercase();
@@ -77,7 +86,7 @@ pub fn complete(before: &str, offers: &mut dyn Offers) -> (usize, Vec<Offer>) {
             Some((name, value)) => {
                 let command = words[0].text(before);
                 let begin = last.start + name.len() + 1;
-                (begin, values(offers, command, Wanted::Named(&name[1..]), value))
+                (begin, values(offers, command, Wanted::Named(&name[1..]), (value, before)))
             }
             None => {
                 let mut parameters = offers.parameters(words[0].text(before));
@@ -122,14 +131,14 @@ fn argument(before: &str, words: &[Word], last: Word, offers: &mut dyn Offers) -
             Wanted::Position((0..earlier.len()).filter(is_positional).count())
         }
     };
-    let found = values(offers, command, wanted, &before[start..]);
+    let found = values(offers, command, wanted, (&before[start..], before));
     let found = if found.is_empty() { paths(offers, &before[start..]) } else { found };
     (start, found)
 }
 
-fn values(offers: &mut dyn Offers, command: &str, wanted: Wanted<'_>, written: &str) -> Vec<Offer> {
+fn values(offers: &mut dyn Offers, command: &str, wanted: Wanted<'_>, (written, before): (&str, &str)) -> Vec<Offer> {
     let prefix = written.trim_start_matches(is_quote);
-    let values = offers.values(command, wanted, prefix);
+    let values = offers.values(command, wanted, prefix, before);
     values.into_iter().filter(|value| begins(value, prefix)).map(|value| quoted(value, written)).collect()
 }
 
@@ -171,6 +180,19 @@ fn variable_start(word: &str) -> Option<usize> {
     let dollar = word.rfind('$')?;
     let name = &word[dollar + 1..];
     name.chars().all(|character| character.is_alphanumeric() || matches!(character, '_' | ':')).then_some(dollar)
+}
+
+/// What a word asks the members of, as `$x.Name.` does, from the variable on, and what of a member's name stands there.
+fn member_of(word: &str) -> Option<(Vec<&str>, &str)> {
+    let dollar = word.rfind('$')?;
+    let (path, begun) = word[dollar + 1..].rsplit_once('.')?;
+    let is_name = |name: &str| {
+        // `[0]` picks one of several, which are alike.
+        let name = name.split_once('[').filter(|(_, index)| index.ends_with(']')).map_or(name, |(name, _)| name);
+        !name.is_empty() && name.chars().all(|character| character.is_alphanumeric() || matches!(character, '_' | ':'))
+    };
+    let of: Vec<&str> = path.split('.').map(|name| name.split('[').next().unwrap_or(name)).collect();
+    (path.split('.').all(is_name) && begun.chars().all(char::is_alphanumeric)).then_some((of, begun))
 }
 
 /// A word before the cursor.
@@ -263,7 +285,16 @@ mod tests {
             }
         }
 
-        fn values(&mut self, command: &str, parameter: Wanted<'_>, _: &str) -> Vec<String> {
+        fn members(&mut self, of: &[&str], before: &str) -> Vec<Offer> {
+            match (of, before.contains("Get-Queue")) {
+                (["connector"], _) => ["Name", "RemoteIPRanges", "Remove("].map(Offer::plain).into(),
+                (["connector", "RemoteIPRanges"], _) => ["Count", "LowerBound"].map(Offer::plain).into(),
+                (["_"], true) => ["MessageCount", "Status"].map(Offer::plain).into(),
+                _ => Vec::new(),
+            }
+        }
+
+        fn values(&mut self, command: &str, parameter: Wanted<'_>, _: &str, _: &str) -> Vec<String> {
             let values: &[&str] = match (command, parameter) {
                 ("Set-ReceiveConnector", Wanted::Named("Identity") | Wanted::Position(0)) => &["Relay", "Default MX1"],
                 ("Set-ReceiveConnector", Wanted::Named("PermissionGroups")) => &["AnonymousUsers", "ExchangeUsers"],
@@ -313,6 +344,12 @@ mod tests {
             ("Get-Content old", "12: 'old ranges.txt'"),
             ("Write-Host $co", "11: $connector $count"),
             ("\"text $cou", "6: $count"),
+            ("$connector.re", "11: RemoteIPRanges Remove("),
+            ("Write-Host $connector.RemoteIPRanges.", "37: Count LowerBound"),
+            ("$connector.RemoteIPRanges[0].l", "29: LowerBound"),
+            ("Get-Queue | ? { $_.m", "19: MessageCount"),
+            ("\"text $($connector.N", "19: Name"),
+            ("$nothing.N", "9:"),
             ("", "0: Get-ReceiveConnector Get-Queue Set-ReceiveConnector select"),
             ("nothing-like-it", "0:"),
         ] {
