@@ -197,7 +197,8 @@ fn primary(settings: &Settings, arguments: &Arguments) -> Result<Mailbox, Comman
 fn display_name(arguments: &Arguments, primary: &Mailbox) -> Option<Value> {
     let said = |name| arguments.text(name).map(str::trim).filter(|text: &&str| !text.is_empty());
     let is_new = |text: &&str| {
-        !text.eq_ignore_ascii_case(primary.local_part()) && !text.eq_ignore_ascii_case(&primary.to_string())
+        // `IT` with it@contoso.com is called as it was written.
+        *text != primary.local_part() && !text.eq_ignore_ascii_case(&primary.to_string())
     };
     said("DisplayName").or_else(|| said("Name").filter(is_new)).map(Value::from)
 }
