@@ -8,6 +8,7 @@ mod completion;
 mod files;
 mod environment;
 mod paint;
+mod host_names;
 mod submission;
 mod letter;
 mod cancel;

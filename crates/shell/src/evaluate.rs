@@ -10,6 +10,7 @@ mod command;
 mod pipeline;
 mod function;
 mod bind;
+mod default_values;
 mod kind;
 mod arguments;
 mod expression;

@@ -1,6 +1,9 @@
 //! What went wrong, as administrators see it: one error record.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 
 use crate::source::{Source, Span};
 
@@ -59,6 +62,8 @@ pub struct Fault {
     pub command: String,
     /// What it was about, as text.
     pub target: Option<String>,
+    /// What a script gave to an error of its own.
+    pub made: Option<Box<Made>>,
     /// Where in the script.
     pub place: Option<(Source, Span)>,
     /// `throw`, and what `-ErrorAction Stop` made an end of: not only the statement ends but the script, unless it is caught.
@@ -84,6 +89,7 @@ impl Fault {
             exception: "System.Management.Automation.RuntimeException",
             command: String::new(),
             target: None,
+            made: None,
             place: None,
             ends_script: false,
         }
@@ -107,6 +113,68 @@ impl Fault {
             self.command = command.to_owned();
         }
         self
+    }
+}
+
+/// What a script gives to an error that it makes or throws.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    /// What it was about: a value of the script, which this module knows nothing of.
+    pub object: Option<Held>,
+    /// What it is called; `None`: what the original would call such an error.
+    pub id: Option<Rc<str>>,
+    /// Its category, one of the original's; `None`: that of the error.
+    pub category: Option<&'static str>,
+    /// The [`Fault`] that led to it.
+    pub inner: Option<Held>,
+}
+
+/// Something that an error holds on to: a value of the script, or another error.
+#[derive(Clone, Debug)]
+pub struct Held(Option<Rc<dyn Any>>);
+
+impl Held {
+    /// Holds this.
+    pub fn new(what: Rc<dyn Any>) -> Held {
+        Held(Some(what))
+    }
+
+    /// What is held, where it is a `T`.
+    pub fn get<T: Any>(&self) -> Option<Rc<T>> {
+        self.0.clone().and_then(|what| what.downcast().ok())
+    }
+}
+
+thread_local! {
+    /// What is let go of meanwhile, while something that was held is dropped.
+    static LET_GO: RefCell<Option<Vec<Rc<dyn Any>>>> = const { RefCell::new(None) };
+}
+
+impl Drop for Held {
+    /// Errors may tell of errors that tell of errors: they go one after the other, not one within the other, however many they are.
+    fn drop(&mut self) {
+        let Some(what) = self.0.take() else { return };
+        let first = LET_GO.with_borrow_mut(|waiting| match waiting {
+            Some(waiting) => {
+                waiting.push(what);
+                None
+            }
+            None => {
+                *waiting = Some(Vec::new());
+                Some(what)
+            }
+        });
+        let mut next = first;
+        while let Some(what) = next {
+            drop(what);
+            next = LET_GO.with_borrow_mut(|waiting| {
+                let one = waiting.as_mut().and_then(Vec::pop);
+                if one.is_none() {
+                    *waiting = None;
+                }
+                one
+            });
+        }
     }
 }
 

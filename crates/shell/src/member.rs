@@ -30,7 +30,8 @@ use crate::value::{Object, Value};
 
 pub use kind::{cast, credential, is_of_type, make};
 pub use object::{ScriptMethod, ScriptProperty, is_method};
-pub use statics::{call_static, set_static, static_property};
+pub(crate) use regex::found;
+pub use statics::{call_static, ends_process, set_static, static_property};
 pub use statics::{escaped, unbase64};
 pub use table::entries;
 pub use tool::{Console, Guid, Reference, Secret, random_between, read, read_secret};
@@ -145,6 +146,7 @@ pub fn set_property(context: &mut dyn Context, value: &Value, name: &str, new: V
                     None => refused(format!("'{name}' is a ReadOnly property.")),
                 },
                 None => {
+                    object::before_change(context, object, name, &new)?;
                     object.set(name, new);
                     Ok(())
                 }
@@ -162,9 +164,9 @@ pub fn set_property(context: &mut dyn Context, value: &Value, name: &str, new: V
             }
         },
         other if tool::set_property(other, &name.to_ascii_lowercase(), &new) => Ok(()),
-        other => {
+        other => xml::set_property(other, name, &new).unwrap_or_else(|| {
             refused(format!("The property '{name}' cannot be set on a value of type [{}].", convert::type_name(other)))
-        }
+        }),
     }
 }
 
@@ -194,7 +196,10 @@ pub fn call(context: &mut dyn Context, value: &Value, name: &str, arguments: &[V
         Value::Type(known) => kind::call(known, &lower, &arguments),
         Value::Foreign(foreign) => match tool::call(context, value, &lower, &arguments) {
             Some(done) => Some(done),
-            None => foreign.call(name, arguments.values).map(|done| done.map(Some)),
+            None => match xml::call(context, value, &lower, &arguments) {
+                Some(done) => Some(done),
+                None => foreign.call(name, arguments.values).map(|done| done.map(Some)),
+            },
         },
         Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Char(_) | Value::Fault(_) | Value::Null => None,
     };

@@ -136,10 +136,8 @@ struct Parser<'a> {
     /// How high the tree is that the construct being read has by now: operators in a row make it higher without being nested.
     height: usize,
     nodes: usize,
-    /// `trap` statements of the script block being read.
+    /// `trap` statements of the block being read.
     traps: Vec<crate::syntax::Catch>,
-    /// How many blocks of statements (`if`, loops) are open within the script block being read.
-    inner_blocks: usize,
     /// Where a `<#` without its `#>` stands.
     open_comment: Option<Span>,
     /// Whether what is being read was read before and only has to be passed over: then the first mistake ends it.
@@ -161,7 +159,6 @@ impl<'a> Parser<'a> {
             height: 0,
             nodes: 0,
             traps: Vec::new(),
-            inner_blocks: 0,
             open_comment: None,
             is_recovering: false,
             has_given_up: false,

@@ -11,6 +11,7 @@ mod item;
 mod content;
 mod clixml;
 mod json;
+mod string_data;
 mod csv;
 mod html;
 mod print;
@@ -80,6 +81,7 @@ static COMMANDS: &[StockCommand] = &[
     csv::TO,
     json::TO,
     json::FROM,
+    string_data::FROM,
     clixml::EXPORT,
     clixml::IMPORT,
     html::TO_HTML,
@@ -120,6 +122,7 @@ static COMMANDS: &[StockCommand] = &[
     session::ADD_SNAPIN,
     session::GET_SNAPIN,
     session::NEW_SESSION,
+    session::NEW_SESSION_OPTION,
     session::GET_SESSION,
     session::IMPORT_SESSION,
     session::REMOVE_SESSION,
@@ -134,8 +137,17 @@ static COMMANDS: &[StockCommand] = &[
     session::TO_SECURE_STRING,
     session::GET_HOST,
     session::GET_CULTURE,
+    session::HOST_NAME,
+    session::WHO_AM_I,
     session::GET_HISTORY,
     session::RESOLVE_DNS,
+    refused::TEST_MAILFLOW,
+    refused::QUEUE_DIGEST,
+    refused::TRANSPORT_PIPELINE,
+    refused::MAILBOX_STATISTICS,
+    refused::MAILBOX_DATABASE,
+    refused::CLIENT_ACCESS,
+    refused::TRANSPORT_RULE,
     refused::TEST_CONNECTION,
     refused::TEST_NET_CONNECTION,
     refused::GET_PROCESS,

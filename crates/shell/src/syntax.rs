@@ -158,6 +158,13 @@ pub enum StatementKind {
         /// What is done in any case.
         finally: Option<Block>,
     },
+    /// The statements of a block within a function or a script that has `trap { }` statements of its own.
+    Trapped {
+        /// The statements.
+        body: Block,
+        /// What is done when one of them fails.
+        traps: Vec<Catch>,
+    },
     /// `return value`.
     Return(Option<Box<Statement>>),
     /// `throw value`.

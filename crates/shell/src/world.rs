@@ -172,6 +172,11 @@ pub trait World {
     /// # Errors
     /// What the system says.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// Says when a file was last written.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_modified(&mut self, path: &str, time: Timestamp) -> io::Result<()>;
     /// The folder that relative paths count from.
     fn current_folder(&self) -> String;
     /// Changes it.
@@ -198,6 +203,11 @@ pub trait World {
     /// # Errors
     /// What the system says.
     fn resolve(&mut self, host: &str) -> io::Result<Vec<IpAddr>>;
+    /// The name of the host that has an address.
+    ///
+    /// # Errors
+    /// When there is none, or nobody can be asked.
+    fn name_of(&mut self, address: IpAddr) -> io::Result<String>;
     /// Hands a message to a mail server, from this machine and by itself.
     ///
     /// # Errors

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use gatepost_shell::world::{Colour, Entry, Letter, Progress, Stream, World};
 use gatepost_smtp::NONCE_BYTES;
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 
 use super::cancel::Cancel;
 use super::editor::{self, Typed};
 use super::environment::Windows;
 use super::files::Files;
+use super::host_names;
 use super::letter;
 use super::paint::{harmless, painted};
 use super::submission;
@@ -228,6 +229,10 @@ impl World for Console {
         self.files.rename(from, to)
     }
 
+    fn set_modified(&mut self, path: &str, time: Timestamp) -> io::Result<()> {
+        self.files.set_modified(path, time)
+    }
+
     fn current_folder(&self) -> String {
         self.files.current().display().to_string()
     }
@@ -274,6 +279,12 @@ impl World for Console {
         let mut addresses: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
         addresses.dedup();
         Ok(addresses)
+    }
+
+    fn name_of(&mut self, address: IpAddr) -> io::Result<String> {
+        // As above.
+        let _ = self.flush();
+        host_names::name_of(address)
     }
 
     fn submit(&mut self, letter: &Letter) -> Result<(), String> {

@@ -55,6 +55,20 @@ impl Interpreter {
                             span: *span,
                         }));
                     }
+                    // What a function was given without declaring it goes on as it was written, names as names.
+                    other if variable.name.eq_ignore_ascii_case("args") => {
+                        let mut values = convert::elements(&other).into_iter();
+                        while let Some(value) = values.next() {
+                            given.push(match parameter_name(&value) {
+                                Some(name) => GivenArgument::Named {
+                                    value: name.ends_with(':').then(|| Given::from(values.next().unwrap_or_default())),
+                                    name: name.trim_end_matches(':').to_owned(),
+                                    span: *span,
+                                },
+                                None => GivenArgument::Value(Given::from(value), *span),
+                            });
+                        }
+                    }
                     other => {
                         let values = convert::elements(&other);
                         given.extend(values.into_iter().map(|value| GivenArgument::Value(Given::from(value), *span)));
@@ -87,4 +101,13 @@ impl Interpreter {
             _ => Ok(Given::from(self.expression(expression)?)),
         }
     }
+}
+
+/// The name in a text that is a parameter as written, `-Name` or `-Name:`.
+fn parameter_name(value: &Value) -> Option<String> {
+    let Value::Text(text) = value else { return None };
+    let name = text.strip_prefix('-')?;
+    let is_name = name.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && name.trim_end_matches(':').chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    is_name.then(|| name.to_owned())
 }

@@ -104,6 +104,7 @@ impl Interpreter {
             ("ConfirmPreference", Value::text("High")),
             ("WhatIfPreference", Value::Bool(false)),
             ("FormatEnumerationLimit", Value::Int(4)),
+            ("PSDefaultParameterValues", Value::table([])),
             ("MaximumHistoryCount", Value::Int(4096)),
         ] {
             self.global.set(name, value);
@@ -300,7 +301,7 @@ impl Interpreter {
                     _ => Fault::new(Category::NotSpecified, text(0)),
                 };
                 if lower == "throwterminatingerror" {
-                    return Err(fault.into());
+                    return Err(fault.by(command).into());
                 }
                 fault.ends_script = false;
                 self.report(fault.by(command), &common)?;

@@ -188,6 +188,17 @@ impl Interpreter {
             }
         }
         self.bind_free(signature, &mut given, free)?;
+        let names: Vec<&str> = std::iter::once(signature.name).chain(signature.aliases.iter().copied()).collect();
+        for (name, value) in self.default_values(&names)? {
+            match find(signature, &name) {
+                Ok(Found::Own(at, _)) if given[at].is_none() => given[at] = Some(Given::from(value)),
+                Ok(Found::Common("WhatIf" | "Confirm")) if signature.changes == Changes::Nothing => {}
+                Ok(Found::Common(name)) if !common.has(name) => {
+                    self.bind_common(name, Some(Given::from(value)), || None, common)?;
+                }
+                _ => {}
+            }
+        }
         let mut bound = Bound::default();
         for (parameter, given) in signature.parameters.iter().zip(given) {
             let value = match given {

@@ -7,11 +7,13 @@ use super::flow::{Done, Flow, shallow_bytes};
 use super::interpreter::Interpreter;
 use super::operator::{self, Bounds};
 use super::sink::{Discard, Sink};
+use crate::context::BlockScope;
 use crate::convert;
 use crate::fault::{Category, Fault};
 use crate::member::{self, Reference};
 use crate::syntax::{
-    BinaryOperator, Block, Expression, ExpressionKind, PipelineElement, Statement, StatementKind, TextPart, TypeName,
+    BinaryOperator, Block, Expression, ExpressionKind, PipelineElement, ScriptBlock, Statement, StatementKind,
+    TextPart, TypeName,
 };
 use crate::value::{Table, Value};
 
@@ -224,7 +226,7 @@ impl Interpreter {
             BinaryOperator::Replace if matches!(&right, Value::List(list) if matches!(list.values.borrow().get(1), Some(Value::Block(_)))) => {
                 Err(Fault::new(
                     Category::InvalidArgument,
-                    "A script block as the replacement of -replace is not supported: use [regex]::Matches, or replace in a loop.",
+                    "-replace takes no script block in version 5.1 of the language, which this is; write [regex]::Replace($text, 'pattern', { param($found) ... }).",
                 )
                 .into())
             }
@@ -249,7 +251,47 @@ impl Interpreter {
             }
             _ => right,
         };
+        if operator == BinaryOperator::Split {
+            let arguments = match right {
+                Value::List(list) => list.values.borrow().clone(),
+                one => vec![one.clone()],
+            };
+            if let [Value::Block(block), rest @ ..] = arguments.as_slice() {
+                return self.split_where(left, block, rest.first());
+            }
+        }
         let value = operator::binary(operator, is_case_sensitive, left, right, self.bounds())?;
+        self.charge(shallow_bytes(&value))?;
+        Ok(value)
+    }
+
+    /// `text -split { ... }`: at each character, `$_`, for which the block says so.
+    fn split_where(&mut self, left: &Value, block: &Rc<ScriptBlock>, most: Option<&Value>) -> Done<Value> {
+        let most = match most {
+            Some(most) => usize::try_from(convert::integer(most)?.max(0)).unwrap_or(usize::MAX),
+            None => 0,
+        };
+        let mut parts = Vec::new();
+        for one in convert::elements(left) {
+            let text = convert::text(&one);
+            let mut begin = 0;
+            let mut taken = 1;
+            for (at, letter) in text.char_indices() {
+                if most > 0 && taken >= most {
+                    break;
+                }
+                let letter_text = Value::text(letter.to_string());
+                let found =
+                    self.collect(|it, out| it.call_block(block, BlockScope::Own, Some(letter_text), &[], out))?;
+                if convert::truth(&convert::gathered(found)) {
+                    parts.push(Value::text(&text[begin..at]));
+                    begin = at + letter.len_utf8();
+                    taken += 1;
+                }
+            }
+            parts.push(Value::text(&text[begin..]));
+        }
+        let value = Value::array(parts);
         self.charge(shallow_bytes(&value))?;
         Ok(value)
     }
@@ -371,6 +413,10 @@ impl Interpreter {
             _ => static_type,
         };
         let result = match static_type {
+            Some(type_name) if member::ends_process(&type_name, &name) => {
+                let code = convert::integer(values.first().unwrap_or(&Value::Int(0)))?;
+                return Err(Flow::Exit(i32::try_from(code).unwrap_or(1)));
+            }
             Some(type_name) => self.with_context(|context| member::call_static(context, &type_name, &name, &values))?,
             None => self.call_method(&object, &name, &values)?,
         };

@@ -141,6 +141,10 @@ impl Walk {
                 catches.iter().for_each(|catch| self.block(&catch.body));
                 finally.iter().for_each(|finally| self.block(finally));
             }
+            StatementKind::Trapped { body, traps } => {
+                self.guarded(|walk| walk.block(body));
+                traps.iter().for_each(|trap| self.block(&trap.body));
+            }
             StatementKind::Return(value) | StatementKind::Throw(value) | StatementKind::Exit(value) => {
                 value.iter().for_each(|value| self.statement(value));
             }

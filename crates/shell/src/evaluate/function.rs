@@ -6,7 +6,7 @@ use super::arguments::{Given, GivenArgument};
 use super::flow::{Done, Flow};
 use super::interpreter::{Frame, Interpreter, Target};
 use super::running::{Action, Common};
-use super::scope::{Scope, ScopeKind};
+use super::scope::{Listening, Scope, ScopeKind};
 use super::sink::Sink;
 use crate::context::BlockScope;
 use crate::convert::{self, pattern};
@@ -191,6 +191,16 @@ impl Interpreter {
         }
         let set = chosen_set(block, &declared, &given);
         self.bind_positions(name, &declared, &mut given, free, &set, (is_advanced, &mut unknown))?;
+        let defaults = if is_advanced { self.default_values(&[name])? } else { Vec::new() };
+        for (parameter, value) in defaults {
+            match find(&declared, &parameter) {
+                Found::One(at) if given[at].is_none() => given[at] = Some(Given::from(value)),
+                Found::None if super::bind::common_name(&parameter).is_some_and(|known| !common.has(known)) => {
+                    self.bind_common(&parameter, Some(Given::from(value)), || None, common)?;
+                }
+                _ => {}
+            }
+        }
         let mut from_input = Vec::new();
         let mut bound = Vec::new();
         for (at, (declared, given)) in declared.iter().zip(given).enumerate() {
@@ -572,6 +582,10 @@ impl Interpreter {
                 Action::Inquire => "Inquire",
             })
         };
+        if common.error_variable.is_some() || common.warning_variable.is_some() {
+            *scope.listening.borrow_mut() =
+                Listening { errors: common.error_variable.clone(), warnings: common.warning_variable.clone() };
+        }
         if let Some(action) = common.error_action {
             scope.set("ErrorActionPreference", name(action));
         }
@@ -845,10 +859,11 @@ fn undeclared(arguments: Vec<GivenArgument>) -> Vec<Value> {
     for argument in arguments {
         match argument {
             GivenArgument::Value(given, _) => values.push(given.value),
-            GivenArgument::Named { name, value, .. } => {
-                values.push(Value::text(format!("-{name}")));
-                values.extend(value.map(|given| given.value));
+            // With a colon where the value belongs to the name for certain: `@args` hands it on as it came.
+            GivenArgument::Named { name, value: Some(given), .. } => {
+                values.extend([Value::text(format!("-{name}:")), given.value]);
             }
+            GivenArgument::Named { name, value: None, .. } => values.push(Value::text(format!("-{name}"))),
         }
     }
     values

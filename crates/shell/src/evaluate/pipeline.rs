@@ -275,7 +275,13 @@ impl Interpreter {
             }
         };
         let done = match work {
-            Work::Function(function) => self.work_function(function, step, *has_input, out),
+            Work::Function(function) => {
+                let done = self.work_function(function, step, *has_input, out);
+                if let (Err(Flow::Fault(fault)), Some(list)) = (&done, &common.error_variable) {
+                    told(list, fault);
+                }
+                done
+            }
             Work::Stock { signature, stage, bound } => {
                 let outcome = self.work_stock((*signature, stage.as_mut(), bound), &step, (common, *number), out);
                 self.settle(outcome, common, signature.name, place)
@@ -460,6 +466,16 @@ impl Interpreter {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds what ended a function to its `-ErrorVariable`, unless it was told there when it happened.
+fn told(list: &List, fault: &Fault) {
+    let mut values = list.values.borrow_mut();
+    let is_known = matches!(values.last(), Some(Value::Fault(last))
+        if last.message == fault.message && last.place == fault.place);
+    if !is_known && fault.severity != Severity::Final {
+        values.push(Value::Fault(Rc::new(fault.clone())));
     }
 }
 

@@ -70,6 +70,26 @@ pub(crate) struct Common {
     pub home: Option<Rc<Scope>>,
 }
 
+impl Common {
+    /// Whether the parameter of this name was given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match name {
+            "Verbose" => self.is_verbose.is_some(),
+            "Debug" => self.is_debug.is_some(),
+            "WhatIf" => self.what_if.is_some(),
+            "Confirm" => self.confirm.is_some(),
+            "ErrorAction" => self.error_action.is_some(),
+            "WarningAction" => self.warning_action.is_some(),
+            "InformationAction" => self.information_action.is_some(),
+            "ErrorVariable" => self.error_variable.is_some(),
+            "WarningVariable" => self.warning_variable.is_some(),
+            "OutVariable" => self.output_variable.is_some(),
+            "PipelineVariable" => self.pipeline_variable.is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// A command at work.
 pub(crate) struct Running<'a> {
     pub interpreter: &'a mut Interpreter,
@@ -103,6 +123,7 @@ impl Emit for Running<'_> {
         if let Some(list) = self.common.and_then(|common| common.warning_variable.as_ref()) {
             list.values.borrow_mut().push(Value::text(text));
         }
+        self.interpreter.frame.scope.tell_warning(text);
         let action = self
             .common
             .and_then(|common| common.warning_action)
@@ -357,9 +378,11 @@ impl Interpreter {
             return Ok(());
         }
         self.remember(&fault);
+        let record = Value::Fault(Rc::new(fault.clone()));
         if let Some(list) = &common.error_variable {
-            list.values.borrow_mut().push(Value::Fault(Rc::new(fault.clone())));
+            list.values.borrow_mut().push(record.clone());
         }
+        self.frame.scope.tell_error(&record);
         match action {
             Action::SilentlyContinue | Action::Ignore => return Ok(()),
             Action::Inquire => {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::source::Source;
 use crate::syntax::{ScriptBlock, TypeName};
-use crate::value::Value;
+use crate::value::{List, Value};
 
 /// What made a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,17 @@ pub(crate) struct Scope {
     pub kind: ScopeKind,
     variables: RefCell<HashMap<Box<str>, Variable>>,
     functions: RefCell<HashMap<Box<str>, Function>>,
+    /// Where errors and warnings are kept that are told within: `-ErrorVariable` and `-WarningVariable` of a function.
+    pub listening: RefCell<Listening>,
     /// By what name, whose text, and whether it is a file: for `$MyInvocation`.
     pub called: RefCell<Option<(Rc<str>, Source, bool)>>,
+}
+
+/// Lists that listen to what is told within a scope.
+#[derive(Debug, Default)]
+pub(crate) struct Listening {
+    pub errors: Option<Rc<List>>,
+    pub warnings: Option<Rc<List>>,
 }
 
 /// A name without its case.
@@ -64,6 +73,7 @@ impl Scope {
             kind,
             variables: RefCell::default(),
             functions: RefCell::default(),
+            listening: RefCell::default(),
             called: RefCell::default(),
         })
     }
@@ -76,6 +86,24 @@ impl Scope {
             next.clone_from(&scope.parent);
             Some(scope)
         })
+    }
+
+    /// Tells of an error to whoever listens, here and along the callers.
+    pub(crate) fn tell_error(self: &Rc<Scope>, error: &Value) {
+        for scope in self.outwards() {
+            if let Some(list) = &scope.listening.borrow().errors {
+                list.values.borrow_mut().push(error.clone());
+            }
+        }
+    }
+
+    /// Tells of a warning to whoever listens, here and along the callers.
+    pub(crate) fn tell_warning(self: &Rc<Scope>, text: &str) {
+        for scope in self.outwards() {
+            if let Some(list) = &scope.listening.borrow().warnings {
+                list.values.borrow_mut().push(Value::text(text));
+            }
+        }
     }
 
     /// The nearest scope of this kind; the session's where there is none.

@@ -5,9 +5,11 @@ use std::rc::Rc;
 use super::flow::{Done, Flow};
 use super::interpreter::Interpreter;
 use super::report;
+use super::running::Action;
 use super::sink::Sink;
 use crate::convert::{self, wildcard};
 use crate::fault::{Category, Fault, Severity};
+use crate::member::{self, fault::Exception};
 use crate::syntax::{
     Block, Catch, Expression, ExpressionKind, LoopCondition, ScriptBlock, Statement, StatementKind, SwitchMode,
     VariableName,
@@ -47,7 +49,10 @@ impl Interpreter {
 
     /// Whether the statement behind a failed one runs.
     fn goes_on(&self, fault: &Fault) -> bool {
-        self.guards == 0 && !fault.ends_script && fault.severity != Severity::Final
+        // The original passes over a `throw` that nobody catches, too, where errors are silenced.
+        let is_silenced = fault.category == Category::Thrown
+            && matches!(self.preference("ErrorActionPreference"), Some(Action::SilentlyContinue | Action::Ignore));
+        self.guards == 0 && (!fault.ends_script || is_silenced) && fault.severity != Severity::Final
     }
 
     /// Shows an error that ended a statement, as `$ErrorActionPreference` asks.
@@ -176,6 +181,7 @@ impl Interpreter {
                 Ok(())
             }
             StatementKind::Try { body, catches, finally } => self.try_statement(body, catches, finally.as_ref(), out),
+            StatementKind::Trapped { body, traps } => self.trapped(body, traps, out),
             StatementKind::Return(value) => {
                 if let Some(value) = value {
                     self.statement(value, out)?;
@@ -346,19 +352,11 @@ impl Interpreter {
         let mut fault = match &value {
             Value::Fault(fault) => Fault::clone(fault),
             Value::Null => Fault::new(Category::Thrown, "ScriptHalted"),
-            // An exception that New-Object or [Exception]::new made.
-            Value::Object(object)
-                if object.get("Message").is_some() && object.view.type_name.ends_with("Exception") =>
-            {
-                let mut fault = Fault::new(Category::Thrown, convert::text(&object.get("Message").unwrap_or_default()));
-                fault.exception = object.view.type_name;
-                fault
-            }
-            other => {
-                let mut fault = Fault::new(Category::Thrown, self.as_text(other));
-                fault.target = Some(fault.message.clone());
-                fault
-            }
+            other => match other.downcast::<Exception>() {
+                // An exception that New-Object or [Exception]::new made, or one that was caught.
+                Some(exception) => Fault::clone(&exception.0),
+                None => member::fault::about_object(Fault::new(Category::Thrown, self.as_text(other)), other.clone()),
+            },
         };
         fault.severity = Severity::Terminating;
         fault.ends_script = true;

@@ -10,7 +10,7 @@ use crate::value::{CUSTOM, ListKind, Object, Table, TimeSpan, Value, View};
 
 use super::address::{self, Address};
 use super::arguments::Arguments;
-use super::fault::Exception;
+use super::fault::{CATEGORIES, Exception};
 use super::moment;
 use super::tool::{Builder, COLOURS, Culture, Guid, Reference, Secret, TextEncoding};
 use super::version::Version;
@@ -44,6 +44,10 @@ const TYPES: &[Known] = &[
     Known("System.Collections.Specialized.OrderedDictionary", &["ordered"]),
     Known("System.Collections.Generic.Dictionary", &[]),
     Known("System.Collections.Generic.SortedDictionary", &[]),
+    Known("System.Collections.IDictionary", &[]),
+    Known("System.Collections.IEnumerable", &[]),
+    Known("System.Collections.ICollection", &[]),
+    Known("System.Collections.IList", &[]),
     Known("System.Collections.ArrayList", &[]),
     Known("System.Collections.Generic.List", &[]),
     Known("System.Collections.ObjectModel.Collection", &[]),
@@ -170,26 +174,7 @@ const ENUMERATIONS: &[(&str, &[&str])] = &[
     ("System.Globalization.NumberStyles", &["None", "Integer", "HexNumber", "Number", "Float", "Any"]),
     ("System.Management.Automation.ActionPreference", &["SilentlyContinue", "Stop", "Continue", "Inquire", "Ignore"]),
     ("System.Security.Principal.WindowsBuiltInRole", &["Administrator", "User", "Guest", "PowerUser"]),
-    (
-        "System.Management.Automation.ErrorCategory",
-        &[
-            "NotSpecified",
-            "OpenError",
-            "InvalidArgument",
-            "InvalidData",
-            "InvalidOperation",
-            "ObjectNotFound",
-            "PermissionDenied",
-            "ResourceExists",
-            "ResourceUnavailable",
-            "WriteError",
-            "ReadError",
-            "OperationStopped",
-            "LimitsExceeded",
-            "ConnectionError",
-            "AuthenticationError",
-        ],
-    ),
+    ("System.Management.Automation.ErrorCategory", CATEGORIES),
 ];
 
 /// What no type of ours will ever be, and why.
@@ -466,6 +451,15 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
             Value::Table(_) => value.clone(),
             _ => return refused("A table is written @{ Name = 'value' }."),
         },
+        "System.Collections.IDictionary" => match value {
+            Value::Table(_) => value.clone(),
+            _ => return refused("A table is written @{ Name = 'value' }."),
+        },
+        "System.Collections.IEnumerable" | "System.Collections.ICollection" | "System.Collections.IList" => match value
+        {
+            Value::List(_) | Value::Table(_) => value.clone(),
+            other => Value::array(vec![other.clone()]),
+        },
         "System.Collections.Specialized.OrderedDictionary" => match value {
             Value::Table(table) => {
                 let mut copy = Table::new(table.borrow().entries().iter().cloned());
@@ -521,6 +515,7 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
         },
         "System.Management.Automation.PSCredential" => match value {
             Value::Object(object) if std::ptr::eq(object.view, &CREDENTIAL) => value.clone(),
+            Value::Null => Value::Null,
             _ => return refused("Write Get-Credential, or New-Object PSCredential 'user', $secureString."),
         },
         "System.Security.Principal.WindowsPrincipal" => {
@@ -537,7 +532,7 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
             if let Some(exception) = EXCEPTIONS.iter().find(|known| **known == other) {
                 return Ok(match value.downcast::<Exception>() {
                     Some(_) => value.clone(),
-                    None => Value::foreign(Exception::made(exception, convert::text(value))),
+                    None => Value::foreign(Exception::made(exception, convert::text(value), None)),
                 });
             }
             if convert::type_name(value).eq_ignore_ascii_case(other) {
@@ -639,7 +634,9 @@ fn mail_address(text: &str) -> Option<Value> {
         None => ("", text),
     };
     let (user, host) = address.rsplit_once('@')?;
-    if user.is_empty() || host.is_empty() || address.contains(char::is_whitespace) {
+    let is_quoted = user.len() > 1 && user.starts_with('"') && user.ends_with('"');
+    let is_odd = address.contains(char::is_whitespace) || user.contains('@') && !is_quoted;
+    if user.is_empty() || host.is_empty() || is_odd {
         return None;
     }
     let properties = vec![
@@ -771,6 +768,7 @@ pub fn make(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> R
             Value::Int(_) | Value::Null => Value::foreign(Builder::new(String::new())),
             text => Value::foreign(Builder::new(convert::text(&text))),
         },
+        "System.Xml.XmlDocument" if values.is_empty() => super::xml::empty_document(),
         "System.Text.RegularExpressions.Regex" => super::regex::made(&arguments.text(0)?, values.get(1))?,
         "System.Text.Encoding" => {
             use crate::convert::encoding::Encoding;
@@ -796,6 +794,11 @@ pub fn make(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> R
         "System.Management.Automation.Host.ChoiceDescription" => {
             choice(&arguments.text(0)?, &values.get(1).map(convert::text).unwrap_or_default())
         }
+        "System.Management.Automation.ErrorRecord" => {
+            let text = |at: usize| values.get(at).map(convert::text).unwrap_or_default();
+            let about = values.get(3).cloned().unwrap_or_default();
+            Value::Fault(Rc::new(super::fault::made(&arguments.need(1)?[0], &text(1), &text(2), about)))
+        }
         "System.Net.Mail.MailAddress" => match values.get(1) {
             Some(name) => {
                 cast(context, wanted, &Value::text(format!("{} <{}>", convert::text(name), arguments.text(0)?)))?
@@ -804,7 +807,8 @@ pub fn make(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> R
         },
         other if EXCEPTIONS.contains(&other) => {
             let exception = EXCEPTIONS.iter().find(|known| **known == other).copied().unwrap_or("System.Exception");
-            Value::foreign(Exception::made(exception, values.first().map(convert::text).unwrap_or_default()))
+            let message = values.first().map(convert::text).unwrap_or_default();
+            Value::foreign(Exception::made(exception, message, values.get(1)))
         }
         _ => match values {
             [only] => cast(context, wanted, only)?,

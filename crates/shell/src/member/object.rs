@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::context::{BlockScope, Context};
 use crate::convert;
 use crate::fault::Fault;
-use crate::syntax::ScriptBlock;
+use crate::syntax::{ScriptBlock, TypeName};
 use crate::value::{CUSTOM, Foreign, Object, Value, View};
 
 use super::arguments::Arguments;
@@ -49,6 +49,22 @@ impl Foreign for ScriptMethod {
 /// Whether the value of a property is a method, which columns and files leave out.
 pub fn is_method(value: &Value) -> bool {
     value.downcast::<ScriptMethod>().is_some()
+}
+
+/// What changing a property does outside: the time of a file is that of the file.
+///
+/// # Errors
+/// When it cannot be done; the property keeps its value then.
+pub(super) fn before_change(context: &mut dyn Context, object: &Object, name: &str, new: &Value) -> Result<(), Fault> {
+    if object.view.type_name != "System.IO.FileInfo" || !name.eq_ignore_ascii_case("LastWriteTime") {
+        return Ok(());
+    }
+    let of = TypeName { name: "datetime".to_owned(), arguments: Vec::new(), array_depth: 0 };
+    let (Value::Time(time), Some(full)) = (super::cast(context, &of, new)?, object.get("FullName")) else {
+        return Ok(());
+    };
+    let path = convert::text(&full);
+    context.world().set_modified(&path, time.timestamp()).map_err(|error| crate::path::failed(&path, &error))
 }
 
 /// `.PSObject` of a value: its properties as a list of names and values.

@@ -41,7 +41,8 @@ fn ignores_case(options: Option<&Value>) -> bool {
     options.is_some_and(|options| convert::joined(options, ",").to_ascii_lowercase().contains("ignorecase"))
 }
 
-fn found(captures: Option<&Captures<'_>>, regex: &Regex, text: &str) -> Value {
+/// What an expression found in a text, as a `Match` with its groups.
+pub(crate) fn found(captures: Option<&Captures<'_>>, regex: &Regex, text: &str) -> Value {
     let group = |at: Option<regex::Match<'_>>| {
         vec![
             ("Success".into(), Value::Bool(at.is_some())),

@@ -68,6 +68,8 @@ pub fn static_property(context: &mut dyn Context, of: &TypeName, name: &str) -> 
         },
         ("System.Guid", "empty") => kind::make(context, of, &[])?,
         ("System.DBNull", "value") => Value::Null,
+        // One that is none: whoever hands it on logs on with nothing.
+        ("System.Management.Automation.PSCredential", "empty") => Value::Null,
         ("System.Text.Encoding", _) => match Encoding::named(if lower == "utf7" { "ascii" } else { &lower }) {
             Some(encoding) => Value::foreign(TextEncoding(encoding)),
             None => {
@@ -175,6 +177,11 @@ pub fn set_static(of: &TypeName, name: &str) -> Result<(), Fault> {
         | "System.Globalization.CultureInfo" => Ok(()),
         _ => Err(Fault::new(Category::InvalidOperation, format!("[{of}]::{name} cannot be changed."))),
     }
+}
+
+/// Whether a function of a type is `[Environment]::Exit`, which only the evaluator can do.
+pub fn ends_process(of: &TypeName, name: &str) -> bool {
+    name.eq_ignore_ascii_case("Exit") && kind::canonical(&of.name) == "System.Environment"
 }
 
 /// `[Type]::Name(arguments)`; `None`: it yields nothing.
@@ -522,6 +529,11 @@ fn environment_call(context: &mut dyn Context, lower: &str, arguments: &Argument
 fn names(context: &mut dyn Context, lower: &str, arguments: &Arguments<'_>) -> Answer {
     let mut entry = |host: String| -> Result<Value, Fault> {
         let addresses = resolve(context, &host)?;
+        // Of an address the name is asked for.
+        let host = match Address::parse(&host).filter(|_| host.contains(['.', ':'])) {
+            Some(address) => context.world().name_of(address.0).map_err(|_| no_such_host(&host))?,
+            None => host,
+        };
         let properties = vec![
             ("HostName".into(), Value::text(host)),
             ("Aliases".into(), Value::array(Vec::new())),
@@ -544,13 +556,15 @@ fn resolve(context: &mut dyn Context, host: &str) -> Result<Vec<Value>, Fault> {
     }
     match context.world().resolve(host) {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses.into_iter().map(Address::value).collect()),
-        _ => {
-            let mut fault = Fault::new(Category::InvalidArgument, "No such host is known");
-            fault.exception = "System.Net.Sockets.SocketException";
-            fault.target = Some(host.to_owned());
-            Err(fault)
-        }
+        _ => Err(no_such_host(host)),
     }
+}
+
+fn no_such_host(host: &str) -> Fault {
+    let mut fault = Fault::new(Category::InvalidArgument, "No such host is known");
+    fault.exception = "System.Net.Sockets.SocketException";
+    fault.target = Some(host.to_owned());
+    fault
 }
 
 fn web(lower: &str, arguments: &Arguments<'_>) -> Answer {
@@ -703,9 +717,11 @@ fn bits(lower: &str, arguments: &Arguments<'_>) -> Answer {
             .need(1)
             .and_then(|values| bytes(&values[0]))
             .map(|bytes| Value::text(bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join("-"))),
-        "getbytes" => arguments.int(0).map(|number| match i32::try_from(number) {
-            Ok(number) => bytes_value(&number.to_le_bytes()),
-            Err(_) => bytes_value(&number.to_le_bytes()),
+        // Numbers have no width here: one of 32 bits, with a sign or without (addresses are such), has four bytes.
+        "getbytes" => arguments.int(0).map(|number| match (i32::try_from(number), u32::try_from(number)) {
+            (Ok(number), _) => bytes_value(&number.to_le_bytes()),
+            (_, Ok(number)) => bytes_value(&number.to_le_bytes()),
+            _ => bytes_value(&number.to_le_bytes()),
         }),
         "touint32" => number(4).map(|number| Value::Int(number as i64)),
         "toint32" => number(4).map(|number| Value::Int(i64::from(number as u32 as i32))),

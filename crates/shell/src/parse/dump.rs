@@ -122,6 +122,10 @@ pub(super) fn statement(statement: &Statement) -> String {
             format!("({head} {} {clauses}{default})", self::statement(value))
         }
         StatementKind::Function { name, body } => format!("(function {name} {{{}}})", script(body)),
+        StatementKind::Trapped { body, traps } => {
+            let traps: String = traps.iter().map(|trap| format!(" (trap {})", catch(trap))).collect();
+            format!("(trapped {}{traps})", block(body))
+        }
         StatementKind::Try { body, catches, finally } => {
             let catches: String = catches.iter().map(|one| format!(" catch {}", catch(one))).collect();
             let finally = finally.as_ref().map(|body| format!(" finally {}", block(body))).unwrap_or_default();

@@ -34,5 +34,4 @@ pub(super) const STOP_PARSING: &str =
     "`--%` is for programs, which this shell does not run; write the arguments as they are, in quotes where needed";
 pub(super) const INPUT_REDIRECTION: &str = "`<` reads nothing here; write Get-Content file | command";
 pub(super) const PARALLEL_LOOP: &str = "`-Parallel` is not part of this shell's language; the loop runs without it";
-pub(super) const INNER_TRAP: &str = "`trap` within a block of a statement is not part of this shell's language; write try and catch there, or put the trap at the top of the script or function";
 pub(super) const COMPUTED_LABEL: &str = "a label is a name: break outer";

@@ -18,7 +18,6 @@ impl Parser<'_> {
     /// A whole script, or what stands between the braces of a block, whose opening one is at `open`.
     pub(super) fn script_block(&mut self, open: Option<Span>) -> Parsed<ScriptBlock> {
         let traps_outside = std::mem::take(&mut self.traps);
-        let inner_outside = std::mem::take(&mut self.inner_blocks);
         let start = self.at;
         let mut block = ScriptBlock {
             source: self.source.clone(),
@@ -38,7 +37,6 @@ impl Parser<'_> {
         }
         block.span = self.span_from(start);
         block.traps = std::mem::replace(&mut self.traps, traps_outside);
-        self.inner_blocks = inner_outside;
         Ok(block)
     }
 
@@ -168,12 +166,15 @@ impl Parser<'_> {
     /// The block of a statement, braces included.
     fn block_of(&mut self, keyword: &str) -> Parsed<Block> {
         self.space_and_newlines();
-        // A mistake within may have left the count where it was read, so it is put back, not counted down.
-        let outside = self.inner_blocks;
-        self.inner_blocks += 1;
+        let start = self.at;
+        let traps_outside = std::mem::take(&mut self.traps);
         let block = self.statements_within("{", "}", &format!("the block of `{keyword}`"));
-        self.inner_blocks = outside;
-        block
+        let traps = std::mem::replace(&mut self.traps, traps_outside);
+        if traps.is_empty() {
+            return block;
+        }
+        let kind = StatementKind::Trapped { body: block?, traps };
+        Ok(vec![Statement { kind, span: self.span_from(start) }])
     }
 
     /// Statements up to the closer, which is left standing, or to the end of the text. A mistake in one does not hide those in
@@ -744,9 +745,6 @@ impl Parser<'_> {
     }
 
     fn trap(&mut self) -> Parsed<()> {
-        if self.inner_blocks > 0 {
-            return Err(self.refuse("trap".len(), refusal::INNER_TRAP));
-        }
         self.at += "trap".len();
         let types = self.catch_types()?;
         let body = self.block_of("trap")?;

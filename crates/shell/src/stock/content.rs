@@ -4,6 +4,7 @@ use crate::command::{Call, Changes, Kind, Parameter, Signature};
 use crate::context::{Context, Stage, StockCommand};
 use crate::convert::{self, pattern};
 use crate::fault::{Category, Fault, Severity};
+use crate::member;
 use crate::path;
 use crate::value::{Object, Value, View};
 
@@ -234,11 +235,11 @@ impl SelectString {
             let text = convert::text(&wanted);
             let text = if call.is_set("SimpleMatch") { regex::escape(&text) } else { text };
             let regex = pattern::compile(&text, call.is_set("CaseSensitive"))?;
-            if let Some(found) = regex.find(line) {
-                matches.push(found.as_str().to_owned());
-                if call.is_set("AllMatches") {
-                    matches.extend(regex.find_iter(line).skip(1).map(|found| found.as_str().to_owned()));
-                }
+            let most = if call.is_set("AllMatches") { usize::MAX } else { 1 };
+            matches.extend(regex.captures_iter(line).take(most).map(|one| member::found(Some(&one), &regex, line)));
+            // A match is an object with objects in it.
+            context.charge(matches.len() * 500)?;
+            if !matches.is_empty() {
                 break;
             }
         }
@@ -253,12 +254,6 @@ impl SelectString {
             return context.value(Value::text(line)).map(|()| true);
         }
         let shown = if path.is_empty() { line.to_owned() } else { format!("{path}:{number}:{line}") };
-        let matches = matches.into_iter().map(|found| {
-            Value::Object(std::rc::Rc::new(Object::new(
-                &crate::value::CUSTOM,
-                vec![("Value".into(), Value::text(found))],
-            )))
-        });
         let properties = vec![
             ("Text".into(), Value::text(shown)),
             ("Line".into(), Value::text(line)),
@@ -266,7 +261,7 @@ impl SelectString {
             ("Filename".into(), Value::text(path::leaf(path))),
             ("Path".into(), Value::text(path)),
             ("Pattern".into(), call.argument("Pattern").cloned().unwrap_or_default()),
-            ("Matches".into(), Value::array(matches.collect())),
+            ("Matches".into(), Value::array(matches)),
         ];
         context.value(Value::Object(std::rc::Rc::new(Object::new(&MATCH_INFO, properties)))).map(|()| true)
     }

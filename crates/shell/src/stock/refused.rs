@@ -1,4 +1,5 @@
-//! What cannot be done here, refused by name: commands of scripts that reach the Windows machine, its domain or the network.
+//! What cannot be done here, refused by name: commands of scripts that reach the Windows machine, its domain, the network, or
+//! parts of Exchange that there are none of.
 //!
 //! They take any arguments, so that the refusal is what an administrator reads, not a quarrel about parameters.
 
@@ -49,6 +50,65 @@ const RIGHTS: &str = "it reaches access lists of Windows files. Get-ADPermission
 const REMOTE: &str = "it opens a session on another machine.";
 const CLOUD: &str = "it reaches the cloud service.";
 const PACKING: &str = "it packs files; use a tool of the system.";
+
+const FLOW: &str = "it sends a message between databases. Test-SmtpConnectivity tries the connectors; a message of Send-MailMessage is followed by Get-MessageTrackingLog or Search-Trace.";
+const DIGEST: &str =
+    "it adds up the queues of several servers. Get-Queue | Group-Object NextHopDomain does so for this one.";
+const AGENTS: &str = "it lists the agents of Exchange's pipeline, which are none here. Get-MessageTrackingLog and Search-Trace tell the steps that a message took; Test-Relay those of a decision.";
+const SIZES: &str = "it reads sizes and times of mailboxes in a database. Get-Mailbox lists the mailboxes; what they got is told by Get-MessageTrackingLog -EventId DELIVER -Recipients.";
+const DATABASES: &str = "it is about databases of mailboxes, which are none here. Mailboxes are folders: Get-Mailbox.";
+const CLIENTS: &str =
+    "it is about a web server for Outlook and phones, which is none here. Get-ReceiveConnector tells who may connect.";
+const RULES: &str = "it is about rules that Gatepost does not have. Connectors (Get-ReceiveConnector, Get-ADPermission) say who may send what.";
+
+static S_TEST_MAILFLOW: Signature = of("Test-Mailflow", &[], FLOW);
+static S_QUEUE_DIGEST: Signature = of("Get-QueueDigest", &[], DIGEST);
+static S_PIPELINE: Signature = of(
+    "Get-TransportPipeline",
+    &["Get-TransportAgent", "Enable-TransportAgent", "Disable-TransportAgent", "Set-TransportAgent"],
+    AGENTS,
+);
+static S_MAILBOX_STATISTICS: Signature =
+    of("Get-MailboxStatistics", &["Get-MailboxFolderStatistics", "Get-MailboxPermission"], SIZES);
+static S_DATABASE: Signature = of(
+    "Get-MailboxDatabase",
+    &[
+        "Set-MailboxDatabase",
+        "Mount-Database",
+        "Dismount-Database",
+        "Get-MailboxDatabaseCopyStatus",
+        "Get-DatabaseAvailabilityGroup",
+        "Test-ReplicationHealth",
+    ],
+    DATABASES,
+);
+static S_CLIENT_ACCESS: Signature = of(
+    "Get-OwaVirtualDirectory",
+    &[
+        "Get-EcpVirtualDirectory",
+        "Get-WebServicesVirtualDirectory",
+        "Get-ActiveSyncVirtualDirectory",
+        "Get-OabVirtualDirectory",
+        "Get-PowerShellVirtualDirectory",
+        "Get-MapiVirtualDirectory",
+        "Get-OutlookAnywhere",
+        "Get-ClientAccessService",
+        "Get-ClientAccessServer",
+        "Test-OutlookConnectivity",
+    ],
+    CLIENTS,
+);
+static S_TRANSPORT_RULE: Signature = of(
+    "Get-TransportRule",
+    &[
+        "New-TransportRule",
+        "Set-TransportRule",
+        "Remove-TransportRule",
+        "Enable-TransportRule",
+        "Disable-TransportRule",
+    ],
+    RULES,
+);
 
 static S_TEST_CONNECTION: Signature = of("Test-Connection", &[], NETWORK);
 static S_TEST_NET: Signature = of("Test-NetConnection", &["tnc"], NETWORK);
@@ -108,6 +168,13 @@ static S_FROM_SECURE: Signature = of(
     "it would write a secret in a form that the key of a Windows account protects.",
 );
 
+pub(super) const TEST_MAILFLOW: StockCommand = refused(&S_TEST_MAILFLOW);
+pub(super) const QUEUE_DIGEST: StockCommand = refused(&S_QUEUE_DIGEST);
+pub(super) const TRANSPORT_PIPELINE: StockCommand = refused(&S_PIPELINE);
+pub(super) const MAILBOX_STATISTICS: StockCommand = refused(&S_MAILBOX_STATISTICS);
+pub(super) const MAILBOX_DATABASE: StockCommand = refused(&S_DATABASE);
+pub(super) const CLIENT_ACCESS: StockCommand = refused(&S_CLIENT_ACCESS);
+pub(super) const TRANSPORT_RULE: StockCommand = refused(&S_TRANSPORT_RULE);
 pub(super) const TEST_CONNECTION: StockCommand = refused(&S_TEST_CONNECTION);
 pub(super) const TEST_NET_CONNECTION: StockCommand = refused(&S_TEST_NET);
 pub(super) const GET_PROCESS: StockCommand = refused(&S_GET_PROCESS);

@@ -416,6 +416,20 @@ pub(super) const NEW_SESSION: StockCommand = StockCommand {
     make: || Box::new(Yields(session)),
 };
 
+static SESSION_OPTION: View =
+    View { type_name: "System.Management.Automation.Remoting.PSSessionOption", table: &[], identity: "" };
+
+/// New-PSSessionOption.
+pub(super) const NEW_SESSION_OPTION: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "New-PSSessionOption",
+        synopsis: "Taken: there is no session that the options could be of.",
+        parameters: &[IGNORED],
+        ..SIGNATURE
+    },
+    make: || Box::new(Yields(|_, _| Ok(object(&SESSION_OPTION, Vec::new())))),
+};
+
 /// Get-PSSession.
 pub(super) const GET_SESSION: StockCommand = StockCommand {
     signature: &Signature {
@@ -650,6 +664,40 @@ pub(super) const GET_CULTURE: StockCommand = StockCommand {
     },
 };
 
+/// `hostname`: what scripts call as a program of the system.
+pub(super) const HOST_NAME: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "hostname",
+        aliases: &["hostname.exe"],
+        synopsis: "Tells the server's short name, as $env:COMPUTERNAME does.",
+        parameters: &[],
+        ..SIGNATURE
+    },
+    make: || {
+        Box::new(Yields(|context, _| Ok(Value::text(context.world().environment("COMPUTERNAME").unwrap_or_default()))))
+    },
+};
+
+/// `whoami`, as well.
+pub(super) const WHO_AM_I: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "whoami",
+        aliases: &["whoami.exe"],
+        synopsis: "Tells the user's name with the domain, as $env:USERDOMAIN\\$env:USERNAME does.",
+        parameters: &[],
+        ..SIGNATURE
+    },
+    make: || {
+        Box::new(Yields(|context, _| {
+            let mut variable = |name: &str| context.world().environment(name);
+            let user = variable("USERNAME").unwrap_or_default();
+            let machine = variable("COMPUTERNAME").unwrap_or_default();
+            let domain = variable("USERDOMAIN").unwrap_or(machine);
+            Ok(Value::text(format!("{domain}\\{user}").to_lowercase()))
+        }))
+    },
+};
+
 /// Get-History.
 pub(super) const GET_HISTORY: StockCommand = StockCommand {
     signature: &Signature {
@@ -666,10 +714,10 @@ pub(super) const GET_HISTORY: StockCommand = StockCommand {
 pub(super) const RESOLVE_DNS: StockCommand = StockCommand {
     signature: &Signature {
         name: "Resolve-DnsName",
-        synopsis: "Tells the addresses of a host.",
+        synopsis: "Tells the addresses of a host, or the name of the host that has an address.",
         parameters: &[
             needed(piped(at(0, "Name", Kind::Text, "The host."))),
-            at(1, "Type", Kind::Text, "A or AAAA; both if not given."),
+            at(1, "Type", Kind::Text, "A, AAAA or PTR; what fits the name if not given."),
             IGNORED,
         ],
         ..SIGNATURE
@@ -680,16 +728,40 @@ pub(super) const RESOLVE_DNS: StockCommand = StockCommand {
 static DNS: View =
     View { type_name: "Microsoft.DnsClient.Commands.DnsRecord", table: &["Name", "Type", "IPAddress"], identity: "" };
 
+static POINTER: View = View {
+    type_name: "Microsoft.DnsClient.Commands.DnsRecord_PTR",
+    table: &["Name", "Type", "NameHost"],
+    identity: "",
+};
+
+fn no_name(name: String) -> Fault {
+    let mut fault = Fault::new(Category::ResourceUnavailable, format!("{name} : DNS name does not exist"));
+    fault.target = Some(name);
+    fault.with_severity(Severity::Continuing)
+}
+
 struct ResolveDns;
 
 impl Stage for ResolveDns {
     fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
         let name = call.argument("Name").map(convert::text).unwrap_or_default();
         let wanted = call.argument("Type").map(convert::text).unwrap_or_default().to_ascii_uppercase();
+        if let Ok(address) = name.parse()
+            && matches!(wanted.as_str(), "" | "PTR")
+        {
+            return match context.world().name_of(address) {
+                Ok(host) => {
+                    let record = vec![("Name", &*name), ("Type", "PTR"), ("NameHost", &*host)];
+                    let record = record.into_iter().map(|(name, value)| (name, Value::text(value)));
+                    context.value(object(&POINTER, record.collect()))
+                }
+                Err(_) => Err(no_name(name)),
+            };
+        }
         if !matches!(wanted.as_str(), "" | "A" | "AAAA" | "A_AAAA") {
             return Err(Fault::new(
                 Category::InvalidArgument,
-                format!("Resolve-DnsName -Type {wanted} is not known here; write A or AAAA."),
+                format!("Resolve-DnsName -Type {wanted} is not known here; write A or AAAA, or PTR with an address."),
             ));
         }
         let found = context.world().resolve(&name).unwrap_or_default();
@@ -702,9 +774,7 @@ impl Stage for ResolveDns {
             })
             .collect();
         if found.is_empty() {
-            let mut fault = Fault::new(Category::ResourceUnavailable, format!("{name} : DNS name does not exist"));
-            fault.target = Some(name);
-            return Err(fault.with_severity(Severity::Continuing));
+            return Err(no_name(name));
         }
         for address in found {
             let kind = if address.is_ipv4() { "A" } else { "AAAA" };

@@ -12,7 +12,7 @@ use gatepost_shell::convert;
 use gatepost_shell::fault::{Category, Fault, Severity};
 use gatepost_shell::value::{ListKind, Object, Value, View};
 use gatepost_shell::world::{Colour, Entry, Letter, Progress, Stream, World};
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 
 /// A world in memory. Relative paths lie in `/work`; backslashes are slashes.
 #[derive(Default)]
@@ -116,6 +116,10 @@ impl World for MadeWorld {
         self.files.borrow_mut().insert(absolute(to), bytes);
         Ok(())
     }
+    fn set_modified(&mut self, path: &str, time: Timestamp) -> io::Result<()> {
+        self.written.borrow_mut().push_str(&format!("{} was last written {time}\n", absolute(path)));
+        Ok(())
+    }
     fn current_folder(&self) -> String {
         "/work".to_owned()
     }
@@ -150,6 +154,9 @@ impl World for MadeWorld {
     }
     fn resolve(&mut self, _: &str) -> io::Result<Vec<IpAddr>> {
         Err(missing())
+    }
+    fn name_of(&mut self, address: IpAddr) -> io::Result<String> {
+        if address.is_loopback() { Ok("localhost".to_owned()) } else { Err(missing()) }
     }
     fn submit(&mut self, letter: &Letter) -> Result<(), String> {
         if letter.server == "down.example" {
