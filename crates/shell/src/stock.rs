@@ -7,6 +7,8 @@ mod session;
 mod refused;
 mod mail;
 mod help;
+mod location;
+mod path;
 mod item;
 mod content;
 mod clixml;
@@ -91,11 +93,11 @@ static COMMANDS: &[StockCommand] = &[
     moment::RANDOM,
     moment::MEASURE_COMMAND,
     moment::NEW_GUID,
-    item::TEST_PATH,
-    item::JOIN_PATH,
-    item::SPLIT_PATH,
-    item::RESOLVE_PATH,
-    item::CONVERT_PATH,
+    path::TEST_PATH,
+    path::JOIN_PATH,
+    path::SPLIT_PATH,
+    path::RESOLVE_PATH,
+    path::CONVERT_PATH,
     item::GET_ITEM,
     item::GET_CHILD_ITEM,
     item::NEW_ITEM,
@@ -103,10 +105,10 @@ static COMMANDS: &[StockCommand] = &[
     item::COPY_ITEM,
     item::MOVE_ITEM,
     item::RENAME_ITEM,
-    item::GET_LOCATION,
-    item::SET_LOCATION,
-    item::PUSH_LOCATION,
-    item::POP_LOCATION,
+    location::GET_LOCATION,
+    location::SET_LOCATION,
+    location::PUSH_LOCATION,
+    location::POP_LOCATION,
     help::GET_HELP,
     help::GET_COMMAND,
     help::GET_ALIAS,

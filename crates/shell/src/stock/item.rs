@@ -11,21 +11,21 @@ use crate::value::{CUSTOM, Object, Value, View};
 use crate::world::Entry;
 
 use super::file;
-use super::parameter::{ANY, REST, SIGNATURE, TEXTS, VALUES, also, at, named, needed, piped, switch};
+use super::parameter::{ANY, SIGNATURE, TEXTS, VALUES, also, at, named, needed, piped, switch};
 
 /// Folders within folders that -Recurse goes down.
 const DEPTH_MAX: usize = 64;
 /// Files that one command hands on.
 const FILES_MAX: usize = 1_000_000;
 
-const LITERAL: Parameter = also(&["PSPath"], named("LiteralPath", VALUES, "Paths without wildcards."));
+pub(super) const LITERAL: Parameter = also(&["PSPath"], named("LiteralPath", VALUES, "Paths without wildcards."));
 const FORCE: Parameter = switch("Force", "Also what is protected or hidden.");
 const RECURSE: Parameter = switch("Recurse", "With all that lies below.");
-const FILTER: Parameter = named("Filter", Kind::Text, "A wildcard for names.");
-const INCLUDE: Parameter = named("Include", TEXTS, "Wildcards of names.");
-const EXCLUDE: Parameter = named("Exclude", TEXTS, "Wildcards of names to leave out.");
-const PASS_THRU: Parameter = switch("PassThru", "Hands the item on.");
-const PATHS: Parameter = piped(at(0, "Path", VALUES, "The paths."));
+pub(super) const FILTER: Parameter = named("Filter", Kind::Text, "A wildcard for names.");
+pub(super) const INCLUDE: Parameter = named("Include", TEXTS, "Wildcards of names.");
+pub(super) const EXCLUDE: Parameter = named("Exclude", TEXTS, "Wildcards of names to leave out.");
+pub(super) const PASS_THRU: Parameter = switch("PassThru", "Hands the item on.");
+pub(super) const PATHS: Parameter = piped(at(0, "Path", VALUES, "The paths."));
 
 static FILE: View =
     View { type_name: "System.IO.FileInfo", table: &["Mode", "LastWriteTime", "Length", "Name"], identity: "FullName" };
@@ -34,9 +34,6 @@ static FOLDER: View = View {
     table: &["Mode", "LastWriteTime", "Length", "Name"],
     identity: "FullName",
 };
-static PATH_INFO: View =
-    View { type_name: "System.Management.Automation.PathInfo", table: &["Path"], identity: "Path" };
-
 fn info(context: &mut dyn Context, full: &str, entry: &Entry) -> Value {
     let zone = context.world().now().time_zone().clone();
     let modified = entry.modified.map(|stamp| Value::Time(stamp.to_zoned(zone))).unwrap_or_default();
@@ -68,17 +65,17 @@ fn info(context: &mut dyn Context, full: &str, entry: &Entry) -> Value {
     Value::Object(Rc::new(Object::new(if entry.is_folder { &FOLDER } else { &FILE }, properties)))
 }
 
-fn full(context: &mut dyn Context, path: &str) -> String {
+pub(super) fn full(context: &mut dyn Context, path: &str) -> String {
     let folder = context.world().current_folder();
     path::full(&folder, path)
 }
 
-fn continuing(fault: Fault) -> Fault {
+pub(super) fn continuing(fault: Fault) -> Fault {
     fault.with_severity(Severity::Continuing)
 }
 
 /// What lies at a path, or the error that nothing does.
-fn entry(context: &mut dyn Context, path: &str) -> Result<Entry, Fault> {
+pub(super) fn entry(context: &mut dyn Context, path: &str) -> Result<Entry, Fault> {
     match context.world().entry(path) {
         Ok(Some(entry)) => Ok(entry),
         Ok(None) => Err(continuing(path::missing(path))),
@@ -87,224 +84,12 @@ fn entry(context: &mut dyn Context, path: &str) -> Result<Entry, Fault> {
 }
 
 /// `variable:x`, `env:X`, `function:f`, `alias:a`: what the part before the colon means.
-fn drive(path: &str) -> Option<(String, &str)> {
+pub(super) fn drive(path: &str) -> Option<(String, &str)> {
     let (drive, name) = path.split_once(':')?;
     let drive = drive.to_ascii_lowercase();
     let is_known =
         matches!(drive.as_str(), "variable" | "env" | "function" | "alias" | "hklm" | "hkcu" | "cert" | "wsman" | "ad");
     is_known.then(|| (drive, name.trim_start_matches(['\\', '/'])))
-}
-
-/// Test-Path.
-pub(super) const TEST_PATH: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Test-Path",
-        synopsis: "Tells whether something lies at a path.",
-        parameters: &[
-            PATHS,
-            LITERAL,
-            also(&["Type"], named("PathType", Kind::OneOf(&["Any", "Container", "Leaf"]), "What has to lie there.")),
-            switch("IsValid", "Whether it could be a path."),
-            FILTER,
-            INCLUDE,
-            EXCLUDE,
-            named("NewerThan", Kind::Time, "Written after this."),
-            named("OlderThan", Kind::Time, "Written before this."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(TestPath),
-};
-
-struct TestPath;
-
-impl Stage for TestPath {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let kind = call.argument("PathType").map(convert::text).unwrap_or_default();
-        let given: Vec<Value> = ["Path", "LiteralPath"]
-            .iter()
-            .filter_map(|name| call.argument(name))
-            .flat_map(|value| match value {
-                Value::Null => vec![Value::text("")],
-                other => convert::elements(other),
-            })
-            .collect();
-        for path in given {
-            let path = file::path_text(&path);
-            if path.is_empty() {
-                return Err(Fault::new(
-                    Category::InvalidArgument,
-                    "Cannot bind argument to parameter 'Path' because it is an empty string.",
-                ));
-            }
-            if call.is_set("IsValid") {
-                context.value(Value::Bool(!path.contains('\0')))?;
-                continue;
-            }
-            if let Some((drive, name)) = drive(&path) {
-                let is_there = match drive.as_str() {
-                    "variable" => context.variable(VariableScope::Nearest, name).is_some(),
-                    "env" => context.world().environment(name).is_some(),
-                    "function" | "alias" => context.known_command(name).is_some(),
-                    _ => false,
-                };
-                context.value(Value::Bool(is_there))?;
-                continue;
-            }
-            let candidates = match context.world().entry(&path) {
-                Ok(Some(_)) => vec![path],
-                _ if wildcard::is_pattern(&path) && call.argument("Path").is_some() => file::expand(context, &path)?,
-                _ => Vec::new(),
-            };
-            let mut is_there = false;
-            for candidate in candidates {
-                let Ok(Some(entry)) = context.world().entry(&candidate) else { continue };
-                let time = |name: &str| match call.argument(name) {
-                    Some(Value::Time(moment)) => Some(moment.timestamp()),
-                    _ => None,
-                };
-                is_there |= (kind != "Container" || entry.is_folder)
-                    && (kind != "Leaf" || !entry.is_folder)
-                    && time("NewerThan").is_none_or(|limit| entry.modified.is_some_and(|modified| modified > limit))
-                    && time("OlderThan").is_none_or(|limit| entry.modified.is_some_and(|modified| modified < limit));
-            }
-            context.value(Value::Bool(is_there))?;
-        }
-        Ok(())
-    }
-}
-
-/// Join-Path.
-pub(super) const JOIN_PATH: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Join-Path",
-        synopsis: "Makes one path of two.",
-        parameters: &[
-            also(&["PSPath"], needed(piped(at(0, "Path", VALUES, "The folder.")))),
-            needed(at(1, "ChildPath", Kind::Text, "What lies in it.")),
-            named("AdditionalChildPath", REST, "What lies in that."),
-            switch("Resolve", "The path as it is on the disk; an error when nothing lies there."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(JoinPath),
-};
-
-struct JoinPath;
-
-impl Stage for JoinPath {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let mut below = vec![call.argument("ChildPath").map(convert::text).unwrap_or_default()];
-        below.extend(
-            call.argument("AdditionalChildPath").map(convert::elements).unwrap_or_default().iter().map(convert::text),
-        );
-        for folder in call.argument("Path").map(convert::elements).unwrap_or_default() {
-            let folder = file::path_text(&folder);
-            let mut whole = below.iter().fold(folder, |whole, part| path::join(&whole, part));
-            if call.is_set("Resolve") {
-                entry(context, &whole)?;
-                whole = full(context, &whole);
-            }
-            context.value(Value::text(whole))?;
-        }
-        Ok(())
-    }
-}
-
-/// Split-Path.
-pub(super) const SPLIT_PATH: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Split-Path",
-        synopsis: "Takes a part of a path; the folder if not told which.",
-        parameters: &[
-            PATHS,
-            LITERAL,
-            switch("Parent", "The folder."),
-            switch("Leaf", "The last part."),
-            switch("LeafBase", "The last part without its ending."),
-            switch("Extension", "Its ending."),
-            switch("Qualifier", "The drive."),
-            switch("NoQualifier", "What follows the drive."),
-            switch("IsAbsolute", "Whether it counts from a root."),
-            switch("Resolve", "Taken, and of no consequence."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(SplitPath),
-};
-
-struct SplitPath;
-
-impl Stage for SplitPath {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let given = call.argument("Path").or_else(|| call.argument("LiteralPath"));
-        for one in given.map(convert::elements).unwrap_or_default() {
-            let text = file::path_text(&one);
-            let leaf = path::leaf(&text);
-            let colon = text.find(':').map_or(0, |at| at + 1);
-            context.value(if call.is_set("IsAbsolute") {
-                Value::Bool(path::is_rooted(&text))
-            } else {
-                Value::text(match () {
-                    () if call.is_set("Leaf") => leaf,
-                    () if call.is_set("LeafBase") => path::stem(leaf),
-                    () if call.is_set("Extension") => path::extension(leaf),
-                    () if call.is_set("Qualifier") => &text[..colon],
-                    () if call.is_set("NoQualifier") => &text[colon..],
-                    () => path::parent(&text),
-                })
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// Resolve-Path.
-pub(super) const RESOLVE_PATH: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Resolve-Path",
-        synopsis: "Tells the full paths of what lies at paths.",
-        parameters: &[PATHS, LITERAL, switch("Relative", "Taken, and of no consequence.")],
-        ..SIGNATURE
-    },
-    make: || Box::new(Resolve { is_text: false }),
-};
-
-/// Convert-Path.
-pub(super) const CONVERT_PATH: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Convert-Path",
-        synopsis: "Tells the full paths of what lies at paths, as text.",
-        parameters: &[PATHS, LITERAL],
-        ..SIGNATURE
-    },
-    make: || Box::new(Resolve { is_text: true }),
-};
-
-struct Resolve {
-    is_text: bool,
-}
-
-fn path_info(path: &str) -> Value {
-    Value::Object(Rc::new(Object::new(
-        &PATH_INFO,
-        vec![("Path".into(), Value::text(path)), ("ProviderPath".into(), Value::text(path))],
-    )))
-}
-
-impl Stage for Resolve {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        for path in file::paths(context, call)? {
-            match entry(context, &path) {
-                Ok(_) => {
-                    let full = full(context, &path);
-                    context.value(if self.is_text { Value::text(full) } else { path_info(&full) })?;
-                }
-                Err(fault) => context.error(fault)?,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Get-Item.
@@ -762,108 +547,5 @@ impl Stage for RenameItem {
             relocate(context, call, &from, &to)?;
         }
         Ok(())
-    }
-}
-
-/// Get-Location.
-pub(super) const GET_LOCATION: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Get-Location",
-        synopsis: "Tells the current folder.",
-        parameters: &[
-            named("PSProvider", ANY, "Taken, and of no consequence."),
-            named("PSDrive", ANY, "Taken, and of no consequence."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(GetLocation),
-};
-
-struct GetLocation;
-
-impl Stage for GetLocation {
-    fn process(&mut self, context: &mut dyn Context, _call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let folder = context.world().current_folder();
-        context.value(path_info(&folder))
-    }
-}
-
-/// The variable that holds the folders of Push-Location; no script has such a name.
-const STACK: &str = "gatepost location stack";
-
-const STACK_NAME: Parameter = named("StackName", Kind::Text, "Taken, and of no consequence.");
-
-/// Set-Location.
-pub(super) const SET_LOCATION: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Set-Location",
-        synopsis: "Changes the current folder.",
-        parameters: &[PATHS, LITERAL, PASS_THRU, STACK_NAME],
-        ..SIGNATURE
-    },
-    make: || Box::new(SetLocation { pushes: false }),
-};
-
-/// Push-Location.
-pub(super) const PUSH_LOCATION: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Push-Location",
-        synopsis: "Keeps the current folder, and changes it.",
-        parameters: &[PATHS, LITERAL, PASS_THRU, STACK_NAME],
-        ..SIGNATURE
-    },
-    make: || Box::new(SetLocation { pushes: true }),
-};
-
-struct SetLocation {
-    pushes: bool,
-}
-
-fn stack(context: &mut dyn Context) -> Vec<Value> {
-    context.variable(VariableScope::Global, STACK).map(|stack| convert::elements(&stack)).unwrap_or_default()
-}
-
-impl Stage for SetLocation {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        if self.pushes {
-            let mut kept = stack(context);
-            kept.push(Value::text(context.world().current_folder()));
-            context.set_variable(VariableScope::Global, STACK, Value::array(kept))?;
-        }
-        for path in file::paths(context, call)? {
-            match entry(context, &path) {
-                Ok(entry) if entry.is_folder => {
-                    context.world().set_current_folder(&path).map_err(|error| path::failed(&path, &error))?;
-                }
-                _ => return Err(continuing(path::missing(&path))),
-            }
-        }
-        if call.is_set("PassThru") {
-            let folder = context.world().current_folder();
-            return context.value(path_info(&folder));
-        }
-        Ok(())
-    }
-}
-
-/// Pop-Location.
-pub(super) const POP_LOCATION: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Pop-Location",
-        synopsis: "Goes back to the folder that Push-Location kept.",
-        parameters: &[PASS_THRU, STACK_NAME],
-        ..SIGNATURE
-    },
-    make: || Box::new(PopLocation),
-};
-
-struct PopLocation;
-
-impl Stage for PopLocation {
-    fn process(&mut self, context: &mut dyn Context, _call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let mut kept = stack(context);
-        let Some(folder) = kept.pop().map(|folder| convert::text(&folder)) else { return Ok(()) };
-        context.set_variable(VariableScope::Global, STACK, Value::array(kept))?;
-        context.world().set_current_folder(&folder).map_err(|error| path::failed(&folder, &error))
     }
 }
