@@ -17,14 +17,7 @@ pub const SPANS: [(&str, &str, u64); 4] =
     [("hour", "the last hour", 1), ("day", "the last day", 24), ("week", "the last week", 7 * 24), ("", "any time", 0)];
 
 /// The verdicts that a form offers.
-pub const VERDICTS: [TraceVerdict; 6] = [
-    TraceVerdict::Delivered,
-    TraceVerdict::Deferred,
-    TraceVerdict::Failed,
-    TraceVerdict::Expired,
-    TraceVerdict::Removed,
-    TraceVerdict::Refused,
-];
+pub const VERDICTS: [TraceVerdict; 9] = TraceVerdict::ALL;
 
 /// What the fields of a form ask.
 ///

@@ -528,6 +528,9 @@ pub struct TraceFilter {
     /// A word of the subject; can be given several times
     #[arg(long = "word", value_name = "WORD")]
     pub words: Vec<String>,
+    /// Plain words: the name of a connector, or all of them in the subject
+    #[arg(long, value_name = "WORDS")]
+    pub text: Option<String>,
     /// The id of a decision, as a reply shows it
     #[arg(long, value_name = "ID")]
     pub decision: Option<String>,
@@ -537,7 +540,7 @@ pub struct TraceFilter {
     /// What came before then, written like --since
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// Connections, settings and back pressure, too
+    /// Connections and back pressure, too (changes of settings are told wherever times alone are given)
     #[arg(long)]
     pub events: bool,
 }
@@ -557,6 +560,13 @@ pub enum Verdict {
     Removed,
     /// It was not let in
     Refused,
+    /// The peer went away, or was cut off, before its message was there
+    #[value(alias = "given-up")]
+    Abandoned,
+    /// It is held: poison, or damaged on the disk
+    Held,
+    /// It has ended; what a crash left does not say how
+    Ended,
 }
 
 /// What else `trace` does.

@@ -32,7 +32,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use gatepost_tracking::trace::Cursor;
 use gatepost_transport::Control;
 use tower::{ServiceExt, service_fn};
@@ -48,7 +48,7 @@ use crate::document::LoadError;
 use crate::events;
 use crate::explanation_api;
 use crate::exposure_api;
-use crate::gate::{self, Gate};
+use crate::gate::{self, Gate, Noted};
 use crate::idempotency;
 use crate::openapi;
 use crate::queue_api;
@@ -242,11 +242,16 @@ async fn erase(
     }))
 }
 
-async fn reload(State(management): State<Management>, actor: Actor) -> Answer<Reloaded> {
+async fn reload(
+    State(management): State<Management>,
+    actor: Actor,
+) -> Result<(Extension<Noted>, Json<Reloaded>), Refusal> {
     tracing::info!(%actor, "reload asked for");
     let who = actor.to_string();
     let reloaded = to_the_end(async move { management.amender.reloader().reload(&who).await }).await?;
-    reloaded.map(Json).map_err(|error| {
+    // By the revision the act is found beside what it changed.
+    let noted = |revision| Extension(Noted { revision: Some(revision), ..Noted::default() });
+    reloaded.map(|reloaded| (noted(reloaded.revision), Json(reloaded))).map_err(|error| {
         let status = match &error {
             ReloadError::Load(LoadError::Problems(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             ReloadError::Load(_) | ReloadError::Apply(_) | ReloadError::Outside(_) => StatusCode::CONFLICT,

@@ -17,6 +17,8 @@ use crate::decision::Decision;
 
 /// Entries of a page, if the call does not say how many.
 pub const TRACE_LIMIT_DEFAULT: usize = 100;
+/// Where a message is said to be routed to that has no way out.
+pub const UNREACHABLE: &str = "unreachable";
 /// Most entries of a page.
 pub const TRACE_LIMIT_MAX: usize = 1_000;
 
@@ -44,13 +46,15 @@ pub struct TraceQuery {
     pub verdict: Option<TraceVerdict>,
     /// A word of the subject; several with spaces between them.
     pub word: Option<String>,
+    /// Plain words: the name of a connector, or all of them in the subject.
+    pub text: Option<String>,
     /// The id of a decision.
     pub decision: Option<String>,
     /// Not before.
     pub since_ms: Option<u64>,
     /// Before this.
     pub until_ms: Option<u64>,
-    /// Connections, settings and back pressure too.
+    /// Connections and back pressure, too. Changes of settings are told wherever times alone are given.
     pub events: Option<bool>,
     /// Most entries of the page.
     pub limit: Option<usize>,
@@ -74,9 +78,28 @@ pub enum TraceVerdict {
     Removed,
     /// It was not let in.
     Refused,
+    /// The peer went away, or was cut off, before its message was there.
+    Abandoned,
+    /// It is held: poison, or damaged on the disk.
+    Held,
+    /// It has come to its end; what a crash left does not say to which.
+    Ended,
 }
 
 impl TraceVerdict {
+    /// Every one.
+    pub const ALL: [TraceVerdict; 9] = [
+        TraceVerdict::Delivered,
+        TraceVerdict::Deferred,
+        TraceVerdict::Failed,
+        TraceVerdict::Expired,
+        TraceVerdict::Removed,
+        TraceVerdict::Refused,
+        TraceVerdict::Abandoned,
+        TraceVerdict::Held,
+        TraceVerdict::Ended,
+    ];
+
     fn state(self) -> State {
         match self {
             TraceVerdict::Delivered => State::Delivered,
@@ -85,6 +108,9 @@ impl TraceVerdict {
             TraceVerdict::Expired => State::Expired,
             TraceVerdict::Removed => State::Removed,
             TraceVerdict::Refused => State::Refused,
+            TraceVerdict::Abandoned => State::Abandoned,
+            TraceVerdict::Held => State::Held,
+            TraceVerdict::Ended => State::Ended,
         }
     }
 
@@ -96,6 +122,9 @@ impl TraceVerdict {
             State::Expired => TraceVerdict::Expired,
             State::Removed => TraceVerdict::Removed,
             State::Refused => TraceVerdict::Refused,
+            State::Abandoned => TraceVerdict::Abandoned,
+            State::Held => TraceVerdict::Held,
+            State::Ended => TraceVerdict::Ended,
         }
     }
 
@@ -108,6 +137,9 @@ impl TraceVerdict {
             TraceVerdict::Expired => "expired",
             TraceVerdict::Removed => "removed",
             TraceVerdict::Refused => "refused",
+            TraceVerdict::Abandoned => "given up",
+            TraceVerdict::Held => "held",
+            TraceVerdict::Ended => "ended",
         }
     }
 }
@@ -161,6 +193,8 @@ impl Parsed {
             domain: self.query.domain,
             peer: self.peer,
             connector: self.query.connector,
+            text: self.query.text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
+            touched_since_ms: None,
             state: self.query.verdict.map(TraceVerdict::state),
             words,
             since_ms: self.query.since_ms,
@@ -295,7 +329,7 @@ pub struct Received {
 pub struct TracedRecipient {
     /// Its address; empty where that is kept no more.
     pub address: String,
-    /// How it stands; none: it has ended, and the records do not say to what.
+    /// How it stands.
     pub verdict: Option<TraceVerdict>,
     /// What was answered last.
     pub reply: String,
@@ -351,6 +385,26 @@ pub enum TracedWhat {
         duration_ms: u64,
         /// What became of each recipient.
         outcomes: Vec<TracedOutcome>,
+        /// Whether it was read from the spool's log after a crash, which knows neither host nor TLS nor how long it took.
+        #[serde(default)]
+        recovered: bool,
+    },
+    /// While it waited, a connection to its next hop could not be opened.
+    NoConnection {
+        /// The send connector.
+        connector: String,
+        /// Where it led.
+        next_hop: String,
+        /// The name of the server; none if none was found.
+        remote: Option<String>,
+        /// Its address.
+        address: Option<SocketAddr>,
+        /// Why.
+        reason: String,
+        /// How often, for this reason.
+        count: u32,
+        /// When that was for the last time.
+        until_ms: u64,
     },
     /// A report was made.
     Report {
@@ -384,7 +438,7 @@ pub enum TracedWhat {
 pub struct TracedOutcome {
     /// Its address.
     pub recipient: String,
-    /// How it stood then; none: ended, and the records do not say how.
+    /// How it stood then.
     pub verdict: Option<TraceVerdict>,
     /// What was answered.
     pub reply: String,
@@ -509,7 +563,7 @@ impl From<Passport> for TracedMessage {
             .into_iter()
             .map(|standing| TracedRecipient {
                 address: standing.address.to_owned(),
-                verdict: query::state_of(standing.verdict).map(TraceVerdict::of),
+                verdict: Some(TraceVerdict::of(query::state_of(standing.verdict))),
                 reply: standing.reply.to_owned(),
                 time_ms: standing.time_ms,
             })
@@ -560,7 +614,7 @@ fn traced_what(what: What, recipients: &[String]) -> Option<TracedWhat> {
     let traced = |outcomes: Vec<event::Outcome>| {
         let traced = outcomes.into_iter().map(|outcome| TracedOutcome {
             recipient: address_of(outcome.recipient),
-            verdict: query::state_of(Some(outcome.verdict)).map(TraceVerdict::of),
+            verdict: Some(TraceVerdict::of(query::state_of(Some(outcome.verdict)))),
             reply: outcome.reply.into(),
             until_ms: match outcome.verdict {
                 Verdict::Deferred { until_ms } => Some(until_ms),
@@ -591,8 +645,18 @@ fn traced_what(what: What, recipients: &[String]) -> Option<TracedWhat> {
                 tls_proof,
                 duration_ms: attempt.duration_ms,
                 outcomes: traced(attempt.outcomes),
+                recovered: attempt.is_recovered,
             }
         }
+        What::NoConnection { way, remote, address, reason, count, until_ms } => TracedWhat::NoConnection {
+            connector: way.connector.to_string(),
+            next_hop: way.next_hop.to_string(),
+            remote: remote.map(String::from),
+            address,
+            reason: reason.into(),
+            count,
+            until_ms,
+        },
         What::Report { queue_id, kind, to } => {
             TracedWhat::Report { queue_id, report: report_word(kind).to_owned(), to: to.into() }
         }

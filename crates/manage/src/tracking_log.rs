@@ -161,13 +161,15 @@ impl Course<'_> {
                 let attempt = |(verdict, outcomes): (Option<TraceVerdict>, Vec<&TracedOutcome>)| {
                     let (source, id) = match verdict {
                         Some(TraceVerdict::Delivered) if connector.is_empty() => ("STOREDRIVER", "DELIVER"),
-                        Some(TraceVerdict::Delivered) | None => ("SMTP", "SEND"),
-                        Some(TraceVerdict::Deferred) => ("SMTP", "DEFER"),
+                        Some(TraceVerdict::Delivered | TraceVerdict::Ended) | None => ("SMTP", "SEND"),
+                        Some(TraceVerdict::Deferred | TraceVerdict::Held) => ("SMTP", "DEFER"),
                         Some(TraceVerdict::Expired) => ("QUEUE", "FAIL"),
                         Some(TraceVerdict::Removed) => ("ADMIN", "FAIL"),
-                        Some(TraceVerdict::Failed | TraceVerdict::Refused) => ("SMTP", "FAIL"),
+                        Some(TraceVerdict::Failed | TraceVerdict::Refused | TraceVerdict::Abandoned) => {
+                            ("SMTP", "FAIL")
+                        }
                     };
-                    let leaves = matches!(verdict, Some(TraceVerdict::Delivered) | None);
+                    let leaves = matches!(verdict, Some(TraceVerdict::Delivered | TraceVerdict::Ended) | None);
                     TrackingEvent {
                         client_hostname: self.server.to_owned(),
                         server_ip: ip(*address),
@@ -199,8 +201,8 @@ impl Course<'_> {
                 recipients: self.everyone(),
                 ..self.event(time_ms, "POISONMESSAGE", "POISONMESSAGE")
             }],
-            // The report has events of its own; Exchange has none for a route.
-            TracedWhat::Report { .. } | TracedWhat::Routed { .. } => Vec::new(),
+            // The report has events of its own; Exchange has none for a route, and tells of connections in another log.
+            TracedWhat::Report { .. } | TracedWhat::Routed { .. } | TracedWhat::NoConnection { .. } => Vec::new(),
         }
     }
 }
@@ -250,6 +252,7 @@ mod tests {
                 tls_proof: None,
                 duration_ms: 5,
                 outcomes,
+                recovered: false,
             },
         };
         let resolved = TracedWhat::Resolved { named: vec!["all@contoso.com".to_owned()] };

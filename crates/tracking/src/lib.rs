@@ -9,13 +9,15 @@
 //! |---|---|---|
 //! | `tracking/messages/` | decisions that ended in an accepted message | 0640 |
 //! | `tracking/refusals/` | all others | 0640 |
-//! | `tracking/passports/` | passports of messages, and what happened beside them | 0640 |
+//! | `tracking/passports/` | passports of messages | 0640 |
+//! | `tracking/connections/` | what happened beside them | 0640 |
 //!
 //! Each room is a ring of files: when it is full, its oldest file goes. Neither room ever takes room from the other, so a
 //! flood of refusals evicts no message's record.
 
 pub mod trace;
 pub mod store;
+mod refusals;
 pub mod passport;
 mod flood;
 mod room;

@@ -14,4 +14,4 @@ pub mod event;
 pub use event::{Event, Facts, Part, Record, Step, What};
 pub use gather::{Gatherer, Synced};
 pub use store::{Keeping, Store};
-pub use stored::{read, read_label, write, write_label};
+pub use stored::{later_part_of, read, read_label, write, write_label};

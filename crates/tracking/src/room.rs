@@ -276,47 +276,20 @@ pub fn find(folder: &Path, id: DecisionId) -> io::Result<Found> {
     Ok(found)
 }
 
-/// A place in a room: what was looked at lies from here on upward.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The number of a file; there is none of number 0.
-    pub file: u64,
-    /// Bytes behind the header of that file.
-    pub offset: u64,
-}
-
-impl Place {
-    /// Above everything.
-    pub const NEWEST: Place = Place { file: u64::MAX, offset: u64::MAX };
-}
-
-/// Goes through all whole records below `from`, newest first, until `each` says that it is enough. Reads files that the writer
-/// may be appending to or removing.
-pub fn each_newest_first(folder: &Path, from: Place, mut each: impl FnMut(&[u8], Place) -> bool) -> io::Result<()> {
+/// Hands over the records of each file, oldest first, and removes the file once they are taken.
+pub fn take_all(folder: &Path, mut take: impl FnMut(Vec<&[u8]>) -> io::Result<()>) -> io::Result<()> {
     let numbers = match numbers(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         numbers => numbers?,
     };
-    for number in numbers.into_iter().rev().filter(|number| *number <= from.file) {
-        let bytes = match fs::read(path(folder, number)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            bytes => bytes?,
-        };
-        let Some((salt, _)) = parse_header(&bytes) else { continue };
-        let mut places = Vec::new();
-        let mut frames = Frames::of(&bytes[FILE_HEADER_BYTES..], salt);
-        while let Some(frame) = frames.next() {
-            places.push((frames.at - frame.bytes(), frame));
+    for number in numbers {
+        let path = path(folder, number);
+        let bytes = fs::read(&path)?;
+        if let Some((salt, _)) = parse_header(&bytes) {
+            let frames = Frames::of(&bytes[FILE_HEADER_BYTES..], salt);
+            take(frames.filter_map(|frame| frame.record()).collect())?;
         }
-        for (offset, frame) in places.into_iter().rev() {
-            let place = Place { file: number, offset: offset as u64 };
-            if number == from.file && place.offset >= from.offset {
-                continue;
-            }
-            if frame.record().is_some_and(|record| !each(record, place)) {
-                return Ok(());
-            }
-        }
+        fs::remove_file(&path)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The store of decisions: two rooms, written by one thread in batches.
+//! The store of decisions: two rooms, written by one thread in batches. That of messages is found by id only and so has no index;
+//! refusals are searched, so they lie in segments.
 //!
 //! Takes decisions from sessions into a bounded buffer and never waits for the disk: what does not fit is counted and left
 //! out. The thread writes what has gathered about twenty times a second. A search brings the buffer to the disk first, so a
@@ -15,9 +16,11 @@ use crate::clock::now_ms;
 use crate::decision::{Decision, DecisionId, Verdict};
 use crate::ending::{DISK_PATIENCE, join_within};
 use crate::flood::{Flood, Judgement};
+use crate::frame::{self, Frames};
 use crate::passport::{Event, Gatherer, Keeping};
+use crate::refusals::Refusals;
 use crate::room::{self, Room};
-use crate::{frame, stored};
+use crate::stored;
 
 /// Bytes of one room's records that may wait for the writer.
 const WAITING_BYTES_MAX: usize = 4 << 20;
@@ -34,7 +37,8 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Folder of the store in the data folder, and those of its rooms.
 const FOLDER: &str = "tracking";
-const ROOM_FOLDERS: [&str; 2] = ["messages", "refusals"];
+const MESSAGES_FOLDER: &str = "messages";
+const REFUSALS_FOLDER: &str = "refusals";
 const MESSAGES: usize = 0;
 const REFUSALS: usize = 1;
 
@@ -90,7 +94,8 @@ pub struct Tracking {
 }
 
 struct Shared {
-    folders: [PathBuf; 2],
+    messages: PathBuf,
+    refusals: Refusals,
     salts: [u64; 2],
     state: Mutex<State>,
     /// Something is waiting that was not, or somebody is in a hurry.
@@ -100,7 +105,8 @@ struct Shared {
     flood: Mutex<Flood>,
     usage: Mutex<[RoomUsage; 2]>,
     dropped: [AtomicU64; 2],
-    damaged: [AtomicU64; 2],
+    /// Damaged records that were met in the room of messages.
+    damaged: AtomicU64,
     counted: AtomicU64,
 }
 
@@ -133,15 +139,13 @@ impl Tracking {
     /// # Errors
     /// When the system gives no thread or no randomness.
     pub fn open(data_dir: &Path, limits: Limits) -> io::Result<Tracking> {
-        let folders = ROOM_FOLDERS.map(|name| data_dir.join(FOLDER).join(name));
+        let folder = data_dir.join(FOLDER);
         let salt = || getrandom::u64().map_err(io::Error::other);
-        let rooms = [
-            Room::open(folders[MESSAGES].clone(), limits.messages_bytes_max, salt()?),
-            Room::open(folders[REFUSALS].clone(), limits.refusals_bytes_max, salt()?),
-        ];
+        let messages = Room::open(folder.join(MESSAGES_FOLDER), limits.messages_bytes_max, salt()?);
         let shared = Arc::new(Shared {
-            folders,
-            salts: [rooms[MESSAGES].salt(), rooms[REFUSALS].salt()],
+            messages: folder.join(MESSAGES_FOLDER),
+            refusals: Refusals::open(folder.join(REFUSALS_FOLDER), limits.refusals_bytes_max),
+            salts: [messages.salt(), salt()?],
             state: Mutex::new(State {
                 waiting: Default::default(),
                 limits,
@@ -159,7 +163,7 @@ impl Tracking {
             damaged: Default::default(),
             counted: AtomicU64::new(0),
         });
-        let mut writer = Writer { shared: shared.clone(), rooms, complained: None, looked_around: Instant::now() };
+        let mut writer = Writer { shared: shared.clone(), messages, complained: None, looked_around: Instant::now() };
         writer.tell_usage(limits);
         let passports = Gatherer::open(&data_dir.join(FOLDER), limits.passports)?;
         let thread = std::thread::Builder::new().name("decisions".into()).spawn(move || writer.run())?;
@@ -210,19 +214,17 @@ impl Tracking {
         }
         self.flush();
         // A refusal is asked for more often than a message.
-        for place in [REFUSALS, MESSAGES] {
-            let found = room::find(&self.shared.folders[place], id)?;
-            self.shared.damaged[place].fetch_max(found.damaged, Ordering::Relaxed);
-            if let Some(record) = found.record {
-                return Ok(stored::read(&record));
-            }
+        if let Some(refusal) = self.shared.refusals.find(id)? {
+            return Ok(Some(refusal));
         }
-        Ok(None)
+        let found = room::find(&self.shared.messages, id)?;
+        self.shared.damaged.fetch_max(found.damaged, Ordering::Relaxed);
+        Ok(found.record.and_then(|record| stored::read(&record)))
     }
 
-    /// Where records of refusals lie.
-    pub(crate) fn refusals_folder(&self) -> &Path {
-        &self.shared.folders[REFUSALS]
+    /// The room of refusals.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.shared.refusals
     }
 
     /// Rewrites the records of decisions, those that wait included; blocks until it is done. Hands back how many were changed, and how
@@ -239,12 +241,17 @@ impl Tracking {
                 "records are being rewritten already: try again later",
             ));
         }
+        let of_refusals = change.clone();
         state.rewriting = Some(change);
         state.flushes.0 += 1;
         self.shared.work.notify_one();
         let waits = |state: &mut State| state.rewriting.is_some() && !state.ends;
         let mut state = self.shared.done.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
-        state.rewritten.take().unwrap_or_else(|| Err(io::Error::other("the server is ending")))
+        let rewritten = state.rewritten.take().unwrap_or_else(|| Err(io::Error::other("the server is ending")));
+        drop(state);
+        let (changed, damaged) = rewritten?;
+        let refusals = self.shared.refusals.rewrite(&*of_refusals)?;
+        Ok((changed + refusals.records, damaged + refusals.damaged))
     }
 
     /// How much is kept from now on. Does not wait until what is too much has gone.
@@ -259,14 +266,21 @@ impl Tracking {
     /// What the store holds and has done.
     pub fn usage(&self) -> Usage {
         let [messages, refusals] = *lock(&self.shared.usage);
-        let with_counts = |place: usize, usage: RoomUsage| RoomUsage {
-            dropped: self.shared.dropped[place].load(Ordering::Relaxed),
-            damaged: self.shared.damaged[place].load(Ordering::Relaxed),
-            ..usage
-        };
+        let dropped = |place: usize| self.shared.dropped[place].load(Ordering::Relaxed);
+        let kept = self.shared.refusals.usage();
         Usage {
-            messages: with_counts(MESSAGES, messages),
-            refusals: with_counts(REFUSALS, refusals),
+            messages: RoomUsage {
+                dropped: dropped(MESSAGES),
+                damaged: self.shared.damaged.load(Ordering::Relaxed),
+                ..messages
+            },
+            refusals: RoomUsage {
+                bytes: kept.bytes,
+                oldest_ms: kept.oldest_ms,
+                dropped: dropped(REFUSALS),
+                damaged: kept.damaged,
+                ..refusals
+            },
             counted: self.shared.counted.load(Ordering::Relaxed),
             passports: self.passports_usage(),
         }
@@ -353,7 +367,7 @@ impl Shared {
 /// The thread that owns the files.
 struct Writer {
     shared: Arc<Shared>,
-    rooms: [Room; 2],
+    messages: Room,
     complained: Option<Instant>,
     looked_around: Instant,
 }
@@ -361,16 +375,15 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         let mut batch: [Vec<u8>; 2] = Default::default();
+        self.take_over();
         loop {
             let (limits, flush, ends) = self.gather(&mut batch);
-            self.rooms[MESSAGES].set_bytes_max(limits.messages_bytes_max);
-            self.rooms[REFUSALS].set_bytes_max(limits.refusals_bytes_max);
-            for (place, frames) in batch.iter_mut().enumerate() {
-                self.write(place, frames);
-                frames.clear();
-            }
+            self.messages.set_bytes_max(limits.messages_bytes_max);
+            self.write_messages(&batch[MESSAGES]);
+            self.write_refusals(&batch[REFUSALS], limits.refusals_bytes_max);
+            batch.iter_mut().for_each(Vec::clear);
             let rewriting = lock(&self.shared.state).rewriting.clone();
-            let rewritten = rewriting.map(|change| self.rewrite(&change));
+            let rewritten = rewriting.map(|change| self.messages.rewrite(&*change));
             self.tell_usage(limits);
             {
                 let mut state = lock(&self.shared.state);
@@ -380,6 +393,10 @@ impl Writer {
                 }
             }
             self.shared.done.notify_all();
+            // Who searches does not wait for that.
+            if let Err(error) = self.shared.refusals.tend(limits.refusals_bytes_max, now_ms()) {
+                self.complain(REFUSALS, 0, &error);
+            }
             if ends {
                 return;
             }
@@ -390,13 +407,17 @@ impl Writer {
         }
     }
 
-    fn rewrite(&mut self, change: &Change) -> io::Result<(u64, u64)> {
-        let mut rewritten = (0, 0);
-        for room in &mut self.rooms {
-            let (changed, damaged) = room.rewrite(&**change)?;
-            rewritten = (rewritten.0 + changed, rewritten.1 + damaged);
+    /// What a former version left in the room of refusals.
+    fn take_over(&self) {
+        let bytes_max = lock(&self.shared.state).limits.refusals_bytes_max;
+        match self.shared.refusals.take_over(bytes_max, now_ms()) {
+            Ok(0) => {}
+            Ok(records) => tracing::info!(records, "records of refusals have an index now"),
+            Err(error) => {
+                let folder = self.shared.refusals.folder().display();
+                tracing::warn!(%folder, %error, "records of refusals of a former version cannot be read now");
+            }
         }
-        Ok(rewritten)
     }
 
     /// Waits until something is to be done, lets more of it gather, and takes it.
@@ -438,29 +459,42 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, place: usize, frames: &[u8]) {
-        let room = &mut self.rooms[place];
-        let (written, failed) = match room.append(frames, now_ms()) {
-            Ok(written) => (written, None),
-            Err((written, error)) => (written, Some(error)),
+    fn write_messages(&mut self, frames: &[u8]) {
+        let (written, failed) = match self.messages.append(frames, now_ms()) {
+            Ok(written) => (written, Ok(())),
+            Err((written, error)) => (written, Err(error)),
         };
+        self.tell_written(MESSAGES, frames, written, failed);
+    }
+
+    fn write_refusals(&mut self, frames: &[u8], bytes_max: u64) {
+        let salt = self.shared.salts[REFUSALS];
+        let (written, failed) = self.shared.refusals.append(Frames::of(frames, salt), bytes_max, now_ms());
+        self.tell_written(REFUSALS, frames, written, failed);
+    }
+
+    fn tell_written(&mut self, place: usize, frames: &[u8], written: u64, failed: io::Result<()>) {
         lock(&self.shared.usage)[place].written += written;
-        let Some(error) = failed else { return };
-        let lost = frame::Frames::of(frames, room.salt()).count() as u64 - written;
+        let Err(error) = failed else { return };
+        let lost = Frames::of(frames, self.shared.salts[place]).count() as u64 - written;
         self.shared.dropped[place].fetch_add(lost, Ordering::Relaxed);
+        self.complain(place, lost, &error);
+    }
+
+    fn complain(&mut self, place: usize, lost: u64, error: &io::Error) {
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
             self.complained = Some(Instant::now());
-            let folder = self.shared.folders[place].display();
+            let folder = if place == MESSAGES { &self.shared.messages } else { self.shared.refusals.folder() };
+            let folder = folder.display();
             tracing::warn!(%folder, %error, lost, "decision records are left out: the disk does not take them");
         }
     }
 
     fn tell_usage(&mut self, limits: Limits) {
         let mut usage = lock(&self.shared.usage);
-        for (place, bytes_max) in [(MESSAGES, limits.messages_bytes_max), (REFUSALS, limits.refusals_bytes_max)] {
-            let room = &self.rooms[place];
-            usage[place] = RoomUsage { bytes: room.bytes(), bytes_max, oldest_ms: room.oldest_ms(), ..usage[place] };
-        }
+        let (bytes, oldest_ms) = (self.messages.bytes(), self.messages.oldest_ms());
+        usage[MESSAGES] = RoomUsage { bytes, bytes_max: limits.messages_bytes_max, oldest_ms, ..usage[MESSAGES] };
+        usage[REFUSALS].bytes_max = limits.refusals_bytes_max;
     }
 }
 
@@ -505,16 +539,20 @@ mod tests {
     #[test]
     fn a_flood_of_refusals_evicts_no_message() {
         let folder = tempfile::tempdir().expect("a folder");
-        let tracking = Tracking::open(folder.path(), LIMITS).expect("open");
+        let limits = Limits { refusals_bytes_max: 320 << 10, ..LIMITS };
+        let tracking = Tracking::open(folder.path(), limits).expect("open");
         tracking.record(&message(1));
         for number in 0..20_000 {
             let peer = format!("10.0.{}.{}:1", number >> 8 & 255, number & 255);
             tracking.refusal(Box::new(refusal(100 + number, &peer)));
         }
+        // Old records go after what was written is told to be; the second flush waits for that.
+        tracking.flush();
+        tracking.flush();
         assert_eq!(tracking.find(id(100)).expect("readable"), None, "the room is small");
         assert_eq!(tracking.find(id(1)).expect("readable"), Some(message(1)));
         let usage = tracking.usage();
-        assert!(usage.refusals.bytes <= LIMITS.refusals_bytes_max, "{usage:?}");
+        assert!(usage.refusals.bytes <= limits.refusals_bytes_max, "{usage:?}");
         assert_eq!((usage.refusals.written + usage.refusals.dropped, usage.messages.written), (20_000, 1), "{usage:?}");
     }
 

@@ -1,10 +1,11 @@
 //! Finding what happened: passports of messages, refused attempts, connections.
 //!
-//! Takes a [`Query`], reads segments and rooms, hands on a [`Page`] of [`Entry`]s, newest first, and where to go on. Reads
+//! Takes a [`Query`], reads segments, hands on a [`Page`] of [`Entry`]s, newest first, and where to go on. Reads
 //! files and takes its time: never on a thread that drives sockets. Every criterion is decided by [`Query::matches`] alone;
 //! terms and their index only say where to look.
 
 pub mod search;
+mod unconnected;
 pub mod erase;
 pub mod query;
 pub mod passport;

@@ -18,6 +18,7 @@ use gatepost_tracking::passport::event::{Event, Step, Way, What};
 
 use crate::blocking;
 use crate::clock::now_ms;
+use crate::passports;
 use crate::queue::{DeliveryQueue, Entry, Indices, QueueKey, Waited};
 use crate::state::{Revision, Running};
 
@@ -359,6 +360,7 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
         (standing.poison, standing.crashes) = (true, crashes);
         running.spool.set_standing(id, standing.clone());
         running.suspects.clear(id);
+        passports::note_held(running, id, "it is poison: the server ended uncleanly each time it worked on it");
         tracing::error!(
             queue_id = id.0,
             crashes,

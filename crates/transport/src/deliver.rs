@@ -159,6 +159,7 @@ impl Worker {
             Err(ReadError::Corrupt) => {
                 // The spool has set it aside and keeps it; nobody can deliver it.
                 tracing::error!(queue_id = entry.id.0, "a queued message is damaged on disk: it is held aside");
+                passports::note_held(&self.running, entry.id, "it is damaged on the disk and set aside");
                 self.running.queues.done(&self.queue, entry.id);
                 None
             }
@@ -284,6 +285,11 @@ impl Drop for Lease<'_> {
                     (standing.poison, standing.crashes) = (true, crashes);
                     running.spool.set_standing(entry.id, standing);
                     running.suspects.clear(entry.id);
+                    passports::note_held(
+                        running,
+                        entry.id,
+                        "it is poison: delivering it crashed the server again and again",
+                    );
                     tracing::error!(
                         queue_id = entry.id.0,
                         crashes,

@@ -190,7 +190,7 @@ pub fn settle(running: &Running, id: MessageId, outcomes: Vec<(u32, SpoolOutcome
         let Tried { way, remote, over, duration } = tried.clone();
         let (address, tls) = over.map_or((None, None), |over| (over.address, over.tls));
         let duration_ms = milliseconds(duration);
-        let attempt = event::Attempt { way, remote, address, tls, duration_ms, outcomes };
+        let attempt = event::Attempt { way, remote, address, tls, duration_ms, outcomes, is_recovered: false };
         note_step(running, id, time_ms, What::Attempt(Box::new(attempt)));
     }
     settle_noted(running, id, outcomes);
@@ -212,6 +212,7 @@ pub fn note_no_connection(running: &Running, id: MessageId, recipients: &[u32], 
         tls: None,
         duration_ms: milliseconds(tried.duration),
         outcomes: recipients.iter().map(deferred).collect(),
+        is_recovered: false,
     };
     note_step(running, id, now_ms(), What::Attempt(Box::new(attempt)));
 }
@@ -241,6 +242,11 @@ pub fn note_administrator(
 ) {
     let (who, action) = (who.into(), action.into());
     note_step(running, id, time_ms, What::Administrator { who, action, detail, outcomes });
+}
+
+/// A message is held: `reason` says why.
+pub fn note_held(running: &Running, id: MessageId, reason: &str) {
+    note_step(running, id, now_ms(), What::Held { reason: bounded(reason) });
 }
 
 /// A step of a message.
@@ -436,8 +442,15 @@ fn add_outcome(part: &mut Part, recipient: u32, state: &RecipientState) {
         return;
     }
     let way = Way { connector: "".into(), next_hop: "".into() };
-    let attempt =
-        event::Attempt { way, remote: None, address: None, tls: None, duration_ms: 0, outcomes: vec![outcome] };
+    let attempt = event::Attempt {
+        way,
+        remote: None,
+        address: None,
+        tls: None,
+        duration_ms: 0,
+        outcomes: vec![outcome],
+        is_recovered: true,
+    };
     part.steps.push(Step { time_ms, what: What::Attempt(Box::new(attempt)) });
 }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use gatepost_manage::decision::{Decision, Outcome, Stage};
 use gatepost_manage::trace::{
     Received, TraceEntry, TraceVerdict, TracedConnection, TracedMessage, TracedOutbound, TracedOutcome, TracedStep,
-    TracedWhat,
+    TracedWhat, UNREACHABLE,
 };
 
 use crate::terminal::{count, harmless, moment, size};
@@ -22,7 +22,10 @@ pub(super) fn write_entry(out: &mut dyn Write, entry: &TraceEntry) -> io::Result
         TraceEntry::Outbound(outbound) => write_outbound(out, outbound),
         TraceEntry::Settings { time_ms, revision, document, who } => {
             let (time, who) = (moment(*time_ms), harmless(who));
-            writeln!(out, "{time}  settings  revision {revision} in force, document {document}, by {who}")
+            writeln!(
+                out,
+                "{time}  settings  revision {revision} in force by {who}, document {document}; `gatepost revisions diff {revision}` and `gatepost acts` say more"
+            )
         }
         TraceEntry::Pressure { time_ms, resource, level } => {
             writeln!(out, "{}  pressure  {} is {}", moment(*time_ms), harmless(resource), harmless(level))
@@ -62,18 +65,20 @@ fn write_message(out: &mut dyn Write, message: &TracedMessage) -> io::Result<()>
         }
         None => writeln!(out, "; how it came is kept no more")?,
     }
-    write_steps(out, message, 0)?;
-    // Where the next hop cannot be reached, the passport of the message that was to go first says so: the queue waits as a
-    // whole, and knows why.
+    write_steps(out, message, &message.steps)?;
     if !message.ended {
         writeln!(out, "  waits: `gatepost queue show {}` says for what", message.queue_id)?;
     }
     Ok(())
 }
 
-/// What was done with a message after the first `from` steps.
-pub(super) fn write_steps(out: &mut dyn Write, message: &TracedMessage, from: usize) -> io::Result<()> {
-    message.steps.iter().skip(from).try_for_each(|step| write_step(out, step, message.recipients.len()))
+/// Some of what was done with a message.
+pub(super) fn write_steps<'a>(
+    out: &mut dyn Write,
+    message: &TracedMessage,
+    steps: impl IntoIterator<Item = &'a TracedStep>,
+) -> io::Result<()> {
+    steps.into_iter().try_for_each(|step| write_step(out, step, message.recipients.len()))
 }
 
 fn shortened(addresses: &[String]) -> String {
@@ -131,6 +136,10 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
                 count(recipients as u64, "recipient", "recipients")
             )
         }
+        TracedWhat::Routed { recipients, connector, next_hop } if connector.is_empty() && next_hop == UNREACHABLE => {
+            let to: Vec<String> = recipients.iter().map(|address| harmless(address)).collect();
+            writeln!(out, "  {time}  no route  for {}: {UNREACHABLE}", shortened(&to))
+        }
         TracedWhat::Routed { recipients, connector, next_hop } => {
             let to: Vec<String> = recipients.iter().map(|address| harmless(address)).collect();
             let by = if connector.is_empty() { String::new() } else { format!(" by {}", harmless(connector)) };
@@ -145,6 +154,7 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
             tls_proof,
             duration_ms,
             outcomes,
+            recovered,
             ..
         } => {
             // Whoever never greeted us is known by address alone.
@@ -153,10 +163,23 @@ fn write_step(out: &mut dyn Write, step: &TracedStep, recipients: usize) -> io::
             let secured =
                 if address.is_some() { tls(tls_version.as_ref(), tls_cipher.as_ref()) } else { String::new() };
             let proof = tls_proof.as_deref().map_or(String::new(), |proof| format!(" ({})", harmless(proof)));
-            // What was read from the spool again says neither where nor how long.
-            let how =
-                if at.is_empty() { at } else { format!(" at {at} in {}{secured}{proof}", milliseconds(*duration_ms)) };
+            let how = match (recovered, at.is_empty()) {
+                (false, false) => format!(" at {at} in {}{secured}{proof}", milliseconds(*duration_ms)),
+                (false, true) => at,
+                // The spool's log says neither who answered nor how long it took.
+                (true, false) => format!(" at {at} (recovered from the spool's log)"),
+                (true, true) => " (recovered from the spool's log)".to_owned(),
+            };
             outcomes.iter().try_for_each(|outcome| write_outcome(out, &time, outcome, &how))
+        }
+        TracedWhat::NoConnection { next_hop, remote, address, reason, count: times, until_ms, .. } => {
+            let host = remote.as_deref().unwrap_or(if address.is_some() { "" } else { next_hop });
+            writeln!(out, "  {time}  no connection to {}", place(host, *address))?;
+            let times = match times {
+                1 => String::new(),
+                times => format!("; {times} times until {}", moment(*until_ms)),
+            };
+            writeln!(out, "      {}{times}", harmless(reason))
         }
         TracedWhat::Report { queue_id, report, to } => {
             writeln!(out, "  {time}  report    ({report}) to {}: message {queue_id}", in_brackets(to))

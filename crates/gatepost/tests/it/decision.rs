@@ -257,19 +257,19 @@ fn refusals_of_one_source_beyond_so_many_a_minute_share_a_record() {
     let site = Site::start(&[CONTOSO, GATE, "\n[tracking]\nrefusals_per_source_per_minute = 3\n"]);
     let mut client = site.client(HOST_2);
     let ids: Vec<String> = (0..6).map(|_| refused_relay(&mut client)).collect();
-    // The transaction given up in between is the third that is recorded.
-    assert!(ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
-    assert!(ids[2..].iter().all(|id| *id == ids[2]), "{ids:?}");
-    assert_eq!(explained(&site, &ids[0])["decision"]["count"], Value::Null);
-    let report = explained(&site, &ids[2]);
+    // Transactions that ended with a refusal have no record beside it.
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[2] != ids[3], "{ids:?}");
+    assert!(ids[3..].iter().all(|id| *id == ids[3]), "{ids:?}");
+    assert_eq!(explained(&site, &ids[2])["decision"]["count"], Value::Null);
+    let report = explained(&site, &ids[3]);
     assert_eq!(
         (&report["decision"]["count"], &report["decision"]["verdict"]),
-        (&4.into(), &"refused".into()),
+        (&3.into(), &"refused".into()),
         "{report}"
     );
     let other = refused_relay(&mut site.client(HOST_3));
     assert_eq!(explained(&site, &other)["decision"]["count"], Value::Null);
-    let text = site.installation.output(&["explain", &ids[2]]);
+    let text = site.installation.output(&["explain", &ids[3]]);
     assert!(text.contains("counted together until"), "{text}");
     assert!(site.installation.output(&["status"]).contains("not recorded one by one"));
 }

@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use gatepost_testkit::hop::Hop;
+use gatepost_testkit::sink::{Action, Setup, Stage};
 use gatepost_testkit::{port, wait};
 use serde_json::Value;
 
 use crate::listener::HttpListener;
-use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, Site, message, to_sink};
+use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
 
 /// One that never becomes a name in settings, a reason or a code.
 const STRANGE: &str = "zq7x";
@@ -301,4 +302,50 @@ fn a_collector_gets_the_numbers_and_mail_goes_on_without_it() {
     client.submit("<a@x.net>", &["bob@contoso.com"], &message("not measured", "x"));
     site.wait_for_mail("bob@contoso.com", 2);
     assert!(!site.server.log().contains("t0k3n"), "a secret is never shown");
+}
+
+/// The spans that a collector was sent, in the order in which they came.
+fn spans(collector: &HttpListener) -> Vec<Vec<u8>> {
+    let mut spans = Vec::new();
+    for request in collector.requests().into_iter().filter(|request| request.path == "/v1/traces") {
+        for resource_spans in fields(&request.body, 1) {
+            let scopes = fields(resource_spans, 2);
+            spans.extend(scopes.into_iter().flat_map(|scope| fields(scope, 2)).map(<[u8]>::to_vec));
+        }
+    }
+    spans
+}
+
+#[test]
+fn a_collector_gets_one_trace_for_each_message_with_a_span_for_each_attempt() {
+    let collector = HttpListener::start();
+    let telemetry = format!("\n[opentelemetry]\nendpoint = \"{}\"\ninterval = \"00:00:01\"\n", collector.url(""));
+    let sink = Setup::new().answering(|stage, before| match (stage, before) {
+        (Stage::Rcpt(_), 0) => Action::Reply("451 4.7.1 Greylisted, try again later"),
+        _ => Action::Accept,
+    });
+    let sink = sink.start();
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &to_sink(&sink.smart_host()), &telemetry]);
+    site.client(HOST_2).submit("<a@x.net>", &["zoe@example.net"], &message("secret subject", "x"));
+    sink.wait_for(1);
+    let all = wait::until("a span for the arrival and one for each attempt", || {
+        let spans = spans(&collector);
+        (spans.len() == 3).then_some(spans)
+    });
+    let named = |name: &[u8]| all.iter().filter(|span| fields(span, 5) == [name]).collect::<Vec<_>>();
+    let [received] = named(b"receive")[..] else { panic!("one arrival") };
+    let [deferred, delivered] = named(b"deliver")[..] else { panic!("two attempts") };
+    let (trace, root) = (fields(received, 1), fields(received, 2));
+    assert_eq!((trace[0].len(), root[0].len()), (16, 8));
+    for (span, is_error, outcome) in [(deferred, true, "gatepost.deferred"), (delivered, false, "gatepost.delivered")] {
+        assert_eq!((fields(span, 1), fields(span, 4)), (trace.clone(), root.clone()), "below its arrival");
+        assert_ne!(fields(span, 2), root);
+        // Status { code: 1 or 2 }, which is number 3 there.
+        assert_eq!(fields(span, 15), [&[3 << 3, 1 + u8::from(is_error)][..]]);
+        let text = String::from_utf8_lossy(span);
+        assert!(text.contains(outcome) && text.contains("Internet"), "{text}");
+    }
+    let sent: Vec<u8> = collector.requests().into_iter().flat_map(|request| request.body).collect();
+    let sent = String::from_utf8_lossy(&sent);
+    assert!(!sent.contains("zoe@") && !sent.contains("secret subject"), "no address and no subject leaves");
 }

@@ -29,10 +29,10 @@ fn a_refused_attempt_is_found_by_whatever_is_known_of_it_with_its_explanation() 
         assert_eq!(client.command("MAIL FROM:<Ann@hotmail.com>").code(), 250);
         assert_eq!(client.command(&format!("RCPT TO:<{recipient}>")).code(), 550);
     }
-    // What was given up after a refusal has a record of its own.
+    // One attempt is one entry: going away after a refusal adds none.
     let found = |arguments: &[&str]| {
         let found = site.installation.json(&[&["trace"], arguments].concat());
-        found["entries"].as_array().expect("entries").iter().filter(|entry| entry["verdict"] == "refused").count()
+        found["entries"].as_array().expect("entries").len()
     };
     for (arguments, expected) in [
         (&["--address", "ann@hotmail.com"][..], 2),
@@ -75,6 +75,143 @@ fn a_refused_attempt_is_found_by_whatever_is_known_of_it_with_its_explanation() 
 }
 
 #[test]
+fn a_message_that_never_came_is_an_attempt_that_was_given_up() {
+    let site = Site::start(&[CONTOSO, GATE]);
+    let mut client = site.client(HOST_2);
+    assert_eq!(client.command("MAIL FROM:<ann@hotmail.com>").code(), 250);
+    assert_eq!(client.command("RCPT TO:<bob@contoso.com>").code(), 250);
+    assert_eq!(client.command("RCPT TO:<b@gmail.com>").code(), 550);
+    assert_eq!(client.command("RCPT TO:<alice@contoso.com>").code(), 250);
+    assert_eq!(client.command("RSET").code(), 250);
+    for (verdict, words) in
+        [("abandoned", "given up by the peer"), ("given-up", "given up by the peer"), ("refused", "b@gmail.com")]
+    {
+        let told = site.installation.output(&["trace", "--sender", "ann@hotmail.com", "--verdict", verdict]);
+        assert!(told.contains(words), "{verdict}: {told}");
+    }
+    let found = site.installation.json(&["trace", "--sender", "ann@hotmail.com"]);
+    assert_eq!(found["entries"].as_array().map(Vec::len), Some(2), "{found}");
+}
+
+#[test]
+fn whatever_waits_for_a_dead_next_hop_tells_of_each_connection_that_failed() {
+    let address = format!("127.0.0.1:{}", port::free());
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, RELAY, &to_sink(&address)]);
+    let submit = |recipient: &str| {
+        let content = message("Scan of 3 pages", "three pages");
+        site.client(HOST_2).submit("<scanner@contoso.com>", &[recipient], &content).queue_id()
+    };
+    let ids = ["bob@example.net", "carl@example.net", "dora@example.net"].map(submit);
+    for id in &ids {
+        let told = wait::until("it tells of two tries", || {
+            let told = site.installation.output(&["trace", id]);
+            told.contains(" times until ").then_some(told)
+        });
+        assert!(told.contains(&format!("no connection to [127.0.0.1]:{}", &address[10..])), "{told}");
+        assert!(told.contains("      451 4.4."), "{told}");
+    }
+    // A plain word is the name of a connector, or stands in the subject.
+    for (text, expected) in [("pages scan", 3), ("RELAY", 3), ("internet", 3), ("scanned", 0)] {
+        let found = site.installation.json(&["trace", "--text", text]);
+        assert_eq!(found["entries"].as_array().map(Vec::len), Some(expected), "{text}: {found}");
+    }
+    let found = site.installation.json(&["trace", "--verdict", "deferred"]);
+    let times: Vec<u64> =
+        found["entries"].as_array().expect("entries").iter().filter_map(|entry| entry["time_ms"].as_u64()).collect();
+    assert!(times.len() == 3 && times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
+}
+
+#[test]
+fn changes_of_settings_stand_among_what_happened_with_who_made_them() {
+    let site = Site::start(&[CONTOSO, GATE]);
+    site.write_settings(&[CONTOSO, GATE, RELAY]);
+    site.installation.output(&["reload"]);
+    let told = site.installation.output(&["trace", "--since", "1h"]);
+    assert!(told.contains("settings  revision 1 in force by start, "), "{told}");
+    assert!(told.contains("settings  revision 2 in force by uid "), "{told}");
+    let acts = site.installation.json(&["acts"]);
+    let is_of_it = |act: &serde_json::Value| act["revision"] == 2 && act["outcome"] == "done";
+    assert!(acts.as_array().expect("acts").iter().any(is_of_it), "{acts}");
+    let found = site.installation.json(&["trace", "--address", "bob@contoso.com"]);
+    assert_eq!(found["entries"].as_array().map(Vec::len), Some(0), "asked for an address: {found}");
+}
+
+/// All files below a folder that hold a text, in either case of its letters.
+fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if let Ok(bytes) = fs::read(&path)
+            && String::from_utf8_lossy(&bytes).to_lowercase().contains(&text.to_lowercase())
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_of_an_erased_address_is_left_in_any_file_of_the_data_folder() {
+    let sink = Setup::new().start();
+    let site = Site::start(&[CONTOSO, GATE, RELAY, &to_sink(&sink.smart_host())]);
+    for number in 0..20 {
+        send(&site, if number % 2 == 0 { "Erased.Person@example.net" } else { "carl@example.net" });
+    }
+    sink.wait_for(20);
+    let mut refused = site.client(HOST_3);
+    assert_eq!(refused.command("MAIL FROM:<erased.person@example.net>").code(), 250);
+    assert_eq!(refused.command("RCPT TO:<b@gmail.com>").code(), 550);
+    drop(refused);
+    let is_recorded = || {
+        let found = site.installation.json(&["trace", "--address", "erased.person@example.net"]);
+        (found["entries"].as_array()?.len() == 11).then_some(())
+    };
+    wait::until("all of it is recorded", is_recorded);
+    let erased = site.installation.json(&["trace", "erase", "erased.person@example.net"]);
+    assert!(erased["passports"].as_u64() >= Some(10) && erased["decisions"].as_u64() >= Some(11), "{erased}");
+    // What is packed is unpacked by whoever shows it.
+    let everything = site.installation.output(&["trace", "--events", "--limit", "1000", "--json"]).to_lowercase();
+    assert!(!everything.contains("erased.person") && everything.contains("carl@example.net"), "{everything}");
+    // Messages that were delivered leave the spool with its file: when that is full, or with the first messages after a start.
+    let site = site.restart(|server| assert!(server.stop().success()));
+    let is_gone = || {
+        send(&site, "carl@example.net");
+        files_with(&site.installation.data_dir(), "erased.person").is_empty().then_some(())
+    };
+    if wait::within(wait::PATIENCE, is_gone).is_none() {
+        panic!("it stands in {:?}", files_with(&site.installation.data_dir(), "erased.person"));
+    }
+    assert!(!files_with(&site.installation.data_dir().join("tracking"), "carl").is_empty(), "or nothing was looked at");
+}
+
+#[test]
+fn what_is_switched_off_is_in_no_record_of_a_message() {
+    let sink = Setup::new().start();
+    let switches = "\n[tracking]\nmessage_tracking_log_subject_logging_enabled = false\nmessage_tracking_log_address_logging_enabled = false\n";
+    let site = Site::start(&[CONTOSO, RELAY, &to_sink(&sink.smart_host()), switches]);
+    send(&site, "hidden.person@example.net");
+    sink.wait_for(1);
+    let is_recorded = || {
+        let found = site.installation.json(&["trace", "--address", "hidden.person@example.net"]);
+        (found["entries"][0]["ended"] == true).then_some(found)
+    };
+    let found = wait::until("it is recorded", is_recorded).to_string();
+    assert!(
+        !found.contains("hidden.person") && !found.contains("Scan of 3") && found.contains("@example.net"),
+        "{found}"
+    );
+    let site = site.restart(|server| assert!(server.stop().success()));
+    for folder in ["passports", "connections"] {
+        let folder = site.installation.data_dir().join("tracking").join(folder);
+        for text in ["hidden.person", "scanner@", "scan of 3"] {
+            assert_eq!(files_with(&folder, text), [] as [std::path::PathBuf; 0], "{text}");
+        }
+    }
+}
+
+#[test]
 fn what_comes_is_shown_as_it_comes() {
     let site = Site::start(&[CONTOSO, GATE]);
     let mut following = Command::new("timeout")
@@ -92,9 +229,11 @@ fn what_comes_is_shown_as_it_comes() {
         }
         assert_eq!(lines.find(|line| line.contains("@gmail.com")), Some(format!("  to          {recipient}")));
     }
-    // By a signal that is passed on.
-    kill_process(Pid::from_child(&following), Signal::TERM).expect("it runs");
-    following.wait().expect("it ends");
+    // By a signal that is passed on: Ctrl-C.
+    kill_process(Pid::from_child(&following), Signal::INT).expect("it runs");
+    let ended = following.wait().expect("it ends");
+    assert!(ended.success(), "{ended}");
+    assert_eq!(lines.last().as_deref(), Some(""), "no line is cut");
 }
 
 /// A message from the host that may relay.

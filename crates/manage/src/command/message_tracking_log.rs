@@ -351,11 +351,6 @@ fn longest_wait_ms(settings: &Settings) -> u64 {
     u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When the last thing happened to a message that is recorded.
-fn newest_ms(message: &TracedMessage) -> u64 {
-    message.steps.iter().map(|step| step.time_ms).fold(message.time_ms, u64::max)
-}
-
 async fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     of_this_server(invocation)?;
     let size = match invocation.arguments.get("ResultSize") {
@@ -364,33 +359,27 @@ async fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     };
     let wanted = Wanted::of(invocation)?;
     let mut query = query(invocation, &wanted)?;
-    let has_term = query != TraceQuery { until_ms: query.until_ms, ..TraceQuery::default() };
-    if has_term {
-        // Where terms are looked up a message stands by its first part: it may have come before what is asked for.
-        let before_ms = longest_wait_ms(&invocation.settings).saturating_add(RECORDED_WITHIN_MS);
-        query.since_ms = wanted.start_ms.map(|start_ms| start_ms.saturating_sub(before_ms));
-    }
+    // A message may have come long before what is asked for happened to it.
+    let before_ms = longest_wait_ms(&invocation.settings).saturating_add(RECORDED_WITHIN_MS);
+    query.since_ms = wanted.start_ms.map(|start_ms| start_ms.saturating_sub(before_ms));
     let _turn = SEARCHES.acquire().await;
     let (mut by_message, mut count, mut from) = (Vec::new(), 0_usize, None);
     let until = Instant::now() + SEARCH_PATIENCE;
     let server = invocation.settings.server.name.as_str();
     let mut is_cut_short = false;
-    'search: while count <= size.min(RESULTS_MAX) {
+    while count <= size.min(RESULTS_MAX) {
         let parsed = query.parse().map_err(CommandError::Wrong)?;
+        // Most of those are long since at their end.
+        let touched_since_ms = wanted.start_ms;
         let asked = move |key: &_| {
-            let kinds = Kinds { messages: true, refusals: false, others: false };
-            gatepost_tracking::trace::Query { kinds, ..parsed.with_tokens(key) }
+            let kinds = Kinds::MESSAGES;
+            gatepost_tracking::trace::Query { kinds, touched_since_ms, ..parsed.with_tokens(key) }
         };
         let page = invocation.control.trace(asked, from, PAGE, PAGE_PATIENCE).await;
         let page = page.map_err(|error| CommandError::Failed(format!("the records cannot be read: {error}")))?;
         for entry in page.entries {
             let Traced::Message(passport) = entry else { continue };
             let message = TracedMessage::from(passport);
-            // Without terms messages come in the order of what was recorded last.
-            let is_before = |start_ms| newest_ms(&message).saturating_add(RECORDED_WITHIN_MS) < start_ms;
-            if !has_term && wanted.start_ms.is_some_and(is_before) {
-                break 'search;
-            }
             let found: Vec<_> = events(&message, server).into_iter().filter(|event| wanted.takes(event)).collect();
             count += found.len();
             by_message.push(found);

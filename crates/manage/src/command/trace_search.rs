@@ -16,7 +16,9 @@ use super::{Answer, CommandError, Entry, Invocation};
 use crate::decision::{Decision, Outcome, Stage};
 use crate::object::PropertyKind::{Choice, Identity, Int, List, Text, Time};
 use crate::object::{Record, Shape, Usual, property};
-use crate::trace::{TraceEntry, TraceQuery, TraceVerdict, TracedMessage, TracedOutcome, TracedStep, TracedWhat};
+use crate::trace::{
+    TraceEntry, TraceQuery, TraceVerdict, TracedMessage, TracedOutcome, TracedStep, TracedWhat, UNREACHABLE,
+};
 
 /// The commands of this noun.
 pub static ENTRIES: &[Entry] = &[Entry {
@@ -44,7 +46,8 @@ static VIEW: View = View {
 };
 
 const KINDS: &[&str] = &["Message", "Refusal", "Connection", "Outbound", "Settings", "Pressure"];
-const VERDICTS: &[&str] = &["Delivered", "Deferred", "Failed", "Expired", "Removed", "Refused"];
+const VERDICTS: &[&str] =
+    &["Delivered", "Deferred", "Failed", "Expired", "Removed", "Refused", "Abandoned", "Held", "Ended"];
 const NOTHING: Usual = Usual::Null;
 const NONE: Usual = Usual::Texts(&[]);
 
@@ -88,12 +91,17 @@ static SEARCH: Signature = Signature {
         named("Connector", Kind::Text, "A receive or send connector."),
         named("Verdict", Kind::OneOf(VERDICTS), "Only what stands so."),
         also(&["MessageSubject"], named("Subject", Kind::Text, "Words of the subject.")),
+        named("Text", Kind::Text, "Plain words: the name of a connector, or all of them in the subject."),
         named("MessageId", Kind::Text, "The Message-ID of the header."),
         also(&["InternalMessageId"], named("QueueId", Kind::Int, "The queue id.")),
         named("Decision", Kind::Text, "The id that a refusal ends with."),
         named("Start", Kind::Time, "Not before."),
         named("End", Kind::Time, "Before this."),
-        named("IncludeEvents", Kind::Switch, "Connections, settings and back pressure, too."),
+        named(
+            "IncludeEvents",
+            Kind::Switch,
+            "Connections and back pressure, too; changes of settings are told wherever times alone are given.",
+        ),
         named("ResultSize", Kind::UnlimitedInt, "So many of the newest; 100 without it; `unlimited` is 10,000."),
         SERVER,
         DOMAIN_CONTROLLER,
@@ -114,13 +122,9 @@ static SEARCH: Signature = Signature {
 fn query(invocation: &Invocation<'_>) -> Result<TraceQuery, CommandError> {
     let arguments = &invocation.arguments;
     let text = |name: &str| arguments.text(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let verdict = arguments.text("Verdict").map(|verdict| match verdict {
-        "Delivered" => TraceVerdict::Delivered,
-        "Deferred" => TraceVerdict::Deferred,
-        "Failed" => TraceVerdict::Failed,
-        "Expired" => TraceVerdict::Expired,
-        "Removed" => TraceVerdict::Removed,
-        _ => TraceVerdict::Refused,
+    let verdict = arguments.text("Verdict").and_then(|verdict| {
+        let place = VERDICTS.iter().position(|name| *name == verdict)?;
+        TraceVerdict::ALL.get(place).copied()
     });
     Ok(TraceQuery {
         queue_id: arguments.number("QueueId"),
@@ -133,6 +137,7 @@ fn query(invocation: &Invocation<'_>) -> Result<TraceQuery, CommandError> {
         connector: text("Connector"),
         verdict,
         word: text("Subject"),
+        text: text("Text"),
         decision: text("Decision"),
         since_ms: moment(invocation, "Start")?,
         until_ms: moment(invocation, "End")?,
@@ -208,7 +213,8 @@ fn record(entry: TraceEntry) -> Record {
             ),
         TraceEntry::Settings { time_ms, revision, document, who } => of(time_ms, "Settings")
             .with("Principal", who)
-            .with("Steps", vec![format!("revision {revision} in force, document {document}")]),
+            .with("Steps", vec![format!("revision {revision} in force, document {document}")])
+            .with("Identity", revision.to_string()),
         TraceEntry::Pressure { time_ms, resource, level } => {
             of(time_ms, "Pressure").with("Steps", vec![format!("{resource} is {level}")])
         }
@@ -266,15 +272,29 @@ fn lines(step: &TracedStep) -> Vec<String> {
     };
     match &step.what {
         TracedWhat::Resolved { named } => vec![format!("{time} resolved {}", named.join(", "))],
+        TracedWhat::Routed { recipients, connector, next_hop } if connector.is_empty() && next_hop == UNREACHABLE => {
+            vec![format!("{time} no route for {}: {next_hop}", recipients.join(", "))]
+        }
         TracedWhat::Routed { recipients, connector, next_hop } => {
             let by = if connector.is_empty() { String::new() } else { format!(" by {connector}") };
             vec![format!("{time} routed {} to {next_hop}{by}", recipients.join(", "))]
         }
-        TracedWhat::Attempt { next_hop, remote, address, tls_version, outcomes, .. } => {
+        TracedWhat::Attempt { next_hop, remote, address, tls_version, outcomes, recovered, .. } => {
             let host = remote.as_deref().unwrap_or(next_hop);
             let address = address.map_or(String::new(), |address| format!(" [{}]:{}", address.ip(), address.port()));
             let tls = tls_version.as_deref().map_or(String::new(), |version| format!(", {version}"));
-            outcomes.iter().map(|one| outcome(one, &format!(" at {host}{address}{tls}"))).collect()
+            let recovered = if *recovered { ", as the spool's log has it" } else { "" };
+            let at = if host.is_empty() { String::new() } else { format!(" at {host}{address}{tls}") };
+            outcomes.iter().map(|one| outcome(one, &format!("{at}{recovered}"))).collect()
+        }
+        TracedWhat::NoConnection { next_hop, remote, address, reason, count, until_ms, .. } => {
+            let host = remote.as_deref().unwrap_or(next_hop);
+            let address = address.map_or(String::new(), |address| format!(" [{}]:{}", address.ip(), address.port()));
+            let times = match count {
+                1 => String::new(),
+                count => format!("; {count} times until {}", instant(*until_ms)),
+            };
+            vec![format!("{time} no connection to {host}{address}: {reason}{times}")]
         }
         TracedWhat::Report { queue_id, report, to } => {
             vec![format!("{time} report ({report}) to {to}: message {queue_id}")]
@@ -298,7 +318,7 @@ fn of_refusal(record: Record, refusal: &Decision) -> Record {
     };
     let (verdict, ended) = match refusal.verdict {
         Outcome::Refused => (vec!["Refused".to_owned()], "refused"),
-        Outcome::Abandoned => (Vec::new(), "given up"),
+        Outcome::Abandoned => (vec!["Abandoned".to_owned()], "given up"),
         Outcome::Accepted => (Vec::new(), "accepted"),
     };
     let mut steps = vec![format!("{} {ended} at {stage}", instant(refusal.time_ms))];

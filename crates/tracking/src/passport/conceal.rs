@@ -81,7 +81,7 @@ impl Key {
                 What::Attempt(attempt) => self.replies(&mut attempt.outcomes),
                 What::Administrator { outcomes, .. } => self.replies(outcomes),
                 What::Report { to, .. } => self.address(to),
-                What::Held { reason } => self.text(reason),
+                What::Held { reason } | What::NoConnection { reason, .. } => self.text(reason),
                 What::Routed { .. } => {}
             }
         }

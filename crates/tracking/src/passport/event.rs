@@ -271,6 +271,29 @@ pub enum What {
         #[n(0)]
         reason: Box<str>,
     },
+    /// While it waited, a connection to its next hop could not be opened. Never recorded with the message: a search adds it of the
+    /// connections that were recorded ([`Outbound`]), so that a million messages which wait for one next hop cost nothing.
+    #[n(7)]
+    NoConnection {
+        /// The way that it waited for.
+        #[n(0)]
+        way: Way,
+        /// The name of the server; `None` if none was found.
+        #[n(1)]
+        remote: Option<Box<str>>,
+        /// Its address.
+        #[n(2)]
+        address: Option<SocketAddr>,
+        /// Why.
+        #[n(3)]
+        reason: Box<str>,
+        /// How often, for this reason.
+        #[n(4)]
+        count: u32,
+        /// When that was for the last time, Unix time in milliseconds.
+        #[n(5)]
+        until_ms: u64,
+    },
 }
 
 /// A way out.
@@ -307,6 +330,10 @@ pub struct Attempt {
     /// What became of each recipient.
     #[n(5)]
     pub outcomes: Vec<Outcome>,
+    /// Whether it was read from the spool's log, which says when and with which reply, but neither host nor TLS nor how long. Told by
+    /// the part that it stands in.
+    #[cbor(skip)]
+    pub is_recovered: bool,
 }
 
 /// What became of a recipient.

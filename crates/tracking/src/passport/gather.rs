@@ -322,9 +322,21 @@ impl Writer {
             }
             drop(state);
             self.shared.done.notify_all();
+            // Sealing takes a tenth of a second now and then: who searches does not wait for it.
+            if let Err(error) = self.store.tend(keeping, now_ms()) {
+                self.complain(&error, "message passports cannot be packed, or old ones not removed: tried again");
+            }
             if ends {
                 return;
             }
+        }
+    }
+
+    /// Not more often than once in a while.
+    fn complain(&mut self, error: &io::Error, what: &str) {
+        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+            self.complained = Some(Instant::now());
+            tracing::warn!(%error, "{what}");
         }
     }
 
@@ -389,7 +401,7 @@ impl Writer {
                 }
             }
         }
-        let result = lost.and(self.store.write_out()).and_then(|()| self.store.tend(keeping, now_ms));
+        let result = lost.and(self.store.write_out());
         let mut state = self.shared.state();
         let Err(error) = result else {
             state.gathered.written += written;
@@ -398,10 +410,7 @@ impl Writer {
         state.is_incomplete = true;
         state.gathered.messages_left_out += written;
         drop(state);
-        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
-            self.complained = Some(Instant::now());
-            tracing::warn!(%error, records = written, "message passports cannot be written: they wait in the spool's log");
-        }
+        self.complain(&error, "message passports cannot be written: they wait in the spool's log");
         false
     }
 }

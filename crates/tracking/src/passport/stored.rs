@@ -1,5 +1,8 @@
 //! Records as CBOR with numbered fields: a later version may add fields, none is ever renumbered.
 
+use minicbor::data::Type;
+use minicbor::decode::Decoder;
+
 use crate::passport::event::{Attempt, Facts, Part, Record, Step, What};
 
 /// A record is not longer than this, in bytes; [`split`] sees to that.
@@ -18,6 +21,21 @@ pub fn write(record: &Record, into: &mut Vec<u8>) {
 /// Reads a record; `None` if a newer program wrote it, or nobody did.
 pub fn read(bytes: &[u8]) -> Option<Record> {
     minicbor::decode(bytes).ok()
+}
+
+/// The message of a record that tells nothing of how it came, without reading the rest of it: most parts of messages that wait
+/// are such.
+pub fn later_part_of(bytes: &[u8]) -> Option<u64> {
+    let mut decoder = Decoder::new(bytes);
+    // A variant and its fields, of which the first is the part.
+    decoder.array().ok()?;
+    if decoder.u32().ok()? != 0 {
+        return None;
+    }
+    decoder.array().ok()?;
+    decoder.array().ok()?;
+    let queue_id = decoder.u64().ok()?;
+    (decoder.datatype().ok()? == Type::Null).then_some(queue_id)
 }
 
 /// What of `facts` no envelope says, as a label for the spool's log; [`read_label`] reads it.
@@ -56,6 +74,7 @@ fn step_bytes(step: &Step) -> usize {
             What::Administrator { outcomes, .. } => outcomes.len() * FRAME_BYTES + 256,
             What::Report { to, .. } => to.len(),
             What::Held { reason } => reason.len(),
+            What::NoConnection { reason, .. } => reason.len() + 256,
         }
 }
 
@@ -109,11 +128,11 @@ fn split_step(step: Step, into: &mut Vec<Step>) {
     let time_ms = step.time_ms;
     match step.what {
         What::Attempt(attempt) => {
-            let Attempt { way, remote, address, tls, duration_ms, mut outcomes } = *attempt;
+            let Attempt { way, remote, address, tls, duration_ms, mut outcomes, is_recovered } = *attempt;
             loop {
                 let rest = outcomes.split_off(fitting(&outcomes, |outcome| outcome.reply.len() + FRAME_BYTES));
                 let (way, remote, tls) = (way.clone(), remote.clone(), tls.clone());
-                let attempt = Attempt { way, remote, address, tls, duration_ms, outcomes };
+                let attempt = Attempt { way, remote, address, tls, duration_ms, outcomes, is_recovered };
                 into.push(Step { time_ms, what: What::Attempt(Box::new(attempt)) });
                 outcomes = rest;
                 if outcomes.is_empty() {
@@ -146,7 +165,9 @@ fn split_step(step: Step, into: &mut Vec<Step>) {
                 return;
             }
         },
-        what @ (What::Recipients { .. } | What::Report { .. } | What::Held { .. }) => into.push(Step { time_ms, what }),
+        what @ (What::Recipients { .. } | What::Report { .. } | What::Held { .. } | What::NoConnection { .. }) => {
+            into.push(Step { time_ms, what });
+        }
     }
 }
 
@@ -190,8 +211,15 @@ mod tests {
         let tls = Some(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into(), proof });
         let address = "[2001:db8::1]:25".parse().ok();
         let outcomes = (0..recipients).map(outcome).collect();
-        let attempt =
-            Attempt { way: way(), remote: Some("mx.example.net".into()), address, tls, duration_ms: 12, outcomes };
+        let attempt = Attempt {
+            way: way(),
+            remote: Some("mx.example.net".into()),
+            address,
+            tls,
+            duration_ms: 12,
+            outcomes,
+            is_recovered: false,
+        };
         Step { time_ms: 5, what: What::Attempt(Box::new(attempt)) }
     }
 
@@ -249,6 +277,7 @@ mod tests {
                 prop_assert!(bytes.len() <= RECORD_BYTES_MAX, "{} of {recipients}", bytes.len());
                 prop_assert_eq!(read(&bytes), Some(Record::Message(part.clone())));
                 prop_assert_eq!(part.facts.is_some(), has_facts && place == 0);
+                prop_assert_eq!(later_part_of(&bytes), part.facts.is_none().then_some(part.queue_id));
                 prop_assert_eq!(part.is_last, place + 1 == parts.len());
                 addresses.extend(part.facts.iter().flat_map(|facts| facts.recipients.clone()));
                 for step in &part.steps {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::event::{Facts, Part, Record, What};
 use super::stored;
+use crate::decision::Decision;
 use crate::segments::Described;
 
 /// Words of a subject that are terms.
@@ -32,8 +33,12 @@ pub enum Term<'a> {
     Connector(&'a str),
     /// A word of the subject.
     Word(&'a str),
-    /// The decision that let a message in.
+    /// The decision that let a message in, or refused it.
     Decision(u64),
+    /// A next hop to which a connection could not be opened.
+    Failed(&'a str),
+    /// That other settings came into force.
+    Settings,
 }
 
 impl Term<'_> {
@@ -50,6 +55,8 @@ impl Term<'_> {
             Term::Connector(name) => hash_text(7, name),
             Term::Word(word) => hash_text(8, word),
             Term::Decision(id) => hash(9, id.to_le_bytes()),
+            Term::Failed(next_hop) => hash_text(10, next_hop),
+            Term::Settings => hash(11, []),
         }
     }
 }
@@ -108,6 +115,22 @@ pub fn describe(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
     Some(Described { time_ms: time_ms(&record), is_part: !is_whole(&record) })
 }
 
+/// Describes an encoded decision.
+pub fn describe_decision(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
+    let decision = crate::stored::read(record)?;
+    each_term_of_decision(&decision, &mut |term| hashes.push(term.hash()));
+    Some(Described { time_ms: decision.time_ms, is_part: false })
+}
+
+/// All terms of a decision, some more than once.
+pub fn each_term_of_decision(decision: &Decision, each: &mut dyn FnMut(Term<'_>)) {
+    each(Term::Decision(decision.id.number()));
+    let paths = decision.sender.iter().chain(&decision.refused_recipient).chain(&decision.recipients);
+    paths.for_each(|path| each_address(bare(path), each));
+    each_peer(decision.peer.ip(), each);
+    each(Term::Connector(&decision.connector));
+}
+
 /// Whether nothing else belongs to it.
 pub fn is_whole(record: &Record) -> bool {
     match record {
@@ -147,8 +170,12 @@ pub fn each_term(record: &Record, each: &mut dyn FnMut(Term<'_>)) {
         Record::Outbound(outbound) => {
             each(Term::Connector(&outbound.way.connector));
             each(Term::Domain(&outbound.way.next_hop));
+            if !outbound.is_opened {
+                each(Term::Failed(&outbound.way.next_hop));
+            }
         }
-        Record::Settings(_) | Record::Pressure(_) => {}
+        Record::Settings(_) => each(Term::Settings),
+        Record::Pressure(_) => {}
     }
 }
 
@@ -174,7 +201,8 @@ fn each_step(what: &What, each: &mut dyn FnMut(Term<'_>)) {
             addresses.iter().for_each(|address| each_address(address, each));
         }
         What::Routed { way, .. } => each(Term::Connector(&way.connector)),
-        What::Attempt(attempt) => each(Term::Connector(&attempt.way.connector)),
+        // Nothing is tried on a way that it was not routed to.
+        What::Attempt(_) | What::NoConnection { .. } => {}
         What::Report { .. } | What::Administrator { .. } | What::Held { .. } => {}
     }
 }

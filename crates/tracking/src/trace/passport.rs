@@ -42,8 +42,9 @@ impl Passport {
         for part in recovered {
             passport.is_ended |= part.is_last;
             passport.facts = passport.facts.take().or(part.facts);
-            for step in part.steps {
+            for mut step in part.steps {
                 if !passport.tells(&step) {
+                    passport.say_recovered(&mut step);
                     passport.steps.push(step);
                 }
             }
@@ -54,6 +55,20 @@ impl Passport {
             passport.add_unknown_ends();
         }
         passport
+    }
+
+    /// The log says nothing of the way; the last one that the recipients were routed to is it.
+    fn say_recovered(&self, step: &mut Step) {
+        let What::Attempt(attempt) = &mut step.what else { return };
+        attempt.is_recovered = true;
+        let Some(first) = attempt.outcomes.first().filter(|_| attempt.way.next_hop.is_empty()) else { return };
+        let routed = self.steps.iter().rev().find_map(|known| match &known.what {
+            What::Routed { recipients, way } if recipients.contains(&first.recipient) => Some(way),
+            _ => None,
+        });
+        if let Some(way) = routed {
+            attempt.way.clone_from(way);
+        }
     }
 
     /// The spool's log says that the message has ended. How, it may not say: on a full disk it says no more.
@@ -67,7 +82,9 @@ impl Passport {
         if !outcomes.is_empty() {
             let time_ms = self.steps.last().map_or(self.time_ms(), |step| step.time_ms);
             let way = Way { connector: "".into(), next_hop: "".into() };
-            let attempt = Attempt { way, remote: None, address: None, tls: None, duration_ms: 0, outcomes };
+            let is_recovered = true;
+            let attempt =
+                Attempt { way, remote: None, address: None, tls: None, duration_ms: 0, outcomes, is_recovered };
             self.steps.push(Step { time_ms, what: What::Attempt(Box::new(attempt)) });
         }
     }
@@ -96,6 +113,11 @@ impl Passport {
     pub fn time_ms(&self) -> u64 {
         let first = self.steps.first().map_or(0, |step| step.time_ms);
         self.facts.as_ref().map_or(first, |facts| facts.time_ms)
+    }
+
+    /// When something of it was recorded last.
+    pub fn last_ms(&self) -> u64 {
+        self.steps.iter().map(|step| step.time_ms).fold(self.time_ms(), u64::max)
     }
 
     /// Its recipients in the order of their places.
@@ -166,7 +188,8 @@ mod tests {
     fn attempt(time_ms: u64, recipient: u32, verdict: Verdict) -> Step {
         let way = Way { connector: "Out".into(), next_hop: "example.net".into() };
         let outcomes = vec![Outcome { recipient, verdict, reply: "said".into() }];
-        let attempt = Attempt { way, remote: None, address: None, tls: None, duration_ms: 1, outcomes };
+        let attempt =
+            Attempt { way, remote: None, address: None, tls: None, duration_ms: 1, outcomes, is_recovered: false };
         Step { time_ms, what: What::Attempt(Box::new(attempt)) }
     }
 
@@ -184,6 +207,27 @@ mod tests {
         // Those who noted it would have said how.
         let end = Part { queue_id: 7, is_last: true, ..Part::default() };
         assert_eq!(Passport::join(7, vec![noted.clone(), end]).steps, noted.steps);
+    }
+
+    #[test]
+    fn what_the_log_tells_says_so_and_has_the_way_that_is_known() {
+        let recipients = ["a@x.net", "b@x.net"].map(Box::from).into();
+        let facts = Some(Box::new(Facts { time_ms: 1, recipients, ..Facts::default() }));
+        let way = Way { connector: "Out".into(), next_hop: "x.net".into() };
+        let routed = Step { time_ms: 1, what: What::Routed { recipients: vec![0, 1], way: way.clone() } };
+        let noted =
+            Part { queue_id: 7, facts, steps: vec![routed, attempt(2, 0, Verdict::Delivered)], ..Part::default() };
+        let mut of_log = attempt(5, 1, Verdict::Failed);
+        if let What::Attempt(attempt) = &mut of_log.what {
+            attempt.way = Way { connector: "".into(), next_hop: "".into() };
+        }
+        let of_log = Part { queue_id: 7, steps: vec![of_log], is_last: true, is_recovered: true, ..Part::default() };
+        let passport = Passport::join(7, vec![noted, of_log.clone(), of_log]);
+        let attempts = passport.steps.iter().filter_map(|step| match &step.what {
+            What::Attempt(attempt) => Some((attempt.is_recovered, &*attempt.way.connector)),
+            _ => None,
+        });
+        assert_eq!(attempts.collect::<Vec<_>>(), [(false, "Out"), (true, "Out")]);
     }
 
     #[test]

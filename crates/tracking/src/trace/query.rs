@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::passport::Passport;
-use crate::decision::{Decision, DecisionId};
+use crate::decision::{Decision, DecisionId, Verdict as Outcome};
 use crate::passport::conceal::Key;
-use crate::passport::event::{Connection, Outbound, Pressure, Settings, Verdict, What};
-use crate::passport::terms::{Term, bare, domain_of, equal, has_word, network};
+use crate::passport::event::{Connection, Outbound, Pressure, Settings, Step, Verdict, What};
+use crate::passport::terms::{Term, bare, domain_of, equal, has_word, network, words};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,17 +46,24 @@ pub struct Kinds {
     pub messages: bool,
     /// Refusals and transactions that were given up.
     pub refusals: bool,
-    /// Connections, settings and back pressure.
+    /// Changes of settings; found where nothing is asked but times.
+    pub settings: bool,
+    /// Connections and back pressure; settings, too.
     pub others: bool,
 }
 
 impl Default for Kinds {
     fn default() -> Kinds {
-        Kinds { messages: true, refusals: true, others: false }
+        Kinds { messages: true, refusals: true, settings: true, others: false }
     }
 }
 
-/// How a message stands: one of its recipients does.
+impl Kinds {
+    /// Messages alone.
+    pub const MESSAGES: Kinds = Kinds { messages: true, refusals: false, settings: false, others: false };
+}
+
+/// How a message stands: one of its recipients does. How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// A next hop or a mailbox has it.
@@ -69,8 +76,14 @@ pub enum State {
     Expired,
     /// An administrator took it out.
     Removed,
-    /// It was not let in.
+    /// An attempt was not let in.
     Refused,
+    /// A peer went away, or was cut off, before its message was there.
+    Abandoned,
+    /// It is held: poison, or damaged on the disk.
+    Held,
+    /// It has come to its end; the spool's log, which is all that a crash left, does not say to which.
+    Ended,
 }
 
 /// An address that is asked for, and the token that stands for it where addresses are not recorded.
@@ -96,7 +109,23 @@ impl Wanted {
 
 /// A record has one of these hashes: that of a term, or of what stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hashes(pub [u32; 2]);
+pub struct Hashes {
+    /// The two, or one twice.
+    pub either: [u32; 2],
+    /// Whether it may stand in a later part of a message and not in its first one, which says how it came.
+    pub is_anywhere: bool,
+}
+
+impl Hashes {
+    /// Of a term that how a message came tells of, if anything does.
+    pub fn of_first(term: Term<'_>) -> Hashes {
+        Hashes { either: [term.hash(); 2], is_anywhere: false }
+    }
+
+    fn anywhere(term: Term<'_>) -> Hashes {
+        Hashes { either: [term.hash(); 2], is_anywhere: true }
+    }
+}
 
 /// What is asked for. All that is said must be true of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,6 +152,10 @@ pub struct Query {
     pub state: Option<State>,
     /// Words of the subject.
     pub words: Vec<String>,
+    /// What somebody knows in plain words: the name of a connector, or words of the subject.
+    pub text: Option<String>,
+    /// Something of it was recorded at that time or after it.
+    pub touched_since_ms: Option<u64>,
     /// When it came, Unix time in milliseconds: not before.
     pub since_ms: Option<u64>,
     /// Before this.
@@ -136,19 +169,52 @@ impl Query {
     /// some part.
     pub fn hashes(&self) -> Vec<Hashes> {
         let mut hashes = Vec::new();
-        let mut must_have = |term: Term<'_>| hashes.push(Hashes([term.hash(); 2]));
-        self.queue_id.map(Term::QueueId).into_iter().for_each(&mut must_have);
-        self.decision.map(|id| Term::Decision(id.number())).into_iter().for_each(&mut must_have);
-        self.message_id.as_deref().map(|id| Term::MessageId(bare(id))).into_iter().for_each(&mut must_have);
-        for wanted in [&self.recipient, &self.sender, &self.address].into_iter().flatten() {
-            hashes.push(Hashes([&wanted.plain, &wanted.token].map(|address| Term::Address(address).hash())));
-        }
-        let mut must_have = |term: Term<'_>| hashes.push(Hashes([term.hash(); 2]));
-        self.peer.and_then(|(first, last)| of_range(first, last)).into_iter().for_each(&mut must_have);
-        self.words.iter().map(|word| Term::Word(word)).for_each(&mut must_have);
-        self.domain.as_deref().map(Term::Domain).into_iter().for_each(&mut must_have);
-        self.connector.as_deref().map(Term::Connector).into_iter().for_each(&mut must_have);
+        let of_address = |wanted: &Wanted, is_anywhere| Hashes {
+            either: [&wanted.plain, &wanted.token].map(|address| Term::Address(address).hash()),
+            is_anywhere,
+        };
+        hashes.extend(self.queue_id.map(|id| Hashes::anywhere(Term::QueueId(id))));
+        hashes.extend(self.decision.map(|id| Hashes::of_first(Term::Decision(id.number()))));
+        hashes.extend(self.message_id.as_deref().map(|id| Hashes::of_first(Term::MessageId(bare(id)))));
+        hashes.extend(self.recipient.as_ref().map(|wanted| of_address(wanted, true)));
+        hashes.extend(self.sender.as_ref().map(|wanted| of_address(wanted, false)));
+        hashes.extend(self.address.as_ref().map(|wanted| of_address(wanted, true)));
+        hashes.extend(self.peer.and_then(|(first, last)| of_range(first, last)).map(Hashes::of_first));
+        hashes.extend(self.words.iter().map(|word| Hashes::of_first(Term::Word(word))));
+        hashes.extend(self.domain.as_deref().map(|domain| Hashes::anywhere(Term::Domain(domain))));
+        hashes.extend(self.connector.as_deref().map(|name| Hashes::anywhere(Term::Connector(name))));
+        hashes.extend(self.text.as_deref().map(|text| {
+            let longest = words(text).max_by_key(|word| word.len()).unwrap_or(text);
+            Hashes { either: [Term::Connector(text).hash(), Term::Word(longest).hash()], is_anywhere: true }
+        }));
         hashes
+    }
+
+    /// Whether times are all that is said.
+    pub fn asks_for_times_only(&self) -> bool {
+        let Query { kinds, since_ms, until_ms, touched_since_ms, .. } = *self;
+        *self == Query { kinds, since_ms, until_ms, touched_since_ms, ..Query::default() }
+    }
+
+    /// Whether a message may be what is asked for.
+    pub fn may_be_message(&self) -> bool {
+        self.kinds.messages && !matches!(self.state, Some(State::Refused | State::Abandoned))
+    }
+
+    /// Whether an attempt may be.
+    pub fn may_be_refusal(&self) -> bool {
+        let Query { queue_id, message_id, words, state, touched_since_ms, .. } = self;
+        self.kinds.refusals
+            && queue_id.is_none()
+            && message_id.is_none()
+            && words.is_empty()
+            && touched_since_ms.is_none()
+            && matches!(state, None | Some(State::Refused | State::Abandoned))
+    }
+
+    /// Whether a connection may be.
+    pub fn may_be_other(&self) -> bool {
+        self.kinds.others && self.asks_for_no_message()
     }
 
     /// A text that stands, in either case of its letters, in each record with the first of [`Query::hashes`], if there is one.
@@ -157,6 +223,9 @@ impl Query {
             return None;
         }
         let is_address = [&self.recipient, &self.sender, &self.address].into_iter().flatten().next();
+        if self.text.is_some() && self.message_id.is_none() && is_address.is_none() {
+            return None;
+        }
         let needle = match (&self.message_id, is_address) {
             (Some(id), _) => bare(id),
             // A token has a domain and no more of the address.
@@ -176,26 +245,22 @@ impl Query {
             return false;
         }
         match entry {
-            Entry::Message(passport) => self.kinds.messages && self.matches_message(passport),
-            Entry::Refusal(decision) => self.kinds.refusals && self.matches_refusal(decision),
+            Entry::Message(passport) => self.may_be_message() && self.matches_message(passport),
+            Entry::Refusal(decision) => self.may_be_refusal() && self.matches_refusal(decision),
             Entry::Connection(connection) => {
-                self.kinds.others
-                    && self.asks_for_no_message()
+                self.may_be_other()
                     && self.is_of_peer(Some(connection.peer.ip()))
                     && self.connector.as_ref().is_none_or(|name| equal(name, &connection.connector))
                     && self.domain.is_none()
             }
             Entry::Outbound(outbound) => {
-                self.kinds.others
-                    && self.asks_for_no_message()
+                self.may_be_other()
                     && self.is_of_peer(None)
                     && self.connector.as_ref().is_none_or(|name| equal(name, &outbound.way.connector))
                     && self.domain.as_ref().is_none_or(|domain| equal(domain, &outbound.way.next_hop))
             }
-            Entry::Settings(_) | Entry::Pressure(_) => {
-                let Query { kinds, since_ms, until_ms, .. } = *self;
-                kinds.others && *self == Query { kinds, since_ms, until_ms, ..Query::default() }
-            }
+            Entry::Settings(_) => (self.kinds.settings || self.kinds.others) && self.asks_for_times_only(),
+            Entry::Pressure(_) => self.kinds.others && self.asks_for_times_only(),
         }
     }
 
@@ -234,8 +299,21 @@ impl Query {
             && self.words.iter().all(|word| {
                 facts.and_then(|facts| facts.subject.as_deref()).is_some_and(|subject| has_word(subject, word))
             })
-            && self.state.is_none_or(|state| {
-                passport.standings().iter().any(|standing| state_of(standing.verdict) == Some(state))
+            && asked(&self.text, |text| {
+                let has_words =
+                    |subject: &str| words(text).next().is_some() && words(text).all(|word| has_word(subject, word));
+                let subject = facts.and_then(|facts| facts.subject.as_deref());
+                facts.is_some_and(|facts| equal(&facts.connector, text))
+                    || goes_by(text)
+                    || subject.is_some_and(has_words)
+            })
+            && self.touched_since_ms.is_none_or(|since_ms| passport.last_ms() >= since_ms)
+            && self.state.is_none_or(|state| match state {
+                State::Held => {
+                    let is_held = |step: &Step| matches!(step.what, What::Held { .. });
+                    !passport.is_ended && passport.steps.iter().any(is_held)
+                }
+                state => passport.standings().iter().any(|standing| state_of(standing.verdict) == state),
             })
     }
 
@@ -245,10 +323,7 @@ impl Query {
         let is_sender = |wanted: &Wanted| sender.is_some_and(|sender| wanted.is(sender));
         let is_recipient = |wanted: &Wanted| recipients().any(|recipient| wanted.is(recipient));
         let has_domain = |address: &str, domain: &str| domain_of(address).is_some_and(|of| equal(of, domain));
-        self.queue_id.is_none()
-            && self.message_id.is_none()
-            && self.words.is_empty()
-            && self.decision.is_none_or(|id| id == decision.id)
+        self.decision.is_none_or(|id| id == decision.id)
             && self.sender.as_ref().is_none_or(is_sender)
             && self.recipient.as_ref().is_none_or(is_recipient)
             && self.address.as_ref().is_none_or(|wanted| is_sender(wanted) || is_recipient(wanted))
@@ -258,8 +333,11 @@ impl Query {
             })
             && self.is_of_peer(Some(decision.peer.ip()))
             && asked(&self.connector, |name| equal(name, &decision.connector))
-            && self.state.is_none_or(|state| {
-                state == State::Refused && matches!(decision.verdict, crate::decision::Verdict::Refused { .. })
+            && asked(&self.text, |text| equal(text, &decision.connector))
+            && self.state.is_none_or(|state| match decision.verdict {
+                Outcome::Refused { .. } => state == State::Refused,
+                Outcome::Abandoned => state == State::Abandoned,
+                Outcome::Accepted { .. } => false,
             })
     }
 
@@ -271,12 +349,14 @@ impl Query {
     }
 
     fn asks_for_no_message(&self) -> bool {
-        let Query { queue_id, message_id, address, sender, recipient, state, words, decision, .. } = self;
+        let Query { queue_id, message_id, address, sender, recipient, state, words, text, decision, .. } = self;
         queue_id.is_none()
             && message_id.is_none()
             && [address, sender, recipient].into_iter().all(Option::is_none)
             && state.is_none()
             && words.is_empty()
+            && text.is_none()
+            && self.touched_since_ms.is_none()
             && decision.is_none()
     }
 }
@@ -285,15 +365,15 @@ fn asked(wanted: &Option<String>, is_met: impl FnOnce(&str) -> bool) -> bool {
     wanted.as_deref().is_none_or(is_met)
 }
 
-/// How a recipient stands; `None`: it has ended, and it is not known to what.
-pub fn state_of(verdict: Option<Verdict>) -> Option<State> {
+/// How a recipient stands.
+pub fn state_of(verdict: Option<Verdict>) -> State {
     match verdict {
-        Some(Verdict::Delivered) => Some(State::Delivered),
-        None | Some(Verdict::Deferred { .. }) => Some(State::Deferred),
-        Some(Verdict::Failed) => Some(State::Failed),
-        Some(Verdict::Expired) => Some(State::Expired),
-        Some(Verdict::Removed) => Some(State::Removed),
-        Some(Verdict::Ended) => None,
+        Some(Verdict::Delivered) => State::Delivered,
+        None | Some(Verdict::Deferred { .. }) => State::Deferred,
+        Some(Verdict::Failed) => State::Failed,
+        Some(Verdict::Expired) => State::Expired,
+        Some(Verdict::Removed) => State::Removed,
+        Some(Verdict::Ended) => State::Ended,
     }
 }
 

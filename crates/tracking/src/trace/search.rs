@@ -1,23 +1,28 @@
-//! The search: segments and the room of refusals, newest first, a page at a time.
+//! The search: passports, what happened beside them, and refused attempts, newest first, a page at a time.
 //!
-//! A message of several parts stands where its newest part with the wanted term stands; the other parts are fetched by its queue id.
-//! So each message comes once, however often a search goes on. What was recorded after the first page is left out of
-//! the later ones.
+//! Newest first means: by the time at which a thing began, which is the time that everybody shows. An entry's key is that
+//! time and a number that tells it from others of the same moment; a page is the greatest keys below the last one of the page
+//! before, so each entry comes once, and what was recorded meanwhile stands above.
+//!
+//! Records lie in the order in which they were written, which is nearly that of their times. Of each block the earliest and
+//! the latest time of its records is known without reading it: blocks are read from the one with the latest record on, until none can hold
+//! a greater key than the least one of a full page. A message of several parts is found by the first, which says how it came;
+//! a later part leads to it only where the first may not have what is asked for, or is kept no more.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use memchr::memchr2_iter;
 
 use super::passport::Passport;
-use super::query::{Entry, Hashes, Query, State};
+use super::query::{Entry, Hashes, Query};
+use super::unconnected;
 use crate::passport::event::{Part, Record};
-use crate::passport::read;
 use crate::passport::terms::{self, Term};
-use crate::room::{self, Place};
+use crate::passport::{later_part_of, read};
 use crate::segments::{Piece, Records, Segments, Snapshot};
 use crate::store::Tracking;
 use crate::stored;
@@ -26,64 +31,54 @@ use crate::stored;
 pub const LIMIT_MAX: usize = 1_000;
 /// Parts of one message that are joined; an administrator's patience ends before.
 const PARTS_MAX: usize = 4_096;
+/// So many of the oldest blocks are looked at for the oldest message whose beginning is kept.
+const OLDEST_BLOCKS: usize = 8;
 
-/// Where to search.
+/// Where records lie: passports, what happened beside them, refused attempts.
+const PASSPORTS: usize = 0;
+const OTHERS: usize = 1;
+const REFUSALS: usize = 2;
+
+/// Where to search; none while the disk cannot be used.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Passports, and what happened beside them; none while the disk cannot be used.
-    segments: [Option<Segments>; 2],
-    /// The folder of the room of refusals.
-    refusals: PathBuf,
+    segments: [Option<Segments>; 3],
 }
 
-/// A place in segments: segment, block, record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Position(u64, u32, u32);
-
-impl Position {
-    const TOP: Position = Position(u64::MAX, u32::MAX, u32::MAX);
-    /// Nothing is below.
-    const BOTTOM: Position = Position(0, 0, 0);
+/// Where an entry stands among all others: newest first is the greatest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    time_ms: u64,
+    place: u64,
+    /// Tells it from the others of that place.
+    number: u64,
 }
 
-/// How far segments were looked at.
+impl Key {
+    /// Above everything of that time and before.
+    fn above(time_ms: u64) -> Key {
+        Key { time_ms, place: u64::MAX, number: u64::MAX }
+    }
+}
+
+/// Where a search goes on: below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Below {
-    /// What is above was recorded after the first page.
-    top: Position,
-    /// All from here on upward was looked at.
-    at: Position,
-}
-
-/// Where a search goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    segments: [Below; 2],
-    refusals: Place,
-}
+pub struct Cursor(Key);
 
 impl Cursor {
-    const START: Cursor =
-        Cursor { segments: [Below { top: Position::TOP, at: Position::TOP }; 2], refusals: Place::NEWEST };
-
     /// Reads what was printed.
     pub fn parse(text: &str) -> Option<Cursor> {
         let mut numbers = text.split('-').map(|number| number.parse::<u64>().ok());
         let mut next = || numbers.next().flatten();
-        let mut position = || Some(Position(next()?, next()?.try_into().ok()?, next()?.try_into().ok()?));
-        let mut below = || Some(Below { top: position()?, at: position()? });
-        let segments = [below()?, below()?];
-        let refusals = Place { file: next()?, offset: next()? };
-        numbers.next().is_none().then_some(Cursor { segments, refusals })
+        let key = Key { time_ms: next()?, place: next()?, number: next()? };
+        numbers.next().is_none().then_some(Cursor(key))
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Position(segment, block, record) in self.segments.iter().flat_map(|below| [below.top, below.at]) {
-            write!(f, "{segment}-{block}-{record}-")?;
-        }
-        write!(f, "{}-{}", self.refusals.file, self.refusals.offset)
+        let Cursor(Key { time_ms, place, number }) = self;
+        write!(f, "{time_ms}-{place}-{number}")
     }
 }
 
@@ -105,8 +100,7 @@ impl Search {
         tracking.passports.flush();
         let store = tracking.passports.store();
         Search {
-            segments: [store.passports().cloned(), store.others().cloned()],
-            refusals: tracking.refusals_folder().to_owned(),
+            segments: [store.passports().cloned(), store.others().cloned(), tracking.refusals().segments().cloned()],
         }
     }
 
@@ -116,160 +110,128 @@ impl Search {
     /// When the disk cannot be read. What is damaged is passed over.
     pub fn find(&self, query: &Query, from: Option<Cursor>, limit: usize, patience: Duration) -> io::Result<Page> {
         let (limit, until) = (limit.clamp(1, LIMIT_MAX), Instant::now() + patience);
-        let start = from.unwrap_or(Cursor::START);
-        let wants_messages = query.kinds.messages && query.state != Some(State::Refused);
-        let mut refusals = self.refusals(query, start.refusals, limit, until)?;
-        let mut lists = [
-            self.segments(0, wants_messages, query, start, limit, until)?,
-            self.segments(1, query.kinds.others, query, start, limit, until)?,
-        ];
-        let mut next = start;
-        next.segments[0].top = lists[0].top;
-        next.segments[1].top = lists[1].top;
-        let mut entries = Vec::new();
-        while entries.len() < limit {
-            // The newest of the three, as far as they were looked at.
-            let newest = |found: &VecDeque<(Entry, Position)>| found.front().map(|(entry, _)| entry.time_ms());
-            let of_refusals = refusals.found.front().map(|(entry, _)| entry.time_ms());
-            let of_lists = [newest(&lists[0].found), newest(&lists[1].found)];
-            let Some(latest) = of_lists.into_iter().chain([of_refusals]).flatten().max() else { break };
-            if of_refusals == Some(latest) {
-                entries.extend(refusals.found.pop_front().map(|(entry, place)| {
-                    next.refusals = place;
-                    entry
-                }));
-                continue;
-            }
-            let place = usize::from(of_lists[0] != Some(latest));
-            entries.extend(lists[place].found.pop_front().map(|(entry, position)| {
-                next.segments[place].at = position;
-                entry
-            }));
+        let below = from.map_or(Key::above(u64::MAX), |Cursor(key)| key);
+        let mut found = Found::default();
+        for (place, segments) in self.segments.iter().enumerate() {
+            let (Some(segments), Some(hashes)) = (segments, wanted_of(place, query)) else { continue };
+            let looking = Looking { place, segments, query, hashes, below, limit, until, follows: Follows::Nothing };
+            let here = looking.look()?;
+            found.has_more |= here.has_more;
+            found.unread_ms = found.unread_ms.max(here.unread_ms);
+            found.kept.extend(here.kept);
         }
-        // A list that was handed on whole goes on where it was left.
-        for (list, below) in lists.iter().zip(&mut next.segments) {
-            if list.found.is_empty() {
-                below.at = list.end.unwrap_or(Position::BOTTOM);
-            }
+        // Of what is as old as the newest that was not looked at, the place is not known yet.
+        let is_known = |key: &Key| found.unread_ms.is_none_or(|unread_ms| key.time_ms > unread_ms);
+        found.has_more |= found.kept.len() > limit;
+        let mut entries = Vec::with_capacity(found.kept.len().min(limit));
+        let mut last = None;
+        for (key, entry) in found.kept.into_iter().rev().take(limit).take_while(|(key, _)| is_known(key)) {
+            last = Some(key);
+            entries.push(entry);
         }
-        if refusals.found.is_empty() {
-            next.refusals = refusals.end.unwrap_or_default();
-        }
-        let is_all =
-            next.segments.iter().all(|below| below.at == Position::BOTTOM) && next.refusals == Place::default();
-        let is_cut_short = refusals.is_cut_short || lists.iter().any(|list| list.is_cut_short);
-        Ok(Page { entries, next: (!is_all).then_some(next), is_cut_short })
-    }
-
-    fn refusals(&self, query: &Query, from: Place, limit: usize, until: Instant) -> io::Result<Found<Place>> {
-        let mut found = Found::new(Position::TOP);
-        let asks_for_messages = query.queue_id.is_some()
-            || query.message_id.is_some()
-            || !query.words.is_empty()
-            || query.state.is_some_and(|state| state != State::Refused);
-        if !query.kinds.refusals || asks_for_messages || from == Place::default() {
-            return Ok(found);
-        }
-        let needle = query.needle();
-        room::each_newest_first(&self.refusals, from, |record, place| {
-            if needle.is_none_or(|needle| holds(record, needle))
-                && let Some(decision) = stored::read(record)
-            {
-                let entry = Entry::Refusal(Box::new(decision));
-                if query.matches(&entry) {
-                    found.found.push_back((entry, place));
-                }
-            }
-            found.is_cut_short = found.found.len() < limit && Instant::now() >= until;
-            let goes_on = found.found.len() < limit && !found.is_cut_short;
-            found.end = (!goes_on).then_some(place);
-            goes_on
-        })?;
-        Ok(found)
-    }
-
-    fn segments(
-        &self,
-        place: usize,
-        is_wanted: bool,
-        query: &Query,
-        from: Cursor,
-        limit: usize,
-        until: Instant,
-    ) -> io::Result<Found<Position>> {
-        let from = from.segments[place];
-        let Some(segments) = self.segments[place].as_ref().filter(|_| is_wanted && from.at != Position::BOTTOM) else {
-            return Ok(Found::new(from.top));
+        let is_full = entries.len() == limit;
+        let next = match (found.unread_ms, is_full) {
+            (None, _) => last.filter(|_| found.has_more),
+            (Some(_), true) => last,
+            (Some(unread_ms), false) => Some(Key::above(unread_ms)),
         };
-        let hashes = query.hashes();
-        let all: Vec<u32> = hashes.iter().flat_map(|hashes| hashes.0).collect();
-        let mut snapshot = segments.snapshot(&all);
-        let mut found = Found::new(if from.top == Position::TOP { snapshot.top() } else { from.top });
-        let mut looking = Looking { segments, query, hashes: &hashes, top: found.top, damaged: 0 };
-        for piece in std::mem::take(&mut snapshot.pieces) {
-            if piece.number > from.at.0 {
-                continue;
-            }
-            for block in looking.blocks(&piece)?.into_iter().rev() {
-                if Position(piece.number, block, 0) >= from.at {
-                    continue;
-                }
-                // A block is looked at whole, so that a search goes on below it.
-                let mut here = looking.block(&piece, block, from.at)?;
-                while let Some((entry, position)) = here.pop() {
-                    found.found.push_back((entry, position));
-                    if found.found.len() == limit {
-                        found.end = Some(position);
-                        segments.count_damage(looking.damaged);
-                        return Ok(found);
-                    }
-                }
-                if Instant::now() >= until {
-                    (found.end, found.is_cut_short) = (Some(Position(piece.number, block, 0)), true);
-                    return Ok(found);
-                }
-            }
+        if let Some(others) = &self.segments[OTHERS] {
+            unconnected::tell(others, &mut entries)?;
         }
-        segments.count_damage(looking.damaged);
-        Ok(found)
+        Ok(Page { entries, next: next.map(Cursor), is_cut_short: found.unread_ms.is_some() && !is_full })
     }
 }
 
-/// What one of the two places has, and where it was left; no end: there is nothing more.
-struct Found<P> {
-    found: VecDeque<(Entry, P)>,
-    top: Position,
-    end: Option<P>,
-    is_cut_short: bool,
-}
-
-impl<P> Found<P> {
-    fn new(top: Position) -> Found<P> {
-        Found { found: VecDeque::new(), top, end: None, is_cut_short: false }
+/// What records of a place must have; `None`: nothing there can be what is asked for.
+fn wanted_of(place: usize, query: &Query) -> Option<Vec<Hashes>> {
+    let settings_only = query.kinds.settings && !query.kinds.others && query.asks_for_times_only();
+    match place {
+        PASSPORTS => query.may_be_message().then(|| query.hashes()),
+        OTHERS if settings_only => Some(vec![Hashes::of_first(Term::Settings)]),
+        OTHERS => query.may_be_other().then(|| query.hashes()),
+        _ => query.may_be_refusal().then(|| query.hashes()),
     }
 }
 
-impl Snapshot {
-    /// Above everything that is there now, below what will come.
-    fn top(&self) -> Position {
-        let newest = self.pieces.first();
-        newest.map_or(Position::TOP, |piece| {
-            let records = piece.blocks().last().map_or(0, |block| block.records);
-            Position(piece.number, piece.blocks().len().saturating_sub(1) as u32, records)
-        })
-    }
+/// What a place has.
+#[derive(Default)]
+struct Found {
+    kept: BTreeMap<Key, Entry>,
+    /// Whether something was found or may be found that is older than all that is kept.
+    has_more: bool,
+    /// The latest time of a record that was not looked at because the time was over.
+    unread_ms: Option<u64>,
 }
 
-/// A search on its way through segments.
+/// Which later parts of a message lead to it.
+#[derive(Clone, Copy)]
+enum Follows {
+    Nothing,
+    Everything,
+    /// Those of messages before this one: how they came may be kept no more.
+    Before(u64),
+}
+
+/// A search on its way through one place.
 struct Looking<'a> {
+    place: usize,
     segments: &'a Segments,
     query: &'a Query,
-    hashes: &'a [Hashes],
-    top: Position,
-    damaged: u64,
+    hashes: Vec<Hashes>,
+    below: Key,
+    limit: usize,
+    until: Instant,
+    follows: Follows,
 }
 
 impl Looking<'_> {
+    fn look(mut self) -> io::Result<Found> {
+        let all: Vec<u32> = self.hashes.iter().flat_map(|hashes| hashes.either).collect();
+        let snapshot = self.segments.snapshot(&all);
+        self.follows = match self.hashes.first() {
+            _ if self.place != PASSPORTS => Follows::Nothing,
+            Some(first) if first.is_anywhere => Follows::Everything,
+            Some(_) => Follows::Nothing,
+            None => Follows::Before(oldest_begun(&snapshot)?),
+        };
+        let mut found = Found::default();
+        let (mut joined, mut damaged, mut is_begun) = (HashSet::new(), 0, false);
+        // Which blocks of a segment are to be read is asked of its index when its turn comes.
+        let last_ms = |piece: &Piece| piece.blocks().iter().map(|block| block.last_ms).max().unwrap_or(0);
+        let mut pieces: BinaryHeap<(u64, Reverse<usize>)> =
+            snapshot.pieces.iter().enumerate().map(|(at, piece)| (last_ms(piece), Reverse(at))).collect();
+        let mut blocks: BinaryHeap<(u64, Reverse<usize>, u32)> = BinaryHeap::new();
+        loop {
+            while let Some((piece_ms, Reverse(at))) = pieces.peek().copied()
+                && blocks.peek().is_none_or(|(block_ms, ..)| *block_ms <= piece_ms)
+            {
+                pieces.pop();
+                // Nothing in it is as new as what is kept already.
+                if found.is_full(self.limit) && found.least_ms() > piece_ms {
+                    found.has_more = true;
+                    continue;
+                }
+                let piece = &snapshot.pieces[at];
+                let here = self.blocks(piece)?.into_iter();
+                blocks.extend(here.map(|block| (piece.blocks()[block as usize].last_ms, Reverse(at), block)));
+            }
+            let Some((block_ms, Reverse(at), block)) = blocks.pop() else { break };
+            if found.is_full(self.limit) && found.least_ms() > block_ms {
+                found.has_more = true;
+                break;
+            }
+            // However short the time is, the next page begins further down.
+            if is_begun && block_ms < self.below.time_ms && Instant::now() >= self.until {
+                found.unread_ms = Some(block_ms);
+                break;
+            }
+            is_begun = true;
+            self.block(&snapshot.pieces[at], block, &mut joined, &mut damaged, &mut found)?;
+        }
+        self.segments.count_damage(damaged);
+        Ok(found)
+    }
+
     /// The blocks of a segment that have to be read.
     fn blocks(&self, piece: &Piece) -> io::Result<Vec<u32>> {
         let all = || (0..piece.blocks().len() as u32).collect::<Vec<u32>>();
@@ -284,106 +246,184 @@ impl Looking<'_> {
                 wanted.retain(|block| with_other.binary_search(block).is_ok() || has_parts(*block));
             }
         }
+        let Query { since_ms, until_ms, .. } = *self.query;
+        let follows = matches!(self.follows, Follows::Everything);
         wanted.retain(|block| {
             piece.blocks().get(*block as usize).is_some_and(|block| {
-                let is_before = self.query.since_ms.is_some_and(|since_ms| block.last_ms < since_ms);
+                let is_before = since_ms.is_some_and(|since_ms| block.last_ms < since_ms);
+                // A later part leads to a message that came long before.
                 let is_after =
-                    self.query.until_ms.is_some_and(|until_ms| block.first_ms >= until_ms) && !block.has_parts;
-                !is_before && !is_after
+                    until_ms.is_some_and(|until_ms| block.first_ms >= until_ms) || block.first_ms > self.below.time_ms;
+                !is_before && (!is_after || (follows && block.has_parts))
             })
         });
         Ok(wanted)
     }
 
-    /// What one block has, oldest first, up to `below`.
-    fn block(&mut self, piece: &Piece, number: u32, below: Position) -> io::Result<Vec<(Entry, Position)>> {
-        let mut found = Vec::new();
+    fn block(
+        &self,
+        piece: &Piece,
+        number: u32,
+        joined: &mut HashSet<u64>,
+        damaged: &mut u64,
+        found: &mut Found,
+    ) -> io::Result<()> {
         let Some(raw) = piece.read_block(number)? else {
-            self.damaged += 1;
-            return Ok(found);
+            *damaged += 1;
+            return Ok(());
         };
-        let needle = self.query.needle();
-        for (index, record) in (0..).zip(Records(&raw)) {
-            let position = Position(piece.number, number, index);
-            if position >= below || position >= self.top {
-                break;
-            }
+        let needle = if self.place == OTHERS { None } else { self.query.needle() };
+        for (index, record) in (0_u64..).zip(Records(&raw)) {
             if needle.is_some_and(|needle| !holds(record, needle)) {
                 continue;
             }
-            let Some(record) = read(record) else { continue };
-            if self.hashes.first().is_some_and(|first| !has_hash(&record, *first)) {
-                continue;
-            }
-            let entry = match record {
-                Record::Message(part) => match self.whole(part, position)? {
-                    Some(passport) => Entry::Message(passport),
-                    None => continue,
-                },
-                Record::Connection(connection) => Entry::Connection(connection),
-                Record::Outbound(outbound) => Entry::Outbound(outbound),
-                Record::Settings(settings) => Entry::Settings(settings),
-                Record::Pressure(pressure) => Entry::Pressure(pressure),
-            };
-            if self.query.matches(&entry) {
-                found.push((entry, position));
+            let place_number = piece.number << 32 | u64::from(number) << 18 | index;
+            let Some((entry, number)) = self.entry(record, place_number, joined, damaged, found)? else { continue };
+            let key = Key { time_ms: entry.time_ms(), place: self.place as u64, number };
+            if key < self.below && self.query.matches(&entry) {
+                found.keep(key, entry, self.limit);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
-    /// The passport that a part belongs to; `None` if a newer part stands for it.
-    fn whole(&mut self, part: Part, position: Position) -> io::Result<Option<Passport>> {
-        let queue_id = part.queue_id;
-        let record = Record::Message(part);
-        if terms::is_whole(&record) {
-            let Record::Message(part) = record else { return Ok(None) };
-            return Ok(Some(Passport::join(queue_id, vec![part])));
+    /// What a record stands for, and the number that tells it from others.
+    fn entry(
+        &self,
+        record: &[u8],
+        place_number: u64,
+        joined: &mut HashSet<u64>,
+        damaged: &mut u64,
+        found: &mut Found,
+    ) -> io::Result<Option<(Entry, u64)>> {
+        if self.place == REFUSALS {
+            let Some(decision) = stored::read(record) else { return Ok(None) };
+            let number = decision.id.number();
+            return Ok(Some((Entry::Refusal(Box::new(decision)), number)));
         }
+        if self.place == PASSPORTS && later_part_of(record).is_some_and(|queue_id| !self.follows(queue_id)) {
+            return Ok(None);
+        }
+        let Some(record) = read(record).filter(|record| self.has_first(record)) else { return Ok(None) };
+        let whole = terms::is_whole(&record);
+        let entry = match record {
+            Record::Message(part) => return self.message(part, whole, joined, damaged, found),
+            Record::Connection(connection) => Entry::Connection(connection),
+            Record::Outbound(outbound) => Entry::Outbound(outbound),
+            Record::Settings(settings) => Entry::Settings(settings),
+            Record::Pressure(pressure) => Entry::Pressure(pressure),
+        };
+        Ok(Some((entry, place_number)))
+    }
+
+    fn message(
+        &self,
+        part: Part,
+        is_whole: bool,
+        joined: &mut HashSet<u64>,
+        damaged: &mut u64,
+        found: &mut Found,
+    ) -> io::Result<Option<(Entry, u64)>> {
+        let queue_id = part.queue_id;
+        let begun_ms = part.facts.as_ref().filter(|_| !part.is_recovered).map(|facts| facts.time_ms);
+        // Joining parts takes long: not where the page would not have it.
+        if begun_ms.is_some_and(|ms| found.is_full(self.limit) && ms < found.least_ms()) {
+            found.has_more = true;
+            return Ok(None);
+        }
+        if begun_ms.is_some_and(|ms| ms > self.below.time_ms) || !joined.insert(queue_id) {
+            return Ok(None);
+        }
+        let parts = if is_whole { vec![part] } else { self.parts(queue_id, damaged)? };
+        Ok(Some((Entry::Message(Passport::join(queue_id, parts)), queue_id)))
+    }
+
+    fn has_first(&self, record: &Record) -> bool {
+        let Some(Hashes { either, .. }) = self.hashes.first() else { return true };
+        let mut has = false;
+        terms::each_term(record, &mut |term| has = has || either.contains(&term.hash()));
+        has
+    }
+
+    /// Whether a later part leads to its message.
+    fn follows(&self, queue_id: u64) -> bool {
+        match self.follows {
+            Follows::Nothing => false,
+            Follows::Everything => true,
+            Follows::Before(oldest) => queue_id < oldest,
+        }
+    }
+
+    /// The parts of a message, oldest first.
+    fn parts(&self, queue_id: u64, damaged: &mut u64) -> io::Result<Vec<Part>> {
         let mut parts = Vec::new();
-        let mut stands_here = true;
         let hash = Term::QueueId(queue_id).hash();
         for piece in self.segments.snapshot(&[hash]).pieces {
             let all = || (0..piece.blocks().len() as u32).collect::<Vec<u32>>();
             for block in piece.candidates(hash)?.unwrap_or_else(all).into_iter().rev() {
                 let Some(raw) = piece.read_block(block)? else {
-                    self.damaged += 1;
+                    *damaged += 1;
                     continue;
                 };
-                let mut here = Vec::new();
-                for (index, record) in (0..).zip(Records(&raw)) {
-                    let at = Position(piece.number, block, index);
-                    let Some(record) = read(record) else { continue };
-                    if !matches!(&record, Record::Message(part) if part.queue_id == queue_id) {
-                        continue;
-                    }
-                    let is_meant = self.hashes.first().is_none_or(|first| has_hash(&record, *first));
-                    // A whole one stands for itself: what was read from the spool's log after it says nothing more.
-                    let stands_there = (at > position && at < self.top && is_meant) || terms::is_whole(&record);
-                    stands_here &= !stands_there;
-                    if let Record::Message(part) = record {
-                        here.push(part);
-                    }
-                }
-                parts.extend(here.into_iter().rev());
+                let here = Records(&raw).filter_map(|record| match read(record) {
+                    Some(Record::Message(part)) if part.queue_id == queue_id => Some(part),
+                    _ => None,
+                });
+                let mut here: Vec<Part> = here.collect();
+                here.reverse();
+                parts.extend(here);
                 if parts.len() > PARTS_MAX {
                     break;
                 }
             }
         }
         parts.reverse();
-        Ok(stands_here.then(|| Passport::join(queue_id, parts)))
+        Ok(parts)
     }
 }
 
-fn has_hash(record: &Record, hashes: Hashes) -> bool {
-    let mut has = false;
-    terms::each_term(record, &mut |term| has = has || hashes.0.contains(&term.hash()));
-    has
+impl Found {
+    fn is_full(&self, limit: usize) -> bool {
+        self.kept.len() >= limit
+    }
+
+    /// The time of the oldest that is kept.
+    fn least_ms(&self) -> u64 {
+        self.kept.first_key_value().map_or(0, |(key, _)| key.time_ms)
+    }
+
+    fn keep(&mut self, key: Key, entry: Entry, limit: usize) {
+        self.kept.insert(key, entry);
+        if self.kept.len() > limit {
+            self.kept.pop_first();
+            self.has_more = true;
+        }
+    }
+}
+
+/// The number of a message such that how those behind it came is kept: numbers ascend, and the oldest segment goes first. Where no
+/// beginning is found among the oldest, any may be missing.
+fn oldest_begun(snapshot: &Snapshot) -> io::Result<u64> {
+    let oldest = snapshot.pieces.iter().rev().flat_map(|piece| {
+        let blocks = 0..piece.blocks().len() as u32;
+        blocks.map(move |block| (piece, block))
+    });
+    for (piece, block) in oldest.take(OLDEST_BLOCKS) {
+        let Some(raw) = piece.read_block(block)? else { continue };
+        let begun = Records(&raw).filter(|record| later_part_of(record).is_none()).filter_map(read);
+        let newest = begun.filter_map(|record| match record {
+            Record::Message(part) => part.facts.map(|_| part.queue_id),
+            _ => None,
+        });
+        if let Some(newest) = newest.max() {
+            return Ok(newest);
+        }
+    }
+    Ok(u64::MAX)
 }
 
 /// The blocks that may hold one of two terms, ascending.
-fn candidates(piece: &Piece, Hashes([one, other]): Hashes) -> io::Result<Option<Vec<u32>>> {
+fn candidates(piece: &Piece, Hashes { either: [one, other], .. }: Hashes) -> io::Result<Option<Vec<u32>>> {
     let blocks = piece.candidates(one)?;
     if one == other {
         return Ok(blocks);

@@ -1,6 +1,6 @@
 //! Searches agree with a plain scan, whatever was recorded and whatever is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -9,9 +9,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::tests::refusal;
-use crate::passport::event::{Attempt, Connection, Facts, Outcome, Part, Record, Step, Verdict, Way, What};
+use crate::passport::event::{
+    Attempt, Connection, Facts, Outbound, Outcome, Part, Record, Settings, Step, Verdict, Way, What,
+};
 use crate::passport::{Keeping, Store};
-use crate::{Decision, Limits, Tracking};
+use crate::room::Room;
+use crate::{Decision, Limits, Tracking, frame, stored};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ADDRESSES: [&str; 5] = ["ann@contoso.com", "Bob@Example.net", "carl@example.net", "dora@sub.example.net", ""];
@@ -26,7 +29,7 @@ fn way(name: &str) -> Way {
 fn facts(queue_id: u64, seed: u8) -> Box<Facts> {
     let pick = |of: usize| usize::from(seed) / (of % 3 + 1);
     Box::new(Facts {
-        time_ms: 1_000 + u64::from(seed) * 10,
+        time_ms: 1_000 + u64::from(seed) * 7,
         message_id: format!("<{queue_id}.{}@host>", seed % 3).into(),
         subject: (!seed.is_multiple_of(5)).then(|| format!("{}, {} 7", WORDS[pick(0) % 4], WORDS[pick(1) % 4]).into()),
         sender: ADDRESSES[pick(2) % 5].into(),
@@ -47,18 +50,59 @@ fn attempt(seed: u8) -> Step {
         _ => Verdict::Removed,
     };
     let outcomes = vec![Outcome { recipient: u32::from(seed) % 2, verdict, reply: "250 ok".into() }];
-    let attempt = Attempt { way: way("Out"), remote: None, address: None, tls: None, duration_ms: 1, outcomes };
+    let attempt = Attempt {
+        way: way("Out"),
+        remote: None,
+        address: None,
+        tls: None,
+        duration_ms: 1,
+        outcomes,
+        is_recovered: false,
+    };
     Step { time_ms: 3_000 + u64::from(seed), what: What::Attempt(Box::new(attempt)) }
 }
 
-/// What is recorded: parts of few messages in any order, and connections between them.
+/// How messages before this one came is kept no more.
+const FIRST_BEGUN: u64 = 4;
+
+/// What is recorded: parts of few messages in any order, and connections between them. How a message came is recorded first, in
+/// some of its parts again, and always the same.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    (any::<u8>(), prop::collection::vec(record(), 0..60)).prop_map(|(salt, mut records)| {
+        let (mut begun, mut whole) = (BTreeSet::new(), 0);
+        for record in &mut records {
+            let Record::Message(part) = record else { continue };
+            let seed = (part.queue_id as u8).wrapping_mul(37).wrapping_add(salt);
+            let is_first = part.queue_id >= FIRST_BEGUN && begun.insert(part.queue_id);
+            let has_facts = part.queue_id >= FIRST_BEGUN && (is_first || part.facts.is_some());
+            part.facts = has_facts.then(|| facts(part.queue_id, seed));
+            // One that is whole has no other part.
+            if part.is_last && has_facts && !part.is_recovered {
+                whole += 1;
+                if is_first {
+                    begun.remove(&part.queue_id);
+                }
+                part.queue_id += 1_000 * whole;
+            }
+        }
+        records
+    })
+}
+
+/// Nothing is tried on a way that it was not routed to.
+fn tried(seeds: &[u8]) -> Vec<Step> {
+    let routed = Step { time_ms: 2_999, what: What::Routed { recipients: vec![0, 1], way: way("Out") } };
+    let is_tried = !seeds.is_empty();
+    is_tried.then_some(routed).into_iter().chain(seeds.iter().map(|seed| attempt(*seed))).collect()
+}
+
 fn record() -> impl Strategy<Value = Record> {
-    let part = (0_u64..12, any::<Option<u8>>(), prop::collection::vec(any::<u8>(), 0..3), any::<bool>(), any::<bool>());
+    let part = (0_u64..16, any::<bool>(), prop::collection::vec(any::<u8>(), 0..3), any::<bool>(), any::<bool>());
     prop_oneof![
-        9 => part.prop_map(|(queue_id, seed, steps, is_last, is_recovered)| Record::Message(Part {
+        9 => part.prop_map(|(queue_id, has_facts, steps, is_last, is_recovered)| Record::Message(Part {
             queue_id,
-            facts: seed.map(|seed| facts(queue_id, seed)),
-            steps: steps.into_iter().map(attempt).collect(),
+            facts: has_facts.then(Box::default),
+            steps: tried(&steps),
             is_last,
             is_recovered,
         })),
@@ -88,6 +132,9 @@ fn query() -> impl Strategy<Value = (Query, [Option<&'static str>; 3])> {
         State::Expired,
         State::Removed,
         State::Refused,
+        State::Abandoned,
+        State::Held,
+        State::Ended,
     ]);
     let peers = prop::sample::select(vec![
         ("192.168.2.55", "192.168.2.55"),
@@ -110,12 +157,14 @@ fn query() -> impl Strategy<Value = (Query, [Option<&'static str>; 3])> {
         prop::option::weighted(0.2, 900_u64..3_000),
         prop::option::weighted(0.2, 900_u64..3_000),
         (any::<bool>(), any::<bool>(), any::<bool>()),
+        (some(&["RELAY", "scan", "invoice 7", "..."]), prop::option::weighted(0.1, 900_u64..3_300)),
     );
     (who, of_message, others).prop_map(|(who, (queue_id, message_id, words, state), others)| {
-        let (domain, peer, connector, since_ms, until_ms, (messages, refusals, others)) = others;
+        let (domain, peer, connector, since_ms, until_ms, (messages, refusals, others), (text, touched_since_ms)) =
+            others;
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         let query = Query {
-            kinds: Kinds { messages, refusals, others },
+            kinds: Kinds { messages, refusals, settings: others, others },
             queue_id,
             message_id: message_id.map(|(id, seed)| format!("{id}.{seed}@host")),
             words: words.into_iter().map(str::to_uppercase).collect(),
@@ -123,6 +172,8 @@ fn query() -> impl Strategy<Value = (Query, [Option<&'static str>; 3])> {
             domain: domain.map(str::to_owned),
             peer: peer.map(|(first, last)| (ip(first), ip(last))),
             connector: connector.map(str::to_owned),
+            text: text.map(str::to_owned),
+            touched_since_ms,
             since_ms,
             until_ms,
             ..Query::default()
@@ -173,6 +224,7 @@ impl World {
             entries.extend(page.entries);
             next = page.next.map(|next| Cursor::parse(&next.to_string()).expect("as printed"));
             if next.is_none() {
+                assert!(entries.is_sorted_by_key(|entry| std::cmp::Reverse(entry.time_ms())), "newest first");
                 return entries;
             }
         }
@@ -211,27 +263,24 @@ proptest! {
 
     #[test]
     fn a_search_agrees_with_a_plain_scan_for_any_passports_and_any_query(
-        records in prop::collection::vec(record(), 0..60),
+        records in records(),
         refused in prop::collection::vec(0_usize..4, 0..8),
         queries in prop::collection::vec(query(), 1..16),
         limit in 1_usize..7,
         is_sealed in any::<bool>(),
     ) {
         let world = World::new();
-        // A queue id is used once.
-        let mut records = records;
-        let mut ended = std::collections::BTreeSet::new();
-        for record in &mut records {
-            if let Record::Message(part) = record && part.is_last && part.facts.is_some() && !part.is_recovered {
-                part.queue_id += 1_000 * (ended.len() as u64 + 1);
-                ended.insert(part.queue_id);
-            }
-        }
         // What was appended long ago is sealed as soon as the writer looks.
         world.record(&records, Keeping::DEFAULT, if is_sealed { 5 } else { u64::MAX });
         let refusals: Vec<Decision> = (1..)
             .zip(refused)
-            .map(|(number, peer)| Decision { time_ms: 1_000 + number * 300, ..refusal(number, PEERS[peer]) })
+            .map(|(number, peer)| {
+                let decision = Decision { time_ms: 1_000 + number * 300, ..refusal(number, PEERS[peer]) };
+                match number % 3 {
+                    0 => Decision { verdict: crate::Verdict::Abandoned, ..decision },
+                    _ => decision,
+                }
+            })
             .collect();
         refusals.iter().for_each(|refusal| _ = world.tracking.refusal(Box::new(refusal.clone())));
         for (query, who) in queries {
@@ -258,6 +307,124 @@ fn with_addresses_switched_off_no_file_holds_one_and_the_exact_address_is_still_
     assert_eq!(world.find(&query, 100).len(), 20);
     let domain = Query { domain: Some("contoso.com".into()), ..Query::default() };
     assert_eq!(world.find(&domain, 100).len(), 20);
+}
+
+#[test]
+fn a_message_stands_where_it_came_whatever_happened_to_it_since() {
+    let world = World::new();
+    let came = |queue_id: u64, is_last| {
+        let facts = Facts { time_ms: queue_id * 1_000, ..*facts(queue_id, 0) };
+        Record::Message(Part { queue_id, facts: Some(Box::new(facts)), is_last, ..Part::default() })
+    };
+    let later = |queue_id: u64, time_ms: u64| {
+        let step = Step { time_ms, ..attempt(1) };
+        Record::Message(Part { queue_id, steps: vec![step], ..Part::default() })
+    };
+    let records = [
+        came(1, false),
+        came(2, true),
+        later(1, 2_500),
+        came(3, false),
+        came(4, true),
+        later(3, 5_000),
+        later(1, 6_000),
+    ];
+    world.record(&records, Keeping::DEFAULT, u64::MAX);
+    for limit in [1, 2, 10] {
+        let ids: Vec<u64> = world.find(&Query::default(), limit).iter().map(Entry::time_ms).collect();
+        assert_eq!(ids, [4_000, 3_000, 2_000, 1_000]);
+    }
+    // What was recorded last is asked for by that.
+    let touched = Query { touched_since_ms: Some(4_500), kinds: Kinds::MESSAGES, ..Query::default() };
+    let ids: Vec<u64> = world.find(&touched, 10).iter().map(Entry::time_ms).collect();
+    assert_eq!(ids, [3_000, 1_000]);
+}
+
+fn failed(time_ms: u64, connector: &str, address: &str) -> Record {
+    Record::Outbound(Box::new(Outbound {
+        time_ms,
+        duration_ms: 3,
+        way: way(connector),
+        remote: Some("mx.example.net".into()),
+        address: address.parse().ok(),
+        tls: None,
+        messages: 0,
+        end: "451 4.4.1 Connection refused".into(),
+        is_opened: false,
+    }))
+}
+
+#[test]
+fn every_message_that_waited_for_a_next_hop_tells_of_the_connections_that_failed() {
+    let world = World::new();
+    let waiting = |queue_id: u64, from_ms: u64, until_ms: Option<u64>| {
+        let routed = Step { time_ms: from_ms, what: What::Routed { recipients: vec![0], way: way("Out") } };
+        let end = until_ms.map(|time_ms| Step { time_ms, ..attempt(0) });
+        let facts = Some(Box::new(Facts { time_ms: from_ms, recipients: vec!["a@x.net".into()], ..Facts::default() }));
+        let steps = [routed].into_iter().chain(end).collect();
+        Record::Message(Part { queue_id, facts, steps, is_last: until_ms.is_some(), ..Part::default() })
+    };
+    let records = [
+        failed(500, "Out", "192.0.2.1:25"),
+        waiting(1, 1_000, None),
+        failed(1_001, "Out", "192.0.2.1:25"),
+        failed(1_002, "Out", "192.0.2.2:25"),
+        failed(1_500, "Other", "192.0.2.1:25"),
+        waiting(2, 2_000, Some(3_500)),
+        failed(3_000, "Out", "192.0.2.1:25"),
+        failed(4_000, "Out", "192.0.2.1:25"),
+    ];
+    world.record(&records, Keeping::DEFAULT, u64::MAX);
+    let found = world.find(&Query { kinds: Kinds::MESSAGES, ..Query::default() }, 10);
+    let told: Vec<Vec<(u64, u32, u64, String)>> = found
+        .iter()
+        .map(|entry| {
+            let Entry::Message(passport) = entry else { panic!("{entry:?}") };
+            let told = passport.steps.iter().filter_map(|step| match &step.what {
+                What::NoConnection { address, count, until_ms, .. } => {
+                    Some((step.time_ms, *count, *until_ms, address.expect("an address").to_string()))
+                }
+                _ => None,
+            });
+            told.collect()
+        })
+        .collect();
+    let (one, other) = ("192.0.2.1:25".to_owned(), "192.0.2.2:25".to_owned());
+    assert_eq!(told, [vec![(3_000, 1, 3_000, one.clone())], vec![(1_001, 3, 4_000, one), (1_002, 1, 1_002, other)]]);
+}
+
+#[test]
+fn a_change_of_settings_is_found_by_time_alone() {
+    let world = World::new();
+    let changed = |time_ms| Record::Settings(Settings { time_ms, revision: time_ms, document: 7, who: "uid 0".into() });
+    let connections: Vec<Record> = (0..20).map(|number| failed(number, "Out", "192.0.2.1:25")).collect();
+    world.record(&connections, Keeping::DEFAULT, u64::MAX);
+    world.record(&[changed(1_000), changed(2_000)], Keeping::DEFAULT, u64::MAX);
+    let times = |query: &Query| world.find(query, 10).iter().map(Entry::time_ms).collect::<Vec<u64>>();
+    assert_eq!(times(&Query { since_ms: Some(900), ..Query::default() }), [2_000, 1_000]);
+    assert_eq!(times(&Query { until_ms: Some(2_000), ..Query::default() }), [1_000]);
+    assert!(times(&Query { connector: Some("Out".into()), ..Query::default() }).is_empty());
+    assert!(times(&Query { kinds: Kinds::MESSAGES, ..Query::default() }).is_empty());
+}
+
+#[test]
+fn refusals_of_a_former_version_are_found_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut room = Room::open(folder.path().join("tracking/refusals"), 1 << 20, 7);
+    let mut frames = Vec::new();
+    for number in 1..=100 {
+        let decision = refusal(number, "192.0.2.1:1");
+        frame::push(&mut frames, room.salt(), decision.id, |into| stored::write(&decision, into));
+    }
+    room.append(&frames, 1).expect("written");
+    drop(room);
+    for _ in 0..2 {
+        let tracking = Tracking::open(folder.path(), LIMITS).expect("opened");
+        assert!(tracking.find(refusal(50, "192.0.2.1:1").id).expect("readable").is_some());
+        let wanted = Wanted::new("b@gmail.com", tracking.passports.store().key());
+        let query = Query { recipient: Some(wanted), ..Query::default() };
+        assert_eq!(Search::of(&tracking).find(&query, None, 1_000, PATIENCE).expect("readable").entries.len(), 100);
+    }
 }
 
 #[test]

@@ -31,22 +31,27 @@ impl Account {
         Account { running: running.clone(), way, time_ms: now_ms(), began: clock::now() }
     }
 
+    /// There was nobody to open one to.
+    pub(super) fn found_nobody(self, reply: &Reply) {
+        self.record(None, Over { address: None, tls: None }, 0, &reply.to_string(), false);
+    }
+
     /// It could not be opened.
     pub(super) fn failed(self, target: &Target, reply: &Reply) {
         let over = Over { address: address_of(target), tls: None };
-        self.note(target, over, 0, &reply.to_string(), false);
+        self.record(Some(target), over, 0, &reply.to_string(), false);
     }
 
     /// It was opened, and has ended after so many transactions.
     pub(super) fn ended(self, target: &Target, over: Over, messages: u32, end: &str) {
-        self.note(target, over, messages, end, true);
+        self.record(Some(target), over, messages, end, true);
     }
 
-    fn note(self, target: &Target, over: Over, messages: u32, end: &str, is_opened: bool) {
+    fn record(self, target: Option<&Target>, over: Over, messages: u32, end: &str, is_opened: bool) {
         let Account { running, way, time_ms, began } = self;
         let duration_ms = u64::try_from(clock::now().saturating_duration_since(began).as_millis()).unwrap_or(u64::MAX);
         let Over { address, tls } = over;
-        let remote = Some(bounded(&target.name));
+        let remote = target.map(|target| bounded(&target.name));
         let end = bounded(end);
         let outbound = Outbound { time_ms, duration_ms, way, remote, address, tls, messages, end, is_opened };
         running.tracking.note(Event::Outbound(Box::new(outbound)));

@@ -35,6 +35,17 @@ pub enum NoConnection {
     LogonRefused(Reply),
 }
 
+impl NoConnection {
+    /// The words.
+    pub fn reply(&self) -> &Reply {
+        match self {
+            NoConnection::NoSuchNextHop(reply)
+            | NoConnection::Unreachable(reply)
+            | NoConnection::LogonRefused(reply) => reply,
+        }
+    }
+}
+
 /// Looks the next hop up and connects to the first of its targets that answers.
 ///
 /// # Errors

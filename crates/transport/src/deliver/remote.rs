@@ -12,6 +12,7 @@ use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_policy::{error_policy, exchangers, next_hop_certificate};
 
+use super::account::Account;
 use super::connection::Connection;
 use super::dial::{self, NoConnection};
 use super::parked::{Places, ServerPlace, Terms};
@@ -152,7 +153,9 @@ async fn reach(
 ) -> Result<Reached, NoConnection> {
     let (running, connector, parked) = (&worker.running, &terms.connector, &worker.parked);
     let limits = &revision.settings.transport;
-    let mut targets = dial::targets(running, revision, connector, next_hop).await?;
+    let account = Account::begin(running, connector, next_hop);
+    let found = dial::targets(running, revision, connector, next_hop).await;
+    let mut targets = found.inspect_err(|none| account.found_nobody(none.reply()))?;
     let best = targets.first().map(|target| target.rank);
     for target in targets.iter().filter(|target| Some(target.rank) == best) {
         if let Some((_, connection, places)) = parked.take(target, terms) {

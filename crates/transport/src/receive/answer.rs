@@ -148,6 +148,7 @@ impl Visit {
             end_count: 0,
             counted: permitted.counted,
             incoming: None,
+            refused_at: None,
         }));
         Answer::Accept
     }

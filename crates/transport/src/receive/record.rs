@@ -1,7 +1,7 @@
 //! Leaves a record of what was decided about a peer, and puts its id into the reply of a refusal.
 //!
 //! Takes what the visit knows at that moment; hands on the id. A refused command leaves one record, an accepted message
-//! one, and so does a transaction that ends without a message. Errors of the dialogue (500, 501, 503) are no decisions.
+//! one, and so does a transaction that ends without a message, unless it ended with a refusal. Errors of the dialogue (500, 501, 503) are no decisions.
 //! Never holds up the session: the store takes what it can.
 
 use std::fmt::Display;
@@ -73,6 +73,9 @@ impl Visit {
         self.refusals = self.refusals.saturating_add(1);
         let reply = refusal.reply();
         let Some(mut decision) = self.decision() else { return (None, reply) };
+        if let Some(transaction) = &mut self.transaction {
+            transaction.refused_at = Some(transaction.recipients.len());
+        }
         match refused {
             Refused::Connect => decision.command = Command::Connect,
             Refused::Auth { user } => {
@@ -139,6 +142,11 @@ impl Visit {
     /// Ends a transaction that brought no message.
     pub(super) fn abandon(&mut self) {
         let Some(transaction) = &self.transaction else { return };
+        // Where nothing was accepted after a refusal, the refusal was the end, and its record says all: one attempt is one record.
+        if transaction.incoming.is_none() && transaction.refused_at == Some(transaction.recipients.len()) {
+            self.transaction = None;
+            return;
+        }
         let command = match &**transaction {
             Transaction { incoming: Some(_), .. } => Command::Content,
             Transaction { recipients, .. } if !recipients.is_empty() => Command::Rcpt,

@@ -92,6 +92,8 @@ pub struct Transaction {
     pub end_count: usize,
     /// The content, once it has begun.
     pub incoming: Option<Incoming>,
+    /// How many recipients there were when a command was refused last.
+    pub refused_at: Option<usize>,
 }
 
 impl Visit {

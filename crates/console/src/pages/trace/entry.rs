@@ -34,7 +34,12 @@ impl Row {
             TraceEntry::Connection(connection) => of_connection(connection),
             TraceEntry::Outbound(outbound) => of_outbound(outbound),
             TraceEntry::Settings { time_ms, revision, who, .. } => {
-                Row { about: format!("revision {revision} in force, by {who}"), ..Row::plain(*time_ms, "Settings") }
+                let path = Some(format!("/revisions/{revision}"));
+                Row {
+                    path,
+                    about: format!("revision {revision} in force, by {who}"),
+                    ..Row::plain(*time_ms, "Settings")
+                }
             }
             TraceEntry::Pressure { time_ms, resource, level } => {
                 Row { about: format!("{resource} is {level}"), ..Row::plain(*time_ms, "Pressure") }
@@ -59,11 +64,11 @@ impl Row {
 pub fn look(verdict: Option<TraceVerdict>) -> (&'static str, &'static str) {
     match verdict {
         Some(TraceVerdict::Delivered) => ("good", "delivered"),
-        Some(TraceVerdict::Deferred) => ("warn", "deferred"),
+        Some(verdict @ (TraceVerdict::Deferred | TraceVerdict::Held)) => ("warn", verdict.word()),
         Some(verdict @ (TraceVerdict::Failed | TraceVerdict::Expired | TraceVerdict::Refused)) => {
             ("bad", verdict.word())
         }
-        Some(TraceVerdict::Removed) => ("", "removed"),
+        Some(verdict @ (TraceVerdict::Removed | TraceVerdict::Abandoned | TraceVerdict::Ended)) => ("", verdict.word()),
         None => ("", "ended"),
     }
 }

@@ -164,6 +164,7 @@ fn step(step: &TracedStep) -> Step {
             tls_proof,
             duration_ms,
             outcomes: all,
+            recovered,
             ..
         } => {
             let whom = remote.as_ref().unwrap_or(next_hop);
@@ -175,10 +176,23 @@ fn step(step: &TracedStep) -> Step {
                 (Some(_), version) => format!(", {}", tls(version.as_ref(), tls_cipher.as_ref())),
             };
             let proof = tls_proof.as_ref().map_or(String::new(), |proof| format!(" ({proof})"));
-            told.what =
-                format!("Offered to{}{whom}{at}{tls}{proof}, {duration_ms} ms", if is_named { " " } else { "" });
+            let gap = if is_named { " " } else { "" };
+            told.what = match recovered {
+                true => format!("Offered to{gap}{whom}: read from the spool's log after a crash"),
+                false => format!("Offered to{gap}{whom}{at}{tls}{proof}, {duration_ms} ms"),
+            };
             told.outcomes = outcomes(all);
             told.look = worst(&told.outcomes);
+        }
+        TracedWhat::NoConnection { next_hop, remote, address, reason, count, until_ms, .. } => {
+            let whom = remote.as_ref().unwrap_or(next_hop);
+            let at = address.map_or(String::new(), |address| format!(" [{address}]"));
+            let times = match count {
+                1 => String::new(),
+                count => format!(" ({count} times until {})", moment(*until_ms)),
+            };
+            told.what = format!("No connection to {whom}{at}: {reason}{times}");
+            told.look = "warn";
         }
         TracedWhat::Report { queue_id, report, to } => {
             told.what = format!("Report ({report}) to {to}");
