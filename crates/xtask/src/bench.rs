@@ -6,6 +6,7 @@
 //! Everything runs on loopback, on free ports, bounded in count and time, and is gone afterwards however the call ends.
 
 mod relay;
+mod passports;
 mod latency;
 mod calls;
 mod large;
@@ -57,9 +58,10 @@ struct Bench {
 }
 
 /// All of them, in the order of the table of bars.
-const BENCHES: [Bench; 10] = [
+const BENCHES: [Bench; 11] = [
     relay::BENCH,
     relay::SINGLE,
+    passports::BENCH,
     latency::BENCH,
     calls::BENCH,
     large::BENCH,
