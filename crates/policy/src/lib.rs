@@ -49,6 +49,7 @@ pub mod monitoring;
 pub mod protocol_log;
 pub mod management;
 pub mod role;
+pub mod password;
 pub mod directory;
 pub mod accepted_domain;
 pub mod refusal;
