@@ -158,7 +158,8 @@ impl Command {
             Command::Audit(arguments) => arguments.json,
             Command::Explain(arguments) => arguments.json,
             Command::Route(arguments) => arguments.json,
-            Command::User(UserCommand::List(arguments)) | Command::Reload(arguments) => arguments.json,
+            Command::User(command) => command.is_json(),
+            Command::Reload(arguments) => arguments.json,
             Command::Status(arguments) => arguments.json,
             Command::Acts(arguments) => arguments.json,
             Command::Admin(AdminCommand::List(arguments)) | Command::Token(TokenCommand::List(arguments)) => {
@@ -175,8 +176,7 @@ impl Command {
             },
             Command::Transcript(arguments) => arguments.json,
             Command::Spool(SpoolCommand::Verify(arguments)) => arguments.json,
-            Command::User(UserCommand::Add { .. } | UserCommand::Remove { .. })
-            | Command::Serve(_)
+            Command::Serve(_)
             | Command::Shell(_)
             | Command::Completion { .. }
             | Command::Man { .. }
@@ -620,25 +620,19 @@ pub enum ExportFormat {
 
 /// `user`.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "A running server is asked and takes the change at once; without one the settings file and data_dir/credentials are changed."
+)]
 pub enum UserCommand {
     /// Add a user, or set the password of one who is there
     #[command(after_help = "\
-The password is asked for twice, or read from the first line of standard input. Its hash is kept in the data folder (file credentials, mode 0600), never in the settings file. A running server takes the user at once.
+The password is asked for twice, or read from the first line of standard input. It has at least 12 characters, or 8 of three kinds: small letters, capitals, digits, others. Its hash is kept in the data folder (file credentials, mode 0600), never in the settings file.
 
 Examples:
   gatepost user add alice --address alice@contoso.com
   gatepost user add alice                                 set a new password
   pwgen -s 20 1 | gatepost user add scanner --password-stdin")]
-    Add {
-        /// The name to authenticate with
-        name: String,
-        /// An address that the user may send as; can be given several times
-        #[arg(long = "address", value_name = "ADDRESS")]
-        addresses: Vec<String>,
-        /// Read the password from the first line of standard input
-        #[arg(long)]
-        password_stdin: bool,
-    },
+    Add(NewUserArguments),
     /// List the users
     #[command(after_help = "Examples:\n  gatepost user list\n  gatepost user list --json")]
     List(JsonArguments),
@@ -647,7 +641,39 @@ Examples:
     Remove {
         /// The name to authenticate with
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
+}
+
+impl UserCommand {
+    fn is_json(&self) -> bool {
+        match self {
+            UserCommand::Add(arguments) => arguments.json,
+            UserCommand::List(arguments) => arguments.json,
+            UserCommand::Remove { json, .. } => *json,
+        }
+    }
+}
+
+/// `user add`.
+#[derive(Debug, Args)]
+pub struct NewUserArguments {
+    /// The name to authenticate with
+    pub name: String,
+    /// An address that the user may send as; can be given several times
+    #[arg(long = "address", value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Take a password that is easy to guess, for a device that has room for no other
+    #[arg(long)]
+    pub allow_weak_password: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `spool`.

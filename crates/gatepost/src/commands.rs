@@ -129,6 +129,14 @@ fn wait_for<T>(call: impl Future<Output = Result<T, gatepost_manage::ClientError
     Ok(runtime.block_on(call)?)
 }
 
+/// What a running server answers; `None` where none runs.
+async fn of_running<T>(call: impl Future<Output = Result<T, ClientError>>) -> Result<Option<T>, ClientError> {
+    match call.await {
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 /// Tells a running server to change who may administer. Where none runs, changes the file of secrets itself, as it would.
 fn tell_or_change<T, D>(
     target: &Target,

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => commands::audit(out, &target, &arguments),
         Command::Explain(arguments) => commands::explain(out, &target, &arguments),
         Command::Route(arguments) => here(&target).and_then(|config| commands::route(out, config, &arguments)),
-        Command::User(command) => here(&target).and_then(|config| commands::user(out, config, command)),
+        Command::User(command) => commands::user(out, &target, command),
         Command::Admin(command) => commands::admin(out, &target, command),
         Command::Token(command) => commands::token(out, &target, command),
         Command::Acts(arguments) => commands::acts(out, &target, &arguments),

@@ -6,6 +6,7 @@
 pub mod administrators;
 mod record;
 mod accounts;
+mod pending;
 mod session;
 mod presented;
 mod origin;
@@ -24,8 +25,10 @@ use crate::filter::is_like;
 pub use accounts::{Accounts, Begun, ChangeError, Denied, change_file};
 pub use actor::{Actor, Source};
 pub use origin::{LinkFromElsewhere, decide as is_for_us};
+pub use pending::{LIFETIME_MS as PENDING_LIFETIME_MS, Unconfirmed};
 pub use presented::Presented;
 pub use record::{ActRecord, Criteria};
+pub use session::AskedBy;
 pub use visitor::Visitor;
 
 /// Who may administer the running server, and what they did.

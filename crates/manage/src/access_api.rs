@@ -10,7 +10,7 @@
 //! | `DELETE /session` | `Gone` | 404 |
 //! | `GET /administrators` | `Administrators` | |
 //! | `POST /administrators` with `NewAdministratorRequest` | `AdministratorShown` | 400, 409, 500 |
-//! | `PATCH /administrators/{name}` with `AdministratorRequest` | `AdministratorShown` | 400, 403, 404, 429, 500, 503 |
+//! | `PATCH /administrators/{name}` with `AdministratorRequest` | `AdministratorShown` | 400, 403, 404, 409, 429, 500, 503 |
 //! | `DELETE /administrators/{name}` | `Gone` | 404, 500 |
 //! | `GET /tokens` | `Tokens` | |
 //! | `POST /tokens` with `NewTokenRequest` | `NewToken` | 400, 500 |
@@ -29,8 +29,9 @@ use gatepost_transport::Control;
 
 use crate::access::administrators::{self, AccountError};
 use crate::access::{Access, Actor, Criteria, Presented};
-use crate::administration::{Office, denied, names, refused};
+use crate::administration::{Office, denied, refused};
 use crate::clock::now_ms;
+use crate::credentials::is_same_user;
 use crate::gate::Noted;
 use crate::refusal::{Answer, Refusal, refuse, unreadable};
 use crate::resource::{
@@ -104,22 +105,13 @@ async fn begin_session(
     let session = SessionBegun {
         secret: begun.secret.reveal().to_owned(),
         expires_ms: begun.expires_ms,
-        session: shown_session(&desk, &begun.actor),
+        session: desk.office(&begun.actor).session(),
     };
     Ok((noted(&*begun.actor.name, None), Json(session)))
 }
 
-fn shown_session(desk: &Desk, actor: &Actor) -> SessionShown {
-    SessionShown {
-        name: actor.name.to_string(),
-        roles: names(actor.roles),
-        commands: actor.commands.iter().map(ToString::to_string).collect(),
-        server: desk.control.settings().server.name.to_string(),
-    }
-}
-
 async fn session(State(desk): State<Desk>, actor: Actor) -> Json<SessionShown> {
-    Json(shown_session(&desk, &actor))
+    Json(desk.office(&actor).session())
 }
 
 async fn end_session(State(desk): State<Desk>, actor: Actor, headers: HeaderMap) -> Recorded<Gone> {
@@ -157,9 +149,15 @@ async fn set(
     let mut parameters = Vec::new();
     parameters.extend(request.roles.as_ref().map(|roles| format!("roles {}", roles.join(", "))));
     parameters.extend(request.password.as_ref().map(|_| "a new password".to_owned()));
-    let codes = |totp| if totp { "codes asked for" } else { "no codes asked for" }.to_owned();
+    let codes = |totp| if totp { "a secret for codes, to be confirmed" } else { "no codes asked for" }.to_owned();
     parameters.extend(request.totp.map(codes));
-    let made = desk.office(&actor).set(&name, request).await?;
+    parameters.extend(request.totp_code.as_ref().map(|_| "codes asked for".to_owned()));
+    let changes_proof = request.password.is_some() || request.totp == Some(false) || request.totp_code.is_some();
+    let office = desk.office(&actor);
+    let mut made = office.set(&name, request).await?;
+    if changes_proof && is_same_user(&actor.name, &made.name) {
+        made.session = office.renew_session()?;
+    }
     Ok((noted(name, Some(parameters.join("; "))), Json(made)))
 }
 

@@ -10,15 +10,17 @@ use gatepost_policy::role::{Role, Roles};
 use gatepost_transport::Control;
 
 use crate::access::administrators::{
-    self, AccountError, AdministratorChange, NewAdministrator, NewToken as TokenWish, hash_password,
+    self, AccountError, AdministratorChange, NewAdministrator, NewToken as TokenWish, TotpChange, hash_password,
 };
-use crate::access::{Access, Act, Actor, ChangeError, Criteria, Denied, Source, permit};
+use crate::access::{
+    Access, Act, Actor, ChangeError, Criteria, Denied, PENDING_LIFETIME_MS, Source, Unconfirmed, permit,
+};
 use crate::clock::now_ms;
 use crate::credentials::{Administrator, ApiToken, PasswordHash, Secrets, SecretsError, is_same_user};
 use crate::refusal::{Refusal, refuse};
 use crate::resource::{
     ACTS_LIMIT_MAX, ActEntry, AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest,
-    NewToken, NewTokenRequest, SetupRequest, TokenShown,
+    NewToken, NewTokenRequest, SessionRenewed, SessionShown, SetupRequest, TokenShown,
 };
 use crate::setup;
 
@@ -46,7 +48,7 @@ impl Office<'_> {
     /// [`Refusal`].
     pub async fn redeem(&self, request: SetupRequest) -> Result<AdministratorShown, Refusal> {
         let SetupRequest { token, name, password } = request;
-        let password = hash(password).await?;
+        let password = hash(&name, password).await?;
         let made =
             self.change(move |secrets| administrators::redeem(secrets, &token, name, password, now_ms())).await?;
         setup::clean_up(&self.control.data_dir());
@@ -60,7 +62,7 @@ impl Office<'_> {
     pub async fn add(&self, request: NewAdministratorRequest) -> Result<AdministratorShown, Refusal> {
         let NewAdministratorRequest { name, password, roles: wanted } = request;
         let roles = roles(&wanted)?;
-        let new = NewAdministrator { name, password: hash(password).await?, roles };
+        let new = NewAdministrator { password: hash(&name, password).await?, name, roles };
         let made = self.change(move |secrets| administrators::add(secrets, new, now_ms())).await?;
         if !self.is_what_if {
             setup::clean_up(&self.control.data_dir());
@@ -68,31 +70,106 @@ impl Office<'_> {
         Ok(shown(&made))
     }
 
-    /// Changes one. Whoever has proven a password may change it, and their codes, by proving it again; nobody their own roles.
+    /// Changes one. Everybody may change their own password and codes, after proving who they are now; nobody their own roles.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn set(&self, name: &str, request: AdministratorRequest) -> Result<AdministratorShown, Refusal> {
-        let AdministratorRequest { password, roles: wanted, totp, current } = request;
+        let AdministratorRequest { password, roles: wanted, totp, totp_code, current } = request;
         let actor = self.actor;
-        let is_self = matches!(actor.source, Source::Password { .. }) && is_same_user(&actor.name, name);
+        let is_self = self.is_self(name);
         if !is_self || wanted.is_some() {
             let act = Act { name: "Set-Administrator", role: Role::SecurityOfficer };
             permit(actor, act).map_err(|lacking| refuse(StatusCode::FORBIDDEN, lacking))?;
         }
-        if is_self && (password.is_some() || totp.is_some()) {
+        if let Some(code) = totp_code {
+            if password.is_some() || wanted.is_some() || totp.is_some() {
+                let error = "the first code of a secret comes in a request of its own, without other changes";
+                return Err(refuse(StatusCode::BAD_REQUEST, error));
+            }
+            return self.confirm_codes(name, &code).await;
+        }
+        let changes_proof = password.is_some() || totp.is_some();
+        // Who has brought the password, and the code, with this request has proven it just now.
+        if is_self && changes_proof && actor.session().is_some() {
             self.prove_again(current).await?;
         }
         let roles = wanted.map(|wanted| roles(&wanted)).transpose()?;
         let password = match password {
-            Some(password) => Some(hash(password).await?),
+            Some(password) => Some(hash(name, password).await?),
             None => None,
         };
-        let (change, wanted) = (AdministratorChange { roles, password, totp }, name.to_owned());
+        let off = (totp == Some(false)).then_some(TotpChange::Off);
+        let made = self.change_one(name, AdministratorChange { roles, password, totp: off }).await?;
+        let uri = match totp == Some(true) && !self.is_what_if {
+            true => Some(self.begin_codes(&made)?),
+            false => None,
+        };
+        Ok(AdministratorShown { totp_uri: uri, ..shown(&made) })
+    }
+
+    /// Whether somebody asks about themselves.
+    fn is_self(&self, name: &str) -> bool {
+        matches!(self.actor.source, Source::Password { .. }) && is_same_user(&self.actor.name, name)
+    }
+
+    /// Changes one; a session in which its owner has changed what they have to prove is the only one of theirs that goes on.
+    async fn change_one(&self, name: &str, change: AdministratorChange) -> Result<Administrator, Refusal> {
+        let (wanted, changes_proof) = (name.to_owned(), change.password.is_some() || change.totp.is_some());
         let made = self.change(move |secrets| administrators::set(secrets, &wanted, change)).await?;
-        let uri = made.totp.as_ref().filter(|_| totp == Some(true) && !self.is_what_if);
+        let is_kept = changes_proof && self.is_self(name) && !self.is_what_if;
+        if let Some(session) = self.actor.session().filter(|_| is_kept) {
+            self.access.accounts.keep_session(&session, &made);
+        }
+        Ok(made)
+    }
+
+    /// Makes a secret that waits for its first code, as an app takes it.
+    fn begin_codes(&self, administrator: &Administrator) -> Result<String, Refusal> {
+        let secret = self.access.accounts.begin_codes(administrator, self.actor);
+        let secret = secret.map_err(|error| refused(error.into()))?;
         let server = self.control.settings().server.name.to_string();
-        Ok(AdministratorShown { totp_uri: uri.map(|secret| secret.to_uri(&server, &made.name)), ..shown(&made) })
+        Ok(secret.to_uri(&server, &administrator.name))
+    }
+
+    /// Asks for codes of the secret that waits, whose first code this is.
+    async fn confirm_codes(&self, name: &str, code: &str) -> Result<AdministratorShown, Refusal> {
+        let secrets = self.access.accounts.secrets();
+        let unknown = || refused(AccountError::Unknown(name.to_owned()));
+        let known = secrets.administrator(name).ok_or_else(unknown)?;
+        if self.is_what_if {
+            return Ok(shown(known));
+        }
+        let secret = self.access.accounts.confirm_codes(known, self.actor, code).map_err(unconfirmed)?;
+        let totp = TotpChange::On { secret, since_ms: now_ms() };
+        let change = AdministratorChange { totp: Some(totp), ..AdministratorChange::default() };
+        Ok(shown(&self.change_one(name, change).await?))
+    }
+
+    /// Gives the session of this request another secret, after what its owner has to prove has changed: who has got hold of
+    /// the old one is in it no longer. `None` where it is in none.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn renew_session(&self) -> Result<Option<SessionRenewed>, Refusal> {
+        let Some(session) = self.actor.session() else { return Ok(None) };
+        let renewed = self.access.accounts.renew_session(&session).map_err(|error| refused(error.into()))?;
+        Ok(renewed.map(|(secret, expires_ms)| SessionRenewed { secret: secret.reveal().to_owned(), expires_ms }))
+    }
+
+    /// Who asks, and what they may do.
+    pub fn session(&self) -> SessionShown {
+        let actor = self.actor;
+        let secrets = self.access.accounts.secrets();
+        let own = secrets.administrator(&actor.name).filter(|known| self.is_self(&known.name));
+        SessionShown {
+            name: actor.name.to_string(),
+            roles: names(actor.roles),
+            commands: actor.commands.iter().map(ToString::to_string).collect(),
+            server: self.control.settings().server.name.to_string(),
+            totp: own.map(|own| own.totp.is_some()),
+            totp_since_ms: own.and_then(|own| own.totp_since_ms),
+        }
     }
 
     /// A session says who logged on hours ago, and not who sits there now.
@@ -102,7 +179,7 @@ impl Office<'_> {
             return Err(refuse(StatusCode::BAD_REQUEST, error));
         };
         let (name, address) = (&self.actor.name, self.actor.address());
-        let proven = self.access.accounts.of_password(name, &password, code.as_deref(), address).await;
+        let proven = self.access.accounts.prove(name, &password, code.as_deref(), address).await;
         proven.map(drop).map_err(|error| match error {
             Denied::Wrong => {
                 refuse(StatusCode::FORBIDDEN, "the current password or the code is wrong: nothing has changed")
@@ -178,8 +255,9 @@ impl Office<'_> {
 }
 
 /// Hashing takes tens of milliseconds on purpose.
-async fn hash(password: String) -> Result<PasswordHash, Refusal> {
-    let hashed = tokio::task::spawn_blocking(move || hash_password(&password)).await;
+async fn hash(name: &str, password: String) -> Result<PasswordHash, Refusal> {
+    let name = name.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || hash_password(&name, &password)).await;
     let unexpected = |_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause");
     hashed.map_err(unexpected)?.map_err(refused)
 }
@@ -216,6 +294,25 @@ pub fn denied(denied: Denied) -> Refusal {
     }
 }
 
+/// Why codes are not asked for, in HTTP's words.
+fn unconfirmed(error: Unconfirmed) -> Refusal {
+    match error {
+        Unconfirmed::NoneWaits => {
+            let minutes = PENDING_LIFETIME_MS / 60_000;
+            let error = format!(
+                "no secret waits for its first code here: make one, and give its first code within {minutes} minutes"
+            );
+            refuse(StatusCode::CONFLICT, error)
+        }
+        Unconfirmed::Wrong => {
+            let error = "this is no code of the new secret now: nothing has changed. Give the one that the app shows, and \
+                         see that the clocks of its device and of this server are right";
+            refuse(StatusCode::FORBIDDEN, error)
+        }
+        Unconfirmed::Wait(wait) => denied(Denied::Wait(wait)),
+    }
+}
+
 fn roles(names: &[String]) -> Result<Roles, Refusal> {
     let role = |name: &String| {
         let unknown = || format!("{name:?} is no role: write one of {}", Roles::ALL);
@@ -234,8 +331,10 @@ fn shown(administrator: &Administrator) -> AdministratorShown {
         name: administrator.name.clone(),
         roles: names(administrator.roles),
         totp: administrator.totp.is_some(),
+        totp_since_ms: administrator.totp_since_ms,
         created_ms: administrator.created_ms,
         totp_uri: None,
+        session: None,
     }
 }
 

@@ -195,8 +195,10 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
     };
     let is_secret = |parameter: &Parameter| {
         let name = parameter.name.to_lowercase();
+        let is_called_so = || ["password", "secret", "credential"].iter().any(|word| name.contains(word));
+        // A switch holds nothing, whatever it is called.
         matches!(parameter.kind, Kind::Secret | Kind::Credential)
-            || ["password", "secret", "credential"].iter().any(|word| name.contains(word))
+            || (!matches!(parameter.kind, Kind::Switch) && is_called_so())
     };
     let told = |name: &str, value: &serde_json::Value| -> serde_json::Value {
         let is_called = |known: &&str| known.eq_ignore_ascii_case(name);

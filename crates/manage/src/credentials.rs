@@ -10,7 +10,7 @@ mod token;
 mod totp;
 mod fields;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,10 +30,13 @@ pub use totp::TotpSecret;
 
 /// Name of the file in the data folder.
 pub const FILE_NAME: &str = "credentials";
-/// The newest layout that this version reads. It writes the first as long as that holds all there is, so that an older
-/// version can still read the file of who has no administrators.
-pub const FORMAT: u32 = 2;
+/// The newest layout that this version reads. It writes the oldest that holds all there is, so that an older version can
+/// still read the file of who has nothing newer: the first holds users, the second administrators, tokens and the one-time
+/// token besides, the third since when codes are asked for, and whose password is weak.
+pub const FORMAT: u32 = 3;
+const FORMAT_OF_ADMINISTRATORS: u32 = 2;
 const FORMAT_OF_USERS: u32 = 1;
+const WEAK_USERS: &str = "weak_users";
 /// Largest file that is read, in bytes: about a hundred thousand users.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Longest password, in bytes; SASL PLAIN has to carry it on one line with two names (RFC 4616).
@@ -43,6 +46,8 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     users: BTreeMap<String, String>,
+    /// Which of them have a password that somebody allowed although it is easy to guess.
+    weak_users: BTreeSet<String>,
     /// Who may administer by name and password. No two have one name, whatever its case.
     pub administrators: Vec<Administrator>,
     /// Who may administer by a token.
@@ -141,9 +146,11 @@ impl Secrets {
         let mut text = String::from(
             "# Password hashes of Gatepost. `gatepost user add NAME` writes this file; keep it to yourself (mode 0600).\n",
         );
-        let has_users_alone = self.administrators.is_empty() && self.tokens.is_empty() && self.setup.is_none();
-        let format = if has_users_alone { FORMAT_OF_USERS } else { FORMAT };
-        text.push_str(&format!("format = {format}\n\n[users]\n"));
+        text.push_str(&format!("format = {}\n", self.format()));
+        if !self.weak_users.is_empty() {
+            fields::write_texts(&mut text, WEAK_USERS, self.weak_users.iter().map(String::as_str));
+        }
+        text.push_str("\n[users]\n");
         for (name, hash) in &self.users {
             text.push_str(&format!("{} = {}\n", toml_string(name), toml_string(hash)));
         }
@@ -157,6 +164,17 @@ impl Secrets {
             setup.write(&mut text);
         }
         replace_file(&path, text.as_bytes(), 0o600).map_err(|source| SecretsError::Io { path, source })
+    }
+
+    /// The oldest layout that holds this.
+    fn format(&self) -> u32 {
+        let has_since = self.administrators.iter().any(|known| known.totp_since_ms.is_some());
+        let has_users_alone = self.administrators.is_empty() && self.tokens.is_empty() && self.setup.is_none();
+        match (has_since || !self.weak_users.is_empty(), has_users_alone) {
+            (true, _) => FORMAT,
+            (false, false) => FORMAT_OF_ADMINISTRATORS,
+            (false, true) => FORMAT_OF_USERS,
+        }
     }
 
     /// Every user that has a hash here, with it, in the order of the names.
@@ -180,6 +198,23 @@ impl Secrets {
         known.map(|(_, hash)| PasswordHash(hash.clone()))
     }
 
+    /// Every user whose password here is easy to guess.
+    pub fn weak_users(&self) -> impl Iterator<Item = &str> {
+        self.weak_users.iter().map(String::as_str)
+    }
+
+    /// Whether `name`, in any case, has a password here that somebody allowed although it is easy to guess.
+    pub fn is_weak(&self, name: &str) -> bool {
+        self.weak_users.iter().any(|known| is_same_user(known, name))
+    }
+
+    /// Notes that the password of `name` is easy to guess, until it has another.
+    pub fn note_weak(&mut self, name: &str) {
+        if self.has(name) && !self.is_weak(name) {
+            self.weak_users.insert(name.to_owned());
+        }
+    }
+
     /// Sets the hash of `name` in place of an older one.
     pub fn set(&mut self, name: &str, hash: PasswordHash) {
         self.remove(name);
@@ -190,6 +225,7 @@ impl Secrets {
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.users.len();
         self.users.retain(|known, _| !is_same_user(known, name));
+        self.weak_users.retain(|known| !is_same_user(known, name));
         self.users.len() != before
     }
 
@@ -280,7 +316,8 @@ fn parse(text: &str) -> Result<Secrets, Fault> {
         Some(DeValue::Integer(number)) => number.as_str().to_owned(),
         _ => return Err(Fault::Damaged("it does not name its format".into())),
     };
-    if format != FORMAT.to_string() && format != FORMAT_OF_USERS.to_string() {
+    let is_known = format.parse().is_ok_and(|format: u32| (FORMAT_OF_USERS..=FORMAT).contains(&format));
+    if !is_known {
         return Err(Fault::Newer(format));
     }
     let mut secrets = Secrets::default();
@@ -295,6 +332,12 @@ fn parse(text: &str) -> Result<Secrets, Fault> {
                     };
                     secrets.users.insert(name.to_owned(), hash.to_owned());
                 }
+            }
+            (WEAK_USERS, DeValue::Array(names)) => {
+                let names = names.iter().map(|name| name.get_ref().as_str().map(str::to_owned));
+                let names: Option<_> = names.collect();
+                let damaged = || Fault::Damaged(format!("{WEAK_USERS:?} is no list of names"));
+                secrets.weak_users = names.ok_or_else(damaged)?;
             }
             ("administrator", DeValue::Array(tables)) => {
                 secrets.administrators = read_each(tables, "administrator", Administrator::read)?;
@@ -367,6 +410,7 @@ mod tests {
             password: PasswordHash::of("staple").expect("a password"),
             roles: [Role::TransportAdmin, Role::SecurityOfficer].into_iter().collect(),
             totp: Some(TotpSecret::fresh().expect("randomness")),
+            totp_since_ms: None,
             created_ms: 1,
         });
         let secret = Secret::fresh("gpt").expect("randomness");
@@ -390,6 +434,15 @@ mod tests {
         assert!(text.contains("format = 2\n") && !text.contains(secret.reveal()), "{text}");
         let shown = format!("{secrets:?} {:?} {:?}", secrets.administrators, secrets.tokens);
         assert!(!shown.contains("argon2") && !shown.contains(secret.reveal()), "{shown}");
+        secrets.administrators[0].totp_since_ms = Some(6);
+        secrets.note_weak("Alice");
+        secrets.write(folder.path()).expect("written");
+        assert_eq!(Secrets::read(folder.path()).expect("readable"), secrets);
+        assert!(secrets.is_weak("ALICE") && !secrets.is_weak("bob"));
+        let text = fs::read_to_string(folder.path().join(FILE_NAME)).expect("ours");
+        assert!(text.contains("format = 3\n"), "an older version says that it is newer: {text}");
+        secrets.set("alice", PasswordHash::of("correct horse battery").expect("a password"));
+        assert!(!secrets.is_weak("alice"), "as long as it has that password");
         secrets.administrators.clear();
         secrets.tokens.clear();
         secrets.setup = None;
@@ -424,7 +477,9 @@ mod tests {
             ("format = 1\n[users]\na = 7\n", "no password hash"),
             ("format = 1\n[keys]\na = \"secret\"\n", "\"keys\" does not belong there"),
             ("format = 1\nusers = \"secret\"\n", "\"users\" does not belong there"),
-            ("format = 3\n", "format 3"),
+            ("format = 4\n", "format 4"),
+            ("format = 3\nweak_users = [7]\n", "no list of names"),
+            ("format = 3\nweak_users = \"secret\"\n", "does not belong there"),
             ("format = 2\n[[administrator]]\nname = \"a\"\npassword = \"secret\"\n", "an entry of administrator lacks"),
             ("format = 2\n[[token]]\nhash = \"secret\"\n", "an entry of token lacks"),
             (&setup, "\"x\" does not belong into an entry of setup"),

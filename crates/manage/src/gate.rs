@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use gatepost_policy::role::Roles;
 use gatepost_transport::Control;
 
-use crate::access::{Access, Act, Actor, LinkFromElsewhere, Presented, Visitor, is_for_us, permit};
+use crate::access::{Access, Act, Actor, AskedBy, LinkFromElsewhere, Presented, Visitor, is_for_us, permit};
 use crate::administration::denied;
 use crate::calls::{self, Call};
 use crate::client::API_ROOT;
@@ -78,10 +78,15 @@ impl Gate {
     }
 
     /// Whom a request is from.
-    async fn identify(&self, visitor: Visitor, headers: &HeaderMap) -> Result<Actor, Refusal> {
-        let presented = Presented::read(headers).map_err(|error| refuse(StatusCode::UNAUTHORIZED, error))?;
+    async fn identify(&self, visitor: Visitor, request: &Parts) -> Result<Actor, Refusal> {
+        let presented = Presented::read(&request.headers).map_err(|error| refuse(StatusCode::UNAUTHORIZED, error))?;
+        // No door puts that into a request: only the console does, which knows what its pages fetch.
+        let asked_by = request.extensions.get().copied().unwrap_or(AskedBy::Somebody);
         match (presented, visitor) {
-            (Some(presented), _) => self.access.accounts.identify(presented, visitor.address()).await.map_err(denied),
+            (Some(presented), _) => {
+                let identified = self.access.accounts.identify(presented, visitor.address(), asked_by).await;
+                identified.map_err(denied)
+            }
             (None, Visitor::Local { uid }) => Ok(self.of_socket(uid)),
             (None, Visitor::Remote { .. }) => {
                 let error = "say who you are: Authorization: Bearer and a token, or Basic with name and password";
@@ -114,7 +119,7 @@ impl Gate {
         let is_open = call.is_ok_and(|call| call.is_some_and(|call| call.is_open));
         let actor = match is_open {
             true => nobody(),
-            false => self.identify(visitor, &request.headers).await.map_err(|refusal| turned(nobody(), refusal))?,
+            false => self.identify(visitor, request).await.map_err(|refusal| turned(nobody(), refusal))?,
         };
         let call = match call {
             Ok(call) => call,

@@ -2,7 +2,7 @@
 //!
 //! Takes the settings file and a change, hands on what was done. A user is two things in two places: a `[[user]]` table
 //! in the document (name and addresses) and a hash in the secrets. One change at a time: a lock on the data folder keeps
-//! two administrators apart. Never talks to the running server: the caller tells it to reload. Blocking.
+//! two administrators apart. For a server that does not run: a running one is told to do the same by commands. Blocking.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub struct NewUser {
     pub addresses: Vec<String>,
     /// The password's hash.
     pub hash: PasswordHash,
+    /// Whether the password is easy to guess, and was allowed all the same.
+    pub is_weak: bool,
 }
 
 /// What adding a user did.
@@ -44,6 +46,8 @@ pub struct User {
     pub addresses: Vec<String>,
     /// Where the password is.
     pub password: PasswordPlace,
+    /// Whether the password is easy to guess, and was allowed all the same.
+    pub has_weak_password: bool,
 }
 
 /// Where a user's password hash is. The one in the data folder counts if there are two.
@@ -134,6 +138,9 @@ pub fn add(config: &Path, user: &NewUser) -> Result<Added, UserError> {
         return Err(UserError::AddressesOfKnownUser { name: user.name.clone(), path: document.path });
     };
     secrets.set(&user.name, user.hash.clone());
+    if user.is_weak {
+        secrets.note_weak(&user.name);
+    }
     secrets.write(&data_dir)?;
     Ok(added)
 }
@@ -153,6 +160,7 @@ pub fn list(config: &Path) -> Result<Vec<User>, UserError> {
             (Some(_), false) => PasswordPlace::Document,
             (None, false) => PasswordPlace::None,
         },
+        has_weak_password: secrets.is_weak(&user.name),
     });
     Ok(users.collect())
 }

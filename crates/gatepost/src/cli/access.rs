@@ -68,10 +68,11 @@ Examples:
     },
     /// Ask an administrator for the codes of an authenticator app, too
     #[command(after_help = "\
-Prints once what the app takes. Each code is good once; the API takes it in the field Gatepost-Code.
+Prints once what the app takes, and asks for a code that the app shows then, or reads it from the first line of standard input: only a right one puts the secret in force. Each code is good once; the API takes it in the field Gatepost-Code.
 
 Examples:
   gatepost admin totp carol
+  gatepost admin totp carol --code 052133        the first code, within 10 minutes, where it was not given at once
   gatepost admin totp carol --off")]
     Totp {
         /// Whose
@@ -79,6 +80,9 @@ Examples:
         /// Ask for the password alone again
         #[arg(long)]
         off: bool,
+        /// The first code of the secret that was made before and waits in the running server
+        #[arg(long, conflicts_with = "off")]
+        code: Option<String>,
     },
     /// Remove an administrator
     #[command(after_help = "Example:\n  gatepost admin remove carol")]

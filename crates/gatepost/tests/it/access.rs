@@ -258,16 +258,21 @@ fn a_session_needs_password_and_code_and_ends_with_either() {
     assert_eq!(change(wrong).status, 403);
     assert_eq!(status(&bearer, "/status"), 200);
     let right = json!({"password": "another password", "current": {"password": PASSWORD}});
-    assert_eq!(change(right).status, 200);
-    assert_eq!(status(&bearer, "/status"), 401);
+    let other = begin(json!({"name": "carol", "password": PASSWORD})).json();
+    let other = format!("Bearer {}", other["secret"].as_str().expect("a secret"));
+    let changed = change(right);
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    // The session in which it was changed goes on, and nobody else who has its secret goes on with it.
+    let renewed = format!("Bearer {}", changed.json()["session"]["secret"].as_str().expect("another secret"));
+    assert_eq!([&bearer, &other, &renewed].map(|bearer| status(bearer, "/status")), [401, 401, 200]);
 
     // With an authenticator app the password alone is not enough.
-    let shown = site.installation.output(&["admin", "totp", "carol"]);
-    let secret = shown.lines().last().expect("the secret").trim().to_owned();
+    let secret = ask_for_codes(&site, "carol");
+    assert_eq!(status(&renewed, "/status"), 401, "a session that began without a code ends");
     let with = |code: Option<&str>| begin(json!({"name": "carol", "password": "another password", "code": code}));
     assert_eq!(with(None).status, 401);
     assert_eq!(with(Some("000000")).status, 401);
-    let code = code_of(&secret);
+    let code = code_of(&secret, 1);
     let begun = with(Some(&code));
     assert_eq!(begun.status, 200, "{}", begun.body);
     assert_eq!(with(Some(&code)).status, 401, "a code is good once");
@@ -279,17 +284,109 @@ fn a_session_needs_password_and_code_and_ends_with_either() {
     assert!(!acts.contains(PASSWORD) && !acts.contains("another password") && !acts.contains(&secret), "{acts}");
 }
 
-/// The code of now, as Python makes it: not by the server's own code.
-pub fn code_of(secret: &str) -> String {
+/// Codes are asked for from now on: the secret that they are made from, whose code of now is used up.
+pub fn ask_for_codes(site: &Site, name: &str) -> String {
+    let shown = site.installation.output(&["admin", "totp", name]);
+    let secret = secret_in(&shown);
+    let told = site.installation.output(&["admin", "totp", name, "--code", &code_of(&secret, 0)]);
+    assert!(told.contains("from now on"), "{told}");
+    secret
+}
+
+/// What stands in an address that an app takes.
+fn secret_in(text: &str) -> String {
+    let secret = text.split_once("secret=").and_then(|(_, rest)| rest.split('&').next());
+    secret.unwrap_or_else(|| panic!("no secret in {text}")).to_owned()
+}
+
+/// The code of now, or of so many half minutes later, as Python makes it: not by the server's own code.
+pub fn code_of(secret: &str, steps_ahead: u32) -> String {
     let python = "
 import base64, hashlib, hmac, struct, sys, time
-h = hmac.new(base64.b32decode(sys.argv[1]), struct.pack('>Q', int(time.time()) // 30), hashlib.sha1).digest()
+step = int(time.time()) // 30 + int(sys.argv[2])
+h = hmac.new(base64.b32decode(sys.argv[1]), struct.pack('>Q', step), hashlib.sha1).digest()
 o = h[-1] & 15
 print('%06d' % ((struct.unpack('>I', h[o:o + 4])[0] & 0x7fffffff) % 1000000))
 ";
-    let output = Command::new("python3").args(["-c", python, secret]).output().expect("run Python");
+    let output =
+        Command::new("python3").args(["-c", python, secret, &steps_ahead.to_string()]).output().expect("run Python");
     assert!(output.status.success(), "{}", text_of(&output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn codes_are_asked_for_once_the_first_one_has_come_from_who_has_made_the_secret() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
+    let door = site.port("second");
+    add_administrator(&site, "carol", "View");
+    let begin = |code: Option<&str>| {
+        let begun =
+            ask(door, "POST", "/session", &[], Some(&json!({"name": "carol", "password": PASSWORD, "code": code})));
+        (begun.status, format!("Bearer {}", begun.json()["secret"].as_str().unwrap_or_default()))
+    };
+    let set = |bearer: &str, body: Value| {
+        ask(door, "PATCH", "/administrators/carol", &[("Authorization", bearer)], Some(&body))
+    };
+    let shown = |bearer: &str| ask(door, "GET", "/session", &[("Authorization", bearer)], None);
+    let (own, other) = (begin(None).1, begin(None).1);
+    let make = |bearer: &str| {
+        let made = set(bearer, json!({"totp": true, "current": {"password": PASSWORD}}));
+        assert_eq!((made.status, &made.json()["totp"]), (200, &json!(false)), "{}", made.body);
+        secret_in(&made.body)
+    };
+    assert_eq!(set(&own, json!({"totp": true})).status, 400, "a session alone makes none");
+    let first = make(&own);
+    let second = make(&own);
+    assert_ne!(first, second);
+    assert_eq!(shown(&own).json()["totp"], json!(false), "it waits");
+    assert_eq!(begin(None).0, 200, "and nobody is locked out");
+    assert_eq!(set(&own, json!({"totp_code": code_of(&first, 0)})).status, 403, "another has taken its place");
+    assert_eq!(set(&other, json!({"totp_code": code_of(&second, 0)})).status, 409, "another session has made none");
+    assert_eq!(set(&own, json!({"totp_code": "1", "totp": true})).status, 400);
+    let confirmed = set(&own, json!({"totp_code": code_of(&second, 0)}));
+    assert_eq!((confirmed.status, &confirmed.json()["totp"]), (200, &json!(true)), "{}", confirmed.body);
+    let renewed = format!("Bearer {}", confirmed.json()["session"]["secret"].as_str().expect("another secret"));
+    assert_eq!([&own, &other, &renewed].map(|bearer| shown(bearer).status), [401, 401, 200]);
+    assert!(shown(&renewed).json()["totp_since_ms"].is_u64());
+    assert_eq!((begin(None).0, begin(Some(&code_of(&second, 0))).0), (401, 401), "the first one is used up");
+
+    // Name, password and a code in one request are proof enough for what it asks, and the code is good for it alone.
+    let code = code_of(&second, 1);
+    let by_password = [("Authorization", basic("carol", PASSWORD)), ("Gatepost-Code", code)];
+    let fields = by_password.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let change =
+        || ask(door, "PATCH", "/administrators/carol", &fields, Some(&json!({"password": "another password"})));
+    let changed = change();
+    assert_eq!((changed.status, changed.json().get("session")), (200, None), "{}", changed.body);
+    assert_eq!(change().status, 401);
+    assert_eq!(shown(&renewed).status, 401, "a password that was changed elsewhere ends every session");
+    let acts = site.installation.output(&["acts", "--json"]);
+    assert!(acts.contains("codes asked for") && !acts.contains(&second), "{acts}");
+}
+
+#[test]
+fn whoever_guesses_the_first_code_waits_and_one_code_opens_one_session() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
+    let door = site.port("second");
+    for name in ["carol", "dave"] {
+        add_administrator(&site, name, "View");
+    }
+    let bearer = token(&site, &["SecurityOfficer"]);
+    let set =
+        |body: Value| ask(door, "PATCH", "/administrators/dave", &[("Authorization", &bearer)], Some(&body)).status;
+    assert_eq!(set(json!({"totp": true})), 200);
+    let guesses: Vec<u16> = (0..8).map(|_| set(json!({"totp_code": "000000"}))).collect();
+    assert!(guesses.starts_with(&[403; 5]) && guesses.contains(&429), "{guesses:?}");
+
+    let secret = ask_for_codes(&site, "carol");
+    let body = json!({"name": "carol", "password": PASSWORD, "code": code_of(&secret, 1)});
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let ask = || ask(door, "POST", "/session", &[], Some(&body)).status;
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|asking| asking.join().expect("it asks")).collect()
+    });
+    statuses.sort_unstable();
+    assert!(statuses[0] == 200 && statuses[1..].iter().all(|status| [401, 429, 503].contains(status)), "{statuses:?}");
 }
 
 #[test]
@@ -467,6 +564,11 @@ fn administrators_are_changed_while_no_server_runs() {
         assert!(text_of(&installation.run(&["admin", "add", "x", "--role", "root"])).contains("SecurityOfficer"));
         installation.output(&["admin", "set-role", "Carol", "--role", "HelpDesk", "--role", "SecurityOfficer"]);
         assert_eq!(installation.json(&["admin", "list"])[0]["roles"], json!(["HelpDesk", "SecurityOfficer"]));
+        let told = installation.output(&["admin", "totp", "carol"]);
+        assert!(told.contains("nothing has changed") && !secret_in(&told).is_empty(), "{told}");
+        let told = text_of(&installation.run_with_input(&["admin", "totp", "carol"], "000000\n"));
+        assert!(told.contains("no code of the new secret"), "{told}");
+        assert_eq!(installation.json(&["admin", "list"])[0]["totp"], json!(false));
         let unknown = installation.run(&["admin", "remove", "dave"]);
         assert!(
             !unknown.status.success() && text_of(&unknown).contains("gatepost admin list"),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use gatepost_testkit::installation::text_of;
 
+use crate::access::{DOOR, token};
 use crate::site::{CONTOSO, HOST_2, Site};
 
 const CLIENT: &str = r#"
@@ -46,6 +47,69 @@ fn a_user_that_was_added_logs_in_at_once_and_one_that_was_removed_does_not() {
     let removed = site.installation.run(&["user", "remove", "carol"]);
     assert!(removed.status.success(), "{}", text_of(&removed));
     assert_eq!(login(&site, CAROL), 535);
+    let unknown = site.installation.run(&["user", "remove", "carol"]);
+    assert!(!unknown.status.success() && text_of(&unknown).contains("there is no user"), "{}", text_of(&unknown));
+    // The server did it, and says who asked.
+    let acts = site.installation.output(&["acts", "--act", "*-User"]);
+    assert!(acts.contains("New-User") && acts.contains("Remove-User"), "{acts}");
+}
+
+#[test]
+fn users_are_changed_from_afar_and_where_no_server_runs() {
+    let site = Site::start(&[CONTOSO, CLIENT, DOOR]);
+    let bearer = token(&site, &["RecipientAdmin"]);
+    let token_file = site.installation.folder().join("token");
+    fs::write(&token_file, bearer.trim_start_matches("Bearer ")).expect("written");
+    fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).expect("ours");
+    let server = format!("http://{}", site.port("second"));
+    let afar = ["--server", &server, "--token-file", token_file.to_str().expect("UTF-8"), "user"];
+    let add = [&afar[..], &["add", "carol", "--address", "carol@contoso.com", "--password-stdin", "--json"]].concat();
+    let added = site.installation.run_with_input(&add, "staple battery\n");
+    let user: serde_json::Value =
+        serde_json::from_slice(&added.stdout).unwrap_or_else(|_| panic!("{}", text_of(&added)));
+    assert_eq!((&user["name"], &user["password"]), (&"carol".into(), &"credentials".into()), "{user}");
+    assert_eq!(login(&site, CAROL), 235);
+    let again = site.installation.run_with_input(&add, "staple battery\n");
+    assert!(text_of(&again).contains("is there already"), "{}", text_of(&again));
+    let gone = site.installation.json(&[&afar[..], &["remove", "carol"]].concat());
+    assert_eq!(gone["removed"], "carol");
+    assert_eq!(login(&site, CAROL), 535);
+
+    let site = site.restart_after(|server, installation| {
+        assert!(server.stop().success());
+        let add = ["user", "add", "carol", "--address", "carol@contoso.com", "--password-stdin"];
+        let added = installation.run_with_input(&add, "staple battery\n");
+        assert!(added.status.success(), "{}", text_of(&added));
+    });
+    assert_eq!(login(&site, CAROL), 235);
+}
+
+#[test]
+fn a_weak_password_is_taken_from_who_says_so_and_is_never_forgotten() {
+    let site = Site::start(&[CONTOSO, CLIENT]);
+    let add = ["user", "add", "scanner", "--address", "scan@contoso.com", "--password-stdin"];
+    let refused = site.installation.run_with_input(&add, "abc\n");
+    let told = text_of(&refused);
+    assert!(
+        !refused.status.success() && told.contains("12 characters") && told.contains("--allow-weak-password"),
+        "{told}"
+    );
+    let secret = "(ConvertTo-SecureString abc -AsPlainText -Force)";
+    for command in ["New-User scanner", "New-Mailbox -Name scanner", "Set-User alice"] {
+        let refused = site.shell(&format!("{command} -Password {secret}"));
+        assert!(refused.contains("12 characters") && refused.contains("-AllowWeakPassword"), "{command}: {refused}");
+    }
+    let allowed = [&add[..], &["--allow-weak-password"]].concat();
+    let added = site.installation.run_with_input(&allowed, "abc\n");
+    assert!(added.status.success() && text_of(&added).contains("easy to guess"), "{}", text_of(&added));
+    let warned = site.shell(&format!("Set-User alice -Password {secret} -AllowWeakPassword"));
+    assert!(warned.starts_with("WARNING: the password of the user \"alice\" is easy to guess"), "{warned}");
+    let weak = || site.shell("(Get-User | Where-Object WeakPassword | Sort-Object Name).Name -join ' '");
+    assert_eq!(weak().trim(), "alice scanner");
+    assert_eq!(site.shell("Set-User alice -Password (ConvertTo-SecureString 'P@ssw0rd1' -AsPlainText -Force)"), "");
+    assert_eq!(weak().trim(), "scanner");
+    let acts = site.installation.output(&["acts", "--act", "*-User", "--json"]);
+    assert!(acts.contains(r#"\"AllowWeakPassword\":true"#) && !acts.contains("abc"), "{acts}");
 }
 
 #[test]
@@ -63,8 +127,10 @@ fn passwords_lie_in_a_file_of_their_own_that_only_the_server_may_read() {
 
     // The document got the account but not its secret, and kept everything else.
     let after = site.installation.settings();
-    assert!(after.starts_with(&before), "what was there is untouched");
-    let added = &after[before.len()..];
+    let same = before.bytes().zip(after.bytes()).take_while(|(before, after)| before == after).count();
+    let rest = &before[same..];
+    assert!(after.ends_with(rest), "what was there is untouched: {after}");
+    let added = &after[same..after.len() - rest.len()];
     assert!(added.contains("carol") && !added.contains("argon2"), "{added}");
     // Nowhere in the log either.
     assert!(!site.server.log().contains("argon2id"), "{}", site.server.log());
@@ -86,8 +152,8 @@ fn a_credentials_file_that_others_may_read_is_refused() {
 fn a_user_made_in_the_shell_logs_in_at_once_and_by_the_newest_password_alone() {
     let site = Site::start(&[CONTOSO, CLIENT]);
     let secret = |text: &str| format!("(ConvertTo-SecureString '{text}' -AsPlainText -Force)");
-    let made =
-        site.shell(&format!("New-User carol -Addresses carol@contoso.com -Password {} | Out-Null", secret("x y")));
+    let made = site
+        .shell(&format!("New-User carol -Addresses carol@contoso.com -Password {} | Out-Null", secret("Unsaid 4 u")));
     assert_eq!(made, "");
     assert_eq!(login(&site, CAROL), 535);
     assert_eq!(site.shell(&format!("Set-User carol -Password {}", secret("staple battery"))), "");

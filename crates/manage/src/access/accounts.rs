@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use gatepost_policy::role::Roles;
 use gatepost_transport::authenticate::{Authenticator, Checked};
 
 use super::actor::{Actor, Source};
+use super::pending::{Pending, Unconfirmed};
 use super::presented::{Presented, SESSION_WORD};
 use super::rate::Rates;
-use super::session::Sessions;
+use super::session::{AskedBy, Proven, Sessions};
 use crate::clock::now_ms;
-use crate::credentials::{PASSWORD_BYTES_MAX, Secret, SecretHash, Secrets, SecretsError, is_same_secret};
+use crate::credentials::{
+    Administrator, PASSWORD_BYTES_MAX, Secret, SecretHash, Secrets, SecretsError, TotpSecret, is_same_secret,
+};
 use crate::data_folder::{self, DataFolderError};
 
 /// The last use of a token is written down no more often than this.
@@ -32,6 +34,8 @@ pub struct Accounts {
     sessions: Mutex<Sessions>,
     /// The newest step of which a code was taken, by the lower-case name of an administrator.
     codes: Mutex<HashMap<String, u64>>,
+    /// Secrets for codes that wait for their first code.
+    pending: Mutex<Pending>,
     /// When tokens were used, as far as it is not written down.
     used: Mutex<HashMap<String, u64>>,
 }
@@ -102,6 +106,7 @@ impl Accounts {
             rates: Mutex::default(),
             sessions: Mutex::default(),
             codes: Mutex::default(),
+            pending: Mutex::default(),
             used: Mutex::default(),
         })
     }
@@ -159,24 +164,31 @@ impl Accounts {
         changed.await.unwrap_or(Err(ChangeError::Panicked))
     }
 
-    /// Whom a request is from that presents this.
+    /// Whom a request is from that presents this. A session lives on by what somebody asks for.
     ///
     /// # Errors
     /// [`Denied`], which does not say what was wrong.
-    pub async fn identify(self: &Arc<Self>, presented: Presented, address: Option<IpAddr>) -> Result<Actor, Denied> {
+    pub async fn identify(
+        self: &Arc<Self>,
+        presented: Presented,
+        address: Option<IpAddr>,
+        asked_by: AskedBy,
+    ) -> Result<Actor, Denied> {
         match presented {
             Presented::Bearer(bearer) if bearer.starts_with(SESSION_WORD) => {
-                let session = lock(&self.sessions).find(&SecretHash::of(&bearer), now_ms()).ok_or(Denied::Wrong)?;
+                let presented = SecretHash::of(&bearer);
+                let session = lock(&self.sessions).find(&presented, now_ms(), asked_by).ok_or(Denied::Wrong)?;
                 // As it is now: who has lost a role has lost it in open sessions, too.
                 let secrets = self.secrets();
                 let administrator = secrets.administrator(&session.name);
-                let administrator = administrator.filter(|known| known.password == session.password);
+                let administrator = administrator.filter(|known| Proven::of(known) == session.proven);
                 let administrator = administrator.ok_or(Denied::Wrong)?;
-                Ok(by_password(&administrator.name, administrator.roles, address))
+                Ok(by_password(administrator, address, Some(presented)))
             }
             Presented::Bearer(bearer) => self.of_token(&bearer, address),
             Presented::Password { name, password, code } => {
-                self.of_password(&name, &password, code.as_deref(), address).await
+                let administrator = self.prove(&name, &password, code.as_deref(), address).await?;
+                Ok(by_password(&administrator, address, None))
             }
         }
     }
@@ -192,13 +204,62 @@ impl Accounts {
         code: Option<&str>,
         address: Option<IpAddr>,
     ) -> Result<Begun, Denied> {
-        let actor = self.of_password(name, password, code, address).await?;
-        let secrets = self.secrets();
-        let administrator = secrets.administrator(&actor.name).ok_or(Denied::Wrong)?;
+        let administrator = self.prove(name, password, code, address).await?;
         let secret = Secret::fresh(SESSION_WORD).map_err(|_| Denied::Busy)?;
-        let (name, password) = (administrator.name.clone(), administrator.password.clone());
-        let expires_ms = lock(&self.sessions).begin(&secret, name, password, now_ms());
+        // With what was proven, which may be another thing than what has to be proven by now.
+        let (name, proven) = (administrator.name.clone(), Proven::of(&administrator));
+        let expires_ms = lock(&self.sessions).begin(&secret, name, proven, now_ms());
+        let actor = by_password(&administrator, address, Some(secret.hash()));
         Ok(Begun { secret, expires_ms, actor })
+    }
+
+    /// Goes on with a session whose owner has to prove something else from now on, and ends their others.
+    pub fn keep_session(&self, session: &SecretHash, administrator: &Administrator) {
+        lock(&self.sessions).keep(session, Proven::of(administrator));
+    }
+
+    /// Gives a session another secret, so that nobody else who has the old one goes on with it. `None` where it has ended.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness; the session goes on under its old secret then.
+    pub fn renew_session(&self, session: &SecretHash) -> Result<Option<(Secret, u64)>, SecretsError> {
+        let secret = Secret::fresh(SESSION_WORD)?;
+        let expires_ms = lock(&self.sessions).renew(session, &secret);
+        Ok(expires_ms.map(|expires_ms| (secret, expires_ms)))
+    }
+
+    /// Begins to wait for the first code of a fresh secret, which `by` has made for `administrator`.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn begin_codes(&self, administrator: &Administrator, by: &Actor) -> Result<TotpSecret, SecretsError> {
+        let secret = TotpSecret::fresh()?;
+        lock(&self.pending).begin(administrator, secret.clone(), by, now_ms());
+        Ok(secret)
+    }
+
+    /// The secret whose first code this is. It is not in force yet, and waits no longer; the code is used up.
+    ///
+    /// # Errors
+    /// [`Unconfirmed`].
+    pub fn confirm_codes(
+        &self,
+        administrator: &Administrator,
+        by: &Actor,
+        code: &str,
+    ) -> Result<TotpSecret, Unconfirmed> {
+        let (now_ms, what) = (now_ms(), format!("the first code of {}", administrator.name));
+        let attempt = lock(&self.rates).begin(by.address(), &what, now_ms).map_err(Unconfirmed::Wait)?;
+        let confirmed = lock(&self.pending).confirm(administrator, by, code, now_ms);
+        match &confirmed {
+            Ok((_, step)) => {
+                lock(&self.rates).succeed(attempt);
+                lock(&self.codes).insert(administrator.name.to_lowercase(), *step);
+            }
+            Err(Unconfirmed::NoneWaits) => lock(&self.rates).take_back(attempt),
+            Err(Unconfirmed::Wrong | Unconfirmed::Wait(_)) => {}
+        }
+        confirmed.map(|(secret, _)| secret)
     }
 
     /// Ends the session that this bearer is of; says whether there was one.
@@ -259,17 +320,17 @@ impl Accounts {
         lock(&self.used).get(id).copied().max(written_ms)
     }
 
-    /// Whom a name, a password and a code are of.
+    /// Whom a name, a password and a code are of. A code is good for one such question.
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn of_password(
+    pub async fn prove(
         &self,
         name: &str,
         password: &str,
         code: Option<&str>,
         address: Option<IpAddr>,
-    ) -> Result<Actor, Denied> {
+    ) -> Result<Administrator, Denied> {
         let attempt = lock(&self.rates).begin(address, name, now_ms()).map_err(Denied::Wait)?;
         let secrets = self.secrets();
         let known = secrets.administrator(name);
@@ -291,13 +352,22 @@ impl Accounts {
             let step = totp.step_of(code.unwrap_or_default(), now_ms(), codes.get(&name).copied());
             codes.insert(name, step.ok_or(Denied::Wrong)?);
         }
+        // Hashing takes its time: what was right when it began may have been changed meanwhile, as by an owner who has lost it.
+        let current = self.secrets();
+        let current = current.administrator(name).filter(|current| Proven::of(current) == Proven::of(known));
+        let current = current.ok_or(Denied::Wrong)?;
         lock(&self.rates).succeed(attempt);
-        Ok(by_password(&known.name, known.roles, address))
+        Ok(current.clone())
     }
 }
 
-fn by_password(name: &str, roles: Roles, address: Option<IpAddr>) -> Actor {
-    Actor { name: name.into(), source: Source::Password { address }, roles, commands: Box::default() }
+fn by_password(administrator: &Administrator, address: Option<IpAddr>, session: Option<SecretHash>) -> Actor {
+    Actor {
+        name: administrator.name.as_str().into(),
+        source: Source::Password { address, session },
+        roles: administrator.roles,
+        commands: Box::default(),
+    }
 }
 
 fn note_use(secrets: &mut Secrets, used: &HashMap<String, u64>) {

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use gatepost_policy::role::Roles;
 
+use crate::credentials::SecretHash;
 use crate::refusal::{Refusal, refuse};
 
 /// Who does something. A handler that takes one gets whom its request is from: the gate has put it there.
@@ -36,6 +37,8 @@ pub enum Source {
     Password {
         /// From this address; `None` through the Unix socket.
         address: Option<IpAddr>,
+        /// The session that they are in; `None` where the request itself has brought the password.
+        session: Option<SecretHash>,
     },
     /// With a token.
     Token {
@@ -78,8 +81,16 @@ impl Actor {
     /// The address that they came from, where there is one.
     pub fn address(&self) -> Option<IpAddr> {
         match &self.source {
-            Source::Password { address } | Source::Token { address, .. } | Source::Nobody { address } => *address,
+            Source::Password { address, .. } | Source::Token { address, .. } | Source::Nobody { address } => *address,
             Source::Socket { .. } | Source::Server => None,
+        }
+    }
+
+    /// The session that they are in.
+    pub fn session(&self) -> Option<SecretHash> {
+        match &self.source {
+            Source::Password { session, .. } => *session,
+            _ => None,
         }
     }
 }
@@ -122,7 +133,7 @@ mod tests {
             (Actor::of_socket(None, Roles::NONE), "unknown user"),
             (Actor::server("SIGHUP"), "SIGHUP"),
             (Actor::nobody(address), "nobody from 192.0.2.7"),
-            (actor("carol", Source::Password { address }), "carol from 192.0.2.7"),
+            (actor("carol", Source::Password { address, session: None }), "carol from 192.0.2.7"),
             (actor("backup", Source::Token { id: "4f2a".into(), address }), "token 4f2a (backup) from 192.0.2.7"),
         ] {
             assert_eq!(actor.to_string(), said);

@@ -2,6 +2,7 @@
 //!
 //! Takes what is wished, hands on what was made, or why not. Touches no file: [`super::Accounts::change`] does.
 
+use gatepost_policy::password::{self, Opens, Weakness};
 use gatepost_policy::role::{Role, Roles};
 
 use super::presented::TOKEN_WORD;
@@ -14,9 +15,6 @@ use crate::credentials::{
 pub const NAME_CHARACTERS_MAX: usize = 64;
 /// Longest note of a token, in characters.
 pub const NOTE_CHARACTERS_MAX: usize = 200;
-/// Fewest characters of an administrator's password (NIST SP 800-63B-4 section 3.1.1.2 asks for 15 without a second
-/// factor, and for no other rules).
-pub const PASSWORD_CHARACTERS_MIN: usize = 12;
 /// At most so many administrators, and so many tokens.
 const ACCOUNTS_MAX: usize = 1_000;
 /// At most so many patterns of commands in a token.
@@ -46,9 +44,9 @@ pub enum AccountError {
     /// Somebody without a role could do nothing.
     #[error("name at least one role: {}", names_of_roles())]
     NoRole,
-    /// Too short for a password that opens everything.
-    #[error("the password of an administrator has at least {PASSWORD_CHARACTERS_MIN} characters")]
-    ShortPassword,
+    /// Too weak for a password that opens everything.
+    #[error("the password of an administrator {0}")]
+    Password(Weakness),
     /// A note that cannot be kept.
     #[error("a note has at most {NOTE_CHARACTERS_MAX} characters, in one line")]
     Note,
@@ -93,8 +91,22 @@ pub struct AdministratorChange {
     pub roles: Option<Roles>,
     /// The new password's hash.
     pub password: Option<PasswordHash>,
-    /// Whether codes of an authenticator app are asked for from now on, from a fresh secret.
-    pub totp: Option<bool>,
+    /// Whether codes of an authenticator app are asked for from now on.
+    pub totp: Option<TotpChange>,
+}
+
+/// What becomes of the codes of an administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TotpChange {
+    /// Codes of this secret are asked for; a first one of it was right.
+    On {
+        /// What they are made from.
+        secret: TotpSecret,
+        /// Since when: now.
+        since_ms: u64,
+    },
+    /// None are.
+    Off,
 }
 
 /// What token to make.
@@ -112,14 +124,12 @@ pub struct NewToken {
     pub expires_ms: Option<u64>,
 }
 
-/// The hash of a password that is good enough for an administrator. Takes its time on purpose.
+/// The hash of a password that is good enough for the administrator of this name. Takes its time on purpose.
 ///
 /// # Errors
-/// [`AccountError::ShortPassword`], [`AccountError::Secrets`].
-pub fn hash_password(password: &str) -> Result<PasswordHash, AccountError> {
-    if password.chars().count() < PASSWORD_CHARACTERS_MIN {
-        return Err(AccountError::ShortPassword);
-    }
+/// [`AccountError::Password`], [`AccountError::Secrets`].
+pub fn hash_password(name: &str, password: &str) -> Result<PasswordHash, AccountError> {
+    password::decide(Opens::Administration, name, password).map_err(AccountError::Password)?;
     Ok(PasswordHash::of(password)?)
 }
 
@@ -146,7 +156,7 @@ pub fn add(secrets: &mut Secrets, new: NewAdministrator, now_ms: u64) -> Result<
         return Err(AccountError::TooMany);
     }
     let NewAdministrator { name, password, roles } = new;
-    let administrator = Administrator { name, password, roles, totp: None, created_ms: now_ms };
+    let administrator = Administrator { name, password, roles, totp: None, totp_since_ms: None, created_ms: now_ms };
     secrets.administrators.push(administrator.clone());
     // There is a first one now.
     secrets.setup = None;
@@ -164,8 +174,10 @@ pub fn set(secrets: &mut Secrets, name: &str, change: AdministratorChange) -> Re
         return Err(AccountError::NoRole);
     }
     match change.totp {
-        Some(true) => known.totp = Some(TotpSecret::fresh()?),
-        Some(false) => known.totp = None,
+        Some(TotpChange::On { secret, since_ms }) => {
+            (known.totp, known.totp_since_ms) = (Some(secret), Some(since_ms));
+        }
+        Some(TotpChange::Off) => (known.totp, known.totp_since_ms) = (None, None),
         None => {}
     }
     known.roles = change.roles.unwrap_or(known.roles);
@@ -285,7 +297,7 @@ mod tests {
     use super::*;
 
     fn password() -> PasswordHash {
-        hash_password("correct horse battery").expect("long enough")
+        hash_password("carol", "correct horse battery").expect("long enough")
     }
 
     fn new(name: &str, roles: Roles) -> NewAdministrator {
@@ -297,14 +309,17 @@ mod tests {
         let mut secrets = Secrets::default();
         add(&mut secrets, new("Carol", Role::View.into()), 1).expect("added");
         assert!(matches!(add(&mut secrets, new("CAROL", Role::View.into()), 2), Err(AccountError::Exists(_))));
-        let change = AdministratorChange { totp: Some(true), roles: Some(Roles::ALL), ..Default::default() };
+        let secret = TotpSecret::fresh().expect("randomness");
+        let on = TotpChange::On { secret: secret.clone(), since_ms: 7 };
+        let change = AdministratorChange { totp: Some(on), roles: Some(Roles::ALL), ..Default::default() };
         let changed = set(&mut secrets, "carol", change).expect("changed");
-        assert!(changed.totp.is_some() && changed.roles == Roles::ALL);
+        assert_eq!((&changed.totp, changed.totp_since_ms, changed.roles), (&Some(secret), Some(7), Roles::ALL));
         let kept = set(&mut secrets, "carol", AdministratorChange::default()).expect("nothing to change");
         assert_eq!(kept, changed);
-        let change = AdministratorChange { totp: Some(false), password: Some(password()), ..Default::default() };
+        let change =
+            AdministratorChange { totp: Some(TotpChange::Off), password: Some(password()), ..Default::default() };
         let changed = set(&mut secrets, "carol", change).expect("changed");
-        assert!(changed.totp.is_none() && changed.password != kept.password);
+        assert!(changed.totp.is_none() && changed.totp_since_ms.is_none() && changed.password != kept.password);
         remove(&mut secrets, "cArol").expect("removed");
         assert!(matches!(remove(&mut secrets, "carol"), Err(AccountError::Unknown(_))));
     }
@@ -316,7 +331,7 @@ mod tests {
             assert!(matches!(add(&mut secrets, new(name, Roles::ALL), 1), Err(AccountError::Name(_))), "{name:?}");
         }
         assert!(matches!(add(&mut secrets, new("carol", Roles::NONE), 1), Err(AccountError::NoRole)));
-        assert!(matches!(hash_password("short"), Err(AccountError::ShortPassword)));
+        assert!(matches!(hash_password("carol", "short"), Err(AccountError::Password(Weakness::Short))));
         assert!(secrets.administrators.is_empty());
     }
 

@@ -70,6 +70,7 @@ static SHAPE: Shape = Shape {
         property("Name", "name", Text, Usual::Null),
         property("Roles", "roles", Flags(ROLES), Usual::Texts(&[])),
         property("TotpEnabled", "totp_enabled", Bool, Usual::Bool(false)),
+        property("TotpSince", "totp_since", Time, Usual::Null),
         property("WhenCreated", "when_created", Time, Usual::Null),
         property("Identity", "identity", Identity, Usual::Null),
     ],
@@ -80,6 +81,7 @@ fn record(administrator: &AdministratorShown) -> Record {
         .with("Name", administrator.name.as_str())
         .with("Roles", administrator.roles.clone())
         .with("TotpEnabled", administrator.totp)
+        .with("TotpSince", administrator.totp_since_ms.map(instant))
         .with("WhenCreated", instant(administrator.created_ms))
         .with("Identity", administrator.name.as_str())
 }
@@ -182,8 +184,10 @@ static SET: Signature = Signature {
         named(
             "TotpEnabled",
             Kind::Bool,
-            "Whether the code of an authenticator app is asked for, too. $true makes a new secret and shows it once.",
+            "$false: the password is enough. $true: makes a secret for an authenticator app and shows it once; its first code, \
+             by -TotpCode within 10 minutes, puts it in force.",
         ),
+        named("TotpCode", Kind::Text, "The first code of that secret, in quotes: codes are asked for from now on."),
         named(
             "CurrentPassword",
             Kind::Secret,
@@ -195,6 +199,10 @@ static SET: Signature = Signature {
     examples: &[
         ("Set-Administrator carol -Roles QueueOperator", "Other roles, from the next request on."),
         ("Set-Administrator carol -TotpEnabled $true", "Shows once what the authenticator app takes."),
+        (
+            "Set-Administrator carol -TotpCode '052133'",
+            "Codes are asked for: the app has shown that it has the secret.",
+        ),
     ],
 };
 
@@ -204,7 +212,13 @@ async fn set(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let totp = arguments.get("TotpEnabled").and_then(serde_json::Value::as_bool);
     let secret = |name: &str| arguments.text(name).map(str::to_owned);
     let current = secret("CurrentPassword").map(|password| CurrentSecrets { password, code: secret("CurrentCode") });
-    let request = AdministratorRequest { password: secret("Password"), roles: roles(arguments), totp, current };
+    let request = AdministratorRequest {
+        password: secret("Password"),
+        roles: roles(arguments),
+        totp,
+        totp_code: secret("TotpCode"),
+        current,
+    };
     let made = office(invocation)?.set(name, request).await?;
     let answer = done(invocation, format!("Setting the administrator \"{}\"", made.name));
     // Shown, and in no record that a script would write into a file.

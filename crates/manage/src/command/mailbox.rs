@@ -109,17 +109,18 @@ pub(super) const OF_NEW: [Parameter; 3] = [
 pub(super) const OF_SET: [Parameter; 2] =
     [needed(identity("Which: a name or an address.")), named("Name", Kind::Text, "The same as -DisplayName.")];
 
-const OWN_OF_NEW: [Parameter; 7] = [
+const OWN_OF_NEW: [Parameter; 8] = [
     named("UserPrincipalName", Kind::Text, "The primary address, where no other is given."),
     named("SamAccountName", Kind::Text, "With -Password: what the user logs on with; the alias without it."),
     named("Password", Kind::Secret, "Makes a user, too, who logs on with it and may write as the mailbox."),
+    user::ALLOW_WEAK,
     named("FirstName", Kind::Text, "Taken and ignored: -DisplayName says how people see it."),
     named("LastName", Kind::Text, "Taken and ignored: -DisplayName says how people see it."),
     named("Database", Kind::Text, "Taken and ignored: each mailbox is a Maildir, or on a mailbox server."),
     named("Shared", Kind::Switch, "Taken and ignored: a mailbox without a user is one."),
 ];
 
-static NEW_PARAMETERS: [Parameter; 28] = joined(joined::<3, 7, 10>(OF_NEW, OWN_OF_NEW), SHARED);
+static NEW_PARAMETERS: [Parameter; 29] = joined(joined::<3, 8, 11>(OF_NEW, OWN_OF_NEW), SHARED);
 static SET_PARAMETERS: [Parameter; 20] = joined(OF_SET, SHARED);
 
 static NEW: Signature = Signature {

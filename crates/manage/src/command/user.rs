@@ -3,9 +3,11 @@
 //! A user is two things in two places: a `[[user]]` table in the document, changed like all settings, and a password's hash
 //! in the secrets, which are no part of the settings, of revisions and of transactions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use gatepost_policy::Settings;
+use gatepost_policy::password::{self, Opens, Weakness};
 use gatepost_policy::role::Role;
 use gatepost_policy::settings::User;
 use gatepost_shell::command::{Changes, FromPipeline, Kind, Parameter, Signature};
@@ -21,7 +23,7 @@ use super::{Answer, CommandError, Entry, Invocation};
 use crate::access::ChangeError;
 use crate::credentials::{PasswordHash, Secrets};
 use crate::edit::{Edit, Key, Target, Value};
-use crate::object::PropertyKind::{Choice, Identity, List, Text};
+use crate::object::PropertyKind::{Bool, Choice, Identity, List, Text};
 use crate::object::{Record, Shape, Usual, property};
 
 /// The commands of this noun.
@@ -65,6 +67,7 @@ static SHAPE: Shape = Shape {
         property("Addresses", "addresses", List(&Text), Usual::Texts(&[])),
         property("Groups", "groups", List(&Text), Usual::Texts(&[])),
         property("PasswordPlace", "password_place", Choice(PLACES), Usual::Text("Credentials")),
+        property("WeakPassword", "weak_password", Bool, Usual::Bool(false)),
         property("Name", "name", Text, Usual::Null),
         property("Identity", "identity", Identity, Usual::Null),
     ],
@@ -88,6 +91,10 @@ static GET: Signature = Signature {
     examples: &[
         ("Get-User", "Lists them."),
         ("Get-User | Where-Object { $_.PasswordPlace -eq 'None' }", "Shows those who cannot log on as yet."),
+        (
+            "Get-User | Where-Object WeakPassword",
+            "Shows those whose password somebody allowed although it is easy to guess.",
+        ),
     ],
 };
 
@@ -99,14 +106,29 @@ fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         }
         identity => search(settings.users.iter(), name, identity, WHAT)?,
     };
-    let secrets = invocation.amender.reloader().accounts().secrets();
-    let with_hash: std::collections::HashSet<String> = secrets.users().map(|(name, _)| name.to_lowercase()).collect();
-    listed(invocation, &SHAPE, found.into_iter().map(|user| record(&with_hash, user)))
+    let hashes = Hashes::of(&invocation.amender.reloader().accounts().secrets());
+    listed(invocation, &SHAPE, found.into_iter().map(|user| record(&hashes, user)))
 }
 
-fn record(with_hash: &std::collections::HashSet<String>, user: &User) -> Record {
+/// Who has a hash in the secrets, and whose is of a weak password; in lower case.
+struct Hashes {
+    known: HashSet<String>,
+    weak: HashSet<String>,
+}
+
+impl Hashes {
+    fn of(secrets: &Secrets) -> Hashes {
+        Hashes {
+            known: secrets.users().map(|(name, _)| name.to_lowercase()).collect(),
+            weak: secrets.weak_users().map(str::to_lowercase).collect(),
+        }
+    }
+}
+
+fn record(hashes: &Hashes, user: &User) -> Record {
     let texts = |all: &mut dyn Iterator<Item = String>| all.collect::<Vec<_>>();
-    let place = match (&user.password, with_hash.contains(&user.name.to_lowercase())) {
+    let name = user.name.to_lowercase();
+    let place = match (&user.password, hashes.known.contains(&name)) {
         (_, true) => "Credentials",
         (Some(_), false) => "Settings",
         (None, false) => "None",
@@ -116,6 +138,7 @@ fn record(with_hash: &std::collections::HashSet<String>, user: &User) -> Record 
         .with("Addresses", texts(&mut user.addresses.iter().map(ToString::to_string)))
         .with("Groups", texts(&mut user.groups.iter().map(ToString::to_string)))
         .with("PasswordPlace", place)
+        .with("WeakPassword", hashes.weak.contains(&name))
         .with("Name", &*user.name)
         .with("Identity", &*user.name)
 }
@@ -128,8 +151,15 @@ fn of_identity<'a>(settings: &'a Settings, identity: &str) -> Result<&'a Arc<Use
     }
 }
 
+/// Takes a password that breaks the rules.
+pub(super) const ALLOW_WEAK: Parameter = named(
+    "AllowWeakPassword",
+    Kind::Switch,
+    "Takes a password that is easy to guess, for a device that has room for no other. It is recorded, and Get-User shows it.",
+);
+
 /// Properties that can be given, now or later.
-const SETTABLE: [Parameter; 4] = [
+const SETTABLE: [Parameter; 5] = [
     also(
         &["EmailAddresses", "WindowsEmailAddress"],
         named("Addresses", Kind::MultiValued(&Kind::Text), "Whom the user may write as."),
@@ -138,11 +168,16 @@ const SETTABLE: [Parameter; 4] = [
         &["MemberOf"],
         named("Groups", Kind::MultiValued(&Kind::Text), "Groups of users, which rights are given to like to users."),
     ),
-    named("Password", Kind::Secret, "What the user proves itself by; $null: nothing, the user cannot log on."),
+    named(
+        "Password",
+        Kind::Secret,
+        "What the user proves itself by: at least 12 characters, or 8 of three kinds. $null: nothing, the user cannot log on.",
+    ),
+    ALLOW_WEAK,
     DOMAIN_CONTROLLER,
 ];
 
-static NEW_PARAMETERS: [Parameter; 5] = joined(
+static NEW_PARAMETERS: [Parameter; 6] = joined(
     [needed(at(
         0,
         Parameter {
@@ -152,7 +187,7 @@ static NEW_PARAMETERS: [Parameter; 5] = joined(
     ))],
     SETTABLE,
 );
-static SET_PARAMETERS: [Parameter; 5] = joined([needed(identity("Which: a name, or an address of one."))], SETTABLE);
+static SET_PARAMETERS: [Parameter; 6] = joined([needed(identity("Which: a name, or an address of one."))], SETTABLE);
 
 static NEW: Signature = Signature {
     name: "New-User",
@@ -185,9 +220,8 @@ async fn new(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let mut answer = Password::end(password, invocation, answer).await?;
     if !invocation.is_what_if {
         let settings = invocation.settings_now().await?;
-        let secrets = invocation.amender.reloader().accounts().secrets();
-        let with_hash = secrets.users().map(|(name, _)| name.to_lowercase()).collect();
-        answer.output.push(record(&with_hash, find(settings.users.iter(), name, &wanted, WHAT)?));
+        let hashes = Hashes::of(&invocation.amender.reloader().accounts().secrets());
+        answer.output.push(record(&hashes, find(settings.users.iter(), name, &wanted, WHAT)?));
     }
     Ok(answer)
 }
@@ -302,11 +336,19 @@ pub enum Unsaid {
     Cleared,
 }
 
+/// What the secrets keep of a user's password.
+struct Kept {
+    hash: PasswordHash,
+    is_weak: bool,
+}
+
 /// A user's password on its way into the secrets.
 pub struct Password {
     name: String,
     /// Whether it is in the secrets, and what was there before.
-    before: Option<Option<PasswordHash>>,
+    before: Option<Option<Kept>>,
+    /// What is wrong with it, where that was allowed.
+    weakness: Option<Weakness>,
     /// What becomes of it, for those who only ask.
     what_if: Option<&'static str>,
 }
@@ -335,24 +377,33 @@ impl Password {
         let is_idle = invocation.is_what_if
             || invocation.transaction.is_some()
             || (is_new && is_known(&invocation.settings, name));
-        let hash = match given.and_then(Json::as_str).map(str::to_owned) {
+        let given_text = given.and_then(Json::as_str);
+        let weakness = given_text.and_then(|password| password::decide(Opens::Mail, name, password).err());
+        if let Some(weakness) = weakness.filter(|_| !invocation.arguments.is_set(ALLOW_WEAK.name)) {
+            let error = format!(
+                "Password: the password of a user {weakness}. -{} takes this one all the same, and is recorded",
+                ALLOW_WEAK.name
+            );
+            return Err(CommandError::Wrong(error));
+        }
+        let kept = match given_text.map(str::to_owned) {
             None => None,
-            Some(password) => Some(
-                tokio::task::spawn_blocking(move || PasswordHash::of(&password))
-                    .await
-                    .map_err(|_| unexpected())?
-                    .map_err(|error| CommandError::Wrong(format!("Password: {error}")))?,
-            ),
+            Some(password) => {
+                let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password)).await;
+                let hash = hash.map_err(|_| unexpected())?;
+                let hash = hash.map_err(|error| CommandError::Wrong(format!("Password: {error}")))?;
+                Some(Kept { hash, is_weak: weakness.is_some() })
+            }
         };
         let before = match is_idle {
             true => None,
-            false => Some(exchange(invocation, name, hash).await?),
+            false => Some(exchange(invocation, name, kept).await?),
         };
         let what_if = given.map(|given| match given {
             Json::Null => "The password would be forgotten.",
             _ => "The password would be another one.",
         });
-        Ok(Some(Password { name: name.to_owned(), before, what_if }))
+        Ok(Some(Password { name: name.to_owned(), before, weakness, what_if }))
     }
 
     /// Puts the password in force, or takes it back: as `answer` says of the settings.
@@ -364,7 +415,8 @@ impl Password {
         invocation: &Invocation<'_>,
         answer: Result<Answer, CommandError>,
     ) -> Result<Answer, CommandError> {
-        let Some(Password { name, before, what_if }) = password else { return answer };
+        let Some(Password { name, before, weakness, what_if }) = password else { return answer };
+        let answer = answer.map(|answer| with_warning(answer, &name, weakness));
         let Some(before) = before else { return answer.map(|answer| with_line(answer, what_if)) };
         let answer = match answer {
             // The settings are the same: nobody has looked at the secrets.
@@ -381,6 +433,13 @@ impl Password {
     }
 }
 
+/// Who allows a weak password is told what is wrong with it.
+fn with_warning(mut answer: Answer, name: &str, weakness: Option<Weakness>) -> Answer {
+    let said = |weakness| format!("the password of the user \"{name}\" is easy to guess: a good one {weakness}");
+    answer.warnings.extend(weakness.map(said));
+    answer
+}
+
 /// What would change, with a line more.
 pub fn with_line(answer: Answer, line: Option<&str>) -> Answer {
     let (Some(told), Some(line)) = (&answer.what_if, line) else { return answer };
@@ -388,17 +447,18 @@ pub fn with_line(answer: Answer, line: Option<&str>) -> Answer {
     Answer { what_if: Some(told + line), ..answer }
 }
 
-/// Puts a hash into the secrets, or takes it from there; hands back what was there.
-async fn exchange(
-    invocation: &Invocation<'_>,
-    name: &str,
-    hash: Option<PasswordHash>,
-) -> Result<Option<PasswordHash>, CommandError> {
+/// Puts what is kept of a password into the secrets, or takes it from there; hands back what was there.
+async fn exchange(invocation: &Invocation<'_>, name: &str, kept: Option<Kept>) -> Result<Option<Kept>, CommandError> {
     let name = name.to_owned();
     let edit = move |secrets: &mut Secrets| {
-        let before = secrets.hash(&name);
-        match hash {
-            Some(hash) => secrets.set(&name, hash),
+        let before = secrets.hash(&name).map(|hash| Kept { hash, is_weak: secrets.is_weak(&name) });
+        match kept {
+            Some(Kept { hash, is_weak }) => {
+                secrets.set(&name, hash);
+                if is_weak {
+                    secrets.note_weak(&name);
+                }
+            }
             None => {
                 secrets.remove(&name);
             }

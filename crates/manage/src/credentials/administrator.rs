@@ -17,6 +17,8 @@ pub struct Administrator {
     pub roles: Roles,
     /// What their codes are made from, where the password alone is not enough.
     pub totp: Option<TotpSecret>,
+    /// Since when codes are asked for, in Unix milliseconds; `None` where none are, or since before that was kept.
+    pub totp_since_ms: Option<u64>,
     /// Since when, in Unix milliseconds.
     pub created_ms: u64,
 }
@@ -27,11 +29,16 @@ impl Administrator {
             true => Some(TotpSecret::parse(entry.text("totp")?)?),
             false => None,
         };
+        let totp_since_ms = match entry.is_given("totp_since_ms") {
+            true => Some(entry.number("totp_since_ms")?),
+            false => None,
+        };
         Some(Administrator {
             name: entry.text("name")?.to_owned(),
             password: PasswordHash::stored(entry.text("password")?)?,
             roles: entry.roles("roles")?,
             totp,
+            totp_since_ms,
             created_ms: entry.number("created_ms")?,
         })
     }
@@ -43,6 +50,9 @@ impl Administrator {
         write_texts(into, "roles", self.roles.iter().map(Role::name));
         if let Some(totp) = &self.totp {
             write_text(into, "totp", &totp.to_base32());
+        }
+        if let Some(since_ms) = self.totp_since_ms {
+            write_number(into, "totp_since_ms", since_ms);
         }
         write_number(into, "created_ms", self.created_ms);
     }

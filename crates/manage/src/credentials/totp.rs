@@ -84,8 +84,10 @@ impl TotpSecret {
         )
     }
 
-    /// The step of a code that is right at this time and later than `after`: no code counts twice.
+    /// The step of a code that is right at this time and later than `after`: no code counts twice. Apps show a code in two
+    /// groups, so spaces in it are none.
     pub fn step_of(&self, code: &str, now_ms: u64, after: Option<u64>) -> Option<u64> {
+        let code: String = code.chars().filter(|letter| *letter != ' ').take(DIGITS + 1).collect();
         let now = now_ms / 1000 / STEP_SECONDS;
         let steps = now.saturating_sub(STEPS_ASIDE)..=now + STEPS_ASIDE;
         let mut right = None;
@@ -97,6 +99,12 @@ impl TotpSecret {
             }
         }
         right
+    }
+
+    /// The code of a time, as an app shows it.
+    #[cfg(test)]
+    pub fn code_at(&self, now_ms: u64) -> String {
+        self.code(now_ms / 1000 / STEP_SECONDS)
     }
 
     /// RFC 4226 section 5.3.
@@ -150,7 +158,9 @@ mod tests {
         let code = secret.code(step);
         assert_eq!(secret.step_of(&code, at, Some(step)), None);
         assert_eq!(secret.step_of(&code, at, Some(step - 1)), Some(step));
-        for wrong in ["", "0", "1234567", "abcdef"] {
+        let (left, right) = code.split_at(3);
+        assert_eq!(secret.step_of(&format!(" {left} {right} "), at, None), Some(step));
+        for wrong in ["", "0", "1234567", "abcdef", &format!("{code}0"), &" ".repeat(1_000)] {
             assert_eq!(secret.step_of(wrong, at, None), None);
         }
     }

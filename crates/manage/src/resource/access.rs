@@ -12,11 +12,28 @@ pub struct AdministratorShown {
     pub roles: Vec<String>,
     /// Whether the code of an authenticator app is asked for.
     pub totp: bool,
-    /// Since when.
+    /// Since when it is; left out where it is not, or where that was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp_since_ms: Option<u64>,
+    /// Since when there is such an administrator.
     pub created_ms: u64,
-    /// What the authenticator app takes: `otpauth://totp/...`. Shown once, when it was made.
+    /// What the authenticator app takes: `otpauth://totp/...`. Shown once, when it was made. It is in force when its first
+    /// code has come, as `totp_code`, from the same session or caller within ten minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp_uri: Option<String>,
+    /// How the session of this request goes on, where its owner has changed their own password or codes in it: its old
+    /// secret has ended with all their other sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionRenewed>,
+}
+
+/// A session that goes on under another secret.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRenewed {
+    /// What later requests send: `Authorization: Bearer gps_...`.
+    pub secret: String,
+    /// Until when at most, as before.
+    pub expires_ms: u64,
 }
 
 /// `GET /administrators`.
@@ -48,11 +65,15 @@ pub struct AdministratorRequest {
     /// What they may do from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// Whether the code of an authenticator app is asked for from now on; `true` makes a fresh secret.
+    /// `false`: the code of an authenticator app is no longer asked for. `true`: makes a fresh secret, which is in force when
+    /// its first code has come; until then all stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totp: Option<bool>,
-    /// Needed by whoever changes their own password or codes: what they log on with until then. A session that somebody
-    /// else has found open does not do.
+    /// The first code of the secret that was just made, in a request of its own: codes are asked for from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp_code: Option<String>,
+    /// Needed by whoever changes their own password or codes in a session: what they log on with until then. A session that
+    /// somebody else has found open does not do. A request that brings name and password itself needs none of this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<CurrentSecrets>,
 }
@@ -173,6 +194,12 @@ pub struct SessionShown {
     pub commands: Vec<String>,
     /// The name of this server.
     pub server: String,
+    /// Whether an administrator is asked for the code of an app at logon; left out for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp: Option<bool>,
+    /// Since when they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp_since_ms: Option<u64>,
 }
 
 /// What there is to say of something that is gone.

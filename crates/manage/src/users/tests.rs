@@ -60,7 +60,7 @@ impl Place {
 
     fn add(&self, name: &str, addresses: &[&str]) -> Result<Added, UserError> {
         let addresses = addresses.iter().map(|address| address.to_string()).collect();
-        add(&self.config(), &NewUser { name: name.into(), addresses, hash: hash() })
+        add(&self.config(), &NewUser { name: name.into(), addresses, hash: hash(), is_weak: false })
     }
 }
 
