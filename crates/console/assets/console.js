@@ -100,6 +100,11 @@
     window.addEventListener("pageshow", listen);
   }
 
+  // What the page fetches by itself keeps no session alive: only what somebody presses does.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (!event.detail.triggeringEvent?.isTrusted) event.detail.headers["Gatepost-Unasked"] = "1";
+  });
+
   // A live transcript: <div data-transcript="/transcript/lines?connector=Relay">. It goes on in a window that nobody looks at:
   // whoever tries a device looks elsewhere.
   const transcript = document.querySelector("[data-transcript]");

@@ -84,6 +84,12 @@ pub fn path_part(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
+/// A path of ours that somebody may be sent to: nothing that a browser takes for another host.
+pub fn place(wanted: &str) -> &str {
+    let is_path = wanted.starts_with('/') && !wanted.starts_with("//") && !wanted.contains(['\\', '\r', '\n', '\t']);
+    if is_path { wanted } else { "/" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +106,20 @@ mod tests {
         assert_eq!(fields.with("group", "c&d"), "name=+CRM+&list=10.0.0.1%0A10.0.0.2%2C+10.0.0.3&empty=&group=c%26d");
         assert_eq!(fields.without(&["name", "list", "empty"]).to_query(), "group=a&group=b");
         assert_eq!(path_part("SERVER\\a b/ü"), "SERVER%5Ca%20b%2F%C3%BC");
+    }
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        for (wanted, expected) in [
+            ("/queues?x=1", "/queues?x=1"),
+            ("", "/"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("/\t/evil.example", "/"),
+            ("https://evil.example/", "/"),
+            ("javascript:alert(1)", "/"),
+        ] {
+            assert_eq!(place(wanted), expected, "{wanted}");
+        }
     }
 }

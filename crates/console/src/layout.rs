@@ -91,6 +91,16 @@ impl Page {
         Page { title: title.into(), area, visit, done }
     }
 
+    /// The entry of the navigation that a path belongs to, by its address; none is empty.
+    pub fn area_of(path: &str) -> &'static str {
+        let entries = NAVIGATION.iter().flat_map(|group| group.entries);
+        let is_below = |entry: &&Entry| {
+            let rest = path.strip_prefix(entry.path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        entries.filter(is_below).map(|entry| entry.path).max_by_key(|path| path.len()).unwrap_or_default()
+    }
+
     /// The navigation as this visitor sees it.
     pub fn navigation(&self) -> Vec<(&'static str, Vec<&'static Entry>)> {
         let groups = NAVIGATION.iter().map(|group| {

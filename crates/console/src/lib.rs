@@ -8,6 +8,7 @@
 mod pages;
 mod signing_in;
 mod guard;
+mod frame;
 mod layout;
 mod cards;
 mod filtering;
@@ -15,6 +16,7 @@ mod paging;
 mod rights;
 mod change;
 mod visit;
+mod forms;
 mod exposure;
 mod shell_line;
 mod problem;
@@ -38,12 +40,14 @@ const FORM_BYTES_MAX: usize = 256 * 1024;
 
 /// Every page; `api` is the API with its gate.
 pub fn routes(api: Router) -> Router {
+    let console = Console::new(api, pages::forms());
     Router::new()
         .merge(pages::routes())
         .merge(signing_in::routes())
         .merge(assets::routes())
         .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(console.clone(), frame::pass))
         .layer(middleware::from_fn(guard::pass))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .with_state(Console::new(api))
+        .with_state(console)
 }

@@ -74,13 +74,41 @@ fn place_and_remedy(problem: &SettingsProblem) -> String {
     format!("line {line}, column {column}: {message}; {remedy}")
 }
 
+/// What is said of a refusal. It goes with the answer, for those who show it in a frame.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// One sentence, with what to do.
+    pub error: String,
+    /// All that is wrong, each with its place.
+    pub details: Vec<String>,
+}
+
+impl Refusal {
+    /// One without places.
+    pub fn of(status: StatusCode, error: impl Into<String>) -> Refusal {
+        Refusal { status, error: error.into(), details: Vec::new() }
+    }
+
+    /// The heading above it.
+    pub fn title(&self) -> &'static str {
+        match self.status {
+            StatusCode::FORBIDDEN => "You may not do this",
+            StatusCode::NOT_FOUND => "There is nothing here",
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => "Something has changed meanwhile",
+            StatusCode::TOO_MANY_REQUESTS => "Not now",
+            status if status.is_client_error() => "This cannot be done",
+            _ => "Something went wrong",
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
     assets: &'a str,
-    title: &'a str,
-    error: &'a str,
-    details: &'a [String],
+    refusal: &'a Refusal,
 }
 
 impl IntoResponse for Problem {
@@ -99,18 +127,17 @@ impl IntoResponse for Problem {
                 Redirect::to(&place).into_response()
             }
             Problem::Refused { status, error, details } => {
-                let title = match status {
-                    StatusCode::FORBIDDEN => "You may not do this",
-                    StatusCode::NOT_FOUND => "There is nothing here",
-                    StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => "Something has changed meanwhile",
-                    status if status.is_client_error() => "This cannot be done",
-                    _ => "Something went wrong",
-                };
-                let page = ProblemPage { assets: &assets::VERSION, title, error: &error, details: &details };
-                match page.render() {
+                let refusal = Refusal { status, error, details };
+                let page = ProblemPage { assets: &assets::VERSION, refusal: &refusal };
+                let mut response = match page.render() {
                     Ok(page) => (status, Html(page)).into_response(),
-                    Err(_) => (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], error).into_response(),
-                }
+                    Err(_) => {
+                        let text = refusal.error.clone();
+                        (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+                    }
+                };
+                response.extensions_mut().insert(refusal);
+                response
             }
         }
     }

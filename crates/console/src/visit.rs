@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Uri;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use gatepost_manage::access::Visitor;
+use axum::{Extension, Router};
+use gatepost_manage::access::{AskedBy, Visitor};
 use gatepost_manage::resource::{CommandAnswer, CommandRequest};
 use gatepost_manage::{Client, ClientError};
 use gatepost_policy::role::{self, Role, Roles};
@@ -20,21 +20,35 @@ use serde_json::Value;
 
 use crate::cookie::{self, Theme};
 use crate::fields::{Fields, path_part};
+use crate::forms::Forms;
 use crate::problem::Problem;
 
 /// The field of every form that proves that the form is ours.
 pub const PROOF_FIELD: &str = "proof";
 
+/// The field of requests that a page makes by itself, because something has happened: the script sets it.
+const UNASKED_FIELD: &str = "gatepost-unasked";
+
 /// What pages are made from.
 #[derive(Clone)]
 pub struct Console {
     api: Router,
+    /// The same for pages that lie open, which keep no session alive.
+    api_of_open_pages: Router,
+    /// What each form needs.
+    forms: Arc<Forms>,
 }
 
 impl Console {
-    /// Pages made of the calls of `api`, which has its gate.
-    pub fn new(api: Router) -> Console {
-        Console { api }
+    /// Pages made of the calls of `api`, which has its gate, with these forms.
+    pub fn new(api: Router, forms: Forms) -> Console {
+        let api_of_open_pages = api.clone().layer(Extension(AskedBy::OpenPage));
+        Console { api, api_of_open_pages, forms: Arc::new(forms) }
+    }
+
+    /// What each form needs.
+    pub fn forms(&self) -> &Forms {
+        &self.forms
     }
 
     /// Calls for a visitor who has proven nothing.
@@ -46,7 +60,21 @@ impl Console {
     fn client(&self, visitor: Visitor, headers: &HeaderMap, secret: &str) -> Option<Client> {
         let mut headers = headers.clone();
         headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {secret}")).ok()?);
-        Some(Client::within(self.api.clone(), visitor, &headers))
+        let api = match asked_by(&headers) {
+            AskedBy::Somebody => &self.api,
+            AskedBy::OpenPage => &self.api_of_open_pages,
+        };
+        Some(Client::within(api.clone(), visitor, &headers))
+    }
+}
+
+/// Who has asked for this. A page that lies open listens to events (HTML section 9.2: browsers ask for their type so), and
+/// fetches parts anew when it hears of something.
+fn asked_by(headers: &HeaderMap) -> AskedBy {
+    let listens = headers.get(header::ACCEPT).is_some_and(|kinds| kinds == "text/event-stream");
+    match listens || headers.contains_key(UNASKED_FIELD) {
+        true => AskedBy::OpenPage,
+        false => AskedBy::Somebody,
     }
 }
 
@@ -71,12 +99,23 @@ pub struct Visit {
     pub query: Fields,
     /// Whether a script of ours asks for a part of a page.
     pub is_part: bool,
+    forms: Arc<Forms>,
 }
 
 impl Visit {
     /// Whether they may do what needs this role: for showing what they can use. The gate decides when they do it.
     pub fn may(&self, needed: Role) -> bool {
         role::decide(self.roles, needed).is_ok()
+    }
+
+    /// Whether they may send the form of this route, as `/receive-connectors/{name}`: for showing what they can use.
+    pub fn may_send(&self, route: &str) -> bool {
+        self.forms.to_send(route).is_none_or(|needed| self.may(needed))
+    }
+
+    /// The same visit in a session that goes on under another secret.
+    pub fn renewed(self, secret: &str) -> Visit {
+        Visit { proof: proof_of(secret).into(), ..self }
     }
 
     /// Refuses those who may not do what needs this role: asked before a form is sent back for what is lacking in it, since
@@ -134,12 +173,20 @@ impl FromRequestParts<Console> for Visit {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Visit, Problem> {
+        if let Some(known) = parts.extensions.get::<Visit>() {
+            return Ok(known.clone());
+        }
         let is_part = parts.headers.contains_key("hx-request");
         let visitor = visitor(parts);
         let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        // A page that only takes a form cannot be come back to.
-        let wanted = if parts.method.is_safe() && !is_part { wanted } else { "/" };
-        let sign_in = || Problem::SignIn { wanted: wanted.to_owned(), is_part };
+        let wanted = match (is_part, parts.method.is_safe()) {
+            // A part belongs to the page that the browser shows.
+            (true, _) => page_of_part(&parts.headers).unwrap_or_else(|| "/".to_owned()),
+            (false, true) => wanted.to_owned(),
+            // A page that only takes a form cannot be come back to.
+            (false, false) => "/".to_owned(),
+        };
+        let sign_in = || Problem::SignIn { wanted: wanted.clone(), is_part };
         let secret = cookie::session(&parts.headers, visitor).ok_or_else(sign_in)?;
         let client = console.client(visitor, &parts.headers, secret).ok_or_else(sign_in)?;
         let session = client.session().await.map_err(|error| match Problem::from(error) {
@@ -156,8 +203,15 @@ impl FromRequestParts<Console> for Visit {
             query: Fields::read(parts.uri.query().unwrap_or_default().as_bytes()),
             uri: parts.uri.clone(),
             is_part,
+            forms: console.forms.clone(),
         })
     }
+}
+
+/// The page that a part is for, as htmx says it: its path alone, since the rest is a browser's word.
+fn page_of_part(headers: &HeaderMap) -> Option<String> {
+    let page: Uri = headers.get("hx-current-url")?.to_str().ok()?.parse().ok()?;
+    Some(page.path_and_query()?.as_str().to_owned())
 }
 
 /// A form that somebody who is signed in has sent from a page of ours.
@@ -172,29 +226,10 @@ impl FromRequest<Console> for Sent {
     type Rejection = Problem;
 
     async fn from_request(request: Request, console: &Console) -> Result<Sent, Problem> {
-        let (visit, request) = visit_of(request, console).await?;
-        Sent::read(visit, request, console).await
+        let (mut parts, body) = request.into_parts();
+        let visit = Visit::from_request_parts(&mut parts, console).await?;
+        Sent::read(visit, Request::from_parts(parts, body), console).await
     }
-}
-
-/// The same from somebody who may change settings. They are asked before the form is read: one that is large fills memory.
-pub struct SentByTransportAdmin(pub Sent);
-
-impl FromRequest<Console> for SentByTransportAdmin {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, console: &Console) -> Result<SentByTransportAdmin, Problem> {
-        let (visit, request) = visit_of(request, console).await?;
-        visit.need(Role::TransportAdmin)?;
-        Sent::read(visit, request, console).await.map(SentByTransportAdmin)
-    }
-}
-
-/// Who has sent this, before it is read.
-async fn visit_of(request: Request, console: &Console) -> Result<(Visit, Request), Problem> {
-    let (mut parts, body) = request.into_parts();
-    let visit = Visit::from_request_parts(&mut parts, console).await?;
-    Ok((visit, Request::from_parts(parts, body)))
 }
 
 impl Sent {
@@ -227,35 +262,4 @@ fn hex_digest(text: &str) -> String {
 /// Whom the door has let in. Who comes through none that we know is a stranger of this machine.
 pub fn visitor(parts: &Parts) -> Visitor {
     parts.extensions.get::<ConnectInfo<Visitor>>().map_or(Visitor::Local { uid: None }, |connection| connection.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::Json;
-    use axum::body::Body;
-    use axum::routing::get;
-    use gatepost_manage::resource::SessionShown;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn whoever_may_not_change_settings_is_refused_before_their_form_is_read() {
-        for (role, expected) in [("View", "TransportAdmin"), ("TransportAdmin", "another site")] {
-            let shown = SessionShown {
-                name: "carol".to_owned(),
-                roles: vec![role.to_owned()],
-                commands: Vec::new(),
-                server: "mail.contoso.com".to_owned(),
-            };
-            let session = get(move || async move { Json(shown) });
-            let console = Console::new(Router::new().route("/api/v1/session", session));
-            let request = Request::post("/settings").header(header::COOKIE, "gatepost=gps_0");
-            let request = request.body(Body::from("text=x")).expect("a request");
-            let answered = SentByTransportAdmin::from_request(request, &console).await;
-            let Err(Problem::Refused { status: StatusCode::FORBIDDEN, error, .. }) = answered else {
-                panic!("{role} is not refused");
-            };
-            assert!(error.contains(expected), "{role}: {error}");
-        }
-    }
 }

@@ -2,18 +2,24 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, Extension, Path};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use gatepost_manage::access::Visitor;
 use gatepost_manage::resource::{AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest};
 use gatepost_policy::role::Role;
 
+use crate::cookie;
 use crate::fields::{Fields, path_part};
-use crate::layout::{Answer, Page, show, show_as};
+use crate::layout::{Answer, Page, show_as};
 use crate::picture::Picture;
 use crate::problem::{Problem, refusal};
-use crate::text::{ago, now_ms};
+use crate::text::{ago, moment, now_ms};
 use crate::visit::{Console, Sent, Visit};
+
+/// Where everybody changes what is their own.
+const ACCOUNT: &str = "/account";
 
 /// The routes.
 pub fn routes() -> Router<Console> {
@@ -21,7 +27,7 @@ pub fn routes() -> Router<Console> {
         .route("/administrators", get(list).post(add))
         .route("/administrators/of/{name}", get(one).post(set))
         .route("/administrators/of/{name}/remove", post(remove))
-        .route("/account", get(account).post(set_own))
+        .route(ACCOUNT, get(account).post(set_own))
 }
 
 /// A role to choose.
@@ -120,20 +126,50 @@ struct One {
     problem: Option<String>,
     roles: Vec<RoleChoice>,
     is_self: bool,
+    codes: CodesState,
     made: Option<Codes>,
 }
 
-/// What an authenticator app takes, shown once.
+/// What an authenticator app takes, until its first code has come.
 struct Codes {
     uri: String,
     picture: Option<Picture>,
+}
+
+impl Codes {
+    fn of(uri: String) -> Codes {
+        Codes { picture: Picture::of(&uri), uri }
+    }
+
+    /// What the form of a first code carries on, for another try.
+    fn carried(fields: &Fields) -> Option<Codes> {
+        let uri = fields.get("uri").filter(|uri| uri.starts_with("otpauth://totp/"))?;
+        Some(Codes::of(uri.to_owned()))
+    }
+}
+
+/// Whether codes are asked for, in words.
+struct CodesState {
+    is_on: bool,
+    said: String,
+}
+
+impl CodesState {
+    fn of(is_on: bool, since_ms: Option<u64>) -> CodesState {
+        let said = match (is_on, since_ms) {
+            (true, Some(since_ms)) => format!("On since {}: a code is asked for at each sign-in.", moment(since_ms)),
+            (true, None) => "On: a code is asked for at each sign-in.".to_owned(),
+            (false, _) => "Off: the password alone is enough.".to_owned(),
+        };
+        CodesState { is_on, said }
+    }
 }
 
 async fn one(visit: Visit, Path(name): Path<String>) -> Answer {
     show_one(visit, &name, None, None).await
 }
 
-async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)>, uri: Option<String>) -> Answer {
+async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)>, made: Option<Codes>) -> Answer {
     let found = visit.client.administrators().await?.administrators;
     let found = found.into_iter().find(|shown| shown.name.to_lowercase() == name.to_lowercase());
     let none = || Problem::refused(StatusCode::NOT_FOUND, format!("nobody called {name} administers"));
@@ -143,15 +179,16 @@ async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)
         action: format!("/administrators/of/{}", path_part(&administrator.name)),
         roles: role_choices(administrator.roles.iter().map(String::as_str)),
         is_self: administrator.name.to_lowercase() == visit.name.to_lowercase(),
+        codes: CodesState::of(administrator.totp, administrator.totp_since_ms),
         page: Page::new(visit, "/administrators", administrator.name.clone()),
         administrator,
         problem,
-        made: uri.map(|uri| Codes { picture: Picture::of(&uri), uri }),
+        made,
     };
     show_as(status, &one)
 }
 
-/// What one of the buttons asks for.
+/// What one of the buttons asks for, and what is said when it is done.
 fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (StatusCode, String)> {
     // Asked for where it is one's own account.
     let current = Some(fields.raw("current"))
@@ -166,7 +203,14 @@ fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (Sta
         "password" => {
             (AdministratorRequest { password: Some(password(fields)?), ..nothing }, "The password was changed.")
         }
-        "totp-on" => (AdministratorRequest { totp: Some(true), ..nothing }, "Codes are asked for."),
+        "totp-new" => (AdministratorRequest { totp: Some(true), ..nothing }, ""),
+        "totp-first" => {
+            let first = Some(fields.text("first").to_owned());
+            (
+                AdministratorRequest { totp_code: first, ..AdministratorRequest::default() },
+                "Codes are asked for from now on.",
+            )
+        }
         "totp-off" => (AdministratorRequest { totp: Some(false), ..nothing }, "Codes are no longer asked for."),
         _ => {
             return Err((
@@ -177,18 +221,34 @@ fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (Sta
     })
 }
 
-async fn set(Path(name): Path<String>, Sent { visit, fields }: Sent) -> Answer {
+/// Goes back to `path` after a change. Where it was one's own password or codes, the browser's session goes on under another
+/// secret, and all others have ended.
+fn changed(visit: Visit, visitor: Visitor, made: AdministratorShown, path: &str, done: &str) -> Response {
+    let Some(session) = made.session else { return visit.done(path, done) };
+    let said = format!("{done} All your other sessions have ended.");
+    let kept = [(header::SET_COOKIE, cookie::keep_session(Some(&session.secret), visitor))];
+    (kept, visit.renewed(&session.secret).done(path, &said)).into_response()
+}
+
+async fn set(
+    Path(name): Path<String>,
+    Extension(ConnectInfo(visitor)): Extension<ConnectInfo<Visitor>>,
+    Sent { visit, fields }: Sent,
+) -> Answer {
     let (request, done) = match request(&fields) {
         Ok(request) => request,
         Err(problem) => return show_one(visit, &name, Some(problem), None).await,
     };
     match visit.client.set_administrator(&name, &request).await {
         // Shown once, so it is shown by the answer itself.
-        Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show_one(visit, &name, None, Some(uri)).await,
-        Ok(_) => Ok(visit.done(&format!("/administrators/of/{}", path_part(&name)), done)),
+        Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show_one(visit, &name, None, Some(Codes::of(uri))).await,
+        Ok(made) => {
+            let path = format!("/administrators/of/{}", path_part(&made.name));
+            Ok(changed(visit, visitor, made, &path, done))
+        }
         Err(error) => {
             let problem = refusal(error)?;
-            show_one(visit, &name, Some(problem), None).await
+            show_one(visit, &name, Some(problem), Codes::carried(&fields)).await
         }
     }
 }
@@ -209,39 +269,48 @@ struct Account {
     page: Page,
     problem: Option<String>,
     roles: Vec<RoleChoice>,
+    action: &'static str,
+    codes: CodesState,
     made: Option<Codes>,
 }
 
 async fn account(visit: Visit) -> Answer {
-    show(&own(visit, None, None))
+    show_own(visit, None, None).await
 }
 
-fn own(visit: Visit, problem: Option<String>, uri: Option<String>) -> Account {
+async fn show_own(visit: Visit, problem: Option<(StatusCode, String)>, made: Option<Codes>) -> Answer {
+    let session = visit.client.session().await?;
     let mine: Vec<&str> = visit.roles.iter().map(Role::name).collect();
     let mut roles = role_choices(mine.into_iter());
     roles.retain(|role| role.is_chosen);
-    Account {
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+    let own = Account {
         roles,
         problem,
-        made: uri.map(|uri| Codes { picture: Picture::of(&uri), uri }),
+        action: ACCOUNT,
+        codes: CodesState::of(session.totp == Some(true), session.totp_since_ms),
+        made,
         page: Page::new(visit, "", "Your account"),
-    }
+    };
+    show_as(status, &own)
 }
 
-async fn set_own(Sent { visit, fields }: Sent) -> Answer {
+async fn set_own(
+    Extension(ConnectInfo(visitor)): Extension<ConnectInfo<Visitor>>,
+    Sent { visit, fields }: Sent,
+) -> Answer {
     // Roles are nobody's own business.
-    let request = match request(&fields) {
+    let (request, done) = match request(&fields) {
         Ok((request, done)) if request.roles.is_none() => (request, done),
         Ok(_) => return Err(Problem::refused(StatusCode::FORBIDDEN, "roles are changed under Administrators")),
-        Err((status, problem)) => return show_as(status, &own(visit, Some(problem), None)),
+        Err(problem) => return show_own(visit, Some(problem), None).await,
     };
-    let (request, done) = request;
     match visit.client.set_administrator(&visit.name, &request).await {
-        Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show(&own(visit, None, Some(uri))),
-        Ok(_) => Ok(visit.done("/account", done)),
+        Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show_own(visit, None, Some(Codes::of(uri))).await,
+        Ok(made) => Ok(changed(visit, visitor, made, ACCOUNT, done)),
         Err(error) => {
-            let (status, problem) = refusal(error)?;
-            show_as(status, &own(visit, Some(problem), None))
+            let problem = refusal(error)?;
+            show_own(visit, Some(problem), Codes::carried(&fields)).await
         }
     }
 }

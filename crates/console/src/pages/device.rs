@@ -69,7 +69,7 @@ fn again(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>) -> 
 
 fn form(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>, port: String) -> Answer {
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
-    let may_change = visit.may(Role::TransportAdmin);
+    let may_change = visit.may_send("/device");
     let proposed_days = visit.query.has("until").then_some(PROPOSED_DAYS);
     let domains_offered = match proposed_days {
         Some(_) => domains_of(&typed.list("domains")),

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use gatepost_manage::asked::ExplanationQuery;
 use gatepost_manage::decision::id_in;
-use gatepost_policy::role::Role;
 
 use self::grounds::{Attempt, Grounds, narrowest};
 use self::recorded::Recorded;
@@ -47,7 +46,7 @@ struct ExplainPage {
 impl ExplainPage {
     /// The form as it was filled in.
     fn of(visit: Visit, asked: Fields) -> ExplainPage {
-        let may_change = visit.may(Role::TransportAdmin);
+        let may_change = visit.may_send("/device");
         let page = Page::new(visit, AREA, "Explain");
         ExplainPage { page, asked, problem: None, grounds: None, narrowest: None, is_public: false, may_change }
     }
@@ -117,6 +116,6 @@ async fn decision(visit: Visit, Path(id): Path<String>) -> Answer {
     };
     let explained = visit.client.decision_explained(&id).await?;
     let recorded = Recorded::of(&explained);
-    let may_change = visit.may(Role::TransportAdmin);
+    let may_change = visit.may_send("/device");
     show(&DecisionPage { page: Page::new(visit, AREA, format!("Decision {id}")), recorded, may_change })
 }

@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use self::control::Control;
 use self::members::Members;
 use crate::fields::path_part;
+use crate::forms::Form;
 use crate::layout::{Answer, Page, show_as};
 use crate::paging::{Pager, ROWS, offset};
 use crate::problem::Problem;
@@ -148,6 +149,23 @@ pub fn routes() -> Router<Console> {
             );
     }
     router
+}
+
+/// What the forms of these pages need.
+pub fn forms() -> impl Iterator<Item = Form> {
+    let of_area = |area: &'static Area| {
+        let form = move |part: &str, command: String| {
+            command::find(&command).map(|_| Form::running(format!("{}{part}", area.path), &command))
+        };
+        let forms = [
+            form("/new", format!("New-{}", area.noun)).map(Form::whole_page),
+            form("/of/{identity}", format!("Set-{}", area.noun)),
+            form("/of/{identity}/remove", format!("Remove-{}", area.noun)).map(Form::whole_page),
+            form("/of/{identity}/members", format!("Add-{}Member", area.noun)),
+        ];
+        forms.into_iter().flatten()
+    };
+    AREAS.iter().flat_map(of_area)
 }
 
 /// The first kind of recipients stands for all of them.

@@ -168,7 +168,7 @@ async fn show_list(visit: Visit, problem: Option<(StatusCode, String)>) -> Answe
         filter,
         problem: problem.map(|(_, problem)| problem),
         query: asked(&query).to_query(),
-        may_act: visit.may(Role::QueueOperator),
+        may_act: visit.may_send("/queues"),
         may_read: visit.may(Role::HelpDesk),
         page: Page::new(visit, "/queues", "Queues"),
     };

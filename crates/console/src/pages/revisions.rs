@@ -10,7 +10,6 @@ use axum::routing::get;
 use gatepost_manage::ClientError;
 use gatepost_manage::history::Revision;
 use gatepost_manage::resource::{Amended, RestoreRequest, RevisionsQuery};
-use gatepost_policy::role::Role;
 
 use crate::change::mark;
 use crate::exposure::Exposure;
@@ -132,7 +131,7 @@ async fn one(visit: Visit, Path(number): Path<u64>) -> Answer {
         is_cut: end < found.text.len(),
         text: found.text[..end].to_owned(),
         before: around.revisions.first().map(|before| before.number),
-        may_restore: visit.may(Role::TransportAdmin) && number != around.in_force,
+        may_restore: visit.may_send("/revisions/{number}/restore") && number != around.in_force,
         page: Page::new(visit, "/revisions", format!("Revision {number}")),
     })
 }

@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use gatepost_manage::ClientError;
 use gatepost_manage::resource::{Amended, SettingsDocument, SettingsProblem, SettingsRequest};
-use gatepost_policy::role::Role;
 
 use crate::change::mark;
 use crate::exposure::Exposure;
@@ -18,7 +17,7 @@ use crate::layout::{Answer, Page, show_as};
 use crate::lines::{Line, Lines};
 use crate::problem::Problem;
 use crate::text::size;
-use crate::visit::{Console, Sent, SentByTransportAdmin, Visit};
+use crate::visit::{Console, Sent, Visit};
 
 /// A longer document is only shown to those who ask for it.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;
@@ -91,7 +90,7 @@ async fn document(visit: Visit) -> Answer {
 /// The page with nothing said.
 fn settings(visit: Visit, typed: Typed) -> Settings {
     Settings {
-        may_change: visit.may(Role::TransportAdmin),
+        may_change: visit.may_send("/settings"),
         page: Page::new(visit, "/settings", "Settings document"),
         base: typed.base,
         text: typed.text,
@@ -104,7 +103,7 @@ fn settings(visit: Visit, typed: Typed) -> Settings {
     }
 }
 
-async fn save(SentByTransportAdmin(Sent { visit, fields }): SentByTransportAdmin) -> Answer {
+async fn save(Sent { visit, fields }: Sent) -> Answer {
     let typed = Typed {
         base: fields.get("base").and_then(|base| base.parse().ok()).unwrap_or_default(),
         text: fields.raw("text").to_owned(),

@@ -66,7 +66,7 @@ pub struct Actions {
 impl Actions {
     /// Those of a visitor.
     pub async fn of(visit: &Visit) -> Actions {
-        let may_act = visit.may(Role::QueueOperator);
+        let may_act = visit.may_send("/queues/messages");
         let mut connectors = Vec::new();
         // Whoever cannot be told which connectors there are can do the rest all the same.
         if may_act && let Ok(answer) = visit.run("Get-SendConnector", json!({})).await {

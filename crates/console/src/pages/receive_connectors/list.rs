@@ -1,7 +1,6 @@
 //! The list: every connector with what it is read for. Whom it hears, for whom it relays, who came last, what it takes.
 
 use askama::Template;
-use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
 use super::property::size;
@@ -52,7 +51,7 @@ pub async fn list(visit: Visit) -> Answer {
     let rows: Vec<Row> = answer.output.iter().map(|record| row(record, now_ms)).collect();
     let total = answer.output.first().and_then(|record| record["Found"].as_u64()).unwrap_or(0);
     let pager = Pager::of(&visit.query, rows.len(), total);
-    let may_change = visit.may(Role::TransportAdmin);
+    let may_change = visit.may_send("/receive-connectors/new");
     show(&List { may_change, search, rows, pager, page: Page::new(visit, AREA, "Receive connectors") })
 }
 

@@ -100,7 +100,7 @@ impl Head {
                 .map(|one| TabShown { key: one.key, name: one.name, is_this: one.key == tab.key })
                 .collect(),
             is_enabled: record["Enabled"] == true,
-            may_change: visit.may(Role::TransportAdmin),
+            may_change: visit.may_send("/receive-connectors/{name}"),
             changed: instant_ms(&record["WhenChanged"]).map(moment),
         }
     }

@@ -171,12 +171,24 @@ fn pages_of_strangers_and_of_mistakes_are_sound_too() {
         console.open(page);
         wrong.extend(look_closely(browser, page, 200));
     }
-    console.sign_in("carol");
-    console.open("/no-such-page");
-    wrong.extend(look_closely(browser, "/no-such-page", 404));
+    console.add_administrator("victor", &["View"]);
+    console.sign_in("victor");
+    for (page, status, said) in
+        [("/no-such-page", 404, "choose one in the navigation"), ("/send-connectors/new", 403, "TransportAdmin")]
+    {
+        console.open(page);
+        wrong.extend(look_closely(browser, page, status));
+        assert!(browser.has("nav.areas a[href='/queues']") && browser.text("main").contains(said), "{page}");
+        assert!(!browser.has("main form"), "{page}");
+    }
     browser.follow("To the overview");
     browser.wait_for("nav.areas");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // A slash too many leads to the page, and two lead to no other host.
+    console.open("/queues/?shown=1");
+    assert!(browser.url().ends_with("/queues?shown=1"), "{}", browser.url());
+    let answered = request(console.door(), "GET", "//evil.example/", &[("Cookie", &console.cookie())], "");
+    assert_eq!(answered.status, 404, "{}", answered.head);
 }
 
 #[test]
@@ -246,6 +258,70 @@ fn who_may_only_look_finds_no_button_that_changes_anything_and_is_refused_withou
         }
     }
     assert!(let_in.is_empty(), "{}", let_in.join("\n"));
+}
+
+/// Every page that a role's links lead to, by requests alone: its address and text. One of each shape.
+fn read_all(console: &Console, cookie: &str) -> Vec<(String, String)> {
+    let mut waiting = VecDeque::from(["/".to_owned()]);
+    let mut known = HashSet::from([shape("/")]);
+    let mut read = Vec::new();
+    while let Some(page) = waiting.pop_front() {
+        assert!(read.len() < PAGES_MAX, "too many pages");
+        let answered = request(console.door(), "GET", &page, &[("Cookie", cookie)], "");
+        for link in values(&answered.body, "<a ", "href") {
+            let is_page = link.starts_with('/') && !link.starts_with("/guide") && !link.starts_with("/exposure/");
+            if is_page && known.insert(shape(&link)) {
+                waiting.push_back(link);
+            }
+        }
+        assert!(matches!(answered.status, 200 | 303 | 422), "{page}: {} {}", answered.status, answered.body);
+        read.push((page, answered.body));
+    }
+    read
+}
+
+/// The values of an attribute of all elements that begin so.
+fn values(page: &str, element: &str, attribute: &str) -> Vec<String> {
+    let tags = page.split(element).skip(1).map(|rest| rest.split('>').next().unwrap_or_default());
+    let begin = format!("{attribute}=\"");
+    let values = tags.filter_map(|tag| tag.split_once(&begin)?.1.split('"').next());
+    values.map(|value| value.replace("&#38;", "&").replace("&amp;", "&")).collect()
+}
+
+#[test]
+fn nobody_is_shown_a_link_or_a_form_that_is_refused_to_them() {
+    let console = furnished();
+    let roles = ["View", "HelpDesk", "QueueOperator", "RecipientAdmin", "TransportAdmin", "SecurityOfficer"];
+    let mut refused = Vec::new();
+    let mut sent = 0;
+    for role in roles {
+        console.add_administrator(role, &[role]);
+        let form = format!("name={role}&password={}", super::PASSWORD.replace(' ', "+"));
+        let begun = request(console.door(), "POST", "/sign-in", &[], &form);
+        let field = begun.head.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        let cookie = field.and_then(|field| field.split(';').next()).expect("a session").to_owned();
+        // All is read before anything is sent, which changes what there is.
+        let pages = read_all(&console, &cookie);
+        let mut actions = BTreeSet::new();
+        for (page, text) in &pages {
+            let forms = text.split("<form ").skip(1).map(|rest| rest.split("</form>").next().unwrap_or_default());
+            let has_button = |form: &&str| form.starts_with("method=\"post\"") && form.contains("<button");
+            for form in forms.filter(has_button) {
+                let action =
+                    values(&format!("<form {form}"), "<form ", "action").pop().expect("each says where it goes");
+                let proof = values(form, "<input type=\"hidden\" name=\"proof\"", "value").pop();
+                actions.insert((action, proof.unwrap_or_else(|| panic!("{page}: a form without a proof"))));
+            }
+        }
+        for (action, proof) in actions.iter().filter(|(action, _)| !["/theme", "/sign-out"].contains(&&**action)) {
+            let answered = request(console.door(), "POST", action, &[("Cookie", &cookie)], &format!("proof={proof}"));
+            sent += 1;
+            if answered.status == 403 {
+                refused.push(format!("{role}: {action}"));
+            }
+        }
+    }
+    assert!(refused.is_empty() && sent > 20, "{sent} sent: {}", refused.join("\n"));
 }
 
 #[test]
