@@ -1,4 +1,7 @@
-//! The record of acts: who did what, from where, and what became of it.
+//! The record of acts: who did what, from where, and what became of it. The acts of a transaction stand together, under the
+//! newest of them, which is its end once it has one.
+
+use std::collections::HashMap;
 
 use askama::Template;
 use axum::Router;
@@ -7,6 +10,7 @@ use axum::routing::get;
 use gatepost_manage::resource::{ActEntry, ActOutcome, ActsQuery};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use serde_json::Value;
 
 use crate::layout::{Answer, Page, show_as};
 use crate::paging::{Pager, ROWS, offset};
@@ -41,6 +45,34 @@ struct Row {
     details: Vec<String>,
     outcome: (&'static str, &'static str),
     revision: Option<u64>,
+    /// The earlier acts of the same transaction, newest first.
+    before: Vec<Row>,
+}
+
+/// The transaction that an act is part of, or that it begins or ends.
+fn transaction(act: &ActEntry) -> Option<String> {
+    let parameters: Option<Value> = act.parameters.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let within = parameters.as_ref().and_then(|parameters| parameters["Transaction"].as_str()).map(str::to_owned);
+    let is_about_one = act.act.ends_with("-Transaction");
+    within.or_else(|| act.target.clone().filter(|_| is_about_one))
+}
+
+/// Acts, newest first, with those of one transaction under the newest of it.
+fn grouped(acts: Vec<ActEntry>, now_ms: u64) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for act in acts {
+        let transaction = transaction(&act);
+        let row = Row::of(act, now_ms);
+        match transaction.as_ref().and_then(|id| known.get(id)) {
+            Some(newest) => rows[*newest].before.push(row),
+            None => {
+                known.extend(transaction.map(|id| (id, rows.len())));
+                rows.push(row);
+            }
+        }
+    }
+    rows
 }
 
 impl Row {
@@ -59,6 +91,7 @@ impl Row {
                 ActOutcome::Failed => ("Failed", "warn"),
             },
             revision: act.revision,
+            before: Vec::new(),
         }
     }
 }
@@ -102,7 +135,7 @@ async fn acts(visit: Visit) -> Answer {
     let chosen = query.text("outcome");
     let acts = Acts {
         pager: Pager::open(&query, found.len(), has_more),
-        rows: found.into_iter().map(|act| Row::of(act, now_ms)).collect(),
+        rows: grouped(found, now_ms),
         actor: query.text("actor").to_owned(),
         act: query.text("act").to_owned(),
         since: query.text("since").to_owned(),
@@ -118,4 +151,36 @@ async fn acts(visit: Visit) -> Answer {
         problem,
     };
     show_as(if acts.problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }, &acts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_acts_of_a_transaction_stand_under_its_end() {
+        let act = |act: &str, target: Option<&str>, parameters: Option<&str>| {
+            let entry = serde_json::json!({
+                "time_ms": 1, "actor": "carol", "source": "password", "act": act, "target": target,
+                "parameters": parameters, "outcome": "done"
+            });
+            serde_json::from_value::<ActEntry>(entry).expect("an act")
+        };
+        let in_one = Some(r#"{"Comment":"x","Transaction":"t1"}"#);
+        let acts = vec![
+            act("Set-User", Some("bob"), Some("{}")),
+            act("Complete-Transaction", Some("t1"), None),
+            act("Set-ReceiveConnector", Some("Relay"), in_one),
+            act("Remove-User", Some("t1"), None),
+            act("Undo-Transaction", None, Some(r#"{"Transaction":"t2"}"#)),
+            act("New-ReceiveConnector", Some("Relay"), in_one),
+            act("Start-Transaction", Some("t1"), None),
+            act("New-AcceptedDomain", None, Some("roles View; not JSON")),
+        ];
+        let rows = grouped(acts, 2);
+        let shown: Vec<_> = rows.iter().map(|row| (row.act.as_str(), row.before.len())).collect();
+        let alone = [("Remove-User", 0), ("Undo-Transaction", 0), ("New-AcceptedDomain", 0)];
+        assert_eq!(shown, [&[("Set-User", 0), ("Complete-Transaction", 3)][..], &alone].concat());
+        assert_eq!(rows[1].before[2].act, "Start-Transaction");
+    }
 }
