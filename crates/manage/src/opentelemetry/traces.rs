@@ -149,6 +149,7 @@ mod tests {
                 address: None,
                 tls: None,
                 duration_ms: 30,
+                is_recovered: false,
                 outcomes: vec![outcome(verdict)],
             })),
         };
