@@ -12,6 +12,7 @@ mod letters;
 mod moment;
 mod xml;
 pub mod mail;
+mod console;
 mod tool;
 mod regex;
 pub mod fault;
@@ -28,13 +29,14 @@ use crate::source::Source;
 use crate::syntax::ScriptBlock;
 use crate::value::{Object, Value};
 
+pub use console::{Console, read, read_secret};
 pub use kind::{cast, credential, is_of_type, make};
 pub use object::{ScriptMethod, ScriptProperty, is_method};
 pub(crate) use regex::found;
+pub use statics::conversion::{escaped, unbase64};
 pub use statics::{call_static, ends_process, set_static, static_property};
-pub use statics::{escaped, unbase64};
 pub use table::entries;
-pub use tool::{Console, Guid, Reference, Secret, random_between, read, read_secret};
+pub use tool::{Guid, Reference, Secret, random_between};
 pub use xml::parse as parse_xml;
 
 use arguments::Arguments;

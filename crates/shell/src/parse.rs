@@ -8,6 +8,7 @@
 //! command, where words need no quotes. There is no list of tokens between: each function reads the characters that it
 //! wants, so the way of reading is known where it is needed.
 
+mod function;
 mod statement;
 mod arguments;
 mod expression;

@@ -3,6 +3,10 @@
 //! Takes what the evaluator bound, and a [`Context`](crate::context::Context) for all else; hands on values. One module for
 //! each sort of command; the table of all stands here.
 
+mod transcript;
+mod invoke;
+mod secret;
+mod surroundings;
 mod session;
 mod refused;
 mod mail;
@@ -114,10 +118,10 @@ static COMMANDS: &[StockCommand] = &[
     help::GET_ALIAS,
     help::SET_ALIAS,
     help::NEW_ALIAS,
-    session::START_TRANSCRIPT,
-    session::STOP_TRANSCRIPT,
-    session::INVOKE_EXPRESSION,
-    session::INVOKE_COMMAND,
+    transcript::START_TRANSCRIPT,
+    transcript::STOP_TRANSCRIPT,
+    invoke::INVOKE_EXPRESSION,
+    invoke::INVOKE_COMMAND,
     session::IMPORT_MODULE,
     session::REMOVE_MODULE,
     session::GET_MODULE,
@@ -135,14 +139,14 @@ static COMMANDS: &[StockCommand] = &[
     session::GET_AD_SERVER_SETTINGS,
     session::CONNECT_EXCHANGE_SERVER,
     session::ADD_TYPE,
-    session::GET_CREDENTIAL,
-    session::TO_SECURE_STRING,
-    session::GET_HOST,
-    session::GET_CULTURE,
-    session::HOST_NAME,
-    session::WHO_AM_I,
-    session::GET_HISTORY,
-    session::RESOLVE_DNS,
+    secret::GET_CREDENTIAL,
+    secret::TO_SECURE_STRING,
+    surroundings::GET_HOST,
+    surroundings::GET_CULTURE,
+    surroundings::HOST_NAME,
+    surroundings::WHO_AM_I,
+    surroundings::GET_HISTORY,
+    surroundings::RESOLVE_DNS,
     refused::TEST_MAILFLOW,
     refused::QUEUE_DIGEST,
     refused::TRANSPORT_PIPELINE,

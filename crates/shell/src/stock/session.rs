@@ -1,25 +1,22 @@
-//! What scripts do before they begin: modules, snap-ins, remote sessions, transcripts. There is one server and one shell, so
-//! most of it is taken and changes nothing.
+//! What scripts do before they begin: modules, snap-ins, remote sessions. There is one server and one shell, so most of it is
+//! taken and changes nothing.
 
 use std::rc::Rc;
 
-use crate::command::{Call, Changes, Kind, Signature};
-use crate::context::{BlockScope, Context, Stage, StockCommand, VariableScope};
-use crate::convert::{self, time, wildcard};
+use crate::command::{Call, Changes, Signature};
+use crate::context::{Context, Stage, StockCommand};
+use crate::convert::{self, wildcard};
 use crate::fault::{Category, Fault, Severity};
-use crate::member;
 use crate::path;
 use crate::source::Source;
-use crate::syntax::TypeName;
 use crate::value::{CUSTOM, Object, Value, View};
-use crate::world::Stream;
 
 use super::file;
-use super::parameter::{ANY, SIGNATURE, TEXTS, VALUES, also, at, named, needed, piped, switch};
+use super::parameter::{ANY, SIGNATURE, TEXTS, VALUES, also, at, named, piped, switch};
 use super::refused::IGNORED;
 
 /// A command that takes what it is given and does nothing.
-struct Taken;
+pub(super) struct Taken;
 
 impl Stage for Taken {
     fn process(&mut self, _context: &mut dyn Context, _call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
@@ -28,7 +25,7 @@ impl Stage for Taken {
 }
 
 /// A command that yields one value, whatever it is given.
-struct Yields(fn(&mut dyn Context, &Call<'_>) -> Result<Value, Fault>);
+pub(super) struct Yields(pub fn(&mut dyn Context, &Call<'_>) -> Result<Value, Fault>);
 
 impl Stage for Yields {
     fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
@@ -37,165 +34,9 @@ impl Stage for Yields {
     }
 }
 
-fn object(view: &'static View, properties: Vec<(&'static str, Value)>) -> Value {
+pub(super) fn object(view: &'static View, properties: Vec<(&'static str, Value)>) -> Value {
     let properties = properties.into_iter().map(|(name, value)| (name.into(), value)).collect();
     Value::Object(Rc::new(Object::new(view, properties)))
-}
-
-/// Start-Transcript.
-pub(super) const START_TRANSCRIPT: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Start-Transcript",
-        synopsis: "Writes all that goes to the console to a file as well.",
-        parameters: &[
-            also(&["LiteralPath", "PSPath"], at(0, "Path", ANY, "The file.")),
-            named("OutputDirectory", Kind::Text, "A folder for a file of a new name."),
-            switch("Append", "Adds to the file's end."),
-            switch("Force", "Taken, and of no consequence."),
-            also(&["NoOverwrite"], switch("NoClobber", "Refuses when there is such a file.")),
-            switch("IncludeInvocationHeader", "Taken, and of no consequence."),
-            switch("UseMinimalHeader", "Taken, and of no consequence."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(StartTranscript),
-};
-
-struct StartTranscript;
-
-impl Stage for StartTranscript {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let now = context.world().now();
-        let path = match call.argument("Path").map(file::path_text) {
-            Some(path) if !path.is_empty() => path,
-            _ => {
-                let name = format!("PowerShell_transcript.{}.txt", time::format(&now, "yyyyMMddHHmmss")?);
-                let folder = match call.argument("OutputDirectory").map(convert::text) {
-                    Some(folder) => folder,
-                    None => context.world().current_folder(),
-                };
-                path::join(&folder, &name)
-            }
-        };
-        let is_there = matches!(context.world().entry(&path), Ok(Some(_)));
-        if call.is_set("NoClobber") && is_there && !call.is_set("Append") {
-            return Err(path::failed(&path, &std::io::Error::from(std::io::ErrorKind::AlreadyExists)));
-        }
-        context.show(None)?;
-        let stars = "*".repeat(22);
-        let header =
-            format!("{stars}\nTranscript start\nStart time: {}\n{stars}\n", time::format(&now, "yyyyMMddHHmmss")?);
-        file::write(context, &path, &header, convert::encoding::Encoding::Utf8, call.is_set("Append"))?;
-        context.set_transcript(Some(path.clone()));
-        context.value(Value::text(format!("Transcript started, output file is {path}")))
-    }
-}
-
-/// Stop-Transcript.
-pub(super) const STOP_TRANSCRIPT: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Stop-Transcript",
-        synopsis: "Ends what Start-Transcript began.",
-        parameters: &[],
-        ..SIGNATURE
-    },
-    make: || Box::new(StopTranscript),
-};
-
-struct StopTranscript;
-
-impl Stage for StopTranscript {
-    fn process(&mut self, context: &mut dyn Context, _call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        context.show(None)?;
-        match context.set_transcript(None) {
-            Some(path) => context.value(Value::text(format!("Transcript stopped, output file is {path}"))),
-            None => Err(Fault::new(
-                Category::InvalidOperation,
-                "An error occurred stopping transcription: The host is not currently transcribing.",
-            )
-            .with_severity(Severity::Continuing)),
-        }
-    }
-}
-
-/// Invoke-Expression.
-pub(super) const INVOKE_EXPRESSION: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Invoke-Expression",
-        synopsis: "Runs text as a script, in the caller's process.",
-        parameters: &[needed(piped(at(0, "Command", Kind::Text, "The text.")))],
-        ..SIGNATURE
-    },
-    make: || Box::new(InvokeExpression),
-};
-
-struct InvokeExpression;
-
-impl Stage for InvokeExpression {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let text = call.argument("Command").map(convert::text).unwrap_or_default();
-        context.run_text(Source::new("Invoke-Expression", text))
-    }
-}
-
-/// Invoke-Command.
-pub(super) const INVOKE_COMMAND: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Invoke-Command",
-        synopsis: "Runs a block here. Blocks for other machines are refused.",
-        parameters: &[
-            at(0, "ScriptBlock", ANY, "The block."),
-            also(&["Args"], named("ArgumentList", VALUES, "Its arguments.")),
-            also(&["Cn"], named("ComputerName", TEXTS, "This machine, or nothing.")),
-            named("Session", ANY, "A session of New-PSSession: the block runs here."),
-            also(&["PSPath"], named("FilePath", Kind::Text, "A script instead of a block.")),
-            named("InputObject", ANY, "What $input is."),
-            switch("NoNewScope", "In the caller's scope."),
-            switch("HideComputerName", "Taken, and of no consequence."),
-            IGNORED,
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(InvokeCommand),
-};
-
-struct InvokeCommand;
-
-impl Stage for InvokeCommand {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let own = context.world().environment("COMPUTERNAME").unwrap_or_default();
-        for name in call.argument("ComputerName").map(convert::elements).unwrap_or_default() {
-            let name = convert::text(&name);
-            let short = name.split('.').next().unwrap_or(&name);
-            let is_own = ["localhost", ".", "127.0.0.1", "::1"].contains(&name.as_str())
-                || short.eq_ignore_ascii_case(own.split('.').next().unwrap_or(&own));
-            if !is_own {
-                return Err(Fault::new(
-                    Category::InvalidOperation,
-                    format!(
-                        "Invoke-Command runs blocks on this machine only, not on '{name}': log on there, or leave -ComputerName out."
-                    ),
-                ));
-            }
-        }
-        let arguments = call.argument("ArgumentList").map(convert::elements).unwrap_or_default();
-        if let Some(path) = call.argument("FilePath").map(convert::text) {
-            let text = file::read(context, call, &path)?;
-            let of = TypeName { name: "scriptblock".to_owned(), arguments: Vec::new(), array_depth: 0 };
-            let Some(Value::Block(block)) = member::call_static(context, &of, "Create", &[Value::text(text)])? else {
-                return Ok(());
-            };
-            return context.pass_block(&block, BlockScope::Own, None, &arguments);
-        }
-        let Some(Value::Block(block)) = call.argument("ScriptBlock") else {
-            return Err(Fault::new(
-                Category::InvalidArgument,
-                "Invoke-Command wants a block, as { Get-ReceiveConnector }.",
-            ));
-        };
-        let scope = if call.is_set("NoNewScope") { BlockScope::Caller } else { BlockScope::Own };
-        context.pass_block(&Rc::clone(block), scope, None, &arguments)
-    }
 }
 
 /// Import-Module.
@@ -568,223 +409,5 @@ impl Stage for AddType {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// Get-Credential.
-pub(super) const GET_CREDENTIAL: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Get-Credential",
-        synopsis: "Asks for a name and a password.",
-        parameters: &[
-            also(&["UserName"], at(0, "Credential", ANY, "The name, or a credential that is handed on.")),
-            named("Message", Kind::Text, "What is said before."),
-            named("Title", Kind::Text, "Taken, and of no consequence."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(GetCredential),
-};
-
-struct GetCredential;
-
-impl Stage for GetCredential {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        if let Some(done @ Value::Object(_)) = call.argument("Credential") {
-            return context.value(done.clone());
-        }
-        if let Some(message) = call.argument("Message").map(convert::text) {
-            context.write(Stream::Host, &format!("{message}\n"), (None, None))?;
-        }
-        let user = match call.argument("Credential").map(convert::text) {
-            Some(user) if !user.is_empty() => user,
-            _ => convert::text(&member::read(context, "User: ")?),
-        };
-        let password = member::read_secret(context, &format!("Password for user {user}: "))?;
-        context.value(member::credential(&user, Value::foreign(member::Secret(Rc::from(password.as_str())))))
-    }
-}
-
-/// ConvertTo-SecureString.
-pub(super) const TO_SECURE_STRING: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "ConvertTo-SecureString",
-        synopsis: "Makes a secret of text.",
-        parameters: &[
-            needed(piped(at(0, "String", Kind::Text, "The text."))),
-            switch("AsPlainText", "The text is the secret itself; the only kind that is read here."),
-            switch("Force", "Taken, and of no consequence."),
-            named("Key", ANY, "Refused."),
-            named("SecureKey", ANY, "Refused."),
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(ToSecureString),
-};
-
-struct ToSecureString;
-
-impl Stage for ToSecureString {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        if !call.is_set("AsPlainText") {
-            return Err(Fault::new(
-                Category::InvalidArgument,
-                "ConvertTo-SecureString reads plain text only (-AsPlainText -Force): secrets that a Windows account has protected cannot be read here.",
-            ));
-        }
-        let text = call.argument("String").map(convert::text).unwrap_or_default();
-        context.value(Value::foreign(member::Secret(Rc::from(text.as_str()))))
-    }
-}
-
-/// Get-Host.
-pub(super) const GET_HOST: StockCommand = StockCommand {
-    signature: &Signature { name: "Get-Host", synopsis: "Hands on $Host.", parameters: &[], ..SIGNATURE },
-    make: || {
-        Box::new(Yields(|context, _| {
-            Ok(context.variable(VariableScope::Nearest, "Host").unwrap_or_else(|| Value::foreign(member::Console)))
-        }))
-    },
-};
-
-/// Get-Culture.
-pub(super) const GET_CULTURE: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Get-Culture",
-        aliases: &["Get-UICulture"],
-        synopsis: "Tells of the one culture that there is.",
-        parameters: &[],
-        ..SIGNATURE
-    },
-    make: || {
-        Box::new(Yields(|context, _| {
-            let of = TypeName { name: "cultureinfo".to_owned(), arguments: Vec::new(), array_depth: 0 };
-            member::static_property(context, &of, "CurrentCulture")
-        }))
-    },
-};
-
-/// `hostname`: what scripts call as a program of the system.
-pub(super) const HOST_NAME: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "hostname",
-        aliases: &["hostname.exe"],
-        synopsis: "Tells the server's short name, as $env:COMPUTERNAME does.",
-        parameters: &[],
-        ..SIGNATURE
-    },
-    make: || {
-        Box::new(Yields(|context, _| Ok(Value::text(context.world().environment("COMPUTERNAME").unwrap_or_default()))))
-    },
-};
-
-/// `whoami`, as well.
-pub(super) const WHO_AM_I: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "whoami",
-        aliases: &["whoami.exe"],
-        synopsis: "Tells the user's name with the domain, as $env:USERDOMAIN\\$env:USERNAME does.",
-        parameters: &[],
-        ..SIGNATURE
-    },
-    make: || {
-        Box::new(Yields(|context, _| {
-            let mut variable = |name: &str| context.world().environment(name);
-            let user = variable("USERNAME").unwrap_or_default();
-            let machine = variable("COMPUTERNAME").unwrap_or_default();
-            let domain = variable("USERDOMAIN").unwrap_or(machine);
-            Ok(Value::text(format!("{domain}\\{user}").to_lowercase()))
-        }))
-    },
-};
-
-/// Get-History.
-pub(super) const GET_HISTORY: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Get-History",
-        aliases: &["Clear-History", "Add-History"],
-        synopsis: "Tells of nothing: the terminal keeps the history, arrow up shows it.",
-        parameters: &[IGNORED],
-        ..SIGNATURE
-    },
-    make: || Box::new(Taken),
-};
-
-/// Resolve-DnsName.
-pub(super) const RESOLVE_DNS: StockCommand = StockCommand {
-    signature: &Signature {
-        name: "Resolve-DnsName",
-        synopsis: "Tells the addresses of a host, or the name of the host that has an address.",
-        parameters: &[
-            needed(piped(at(0, "Name", Kind::Text, "The host."))),
-            at(1, "Type", Kind::Text, "A, AAAA or PTR; what fits the name if not given."),
-            IGNORED,
-        ],
-        ..SIGNATURE
-    },
-    make: || Box::new(ResolveDns),
-};
-
-static DNS: View =
-    View { type_name: "Microsoft.DnsClient.Commands.DnsRecord", table: &["Name", "Type", "IPAddress"], identity: "" };
-
-static POINTER: View = View {
-    type_name: "Microsoft.DnsClient.Commands.DnsRecord_PTR",
-    table: &["Name", "Type", "NameHost"],
-    identity: "",
-};
-
-fn no_name(name: String) -> Fault {
-    let mut fault = Fault::new(Category::ResourceUnavailable, format!("{name} : DNS name does not exist"));
-    fault.target = Some(name);
-    fault.with_severity(Severity::Continuing)
-}
-
-struct ResolveDns;
-
-impl Stage for ResolveDns {
-    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let name = call.argument("Name").map(convert::text).unwrap_or_default();
-        let wanted = call.argument("Type").map(convert::text).unwrap_or_default().to_ascii_uppercase();
-        if let Ok(address) = name.parse()
-            && matches!(wanted.as_str(), "" | "PTR")
-        {
-            return match context.world().name_of(address) {
-                Ok(host) => {
-                    let record = vec![("Name", &*name), ("Type", "PTR"), ("NameHost", &*host)];
-                    let record = record.into_iter().map(|(name, value)| (name, Value::text(value)));
-                    context.value(object(&POINTER, record.collect()))
-                }
-                Err(_) => Err(no_name(name)),
-            };
-        }
-        if !matches!(wanted.as_str(), "" | "A" | "AAAA" | "A_AAAA") {
-            return Err(Fault::new(
-                Category::InvalidArgument,
-                format!("Resolve-DnsName -Type {wanted} is not known here; write A or AAAA, or PTR with an address."),
-            ));
-        }
-        let found = context.world().resolve(&name).unwrap_or_default();
-        let found: Vec<_> = found
-            .into_iter()
-            .filter(|address| match wanted.as_str() {
-                "A" => address.is_ipv4(),
-                "AAAA" => address.is_ipv6(),
-                _ => true,
-            })
-            .collect();
-        if found.is_empty() {
-            return Err(no_name(name));
-        }
-        for address in found {
-            let kind = if address.is_ipv4() { "A" } else { "AAAA" };
-            let record = vec![
-                ("Name", Value::text(&name)),
-                ("Type", Value::text(kind)),
-                ("IPAddress", Value::text(address.to_string())),
-            ];
-            context.value(object(&DNS, record))?;
-        }
-        Ok(())
     }
 }
