@@ -427,6 +427,7 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::element::DEPTH_MAX;
     use super::*;
 
     #[test]
