@@ -77,6 +77,11 @@ impl Device {
         RemoteRange::parse(&self.address, 0..0).is_ok_and(|range| range.first == range.last)
     }
 
+    /// Its address, the first of a range.
+    pub fn first_address(&self) -> String {
+        RemoteRange::parse(&self.address, 0..0).map_or_else(|_| self.address.clone(), |range| range.first.to_string())
+    }
+
     /// What an entry for it says besides its rights.
     pub fn note(&self, mut parameters: Value) -> Value {
         for (name, value) in [("EntryOwner", &self.owner), ("Ticket", &self.ticket)] {

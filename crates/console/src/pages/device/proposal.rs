@@ -309,11 +309,17 @@ async fn explanation(visit: &Visit, question: &ExplanationQuery) -> Result<Optio
     }
 }
 
-/// Where the device may connect to: everywhere that the server listens at its port, in its family; else any to its port.
-fn locals(device: &Device, listeners: &[Listener]) -> Vec<String> {
-    let addresses = listeners.iter().map(|listener| listener.address.to_string());
+/// Where the device may connect to: everywhere that the server listens at its port, in its family, and each address that a connector which
+/// knows it is bound to, though the same socket may hear that; else any to its port.
+fn locals(device: &Device, listeners: &[Listener], knowing: &[Value]) -> Vec<String> {
+    let bindings = knowing.iter().filter(|record| record["Enabled"] == true);
+    let bindings = bindings.flat_map(|record| texts(&record["Bindings"]));
+    let addresses = listeners.iter().map(|listener| listener.address.to_string()).chain(bindings);
     let is_one = |binding: &String| port_of(binding) == Some(device.port) && is_of_family(binding, &device.address);
-    let locals: Vec<String> = addresses.filter(is_one).take(LOCALS_MAX).collect();
+    let mut locals: Vec<String> = addresses.filter(is_one).collect();
+    locals.sort_unstable();
+    locals.dedup();
+    locals.truncate(LOCALS_MAX);
     if locals.is_empty() { vec![device.port.to_string()] } else { locals }
 }
 
@@ -330,7 +336,10 @@ struct Heard {
 
 async fn heard(visit: &Visit, device: &Device, listeners: &[Listener]) -> Result<Heard, Problem> {
     let mut heard = Heard { passes: true, ..Heard::default() };
-    for local in locals(device, listeners) {
+    let first = device.first_address();
+    let knowing = json!({ "Search": first, "ResultSize": "unlimited" });
+    let knowing = visit.run("Get-ReceiveConnectorStatistics", knowing).await?.output;
+    for local in locals(device, listeners, &knowing) {
         let questions = questions(device, &local);
         heard.passes &= questions.len() <= QUESTIONS_MAX;
         for (place, question) in questions.iter().enumerate().take(QUESTIONS_MAX) {
@@ -601,6 +610,17 @@ mod tests {
         ] {
             assert_eq!(beyond(&device(form), &rows).join(", "), said, "{form}");
         }
+    }
+
+    #[test]
+    fn a_device_may_connect_wherever_somebody_listens_or_is_bound() {
+        let listener = |address: &str| Listener { address: address.parse().expect("an address"), implicit_tls: false };
+        let listeners = [listener("0.0.0.0:25"), listener("[::]:25"), listener("0.0.0.0:587")];
+        let record = |binding: &str, enabled: bool| json!({"Enabled": enabled, "Bindings": [binding]});
+        let knowing = [record("10.0.0.5:25", true), record("10.0.0.6:25", false), record("0.0.0.0:25", true)];
+        assert_eq!(locals(&device("recipients=own"), &listeners, &knowing), ["0.0.0.0:25", "10.0.0.5:25"]);
+        let other = Device { port: 26, ..device("recipients=own") };
+        assert_eq!(locals(&other, &listeners, &knowing), ["26"]);
     }
 
     #[test]
