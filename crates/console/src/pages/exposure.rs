@@ -183,16 +183,20 @@ impl Part {
             "submit" => format!("{place}D"),
             _ => place.to_string(),
         };
+        // What is read aloud begins with what is seen.
+        let label = match is_address {
+            true => format!("{mark}, {}: {may}", part.network),
+            false => {
+                format!("{mark}, {}: {may}, {}", part.network, counted(part.addresses, "address", "addresses"))
+            }
+        };
         Part {
             x: place % LINE * PART,
             y: place / LINE * PART,
             level: if level == "open" && !part.public { "inside" } else { level }.to_owned(),
             mark,
             query,
-            label: match is_address {
-                true => format!("{}: {may}", part.network),
-                false => format!("{}: {may}, {}", part.network, counted(part.addresses, "address", "addresses")),
-            },
+            label,
         }
     }
 }
@@ -339,7 +343,7 @@ mod tests {
         let shown = Part::of(17, &part("17.0.0.0/8", Some("open")), &asked);
         assert_eq!((shown.x, shown.y, shown.mark.as_str()), (PART, PART, "17!"));
         assert_eq!(shown.query.as_deref(), Some("relay=on&page=3&network=17.0.0.0%2F8"));
-        assert_eq!(shown.label, "17.0.0.0/8: anyone, without logging in, 3 addresses");
+        assert_eq!(shown.label, "17!, 17.0.0.0/8: anyone, without logging in, 3 addresses");
         let address = Part::of(0, &part("10.0.0.5", Some("submit")), &asked);
         assert_eq!(address.query.as_deref(), Some("relay=on&address=10.0.0.5"));
         assert!(Part::of(0, &part("11.0.0.0/8", None), &asked).query.is_none());
