@@ -103,7 +103,8 @@ struct Part {
 struct Difference {
     against: u64,
     lines: Vec<String>,
-    more: usize,
+    /// How many changes there are besides.
+    more: u64,
 }
 
 fn row(shown: &ExposedRow) -> Row {
@@ -294,15 +295,15 @@ async fn difference(visit: &Visit, number: &str) -> Result<Difference, Problem> 
     let wrong = |_| Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, "a revision is named by its number");
     let against = number.parse().map_err(wrong)?;
     let compared = visit.client.revision_difference(against, None).await?;
-    let lines = compared.changes.iter().flat_map(|change| {
+    let lines = compared.changes.iter().take(CHANGES_MAX).flat_map(|change| {
         let change = change.to_change();
         let parts = [("has gained", change.gained), ("has lost", change.lost)];
         let parts = parts.into_iter().filter(|(_, rights)| !rights.is_empty());
         parts.map(|(verb, rights)| sentence(&change, verb, rights)).collect::<Vec<_>>()
     });
-    let lines: Vec<String> = lines.collect();
-    let more = lines.len().saturating_sub(CHANGES_MAX);
-    Ok(Difference { against, lines: lines.into_iter().take(CHANGES_MAX).collect(), more })
+    // The server hands out the first of them, and how many there are.
+    let more = compared.changes_total.saturating_sub(CHANGES_MAX as u64);
+    Ok(Difference { against, lines: lines.collect(), more })
 }
 
 /// `GET /exposure/report?format=`.
