@@ -21,7 +21,7 @@ use crate::resource::{
     NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Reloaded,
     RemoveQuery, Removed, ReportKey, ReportQuery, RestoreRequest, Retried, RetryRequest, RevisionDifference,
     RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown, SettingsDocument,
-    SettingsRequest, SetupRequest, Status, Tokens,
+    SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 use crate::transcript::TranscriptQuery;
@@ -366,7 +366,8 @@ pub static CALLS: &[Call] = &[
         Role::View,
         "The settings document in force.",
         json(of::<SettingsDocument>),
-    ),
+    )
+    .query(of::<SettingsQuery>),
     changes(
         "PUT",
         "/settings",

@@ -37,7 +37,7 @@ use crate::resource::{
     MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged,
     QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, ReportKey, ReportQuery,
     RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun,
-    SessionRequest, SessionShown, SettingsDocument, SettingsRequest, SetupRequest, Status, Tokens,
+    SessionRequest, SessionShown, SettingsDocument, SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 use crate::transcript::TranscriptQuery;
@@ -486,6 +486,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn settings(&self) -> Result<SettingsDocument, ClientError> {
         self.get("/settings").await
+    }
+
+    /// The same without its text, where that has more than so many bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn settings_up_to(&self, bytes_max: usize) -> Result<SettingsDocument, ClientError> {
+        self.get(&path_with("/settings", &SettingsQuery { bytes_max: Some(bytes_max) })).await
     }
 
     /// Puts a whole settings document in force, or tells what it would do.

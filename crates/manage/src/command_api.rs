@@ -53,7 +53,8 @@ pub struct Served {
 impl Served {
     /// What commands ask and change.
     pub fn new(control: Control, amender: Amender, access: Arc<Access>) -> Served {
-        Served { control, amender, access, ages: Arc::default() }
+        let ages = amender.reloader().ages().clone();
+        Served { control, amender, access, ages }
     }
 
     /// The revision of the settings in force.

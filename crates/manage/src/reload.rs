@@ -16,6 +16,7 @@ use gatepost_transport::reload::{Applied, ApplyError, Fresh};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::access::Accounts;
+use crate::age::Ages;
 use crate::clock::now_ms;
 use crate::credentials::Secrets;
 use crate::document::{Document, LoadError, Loaded};
@@ -34,6 +35,7 @@ pub struct Reloader {
     in_force: Arc<Mutex<InForce>>,
     history: Arc<std::sync::Mutex<History>>,
     audits: Arc<Audits>,
+    ages: Arc<Ages>,
 }
 
 /// The settings in force, and what hangs on them. Whoever changes them holds it.
@@ -108,6 +110,7 @@ impl Reloader {
             in_force: Arc::new(Mutex::new(in_force)),
             history: Arc::new(std::sync::Mutex::new(history)),
             audits: Arc::default(),
+            ages: Arc::default(),
         }
     }
 
@@ -120,12 +123,37 @@ impl Reloader {
         let mut in_force = self.in_force.lock().await;
         if !in_force.document.settings.management.listen.is_empty() {
             self.audits.begin(&in_force.document);
+            self.begin_ages(&in_force);
         }
         let outside = &mut in_force.outside;
         outside.put_behind_doors(routes);
         let prepared = outside.prepare(&self.control.settings()).await?;
         outside.switch(&self.control, prepared);
         Ok(())
+    }
+
+    /// Learns ahead how old everything in the settings is: whoever looks at it first would wait for that.
+    fn begin_ages(&self, in_force: &InForce) {
+        let (document, revision) = (in_force.document.clone(), in_force.revision);
+        let (ages, history, in_force) = (self.ages.clone(), self.history.clone(), self.in_force.clone());
+        tokio::spawn(async move {
+            let learn = move || {
+                let outline = Outline::of(&document.text);
+                let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+                ages.learn(history, (revision, &outline), now_ms());
+                outline
+            };
+            let Ok(outline) = tokio::task::spawn_blocking(learn).await else { return };
+            let mut in_force = in_force.lock().await;
+            if in_force.revision == revision {
+                in_force.outline.get_or_insert(outline);
+            }
+        });
+    }
+
+    /// Since when everything in the settings is as it is.
+    pub(crate) fn ages(&self) -> &Arc<Ages> {
+        &self.ages
     }
 
     /// Who may administer, and the secrets.

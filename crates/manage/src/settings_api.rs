@@ -2,15 +2,15 @@
 //!
 //! | call | answer | refusals |
 //! |---|---|---|
-//! | `GET /settings` | `SettingsDocument`, as it is in force | |
+//! | `GET /settings` with `SettingsQuery` | `SettingsDocument`, as it is in force | 400 |
 //! | `PUT /settings` with `SettingsRequest` | `Amended` | 403, 409, 412, 413, 422, 507 |
 //!
 //! Hashes of passwords are not shown; where a text says so in their place, they stay as they are.
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 
@@ -18,8 +18,8 @@ use crate::access::Actor;
 use crate::amend::Amender;
 use crate::gate::Noted;
 use crate::line_difference::without_hashes;
-use crate::refusal::{Answer, Refusal, to_the_end, unreadable};
-use crate::resource::{Amended, SettingsDocument, SettingsRequest};
+use crate::refusal::{Answer, Refusal, refuse, to_the_end, unreadable};
+use crate::resource::{Amended, SettingsDocument, SettingsQuery, SettingsRequest};
 
 /// Largest request, in bytes: a document far longer than one for 10,000 connectors, as JSON writes it.
 const REQUEST_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -31,10 +31,18 @@ pub fn routes<S: Clone + Send + Sync + 'static>(amender: Amender) -> Router<S> {
         .with_state(Arc::new(amender))
 }
 
-async fn show(State(amender): State<Arc<Amender>>) -> Answer<SettingsDocument> {
+async fn show(
+    State(amender): State<Arc<Amender>>,
+    query: Result<Query<SettingsQuery>, QueryRejection>,
+) -> Answer<SettingsDocument> {
+    let Query(query) = query.map_err(|rejection| refuse(rejection.status(), rejection.body_text()))?;
     let (document, revision) = amender.document().await;
-    let text = document.text.split_inclusive('\n').map(without_hashes).collect();
-    Ok(Json(SettingsDocument { revision, text }))
+    let bytes = document.text.len();
+    let text = match query.bytes_max {
+        Some(bytes_max) if bytes > bytes_max => String::new(),
+        _ => document.text.split_inclusive('\n').map(without_hashes).collect(),
+    };
+    Ok(Json(SettingsDocument { revision, bytes, text }))
 }
 
 async fn replace(

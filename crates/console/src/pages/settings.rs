@@ -80,10 +80,10 @@ struct Typed {
 }
 
 async fn document(visit: Visit) -> Answer {
-    let SettingsDocument { revision, text } = visit.client.settings().await?;
-    let is_shown = text.len() <= SHOWN_BYTES_MAX || visit.query.has("whole");
-    let hidden = (!is_shown).then(|| size(text.len() as u64));
-    let typed = Typed { base: revision, text: if is_shown { text } else { String::new() }, why: String::new() };
+    let bytes_max = if visit.query.has("whole") { usize::MAX } else { SHOWN_BYTES_MAX };
+    let SettingsDocument { revision, bytes, text } = visit.client.settings_up_to(bytes_max).await?;
+    let hidden = (bytes > bytes_max).then(|| size(bytes as u64));
+    let typed = Typed { base: revision, text, why: String::new() };
     show_as(StatusCode::OK, &Settings { hidden, ..settings(visit, typed) })
 }
 

@@ -31,11 +31,22 @@ pub struct Reloaded {
     pub changes_total: u64,
 }
 
+/// The query of `GET /api/v1/settings`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SettingsQuery {
+    /// A longer document is told without its text.
+    pub bytes_max: Option<usize>,
+}
+
 /// `GET /api/v1/settings`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsDocument {
     /// The number of the revision that it is.
     pub revision: u64,
+    /// How long the document is.
+    #[serde(default)]
+    pub bytes: usize,
     /// The document; hashes of passwords are not shown.
     pub text: String,
 }
