@@ -2,13 +2,15 @@
 //!
 //! `cargo run --release -p gatepost-tracking --example passports -- FOLDER [MESSAGES]`
 //! `cargo run --release -p gatepost-tracking --features compare --example passports -- FOLDER [MESSAGES] sqlite`
+//! `cargo run --release -p gatepost-tracking --example passports -- FOLDER [MESSAGES] kept` asks nothing and leaves the records there.
 //!
 //! Messages look like those of a relay: 2,000 devices, 300,000 recipients of 20,000 domains, one to three for each message, a
 //! subject of five words out of 5,000, a route, one attempt (one in ten: two), a connection for each message.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gatepost_tracking::passport::event::{Attempt, Connection, Facts, Outcome, Tls, Verdict, Way};
 use gatepost_tracking::passport::{Event, Keeping, Step, What};
@@ -18,7 +20,11 @@ use gatepost_tracking::{Limits, Tracking};
 /// What making the events costs is measured with so many messages.
 const SAMPLE: u64 = 500_000;
 const PATIENCE: Duration = Duration::from_secs(120);
-const START_MS: u64 = 1_795_000_000_000;
+/// The messages came in the hours before now, one in each millisecond: older ones would not be kept.
+static START_MS: LazyLock<u64> = LazyLock::new(|| {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    now.as_millis() as u64 - Duration::from_secs(24 * 3_600).as_millis() as u64
+});
 /// Events noted before the writer is waited for: a relay does not receive faster than it can write.
 const AHEAD: u64 = 4_000;
 
@@ -36,36 +42,18 @@ fn main() {
     let making = (cpu_ms() - cpu) * messages as f64 / sample as f64;
     match &*store {
         "segments" => segments(&folder, messages, making),
+        "kept" => return drop(written(&folder, messages, making)),
         #[cfg(feature = "compare")]
         "sqlite" => sqlite::run(&folder, messages, making),
-        other => eprintln!("{other} is not built in: segments, or sqlite with --features compare"),
+        other => eprintln!("{other} is not built in: segments, kept, or sqlite with --features compare"),
     }
     let _ = std::fs::remove_dir_all(&folder);
 }
 
 fn segments(folder: &Path, messages: u64, making: f64) {
-    let limits = Limits {
-        messages_bytes_max: 1 << 20,
-        refusals_bytes_max: 1 << 20,
-        refusals_per_source_per_minute: 60,
-        passports: Keeping { bytes_max: 1 << 40, age_max_ms: None, ..Keeping::DEFAULT },
-    };
-    let tracking = Tracking::open(folder, limits).expect("a thread and randomness");
-    let (cpu, start) = (cpu_ms(), Instant::now());
-    for number in 0..messages {
-        events(number).into_iter().for_each(|event| tracking.note(event));
-        if number % AHEAD == AHEAD - 1 {
-            tracking.passports.flush();
-        }
-    }
-    tracking.passports.flush();
-    let gathered = tracking.passports.gathered();
-    assert_eq!((gathered.left_out, gathered.messages_left_out), (0, 0), "nothing may be missing");
-    let usage = tracking.passports.store().usage();
-    report(messages, cpu_ms() - cpu - making, start.elapsed(), usage.bytes);
-    drop(tracking);
+    drop(written(folder, messages, making));
     let start = Instant::now();
-    let tracking = Tracking::open(folder, limits).expect("a thread and randomness");
+    let tracking = Tracking::open(folder, limits()).expect("a thread and randomness");
     println!("opened again in {:.0} ms", start.elapsed().as_secs_f64() * 1_000.0);
     let key = tracking.passports.store().key();
     let middle = messages / 2;
@@ -99,6 +87,33 @@ fn segments(folder: &Path, messages: u64, making: f64) {
                 start.elapsed().as_secs_f64() * 1_000.0
             );
         }
+    }
+}
+
+/// Notes all of them.
+fn written(folder: &Path, messages: u64, making: f64) -> Tracking {
+    let tracking = Tracking::open(folder, limits()).expect("a thread and randomness");
+    let (cpu, start) = (cpu_ms(), Instant::now());
+    for number in 0..messages {
+        events(number).into_iter().for_each(|event| tracking.note(event));
+        if number % AHEAD == AHEAD - 1 {
+            tracking.passports.flush();
+        }
+    }
+    tracking.passports.flush();
+    let gathered = tracking.passports.gathered();
+    assert_eq!((gathered.left_out, gathered.messages_left_out), (0, 0), "nothing may be missing");
+    let usage = tracking.passports.store().usage();
+    report(messages, cpu_ms() - cpu - making, start.elapsed(), usage.bytes);
+    tracking
+}
+
+const fn limits() -> Limits {
+    Limits {
+        messages_bytes_max: 1 << 20,
+        refusals_bytes_max: 1 << 20,
+        refusals_per_source_per_minute: 60,
+        passports: Keeping { bytes_max: 1 << 40, age_max_ms: None, ..Keeping::DEFAULT },
     }
 }
 
@@ -158,7 +173,7 @@ fn message_id(number: u64) -> String {
 
 /// What is noted for one message.
 fn events(number: u64) -> Vec<Event> {
-    let time_ms = START_MS + number;
+    let time_ms = *START_MS + number;
     let device = skewed(number, 1, 2_000);
     let recipients: Vec<Box<str>> =
         (0..1 + mixed(number, 2) % 3).map(|place| recipient(number, place).into()).collect();

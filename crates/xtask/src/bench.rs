@@ -14,6 +14,7 @@ mod tls;
 mod idle;
 mod parallel;
 mod queue;
+mod console;
 mod management;
 mod instructions;
 mod course;
@@ -70,6 +71,7 @@ const BENCHES: [Bench; 11] = [
     parallel::BENCH,
     queue::BENCH,
     management::BENCH,
+    console::BENCH,
 ];
 
 /// Runs `bench` with these words behind it.

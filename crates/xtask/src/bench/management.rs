@@ -183,7 +183,7 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 /// A connector for each department, as administrators write them: a comment, some addresses, the right to relay.
-fn settings(data: &Path, address: SocketAddr, connectors: u64) -> String {
+pub(super) fn settings(data: &Path, address: SocketAddr, connectors: u64) -> String {
     let mut text = format!(
         r#"[server]
 name = "gatepost.bench.test"
