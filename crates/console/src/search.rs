@@ -50,26 +50,12 @@ pub fn query(fields: &Fields, now_ms: u64) -> Result<TraceQuery, String> {
     }
 }
 
-/// The same search with the words of the one field taken for words of a subject: for what looked like a queue id, a domain or
-/// a connector, and is none that is recorded.
-pub fn in_subjects(fields: &Fields, now_ms: u64) -> Option<TraceQuery> {
-    let words = fields.get("q")?;
-    let asked = query(&fields.without(&["q"]), now_ms).ok()?;
-    let meant = with_words(TraceQuery::default(), words).ok()?;
-    let may_be_words = meant.peer.is_none()
-        && meant.decision.is_none()
-        && meant.message_id.is_none()
-        && meant.address.is_none()
-        && asked.word.is_none();
-    may_be_words.then(|| TraceQuery { word: Some(words.to_owned()), ..asked })
-}
-
 fn queue_id(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no queue id: write it as the message's page shows it, in digits"))
 }
 
 /// What one field means: the id of a decision, a queue id, an address or range of peers, a Message-ID, somebody's address, a
-/// domain; else a receive or send connector.
+/// domain; else the name of a connector, or words of a subject.
 fn with_words(asked: TraceQuery, words: &str) -> Result<TraceQuery, String> {
     let words = words.trim();
     let some = || Some(words.to_owned());
@@ -95,7 +81,7 @@ fn with_words(asked: TraceQuery, words: &str) -> Result<TraceQuery, String> {
     if words.contains('.') && !words.contains(' ') {
         return Ok(TraceQuery { domain: some(), ..asked });
     }
-    Ok(TraceQuery { connector: some(), ..asked })
+    Ok(TraceQuery { text: some(), ..asked })
 }
 
 #[cfg(test)]
@@ -114,7 +100,7 @@ mod tests {
         assert_eq!(asked("<a@b>").message_id, text("<a@b>"));
         assert_eq!(asked(" alice@contoso.com ").address, text("alice@contoso.com"));
         assert_eq!(asked("contoso.com").domain, text("contoso.com"));
-        assert_eq!(asked("Default Frontend").connector, text("Default Frontend"));
+        assert_eq!(asked("Default Frontend").text, text("Default Frontend"));
     }
 
     #[test]
@@ -125,28 +111,6 @@ mod tests {
         assert_eq!((asked.since_ms, asked.verdict), (Some(6_400_000), Some(TraceVerdict::Refused)));
         assert_eq!((asked.connector.as_deref(), asked.from.as_deref()), (Some("Relay"), Some("7")));
         assert_eq!(query(&Fields::default(), 5).unwrap().since_ms, None);
-    }
-
-    #[test]
-    fn words_that_name_nothing_else_may_be_of_a_subject() {
-        let words = |form: &str| in_subjects(&Fields::read(form.as_bytes()), 10_000_000);
-        for (form, expected) in [
-            ("q=second+try", Some("second try")),
-            ("q=4711", Some("4711")),
-            ("q=report.pdf&within=hour", Some("report.pdf")),
-            ("q=a%40b.example", None),
-            ("q=10.0.0.1", None),
-            ("q=%3Ca%40b%3E", None),
-            ("q=again&word=other", None),
-            ("sender=a", None),
-        ] {
-            assert_eq!(words(form).and_then(|asked| asked.word).as_deref(), expected, "{form}");
-        }
-        assert_eq!(
-            words("q=report.pdf&within=hour").and_then(|asked| asked.since_ms),
-            Some(6_400_000),
-            "the rest stays"
-        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::fields::Fields;
 use crate::layout::{Answer, Page, show, show_as};
 use crate::paging;
 use crate::problem::Problem;
-use crate::search::{SPANS, VERDICTS, in_subjects, query};
+use crate::search::{SPANS, VERDICTS, query};
 use crate::text::{moment, now_ms};
 use crate::visit::{Console, Visit};
 
@@ -48,8 +48,6 @@ struct TracePage {
     /// Since when messages are recorded.
     oldest: Option<String>,
     has_more: bool,
-    /// Whether the words named nothing, and were looked for in subjects.
-    is_in_subjects: bool,
 }
 
 #[derive(Template)]
@@ -66,18 +64,10 @@ async fn list(visit: Visit) -> Answer {
     let here = asked.with("from", "");
     let has_more = MORE.iter().any(|name| asked.get(name).is_some());
     let is_first = asked.get("from").is_none();
-    let now_ms = now_ms();
-    let mut found = match query(&asked, now_ms) {
+    let found = match query(&asked, now_ms()) {
         Ok(wanted) => visit.client.trace(&wanted).await.map_err(Problem::from),
         Err(error) => Err(Problem::refused(StatusCode::BAD_REQUEST, error)),
     };
-    let mut is_in_subjects = false;
-    if found.as_ref().is_ok_and(|traced| traced.entries.is_empty() && traced.next.is_none())
-        && let Some(wanted) = in_subjects(&asked, now_ms)
-    {
-        found = visit.client.trace(&wanted).await.map_err(Problem::from);
-        is_in_subjects = true;
-    }
     let nothing = TracePage {
         page: Page::new(visit, AREA, "Trace"),
         asked,
@@ -89,7 +79,6 @@ async fn list(visit: Visit) -> Answer {
         cut_short: false,
         oldest: None,
         has_more,
-        is_in_subjects,
     };
     let traced = match found {
         Ok(traced) => traced,

@@ -1,5 +1,7 @@
 //! The timeline of one message: how it came, what was done with it, how each recipient stands.
 
+use std::net::SocketAddr;
+
 use gatepost_manage::trace::{Received, TracedMessage, TracedOutcome, TracedStep, TracedWhat};
 
 use super::entry::{look, standing};
@@ -136,6 +138,15 @@ fn outcomes(outcomes: &[TracedOutcome]) -> Vec<(&'static str, String, String)> {
     told.collect()
 }
 
+/// A host and where it is; where the host is called by its address, that alone.
+fn whom(name: &str, address: Option<SocketAddr>) -> String {
+    match address {
+        Some(address) if name.trim_matches(['[', ']']) == address.ip().to_string() => address.to_string(),
+        Some(address) => format!("{name} [{address}]"),
+        None => name.to_owned(),
+    }
+}
+
 /// The worst of the looks.
 fn worst(outcomes: &[(&'static str, String, String)]) -> &'static str {
     let looks = ["bad", "warn", "good"];
@@ -150,7 +161,7 @@ fn step(step: &TracedStep) -> Step {
         TracedWhat::Routed { recipients, connector, next_hop } => {
             let many = counted(recipients.len() as u64, "recipient", "recipients");
             (told.look, told.what) = match (connector.as_str(), next_hop.as_str()) {
-                ("", "unreachable") => ("warn", format!("No send connector leads there (unreachable): {many}")),
+                ("", "unreachable") => ("warn", format!("No route: unreachable: {many}")),
                 ("", next_hop) => ("", format!("Routed to {next_hop}: {many}")),
                 (connector, next_hop) => ("", format!("Routed by {connector} to {next_hop}: {many}")),
             };
@@ -167,31 +178,26 @@ fn step(step: &TracedStep) -> Step {
             recovered,
             ..
         } => {
-            let whom = remote.as_ref().unwrap_or(next_hop);
-            let is_named = address.is_none_or(|address| *whom != format!("[{}]", address.ip()));
-            let whom = if is_named { whom.as_str() } else { "" };
-            let at = address.map_or(String::new(), |address| format!(" [{address}]"));
+            let whom = whom(remote.as_ref().unwrap_or(next_hop), *address);
             let tls = match (address, tls_version) {
                 (None, _) => String::new(),
                 (Some(_), version) => format!(", {}", tls(version.as_ref(), tls_cipher.as_ref())),
             };
             let proof = tls_proof.as_ref().map_or(String::new(), |proof| format!(" ({proof})"));
-            let gap = if is_named { " " } else { "" };
             told.what = match recovered {
-                true => format!("Offered to{gap}{whom}: read from the spool's log after a crash"),
-                false => format!("Offered to{gap}{whom}{at}{tls}{proof}, {duration_ms} ms"),
+                true => format!("Offered to {whom}: read from the spool's log after a crash"),
+                false => format!("Offered to {whom}{tls}{proof}, {duration_ms} ms"),
             };
             told.outcomes = outcomes(all);
             told.look = worst(&told.outcomes);
         }
         TracedWhat::NoConnection { next_hop, remote, address, reason, count, until_ms, .. } => {
-            let whom = remote.as_ref().unwrap_or(next_hop);
-            let at = address.map_or(String::new(), |address| format!(" [{address}]"));
+            let whom = whom(remote.as_ref().unwrap_or(next_hop), *address);
             let times = match count {
                 1 => String::new(),
                 count => format!(" ({count} times until {})", moment(*until_ms)),
             };
-            told.what = format!("No connection to {whom}{at}: {reason}{times}");
+            told.what = format!("No connection to {whom}: {reason}{times}");
             told.look = "warn";
         }
         TracedWhat::Report { queue_id, report, to } => {
