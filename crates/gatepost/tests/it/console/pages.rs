@@ -135,6 +135,9 @@ fn look_closely(browser: &Browser, page: &str, status: u16) -> Vec<String> {
     }
     picture(browser, page, Theme::Dark, PHONE.width);
     browser.prefer(Theme::Light);
+    let barriers = browser.barriers(&axe(), &[]);
+    wrong.extend(barriers.iter().map(|barrier| format!("on a phone: {barrier}")));
+    wrong.extend(unlabelled(browser).into_iter().map(|cell| format!("on a phone nobody knows what this is: {cell}")));
     picture(browser, page, Theme::Light, PHONE.width);
     browser.show_on(DESK);
     // The status of the page itself is what the console tells where it is not a success.
@@ -144,6 +147,17 @@ fn look_closely(browser: &Browser, page: &str, status: u16) -> Vec<String> {
     let complaints = browser.complaints().into_iter().filter(|complaint| !is_status(complaint));
     wrong.extend(complaints.map(|complaint| format!("console: {complaint}")));
     wrong.into_iter().map(|wrong| format!("{page}: {wrong}")).collect()
+}
+
+/// Values of tables that are cards now, and do not say what they are, although their column does.
+fn unlabelled(browser: &Browser) -> Vec<String> {
+    let script = "return [...document.querySelectorAll('.scroll tbody td')]
+        .filter(cell => cell.innerText.trim() && !cell.querySelector('button, input'))
+        .filter(cell => cell.closest('table').tHead.rows[0].cells[cell.cellIndex].textContent.trim())
+        .filter(cell => getComputedStyle(cell, '::before').content === 'none')
+        .map(cell => cell.outerHTML.slice(0, 160))";
+    let found = browser.run(script, json!([]));
+    found.as_array().into_iter().flatten().filter_map(|cell| cell.as_str().map(str::to_owned)).collect()
 }
 
 #[test]
@@ -191,21 +205,95 @@ fn pages_of_strangers_and_of_mistakes_are_sound_too() {
     assert_eq!(answered.status, 404, "{}", answered.head);
 }
 
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
+
+/// Steps from one thing to the next by the keyboard alone until it is at the one that is called so: everything that is stepped on
+/// is in sight and is marked.
+#[track_caller]
+fn step_to(browser: &Browser, name: &str) {
+    const STEPS_MAX: usize = 120;
+    let script = "const node = document.activeElement, place = node.getBoundingClientRect(), look = getComputedStyle(node);
+        const named = node.getAttribute('aria-label') || (node.labels && node.labels[0] && node.labels[0].innerText)
+            || node.innerText || node.id;
+        const seen = place.bottom > 0 && place.top < innerHeight && place.right > 0 && place.left < innerWidth;
+        return [named.trim(), seen, node.matches(':focus-visible') && look.outlineStyle !== 'none', node.outerHTML.slice(0, 200)]";
+    let mut passed = Vec::new();
+    for _ in 0..STEPS_MAX {
+        browser.keys(TAB);
+        let at = browser.run(script, json!([]));
+        // Behind the last thing is the browser itself, and then the first.
+        if at[3].as_str().is_some_and(|html| html.starts_with("<body")) {
+            continue;
+        }
+        assert!(at[1] == true && at[2] == true, "in sight, marked: {at}");
+        let named = at[0].as_str().unwrap_or_default().to_owned();
+        if named.starts_with(name) {
+            return;
+        }
+        passed.push(named);
+    }
+    panic!("{name:?} is not among {passed:#?} of {}", browser.url());
+}
+
 #[test]
 fn the_keyboard_leads_past_the_navigation_to_the_content() {
-    const TAB: &str = "\u{e004}";
-    const ENTER: &str = "\u{e007}";
     let console = Console::signed_in(&[CONTOSO, OPEN_TO_TESTS]);
     let browser = &console.browser;
     console.open("/");
-    browser.keys(TAB);
-    let focused = || browser.run("return document.activeElement.innerText || document.activeElement.id", json!([]));
-    assert_eq!(focused(), "To the content");
-    let is_seen =
-        "const place = document.activeElement.getBoundingClientRect(); return place.top >= 0 && place.left >= 0";
-    assert_eq!(browser.run(is_seen, json!([])), true, "it comes into sight");
+    step_to(browser, "To the content");
     browser.keys(ENTER);
     assert_eq!(browser.run("return document.activeElement.id", json!([])), "main");
+    // On a phone the menu is opened and closed.
+    browser.show_on(PHONE);
+    let is_open = || browser.run("return document.querySelector('details.menu').open", json!([]));
+    step_to(browser, "Menu");
+    browser.keys(ENTER);
+    assert_eq!(is_open(), true);
+    step_to(browser, "Queues");
+    browser.keys(ESCAPE);
+    assert_eq!(is_open(), false);
+    assert_eq!(browser.run("return document.activeElement.innerText", json!([])), "Menu");
+}
+
+#[test]
+fn signing_in_a_form_and_a_list_need_no_mouse() {
+    let nowhere = to_sink("[127.0.0.1]:1");
+    let console = Console::start(&[CONTOSO, OPEN_TO_TESTS, &nowhere]);
+    let browser = &console.browser;
+    let mut client = console.site.client(HOST_3);
+    assert_eq!(client.submit("<app@contoso.com>", &["someone@example.net"], &message("waits", "Text.")).code(), 250);
+
+    console.open("/sign-in");
+    // The first field has the focus.
+    browser.keys("carol");
+    step_to(browser, "Password");
+    browser.keys(&format!("{}{ENTER}", super::PASSWORD));
+    browser.wait_for("nav.areas");
+
+    step_to(browser, "Explain");
+    browser.keys(ENTER);
+    browser.wait_for_url("/explain");
+    step_to(browser, "Peer");
+    browser.keys("127.0.0.3");
+    step_to(browser, "Recipient");
+    browser.keys("bob@contoso.com");
+    step_to(browser, "Explain");
+    browser.keys(ENTER);
+    browser.wait_for("[role=status]");
+
+    console.open("/queues");
+    browser.wait_for_text("[127.0.0.1]:1");
+    step_to(browser, "Queue ");
+    browser.keys(" ");
+    step_to(browser, "Suspend");
+    browser.keys(ENTER);
+    browser.wait_for_text("Suspended");
+    step_to(browser, "[127.0.0.1]:1");
+    browser.keys(ENTER);
+    browser.wait_for_url("/queues/messages");
+    console.expect_no_complaints();
 }
 
 #[test]
