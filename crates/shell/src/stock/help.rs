@@ -167,6 +167,25 @@ fn syntax(signature: &Signature) -> String {
     text + " [<CommonParameters>]"
 }
 
+/// A syntax line in lines of so many columns, folded between parameters.
+fn folded(line: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut last = String::new();
+    for (at, part) in line.split(" [").enumerate() {
+        let part = if at == 0 { part.to_owned() } else { format!("[{part}") };
+        if !last.is_empty() && last.chars().count() + 1 + part.chars().count() > columns {
+            lines.push(std::mem::replace(&mut last, format!("    {part}")));
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last += &part;
+        }
+    }
+    lines.push(last);
+    lines
+}
+
 fn kind_name(kind: &Kind) -> String {
     match kind {
         Kind::Switch => "switch".to_owned(),
@@ -229,7 +248,8 @@ impl Stage for GetHelp {
         }
         match known {
             Some(Known { kind: KnownKind::Command(signature), .. }) => {
-                context.value(Page::Lines(page(signature, call)).value())
+                let columns = context.world().width();
+                context.value(Page::Lines(page(signature, call, columns)).value())
             }
             Some(Known { name, kind: KnownKind::Function(block) }) => {
                 let parameters: Vec<String> =
@@ -274,7 +294,7 @@ impl Stage for GetHelp {
     }
 }
 
-fn page(signature: &Signature, call: &Call<'_>) -> Vec<String> {
+fn page(signature: &Signature, call: &Call<'_>, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut section = |title: &str, body: Vec<String>| {
         lines.push(title.to_owned());
@@ -293,7 +313,7 @@ fn page(signature: &Signature, call: &Call<'_>) -> Vec<String> {
     section("NAME", vec![signature.name.to_owned()]);
     if !call.is_set("Examples") {
         section("SYNOPSIS", vec![signature.synopsis.to_owned()]);
-        section("SYNTAX", vec![syntax(signature)]);
+        section("SYNTAX", folded(&syntax(signature), columns.saturating_sub(4)));
         if !signature.aliases.is_empty() {
             section("ALIASES", vec![signature.aliases.join(", ")]);
         }
