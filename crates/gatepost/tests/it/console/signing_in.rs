@@ -144,6 +144,7 @@ fn codes_are_in_force_when_the_app_has_shown_one_and_no_press_of_a_button_locks_
     assert_eq!((shown(&before), shown(&console.cookie())), (303, 200), "the session goes on under another secret");
     // Off again only by password and code.
     fill_beside(browser, "totp-off", "current", PASSWORD);
+    fill_beside(browser, "totp-off", "code", "000000");
     browser.press_and_confirm("Ask for none");
     browser.wait_for_text("the current password or the code is wrong");
     fill_beside(browser, "totp-off", "current", PASSWORD);
