@@ -291,7 +291,8 @@ impl Made {
 
 /// A query has no null: who means nothing leaves the parameter out.
 fn without_null(schema: &mut Value) {
-    if let Some(kinds) = schema["type"].as_array_mut() {
+    // By `get_mut`: indexing would write a null where there is no type.
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
         kinds.retain(|kind| kind != "null");
         if let [kind] = &kinds[..] {
             schema["type"] = kind.clone();
