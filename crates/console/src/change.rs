@@ -6,8 +6,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use gatepost_manage::ClientError;
-use gatepost_manage::resource::{CommandAnswer, CommandRequest, ExposureChange, Refused};
-use serde_json::{Map, Value, json};
+use gatepost_manage::resource::{CommandAnswer, CommandCall, CommandRequest, ExposureChange, TransactionRequest};
+use serde_json::{Map, Value};
 
 use crate::exposure::Exposure;
 use crate::shell_line::command_line;
@@ -111,59 +111,22 @@ impl Change {
         self.run(visit, false).await
     }
 
+    /// Several commands are one request: nothing stays open where the browser hangs up in between.
     async fn run(&self, visit: &Visit, what_if: bool) -> Result<CommandAnswer, ClientError> {
         if let [call] = &self.0[..] {
             let request = CommandRequest { parameters: call.parameters.clone(), what_if, ..CommandRequest::default() };
             return visit.client.command(call.name, &request).await;
         }
-        // This is dropped when the browser hangs up; the transaction has to be ended nonetheless.
-        let (change, visit) = (self.clone(), visit.clone());
-        let ended = tokio::spawn(async move { change.run_in_transaction(&visit, what_if).await });
-        ended.await.unwrap_or_else(|_| {
-            let error = "that failed unexpectedly; the log has the cause";
-            Err(ClientError::Refused { status: 500, refused: Box::new(Refused::new(error)) })
-        })
-    }
-
-    async fn run_in_transaction(&self, visit: &Visit, what_if: bool) -> Result<CommandAnswer, ClientError> {
-        let begun = visit.run("Start-Transaction", json!({})).await?;
-        let id = begun.output.first().and_then(|record| record["Transaction"].as_str()).unwrap_or_default().to_owned();
-        let answer = self.run_within(visit, &id, what_if).await;
-        if what_if || answer.is_err() {
-            // One that is gone already has changed nothing either.
-            let _ = visit.run("Undo-Transaction", json!({ "Transaction": id })).await;
-        }
-        answer
-    }
-
-    async fn run_within(&self, visit: &Visit, id: &str, what_if: bool) -> Result<CommandAnswer, ClientError> {
-        let mut warnings = Vec::new();
-        for call in &self.0 {
-            let request = CommandRequest {
-                parameters: call.parameters.clone(),
-                transaction: Some(id.to_owned()),
-                ..CommandRequest::default()
-            };
-            for warning in visit.client.command(call.name, &request).await?.warnings {
-                // What is odd after one step is odd after the next, too.
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
-        }
-        let complete = json!({ "Transaction": id });
-        let answer = match what_if {
-            true => visit.what_if("Complete-Transaction", complete).await?,
-            false => visit.run("Complete-Transaction", complete).await?,
-        };
-        let CommandAnswer { warnings: last, .. } = &answer;
-        warnings.extend(last.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
-        Ok(CommandAnswer { warnings, ..answer })
+        let command = |call: &Call| CommandCall { command: call.name.to_owned(), parameters: call.parameters.clone() };
+        let commands = self.0.iter().map(command).collect();
+        visit.client.commands(&TransactionRequest { commands, what_if, reason: None }).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

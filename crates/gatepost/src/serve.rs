@@ -12,6 +12,7 @@ use gatepost_manage::access::Access;
 use gatepost_manage::api::{self, Management};
 use gatepost_manage::credentials::{Secret, Secrets};
 use gatepost_manage::document::Document;
+use gatepost_manage::forgotten;
 use gatepost_manage::reload::{self, Begun};
 use gatepost_manage::resource::SettingsProblem;
 use gatepost_manage::{Amender, Door, LoadError, Loaded, Reloader, data_folder, first_run, setup};
@@ -110,6 +111,7 @@ async fn serve(out: &mut dyn Write, begun: Begun, secrets: &Secrets, open_files_
             return Err(Failure::of(error));
         }
     };
+    tokio::spawn(forgotten::watch(management.control.clone(), management.amender.clone(), access.clone()));
     let listeners: Vec<_> =
         transport.control().status().listeners.iter().map(|listener| listener.address.to_string()).collect();
     let listening = format!("listening on {}", listeners.join(", "));

@@ -41,7 +41,7 @@ use crate::resource::{
     Amended, CHANGES_MAX, ExposureChange, Refused, RevisionDifference, SettingsProblem, SettingsRequest,
 };
 use crate::system_user::system_user;
-use crate::transaction::{Draft, OpenTransaction, TransactionError, TransactionId, Transactions};
+use crate::transaction::{Draft, Gathering, OpenTransaction, TransactionError, TransactionId, Transactions};
 
 /// Documents that could not be put in force are kept beside the settings file up to this number.
 const NOT_APPLIED_MAX: usize = 10;
@@ -64,6 +64,8 @@ pub enum Mode {
     WhatIf,
     /// It waits for others, to become one revision with them.
     In(TransactionId),
+    /// The same for those of one call.
+    Among(Gathering),
 }
 
 /// What a change is for, for the history.
@@ -245,6 +247,10 @@ impl Amender {
             let draft = transactions.touch(id, &actor.into(), Instant::now())?;
             return Ok((draft.document.settings.clone(), draft.base));
         }
+        if let Mode::Among(gathering) = mode {
+            let draft = gathering.0.lock().await;
+            return Ok((draft.document.settings.clone(), draft.base));
+        }
         let in_force = self.reloader.hold().await;
         Ok((in_force.document.settings.clone(), in_force.revision))
     }
@@ -272,8 +278,16 @@ impl Amender {
         base: Option<u64>,
         plan: impl FnOnce(&Settings) -> Result<Vec<Edit>, E> + Send,
     ) -> Result<Amended, E> {
-        if let Mode::In(id) = mode {
-            return self.amend_draft(actor, purpose.what, id, base, plan).await;
+        match mode {
+            Mode::In(id) => {
+                let mut transactions = self.transactions.lock().await;
+                let draft = transactions.touch(id, &actor.into(), Instant::now()).map_err(AmendError::from)?;
+                return self.amend_draft(actor, purpose.what, draft, base, plan).await;
+            }
+            Mode::Among(gathering) => {
+                return self.amend_draft(actor, purpose.what, &mut *gathering.0.lock().await, base, plan).await;
+            }
+            Mode::Apply | Mode::WhatIf => {}
         }
         let mut in_force = self.reloader.hold().await;
         check_base(&in_force, base, || self.author_of(in_force.revision))?;
@@ -293,25 +307,18 @@ impl Amender {
         &self,
         actor: &Actor,
         what: &str,
-        id: &TransactionId,
+        draft: &mut Draft,
         base: Option<u64>,
         plan: impl FnOnce(&Settings) -> Result<Vec<Edit>, E> + Send,
     ) -> Result<Amended, E> {
-        let mut transactions = self.transactions.lock().await;
-        let draft = transactions.touch(id, &actor.into(), Instant::now()).map_err(AmendError::from)?;
         if let Some(base) = base.filter(|base| *base != draft.base) {
             let by = self.author_of(draft.base);
             return Err(AmendError::NotNewest { base, newest: draft.base, by }.into());
         }
         let edits = plan(&draft.document.settings)?;
         let before = Before { outline: Some(draft.outline.clone()), document: draft.document.clone() };
-        let checked = check(before, edits, actor, Read::Draft).await?;
-        draft.outline = checked.outline;
-        draft.document = checked.document;
-        if checked.changed {
-            draft.note(what);
-        }
-        Ok(checked.amended)
+        let read = if draft.is_of_one_call { Read::Step } else { Read::Draft };
+        Ok(draft.take(check(before, edits, actor, read).await?, what))
     }
 
     /// Begins to gather changes that are to become one revision.
@@ -320,20 +327,33 @@ impl Amender {
     /// [`AmendError`], also when the file could not be replaced at the end.
     pub async fn begin(&self, actor: &Actor, why: Option<&str>) -> Result<TransactionId, AmendError> {
         self.check_writable()?;
-        let mut transactions = self.transactions.lock().await;
-        transactions.has_room(Instant::now())?;
+        self.transactions.lock().await.has_room(Instant::now())?;
+        let draft = self.draft(actor, why).await?;
+        Ok(self.transactions.lock().await.begin(draft, Instant::now())?)
+    }
+
+    /// The same for the commands of one call: it takes no place among the open ones.
+    ///
+    /// # Errors
+    /// [`AmendError::Panicked`].
+    pub async fn gather(&self, actor: &Actor, why: Option<&str>) -> Result<Gathering, AmendError> {
+        let draft = self.draft(actor, why).await?;
+        Ok(Gathering::of(Draft { is_of_one_call: true, ..draft }))
+    }
+
+    async fn draft(&self, actor: &Actor, why: Option<&str>) -> Result<Draft, AmendError> {
         let mut in_force = self.reloader.hold().await;
-        let outline = outline_of(&mut in_force).await?;
-        let draft = Draft {
+        Ok(Draft {
             author: actor.into(),
             why: why.map(str::to_owned),
             base: in_force.revision,
-            outline,
+            outline: outline_of(&mut in_force).await?,
             document: in_force.document.clone(),
             amendments: 0,
             done: Vec::new(),
-        };
-        Ok(transactions.begin(draft, Instant::now())?)
+            asked: 0,
+            is_of_one_call: false,
+        })
     }
 
     /// Puts what a transaction gathered in force as one revision, or tells what that would do.
@@ -343,6 +363,28 @@ impl Amender {
     pub async fn complete(&self, actor: &Actor, id: &TransactionId, mode: &Mode) -> Result<Amended, AmendError> {
         let mut transactions = self.transactions.lock().await;
         let draft = transactions.touch(id, &actor.into(), Instant::now())?.clone();
+        let amended = self.complete_draft(actor, draft, mode).await?;
+        if *mode != Mode::WhatIf {
+            transactions.end(id, &actor.into(), Instant::now())?;
+        }
+        Ok(amended)
+    }
+
+    /// Puts what one call gathered in force as one revision, or tells what that would do.
+    ///
+    /// # Errors
+    /// [`AmendError`]: also when settings were changed since it began. Nothing has changed then.
+    pub async fn complete_gathered(
+        &self,
+        actor: &Actor,
+        gathering: &Gathering,
+        mode: &Mode,
+    ) -> Result<Amended, AmendError> {
+        let draft = gathering.0.lock().await.clone();
+        self.complete_draft(actor, draft, mode).await
+    }
+
+    async fn complete_draft(&self, actor: &Actor, draft: Draft, mode: &Mode) -> Result<Amended, AmendError> {
         let in_force = self.reloader.hold().await;
         check_base(&in_force, Some(draft.base), || self.author_of(in_force.revision))?;
         if *mode == Mode::Apply {
@@ -351,13 +393,18 @@ impl Amender {
         let before = Before { outline: in_force.outline.clone(), document: in_force.document.clone() };
         let what = draft.deed();
         let checked = check_text(draft.outline, before, actor, Read::Whole).await?;
-        if *mode == Mode::WhatIf {
-            return Ok(checked.amended);
+        match mode {
+            Mode::Apply => {
+                let purpose = Purpose { why: draft.why.as_deref(), what: &what };
+                self.put_in_force(in_force, checked, actor, purpose, Origin::Amended).await
+            }
+            _ => Ok(checked.amended),
         }
-        let purpose = Purpose { why: draft.why.as_deref(), what: &what };
-        let amended = self.put_in_force(in_force, checked, actor, purpose, Origin::Amended).await?;
-        transactions.end(id, &actor.into(), Instant::now())?;
-        Ok(amended)
+    }
+
+    /// Transactions that were forgotten since nobody touched them, each once, with whose they were.
+    pub async fn take_forgotten(&self) -> Vec<(TransactionId, Author)> {
+        self.transactions.lock().await.take_forgotten(Instant::now())
     }
 
     /// Forgets what a transaction gathered.
@@ -389,18 +436,14 @@ impl Amender {
         let reloader = self.reloader.clone();
         let text = blocking(move || Ok(reloader.history().text(number))).await?.map_err(AmendError::Disk)?;
         let text = text.ok_or(AmendError::NoRevision(number))?;
-        if let Mode::In(id) = mode {
-            let mut transactions = self.transactions.lock().await;
-            let draft = transactions.touch(id, &actor.into(), Instant::now())?;
-            let settings = draft.document.settings.clone();
-            let outline = blocking(move || with_passwords_of(&settings, &text)).await?;
-            let before = Before { outline: None, document: draft.document.clone() };
-            let checked = check_text(outline, before, actor, Read::Draft).await?;
-            (draft.outline, draft.document) = (checked.outline, checked.document);
-            if checked.changed {
-                draft.note(&format!("restore of {number}"));
+        match mode {
+            Mode::In(id) => {
+                let mut transactions = self.transactions.lock().await;
+                return restore_draft(actor, transactions.touch(id, &actor.into(), Instant::now())?, number, text)
+                    .await;
             }
-            return Ok(checked.amended);
+            Mode::Among(gathering) => return restore_draft(actor, &mut *gathering.0.lock().await, number, text).await,
+            Mode::Apply | Mode::WhatIf => {}
         }
         let in_force = self.reloader.hold().await;
         if *mode == Mode::Apply {
@@ -523,6 +566,26 @@ impl Amender {
             origin,
         };
         tokio::spawn(change.put_in_force()).await.map_err(|_| AmendError::Panicked)?
+    }
+}
+
+/// Puts the text of an earlier revision into a draft.
+async fn restore_draft(actor: &Actor, draft: &mut Draft, number: u64, text: String) -> Result<Amended, AmendError> {
+    let settings = draft.document.settings.clone();
+    let outline = blocking(move || with_passwords_of(&settings, &text)).await?;
+    let before = Before { outline: None, document: draft.document.clone() };
+    Ok(draft.take(check_text(outline, before, actor, Read::Draft).await?, &format!("restore of {number}")))
+}
+
+impl Draft {
+    /// Goes on with what came out of a change; hands on what it does.
+    fn take(&mut self, checked: Checked, what: &str) -> Amended {
+        (self.outline, self.document) = (checked.outline, checked.document);
+        if checked.changed {
+            self.note(what);
+        }
+        self.asked += 1;
+        checked.amended
     }
 }
 
@@ -653,6 +716,8 @@ enum Read {
     Whole,
     /// To be changed further.
     Draft,
+    /// The same, by the same call: nobody is told what this step alone would open.
+    Step,
 }
 
 /// Step 1 for edits.
@@ -678,13 +743,18 @@ async fn check_text(outline: Outline, before: Before, actor: &Actor, read: Read)
         let kept = old_outline.map_or(Vec::new(), |old| outline.kept_since(&old));
         let document = match read {
             Read::Whole => before.parse_again(text, &kept)?,
-            Read::Draft => before.draft_again(text, &kept)?,
+            Read::Draft | Read::Step => before.draft_again(text, &kept)?,
         };
         if document.settings.management != before.settings.management {
             may_administer_access.map_err(AmendError::Forbidden)?;
         }
-        let changes = audit::difference(&before.settings, &document.settings, now_ms());
-        let difference = LineDifference::between(&before.text, &document.text);
+        let (changes, difference) = match read {
+            Read::Step => Default::default(),
+            Read::Whole | Read::Draft => {
+                let changes = audit::difference(&before.settings, &document.settings, now_ms());
+                (changes, LineDifference::between(&before.text, &document.text))
+            }
+        };
         let is_known =
             |warning: &&Problem| before.settings.warnings.iter().all(|known| known.message != warning.message);
         let warnings = document.settings.warnings.iter().filter(is_known).map(SettingsProblem::from).collect();

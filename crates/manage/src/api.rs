@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `GET /status` | `Status` | |
 //! | `/commands…` | see `command_api` | |
+//! | `/transactions` | see `together_api` | |
 //! | `/receive-connectors…` and other nouns | see `rest` | |
 //! | `/events` | see `events` | |
 //! | `/transcript` | see `transcript_api` | |
@@ -59,6 +60,7 @@ use crate::resource::{Alarm, Connections, Listener, LogonFault, PressedResource,
 use crate::rest;
 use crate::revision_api;
 use crate::settings_api;
+use crate::together_api;
 use crate::trace::{EraseRequest, ErasedAddress, TRACE_LIMIT_DEFAULT, TRACE_LIMIT_MAX, TraceEntry, TraceQuery, Traced};
 use crate::transcript_api;
 
@@ -89,6 +91,7 @@ pub fn routes(management: Management) -> Router {
     let calls = Router::new()
         .route("/status", get(status))
         .merge(command_api::routes(served.clone()))
+        .merge(together_api::routes(served.clone()))
         .merge(rest::routes(served))
         .merge(events::routes(management.control.clone()))
         .merge(transcript_api::routes(management.control.clone()))

@@ -21,7 +21,7 @@ use crate::resource::{
     NewTokenRequest, QueueListing, QueueQuery, QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Reloaded,
     RemoveQuery, Removed, ReportKey, ReportQuery, RestoreRequest, Retried, RetryRequest, RevisionDifference,
     RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest, SessionShown, SettingsDocument,
-    SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens,
+    SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens, TransactionRequest,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 use crate::transcript::TranscriptQuery;
@@ -158,6 +158,15 @@ pub static CALLS: &[Call] = &[
         )
         .body(of::<CommandRequest>)
     },
+    changes(
+        "POST",
+        "/transactions",
+        "Complete-Transaction",
+        Role::RecipientAdmin,
+        "Runs commands that change settings, as one revision or not at all; each asks for its own role besides.",
+        json(of::<CommandAnswer>),
+    )
+    .body(of::<TransactionRequest>),
     reads("GET", "/queues", "Get-Queue", Role::View, "Delivery queues.", json(of::<QueuesListing>))
         .query(of::<QueuesQuery>),
     changes(

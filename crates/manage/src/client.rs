@@ -1,9 +1,10 @@
 //! The other end of the doors: typed calls for the command line, and within the process for the console.
 //!
-//! Takes questions, hands on the server's answers or a refusal that says what to do. One connection for each call; the
-//! console's stay in the process, and pass the gate as all others do. Never opens a file of the running server (invariant
-//! I11).
+//! Takes questions, hands on the server's answers or a refusal that says what to do. Through the socket one connection for each
+//! call, over TCP one for many; the console's calls stay in the process, and pass the gate as all others do. What can be asked
+//! stands in `calls`. Never opens a file of the running server (invariant I11).
 
+mod calls;
 mod distant;
 
 use std::io;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use gatepost_tracking::DecisionId;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName};
@@ -21,27 +21,14 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use crate::access::Visitor;
-use crate::asked::ExplanationQuery;
-use crate::decision::DecisionDetail;
 use crate::door::socket_path;
-use crate::explained::Explained;
-use crate::recomputed::DecisionExplained;
-use crate::resource::{
-    Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer, CommandRequest,
-    Exposed, ExposureMap, ExposureQuery, Gone, HostAddressesShown, MapQuery, MessageDetail, MessagesChanged,
-    MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged,
-    QueuesListing, QueuesQuery, QueuesRequest, Refused, Reloaded, RemoveQuery, Removed, ReportKey, ReportQuery,
-    RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun,
-    SessionRequest, SessionShown, SettingsDocument, SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens,
-};
-use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
-use crate::transcript::TranscriptQuery;
+use crate::resource::Refused;
 
+use distant::SendError;
 pub use distant::{Distant, DistantError};
 
 /// Where every call begins.
@@ -140,99 +127,8 @@ impl Client {
         Client { way: Way::Within { routes, visitor, fields: passed_on } }
     }
 
-    /// How the server is doing.
-    ///
-    /// # Errors
-    /// [`ClientError`], as for every call.
-    pub async fn status(&self) -> Result<Status, ClientError> {
-        self.get("/status").await
-    }
-
-    /// Runs a command of the registry.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn command(&self, name: &str, request: &CommandRequest) -> Result<CommandAnswer, ClientError> {
-        let mut path = String::from("/commands/");
-        percent_encode(name, &mut path);
-        self.call(Method::POST, &path, Some(request)).await
-    }
-
-    /// Messages that are not at their end.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn queue(&self, query: &QueueQuery) -> Result<QueueListing, ClientError> {
-        let mut path = String::from("/queue");
-        let numbers = [query.limit, query.offset].map(|number| number.map(|number| number.to_string()));
-        let pairs = [
-            ("next_hop", query.next_hop.as_deref()),
-            ("sender", query.sender.as_deref()),
-            ("recipient", query.recipient.as_deref()),
-            ("filter", query.filter.as_deref()),
-            ("sort", query.sort.as_deref()),
-            ("limit", numbers[0].as_deref()),
-            ("offset", numbers[1].as_deref()),
-        ];
-        push_query(&mut path, &pairs);
-        self.get(&path).await
-    }
-
-    /// What happened.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn trace(&self, query: &TraceQuery) -> Result<Traced, ClientError> {
-        self.get(&path_with("/trace", query)).await
-    }
-
-    /// Takes an address out of everything that is recorded. May take minutes.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn erase(&self, request: &EraseRequest) -> Result<ErasedAddress, ClientError> {
-        self.call(Method::POST, "/trace/erase", Some(request)).await
-    }
-
-    /// Every delivery queue that matches.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn queues(&self, query: &QueuesQuery) -> Result<QueuesListing, ClientError> {
-        let mut path = String::from("/queues");
-        let numbers = [query.limit, query.offset].map(|number| number.map(|number| number.to_string()));
-        let pairs = [
-            ("filter", query.filter.as_deref()),
-            ("sort", query.sort.as_deref()),
-            ("limit", numbers[0].as_deref()),
-            ("offset", numbers[1].as_deref()),
-        ];
-        push_query(&mut path, &pairs);
-        self.get(&path).await
-    }
-
-    /// Suspends, resumes, retries or resubmits queues.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn change_queues(&self, request: &QueuesRequest) -> Result<QueuesChanged, ClientError> {
-        self.call(Method::POST, "/queues", Some(request)).await
-    }
-
-    /// Suspends, resumes, redirects or removes messages.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn change_messages(&self, request: &MessagesRequest) -> Result<MessagesChanged, ClientError> {
-        self.call(Method::POST, "/queue/change", Some(request)).await
-    }
-
-    /// A suspended message as a file.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with 404 or 409.
-    pub async fn export(&self, id: u64) -> Result<Vec<u8>, ClientError> {
-        self.file(&format!("/queue/{id}/export")).await
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::GET, path, None::<&()>).await
     }
 
     /// What a call answers, as it is; `path` needs no encoding.
@@ -242,289 +138,7 @@ impl Client {
             .header(header::HOST, "localhost")
             .body(Full::new(Bytes::new()))
             .expect("our own paths are plain");
-        let export = async {
-            let response = self.send(request).await?;
-            let (status, body) = self.read_body(response, EXPORT_BYTES_MAX).await?;
-            if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
-        };
-        match tokio::time::timeout(CALL_LIMIT, export).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.broken(format!("nothing came within {} seconds", CALL_LIMIT.as_secs()))),
-        }
-    }
-
-    /// One message with its header section.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn message(&self, id: u64) -> Result<MessageDetail, ClientError> {
-        self.get(&format!("/queue/{id}")).await
-    }
-
-    /// Makes one message due now.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn retry_message(&self, id: u64) -> Result<Retried, ClientError> {
-        self.call(Method::POST, &format!("/queue/{id}/retry"), None::<&()>).await
-    }
-
-    /// Makes many messages due now.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn retry(&self, request: &RetryRequest) -> Result<Retried, ClientError> {
-        self.call(Method::POST, "/queue/retry", Some(request)).await
-    }
-
-    /// Takes a message out of the queue.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn remove(&self, id: u64, query: RemoveQuery) -> Result<Removed, ClientError> {
-        self.call(Method::DELETE, &format!("/queue/{id}?report={}", query.report), None::<&()>).await
-    }
-
-    /// The record of a decision, with the settings that it was taken under.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with 404 if there is no record.
-    pub async fn decision(&self, id: DecisionId) -> Result<DecisionDetail, ClientError> {
-        self.get(&format!("/decisions/{id}")).await
-    }
-
-    /// The same, explained.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with 404 if there is no record.
-    pub async fn decision_explained(&self, id: &str) -> Result<DecisionExplained, ClientError> {
-        self.get(&format!("{}/explanation", path_of("/decisions/", id))).await
-    }
-
-    /// What would become of a message.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn explanation(&self, query: &ExplanationQuery) -> Result<Explained, ClientError> {
-        self.get(&path_with("/explanation", query)).await
-    }
-
-    /// Who may relay: one page.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn exposure(&self, query: &ExposureQuery) -> Result<Exposed, ClientError> {
-        self.get(&path_with("/exposure", query)).await
-    }
-
-    /// The addresses of the server's machine.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn host_addresses(&self) -> Result<HostAddressesShown, ClientError> {
-        self.get("/exposure/host").await
-    }
-
-    /// The same as a map of addresses.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn exposure_map(&self, query: &MapQuery) -> Result<ExposureMap, ClientError> {
-        self.get(&path_with("/exposure/map", query)).await
-    }
-
-    /// The same as a file to be kept, byte by byte as its digest in the record of acts has it.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn exposure_report(&self, query: &ReportQuery) -> Result<Vec<u8>, ClientError> {
-        self.file(&path_with("/exposure/report", query)).await
-    }
-
-    /// The public key by which others know that such a file is this server's.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn report_key(&self) -> Result<ReportKey, ClientError> {
-        self.get("/exposure/report/key").await
-    }
-
-    /// Everybody who may administer by name and password.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn administrators(&self) -> Result<Administrators, ClientError> {
-        self.get("/administrators").await
-    }
-
-    /// Adds an administrator.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn add_administrator(
-        &self,
-        request: &NewAdministratorRequest,
-    ) -> Result<AdministratorShown, ClientError> {
-        self.call(Method::POST, "/administrators", Some(request)).await
-    }
-
-    /// Changes an administrator.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn set_administrator(
-        &self,
-        name: &str,
-        request: &AdministratorRequest,
-    ) -> Result<AdministratorShown, ClientError> {
-        self.call(Method::PATCH, &path_of("/administrators/", name), Some(request)).await
-    }
-
-    /// Removes an administrator.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn remove_administrator(&self, name: &str) -> Result<Gone, ClientError> {
-        self.call(Method::DELETE, &path_of("/administrators/", name), None::<&()>).await
-    }
-
-    /// Begins a session by name, password and code.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with 401 where that proves nothing, 429 after too many failures.
-    pub async fn begin_session(&self, request: &SessionRequest) -> Result<SessionBegun, ClientError> {
-        self.call(Method::POST, "/session", Some(request)).await
-    }
-
-    /// Who is asking, and what they may do.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn session(&self) -> Result<SessionShown, ClientError> {
-        self.get("/session").await
-    }
-
-    /// Ends the session that is asking.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn end_session(&self) -> Result<Gone, ClientError> {
-        self.call(Method::DELETE, "/session", None::<&()>).await
-    }
-
-    /// Makes the first administrator.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn set_up(&self, request: &SetupRequest) -> Result<AdministratorShown, ClientError> {
-        self.call(Method::POST, "/setup", Some(request)).await
-    }
-
-    /// Every token, without its secret.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn tokens(&self) -> Result<Tokens, ClientError> {
-        self.get("/tokens").await
-    }
-
-    /// Makes a token.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn add_token(&self, request: &NewTokenRequest) -> Result<NewToken, ClientError> {
-        self.call(Method::POST, "/tokens", Some(request)).await
-    }
-
-    /// Removes a token.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn remove_token(&self, id: &str) -> Result<Gone, ClientError> {
-        self.call(Method::DELETE, &path_of("/tokens/", id), None::<&()>).await
-    }
-
-    /// What administrators did.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn acts(&self, query: &ActsQuery) -> Result<Acts, ClientError> {
-        self.get(&path_with("/acts", query)).await
-    }
-
-    /// Makes the server read its settings file again.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with the problems of the file if it has some.
-    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
-        self.call(Method::POST, "/reload", None::<&()>).await
-    }
-
-    /// The history of settings.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn revisions(&self, query: RevisionsQuery) -> Result<Revisions, ClientError> {
-        let mut path = String::from("/revisions");
-        let (limit, before) =
-            (query.limit.map(|limit| limit.to_string()), query.before.map(|before| before.to_string()));
-        push_query(&mut path, &[("limit", limit.as_deref()), ("before", before.as_deref())]);
-        self.get(&path).await
-    }
-
-    /// One revision with its document.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with 404 if it is not kept.
-    pub async fn revision(&self, number: u64) -> Result<RevisionText, ClientError> {
-        self.get(&format!("/revisions/{number}")).await
-    }
-
-    /// The settings document in force.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn settings(&self) -> Result<SettingsDocument, ClientError> {
-        self.get("/settings").await
-    }
-
-    /// The same without its text, where that has more than so many bytes.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn settings_up_to(&self, bytes_max: usize) -> Result<SettingsDocument, ClientError> {
-        self.get(&path_with("/settings", &SettingsQuery { bytes_max: Some(bytes_max) })).await
-    }
-
-    /// Puts a whole settings document in force, or tells what it would do.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with the problems that it has, with 412 where another revision is in force than it was
-    /// made from.
-    pub async fn put_settings(&self, request: &SettingsRequest) -> Result<Amended, ClientError> {
-        self.call(Method::PUT, "/settings", Some(request)).await
-    }
-
-    /// What two revisions have in common and what not; `None` stands for what is in force.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn revision_difference(&self, old: u64, new: Option<u64>) -> Result<RevisionDifference, ClientError> {
-        let mut path = format!("/revisions/{old}/difference");
-        push_query(&mut path, &[("new", new.map(|new| new.to_string()).as_deref())]);
-        self.get(&path).await
-    }
-
-    /// Puts an earlier revision in force again.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with the problems that the document has today.
-    pub async fn restore(&self, number: u64, request: &RestoreRequest) -> Result<Amended, ClientError> {
-        self.call(Method::POST, &format!("/revisions/{number}/restore"), Some(request)).await
-    }
-
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call(Method::GET, path, None::<&()>).await
+        Ok(self.in_time(request, EXPORT_BYTES_MAX).await?.1.to_vec())
     }
 
     async fn call<T: DeserializeOwned>(
@@ -533,6 +147,17 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
+        let (status, body) = self.call_for(method, path, body).await?;
+        serde_json::from_slice(&body).map_err(|error| self.not_ours(status, &error))
+    }
+
+    /// What a call answers, as it came.
+    async fn call_for(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let body = match body {
             Some(body) => serde_json::to_vec(body).expect("our own types have string keys only"),
             None => Vec::new(),
@@ -544,15 +169,24 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .expect("the path is percent-encoded");
-        match tokio::time::timeout(CALL_LIMIT, self.exchange(request)).await {
+        self.in_time(request, ANSWER_BYTES_MAX).await
+    }
+
+    /// Sends a request, and reads what is answered, unless that is a refusal or takes too long.
+    async fn in_time(
+        &self,
+        request: Request<Full<Bytes>>,
+        bytes_max: usize,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let answered = async {
+            let response = self.send(request).await?;
+            let (status, body) = self.read_body(response, bytes_max).await?;
+            if status.is_success() { Ok((status, body)) } else { Err(self.refused(status, &body)) }
+        };
+        match tokio::time::timeout(CALL_LIMIT, answered).await {
             Ok(answer) => answer,
             Err(_) => Err(self.broken(format!("nothing came within {} seconds", CALL_LIMIT.as_secs()))),
         }
-    }
-
-    async fn exchange<T: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<T, ClientError> {
-        let response = self.send(request).await?;
-        self.read_answer(response).await
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, ClientError> {
@@ -562,14 +196,8 @@ impl Client {
                 self.send_over(stream.map_err(|error| self.unreachable(data_dir, socket, &error))?, request).await
             }
             Way::Distant(distant) => {
-                let stream = distant.connect().await.map_err(|error| ClientError::Unreachable {
-                    server: distant.to_string(),
-                    reason: error.to_string(),
-                })?;
-                let mut request = request;
-                request.headers_mut().remove(header::HOST);
-                request.headers_mut().extend(distant.fields());
-                self.send_over(stream, request).await
+                let answered = distant.send(addressed_to(distant, request)).await;
+                answered.map(|answered| answered.map(Body::new)).map_err(|error| self.unsent(distant, error))
             }
             Way::Within { routes, visitor, fields } => {
                 let mut request = request.map(Body::new);
@@ -582,9 +210,16 @@ impl Client {
         }
     }
 
+    /// The same for an answer that has no end.
+    async fn send_alone(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, ClientError> {
+        let Way::Distant(distant) = &self.way else { return self.send(request).await };
+        let answered = distant.send_alone(addressed_to(distant, request)).await;
+        answered.map(|answered| answered.map(Body::new)).map_err(|error| self.unsent(distant, error))
+    }
+
     async fn send_over(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        stream: UnixStream,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, ClientError> {
         let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
@@ -595,23 +230,6 @@ impl Client {
         Ok(answered.map(Body::new))
     }
 
-    /// What happens from now on: the answer of `GET /events`, as it comes.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn events(&self) -> Result<Body, ClientError> {
-        self.listen("/events").await
-    }
-
-    /// What is said on connections that begin from now on: the answer of `GET /transcript`, as it comes.
-    /// [`TranscriptReader`](crate::transcript::TranscriptReader) reads it.
-    ///
-    /// # Errors
-    /// [`ClientError`]; refused with 400 or 404 where the query names nothing that there is, 503 where too many listen.
-    pub async fn transcript(&self, query: &TranscriptQuery) -> Result<Body, ClientError> {
-        self.listen(&path_with("/transcript", query)).await
-    }
-
     /// An answer that has no end of its own, as it comes.
     async fn listen(&self, path: &str) -> Result<Body, ClientError> {
         let request = Request::builder()
@@ -619,21 +237,13 @@ impl Client {
             .header(header::HOST, "localhost")
             .body(Full::new(Bytes::new()))
             .expect("the path is percent-encoded");
-        let answered = tokio::time::timeout(CALL_LIMIT, self.send(request)).await;
+        let answered = tokio::time::timeout(CALL_LIMIT, self.send_alone(request)).await;
         let late = |_| self.broken(format!("nothing came within {} seconds", CALL_LIMIT.as_secs()));
         let response = answered.map_err(late)??;
         if response.status().is_success() {
             return Ok(response.into_body());
         }
         let (status, body) = self.read_body(response, ANSWER_BYTES_MAX).await?;
-        Err(self.refused(status, &body))
-    }
-
-    async fn read_answer<T: DeserializeOwned>(&self, response: Response<Body>) -> Result<T, ClientError> {
-        let (status, body) = self.read_body(response, ANSWER_BYTES_MAX).await?;
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.not_ours(status, error));
-        }
         Err(self.refused(status, &body))
     }
 
@@ -646,7 +256,7 @@ impl Client {
     fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
         match serde_json::from_slice::<Refused>(body) {
             Ok(refused) => ClientError::Refused { status: status.as_u16(), refused: Box::new(refused) },
-            Err(error) => self.not_ours(status, error),
+            Err(error) => self.not_ours(status, &error),
         }
     }
 
@@ -660,6 +270,15 @@ impl Client {
         }
     }
 
+    fn unsent(&self, distant: &Distant, error: SendError) -> ClientError {
+        match error {
+            SendError::Unreachable(error) => {
+                ClientError::Unreachable { server: distant.to_string(), reason: error.to_string() }
+            }
+            SendError::Broken(error) => self.broken(error),
+        }
+    }
+
     fn broken(&self, reason: impl ToString) -> ClientError {
         let from = match &self.way {
             Way::Socket { socket, .. } => socket.display().to_string(),
@@ -669,11 +288,23 @@ impl Client {
         ClientError::Broken { from, reason: reason.to_string() }
     }
 
-    fn not_ours(&self, status: StatusCode, error: serde_json::Error) -> ClientError {
+    /// What is said of an answer that is none of ours.
+    pub(crate) fn not_understood(&self, error: &serde_json::Error) -> ClientError {
+        self.not_ours(StatusCode::OK, error)
+    }
+
+    fn not_ours(&self, status: StatusCode, error: &serde_json::Error) -> ClientError {
         self.broken(format!(
             "the answer (HTTP {status}) is not understood: {error}; do the server and this command have the same version?"
         ))
     }
+}
+
+/// A request as this server is to get it: for whom it is, and from whom.
+fn addressed_to(distant: &Distant, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    request.headers_mut().remove(header::HOST);
+    request.headers_mut().extend(distant.fields());
+    request
 }
 
 /// A path and what is asked, as its query.
@@ -731,6 +362,7 @@ mod tests {
 
     use super::*;
     use crate::door::{CONNECTIONS_MAX, Door, SOCKET_MODE, private_folder};
+    use crate::resource::QueueQuery;
 
     #[tokio::test]
     async fn what_a_filter_says_arrives_as_it_was_written() {

@@ -19,7 +19,7 @@ mod trace_search;
 mod transport_config;
 mod transport_service;
 mod send_connector;
-mod receive_connector;
+pub(crate) mod receive_connector;
 mod accepted_domain;
 mod remote_domain;
 mod mail_contact;
@@ -35,7 +35,7 @@ mod message;
 mod queue;
 mod by_name;
 mod server;
-mod amendment;
+pub(crate) mod amendment;
 mod keys;
 mod document_value;
 mod invocation;
@@ -52,7 +52,7 @@ pub use gatepost_shell::command::{Kind, Signature};
 
 pub use argument::Arguments;
 pub use error::CommandError;
-pub use invocation::{Answer, Invocation};
+pub use invocation::{Answer, Invocation, Within};
 
 use crate::object::Shape;
 

@@ -22,9 +22,10 @@ use gatepost_transport::Control;
 
 use crate::access::{Access, Act, Actor, permit};
 use crate::age::Ages;
-use crate::amend::{Amender, Mode};
-use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation};
+use crate::amend::{AmendError, Amender};
+use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation, Within};
 use crate::gate::Noted;
+use crate::in_parts::{RECORDS_LEAST, in_parts};
 use crate::object::Record;
 use crate::refusal::{self, Refusal, refuse, unreadable};
 use crate::resource::{CommandDescription, CommandRequest, ExampleDescription, ParameterDescription};
@@ -55,6 +56,11 @@ impl Served {
     pub fn new(control: Control, amender: Amender, access: Arc<Access>) -> Served {
         let ages = amender.reloader().ages().clone();
         Served { control, amender, access, ages }
+    }
+
+    /// What changes settings.
+    pub fn amender(&self) -> &Amender {
+        &self.amender
     }
 
     /// The revision of the settings in force.
@@ -145,11 +151,12 @@ async fn run(
         Ok((answer, is_lean)) => {
             noted.revision = answer.revision;
             // What was made has its name from us, where nobody gave it one.
-            let made = answer.output.first().and_then(|record| record.get("Identity")).filter(|_| entry.changes());
+            let made = |name| answer.output.first().and_then(|record| record.get(name)).filter(|_| entry.changes());
+            let made = made("Identity").or_else(|| made("Transaction"));
             noted.target = noted.target.or_else(|| made?.as_str().map(str::to_owned));
             let unexpected =
                 |_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "that failed unexpectedly; the log has the cause");
-            tokio::task::spawn_blocking(move || written(&answer, is_lean)).await.map_err(unexpected)
+            tokio::task::spawn_blocking(move || written(answer, is_lean)).await.map_err(unexpected)
         }
         Err(refusal) => Err(refusal),
     };
@@ -186,7 +193,36 @@ pub async fn perform_on(
     base: Option<u64>,
 ) -> Result<Answer, Refusal> {
     check(entry, actor)?;
-    call(served, entry, actor, request, base).await.map_err(refusal_of)
+    let within = request.transaction.as_deref().map(|id| Within::Transaction(TransactionId::named(id)));
+    call(served, entry, actor, request, (within, base)).await.map_err(refusal_of)
+}
+
+/// The same as part of what is gathered there; a transaction that the request names counts for nothing.
+///
+/// # Errors
+/// As [`perform`].
+pub async fn perform_within(
+    served: &Served,
+    entry: &'static Entry,
+    actor: &Actor,
+    request: CommandRequest,
+    within: Within,
+) -> Result<Answer, Refusal> {
+    check(entry, actor)?;
+    call(served, entry, actor, request, (Some(within), None)).await.map_err(refusal_of)
+}
+
+/// The command of this name.
+///
+/// # Errors
+/// That there is none, with what may be meant.
+pub fn found(name: &str) -> Result<&'static Entry, Refusal> {
+    command::find(name).ok_or_else(|| no_such_command(name))
+}
+
+/// Why settings are not changed, as commands say it.
+pub fn amend_refusal(error: AmendError) -> Refusal {
+    refusal_of(error.into())
 }
 
 /// What the record of acts says of a command.
@@ -212,26 +248,34 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
             None => "(no such parameter)".into(),
         }
     };
+    let ends_transaction = ["Complete-Transaction", "Undo-Transaction"].contains(&entry.signature.name);
     let mut target = None;
     let mut rest = serde_json::Map::new();
     for (name, value) in &request.parameters {
-        if name.eq_ignore_ascii_case("Identity") || (name.eq_ignore_ascii_case("Name") && target.is_none()) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if is("Identity") || (is("Name") && target.is_none()) || (is("Transaction") && ends_transaction) {
             target = Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         } else {
             rest.insert(name.clone(), told(name, value));
         }
     }
-    if let Some(transaction) = &request.transaction {
+    match &request.transaction {
+        // In the shell it is the open one.
+        Some(transaction) if ends_transaction => target = target.or_else(|| Some(transaction.clone())),
         // What it says was done is only prepared: the transaction's end says what became of it.
-        rest.insert("Transaction".to_owned(), transaction.as_str().into());
+        Some(transaction) => {
+            rest.insert("Transaction".to_owned(), transaction.as_str().into());
+        }
+        None => {}
     }
     Noted {
         act: Some(entry.signature.name.to_owned()),
         target,
         parameters: (!rest.is_empty()).then(|| serde_json::Value::Object(rest).to_string()),
         reason: request.reason.clone(),
-        revision: None,
+        is_prepared: request.transaction.is_some() && !ends_transaction,
         is_nothing: !entry.changes() || request.what_if,
+        ..Noted::default()
     }
 }
 
@@ -261,14 +305,13 @@ async fn call(
     entry: &'static Entry,
     actor: &Actor,
     request: CommandRequest,
-    base: Option<u64>,
+    (transaction, base): (Option<Within>, Option<u64>),
 ) -> Result<Answer, CommandError> {
     let what = what(entry, &request);
     let arguments = Arguments::read(entry.signature, request.parameters)?;
-    let transaction = request.transaction.map(TransactionId::named);
     let settings = match &transaction {
         // What somebody asks within a transaction is answered as if it were in force.
-        Some(id) => served.amender.settings(actor, &Mode::In(id.clone())).await?.0,
+        Some(within) => served.amender.settings(actor, &within.mode()).await?.0,
         None => served.control.settings(),
     };
     let invocation = Invocation {
@@ -288,17 +331,11 @@ async fn call(
     (entry.run)(&invocation).await
 }
 
-/// Written at once, so that a listing of thousands is not made twice in memory.
-fn written(answer: &Answer, is_lean: bool) -> Response {
+/// Written at once, so that a listing of thousands is not made twice in memory; what is said of the records stands before
+/// them, so that whoever reads them one by one knows it by then. Blocking.
+fn written(answer: Answer, is_lean: bool) -> Response {
     #[derive(serde::Serialize)]
-    #[serde(untagged)]
-    enum Yielded<'a, R> {
-        Record(R),
-        Line(&'a str),
-    }
-    #[derive(serde::Serialize)]
-    struct Body<'a, R> {
-        output: Vec<Yielded<'a, R>>,
+    struct Beside<'a> {
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         warnings: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -308,25 +345,61 @@ fn written(answer: &Answer, is_lean: bool) -> Response {
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         exposure: &'a [crate::resource::ExposureChange],
     }
-    fn body<'a, R: serde::Serialize>(
-        answer: &'a Answer,
-        record: impl Fn(&'a Record) -> R,
-    ) -> serde_json::Result<Vec<u8>> {
-        let records = answer.output.iter().map(|yielded| Yielded::Record(record(yielded)));
-        let lines = answer.lines.iter().map(|line| Yielded::Line(line));
-        serde_json::to_vec(&Body {
-            output: records.chain(lines).collect(),
-            warnings: &answer.warnings,
-            what_if: answer.what_if.as_deref(),
-            revision: answer.revision,
-            exposure: &answer.exposure,
-        })
+    let beside = Beside {
+        warnings: &answer.warnings,
+        what_if: answer.what_if.as_deref(),
+        revision: answer.revision,
+        exposure: &answer.exposure,
+    };
+    let bytes = serde_json::to_vec(&beside).and_then(|mut bytes| {
+        // The object goes on.
+        bytes.pop();
+        bytes.extend_from_slice(if bytes.len() > 1 { b",\"output\":[" } else { b"\"output\":[" });
+        let is_first = answer.output.is_empty();
+        bytes.extend_from_slice(&records_written(&answer.output, is_lean)?);
+        for (at, line) in answer.lines.iter().enumerate() {
+            if at > 0 || !is_first {
+                bytes.push(b',');
+            }
+            serde_json::to_writer(&mut bytes, line)?;
+        }
+        bytes.extend_from_slice(b"]}");
+        Ok(bytes)
+    });
+    if answer.output.len() > RECORDS_LEAST {
+        // To forget so many takes a while, for which nobody has to wait.
+        tokio::task::spawn_blocking(move || drop(answer));
     }
-    let bytes = if is_lean { body(answer, Record::lean) } else { body(answer, |record| record) };
     match bytes {
         Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// Records with commas between them, by as many threads as there is work and room for.
+fn records_written(records: &[Record], is_lean: bool) -> serde_json::Result<Vec<u8>> {
+    fn part(records: &[Record], is_lean: bool) -> serde_json::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for (at, record) in records.iter().enumerate() {
+            if at > 0 {
+                bytes.push(b',');
+            }
+            match is_lean {
+                true => serde_json::to_writer(&mut bytes, &record.lean())?,
+                false => serde_json::to_writer(&mut bytes, record)?,
+            }
+        }
+        Ok(bytes)
+    }
+    let parts = in_parts(records, RECORDS_LEAST, |records| part(records, is_lean));
+    let mut all = Vec::new();
+    for part in parts {
+        if !all.is_empty() {
+            all.push(b',');
+        }
+        all.extend_from_slice(&part?);
+    }
+    Ok(all)
 }
 
 fn refusal_of(error: CommandError) -> Refusal {
@@ -354,6 +427,34 @@ mod tests {
         let entry = command::find("Set-ReceiveConnector").unwrap();
         let request = CommandRequest { transaction: Some("t1".to_owned()), ..CommandRequest::default() };
         assert_eq!(noted(entry, Some(&request)).parameters.as_deref(), Some(r#"{"Transaction":"t1"}"#));
+        assert!(noted(entry, Some(&request)).is_prepared);
         assert_eq!(noted(entry, Some(&CommandRequest::default())).parameters, None);
+        let entry = command::find("Complete-Transaction").unwrap();
+        let named: CommandRequest = serde_json::from_str(r#"{"parameters":{"Transaction":"t1"}}"#).unwrap();
+        for request in [request, named] {
+            let noted = noted(entry, Some(&request));
+            assert_eq!((noted.target.as_deref(), noted.parameters, noted.is_prepared), (Some("t1"), None, false));
+        }
+    }
+
+    #[test]
+    fn an_answer_says_what_is_to_be_said_before_its_records_however_many_there_are() {
+        let record = |number: usize| Record::of(command::shape("Transaction").unwrap()).with("Transaction", number);
+        for (count, lines, warnings) in [(0, 0, 0), (0, 2, 1), (1, 0, 0), (2, 1, 1), (2 * RECORDS_LEAST + 7, 1, 0)] {
+            let answer = Answer {
+                output: (0..count).map(record).collect(),
+                lines: (0..lines).map(|number| format!("line {number}")).collect(),
+                warnings: (0..warnings).map(|number| format!("warning {number}")).collect(),
+                ..Answer::default()
+            };
+            let beside = if warnings > 0 { r#"{"warnings":["warning 0"],"output":["# } else { r#"{"output":["# };
+            let records = (0..count).map(|number| format!(r#"{{"@type":"Transaction","Transaction":{number}}}"#));
+            let lines = (0..lines).map(|number| format!(r#""line {number}""#));
+            let expected = format!("{beside}{}]}}", records.chain(lines).collect::<Vec<_>>().join(","));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let body = runtime
+                .block_on(async { axum::body::to_bytes(written(answer, true).into_body(), usize::MAX).await.unwrap() });
+            assert_eq!(body, expected.as_bytes());
+        }
     }
 }

@@ -134,6 +134,13 @@ pub fn standing(exposed: &Exposed) -> (&'static str, &'static str) {
     }
 }
 
+/// Who would gain and who would lose what: a sentence for each.
+pub fn sentences(change: &Change) -> Vec<String> {
+    let parts = [("would gain", change.gained), ("would lose", change.lost)].into_iter();
+    let parts = parts.filter(|(_, rights)| !rights.is_empty());
+    parts.map(|(verb, rights)| sentence(change, verb, rights)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,6 +68,10 @@ pub struct Noted {
     pub revision: Option<u64>,
     /// It has changed nothing and need not be recorded.
     pub is_nothing: bool,
+    /// It is part of a transaction, whose end says what became of it.
+    pub is_prepared: bool,
+    /// What it consists of, where it was done: written before it.
+    pub parts: Vec<Noted>,
 }
 
 impl Gate {
@@ -154,6 +158,7 @@ impl Gate {
         }
         let status = response.status();
         let outcome = match status {
+            status if status.is_success() && noted.is_prepared => ActOutcome::Prepared,
             status if status.is_success() => ActOutcome::Done,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => ActOutcome::Refused,
             _ => ActOutcome::Failed,
@@ -175,6 +180,7 @@ impl Gate {
         let (act, target, error) = (&entry.act, entry.target.as_deref(), entry.error.as_deref());
         match entry.outcome {
             ActOutcome::Done => tracing::info!(%actor, act, target, "administered"),
+            ActOutcome::Prepared => tracing::info!(%actor, act, target, "prepared within a transaction"),
             outcome => tracing::warn!(%actor, act, target, ?outcome, error, "not administered"),
         }
         let (access, bytes_max) =
@@ -233,9 +239,11 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
                     let done = to_the_end(async move {
                         let mut response = next.run(request).await;
                         let noted: Noted = response.extensions_mut().remove().unwrap_or_default();
-                        let noted = Noted { target: noted.target.or(target), ..noted };
-                        let entry = Gate::entry(&actor, call, noted, &response);
-                        gate.write(&actor, entry).await;
+                        let mut noted = Noted { target: noted.target.or(target), ..noted };
+                        for part in std::mem::take(&mut noted.parts) {
+                            gate.write(&actor, Gate::entry(&actor, call, part, &response)).await;
+                        }
+                        gate.write(&actor, Gate::entry(&actor, call, noted, &response)).await;
                         response
                     });
                     done.await.unwrap_or_else(IntoResponse::into_response)

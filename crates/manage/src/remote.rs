@@ -3,6 +3,7 @@
 //! Takes bound calls of the language, asks the server through [`Client`], hands on values made of records by their shape.
 //! Blocks, as the language does, which runs on one thread. Never evaluates anything and opens no file.
 
+mod answer;
 mod record;
 mod flags;
 mod binding;
@@ -23,6 +24,7 @@ use gatepost_shell::value::Value;
 use serde_json::{Map, Value as Json};
 use tokio::runtime::{self, Runtime};
 
+use self::answer::Taker;
 use self::record::Records;
 use self::text_of::to_json_of;
 use crate::client::{Client, ClientError};
@@ -38,7 +40,7 @@ pub struct Remote {
     client: Client,
     runtime: Runtime,
     signatures: Vec<&'static Signature>,
-    records: RefCell<Records>,
+    records: Records,
     /// The transaction that was begun and not ended.
     transaction: RefCell<Option<String>>,
 }
@@ -51,7 +53,7 @@ impl Remote {
     pub fn new(client: Client) -> io::Result<Remote> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let signatures = command::entries().map(|entry| entry.signature).collect();
-        Ok(Remote { client, runtime, signatures, records: RefCell::default(), transaction: RefCell::default() })
+        Ok(Remote { client, runtime, signatures, records: Records::default(), transaction: RefCell::default() })
     }
 
     /// Runs a command.
@@ -63,12 +65,13 @@ impl Remote {
     }
 
     /// Keeps or forgets the transaction that later calls are part of.
-    fn note_transaction(&self, call: &Call<'_>, answer: &CommandAnswer) {
+    fn note_transaction(&self, call: &Call<'_>, body: &[u8]) {
         let ended = [COMPLETE, UNDO].into_iter().any(|name| call.signature.name == name);
         if ended && !call.is_what_if {
             self.transaction.take();
         }
         if call.signature.name == START
+            && let Ok(answer) = serde_json::from_slice::<CommandAnswer>(body)
             && let Some(id) = answer.output.first().and_then(|record| record.get("Transaction")?.as_str())
         {
             self.transaction.replace(Some(id.to_owned()));
@@ -104,6 +107,35 @@ impl Drop for Remote {
     }
 }
 
+/// Hands what a command answers to the pipeline.
+struct Emitting<'e> {
+    emit: &'e mut dyn Emit,
+    is_verbose: bool,
+    /// Why the pipeline takes no more.
+    stopped: Option<Fault>,
+}
+
+impl Taker for Emitting<'_> {
+    fn value(&mut self, value: Value) -> bool {
+        self.stopped = self.emit.value(value).err();
+        self.stopped.is_none()
+    }
+
+    fn warning(&mut self, text: &str) {
+        self.emit.warning(text);
+    }
+
+    fn what_if(&mut self, text: &str) {
+        self.emit.host(text);
+    }
+
+    fn revision(&mut self, revision: u64) {
+        if self.is_verbose {
+            self.emit.verbose(&format!("The settings are revision {revision} now."));
+        }
+    }
+}
+
 impl Commands for Remote {
     fn signatures(&self) -> &[&'static Signature] {
         &self.signatures
@@ -119,28 +151,16 @@ impl Commands for Remote {
         let transaction = self.transaction.borrow().clone();
         let (what_if, lean) = (call.is_what_if, true);
         let request = CommandRequest { parameters, what_if, lean, transaction, ..CommandRequest::default() };
-        let answer = self.call(call.signature.name, &request).map_err(|error| fault(&error, call.signature.name))?;
-        self.note_transaction(call, &answer);
-        for warning in &answer.warnings {
-            emit.warning(warning);
+        let name = call.signature.name;
+        let body = self.runtime.block_on(self.client.command_body(name, &request));
+        let body = body.map_err(|error| fault(&error, name))?;
+        self.note_transaction(call, &body);
+        let mut taker = Emitting { emit, is_verbose: call.is_verbose, stopped: None };
+        let read = answer::read(&body, &self.records, &mut taker);
+        match (taker.stopped, read) {
+            (Some(stopped), _) => Err(stopped),
+            (None, read) => read.map_err(|error| fault(&self.client.not_understood(&error), name)),
         }
-        if let Some(text) = &answer.what_if {
-            emit.host(text);
-        }
-        if call.is_verbose
-            && let Some(revision) = answer.revision
-        {
-            emit.verbose(&format!("The settings are revision {revision} now."));
-        }
-        for record in answer.output {
-            // Nothing is borrowed while the value is on its way: the next command may be ours, too.
-            let value = match record {
-                Json::Object(record) => self.records.borrow_mut().value(record),
-                other => Value::text(other.as_str().unwrap_or_default()),
-            };
-            emit.value(value)?;
-        }
-        Ok(())
     }
 
     fn convert(&self, type_name: &str, value: &Value) -> Option<Result<Value, Fault>> {

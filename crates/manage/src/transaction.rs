@@ -1,7 +1,8 @@
 //! Changes of settings that become one revision together, or none at all.
 //!
 //! Takes drafts, keeps each under an id that only its author may use, hands them back when they are to be put in force. A
-//! draft that nobody touched for [`IDLE_MAX`] is forgotten. Reads no clock and changes no settings: that is `amend`.
+//! draft that nobody touched for [`IDLE_MAX`] is forgotten. What one call gathers has no id and takes no place: nobody else
+//! finds it, and it is gone with the call. Reads no clock and changes no settings: that is `amend`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::document::Document;
 use crate::edit::Outline;
@@ -74,6 +76,10 @@ pub(crate) struct Draft {
     pub amendments: usize,
     /// The first of what made them, each once.
     pub done: Vec<String>,
+    /// How many commands came to change it, whether they found anything to change or not.
+    pub asked: usize,
+    /// Whether one call makes all of it: then nobody is told what a step of it would open by itself.
+    pub is_of_one_call: bool,
 }
 
 /// So many of its commands are named of a transaction.
@@ -101,6 +107,30 @@ impl Draft {
     }
 }
 
+/// What the commands of one call change, until the call puts it in force or ends.
+#[derive(Clone, Debug)]
+pub struct Gathering(pub(crate) Arc<Mutex<Draft>>);
+
+impl Gathering {
+    pub(crate) fn of(draft: Draft) -> Gathering {
+        Gathering(Arc::new(Mutex::new(draft)))
+    }
+
+    /// How many commands came to change it.
+    pub async fn asked(&self) -> usize {
+        self.0.lock().await.asked
+    }
+}
+
+/// Each is itself alone.
+impl PartialEq for Gathering {
+    fn eq(&self, other: &Gathering) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Gathering {}
+
 /// An open transaction, as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenTransaction {
@@ -121,6 +151,8 @@ pub struct OpenTransaction {
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     open: HashMap<TransactionId, (Draft, Instant)>,
+    /// Those that nobody touched, until somebody has asked about them.
+    forgotten: Vec<(TransactionId, Author)>,
 }
 
 impl Transactions {
@@ -171,14 +203,21 @@ impl Transactions {
         open
     }
 
+    /// Those that were forgotten since nobody touched them, each once, with whose they were.
+    pub fn take_forgotten(&mut self, now: Instant) -> Vec<(TransactionId, Author)> {
+        self.forget_idle(now);
+        std::mem::take(&mut self.forgotten)
+    }
+
     fn forget_idle(&mut self, now: Instant) {
-        self.open.retain(|id, (draft, used)| {
-            let is_used = now.saturating_duration_since(*used) < IDLE_MAX;
-            if !is_used {
-                tracing::info!(transaction = %id, who = draft.author.who, "a transaction was undone: nobody touched it any more");
+        let forgotten = self.open.extract_if(|_, (_, used)| now.saturating_duration_since(*used) >= IDLE_MAX);
+        for (id, (draft, _)) in forgotten {
+            tracing::info!(transaction = %id, who = draft.author.who, "a transaction was undone: nobody touched it any more");
+            // Somebody asks about them each minute; where nobody does, they are not worth keeping.
+            if self.forgotten.len() < 4 * OPEN_MAX {
+                self.forgotten.push((id, draft.author));
             }
-            is_used
-        });
+        }
     }
 }
 
@@ -198,6 +237,8 @@ mod tests {
             document: Arc::new(document),
             amendments: 0,
             done: Vec::new(),
+            asked: 0,
+            is_of_one_call: false,
         }
     }
 
@@ -233,7 +274,11 @@ mod tests {
         assert!(transactions.end(&id, &alice, start + IDLE_MAX).is_ok());
         assert_eq!(transactions.end(&id, &alice, start + IDLE_MAX).err(), Some(unknown));
         let idle = transactions.begin(draft("alice"), start).expect("room");
+        assert!(transactions.take_forgotten(start + IDLE_MAX / 2).is_empty());
         assert!(transactions.touch(&idle, &alice, start + IDLE_MAX).is_err());
+        let forgotten = transactions.take_forgotten(start + IDLE_MAX);
+        assert_eq!(forgotten, [(idle, alice)], "and not the one that was ended");
+        assert!(transactions.take_forgotten(start + IDLE_MAX).is_empty(), "it is said once");
         assert!(transactions.list(start + IDLE_MAX).is_empty());
     }
 

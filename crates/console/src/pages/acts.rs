@@ -31,7 +31,7 @@ struct Acts {
     act: String,
     since: String,
     until: String,
-    outcomes: [(&'static str, &'static str, bool); 4],
+    outcomes: [(&'static str, &'static str, bool); 5],
     rows: Vec<Row>,
     pager: Pager,
 }
@@ -87,6 +87,7 @@ impl Row {
             details: [act.parameters, act.reason, act.error].into_iter().flatten().collect(),
             outcome: match act.outcome {
                 ActOutcome::Done => ("Done", "good"),
+                ActOutcome::Prepared => ("Prepared", ""),
                 ActOutcome::Refused => ("Refused", "bad"),
                 ActOutcome::Failed => ("Failed", "warn"),
             },
@@ -109,6 +110,7 @@ async fn acts(visit: Visit) -> Answer {
     let query = visit.query.clone();
     let outcome = match query.text("outcome") {
         "done" => Some(ActOutcome::Done),
+        "prepared" => Some(ActOutcome::Prepared),
         "refused" => Some(ActOutcome::Refused),
         "failed" => Some(ActOutcome::Failed),
         _ => None,
@@ -143,6 +145,7 @@ async fn acts(visit: Visit) -> Answer {
         outcomes: [
             ("", "Any", ""),
             ("done", "Done", "done"),
+            ("prepared", "Prepared", "prepared"),
             ("refused", "Refused", "refused"),
             ("failed", "Failed", "failed"),
         ]

@@ -188,6 +188,8 @@ pub struct ActsArguments {
 pub enum Outcome {
     /// It was done
     Done,
+    /// It is part of a transaction, whose end says what became of it
+    Prepared,
     /// It was not allowed
     Refused,
     /// It could not be done

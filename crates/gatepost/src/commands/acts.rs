@@ -19,6 +19,7 @@ pub fn acts(out: &mut dyn Write, target: &Target, arguments: &ActsArguments) -> 
         act: arguments.act.clone(),
         outcome: arguments.outcome.map(|outcome| match outcome {
             Outcome::Done => ActOutcome::Done,
+            Outcome::Prepared => ActOutcome::Prepared,
             Outcome::Refused => ActOutcome::Refused,
             Outcome::Failed => ActOutcome::Failed,
         }),
@@ -47,6 +48,7 @@ fn from(act: &ActEntry) -> String {
 fn outcome(act: &ActEntry) -> &'static str {
     match act.outcome {
         ActOutcome::Done => "done",
+        ActOutcome::Prepared => "prepared",
         ActOutcome::Refused => "refused",
         ActOutcome::Failed => "failed",
     }

@@ -19,12 +19,17 @@ max_message_size = "50 MB"
 
 /// What the server answers to a command, as any program would ask: status, then body.
 fn post(installation: &Installation, command: &str, body: &Value) -> (u16, Value) {
+    post_to(installation, &format!("commands/{command}"), body)
+}
+
+/// The same for any call.
+fn post_to(installation: &Installation, path: &str, body: &Value) -> (u16, Value) {
     let socket = installation.data_dir().join("gatepost.sock");
     let output = Command::new("curl")
         .args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--unix-socket"])
         .arg(socket)
         .args(["--header", "content-type: application/json", "--data", &body.to_string()])
-        .arg(format!("http://localhost/api/v1/commands/{command}"))
+        .arg(format!("http://localhost/api/v1/{path}"))
         .output()
         .expect("curl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -433,7 +438,89 @@ fn changes_of_a_transaction_are_one_revision_or_none_and_any_revision_comes_back
     let id = id.as_str().expect("an id").to_owned();
     in_transaction(&id, "Remove-ReceiveConnector", json!({"Identity": "Relay"}));
     in_transaction(&id, "Undo-Transaction", json!({}));
+    let acts = run(installation, "Search-AdminAuditLog", json!({"ResultSize": 2}))["output"].clone();
+    assert_eq!(
+        (&acts[0]["CmdletName"], &acts[0]["ObjectModified"]),
+        (&json!("Undo-Transaction"), &json!(id)),
+        "{acts}"
+    );
+    assert_eq!((&acts[1]["CmdletName"], &acts[1]["Outcome"]), (&json!("Remove-ReceiveConnector"), &json!("Prepared")));
     assert_eq!(relay(installation)["Name"], "Relay");
     let (status, answer) = in_transaction(&id, "Get-ReceiveConnector", json!({}));
     assert_eq!(status, 404, "{answer}");
+}
+
+#[test]
+fn several_commands_of_one_request_are_one_revision_or_none_and_a_look_leaves_no_trace() {
+    let site = Site::start(&[CONTOSO, RELAY]);
+    let installation = &site.installation;
+    let acts = || {
+        let found = run(installation, "Search-AdminAuditLog", json!({}));
+        let act = |act: &Value| {
+            let of = |name: &str| act[name].as_str().unwrap_or_default().to_owned();
+            (of("CmdletName"), of("Outcome"), act["Revision"].as_u64())
+        };
+        found["output"].as_array().expect("records").iter().map(act).collect::<Vec<_>>()
+    };
+    let made = json!({"command": "New-ReceiveConnector", "parameters": {
+        "Name": "Scanner", "Custom": true, "Bindings": format!("127.0.0.3:{}", port::free()), "RemoteIPRanges": "10.5.0.1",
+        "PermissionGroups": "AnonymousUsers"
+    }});
+    let given = json!({"command": "add-adpermission", "parameters": {
+        "Identity": "Scanner", "User": "NT AUTHORITY\\ANONYMOUS LOGON", "ExtendedRights": "ms-Exch-SMTP-Accept-Any-Recipient"
+    }});
+    let together = |what_if: bool, commands: &[&Value]| {
+        let body = json!({"commands": commands, "what_if": what_if, "reason": "CHG-1188"});
+        post_to(installation, "transactions", &body)
+    };
+    let (begun, revision) =
+        (acts(), run(installation, "Get-ConfigurationRevision", json!({}))["output"][0]["Revision"].clone());
+
+    // More looks than transactions may be open.
+    for _ in 0..20 {
+        let (status, looked) = together(true, &[&made, &given]);
+        assert_eq!((status, &looked["revision"]), (200, &Value::Null), "{looked}");
+        let gained = &looked["exposure"][0]["gained"];
+        assert!(gained.to_string().contains("ms-Exch-SMTP-Accept-Any-Recipient"), "{looked}");
+        assert!(looked["what_if"].as_str().is_some_and(|text| text.contains("2 commands")), "{looked}");
+    }
+    let misspelt = json!({"command": "Add-ADPermision", "parameters": {}});
+    let absent = json!({"command": "Remove-ReceiveConnector", "parameters": {"Identity": "Nobody"}});
+    let reading = json!({"command": "Get-ReceiveConnector"});
+    let acting = json!({"command": "Retry-Queue", "parameters": {"Identity": "*"}});
+    let open = json!({"command": "Start-Transaction"});
+    for (commands, expected, part) in [
+        (vec![&made, &absent], 404, "command 2 of 2, Remove-ReceiveConnector"),
+        (vec![&given, &made], 404, "command 1 of 2"),
+        (vec![&made, &made], 409, "command 2 of 2"),
+        (vec![&misspelt], 404, "did you mean Add-ADPermission?"),
+        (vec![&made, &reading], 400, "changes no settings"),
+        (vec![&acting], 404, "there is no queue"),
+        (vec![&open], 400, "changes no settings"),
+        (vec![], 400, "from 1 to"),
+    ] {
+        let (status, refused) = together(true, &commands);
+        assert_eq!(status, expected, "{refused}");
+        assert!(refused["error"].as_str().is_some_and(|error| error.contains(part)), "{part}: {refused}");
+    }
+    assert_eq!(acts(), begun, "looking is no act");
+
+    let (status, refused) = together(false, &[&made, &absent]);
+    assert_eq!(status, 404, "{refused}");
+    assert_eq!(run(installation, "Get-ReceiveConnector", json!({}))["output"].as_array().map(Vec::len), Some(1));
+    let (status, done) = together(false, &[&made, &given]);
+    assert_eq!(status, 200, "{done}");
+    let number = done["revision"].as_u64();
+    assert_eq!(number, revision.as_u64().map(|before| before + 1), "one revision");
+    let act = |name: &str, outcome: &str, revision| (name.to_owned(), outcome.to_owned(), revision);
+    let expected = [
+        act("Complete-Transaction", "Done", number),
+        act("Add-ADPermission", "Done", number),
+        act("New-ReceiveConnector", "Done", number),
+        act("Remove-ReceiveConnector", "Failed", None),
+    ];
+    let acts = acts();
+    assert_eq!(&acts[..acts.len() - begun.len()], &expected);
+    let newest = run(installation, "Get-ConfigurationRevision", json!({}))["output"][0].clone();
+    assert_eq!(newest["Why"], "CHG-1188");
 }

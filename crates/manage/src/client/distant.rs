@@ -1,18 +1,24 @@
 //! A server that is called at a TCP port, with a token: inside TLS, unless it is on this machine.
 //!
-//! Takes what the command line says of it, hands on connections. The server has to prove who it is before the token is sent:
-//! by a root of the operating system, or by a certificate that the caller was handed.
+//! Takes what the command line says of it, and requests; hands on what is answered. The server has to prove who it is before
+//! the token is sent: by a root of the operating system, or by a certificate that the caller was handed. A connection is kept
+//! for the next request: a script of hundreds of calls shakes hands once.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use gatepost_policy::monitoring::Url;
 use gatepost_transport::passwords::{SecretFileFault, read_secret_file};
 use gatepost_transport::tls::{TlsError, believing_certificates, believing_roots};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +27,9 @@ use tokio_rustls::TlsConnector;
 
 /// How long a connection and its handshake may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// A connection that nobody used for so long is not used again: the server ends it soon, and may do so while a request is on
+/// its way, of which nobody would know whether it was done.
+const KEPT_IDLE_MAX: Duration = Duration::from_secs(8);
 /// Longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 1_024;
 
@@ -53,6 +62,20 @@ pub struct Distant {
     /// `Bearer ...`.
     authorization: HeaderValue,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// The connection of the request before, and since when nobody uses it.
+    kept: Arc<Mutex<Option<(Sender, Instant)>>>,
+}
+
+/// Sends requests on one connection.
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub enum SendError {
+    /// There is no connection.
+    Unreachable(io::Error),
+    /// The connection broke.
+    Broken(hyper::Error),
 }
 
 impl fmt::Debug for Distant {
@@ -69,7 +92,7 @@ impl fmt::Display for Distant {
 }
 
 /// What a server is reached by.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Distant {
@@ -95,7 +118,7 @@ impl Distant {
             }
             false => None,
         };
-        Ok(Distant { authorization: authorization(token_file)?, tls, url })
+        Ok(Distant { authorization: authorization(token_file)?, tls, url, kept: Arc::default() })
     }
 
     /// What a request to it says: for whom it is, and from whom.
@@ -107,11 +130,59 @@ impl Distant {
         fields
     }
 
-    /// A connection to it, which it has proven to be the one.
+    /// Sends a request, on the connection of the one before where that is still there.
     ///
     /// # Errors
-    /// Of the network, or of TLS.
-    pub async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    /// [`SendError`].
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
+        if let Some(mut sender) = self.take_kept()
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    self.keep(sender);
+                    return Ok(response);
+                }
+                Err(mut failed) => match failed.take_message() {
+                    // Nothing of it went out: the server had ended the connection.
+                    Some(unsent) => request = unsent,
+                    None => return Err(SendError::Broken(failed.into_error())),
+                },
+            }
+        }
+        let mut sender = self.connected().await?;
+        let response = sender.send_request(request).await.map_err(SendError::Broken)?;
+        self.keep(sender);
+        Ok(response)
+    }
+
+    /// Sends a request on a connection of its own, which ends with the answer: one that has no end would hold up others.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send_alone(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
+        self.connected().await?.send_request(request).await.map_err(SendError::Broken)
+    }
+
+    fn take_kept(&self) -> Option<Sender> {
+        let (sender, since) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (since.elapsed() < KEPT_IDLE_MAX).then_some(sender)
+    }
+
+    fn keep(&self, sender: Sender) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((sender, Instant::now()));
+    }
+
+    async fn connected(&self) -> Result<Sender, SendError> {
+        let stream = self.connect().await.map_err(SendError::Unreachable)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(SendError::Broken)?;
+        // Ends by itself once the sender is dropped; what goes wrong in it comes back as the sender's error.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// A connection to it, which it has proven to be the one.
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let connected = tokio::time::timeout(CONNECT_LIMIT, async {
             let stream = TcpStream::connect((&*self.url.host, self.url.port)).await?;
             stream.set_nodelay(true)?;
@@ -139,10 +210,64 @@ fn authorization(file: &Path) -> Result<HeaderValue, DistantError> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http_body_util::BodyExt;
+    use hyper::header::CONNECTION;
+    use hyper::service::service_fn;
+    use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn requests_share_a_connection_until_the_server_ends_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        fs::write(&file, "gpt_0123456789").expect("ours");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counted = (connections.clone(), requests.clone());
+        tokio::spawn(async move {
+            let (connections, requests) = counted;
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
+                let requests = requests.clone();
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
+                    async move {
+                        let mut response = Response::new(request.into_body());
+                        // Every third answer ends its connection.
+                        if number % 3 == 0 {
+                            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok::<_, Infallible>(response)
+                    }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        let distant = Distant::new(&url, &file, None).expect("a server");
+        for number in 1..=7_usize {
+            let text = format!("request {number}");
+            let request =
+                Request::post("/").header(HOST, "localhost").body(Full::from(text.clone())).expect("a request");
+            let response = match number {
+                7 => distant.send_alone(request).await,
+                _ => distant.send(request).await,
+            };
+            let body = response.expect("answered").into_body().collect().await.expect("whole").to_bytes();
+            assert_eq!(body, text.as_bytes());
+            let expected = [1, 1, 1, 2, 2, 2, 3][number - 1];
+            assert_eq!(connections.load(Ordering::Relaxed), expected, "{text}");
+        }
+        assert_eq!(requests.load(Ordering::Relaxed), 7, "each was sent once");
+    }
 
     #[test]
     fn a_token_goes_to_whom_it_is_meant_for_or_nowhere() {

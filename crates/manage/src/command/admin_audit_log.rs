@@ -24,7 +24,7 @@ pub static ENTRIES: &[Entry] = &[Entry {
 
 /// So many without `-ResultSize`, as Exchange has it.
 const RESULTS_DEFAULT: usize = 1_000;
-const OUTCOMES: &[&str] = &["Done", "Refused", "Failed"];
+const OUTCOMES: &[&str] = &["Done", "Prepared", "Refused", "Failed"];
 const SOURCES: &[&str] = &["socket", "password", "token", "server", "nobody"];
 
 static VIEW: View = View {
@@ -61,7 +61,7 @@ fn record(server: &str, act: &ActEntry) -> Record {
         .with("CmdletName", act.act.as_str())
         .with("CmdletParameters", act.parameters.as_deref())
         .with("Caller", act.actor.as_str())
-        .with("Succeeded", act.outcome == ActOutcome::Done)
+        .with("Succeeded", matches!(act.outcome, ActOutcome::Done | ActOutcome::Prepared))
         .with("Error", act.error.as_deref())
         .with("RunDate", instant(act.time_ms))
         .with("OriginatingServer", server)
@@ -76,6 +76,7 @@ fn record(server: &str, act: &ActEntry) -> Record {
 fn name_of(outcome: ActOutcome) -> &'static str {
     match outcome {
         ActOutcome::Done => "Done",
+        ActOutcome::Prepared => "Prepared",
         ActOutcome::Refused => "Refused",
         ActOutcome::Failed => "Failed",
     }
@@ -111,6 +112,7 @@ async fn search(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let texts = |name: &str| arguments.texts(name).unwrap_or_default().into_iter().map(str::to_owned).collect();
     let outcome = |name: &str| match name {
+        "Prepared" => ActOutcome::Prepared,
         "Refused" => ActOutcome::Refused,
         "Failed" => ActOutcome::Failed,
         _ => ActOutcome::Done,

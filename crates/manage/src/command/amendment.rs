@@ -8,7 +8,7 @@ use super::CommandError;
 use super::invocation::{Answer, Invocation};
 use crate::amend::AmendError;
 use crate::edit::Edit;
-use crate::exposure_text::sentence;
+use crate::exposure_text::sentences;
 use crate::object::Shape;
 use crate::resource::{Amended, ExposureChange, SettingsProblem};
 
@@ -61,6 +61,17 @@ pub async fn amend(
 pub fn answer(
     invocation: &Invocation<'_>,
     title: &str,
+    warnings: Vec<String>,
+    amended: Amended,
+    shape: &'static Shape,
+) -> Answer {
+    told_of(title, invocation.is_what_if, warnings, amended, shape)
+}
+
+/// The same, wherever it was made.
+pub fn told_of(
+    title: &str,
+    is_what_if: bool,
     mut warnings: Vec<String>,
     amended: Amended,
     shape: &'static Shape,
@@ -69,7 +80,7 @@ pub fn answer(
         let warning = translated(shape, warning);
         format!("{}: {}", warning.message, warning.remedy)
     }));
-    let what_if = invocation.is_what_if.then(|| what_if(title, &amended));
+    let what_if = is_what_if.then(|| what_if(title, &amended));
     Answer { warnings, what_if, revision: amended.revision, exposure: amended.exposure, ..Answer::default() }
 }
 
@@ -94,10 +105,7 @@ fn what_if(title: &str, amended: &Amended) -> String {
 
 /// Who would gain or lose what, in one line.
 pub fn told(change: &ExposureChange) -> String {
-    let change = change.to_change();
-    let parts = [("would gain", change.gained), ("would lose", change.lost)].into_iter();
-    let parts = parts.filter(|(_, rights)| !rights.is_empty()).map(|(verb, rights)| sentence(&change, verb, rights));
-    parts.collect::<Vec<_>>().join("; ")
+    sentences(&change.to_change()).join("; ")
 }
 
 fn in_words_of(shape: &'static Shape, error: CommandError) -> CommandError {

@@ -7,7 +7,7 @@ use gatepost_shell::value::View;
 
 use super::amendment::answer;
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, also, at, named, needed};
-use super::{Answer, CommandError, Entry, Invocation, receive_connector};
+use super::{Answer, CommandError, Entry, Invocation, Within, receive_connector};
 use crate::amend::Mode;
 use crate::clock::now_ms;
 use crate::history::{Origin, Revision};
@@ -245,7 +245,7 @@ static START: Signature = Signature {
 };
 
 async fn start(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
-    if let Some(open) = &invocation.transaction {
+    if let Some(Within::Transaction(open)) = &invocation.transaction {
         let error = format!("the transaction {open} is open: complete it by Complete-Transaction, or Undo-Transaction");
         return Err(CommandError::Conflict(error));
     }
@@ -271,8 +271,12 @@ static COMPLETE: Signature = Signature {
 
 fn open_transaction(invocation: &Invocation<'_>) -> Result<TransactionId, CommandError> {
     let named = invocation.arguments.text("Transaction").map(TransactionId::named);
+    let open = || match &invocation.transaction {
+        Some(Within::Transaction(id)) => Some(id.clone()),
+        _ => None,
+    };
     named
-        .or_else(|| invocation.transaction.clone())
+        .or_else(open)
         .ok_or_else(|| CommandError::Wrong("no transaction is open: Start-Transaction begins one".to_owned()))
 }
 

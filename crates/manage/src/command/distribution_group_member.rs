@@ -99,19 +99,13 @@ pub(super) struct Members<'a> {
     pub group: Option<&'a KnownRecipient>,
 }
 
-impl Members<'_> {
-    fn meant(&self, written: &str) -> String {
-        as_member(self.settings, written).map_or_else(|_| written.to_lowercase(), |member| key(&member))
-    }
-}
-
 impl Lists for Members<'_> {
     fn current(&self, _property: &str) -> Vec<String> {
         self.group.map(members).unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
-    fn is_same(&self, _property: &str, one: &str, other: &str) -> bool {
-        self.meant(one) == self.meant(other)
+    fn meant(&self, _property: &str, written: &str) -> String {
+        as_member(self.settings, written).map_or_else(|_| written.to_lowercase(), |member| key(&member))
     }
 }
 

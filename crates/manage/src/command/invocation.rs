@@ -12,8 +12,27 @@ use crate::amend::{Amender, Mode, Purpose};
 use crate::clock::now_ms;
 use crate::document::Document;
 use crate::object::Record;
-use crate::resource::ExposureChange;
-use crate::transaction::TransactionId;
+use crate::resource::{CommandAnswer, ExposureChange};
+use crate::transaction::{Gathering, TransactionId};
+
+/// Where changes are gathered that are not in force yet.
+#[derive(Clone, Debug)]
+pub enum Within {
+    /// In an open transaction.
+    Transaction(TransactionId),
+    /// In the request that the command is one of.
+    Call(Gathering),
+}
+
+impl Within {
+    /// What becomes of a change there.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Within::Transaction(id) => Mode::In(id.clone()),
+            Within::Call(gathering) => Mode::Among(gathering.clone()),
+        }
+    }
+}
 
 /// One call.
 pub struct Invocation<'a> {
@@ -33,8 +52,8 @@ pub struct Invocation<'a> {
     pub arguments: Arguments,
     /// Whether only to say what would change.
     pub is_what_if: bool,
-    /// The transaction that changes are gathered in.
-    pub transaction: Option<TransactionId>,
+    /// Where changes are gathered that are not in force yet.
+    pub transaction: Option<Within>,
     /// The command and what it is about: `New-ReceiveConnector Relay`.
     pub what: String,
     /// Why, in the caller's words.
@@ -52,8 +71,10 @@ impl Invocation<'_> {
         match (self.is_what_if, &self.transaction) {
             (false, None) => Ok(Mode::Apply),
             (true, None) => Ok(Mode::WhatIf),
-            (false, Some(id)) => Ok(Mode::In(id.clone())),
-            (true, Some(_)) => {
+            (false, Some(within)) => Ok(within.mode()),
+            // Whoever plays several asks of all of them what they would do.
+            (true, Some(within @ Within::Call(_))) => Ok(within.mode()),
+            (true, Some(Within::Transaction(_))) => {
                 let error = "within a transaction nothing is in force yet: make the change without -WhatIf, then ask \
                              Complete-Transaction -WhatIf";
                 Err(CommandError::Wrong(error.to_owned()))
@@ -114,5 +135,18 @@ impl Answer {
     /// Records and nothing else.
     pub fn of(output: Vec<Record>) -> Answer {
         Answer { output, ..Answer::default() }
+    }
+}
+
+impl From<Answer> for CommandAnswer {
+    /// Of an answer without records.
+    fn from(answer: Answer) -> CommandAnswer {
+        CommandAnswer {
+            output: answer.lines.into_iter().map(Into::into).collect(),
+            warnings: answer.warnings,
+            what_if: answer.what_if,
+            revision: answer.revision,
+            exposure: answer.exposure,
+        }
     }
 }

@@ -53,9 +53,9 @@ pub trait Lists {
     /// What the list of this property holds now.
     fn current(&self, property: &str) -> Vec<String>;
 
-    /// Whether two elements of it mean the same.
-    fn is_same(&self, _property: &str, one: &str, other: &str) -> bool {
-        one.trim().eq_ignore_ascii_case(other.trim())
+    /// What an element of it means: the same text for those that are the same.
+    fn meant(&self, _property: &str, written: &str) -> String {
+        written.trim().to_ascii_lowercase()
     }
 }
 
@@ -111,5 +111,5 @@ pub fn of_set(target: &Target, changes: Vec<Change>) -> Vec<Edit> {
 /// # Errors
 /// [`CommandError::Wrong`] for an element that is added twice, or removed where it is not.
 pub fn list(name: &str, given: &Json, lists: &impl Lists) -> Result<Vec<String>, CommandError> {
-    document_value::list(name, given, lists.current(name), |one, other| lists.is_same(name, one, other))
+    document_value::list(name, given, lists.current(name), |written| lists.meant(name, written))
 }

@@ -17,6 +17,7 @@ use super::amendment::{Plan, amend};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, at, identity as which, named, needed};
 use super::{Answer, CommandError, Entry, Invocation, server};
 use crate::edit::{Edit, Target};
+use crate::in_parts::{RECORDS_LEAST, in_parts};
 
 pub use identity::{find, search};
 pub use shape::{SHAPE, identity, span};
@@ -81,14 +82,19 @@ async fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     if let Some(name) = invocation.arguments.text("Server").filter(|name| !server::is_this(own, name)) {
         return Err(CommandError::NotFound(server::another(own, name)));
     }
-    let found = match invocation.arguments.get("Identity") {
-        None => settings.receive_connectors.iter().collect(),
-        Some(identity) => search(settings, identity.as_str().unwrap_or_default())?,
+    let found: Vec<Arc<ReceiveConnector>> = match invocation.arguments.get("Identity") {
+        None => settings.receive_connectors.clone(),
+        Some(identity) => search(settings, identity.as_str().unwrap_or_default())?.into_iter().cloned().collect(),
     };
-    let ages = invocation.ages().await?;
-    let record =
-        |connector: &Arc<ReceiveConnector>| shape::record(own, connector, ages.of(plan::TABLE, &connector.name));
-    Ok(Answer::of(found.into_iter().map(record).collect()))
+    let (ages, own) = (invocation.ages().await?, own.clone());
+    let listed = move || {
+        let record =
+            |connector: &Arc<ReceiveConnector>| shape::record(&own, connector, ages.of(plan::TABLE, &connector.name));
+        let parts = in_parts(&found, RECORDS_LEAST, |part| part.iter().map(record).collect::<Vec<_>>());
+        parts.into_iter().flatten().collect()
+    };
+    let failed = |_| CommandError::Failed("listing failed unexpectedly; the log has the cause".to_owned());
+    Ok(Answer::of(tokio::task::spawn_blocking(listed).await.map_err(failed)?))
 }
 
 static NEW: Signature = Signature {

@@ -21,7 +21,7 @@ use crate::asked::{Asked, ExplanationQuery, Unread};
 use crate::clock::now_ms;
 use crate::document::Document;
 use crate::explanation;
-use crate::exposure_text::sentence;
+use crate::exposure_text::sentences;
 use crate::host;
 use crate::kept_audit::KeptAudit;
 use crate::object::PropertyKind::{Bool, Choice, Int, List, Size, Text, Time};
@@ -174,13 +174,6 @@ fn tested(settings: &Settings, text: &str, query: &ExplanationQuery) -> Result<R
         .with("WouldOpen", opens)
         .with("OtherChanges", changes.map(|(advice, _)| advice).collect::<Vec<_>>())
         .with("Dialogue", lines.collect::<Vec<_>>()))
-}
-
-fn sentences(change: &gatepost_policy::audit::Change) -> Vec<String> {
-    let parts = [("would gain", change.gained), ("would lose", change.lost)]
-        .into_iter()
-        .filter(|(_, rights)| !rights.is_empty());
-    parts.map(|(verb, rights)| sentence(change, verb, rights)).collect()
 }
 
 /// The parameter that a text of the question came by.

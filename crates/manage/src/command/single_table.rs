@@ -97,8 +97,8 @@ pub fn edits(keys: &[Key], arguments: &Arguments, settings: &Settings) -> Result
             Json::Object(_) => {
                 let current = (key.value)(settings);
                 let current = current.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned);
-                let is_same = |known: &str, text: &str| known.eq_ignore_ascii_case(text.trim());
-                let list = document_value::list(parameter.name, given, current.collect(), is_same)?;
+                let meant = |written: &str| written.trim().to_ascii_lowercase();
+                let list = document_value::list(parameter.name, given, current.collect(), meant)?;
                 Edit::Set { target, key: of_document, value: Value::texts(list) }
             }
             given => Edit::Set { target, key: of_document, value: document_value::value(given) },

@@ -254,6 +254,8 @@ pub struct Acts {
 pub enum ActOutcome {
     /// It was done.
     Done,
+    /// It is part of a transaction: what became of that, its end says.
+    Prepared,
     /// It was not allowed: the role is lacking, or nothing proves who it was.
     Refused,
     /// It was allowed, and could not be done.

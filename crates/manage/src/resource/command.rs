@@ -31,6 +31,31 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// `POST /transactions`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionRequest {
+    /// In their order; each changes settings, and sees what those before it have changed.
+    pub commands: Vec<CommandCall>,
+    /// Only says what all of them together would change.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub what_if: bool,
+    /// Why, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One of several commands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandCall {
+    /// Verb-Noun.
+    pub command: String,
+    /// By the names of the command's signature, in any case.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+}
+
 /// What a command answers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CommandAnswer {

@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::User;
 use super::reader::Collector;
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
@@ -18,7 +20,9 @@ use crate::send_connector::{AddressSpaces, SendConnector};
 
 /// Notes each of `named` whose key was there before.
 pub(super) fn unique(collector: &mut Collector<'_>, noun: &str, named: impl Iterator<Item = (String, Range<usize>)>) {
-    let mut seen: HashMap<String, Range<usize>> = HashMap::new();
+    let (expected, _) = named.size_hint();
+    let mut seen: HashMap<String, Range<usize>, RandomState> =
+        HashMap::with_capacity_and_hasher(expected, RandomState::default());
     // An empty key is one that could not be read, which is noted already.
     for (key, span) in named.filter(|(key, _)| !key.is_empty()) {
         match seen.get(&key) {
@@ -240,6 +244,9 @@ fn find_collisions<'r, 'd>(ranges: &'r mut [Owned<'d>]) -> Vec<Collision<'r, 'd>
     // Containers come before what they contain.
     ranges.sort_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)).then(a.owner.cmp(&b.owner)));
     let ranges = &*ranges;
+    if are_nested(ranges) {
+        return Vec::new();
+    }
     let mut by_last: Vec<usize> = (0..ranges.len()).collect();
     by_last.sort_by_key(|place| (ranges[*place].last, *place));
     let mut rank = vec![0; ranges.len()];
@@ -266,6 +273,24 @@ fn find_collisions<'r, 'd>(ranges: &'r mut [Owned<'d>]) -> Vec<Collision<'r, 'd>
         open.insert(rank[place], place, ranges);
     }
     collisions
+}
+
+/// Whether every two of these sorted ranges are apart or one of them holds the other entirely: then nothing collides, as in
+/// nearly all settings, and there is no need to look further.
+fn are_nested(ranges: &[Owned<'_>]) -> bool {
+    // The ranges that hold the place that was come to, the narrowest last.
+    let mut around: Vec<&Owned<'_>> = Vec::new();
+    ranges.iter().all(|range| {
+        while around.last().is_some_and(|outer| outer.last < range.first) {
+            around.pop();
+        }
+        let fits = around.last().is_none_or(|outer| {
+            let is_same = (outer.first, outer.last) == (range.first, range.last);
+            range.last <= outer.last && (!is_same || outer.owner == range.owner)
+        });
+        around.push(range);
+        fits
+    })
 }
 
 /// A segment tree over ranges in the order of their ends; each node names up to two ranges of different owners, which is

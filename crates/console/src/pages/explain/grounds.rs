@@ -4,7 +4,7 @@ use gatepost_manage::explained::{
     Explained, ExplainedChange, ExplainedConnector, ExplainedEntry, ExplainedHolder, ExplainedRecipient,
     ExplainedRight, ExplainedStep,
 };
-use gatepost_manage::exposure_text::sentence;
+use gatepost_manage::exposure_text;
 use gatepost_manage::resource::ExposureChange;
 
 use crate::fields::{Fields, path_part};
@@ -288,10 +288,7 @@ pub struct Attempt<'a> {
 
 /// A change of exposure in words.
 pub fn sentences(change: &ExposureChange) -> Vec<String> {
-    let change = change.to_change();
-    let parts = [("would gain", change.gained), ("would lose", change.lost)];
-    let parts = parts.into_iter().filter(|(_, rights)| !rights.is_empty());
-    parts.map(|(verb, rights)| sentence(&change, verb, rights)).collect()
+    exposure_text::sentences(&change.to_change())
 }
 
 fn recipient(known: &ExplainedRecipient) -> String {

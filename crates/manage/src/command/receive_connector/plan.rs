@@ -155,7 +155,7 @@ fn permission_groups(arguments: &Arguments) -> Result<Vec<String>, CommandError>
 /// The whole new list: a plain list as it is, `@{Add; Remove}` worked into what is there.
 fn list(name: &str, given: &Json, connector: Option<&ReceiveConnector>) -> Result<Vec<String>, CommandError> {
     let current = connector.map(|connector| current(name, connector)).unwrap_or_default();
-    document_value::list(name, given, current, |known, text| is_same(name, known, text))
+    document_value::list(name, given, current, |written| meant(name, written))
 }
 
 fn current(name: &str, connector: &ReceiveConnector) -> Vec<String> {
@@ -167,11 +167,10 @@ fn current(name: &str, connector: &ReceiveConnector) -> Vec<String> {
 }
 
 /// Ranges are what they hold, not how they are written.
-fn is_same(name: &str, one: &str, other: &str) -> bool {
-    let bounds = |text: &str| RemoteRange::parse(text, 0..0).map(|range| (range.first, range.last)).ok();
-    match (name, bounds(one), bounds(other)) {
-        ("RemoteIPRanges", Some(one), Some(other)) => one == other,
-        _ => one.trim().eq_ignore_ascii_case(other.trim()),
+fn meant(name: &str, written: &str) -> String {
+    match RemoteRange::parse(written, 0..0) {
+        Ok(range) if name == "RemoteIPRanges" => format!("{}-{}", range.first, range.last),
+        _ => written.trim().to_ascii_lowercase(),
     }
 }
 

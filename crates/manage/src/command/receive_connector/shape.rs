@@ -242,14 +242,9 @@ pub fn guid(distinguished_name: &str) -> String {
     // What RFC 9562 section 5.8 leaves to everybody's own way of making them: version 8, variant 10.
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut text = String::with_capacity(36);
-    for (place, byte) in bytes.iter().enumerate() {
-        if [4, 6, 8, 10].contains(&place) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    let hex = u128::from_be_bytes(bytes);
+    let (one, two, three, four) = (hex >> 96, hex >> 80 & 0xffff, hex >> 64 & 0xffff, hex >> 48 & 0xffff);
+    format!("{one:08x}-{two:04x}-{three:04x}-{four:04x}-{:012x}", hex & 0xffff_ffff_ffff)
 }
 
 /// `None` alone where there is no flag.

@@ -259,7 +259,7 @@ impl Lists for Users<'_> {
         users.iter().map(ToString::to_string).collect()
     }
 
-    fn is_same(&self, _property: &str, one: &str, other: &str) -> bool {
-        self.known(one).eq_ignore_ascii_case(&self.known(other))
+    fn meant(&self, _property: &str, written: &str) -> String {
+        self.known(written).to_ascii_lowercase()
     }
 }

@@ -172,17 +172,16 @@ impl Lists for Connector<'_> {
     }
 
     /// Address spaces and smart hosts are what they say, not how they are written.
-    fn is_same(&self, property: &str, one: &str, other: &str) -> bool {
-        let own_name = |text: &str| text.rsplit('\\').next().unwrap_or(text).trim().to_lowercase();
-        let port = self.0.map_or(25, |connector| connector.port);
-        let smart_host = |text: &str| parse_smart_host(text).map(|(host, named)| (host, named.unwrap_or(port)));
-        match property {
-            "AddressSpaces" if parse_address_space(one).is_some() => {
-                parse_address_space(one) == parse_address_space(other)
-            }
-            "SmartHosts" if smart_host(one).is_some() => smart_host(one) == smart_host(other),
-            "SourceReceiveConnectors" => own_name(one) == own_name(other),
-            _ => one.trim().eq_ignore_ascii_case(other.trim()),
-        }
+    fn meant(&self, property: &str, written: &str) -> String {
+        let read = match property {
+            "AddressSpaces" => parse_address_space(written).map(|space| format!("{space:?}").to_lowercase()),
+            "SmartHosts" => parse_smart_host(written).map(|(host, named)| {
+                let port = named.or(self.0.map(|connector| connector.port)).unwrap_or(25);
+                format!("{host:?} {port}").to_lowercase()
+            }),
+            "SourceReceiveConnectors" => Some(written.rsplit('\\').next().unwrap_or(written).trim().to_lowercase()),
+            _ => None,
+        };
+        read.unwrap_or_else(|| written.trim().to_ascii_lowercase())
     }
 }
