@@ -44,6 +44,12 @@ impl MailboxDelivery {
         differing().map_or(&self.default, |(_, delivery)| delivery).as_ref()
     }
 
+    /// The ways to all mailbox servers.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<SendConnector>> {
+        let differing = self.differing.values().flatten().filter_map(|(_, delivery)| delivery.as_ref());
+        self.default.iter().chain(differing)
+    }
+
     /// Whether every mailbox is a Maildir here.
     pub fn is_here(&self) -> bool {
         self.default.is_none() && self.differing.is_empty()

@@ -15,7 +15,7 @@ use crate::route::{Host, NextHop};
 use crate::send_connector::{SendConnector, SmartHostAuthMechanism, TlsAuthLevel, TlsDomain};
 
 /// What a next hop has to prove; each asks for all that stands before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Demand {
     /// Nothing: TLS where it is offered, and mail in clear where it is not.
     Nothing,
@@ -40,7 +40,7 @@ impl Demand {
 }
 
 /// The name that a certificate has to be for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// This host.
     Host(Domain),

@@ -230,6 +230,17 @@ pub enum TlsAuthLevel {
     DomainValidation,
 }
 
+impl TlsAuthLevel {
+    /// As Exchange calls it.
+    pub fn exchange_name(self) -> &'static str {
+        match self {
+            TlsAuthLevel::EncryptionOnly => "EncryptionOnly",
+            TlsAuthLevel::CertificateValidation => "CertificateValidation",
+            TlsAuthLevel::DomainValidation => "DomainValidation",
+        }
+    }
+}
+
 /// `contoso.com` or `*.contoso.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsDomain {
@@ -237,6 +248,12 @@ pub struct TlsDomain {
     pub domain: Domain,
     /// Whether hosts below it count, too.
     pub with_subdomains: bool,
+}
+
+impl fmt::Display for TlsDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.with_subdomains { "*." } else { "" }, self.domain)
+    }
 }
 
 /// Our own addresses that connections come from; none of a family leaves the choice to the system, unless there is one of

@@ -371,7 +371,9 @@ fn measures_by_roots(settings: &Settings) -> bool {
     let next_hops = settings
         .send_connectors
         .iter()
-        .any(|connector| connector.enabled && next_hop_certificate::measures_by_roots(connector));
+        .filter(|connector| connector.enabled)
+        .chain(settings.mailbox_delivery.servers())
+        .any(|connector| next_hop_certificate::measures_by_roots(connector));
     by_name || next_hops || !settings.transport.tls_receive_domain_secure_list.is_empty()
 }
 

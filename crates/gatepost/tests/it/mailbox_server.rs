@@ -1,11 +1,14 @@
 //! Mail for our own mailboxes goes to the server that holds them: Dovecot by LMTP, over a socket and over TCP, or any by
 //! SMTP.
 
+use gatepost_testkit::authority::{Authority, Kind};
 use gatepost_testkit::dovecot::Dovecot;
+use gatepost_testkit::provider::{Provider, Running};
 use gatepost_testkit::sink::Sink;
 use gatepost_testkit::wait;
 
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
+use crate::smart_host_logon::last_error;
 
 const OTHERS: &str = r#"
 [[mailbox]]
@@ -95,4 +98,47 @@ fn a_domain_can_have_a_mailbox_server_of_its_own_and_nothing_else_goes_there() {
     wait_until_settled(&site);
     assert_eq!((mailboxes.count(), outside.count()), (1, 1));
     assert_eq!(mailboxes.first().recipients.len(), 1);
+}
+
+#[test]
+fn a_mailbox_server_has_to_prove_what_is_demanded_of_it() {
+    let (authority, stranger) = (Authority::new("Our CA"), Authority::new("Another CA"));
+    let with = |authority: &Authority| {
+        let identity = Some(authority.issue(&["mailboxes.contoso.com"], Kind::ServerOnly));
+        Provider { mechanisms: "", identity, ..Provider::default() }.start()
+    };
+    let (sound, forged) = (with(&authority), with(&stranger));
+    let domain = |name: &str, host: &Running, level: &str| {
+        format!(
+            "[[accepted_domain]]\nname = \"{name}\"\nmailbox_delivery = {{ protocol = \"SMTP\", hosts = [\"{}\"], \
+             require_tls = true, {level} }}\n[[mailbox]]\naddress = \"carol@{name}\"\n",
+            host.smart_host()
+        )
+    };
+    let certificate = "tls_auth_level = \"CertificateValidation\"";
+    let named = |name: &str| format!("tls_auth_level = \"DomainValidation\", tls_domain = \"{name}\"");
+    let domains = [
+        domain("forged.example", &forged, certificate),
+        domain("sound.example", &sound, certificate),
+        domain("other.example", &sound, &named("elsewhere.contoso.com")),
+        domain("named.example", &sound, &named("mailboxes.contoso.com")),
+    ];
+    let parts = [CONTOSO, QUICK_RETRY, "[tls]\ntrusted_roots = \"roots.pem\"\n", OPEN_TO_TESTS, &domains.concat()];
+    let site = Site::start_with_files(&parts, &[("roots.pem", authority.pem())]);
+    for (name, expected) in [
+        ("forged.example", Some("no root that is trusted here has issued it")),
+        ("other.example", Some("its certificate is not for elsewhere.contoso.com but for mailboxes.contoso.com")),
+        ("sound.example", None),
+        // That another connector was not content with this host is no reason to keep away from it.
+        ("named.example", None),
+    ] {
+        let content = message(name, "x");
+        site.client(HOST_2).submit("<a@x.net>", &[&format!("carol@{name}")], &content);
+        if let Some(expected) = expected {
+            let error = last_error(&site, &format!("mailbox delivery ({name})"));
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+    }
+    sound.wait_for(2);
+    assert_eq!((sound.contents().len(), forged.contents().len()), (2, 0));
 }

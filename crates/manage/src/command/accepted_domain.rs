@@ -125,6 +125,12 @@ fn delivery(server: &SendConnector) -> Json {
     keys.insert("protocol".to_owned(), protocol.into());
     keys.insert("hosts".to_owned(), server.smart_hosts.iter().map(|host| Json::from(host.to_string())).collect());
     keys.insert("require_tls".to_owned(), server.require_tls.into());
+    if let Some(level) = server.tls_auth_level {
+        keys.insert("tls_auth_level".to_owned(), level.exchange_name().into());
+    }
+    if let Some(domain) = &server.tls_domain {
+        keys.insert("tls_domain".to_owned(), domain.to_string().into());
+    }
     keys.into()
 }
 
@@ -281,7 +287,8 @@ fn changes(
 
 /// `@{Protocol='LMTP'; Hosts='...'}` as the document has it, its keys in any case and with or without underscores.
 fn delivery_table(written: &Map<String, Json>) -> Result<Value, CommandError> {
-    const KEYS: [&str; 4] = ["protocol", "hosts", "require_tls", "protocol_logging_level"];
+    const KEYS: [&str; 6] =
+        ["protocol", "hosts", "require_tls", "tls_auth_level", "tls_domain", "protocol_logging_level"];
     let plain = |name: &str| name.replace('_', "").to_lowercase();
     let entry = |(name, value): (&String, &Json)| {
         let key = KEYS.into_iter().find(|key| plain(key) == plain(name)).ok_or_else(|| {

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::LOGGING_LEVELS;
-use super::values;
+use super::{send_tls, values};
 use crate::error_policy::ErrorPolicies;
 use crate::exchangers::AddressScope;
 use crate::mailbox_delivery::{Delivery, NAME};
@@ -73,11 +73,13 @@ fn one(mut fields: Fields<'_, '_, '_>, name: &str, common: Common<'_>) -> Delive
     let port = if protocol == Some(MailboxProtocol::Smtp) { SMTP_PORT } else { LMTP_PORT };
     let hosts = fields.list("hosts", |value, _| host(value, port));
     let require_tls = fields.optional("require_tls", values::boolean).unwrap_or(false);
+    // Without a domain DomainValidation asks for the host that is written.
+    let (tls_auth_level, tls_domain) = (send_tls::level(&mut fields), send_tls::domain(&mut fields));
     let logging = fields.optional("protocol_logging_level", values::choice(LOGGING_LEVELS)).unwrap_or_default();
     let hosts: Arc<[SmartHost]> = hosts.unwrap_or_default().into_iter().map(|(host, _)| host).collect();
     let span = fields.span_of("protocol");
     if protocol.is_none() && !fields.is_bad("protocol") {
-        for key in ["hosts", "require_tls", "protocol_logging_level"] {
+        for key in ["hosts", "require_tls", "tls_auth_level", "tls_domain", "protocol_logging_level"] {
             if fields.is_given(key) {
                 let message = format!("`{key}`: a Maildir is a folder here, nobody is asked");
                 fields.error_at(key, message, "remove it, or write protocol = \"LMTP\" or \"SMTP\"");
@@ -91,6 +93,9 @@ fn one(mut fields: Fields<'_, '_, '_>, name: &str, common: Common<'_>) -> Delive
             "`require_tls`: on a socket of this machine there is no TLS, and nobody to hide from",
             "remove it, or write a host with a port",
         );
+    }
+    if protocol.is_some() {
+        send_tls::check_level(&mut fields, require_tls, tls_auth_level, tls_domain.as_deref());
     }
     fields.finish(&[]);
     let interval = Some(common.retry_interval);
@@ -118,8 +123,8 @@ fn one(mut fields: Fields<'_, '_, '_>, name: &str, common: Common<'_>) -> Delive
             source_ip_address: SourceAddresses::default(),
             force_helo: false,
             implicit_tls: false,
-            tls_auth_level: None,
-            tls_domain: None,
+            tls_auth_level,
+            tls_domain,
             domain_secure_enabled: false,
             max_connections: None,
             messages_per_minute: None,

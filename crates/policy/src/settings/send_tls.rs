@@ -30,21 +30,8 @@ pub(super) fn read(fields: &mut Fields<'_, '_, '_>, has_smart_hosts: bool) -> Se
         require_tls: flag(fields, "require_tls"),
         implicit_tls: flag(fields, "implicit_tls"),
         ignore_starttls: flag(fields, "ignore_starttls"),
-        // As Exchange shows one that is not set.
-        level: fields
-            .optional("tls_auth_level", |value| match values::string(value)?.trim() {
-                "" => Ok(None),
-                _ => values::choice(LEVELS)(value).map(Some),
-            })
-            .flatten(),
-        domain: fields
-            .optional("tls_domain", |value| match values::string(value)?.trim() {
-                "" => Ok(None),
-                _ => values::domain_pattern(value).map(|(domain, with_subdomains): (Domain, bool)| {
-                    Some(Box::new(TlsDomain { domain, with_subdomains }))
-                }),
-            })
-            .flatten(),
+        level: level(fields),
+        domain: domain(fields),
         domain_secure_enabled: flag(fields, "domain_secure_enabled"),
         certificate_name: fields
             .optional("tls_certificate_name", certificates::certificate_name)
@@ -53,6 +40,48 @@ pub(super) fn read(fields: &mut Fields<'_, '_, '_>, has_smart_hosts: bool) -> Se
     };
     check(fields, &tls, has_smart_hosts);
     tls
+}
+
+/// `tls_auth_level`. An empty one is what Exchange shows where none is set.
+pub(super) fn level(fields: &mut Fields<'_, '_, '_>) -> Option<TlsAuthLevel> {
+    let read = fields.optional("tls_auth_level", |value| match values::string(value)?.trim() {
+        "" => Ok(None),
+        _ => values::choice(LEVELS)(value).map(Some),
+    });
+    read.flatten()
+}
+
+/// `tls_domain`, the same way.
+pub(super) fn domain(fields: &mut Fields<'_, '_, '_>) -> Option<Box<TlsDomain>> {
+    let read = fields.optional("tls_domain", |value| match values::string(value)?.trim() {
+        "" => Ok(None),
+        _ => values::domain_pattern(value)
+            .map(|(domain, with_subdomains): (Domain, bool)| Some(Box::new(TlsDomain { domain, with_subdomains }))),
+    });
+    read.flatten()
+}
+
+/// What a level and a domain need to have an effect.
+pub(super) fn check_level(
+    fields: &mut Fields<'_, '_, '_>,
+    has_to_be_in_tls: bool,
+    level: Option<TlsAuthLevel>,
+    domain: Option<&TlsDomain>,
+) {
+    if level.is_some() && !has_to_be_in_tls && !fields.is_bad("require_tls") {
+        fields.error_at(
+            "tls_auth_level",
+            "`tls_auth_level` needs require_tls = true: without it mail goes out in clear where TLS fails",
+            "write require_tls = true, or remove tls_auth_level",
+        );
+    }
+    if domain.is_some() && level != Some(TlsAuthLevel::DomainValidation) && !fields.is_bad("tls_auth_level") {
+        fields.error_at(
+            "tls_domain",
+            "`tls_domain` is compared under DomainValidation only",
+            "write tls_auth_level = \"DomainValidation\", or remove tls_domain",
+        );
+    }
 }
 
 fn check(fields: &mut Fields<'_, '_, '_>, tls: &SendTls, has_smart_hosts: bool) {
@@ -72,22 +101,12 @@ fn check(fields: &mut Fields<'_, '_, '_>, tls: &SendTls, has_smart_hosts: bool) 
             "write ignore_starttls = false, or remove tls_certificate_name",
         );
     }
-    if tls.level.is_some() && !tls.require_tls && !tls.implicit_tls && !fields.is_bad("require_tls") {
-        fields.error_at(
-            "tls_auth_level",
-            "`tls_auth_level` needs require_tls = true: without it mail goes out in clear where TLS fails",
-            "write require_tls = true, or remove tls_auth_level",
-        );
-    }
-    let validates_domain = tls.level == Some(TlsAuthLevel::DomainValidation);
-    if tls.domain.is_some() && !validates_domain && !fields.is_bad("tls_auth_level") {
-        fields.error_at(
-            "tls_domain",
-            "`tls_domain` is compared under DomainValidation only",
-            "write tls_auth_level = \"DomainValidation\", or remove tls_domain",
-        );
-    }
-    if validates_domain && tls.domain.is_none() && has_smart_hosts && !fields.is_bad("tls_domain") {
+    check_level(fields, tls.require_tls || tls.implicit_tls, tls.level, tls.domain.as_deref());
+    if tls.level == Some(TlsAuthLevel::DomainValidation)
+        && tls.domain.is_none()
+        && has_smart_hosts
+        && !fields.is_bad("tls_domain")
+    {
         fields.error_at(
             "tls_auth_level",
             "DomainValidation of smart hosts needs tls_domain: whom their certificate has to be for",

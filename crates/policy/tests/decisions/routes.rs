@@ -480,6 +480,14 @@ fn mailboxes_can_be_on_servers_and_each_domain_can_have_its_own() {
         ("[mailbox_delivery]\nhosts = [\"/run/dovecot/lmtp\"]", "a Maildir is a folder here"),
         ("[mailbox_delivery]\nprotocol = \"LMTP\"\nhosts = [\"unix:lmtp\"]", "is no absolute path"),
         ("[mailbox_delivery]\nprotocol = \"LMTP\"\nhosts = [\"/x\"]\nrequire_tls = true", "there is no TLS"),
+        (
+            "[mailbox_delivery]\nprotocol = \"LMTP\"\nhosts = [\"m.own.example\"]\ntls_auth_level = \"CertificateValidation\"",
+            "`tls_auth_level` needs require_tls = true",
+        ),
+        (
+            "[mailbox_delivery]\nprotocol = \"SMTP\"\nhosts = [\"m.own.example\"]\nrequire_tls = true\ntls_domain = \"own.example\"",
+            "`tls_domain` is compared under DomainValidation only",
+        ),
         ("[[send_connector]]\nname = \"Mailbox delivery\"\naddress_spaces = [\"*\"]", "the way to mailboxes is called"),
     ] {
         let told = errors(&document(delivery, ""));

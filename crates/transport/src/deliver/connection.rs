@@ -125,6 +125,8 @@ pub(super) enum OpenError {
     Reply(Reply),
     /// Nothing came back in time.
     Silent(Reply),
+    /// The peer has no TLS, and has to.
+    NoTls(Reply),
     Handshake(io::Error),
     /// The peer has not proven who it is.
     Doubt(Doubt),
@@ -220,6 +222,7 @@ impl Connection {
                     connection.client.tls_started(clock::now());
                 }
                 Event::Failed(ClientError { stage: Stage::Logon, reply }) => return Err(OpenError::Logon(reply)),
+                Event::Failed(ClientError { stage: Stage::StartTls, reply }) => return Err(OpenError::NoTls(reply)),
                 Event::Failed(error) => return Err(OpenError::Reply(error.reply)),
                 Event::Content | Event::Recipient(_) | Event::Finished(_) | Event::Closed => {
                     return Err(OpenError::Reply(NO_CONNECTION));

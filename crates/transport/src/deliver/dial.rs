@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gatepost_mail::Reply;
 use gatepost_policy::exchangers;
+use gatepost_policy::next_hop_certificate::{self, Demand};
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_smtp::LogonMechanism;
@@ -60,6 +61,11 @@ pub async fn dial(
     first_of(running, revision, connector, next_hop, &targets).await
 }
 
+/// What is demanded of whoever answers. Smart hosts are the same for all who have the connector.
+pub fn demand(revision: &Revision, connector: &SendConnector, next_hop: &NextHop) -> Demand {
+    next_hop_certificate::demand(connector, next_hop, None, &revision.settings.transport.tls_send_domain_secure_list)
+}
+
 /// Looks a next hop up. Whoever took no connection lately comes last.
 ///
 /// # Errors
@@ -78,7 +84,8 @@ pub async fn targets(
         }
     })?;
     let now = clock::now();
-    exchangers::by_standing(&mut targets, |address| running.hosts.standing(address, now));
+    let demand = demand(revision, connector, next_hop);
+    exchangers::by_standing(&mut targets, |address| running.hosts.standing(address, &demand, now));
     Ok(targets)
 }
 
@@ -157,7 +164,7 @@ async fn try_target(
             Err(ConnectError::of(exchangers::LOOPS_BACK))
         }
         Ok(connection) => {
-            running.hosts.is_up(target.address);
+            running.hosts.is_up_for(target.address, &demand(revision, connector, next_hop));
             let (security, logon) = (&connection.security, connection.logged_on());
             tracing::debug!(
                 next_hop = %next_hop, address = %target.address, host = target.name,
@@ -170,7 +177,13 @@ async fn try_target(
         Err(error) => {
             // A socket of this machine has no address by which it would be known again.
             if target.path.is_none() && !error.is_logon_refused {
-                running.hosts.went_down(target.address, clock::now());
+                match error.is_about_demand {
+                    true => {
+                        let demand = demand(revision, connector, next_hop);
+                        running.hosts.has_not_proven(target.address, &demand, clock::now());
+                    }
+                    false => running.hosts.went_down(target.address, clock::now()),
+                }
             }
             tracing::info!(
                 next_hop = %next_hop, address = %target.address, host = target.name, reply = %error.reply,

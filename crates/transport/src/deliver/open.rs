@@ -28,12 +28,14 @@ pub(super) struct ConnectError {
     pub is_silent: bool,
     /// The peer does not let us in.
     pub is_logon_refused: bool,
+    /// It is about what we demand of the peer: whoever demands less may have a connection.
+    pub is_about_demand: bool,
 }
 
 impl ConnectError {
     /// With this reply alone.
     pub(super) fn of(reply: Reply) -> ConnectError {
-        ConnectError { reply, is_silent: false, is_logon_refused: false }
+        ConnectError { reply, is_silent: false, is_logon_refused: false, is_about_demand: false }
     }
 }
 
@@ -132,10 +134,14 @@ impl OpenError {
         match self {
             OpenError::Reply(reply) => ConnectError::of(reply),
             OpenError::Silent(reply) => ConnectError { is_silent: true, ..ConnectError::of(reply) },
+            OpenError::NoTls(reply) => ConnectError { is_about_demand: true, ..ConnectError::of(reply) },
             OpenError::Handshake(error) => {
-                ConnectError::of(tls(format!("could not be negotiated: {}", handshake_fault(&error))))
+                let reply = tls(format!("could not be negotiated: {}", handshake_fault(&error)));
+                ConnectError { is_about_demand: true, ..ConnectError::of(reply) }
             }
-            OpenError::Doubt(doubt) => ConnectError::of(tls(doubt.to_string())),
+            OpenError::Doubt(doubt) => {
+                ConnectError { is_about_demand: true, ..ConnectError::of(tls(doubt.to_string())) }
+            }
             OpenError::Logon(reply) => {
                 // Whatever is said there is about us and not about a message.
                 let is_logon_refused = reply.code >= 500;

@@ -117,19 +117,10 @@ pub fn record(own: &str, connector: &SendConnector) -> Record {
     };
     let masquerade = connector.masquerade.as_deref();
     let retry = &connector.retry;
-    let tls_domain = connector.tls_domain.as_ref();
-    let below = |with_subdomains: bool| if with_subdomains { "*." } else { "" };
     Record::of(&SHAPE)
         .with("DNSRoutingEnabled", connector.dns_routing_enabled)
-        .with("TlsDomain", tls_domain.map(|tls| format!("{}{}", below(tls.with_subdomains), tls.domain)))
-        .with(
-            "TlsAuthLevel",
-            connector.tls_auth_level.map(|level| match level {
-                TlsAuthLevel::EncryptionOnly => "EncryptionOnly",
-                TlsAuthLevel::CertificateValidation => "CertificateValidation",
-                TlsAuthLevel::DomainValidation => "DomainValidation",
-            }),
-        )
+        .with("TlsDomain", connector.tls_domain.as_ref().map(ToString::to_string))
+        .with("TlsAuthLevel", connector.tls_auth_level.map(TlsAuthLevel::exchange_name))
         .with("ErrorPolicies", error_policies(&connector.error_policies))
         .with("SmartHosts", smart_hosts.clone())
         .with("Port", connector.port)
