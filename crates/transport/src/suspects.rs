@@ -1,7 +1,8 @@
 //! Messages that may bring the server down: noted while somebody works on them, tried one at a time after an unclean end.
 //!
 //! Takes the number of each message that a worker takes up, and writes it into its place in the file `in-hand`, without a
-//! flush: what is written survives the process, and that is what it is for. A clean stop leaves the places empty. At the next
+//! flush: what is written survives the process, and that is what it is for. While an attempt on a suspect waits for its next hop
+//! nothing is in hand: whoever ends the process from outside then has ended it over nothing. A clean stop leaves the places empty. At the next
 //! start `policy::poison` says who is blamed; that is kept in the file `suspects`. Should the machine have been started anew
 //! in between, nobody is blamed: then it was not a message.
 
@@ -86,15 +87,24 @@ impl Suspects {
     /// A place for whoever works on one message after the other.
     pub fn place(self: &Arc<Self>) -> Place {
         let number = lock(&self.free).pop();
-        Place { suspects: self.clone(), number, is_taken: false }
+        Place { suspects: self.clone(), number, in_hand: None }
     }
 
     /// How many unclean ends a message is blamed for.
     pub fn crashes(&self, id: MessageId) -> u32 {
+        self.known(id).unwrap_or(0)
+    }
+
+    /// Whether a message was in hand at an unclean end, and has not been tried since.
+    pub fn is_suspect(&self, id: MessageId) -> bool {
+        self.known(id).is_some()
+    }
+
+    fn known(&self, id: MessageId) -> Option<u32> {
         if !self.are_there.load(Ordering::Relaxed) {
-            return 0;
+            return None;
         }
-        lock(&self.blamed).get(&id.0).copied().unwrap_or(0)
+        lock(&self.blamed).get(&id.0).copied()
     }
 
     /// All who are blamed.
@@ -107,7 +117,7 @@ impl Suspects {
         if !self.are_there.load(Ordering::Relaxed) {
             return Turn { _alone: None };
         }
-        if self.crashes(id) == 0 {
+        if !self.is_suspect(id) {
             let _ = self.open.subscribe().wait_for(|open| *open).await;
             return Turn { _alone: None };
         }
@@ -179,20 +189,34 @@ pub struct Turn {
 pub struct Place {
     suspects: Arc<Suspects>,
     number: Option<u64>,
-    is_taken: bool,
+    in_hand: Option<MessageId>,
 }
 
 impl Place {
     /// This message is worked on from now on.
     pub fn take_up(&mut self, id: MessageId) {
-        self.is_taken = true;
+        self.in_hand = Some(id);
         self.write(id.0);
     }
 
     /// Nothing is.
     pub fn put_down(&mut self) {
-        if std::mem::take(&mut self.is_taken) {
+        if self.in_hand.take().is_some() {
             self.write(0);
+        }
+    }
+
+    /// Nothing is done for it until [`Place::go_on`].
+    pub fn pause(&self) {
+        if self.in_hand.is_some() {
+            self.write(0);
+        }
+    }
+
+    /// Something is done for it again.
+    pub fn go_on(&self) {
+        if let Some(id) = self.in_hand {
+            self.write(id.0);
         }
     }
 
@@ -278,11 +302,20 @@ mod tests {
         // Nobody stops it.
         std::mem::forget((a, b, c));
         let second = open();
-        assert_eq!(crashes(&second), [(7, 1), (8, 1)]);
-        assert_eq!([1, 7, 9].map(|id| second.crashes(MessageId(id))), [0, 1, 0]);
+        assert_eq!(crashes(&second), [(7, 0), (8, 0)]);
+        assert_eq!([1, 7, 9].map(|id| second.is_suspect(MessageId(id))), [false, true, false]);
         second.clear(MessageId(7));
         let mut place = second.place();
         place.take_up(MessageId(8));
+        // It waits for its next hop: whoever kills the server now does not do it for that message.
+        place.pause();
+        std::mem::forget(place);
+        let second = open();
+        assert_eq!(crashes(&second), [(8, 0)]);
+        let mut place = second.place();
+        place.take_up(MessageId(8));
+        place.pause();
+        place.go_on();
         std::mem::forget(place);
         let third = open();
         assert_eq!(crashes(&third), [(8, 2)]);
