@@ -81,12 +81,6 @@ impl ReportSettings {
         if domains.find(address.domain()).is_some() { &self.internal } else { &self.external }
     }
 
-    /// When the sender of a recipient that is still pending hears of it, Unix time in milliseconds.
-    pub fn delay_due_ms(&self, arrival_ms: u64) -> u64 {
-        let timeout = self.delay_notification_timeout.as_millis();
-        arrival_ms.saturating_add(u64::try_from(timeout).unwrap_or(u64::MAX))
-    }
-
     /// Whether a report of failure with this code goes to the postmaster, too.
     pub fn wants_copy(&self, status: Status) -> bool {
         self.generate_copy_of_dsn_for.contains(&status)

@@ -22,6 +22,8 @@ pub struct PrioritySettings {
     pub max_per_domain_connections: [u32; 3],
     /// How long a message may be in the queue.
     pub message_expiration_timeout: [Duration; 3],
+    /// How long a recipient waits before its sender hears of it.
+    pub delay_notification_timeout: [Duration; 3],
 }
 
 const HOUR: u64 = 60 * 60;
@@ -33,6 +35,7 @@ impl Default for PrioritySettings {
             max_high_priority_message_size: 250 << 10,
             max_per_domain_connections: [3, 15, 2],
             message_expiration_timeout: [8 * HOUR, 48 * HOUR, 48 * HOUR].map(Duration::from_secs),
+            delay_notification_timeout: [HOUR / 2, 4 * HOUR, 8 * HOUR].map(Duration::from_secs),
         }
     }
 }
@@ -60,6 +63,16 @@ pub fn schedule(settings: &PrioritySettings, schedule: &Schedule, priority: Prio
     }
     let message_expiration_timeout = settings.message_expiration_timeout[priority as usize];
     Schedule { message_expiration_timeout, ..*schedule }
+}
+
+/// When the sender of a recipient that is still pending hears of it, Unix time in milliseconds. `usual` is what holds without
+/// priorities.
+pub fn delay_due_ms(settings: &PrioritySettings, usual: Duration, priority: Priority, arrival_ms: u64) -> u64 {
+    let timeout = match settings.priority_queuing_enabled {
+        true => settings.delay_notification_timeout[priority as usize],
+        false => usual,
+    };
+    arrival_ms.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -91,5 +104,9 @@ mod tests {
         };
         assert_eq!(Priority::ALL.map(|priority| hours(on, priority)), [8, 48, 48]);
         assert_eq!(Priority::ALL.map(|priority| hours(off, priority)), [48, 48, 48]);
+        let usual = Duration::from_secs(60);
+        let minutes =
+            |settings| Priority::ALL.map(|priority| delay_due_ms(&settings, usual, priority, 60_000) / 60_000 - 1);
+        assert_eq!((minutes(on), minutes(off)), ([30, 240, 480], [1, 1, 1]));
     }
 }

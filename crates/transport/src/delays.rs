@@ -1,5 +1,5 @@
 //! News of delay: once for each recipient that has waited for `delay_notification_timeout`, whether or not anything was
-//! attempted meanwhile.
+//! attempted meanwhile. Where priorities have timeouts of their own, each has a walk of its own.
 //!
 //! Walks through the spool in the order of the messages' numbers, which is nearly that of their arrival, as far as messages
 //! are old enough, and remembers how far it came. Who has been told stands in the spool *before* the report does: after a
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_mail::report::{FailedRecipient, Kind};
-use gatepost_mail::{Envelope, MessageId, Reply, ReversePath};
+use gatepost_mail::{Envelope, MessageId, Priority, Reply, ReversePath};
 use gatepost_policy::notify::{self, Turn};
+use gatepost_policy::priority;
 use gatepost_spool::{Outcome, ReadError, RecipientState, State};
 
 use crate::blocking;
@@ -21,6 +22,8 @@ use crate::fetch;
 use crate::report::tell;
 use crate::state::Running;
 
+/// Walks where each priority has its own timeout.
+const PRIORITIES: [Option<Priority>; 3] = [Some(Priority::High), Some(Priority::Normal), Some(Priority::Low)];
 /// How often the spool is looked at, at least: settings and the clock may have changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// So many envelopes are read at a time.
@@ -31,10 +34,23 @@ const DELAYED: Reply = Reply::new(451, (4, 4, 7), "Message delayed");
 /// Tells of delays until the server stops.
 pub async fn run(running: Arc<Running>) {
     let mut stop = running.stop.subscribe();
-    let mut walk = Walk::default();
+    let mut walks = Vec::new();
     loop {
-        let next_ms = walk.go_on(&running).await;
-        let timeout = running.revision().settings.reports.delay_notification_timeout;
+        let settings = running.revision().settings.clone();
+        let of: &[Option<Priority>] = match settings.transport.queues.priorities.priority_queuing_enabled {
+            true => &PRIORITIES,
+            false => &[None],
+        };
+        if !walks.iter().map(|walk: &Walk| &walk.of).eq(of) {
+            // Whoever has been told is not told again.
+            walks = of.iter().map(|of| Walk { of: *of, last: None }).collect();
+        }
+        let mut next_ms = None;
+        for walk in &mut walks {
+            let next_of_these_ms = walk.go_on(&running).await;
+            next_ms = next_ms.into_iter().chain(next_of_these_ms).min();
+        }
+        let timeout = settings.reports.delay_notification_timeout;
         let until_next = next_ms.map_or(timeout, |next_ms| Duration::from_millis(next_ms.saturating_sub(now_ms())));
         tokio::select! {
             biased;
@@ -47,8 +63,9 @@ pub async fn run(running: Arc<Running>) {
 type Read = (MessageId, Result<(Arc<Envelope>, Vec<RecipientState>), ReadError>);
 
 /// How far the spool has been walked through.
-#[derive(Default)]
 struct Walk {
+    /// For messages of which priority; `None`: for all.
+    of: Option<Priority>,
     /// Everybody whose message has this number or a lower one has been told.
     last: Option<MessageId>,
 }
@@ -76,12 +93,23 @@ impl Walk {
                 }
                 match read {
                     Ok((envelope, states)) => {
-                        let reports = &running.revision().settings.reports;
-                        let due_ms = reports.delay_due_ms(envelope.arrival.time_ms);
+                        let settings = &running.revision().settings;
+                        let (priorities, reports) = (&settings.transport.queues.priorities, &settings.reports);
+                        let priority = running.spool.standing(id).and_then(|standing| standing.priority);
+                        let priority = priority.unwrap_or(envelope.arrival.priority);
+                        // What comes behind it came later, whatever its priority.
+                        let due_ms = priority::delay_due_ms(
+                            priorities,
+                            reports.delay_notification_timeout,
+                            self.of.unwrap_or(priority),
+                            envelope.arrival.time_ms,
+                        );
                         if due_ms > now_ms() {
                             return Some(due_ms);
                         }
-                        tell_of_delay(running, id, &envelope, &states).await;
+                        if self.of.is_none_or(|of| of == priority) {
+                            tell_of_delay(running, id, &envelope, &states, priority).await;
+                        }
                     }
                     Err(ReadError::Io(error)) => {
                         tracing::debug!(queue_id = id.0, %error, "a queued message cannot be read");
@@ -96,10 +124,16 @@ impl Walk {
     }
 }
 
-async fn tell_of_delay(running: &Arc<Running>, id: MessageId, envelope: &Envelope, states: &[RecipientState]) {
+async fn tell_of_delay(
+    running: &Arc<Running>,
+    id: MessageId,
+    envelope: &Envelope,
+    states: &[RecipientState],
+    priority: Priority,
+) {
     let ReversePath::Mailbox(to) = &envelope.reverse_path else { return };
     let (settings, now) = (running.revision().settings.clone(), now_ms());
-    let until_ms = categorize::expiry_ms(running, envelope.arrival.time_ms, envelope.arrival.priority);
+    let until_ms = categorize::expiry_ms(running, envelope.arrival.time_ms, priority);
     let waits = |index: &u32| {
         let (recipient, state) = (envelope.recipients.get(*index as usize), states.get(*index as usize));
         let waits = state.is_some_and(|state| state.state == State::Pending && !state.delay_told);

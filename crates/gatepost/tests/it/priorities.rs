@@ -6,7 +6,7 @@ use gatepost_testkit::port;
 use gatepost_testkit::sink::Setup;
 use gatepost_testkit::wait;
 
-use crate::site::{CONTOSO, HOST_2, HOST_4, OPEN_TO_TESTS, QUICK_RETRY, Site, message};
+use crate::site::{CONTOSO, HOST_2, HOST_4, OPEN_TO_TESTS, QUICK_RETRY, Site, message, to_sink};
 
 const STRANGERS: &str = r#"
 [[receive_connector]]
@@ -49,4 +49,28 @@ fn urgent_mail_goes_first_and_that_of_a_stranger_is_not_urgent() {
         .filter_map(|mail| mail.text().lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)))
         .collect();
     assert_eq!(subjects, ["first", "second", "third"]);
+}
+
+#[test]
+fn the_sender_of_urgent_mail_hears_sooner_of_a_delay_and_of_its_end() {
+    let dead = port::free();
+    let transport = format!(
+        "{QUICK_RETRY}priority_queuing_enabled = true\nhigh_priority_delay_notification_timeout = \"00:00:01\"\n\
+         high_priority_message_expiration_timeout = \"00:00:06\"\ndelay_notification_timeout = \"00:00:01\"\n"
+    );
+    let nowhere = to_sink(&format!("[127.0.0.1]:{dead}"));
+    let site = Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &nowhere]);
+    let mut client = site.client(HOST_2);
+    let patient = client.submit("<bob@contoso.com>", &["z@gmail.com"], &message("patient", "x")).queue_id();
+    let urgent = format!("X-Priority: 1\r\n{}", message("urgent", "x"));
+    client.submit("<bob@contoso.com>", &["z@gmail.com"], &urgent);
+    let mut told: Vec<String> = site
+        .wait_for_mail("bob@contoso.com", 2)
+        .iter()
+        .filter_map(|report| report["headers"]["Subject"].as_str().map(str::to_owned))
+        .collect();
+    told.sort();
+    assert_eq!(told, ["Delivery delayed: urgent", "Undeliverable: urgent"]);
+    let waiting = site.installation.json(&["queue", "list"]);
+    assert_eq!((&waiting["total"], waiting["messages"][0]["id"].to_string()), (&1.into(), patient), "{waiting}");
 }

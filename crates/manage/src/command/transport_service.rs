@@ -61,7 +61,7 @@ fn name_servers(servers: &[SocketAddr]) -> Json {
 }
 
 /// Exchange's properties in its order, then those that it does not have.
-static KEYS: [Key; 45] = [
+static KEYS: [Key; 48] = [
     shown("Name", "name", Text, |settings| server::short_name(&settings.server.name).into()),
     shown("AntispamAgentsEnabled", "antispam_agents_enabled", Bool, |_| false.into()),
     key(
@@ -344,6 +344,27 @@ static KEYS: [Key; 45] = [
         |settings| span(settings.transport.queues.priorities.message_expiration_timeout[2]).into(),
     ),
     key(
+        TRANSPORT,
+        of("HighPriorityDelayNotificationTimeout", "high_priority_delay_notification_timeout", Span),
+        Kind::Span,
+        "In place of DelayNotificationTimeout, with priorities.",
+        |settings| span(settings.transport.queues.priorities.delay_notification_timeout[0]).into(),
+    ),
+    key(
+        TRANSPORT,
+        of("NormalPriorityDelayNotificationTimeout", "normal_priority_delay_notification_timeout", Span),
+        Kind::Span,
+        "In place of DelayNotificationTimeout, with priorities.",
+        |settings| span(settings.transport.queues.priorities.delay_notification_timeout[1]).into(),
+    ),
+    key(
+        TRANSPORT,
+        of("LowPriorityDelayNotificationTimeout", "low_priority_delay_notification_timeout", Span),
+        Kind::Span,
+        "In place of DelayNotificationTimeout, with priorities.",
+        |settings| span(settings.transport.queues.priorities.delay_notification_timeout[2]).into(),
+    ),
+    key(
         TRACKING,
         of("MessageTrackingLogAddressLoggingEnabled", "message_tracking_log_address_logging_enabled", Bool),
         Kind::Bool,
@@ -354,7 +375,7 @@ static KEYS: [Key; 45] = [
     shown("Identity", "identity", Identity, |settings| server::short_name(&settings.server.name).into()),
 ];
 
-static SHAPE: Shape = Shape { name: "TransportService", view: &VIEW, properties: &properties::<45>(&KEYS) };
+static SHAPE: Shape = Shape { name: "TransportService", view: &VIEW, properties: &properties::<48>(&KEYS) };
 
 /// What Exchange has and is elsewhere here, or nowhere: why it cannot be set.
 const REFUSED: [(Parameter, &str); 12] = {
@@ -400,7 +421,7 @@ const fn refused_parameters() -> [Parameter; REFUSED.len()] {
 }
 
 const OWN: [Parameter; 2] = [needed(identity("Which: the short or the whole name of this server.")), DOMAIN_CONTROLLER];
-static SET_PARAMETERS: [Parameter; 2 + REFUSED.len() + 41] = parameters(
+static SET_PARAMETERS: [Parameter; 2 + REFUSED.len() + 44] = parameters(
     &super::parameter::joined::<2, { REFUSED.len() }, { 2 + REFUSED.len() }>(OWN, refused_parameters()),
     &KEYS,
 );

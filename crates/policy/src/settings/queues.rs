@@ -40,12 +40,16 @@ pub(super) fn read(fields: &mut Fields<'_, '_, '_>) -> QueueSettings {
     let mut queues = QueueSettings::default();
     let QueueSettings { queue_max_idle_time, max_idle_time_before_resubmit, priorities, poison } = &mut queues;
     let [high, normal, low] = &mut priorities.message_expiration_timeout;
+    let [high_delay, normal_delay, low_delay] = &mut priorities.delay_notification_timeout;
     for (key, place, min, max) in [
         ("queue_max_idle_time", queue_max_idle_time, 5, HOUR),
         ("max_idle_time_before_resubmit", max_idle_time_before_resubmit, 60, 90 * DAY),
         ("high_priority_message_expiration_timeout", high, 5, 90 * DAY),
         ("normal_priority_message_expiration_timeout", normal, 5, 90 * DAY),
         ("low_priority_message_expiration_timeout", low, 5, 90 * DAY),
+        ("high_priority_delay_notification_timeout", high_delay, 1, 30 * DAY),
+        ("normal_priority_delay_notification_timeout", normal_delay, 1, 30 * DAY),
+        ("low_priority_delay_notification_timeout", low_delay, 1, 30 * DAY),
     ] {
         if let Some(interval) = fields.optional(key, values::time_span(min, max)) {
             *place = interval;

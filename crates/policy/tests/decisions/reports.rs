@@ -37,7 +37,7 @@ fn every_key_has_its_place() {
     assert!(reports.wants_copy(Status::new(5, 4, 8)) && !reports.wants_copy(Status::new(5, 1, 1)));
     assert_eq!((reports.sender_reports_per_hour, reports.notices_per_hour), (0, 3));
     assert_eq!((reports.notices_enabled, reports.notices_to.is_some()), (false, true));
-    assert_eq!(reports.delay_due_ms(1_000), 1_000 + 30 * 60_000);
+    assert_eq!(reports.delay_notification_timeout.as_secs(), 30 * 60);
 }
 
 #[test]
