@@ -170,6 +170,24 @@ pub fn stand_in<'a>(
     ways.find(|(way, next_hop)| !is_down(way, next_hop)).unwrap_or_else(|| (first, next_hop(first, domain)))
 }
 
+/// The connector of these settings that mail which waited at `next_hop` of `before` may go by still: the same by its name, and
+/// it leads there as well. Whether in the same manner, [`is_same_way`] says.
+pub fn still_leads<'a>(
+    settings: &'a Settings,
+    before: &SendConnector,
+    next_hop: &NextHop,
+) -> Option<&'a Arc<SendConnector>> {
+    let now = match before.mailbox_protocol {
+        Some(_) => settings.mailbox_delivery.servers().find(|server| server.name == before.name),
+        None => settings.send_connector(&before.name),
+    };
+    let leads_there = |now: &&Arc<SendConnector>| match next_hop {
+        NextHop::SmartHosts(hosts) => *hosts == now.smart_hosts,
+        NextHop::Domain(_) => now.smart_hosts.is_empty(),
+    };
+    now.filter(|now| now.enabled).filter(leads_there)
+}
+
 /// Whether two revisions of a connector lead the same way in the same manner, so that what waits for it may go on waiting.
 pub fn is_same_way(one: &SendConnector, other: &SendConnector) -> bool {
     let way = |connector: &SendConnector| SendConnector {

@@ -156,10 +156,9 @@ async fn stand(running: &Arc<Running>, ids: Vec<MessageId>, wish: Wish, who: Arc
             Wish::Suspend | Wish::Remove { .. } => false,
         };
         if goes_elsewhere {
-            let (id, recipients) = (entry.id, Some(entry.recipients));
-            running.queues.done(&queue, id);
+            running.queues.done(&queue, entry.id);
             let due_ms = if matches!(wish, Wish::Prioritize(_)) { due_ms.or(Some(0)) } else { Some(0) };
-            unrouted.push(Unrouted { id, recipients, due_ms, before: None });
+            unrouted.push(Unrouted::of(entry, due_ms));
         } else {
             categorize::put_back(running, &queue, entry, due_ms);
         }
@@ -319,7 +318,7 @@ pub async fn resubmit_queue(running: Arc<Running>, queue: Arc<DeliveryQueue>) ->
     let entries = taken.len() as u64;
     let unrouted = taken.into_iter().map(|(queue, entry, _)| {
         running.queues.done(&queue, entry.id);
-        Unrouted { id: entry.id, recipients: Some(entry.recipients), due_ms: Some(0), before: None }
+        Unrouted::of(entry, Some(0))
     });
     let unrouted: Vec<Unrouted> = unrouted.collect();
     categorize::route_anew(running.clone(), unrouted.into_iter()).await;

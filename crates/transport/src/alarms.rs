@@ -219,7 +219,8 @@ mod tests {
         let site = Site::new(CONTOSO);
         for (count, key) in [(0, QueueKey::Local), (1, QueueKey::Poison), (2, QueueKey::Poison)] {
             let priority = Priority::Normal;
-            let entry = Entry { id: MessageId(count), recipients: Indices::One(0), arrival_ms: 1, priority };
+            let (id, recipients) = (MessageId(count), Indices::One(0));
+            let entry = Entry { id, recipients, arrival_ms: 1, priority, missed: 0 };
             site.running.queues.push(1, key, None, entry, None).expect("routes have not changed");
             let facts = facts(&site.running, 2);
             let waiting: u64 = facts.routes.iter().map(|route| route.waiting).sum();

@@ -19,7 +19,7 @@ use gatepost_tracking::passport::event::{Event, Step, Way, What};
 use crate::blocking;
 use crate::clock::now_ms;
 use crate::passports;
-use crate::queue::{DeliveryQueue, Entry, Indices, QueueKey, Waited};
+use crate::queue::{DeliveryQueue, Entry, Heir, Indices, QueueKey, Waited};
 use crate::state::{Revision, Running};
 
 /// How long messages rest that the disk does not give out.
@@ -33,6 +33,8 @@ pub struct Plan {
     priority: Priority,
     /// Whether the message is to be held back where it comes to.
     is_held: bool,
+    /// Connections that could not be opened for it so far.
+    missed: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub fn plan(running: &Running, revision: &Revision, envelope: &Envelope, size_by
         routes_since: revision.routes_since,
         priority: envelope.arrival.priority,
         is_held: false,
+        missed: 0,
     }
 }
 
@@ -69,7 +72,7 @@ fn plan_for(
         false => group(&revision.settings, envelope, recipients, size_bytes, standing.redirect.as_deref(), is_down),
     };
     let priority = standing.priority.unwrap_or(envelope.arrival.priority);
-    Plan { parts, routes_since: revision.routes_since, priority, is_held: standing.is_held() }
+    Plan { parts, routes_since: revision.routes_since, priority, is_held: standing.is_held(), missed: 0 }
 }
 
 /// One part for each way, in the order of their first recipients.
@@ -157,7 +160,7 @@ fn enqueue_by(
     plan: Plan,
     due_ms: impl Fn(&Part) -> Option<u64>,
 ) {
-    let Plan { mut parts, routes_since, priority, is_held } = plan;
+    let Plan { mut parts, routes_since, priority, is_held, missed } = plan;
     if running.queues.is_submission_suspended() && !is_held {
         let mut recipients: Vec<u32> = parts.into_iter().flat_map(|part| part.recipients).collect();
         recipients.sort_unstable();
@@ -169,14 +172,14 @@ fn enqueue_by(
             QueueKey::Unreachable => Some(expiry_ms(running, arrival_ms, priority)),
             _ => wanted_ms,
         };
-        let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms, priority };
+        let entry = Entry { id, recipients: Indices::from(part.recipients), arrival_ms, priority, missed };
         let pushed = match is_held {
             true => running.queues.push_held(routes_since, part.key, part.connector.as_ref(), entry),
             false => running.queues.push(routes_since, part.key, part.connector.as_ref(), entry, due_ms),
         };
         if let Err(entry) = pushed {
             // What had no way out then may have one now, and is not to wait for its end there.
-            let stale = Unrouted { id, recipients: Some(entry.recipients), due_ms: wanted_ms, before: None };
+            let stale = Unrouted::of(entry, wanted_ms);
             tokio::spawn(route_anew(running.clone(), std::iter::once(stale)));
         }
     }
@@ -250,8 +253,7 @@ pub fn put_back(running: &Arc<Running>, queue: &Arc<DeliveryQueue>, entry: Entry
         running.queues.put_back(queue, entry, due_ms)
     };
     if let Err(entry) = put_back {
-        let before = Some(queue.clone());
-        let unrouted = Unrouted { id: entry.id, recipients: Some(entry.recipients), due_ms, before };
+        let unrouted = Unrouted { before: Some(queue.clone()), ..Unrouted::of(entry, due_ms) };
         tokio::spawn(route_anew(running.clone(), std::iter::once(unrouted)));
     }
 }
@@ -262,21 +264,43 @@ pub struct Unrouted {
     pub id: MessageId,
     /// Which of its recipients; `None`: all.
     pub recipients: Option<Indices>,
+    /// Connections that could not be opened for them so far.
+    pub missed: u32,
     /// When they are due; `None`: when the spool says, or now.
     pub due_ms: Option<u64>,
     /// The queue that they waited in. Where a new way leads elsewhere it is tried at once.
     pub before: Option<Arc<DeliveryQueue>>,
 }
 
+impl Unrouted {
+    /// All that is pending of a message.
+    pub fn all_of(id: MessageId) -> Unrouted {
+        Unrouted { id, recipients: None, missed: 0, due_ms: None, before: None }
+    }
+
+    /// Those of an entry that is in no queue.
+    pub fn of(entry: Entry, due_ms: Option<u64>) -> Unrouted {
+        let Entry { id, recipients, missed, .. } = entry;
+        Unrouted { id, recipients: Some(recipients), missed, due_ms, before: None }
+    }
+}
+
+/// Who goes on in the place of a queue under these settings: the same connector, if it leads to the same next hop still.
+pub fn heir(settings: &Settings, queue: &DeliveryQueue) -> Option<Heir> {
+    let QueueKey::Send { next_hop, instead_of, .. } = &queue.key else {
+        return Some(Heir { connector: None, is_same_way: true });
+    };
+    let before = queue.connector.as_ref()?;
+    let is_chosen = |first: &Arc<str>| settings.send_connector(first).is_some_and(|first| first.enabled);
+    let now = route::still_leads(settings, before, next_hop).filter(|_| instead_of.as_ref().is_none_or(is_chosen))?;
+    Some(Heir { connector: Some(now.clone()), is_same_way: route::is_same_way(before, now) })
+}
+
 /// What waited in queues that have left the table.
 pub fn unrouted(waited: Vec<Waited>) -> impl Iterator<Item = Unrouted> + Send {
     waited.into_iter().flat_map(|Waited { queue, entries }| {
-        entries.into_iter().map(move |(entry, due_ms)| Unrouted {
-            id: entry.id,
-            recipients: Some(entry.recipients),
-            due_ms,
-            before: Some(queue.clone()),
-        })
+        let waited = move |(entry, due_ms)| Unrouted { before: Some(queue.clone()), ..Unrouted::of(entry, due_ms) };
+        entries.into_iter().map(waited)
     })
 }
 
@@ -369,6 +393,7 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
     }
     let size_bytes = deciding_size(running, &revision.settings, id);
     let mut plan = plan_for(running, &revision, &envelope, pending.into_iter(), size_bytes, &standing);
+    plan.missed = unrouted.missed;
     let came_from = |key: &QueueKey| unrouted.before.as_ref().is_some_and(|before| before.key == *key);
     if came_from(&QueueKey::Unreachable) && running.queues.is_suspended(&QueueKey::Unreachable.name()) {
         // That queue is suspended: what waits there is to stay.
@@ -408,7 +433,7 @@ fn is_same_way(before: &DeliveryQueue, part: &Part) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::Work;
+    use crate::queue::{Rerouted, Work};
     use crate::site::{CONTOSO, Site, envelope};
 
     const WAYS_OUT: &str = r#"
@@ -470,7 +495,7 @@ max_message_size = "1 MB"
         let settings = site.settings(&format!("{CONTOSO}{WAYS_OUT}"));
         let tls = crate::tls::Tls::load(&settings).expect("the certificate is there");
         site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
-        assert!(site.running.queues.begin_routes(2).is_empty());
+        assert!(site.running.queues.begin_routes(2, |_| None).waited.is_empty());
         enqueue(&site.running, id, now_ms(), plan, None);
         let mut ways = Vec::new();
         for _ in 0..2 {
@@ -496,11 +521,13 @@ max_message_size = "1 MB"
         let settings = site.settings(&format!("# One line more.\n{CONTOSO}{moved}"));
         let tls = crate::tls::Tls::load(&settings).expect("the certificate is there");
         site.running.replace_revision(Revision::new(2, 0, settings, Default::default(), tls));
-        let waited = site.running.queues.begin_routes(2);
+        let settings = site.running.revision().settings.clone();
+        let Rerouted { waited, heirs } = site.running.queues.begin_routes(2, |queue| heir(&settings, queue));
         route_anew(site.running.clone(), unrouted(waited)).await;
+        site.running.queues.release(&heirs);
         let mut due: Vec<(String, Option<u64>)> = Vec::new();
         for queue in site.running.queues.all() {
-            queue.for_each(|_, due_ms| due.push((queue.key.to_string(), due_ms)));
+            queue.for_each(|_, _, due_ms| due.push((queue.key.to_string(), due_ms)));
         }
         due.sort();
         assert_eq!(due, [("[127.0.0.1]:2601".to_owned(), None), ("x.example".to_owned(), Some(later_ms))]);
@@ -513,13 +540,13 @@ max_message_size = "1 MB"
         let mut expected = Vec::new();
         for (content, way) in [("x\r\n", "x.example"), (&large, "refused")] {
             let id = site.accept(envelope("", &["a@x.example"]), content).await;
-            let unrouted = Unrouted { id, recipients: None, due_ms: None, before: None };
+            let unrouted = Unrouted::all_of(id);
             route_anew(site.running.clone(), std::iter::once(unrouted)).await;
             expected.push((way.to_owned(), id));
         }
         let mut found = Vec::new();
         for queue in site.running.queues.all() {
-            queue.for_each(|entry, _| found.push((queue.key.to_string(), entry.id)));
+            queue.for_each(|entry, _, _| found.push((queue.key.to_string(), entry.id)));
         }
         expected.sort();
         found.sort();

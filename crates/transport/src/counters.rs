@@ -332,6 +332,13 @@ impl SendCounting {
         }
     }
 
+    /// So many recipients begin to wait, for there is no connection to their next hop.
+    pub fn deferred(&self, counters: &Counting, recipients: u64, now_ms: u64) {
+        add(&counters.deferred, recipients);
+        add(&self.endings[Ending::Deferred as usize], recipients);
+        self.health.failed(now_ms);
+    }
+
     /// Recipients by what became of them.
     pub fn all_endings(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ENDINGS.into_iter().zip(self.endings.iter().map(read))

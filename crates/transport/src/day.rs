@@ -33,7 +33,7 @@ pub struct Traffic {
     pub refused: u64,
     /// Recipients delivered.
     pub delivered: u64,
-    /// Attempts on a recipient that ended with "try again later".
+    /// Attempts on a recipient that ended with "try again later", and recipients that began to wait for a connection.
     pub deferred: u64,
     /// Recipients given up.
     pub failed: u64,

@@ -80,6 +80,15 @@ pub async fn run(running: Arc<Running>, mut requests: UnboundedReceiver<Arc<Deli
     }
 }
 
+/// Knocks at the next hops of queues that wait since before they were these.
+pub fn knock_for(running: &Arc<Running>, queues: &[Arc<DeliveryQueue>]) {
+    for queue in queues {
+        if let Some(wait) = queue.wait() {
+            tokio::spawn(knock::until_open(running.clone(), queue.clone(), wait));
+        }
+    }
+}
+
 /// One worker on one queue. Dropping it, by a panic too, tells the queue.
 struct Worker {
     running: Arc<Running>,
@@ -232,13 +241,20 @@ impl Lease<'_> {
         }
     }
 
-    /// There was no connection to try it over, and there will be none before then: its passport says so, and the entry's turn
-    /// comes again.
-    fn put_back_unconnected(self, reply: &Reply, until_ms: u64) {
+    /// There was no connection to try it over, and there will be none before then: its passport says so of the first and each
+    /// time that they have doubled, and the entry's turn comes again.
+    fn put_back_unconnected(mut self, reply: &Reply, until_ms: u64) {
         let recipients = self.pending();
-        if !recipients.is_empty() {
-            let tried = self.tried();
-            passports::note_no_connection(&self.worker.running, self.message.id, &recipients, (reply, until_ms), tried);
+        let tried = self.tried();
+        let running = &self.worker.running;
+        if let Some(entry) = self.entry.as_mut().filter(|_| !recipients.is_empty()) {
+            entry.missed = entry.missed.saturating_add(1);
+            if entry.missed == 1 {
+                self.worker.counted.deferred(&running.counters, recipients.len() as u64, now_ms());
+            }
+            if entry.missed.is_power_of_two() {
+                passports::note_no_connection(running, entry.id, &recipients, (reply, until_ms), tried);
+            }
         }
         self.put_back();
     }

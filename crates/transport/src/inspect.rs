@@ -256,7 +256,7 @@ fn waiting_for(running: &Running, part: &str) -> HashSet<MessageId> {
     let mut waiting = HashSet::new();
     for queue in running.queues.all() {
         if holds(&queue.key.to_string(), part) {
-            queue.for_each(|entry, _| {
+            queue.for_each(|entry, _, _| {
                 waiting.insert(entry.id);
             });
         }
@@ -301,8 +301,8 @@ struct Places {
     queues: Vec<Shown>,
     /// What waits, in the order of the messages.
     waiting: Vec<Place>,
-    /// Messages that are being delivered, with the place of their queue.
-    in_flight: HashMap<MessageId, Vec<usize>>,
+    /// Messages that are being delivered, with the place of their queue and the connections that they missed there.
+    in_flight: HashMap<MessageId, Vec<(usize, u32)>>,
 }
 
 /// What is shown of a queue with each of its messages.
@@ -316,6 +316,8 @@ struct Place {
     id: MessageId,
     recipients: Indices,
     queue: usize,
+    /// Connections that could not be opened for it.
+    missed: u32,
     due_ms: Option<u64>,
 }
 
@@ -331,13 +333,13 @@ impl Places {
             });
             // What has no way out is not tried at a time: it is given up then.
             let is_tried = queue.key != QueueKey::Unreachable;
-            for id in queue.in_flight().into_iter().filter(|id| wanted(*id)) {
-                places.in_flight.entry(id).or_default().push(number);
+            for (id, missed) in queue.in_flight_and_missed().into_iter().filter(|(id, _)| wanted(*id)) {
+                places.in_flight.entry(id).or_default().push((number, missed));
             }
-            queue.for_each(|entry, due_ms| {
+            queue.for_each(|entry, missed, due_ms| {
                 if wanted(entry.id) {
                     let (recipients, due_ms) = (entry.recipients.clone(), due_ms.filter(|_| is_tried));
-                    places.waiting.push(Place { id: entry.id, recipients, queue: number, due_ms });
+                    places.waiting.push(Place { id: entry.id, recipients, queue: number, missed, due_ms });
                 }
             });
         }
@@ -363,7 +365,8 @@ impl Places {
         let waiting = self.of(id);
         let in_flight = self.in_flight.get(&id).map_or(&[][..], Vec::as_slice);
         let priority = standing.priority.unwrap_or(envelope.arrival.priority);
-        let mut queues: Vec<usize> = waiting.iter().map(|place| place.queue).chain(in_flight.iter().copied()).collect();
+        let flying = in_flight.iter().map(|(queue, _)| *queue);
+        let mut queues: Vec<usize> = waiting.iter().map(|place| place.queue).chain(flying).collect();
         queues.sort_unstable();
         queues.dedup();
         let status = if !in_flight.is_empty() {
@@ -402,12 +405,14 @@ impl Places {
                     let is_pending = state.state == State::Pending;
                     let place = waiting.iter().find(|place| is_pending && place.recipients.as_slice().contains(&index));
                     let queue = place.map(|place| &self.queues[place.queue]);
+                    let flying = || in_flight.iter().map(|(_, missed)| *missed).max().filter(|_| is_pending);
+                    let missed = place.map(|place| place.missed).or_else(flying).unwrap_or(0);
                     QueuedRecipient {
                         address: recipient.mailbox.to_string(),
                         state: state.state,
                         next_hop: queue.map(|queue| queue.next_hop.clone()),
                         next_hop_error: queue.and_then(|queue| queue.error.as_deref().map(str::to_owned)),
-                        attempts: state.attempts,
+                        attempts: state.attempts.saturating_add(missed),
                         last_reply: state.last_reply.as_deref().map(str::to_owned),
                         next_attempt_ms: place.and_then(|place| place.due_ms),
                     }

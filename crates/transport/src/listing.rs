@@ -88,7 +88,7 @@ pub struct Counters {
     pub recipients_asked: u64,
     /// Recipients delivered.
     pub delivered: u64,
-    /// Attempts on a recipient that ended with "try again later".
+    /// Attempts on a recipient that ended with "try again later", and recipients that began to wait for a connection.
     pub deferred: u64,
     /// Recipients given up.
     pub failed: u64,
@@ -284,7 +284,7 @@ pub struct QueuedRecipient {
     pub next_hop: Option<String>,
     /// Why that queue has no connection, if it has none for a reason.
     pub next_hop_error: Option<String>,
-    /// Attempts on this recipient so far; attempts to reach its next hop are counted by the queue.
+    /// Attempts on this recipient so far, and connections for it that could not be opened since the server started.
     pub attempts: u32,
     /// The last answer that it got.
     pub last_reply: Option<String>,

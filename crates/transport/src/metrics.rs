@@ -223,8 +223,8 @@ fn received(running: &Running, families: &mut Families) {
 
 fn sent(running: &Running, families: &mut Families) {
     let all = running.counters.send.all();
-    let text = "Recipients by send connector and by what became of them at an attempt; without connector: mailboxes \
-                here, and recipients without a route.";
+    let text = "Recipients by send connector and by what became of them at an attempt; deferred are also those who begin \
+                to wait for a connection, once; without connector: mailboxes here, and recipients without a route.";
     let family = families.counter("gatepost_recipients", text);
     for (name, counted) in &all {
         for (outcome, count) in counted.all_endings() {

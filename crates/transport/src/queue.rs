@@ -17,6 +17,6 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-pub use delivery_queue::{DeliveryQueue, Limits, Snapshot, Wait, Work};
+pub use delivery_queue::{DeliveryQueue, Failed, Limits, Snapshot, Wait, Work};
 pub use entry::{Entry, Indices, QueueKey};
-pub use table::{Queues, Taken, Waited};
+pub use table::{Heir, Queues, Rerouted, Taken, Waited};

@@ -15,8 +15,10 @@ use crate::authenticate::Credentials;
 use crate::blocking;
 use crate::categorize;
 use crate::clock::now_ms;
+use crate::deliver;
 use crate::listen::{self, ListenError, Listeners};
 use crate::passwords::Passwords;
+use crate::queue::Rerouted;
 use crate::source_addresses;
 use crate::state::{Revision, Running, queue_limits, tracking_limits};
 use crate::tls::Tls;
@@ -124,8 +126,15 @@ pub async fn apply(
     let (opened, closed) = listeners.switch(running, sockets, &wanted);
     if !are_routes_alike {
         // After the new revision is in force: what is routed from here on is taken, what was routed before is not.
-        let waited = running.queues.begin_routes(generation);
-        tokio::spawn(categorize::route_anew(running.clone(), categorize::unrouted(waited)));
+        let settings = running.revision().settings.clone();
+        let Rerouted { waited, heirs } =
+            running.queues.begin_routes(generation, |queue| categorize::heir(&settings, queue));
+        deliver::knock_for(running, &heirs);
+        let running = running.clone();
+        tokio::spawn(async move {
+            categorize::route_anew(running.clone(), categorize::unrouted(waited)).await;
+            running.queues.release(&heirs);
+        });
     }
     running.alarms.reloaded();
     tracing::info!(revision = number, "new settings are in force");

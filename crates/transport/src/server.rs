@@ -287,8 +287,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
             Ok(Step::Read) => {}
             Ok(Step::Released(released)) => {
                 let _ = tell_known.take().map(|told| told.send(()));
-                let unrouted = |id| Unrouted { id, recipients: None, due_ms: None, before: None };
-                match categorize::route_once(running.clone(), released.into_iter().map(unrouted)).await {
+                match categorize::route_once(running.clone(), released.into_iter().map(Unrouted::all_of)).await {
                     Some(left) => unread.extend(left),
                     None => return,
                 }

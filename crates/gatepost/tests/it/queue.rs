@@ -117,6 +117,109 @@ fn a_queue_whose_messages_were_all_told_to_come_again_says_what_they_were_told_a
 }
 
 #[test]
+fn a_change_of_the_settings_leaves_a_queue_what_it_was_and_what_waits_for_another_way_goes() {
+    let first = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
+    let second = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
+    let slow = QUICK_RETRY.replace("00:00:01", "01:00:00");
+    let moving = |smart_host: SocketAddr| {
+        format!(
+            "[[send_connector]]\nname = \"Moving\"\naddress_spaces = [\"moving.example\"]\nsmart_hosts = [\"{smart_host}\"]\n"
+        )
+    };
+    let document = [CONTOSO, &slow, OPEN_TO_TESTS, &to_sink(&first.to_string()), &moving(second)];
+    let site = Site::start(&document);
+    submit(&site, "<a@x.net>", "z@gmail.com", "stays");
+    let late = site.client(HOST_2).submit("<a@x.net>", &["y@gmail.com"], &message("comes later", "x")).queue_id();
+    submit(&site, "<a@x.net>", "z@moving.example", "moves");
+    let queue = |next_hop: SocketAddr| {
+        let queues = site.installation.json(&["queue", "status"])["queues"].clone();
+        let wanted = format!("[{}]:{}", next_hop.ip(), next_hop.port());
+        queues.as_array().expect("a list").iter().find(|queue| queue["next_hop"] == wanted).cloned().unwrap_or_default()
+    };
+    let kept = |queue: &serde_json::Value| {
+        [
+            "identity",
+            "last_error",
+            "state",
+            "retry_count",
+            "first_retry_ms",
+            "last_retry_ms",
+            "next_retry_ms",
+            "messages",
+        ]
+        .map(|key| queue[key].clone())
+    };
+    let before = kept(&queue(first));
+    assert_eq!((&before[2], &before[3], &before[7]), (&"retry".into(), &1.into(), &2.into()), "{before:?}");
+    site.installation.output(&["shell", "-c", "New-Mailbox new@contoso.com -Confirm:$false"]);
+    wait::until("what waited is in its queue again", || (queue(first)["messages"] == 2).then_some(()));
+    assert_eq!(kept(&queue(first)), before);
+    // The message that was tried keeps its attempt, and the other has had none.
+    let attempts = |id: &str| site.installation.json(&["queue", "show", id])["recipients"][0]["attempts"].clone();
+    assert_eq!(attempts(&late), 0);
+
+    // Another way is taken at once.
+    let sink = Setup::new().start();
+    let elsewhere = moving(sink.address());
+    site.write_settings(&[CONTOSO, &slow, OPEN_TO_TESTS, &to_sink(&first.to_string()), &elsewhere]);
+    site.installation.output(&["reload"]);
+    assert!(sink.first().text().contains("Subject: moves"));
+    wait::until("what waited is in its queue again", || (queue(first)["messages"] == 2).then_some(()));
+    assert_eq!(kept(&queue(first)), before);
+}
+
+#[test]
+fn a_connection_that_cannot_be_opened_counts_for_all_who_wait_for_it() {
+    let (site, _) = waiting_site();
+    let first = submit(&site, "<a@x.net>", "z@gmail.com", "one");
+    let second =
+        site.client(HOST_2).submit("<a@x.net>", &["y@gmail.com", "x@gmail.com"], &message("two", "x")).queue_id();
+    let attempts = |id: &str| {
+        let shown = site.installation.json(&["queue", "show", id]);
+        shown["recipients"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|it| it["attempts"].as_u64())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((attempts(&first), attempts(&second)), (vec![1], vec![0, 0]));
+    assert_eq!(site.installation.json(&["status"])["counters"]["deferred"], 1);
+    for tries in 2..=5 {
+        site.installation.output(&["queue", "retry", "--all"]);
+        wait::until("one more failed", || {
+            let queues = site.installation.json(&["queue", "status"]);
+            (queues["queues"][0]["retry_count"] == tries && queues["queues"][0]["state"] == "retry").then_some(())
+        });
+    }
+    assert_eq!((attempts(&first), attempts(&second)), (vec![5], vec![4, 4]));
+    // Each recipient counts once for the time that it waits, and not once more with each try.
+    assert_eq!(site.installation.json(&["status"])["counters"]["deferred"], 3);
+    // Of the one that was tried, its passport tells of the first and each doubling.
+    let text = site.installation.output(&["trace", &first]);
+    assert_eq!(text.matches("  deferred  ").count(), 3, "{text}");
+}
+
+#[test]
+fn of_connections_that_break_off_a_queue_shows_the_codes_alone() {
+    let slow = QUICK_RETRY.replace("00:00:01", "01:00:00");
+    let sink = Setup::new().answering(|stage, _| match stage {
+        Stage::Rcpt(_) => Action::ReplyAndClose("421 4.3.2 <z@gmail.com> come back later"),
+        _ => Action::Accept,
+    });
+    let sink = sink.start();
+    let site = Site::start(&[CONTOSO, &slow, OPEN_TO_TESTS, &to_sink(&sink.smart_host())]);
+    for number in 0..3 {
+        site.client(HOST_2).submit("<a@x.net>", &["z@gmail.com"], &message(&format!("number {number}"), "x"));
+    }
+    let shown = wait::until("the queue waits as a whole", || {
+        let queue = site.installation.json(&["queue", "status"])["queues"][0].clone();
+        (queue["retry_count"] == 1).then_some(queue)
+    });
+    assert_eq!(shown["last_error"], "421 4.3.2 Connections break off in the middle of messages");
+}
+
+#[test]
 fn remove_tells_the_sender_unless_told_not_to() {
     let (site, address) = waiting_site();
     let told = submit(&site, "<bob@contoso.com>", "z@gmail.com", "removed with report");

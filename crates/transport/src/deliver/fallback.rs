@@ -20,12 +20,7 @@ pub(super) async fn move_on(running: &Arc<Running>, queue: &Arc<DeliveryQueue>) 
         return;
     }
     tracing::info!(next_hop = %queue.key, entries, "mail is routed again while the next hop cannot be reached");
-    let unrouted = taken.into_iter().map(|entry| Unrouted {
-        id: entry.id,
-        recipients: Some(entry.recipients),
-        due_ms: None,
-        before: None,
-    });
+    let unrouted = taken.into_iter().map(|entry| Unrouted::of(entry, None));
     if let Some(unread) = categorize::route_once(running.clone(), unrouted).await
         && !unread.is_empty()
     {

@@ -78,7 +78,7 @@ mod tests {
             let key =
                 QueueKey::Send { connector: connector.name.clone(), next_hop: next_hop.clone(), instead_of: None };
             let priority = Priority::Normal;
-            let entry = Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: 0, priority };
+            let entry = Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: 0, priority, missed: 0 };
             queues.push(1, key, Some(&connector), entry, None).expect("routes have not changed");
         }
         let queue = queues.all().pop().expect("one queue");

@@ -6,7 +6,7 @@
 //! nobody took it, so nothing stays here for longer than a worker waits. A host that is full has a line of queues that wait;
 //! the first of them goes on as soon as a connection is left here or closed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,8 @@ pub struct Parked {
 
 struct Inner {
     left: u64,
-    idle: HashMap<SocketAddr, Vec<Idle>>,
+    /// In an order, so that a simulation closes the same one each time.
+    idle: BTreeMap<SocketAddr, Vec<Idle>>,
     open: HashMap<SocketAddr, u32>,
     waiting: HashMap<SocketAddr, VecDeque<(Arc<DeliveryQueue>, Wait)>>,
 }
@@ -116,7 +117,7 @@ impl Drop for Ticket<'_> {
 impl Parked {
     /// None yet.
     pub fn new(running: Arc<Running>) -> Parked {
-        let inner = Inner { left: 0, idle: HashMap::new(), open: HashMap::new(), waiting: HashMap::new() };
+        let inner = Inner { left: 0, idle: BTreeMap::new(), open: HashMap::new(), waiting: HashMap::new() };
         Parked { running, inner: Mutex::new(inner) }
     }
 

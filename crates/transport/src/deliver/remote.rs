@@ -1,5 +1,6 @@
 //! Delivery over SMTP: one worker keeps one connection to a next hop and sends entry after entry through it.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use gatepost_policy::priority;
 use gatepost_policy::retry::{self, Failure, Next as NextAttempt, Schedule};
 use gatepost_policy::route::NextHop;
 use gatepost_policy::send_connector::SendConnector;
-use gatepost_policy::{error_policy, exchangers, next_hop_certificate};
+use gatepost_policy::{error_policy, exchangers};
 
 use super::account::Account;
 use super::connection::Connection;
@@ -21,7 +22,7 @@ use super::{Lease, Next, Worker, fallback, knock};
 use crate::administer;
 use crate::clock::{self, now_ms};
 use crate::dns::Target;
-use crate::queue::{DeliveryQueue, Entry, QueueKey};
+use crate::queue::{DeliveryQueue, Entry, Failed, QueueKey};
 use crate::report::{self, Attempt, OnSuccess};
 use crate::state::{Revision, count};
 
@@ -29,6 +30,8 @@ use crate::state::{Revision, count};
 const IDLE: Duration = Duration::from_secs(5);
 /// An attempt that takes longer holds up nothing that waits behind it: other connections are opened for that.
 const SLOW: Duration = Duration::from_secs(2);
+/// What listings say of a next hop whose connections are lost time after time, with the codes of the last.
+const BREAKS_OFF: &str = "Connections break off in the middle of messages";
 /// How soon to look again when all outbound connections are taken.
 const ALL_TAKEN_MS: u64 = 1_000;
 
@@ -57,7 +60,12 @@ pub async fn work(worker: &Worker) -> Option<Connection> {
                 }
             }
             Next::Lease(lease) => {
-                open = unless_slow(worker, attempt(worker, &connector, open.take(), lease)).await;
+                let is_suspect = worker.running.suspects.is_suspect(lease.message.id);
+                let attempt = unless_slow(worker, attempt(worker, &connector, open.take(), lease));
+                open = match is_suspect {
+                    false => attempt.await,
+                    true => in_hand_at_work(worker, attempt).await,
+                };
             }
         }
     }
@@ -101,6 +109,20 @@ async fn unless_slow<T>(worker: &Worker, attempt: impl Future<Output = T>) -> T 
             attempt.await
         }
     }
+}
+
+/// Makes an attempt on a suspect: what the worker has in hand counts only while it does something.
+async fn in_hand_at_work<T>(worker: &Worker, attempt: impl Future<Output = T>) -> T {
+    let mut attempt = pin!(attempt);
+    poll_fn(|context| {
+        worker.place().go_on();
+        let polled = attempt.as_mut().poll(context);
+        if polled.is_pending() {
+            worker.place().pause();
+        }
+        polled
+    })
+    .await
 }
 
 /// A worker that the queue does not count on; dropping it says that it may again.
@@ -202,13 +224,8 @@ async fn connect<'a>(
     let QueueKey::Send { next_hop, .. } = &worker.queue.key else { return None };
     let running = &worker.running;
     let revision = running.revision();
-    let secure_domains = &revision.settings.transport.tls_send_domain_secure_list;
-    let terms = Terms {
-        connector: connector.clone(),
-        generation: revision.generation,
-        // Smart hosts are the same for all who have the connector.
-        demand: next_hop_certificate::demand(connector, next_hop, None, secure_domains),
-    };
+    let demand = dial::demand(&revision, connector, next_hop);
+    let terms = Terms { connector: connector.clone(), generation: revision.generation, demand };
     let reached = tokio::select! {
         biased;
         reached = Box::pin(reach(worker, &revision, &terms, next_hop)) => reached,
@@ -268,7 +285,9 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply, failure: 
     let of_priority = |priority| priority::schedule(&settings.transport.queues.priorities, &usual, priority);
     let schedule = of_priority(lease.priority());
     let now = now_ms();
-    let failures = worker.queue.connection_failed(&reply.to_string());
+    let failed = worker.queue.connection_failed(&reply.to_string());
+    let failures = failed.in_a_row;
+    count_those_who_wait(worker, failed);
     let stands_in = matches!(worker.queue.key, QueueKey::Send { instead_of: Some(_), .. });
     // Before the last way has been tried nothing is given up.
     let arrival_ms = if worker.queue.shows_the_way() && !stands_in { now } else { lease.arrival_ms() };
@@ -315,6 +334,13 @@ async fn unreachable(worker: &Worker, lease: Lease<'_>, reply: &Reply, failure: 
     }
 }
 
+/// What waits has missed a connection, for some of it the first.
+fn count_those_who_wait(worker: &Worker, failed: Failed) {
+    if failed.recipients > 0 {
+        worker.counted.deferred(&worker.running.counters, failed.recipients, now_ms());
+    }
+}
+
 /// The retry schedule of the worker's route.
 fn schedule(worker: &Worker) -> Schedule {
     worker.queue.retry().over(&worker.running.revision().settings.retry)
@@ -352,7 +378,7 @@ async fn deliver<'a>(
         worker.running.hosts.wants_us_again(open.connection.target.address, clock::now());
     }
     let is_lost = open.connection.broken && results.iter().all(|result| result.reply.code == 421);
-    let lost = results.last().filter(|_| is_lost).map(|result| result.reply.to_string());
+    let lost = results.last().filter(|_| is_lost).map(|result| result.reply.clone());
     let on_success = match connector.mailbox_protocol {
         _ if open.connection.reports_on_success() => OnSuccess::ReportedByNextHop,
         Some(_) => OnSuccess::Delivered,
@@ -385,13 +411,16 @@ async fn deliver<'a>(
 
 /// A connection was lost in the middle of a message. Each message waits by itself then; where that happens time after time
 /// the whole queue does, or every message that waits would open a connection only to lose it.
-async fn broke_off_again(worker: &Worker, reply: &str) {
+async fn broke_off_again(worker: &Worker, reply: &Reply) {
     if !worker.queue.broke_off() {
         return;
     }
     let schedule = schedule(worker);
-    let (now, failures) = (now_ms(), worker.queue.connection_failed(reply));
-    if let NextAttempt::At(next_ms) = retry::next(&schedule, Failure::ConnectionFailed, failures, now, now) {
+    // The text may be the peer's, and name a recipient.
+    let shown = reply.clone().with_text(BREAKS_OFF).to_string();
+    let (now, failed) = (now_ms(), worker.queue.connection_failed(&shown));
+    count_those_who_wait(worker, failed);
+    if let NextAttempt::At(next_ms) = retry::next(&schedule, Failure::ConnectionFailed, failed.in_a_row, now, now) {
         worker.running.queues.block(&worker.queue, next_ms);
         if worker.queue.shows_the_way() {
             fallback::move_on(&worker.running, &worker.queue).await;

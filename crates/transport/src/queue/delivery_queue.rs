@@ -70,7 +70,7 @@ pub(super) struct Waiting {
     /// Held back: no worker gets them before they are released.
     pub(super) held: Vec<Entry>,
     /// What workers, or administrators, have in their hands: few.
-    pub(super) in_flight: Vec<(MessageId, Priority)>,
+    pub(super) in_flight: Vec<Flying>,
     /// An administrator has suspended the queue: it takes entries and gives no work.
     pub(super) suspended: bool,
     /// When an empty queue leaves the table; `None` while it is not idle.
@@ -97,8 +97,18 @@ pub(super) struct Waiting {
     pub(super) last_deferral: Option<Arc<str>>,
     /// While it is blocked it is wanted even without entries: its being blocked sends mail another way.
     pub(super) shows_the_way: bool,
+    /// What its forerunner held is being routed, and may come here.
+    pub(super) expects: bool,
     /// The queue has left the table: it takes no entries any more.
     pub(super) retired: bool,
+}
+
+/// An entry in somebody's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flying {
+    id: MessageId,
+    priority: Priority,
+    missed: u32,
 }
 
 impl Waiting {
@@ -108,25 +118,26 @@ impl Waiting {
             return false;
         }
         let is_empty = self.ready.is_empty() && self.later.is_empty() && self.in_flight.is_empty();
-        let is_left = self.held.is_empty() && !self.suspended;
+        let is_left = self.held.is_empty() && !self.suspended && !self.expects;
         is_empty && is_left && self.workers == 0 && self.workers_wanted == 0
     }
 
     /// An entry is not in flight any more.
     pub(super) fn land(&mut self, id: MessageId) {
-        if let Some(at) = self.in_flight.iter().position(|(flying, _)| *flying == id) {
+        if let Some(at) = self.in_flight.iter().position(|flying| flying.id == id) {
             self.in_flight.swap_remove(at);
         }
     }
 
     /// How many more entries of each priority may be in flight.
     fn room(&self, most: [u32; 3]) -> [usize; 3] {
-        let flying = |priority| self.in_flight.iter().filter(|(_, flying)| *flying == priority).count();
+        let flying = |priority| self.in_flight.iter().filter(|flying| flying.priority == priority).count();
         Priority::ALL.map(|priority| (most[priority as usize] as usize).saturating_sub(flying(priority)))
     }
 
     fn take_off(&mut self, entry: &Entry) {
-        self.in_flight.push((entry.id, entry.priority));
+        let Entry { id, priority, missed, .. } = entry;
+        self.in_flight.push(Flying { id: *id, priority: *priority, missed: *missed });
     }
 
     /// When to look at the queue again.
@@ -140,10 +151,9 @@ impl Waiting {
         }
     }
 
-    /// Takes everything that waits, with its due time (`None`: now). While the queue is blocked nothing is due.
+    /// Takes everything that waits, with its due time (`None`: now, or when the queue is blocked no more).
     pub(super) fn take_all(&mut self) -> Vec<(Entry, Option<u64>)> {
-        let blocked_until_ms = self.blocked_until_ms;
-        let ready = self.ready.take_all().map(|entry| (entry, blocked_until_ms));
+        let ready = self.ready.take_all().map(|entry| (entry, None));
         let ready = ready.chain(std::mem::take(&mut self.held).into_iter().map(|entry| (entry, None)));
         let later = std::mem::take(&mut self.later).into_iter();
         ready.chain(later.map(|Reverse(later)| (later.entry, Some(later.due_ms)))).collect()
@@ -177,6 +187,15 @@ pub enum Work {
     Nothing,
     /// The next hop cannot be reached for now, the queue is suspended, or it has left the table.
     Stop,
+}
+
+/// What a connection attempt that failed means for a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// How many failed in a row.
+    pub in_a_row: u32,
+    /// For so many waiting recipients it is the first connection that they miss.
+    pub recipients: u64,
 }
 
 /// What a queue looks like from outside.
@@ -247,6 +266,24 @@ impl DeliveryQueue {
         let waiting = Mutex::new(Waiting { last_error, suspended, shows_the_way, ..Waiting::default() });
         let (wake, broken_off) = (Notify::new(), AtomicU32::new(0));
         DeliveryQueue { key, connector, number, workers_max, in_flight_max, clock, waiting, wake, broken_off }
+    }
+
+    /// Goes on where another queue of the same way stood that leaves the table: as long blocked, as often failed.
+    pub(super) fn go_on_from(&self, before: &DeliveryQueue, left: &Waiting) {
+        self.broken_off.store(before.broken_off.load(Ordering::Relaxed), Ordering::Relaxed);
+        let mut waiting = self.lock();
+        waiting.failures = left.failures;
+        waiting.blocked_until_ms = left.blocked_until_ms;
+        (waiting.first_failure_ms, waiting.last_failure_ms) = (left.first_failure_ms, left.last_failure_ms);
+        waiting.last_error.clone_from(&left.last_error);
+        waiting.last_deferral.clone_from(&left.last_deferral);
+        (waiting.incoming, waiting.outgoing) = (left.incoming, left.outgoing);
+    }
+
+    /// The wait that it is in because no connection could be opened, if it is in one.
+    pub fn wait(&self) -> Option<Wait> {
+        let waiting = self.lock();
+        waiting.blocked_until_ms.filter(|_| waiting.failures > 0).map(|until_ms| Wait { until_ms })
     }
 
     /// What its send connector says of retries.
@@ -369,16 +406,18 @@ impl DeliveryQueue {
 
     /// Counts a connection attempt that failed; hands on how many failed in a row. Workers that fail together count
     /// once: while the queue is blocked the count stands still.
-    pub fn connection_failed(&self, error: &str) -> u32 {
+    pub fn connection_failed(&self, error: &str) -> Failed {
         let mut waiting = self.lock();
-        if waiting.blocked_until_ms.is_none() {
+        let mut recipients = 0;
+        if waiting.blocked_until_ms.is_none() && !waiting.retired {
             waiting.failures = waiting.failures.saturating_add(1);
+            recipients = waiting.ready.miss();
         }
         let now = now_ms();
         waiting.first_failure_ms.get_or_insert(now);
         waiting.last_failure_ms = Some(now);
         waiting.last_error = Some(error.into());
-        waiting.failures
+        Failed { in_a_row: waiting.failures, recipients }
     }
 
     /// Whether no connection to the next hop could be opened, and its time to be tried again has not come.
@@ -422,7 +461,7 @@ impl DeliveryQueue {
     /// Whether the queue is still in this wait for its next hop, with at least so many entries.
     pub fn is_in(&self, wait: Wait, entries_min: usize) -> bool {
         let waiting = self.lock();
-        waiting.blocked_until_ms == Some(wait.until_ms) && waiting.ready.len() >= entries_min
+        !waiting.retired && waiting.blocked_until_ms == Some(wait.until_ms) && waiting.ready.len() >= entries_min
     }
 
     /// How the queue is doing.
@@ -431,7 +470,7 @@ impl DeliveryQueue {
         let now_s = self.clock.seconds();
         let mut by_priority = waiting.ready.counts().map(|ready| (ready, 0));
         let elsewhere = waiting.held.iter().map(|entry| entry.priority);
-        for priority in elsewhere.chain(waiting.in_flight.iter().map(|(_, priority)| *priority)) {
+        for priority in elsewhere.chain(waiting.in_flight.iter().map(|flying| flying.priority)) {
             by_priority[priority as usize].0 += 1;
         }
         for Reverse(later) in &waiting.later {
@@ -471,7 +510,7 @@ impl DeliveryQueue {
         let mut seen = 0;
         loop {
             let waiting = self.lock();
-            let ready = waiting.ready.iter().skip(seen).take(LOOKED_AT_ONCE).map(|entry| entry.arrival_ms);
+            let ready = waiting.ready.iter().skip(seen).take(LOOKED_AT_ONCE).map(|(entry, _)| entry.arrival_ms);
             let later =
                 waiting.later.iter().skip(seen).take(LOOKED_AT_ONCE).map(|Reverse(later)| later.entry.arrival_ms);
             oldest = oldest.into_iter().chain(ready).chain(later).min();
@@ -484,7 +523,12 @@ impl DeliveryQueue {
 
     /// The messages in flight.
     pub fn in_flight(&self) -> Vec<MessageId> {
-        self.lock().in_flight.iter().map(|(id, _)| *id).collect()
+        self.lock().in_flight.iter().map(|flying| flying.id).collect()
+    }
+
+    /// The same with the connections that each has missed.
+    pub fn in_flight_and_missed(&self) -> Vec<(MessageId, u32)> {
+        self.lock().in_flight.iter().map(|flying| (flying.id, flying.missed)).collect()
     }
 
     /// Whether an administrator has suspended it.
@@ -492,19 +536,21 @@ impl DeliveryQueue {
         self.lock().suspended
     }
 
-    /// Calls `look` with each waiting entry and the time at which it is due (`None`: now, or when it is released).
-    pub fn for_each(&self, mut look: impl FnMut(&Entry, Option<u64>)) {
+    /// Calls `look` with each waiting entry, the connections that it has missed, and the time at which it is due (`None`:
+    /// now, or when it is released).
+    pub fn for_each(&self, mut look: impl FnMut(&Entry, u32, Option<u64>)) {
         let waiting = self.lock();
         let blocked_until_ms = waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms));
         for entry in &waiting.held {
-            look(entry, None);
+            look(entry, entry.missed, None);
         }
-        for entry in waiting.ready.iter() {
-            look(entry, blocked_until_ms);
+        for (entry, missed) in waiting.ready.iter() {
+            look(entry, missed, blocked_until_ms);
         }
         for Reverse(later) in &waiting.later {
             // Nobody is tried while the whole queue waits.
-            look(&later.entry, Some(self.clock.to_wall(later.due_ms)).max(blocked_until_ms));
+            let missed = later.entry.missed;
+            look(&later.entry, missed, Some(self.clock.to_wall(later.due_ms)).max(blocked_until_ms));
         }
     }
 
@@ -519,9 +565,10 @@ impl DeliveryQueue {
             }
             !is_wanted
         };
-        waiting.ready.retain(|entry| keep(entry, None));
         waiting.held.retain(|entry| keep(entry, None));
         waiting.later.retain(|Reverse(later)| keep(&later.entry, Some(self.clock.to_wall(later.due_ms))));
+        let ready = waiting.ready.take_wanted(|entry| ids.contains(&entry.id));
+        taken.extend(ready.into_iter().map(|entry| (entry, None)));
         for (entry, _) in &taken {
             waiting.take_off(entry);
         }

@@ -92,4 +92,6 @@ pub struct Entry {
     pub arrival_ms: u64,
     /// How urgent it is.
     pub priority: Priority,
+    /// Connections that could not be opened while it was due, since the server started: nothing of it stands on the disk.
+    pub missed: u32,
 }

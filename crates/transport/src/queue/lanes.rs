@@ -2,6 +2,9 @@
 //!
 //! High goes before Normal and Normal before Low, and nobody starves: whoever was passed over often enough goes next. Without
 //! priority queuing all entries are Normal, and this is one line of people waiting.
+//!
+//! A connection that cannot be opened is one that everybody here waits for in vain. That is counted once, for all of them: while
+//! an entry stands here, its number of connections is what the count was less than now.
 
 use std::collections::VecDeque;
 
@@ -18,6 +21,8 @@ pub(super) struct Lanes {
     lanes: [VecDeque<Entry>; 3],
     /// How often each line was passed over since one of its entries went.
     passed_over: [u32; 3],
+    /// Connections that could not be opened, ever.
+    missed: u32,
 }
 
 fn lane_of(priority: Priority) -> usize {
@@ -43,11 +48,20 @@ impl Lanes {
     }
 
     pub fn push_back(&mut self, entry: Entry) {
+        let entry = turned(self.missed, entry);
         self.lanes[lane_of(entry.priority)].push_back(entry);
     }
 
     pub fn push_front(&mut self, entry: Entry) {
+        let entry = turned(self.missed, entry);
         self.lanes[lane_of(entry.priority)].push_front(entry);
+    }
+
+    /// Everybody here has waited for a connection in vain. Hands on for how many recipients that is the first.
+    pub fn miss(&mut self) -> u64 {
+        self.missed = self.missed.wrapping_add(1);
+        let first = self.iter().filter(|(_, missed)| *missed == 1);
+        first.map(|(entry, _)| entry.recipients.as_slice().len() as u64).sum()
     }
 
     /// The next entry whose priority `may` go now.
@@ -61,12 +75,13 @@ impl Lanes {
             }
         }
         self.passed_over[lane] = 0;
-        self.lanes[lane].pop_front()
+        self.lanes[lane].pop_front().map(|entry| turned(self.missed, entry))
     }
 
     /// Takes an entry that stands in front of its line and `is_wanted`.
     pub fn pop_front_if(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        self.lanes.iter_mut().find_map(|lane| lane.pop_front_if(|entry| is_wanted(entry)))
+        let found = self.lanes.iter_mut().find_map(|lane| lane.pop_front_if(|entry| is_wanted(entry)));
+        found.map(|entry| turned(self.missed, entry))
     }
 
     /// Moves those that are wanted to the front of their lines.
@@ -77,18 +92,36 @@ impl Lanes {
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.lanes.iter().flatten()
+    /// Everything, in the order of the lines, with the connections that each has missed; in the entry itself they are not right.
+    pub fn iter(&self) -> impl Iterator<Item = (&Entry, u32)> {
+        self.lanes.iter().flatten().map(|entry| (entry, self.missed.wrapping_sub(entry.missed)))
     }
 
-    pub fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) {
-        self.lanes.iter_mut().for_each(|lane| lane.retain(&mut keep));
+    /// Takes those out that are wanted.
+    pub fn take_wanted(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut taken = Vec::new();
+        for lane in &mut self.lanes {
+            lane.retain(|entry| {
+                let is_wanted = is_wanted(entry);
+                if is_wanted {
+                    taken.push(turned(self.missed, entry.clone()));
+                }
+                !is_wanted
+            });
+        }
+        taken
     }
 
     /// Everything, in the order of the lines.
     pub fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        std::mem::take(&mut self.lanes).into_iter().flatten()
+        let missed = self.missed;
+        std::mem::take(&mut self.lanes).into_iter().flatten().map(move |entry| turned(missed, entry))
     }
+}
+
+/// What an entry holds instead of its count while it stands here, and the other way round.
+fn turned(missed: u32, entry: Entry) -> Entry {
+    Entry { missed: missed.wrapping_sub(entry.missed), ..entry }
 }
 
 #[cfg(test)]
@@ -103,7 +136,7 @@ mod tests {
         for (priority, count) in Priority::ALL.into_iter().zip(counts) {
             for id in 0..count as u64 {
                 let id = MessageId(id);
-                lanes.push_back(Entry { id, recipients: Indices::One(0), arrival_ms: 0, priority });
+                lanes.push_back(Entry { id, recipients: Indices::One(0), arrival_ms: 0, priority, missed: 0 });
             }
         }
         lanes
@@ -131,5 +164,20 @@ mod tests {
         assert_eq!(pop(true), Some((Priority::High, 1)));
         assert_eq!(pop(false), Some((Priority::Normal, 1)));
         assert_eq!(pop(true), None);
+    }
+
+    #[test]
+    fn each_entry_knows_the_connections_that_it_missed_wherever_it_stands() {
+        let mut lanes = lanes([0, 2, 0]);
+        assert_eq!(lanes.miss(), 2);
+        assert_eq!(lanes.miss(), 0, "for nobody it is the first");
+        let first = lanes.pop(|_| true).expect("an entry");
+        assert_eq!(first.missed, 2);
+        lanes.miss();
+        lanes.push_back(first);
+        let known = |lanes: &Lanes| lanes.iter().map(|(entry, missed)| (entry.id.0, missed)).collect::<Vec<_>>();
+        assert_eq!(known(&lanes), [(1, 3), (0, 2)]);
+        lanes.miss();
+        assert_eq!(lanes.take_all().map(|entry| entry.missed).collect::<Vec<_>>(), [4, 3]);
     }
 }

@@ -186,11 +186,19 @@ impl Queues {
         table.queues_made += 1;
         let number = table.queues_made;
         let is_suspended = !table.suspended.is_empty() && table.suspended.contains(&key.name());
-        let clock = self.clock.clone();
-        let queue = DeliveryQueue::new(key.clone(), connector.cloned(), number, self.limits(), is_suspended, clock);
-        let queue = Arc::new(queue);
+        let queue = Arc::new(self.made(key.clone(), connector.cloned(), number, is_suspended));
         table.queues.insert(key.clone(), queue.clone());
         Some(queue)
+    }
+
+    fn made(
+        &self,
+        key: QueueKey,
+        connector: Option<Arc<SendConnector>>,
+        number: u64,
+        suspended: bool,
+    ) -> DeliveryQueue {
+        DeliveryQueue::new(key, connector, number, self.limits(), suspended, self.clock.clone())
     }
 
     /// Wakes idle workers or asks for new ones, and sets the alarm for what is due later. A queue that has left the table
@@ -306,13 +314,18 @@ impl Queues {
 
     /// Suspends queues, and lets all others go on.
     pub fn set_suspended(&self, names: impl Iterator<Item = String>) {
-        let queues: Vec<_> = {
+        let queues = {
             let mut table = self.table();
             table.suspended = names.collect();
             let suspended = &table.suspended;
             let submission = suspended.contains(&QueueKey::Submission.name());
             self.submission_suspended.store(submission, Ordering::Relaxed);
-            table.queues.values().map(|queue| (queue.clone(), suspended.contains(&queue.key.name()))).collect()
+            let queues = table.queues.values();
+            let mut queues: Vec<_> =
+                queues.map(|queue| (queue.clone(), suspended.contains(&queue.key.name()))).collect();
+            // Those that go on together do so in the same order each time.
+            queues.sort_by_key(|(queue, _)| queue.number);
+            queues
         };
         for (queue, is_suspended) in queues {
             let is_unused = {
@@ -527,7 +540,7 @@ impl Queues {
             let mut here = now.len();
             now.into_iter().for_each(|Reverse(later)| waiting.ready.push_back(later.entry));
             if waiting.blocked_until_ms.is_some() {
-                here = waiting.ready.iter().filter(|entry| wanted(entry)).count();
+                here = waiting.ready.iter().filter(|(entry, _)| wanted(entry)).count();
                 // One that only sends mail another way is to let it try this way again.
                 if here > 0 || waiting.ready.is_empty() {
                     waiting.blocked_until_ms = None;
@@ -545,31 +558,60 @@ impl Queues {
     }
 
     /// From now on only what was routed by revision `routes_since` or a later one is taken. Every queue leaves the table,
-    /// and what waited there is handed out, to be routed anew; what is in flight is given back when it is put back.
-    pub fn begin_routes(&self, routes_since: u64) -> Vec<Waited> {
-        let queues = {
+    /// and what waited there is handed out, to be routed anew; what is in flight is given back when it is put back. Where a
+    /// queue has an heir, that stands in its place at once, under its number; the way of both being the same, it waits for as
+    /// long, too. Heirs stay until [`Queues::release`], whatever comes to them.
+    pub fn begin_routes(&self, routes_since: u64, heir: impl Fn(&DeliveryQueue) -> Option<Heir>) -> Rerouted {
+        let (mut left, mut heirs) = (Vec::new(), Vec::new());
+        {
             let mut table = self.table();
             table.routes_since = table.routes_since.max(routes_since);
-            let queues = std::mem::take(&mut table.queues);
+            left.extend(std::mem::take(&mut table.queues).into_values());
+            left.sort_by_key(|queue: &Arc<DeliveryQueue>| queue.number);
             table.leaving.retain(|queue| queue.strong_count() > 0);
-            table.leaving.extend(queues.values().map(Arc::downgrade));
-            queues
-        };
-        let retire = |queue: Arc<DeliveryQueue>| {
-            let entries = {
+            table.leaving.extend(left.iter().map(Arc::downgrade));
+            for queue in &left {
                 let mut waiting = queue.lock();
                 self.wake_up(&mut waiting);
-                self.set_alarm(&queue, &mut waiting, None);
+                self.set_alarm(queue, &mut waiting, None);
                 waiting.retired = true;
-                let taken = waiting.take_all().into_iter();
-                taken.map(|(entry, due_ms)| (entry, due_ms.map(|due_ms| self.clock.to_wall(due_ms)))).collect()
-            };
+                let Some(Heir { connector, is_same_way }) = heir(queue) else { continue };
+                let heir = Arc::new(self.made(queue.key.clone(), connector, queue.number, waiting.suspended));
+                if is_same_way {
+                    heir.go_on_from(queue, &waiting);
+                }
+                drop(waiting);
+                let mut waiting = heir.lock();
+                waiting.expects = true;
+                let due_ms = waiting.due_ms();
+                self.set_alarm(&heir, &mut waiting, due_ms);
+                drop(waiting);
+                table.queues.insert(heir.key.clone(), heir.clone());
+                heirs.push(heir);
+            }
+        }
+        let take = |queue: Arc<DeliveryQueue>| {
+            let taken = queue.lock().take_all().into_iter();
+            let entries =
+                taken.map(|(entry, due_ms)| (entry, due_ms.map(|due_ms| self.clock.to_wall(due_ms)))).collect();
             queue.wake.notify_waiters();
             Waited { queue, entries }
         };
-        let mut queues: Vec<_> = queues.into_values().collect();
-        queues.sort_by_key(|queue| queue.number);
-        queues.into_iter().map(retire).collect()
+        Rerouted { waited: left.into_iter().map(take).collect(), heirs }
+    }
+
+    /// What the forerunners of these held has been routed: nothing more of it comes.
+    pub fn release(&self, heirs: &[Arc<DeliveryQueue>]) {
+        for heir in heirs {
+            let is_unused = {
+                let mut waiting = heir.lock();
+                waiting.expects = false;
+                waiting.is_unused() && !waiting.retired
+            };
+            if is_unused {
+                self.retire_unused(heir);
+            }
+        }
     }
 
     /// Takes every waiting entry of these messages, held back or not, with the queue that it waited in and its due time.
@@ -587,6 +629,22 @@ impl Queues {
     pub fn take_waiting(&self, queue: &Arc<DeliveryQueue>) -> Vec<Taken> {
         queue.take_waiting().into_iter().map(|(entry, due_ms)| (queue.clone(), entry, due_ms)).collect()
     }
+}
+
+/// What routes that have changed mean for the queues.
+pub struct Rerouted {
+    /// What waited, to be routed anew.
+    pub waited: Vec<Waited>,
+    /// Those that stand in the place of others.
+    pub heirs: Vec<Arc<DeliveryQueue>>,
+}
+
+/// Who goes on in the place of a queue when routes change.
+pub struct Heir {
+    /// The send connector by now; `None` but for [`QueueKey::Send`].
+    pub connector: Option<Arc<SendConnector>>,
+    /// Whether it leads the same way in the same manner.
+    pub is_same_way: bool,
 }
 
 /// Entries that were taken out of a queue which had to leave the table, each with its due time (`None`: now).

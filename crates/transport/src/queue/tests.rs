@@ -9,11 +9,16 @@ use gatepost_mail::{MessageId, Priority, Reply};
 use super::*;
 
 fn entry(id: u64) -> Entry {
-    Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: id, priority: Priority::Normal }
+    Entry { id: MessageId(id), recipients: Indices::One(0), arrival_ms: id, priority: Priority::Normal, missed: 0 }
 }
 
 fn push(queues: &Queues, key: QueueKey, entry: Entry, due_ms: Option<u64>) {
     assert_eq!(queues.push(1, key, None, entry, due_ms), Ok(()));
+}
+
+/// A connection that could not be opened.
+fn fail(queue: &DeliveryQueue) -> u32 {
+    queue.connection_failed("refused").in_a_row
 }
 
 fn only_queue(queues: &Queues) -> Arc<DeliveryQueue> {
@@ -124,7 +129,7 @@ fn a_next_hop_that_was_down_is_tried_by_one_worker_and_then_by_as_many_as_there_
     for _ in 0..3 {
         queue.worker_started();
     }
-    assert_eq!(queue.connection_failed("refused"), 1);
+    assert_eq!(fail(&queue), 1);
     queues.block(&queue, 1_000);
     let shorter = queues.block(&queue, 999);
     (0..3).for_each(|_| queues.worker_ended(&queue));
@@ -140,7 +145,7 @@ fn a_next_hop_that_was_down_is_tried_by_one_worker_and_then_by_as_many_as_there_
         assert_eq!(wanted(), 0, "nobody else, however long it takes");
         queues.worker_quick(&queue);
         if due_ms == 1_000 {
-            assert_eq!(queue.connection_failed("refused"), 2);
+            assert_eq!(fail(&queue), 2);
             queues.block(&queue, 2_000);
             queues.worker_ended(&queue);
         }
@@ -207,7 +212,8 @@ fn when_routes_change_what_waits_is_handed_out_and_what_comes_back_is_given_back
     let old = only_queue(&queues);
     old.worker_started();
     let Work::Entry(in_flight) = old.next() else { panic!("work") };
-    let waited: Vec<_> = queues.begin_routes(2).into_iter().flat_map(|waited| waited.entries).collect();
+    let waited: Vec<_> =
+        queues.begin_routes(2, |_| None).waited.into_iter().flat_map(|waited| waited.entries).collect();
     assert_eq!(waited, [(entry(3), None), (entry(2), Some(1_000))]);
     assert_eq!(old.next(), Work::Stop);
     assert_eq!(queues.put_back(&old, in_flight.clone(), None), Err(in_flight.clone()));
@@ -220,6 +226,49 @@ fn when_routes_change_what_waits_is_handed_out_and_what_comes_back_is_given_back
 }
 
 #[test]
+fn when_routes_change_a_queue_whose_way_stays_the_same_keeps_its_number_and_waits_on() {
+    let (queues, mut requests) = Queues::new(20);
+    queues.set_limits(Limits { connections_max: 20, by_priority: None, idle_max_ms: 60_000 });
+    push(&queues, QueueKey::Refused, entry(9), None);
+    push(&queues, QueueKey::Local, entry(1), None);
+    push(&queues, QueueKey::Local, entry(2), Some(5_000_000));
+    let old = queues.find(&QueueKey::Local).expect("it is there");
+    fail(&old);
+    queues.block(&old, 1_000_000);
+    while requests.try_recv().is_ok() {}
+    for is_same_way in [true, false] {
+        let before = queues.find(&QueueKey::Local).expect("it is there").snapshot();
+        let heir =
+            |queue: &DeliveryQueue| (queue.key == QueueKey::Local).then_some(Heir { connector: None, is_same_way });
+        let Rerouted { waited, heirs } = queues.begin_routes(2, heir);
+        let [heir] = &heirs[..] else { panic!("of one only") };
+        assert_eq!((heir.number, queues.all().len()), (2, 1), "it is there before anything has been routed");
+        heir.worker_started();
+        queues.worker_ended(heir);
+        assert_eq!(queues.all().len(), 1, "and stays until all has been");
+        let (heir, waited) = (heir.clone(), waited.into_iter().find(|waited| waited.queue.key == QueueKey::Local));
+        for (entry, due_ms) in waited.into_iter().flat_map(|waited| waited.entries) {
+            assert_eq!(queues.push(2, QueueKey::Local, None, entry, due_ms), Ok(()));
+        }
+        queues.release(&heirs);
+        let now = heir.snapshot();
+        assert_eq!((now.entries, now.deferred), (2, 1));
+        if is_same_way {
+            let state = |of: &Snapshot| (of.failures, of.last_error.clone(), of.first_failure_ms, of.blocked_until_ms);
+            assert_eq!(now.blocked_until_ms, Some(1_000_000));
+            assert_eq!(state(&now), state(&before));
+            assert_eq!(
+                heir.lock().ready.iter().map(|(entry, missed)| (entry.id.0, missed)).collect::<Vec<_>>(),
+                [(1, 1)]
+            );
+        } else {
+            assert_eq!((now.failures, now.last_error), (0, None), "another way is tried at once");
+            assert!(requests.try_recv().is_ok());
+        }
+    }
+}
+
+#[test]
 fn a_queue_that_left_the_table_while_it_was_blocked_sets_no_alarm_any_more() {
     let (queues, _requests) = Queues::new(20);
     push(&queues, QueueKey::Local, entry(1), None);
@@ -227,7 +276,7 @@ fn a_queue_that_left_the_table_while_it_was_blocked_sets_no_alarm_any_more() {
     old.worker_started();
     assert_eq!(old.next(), Work::Entry(entry(1)));
     queues.block(&old, 1_000);
-    queues.begin_routes(2);
+    queues.begin_routes(2, |_| None);
     // The attempt that is still being made turns out to take long. Nobody would ever take the alarm away.
     queues.worker_slow(&old);
     assert!(queues.alarms().is_empty());
@@ -290,7 +339,7 @@ async fn an_idle_worker_is_woken_by_work_and_by_the_end_of_its_queue() {
     push(&queues, QueueKey::Local, entry(2), None);
     wait.await;
     assert_eq!(queue.next(), Work::Entry(entry(2)));
-    let ends = async { queues.begin_routes(2) };
+    let ends = async { queues.begin_routes(2, |_| None) };
     tokio::join!(queue.wait_for_work(), ends);
     assert_eq!(queues.put_back(&queue, held.clone(), None), Err(held));
 }
@@ -379,10 +428,15 @@ fn no_entry_is_lost_or_doubled_whatever_happens_at_once() {
                     queues.hurry(|_| true, |entry| entry.id.0 % 2 == 0);
                 }
                 if turn % 64 == 0 {
-                    let waited = queues.begin_routes(routes.fetch_add(1, Ordering::SeqCst) + 1);
+                    let heir = |queue: &DeliveryQueue| {
+                        (queue.key != QueueKey::Refused).then_some(Heir { connector: None, is_same_way: true })
+                    };
+                    let Rerouted { waited, heirs } =
+                        queues.begin_routes(routes.fetch_add(1, Ordering::SeqCst) + 1, heir);
                     for (entry, due_ms) in waited.into_iter().flat_map(|waited| waited.entries) {
                         route(entry, due_ms);
                     }
+                    queues.release(&heirs);
                 }
             }
         });
