@@ -206,6 +206,9 @@ delay_notification_timeout = \"00:00:02\"
         assert!(status.contains(line), "{line} in:\n{status}");
     }
     assert!(part(&report, "text/plain").contains("you need not send it again"), "{report}");
+    let told = site.installation.output(&["trace", "--recipient", "z@gmail.com", "--text", "first"]);
+    assert!(told.contains("  report    (delayed) to bob@contoso.com: message "), "{told}");
+    assert!(told.contains(&format!("no connection to [127.0.0.1]:{dead}")), "{told}");
 
     let site = site.restart(|server| assert!(server.stop().success()));
     site.client(HOST_2).submit("<bob@contoso.com>", &["z@gmail.com"], &message("second", "x"));
