@@ -18,6 +18,7 @@ pub mod reserved_domain;
 pub mod resolve;
 pub mod next_hop_certificate;
 pub mod redirect;
+pub mod rerouting;
 pub mod route;
 pub mod conversion;
 pub mod alarm;
