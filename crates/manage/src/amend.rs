@@ -17,11 +17,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::http::StatusCode;
 use gatepost_policy::Settings;
 use gatepost_policy::audit;
+use gatepost_policy::rerouting;
 use gatepost_policy::role::Role;
 use gatepost_policy::settings::Problem;
 use gatepost_transport::reload::ApplyError;
@@ -40,6 +41,7 @@ use crate::replace::{Replacement, folder_of, read_only, replace_file};
 use crate::resource::{
     Amended, CHANGES_MAX, ExposureChange, Refused, RevisionDifference, SettingsProblem, SettingsRequest,
 };
+use crate::smart_host_passwords;
 use crate::system_user::system_user;
 use crate::transaction::{Draft, Gathering, OpenTransaction, TransactionError, TransactionId, Transactions};
 
@@ -211,7 +213,8 @@ impl AmendError {
     pub fn to_refused(&self) -> Refused {
         let mut refused = Refused::new(self.to_string());
         if let AmendError::Problems(faulty) = self {
-            refused.problems = faulty.problems.iter().map(SettingsProblem::from).collect();
+            refused.problems =
+                faulty.problems.iter().map(|problem| SettingsProblem::of(problem, &faulty.text)).collect();
             refused.rendered = Some(faulty.render(false));
         }
         refused
@@ -459,6 +462,20 @@ impl Amender {
                 self.put_in_force(in_force, checked, actor, purpose, Origin::Restored { number }).await
             }
             _ => Ok(checked.amended),
+        }
+    }
+
+    /// Removes passwords for smart hosts that no kept revision names.
+    pub(crate) async fn forget_passwords(&self) {
+        // Nobody puts an earlier revision in force meanwhile.
+        let in_force = self.reloader.hold().await;
+        let (document, reloader) = (in_force.document.clone(), self.reloader.clone());
+        let forgotten = tokio::task::spawn_blocking(move || {
+            let data_dir = &document.settings.server.data_dir;
+            smart_host_passwords::clean_up(data_dir, &document.text, &reloader.history(), SystemTime::now())
+        });
+        if let Ok(Err(error)) = forgotten.await {
+            tracing::warn!(%error, "passwords for smart hosts that nothing names any more cannot be removed");
         }
     }
 
@@ -762,6 +779,7 @@ async fn check_text(outline: Outline, before: Before, actor: &Actor, read: Read)
             is_changed: true,
             exposure: changes.iter().take(CHANGES_MAX).map(ExposureChange::from).collect(),
             exposure_total: changes.len() as u64,
+            rerouted: rerouting::told(&before.settings, &document.settings),
             warnings,
             difference: difference.to_text(&before.text),
             ..Amended::default()
@@ -789,6 +807,7 @@ fn with_passwords_of(settings: &Settings, text: &str) -> Result<Outline, AmendEr
         };
         edit::apply(&mut outline, &edit)?;
     }
+    smart_host_passwords::of_today(settings, text).iter().try_for_each(|edit| edit::apply(&mut outline, edit))?;
     Ok(outline)
 }
 

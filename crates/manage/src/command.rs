@@ -41,6 +41,7 @@ mod document_value;
 mod invocation;
 mod argument;
 mod error;
+pub mod form;
 mod parameter;
 
 use std::pin::Pin;
@@ -52,9 +53,10 @@ pub use gatepost_shell::command::{Kind, Signature};
 
 pub use argument::Arguments;
 pub use error::CommandError;
-pub use invocation::{Answer, Invocation, Within};
+pub use invocation::{Answer, Invocation, Page, Within};
 
 use crate::object::Shape;
+use form::Form;
 
 /// What a command's function hands back, once it is through.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, CommandError>> + Send + 'a>>;
@@ -108,6 +110,22 @@ static NOUNS: &[&[Entry]] = &[
     message_tracking_log::ENTRIES,
     trace_search::ENTRIES,
 ];
+
+/// How people fill in the parameters of those nouns that have a dialog.
+static FORMS: &[&Form] = &[
+    &send_connector::FORM,
+    &accepted_domain::FORM,
+    &remote_domain::FORM,
+    &mailbox::FORM,
+    &mail_contact::FORM,
+    &distribution_group::FORM,
+    &user::FORM,
+];
+
+/// How a person fills in the parameters of a noun, as `SendConnector`.
+pub fn form_of(noun: &str) -> Option<&'static Form> {
+    FORMS.iter().copied().find(|form| form.noun == noun)
+}
 
 /// All commands.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -23,12 +23,15 @@ use gatepost_transport::Control;
 use crate::access::{Access, Act, Actor, permit};
 use crate::age::Ages;
 use crate::amend::{AmendError, Amender};
-use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation, Within};
+use crate::command::form::{Field, Section};
+use crate::command::{self, Answer, Arguments, CommandError, Entry, Invocation, Page, Within};
 use crate::gate::Noted;
 use crate::in_parts::{RECORDS_LEAST, in_parts};
-use crate::object::Record;
+use crate::object::{Record, Shape};
 use crate::refusal::{self, Refusal, refuse, unreadable};
-use crate::resource::{CommandDescription, CommandRequest, ExampleDescription, ParameterDescription};
+use crate::resource::{
+    ChoiceDescription, CommandDescription, CommandRequest, ExampleDescription, FieldDescription, ParameterDescription,
+};
 use crate::transaction::TransactionId;
 
 /// Largest request, in bytes: room for a list of some hundred thousand ranges.
@@ -75,6 +78,10 @@ async fn commands() -> refusal::Answer<Vec<CommandDescription>> {
 
 fn describe(entry: &Entry) -> CommandDescription {
     let signature = entry.signature;
+    let noun = signature.name.split_once('-').filter(|(verb, _)| ["New", "Set"].contains(verb)).map(|(_, noun)| noun);
+    let form = noun.and_then(command::form_of);
+    let fields: Vec<_> = form.into_iter().flat_map(|form| form.fields(signature)).collect();
+    let shape = noun.and_then(|noun| command::find(&format!("Get-{noun}"))?.output);
     let parameters = signature.parameters.iter().map(|parameter| {
         let (kind, choices) = kind_text(parameter.kind);
         ParameterDescription {
@@ -84,6 +91,10 @@ fn describe(entry: &Entry) -> CommandDescription {
             mandatory: parameter.is_mandatory,
             position: parameter.position,
             help: parameter.help.to_owned(),
+            field: fields.iter().position(|(_, field)| field.parameter == parameter.name).map(|place| {
+                let (section, field) = fields[place];
+                described(place, section, field, shape)
+            }),
         }
     });
     let examples = signature
@@ -98,6 +109,22 @@ fn describe(entry: &Entry) -> CommandDescription {
         output: entry.output.map(|shape| shape.name.to_owned()),
         parameters: parameters.collect(),
         examples: examples.collect(),
+    }
+}
+
+fn described(place: usize, section: &Section, field: &Field, shape: Option<&Shape>) -> FieldDescription {
+    let meaning = |(value, meaning): &(&str, &str)| ChoiceDescription {
+        value: (*value).to_owned(),
+        meaning: (*meaning).to_owned(),
+    };
+    FieldDescription {
+        place,
+        section: section.title.to_owned(),
+        label: field.label.to_owned(),
+        usual: shape.map(|shape| field.usual(shape)).unwrap_or_default(),
+        example: field.example.to_owned(),
+        meanings: field.choices.iter().map(meaning).collect(),
+        advanced: section.is_advanced,
     }
 }
 
@@ -314,6 +341,9 @@ async fn call(
         Some(within) => served.amender.settings(actor, &within.mode()).await?.0,
         None => served.control.settings(),
     };
+    let is_paged = request.offset.is_some() || request.limit.is_some();
+    let page = Page { offset: request.offset.unwrap_or(0), limit: request.limit.unwrap_or(usize::MAX) };
+    let page = Some(page).filter(|_| is_paged && !entry.changes());
     let invocation = Invocation {
         control: &served.control,
         amender: &served.amender,
@@ -327,8 +357,9 @@ async fn call(
         what,
         reason: request.reason,
         base,
+        page,
     };
-    (entry.run)(&invocation).await
+    Ok((entry.run)(&invocation).await?.paged(page))
 }
 
 /// Written at once, so that a listing of thousands is not made twice in memory; what is said of the records stands before
@@ -344,12 +375,20 @@ fn written(answer: Answer, is_lean: bool) -> Response {
         revision: Option<u64>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         exposure: &'a [crate::resource::ExposureChange],
+        exposure_total: u64,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        rerouted: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
     }
     let beside = Beside {
         warnings: &answer.warnings,
         what_if: answer.what_if.as_deref(),
         revision: answer.revision,
         exposure: &answer.exposure,
+        exposure_total: answer.exposure_total,
+        rerouted: &answer.rerouted,
+        total: answer.total,
     };
     let bytes = serde_json::to_vec(&beside).and_then(|mut bytes| {
         // The object goes on.

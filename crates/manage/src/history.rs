@@ -252,6 +252,26 @@ impl History {
         }
     }
 
+    /// Takes those out of `all` whose word, as `word` says it, stands in a document that is kept, or in a difference: a word of letters
+    /// and digits, which is written as it is. Reads every file.
+    ///
+    /// # Errors
+    /// When the history cannot be read; then any of them may be mentioned.
+    pub fn without_mentioned<T>(&self, all: &mut Vec<T>, word: impl Fn(&T) -> &str) -> io::Result<()> {
+        if !self.is_open {
+            return Err(io::Error::other("the history is not open"));
+        }
+        for file in &self.files {
+            if all.is_empty() {
+                break;
+            }
+            let bytes = fs::read(&file.path)?;
+            let text = String::from_utf8_lossy(&bytes);
+            all.retain(|one| !text.contains(word(one)));
+        }
+        Ok(())
+    }
+
     /// Keeps a document that is about to be put in force: it is on the disk when this returns. `before` is the document of
     /// the newest revision, if it is known. Gives its number.
     ///

@@ -67,6 +67,7 @@ pub mod decision;
 pub mod users;
 pub mod first_run;
 mod kept_audit;
+mod smart_host_passwords;
 pub mod history;
 mod line_difference;
 pub mod edit;

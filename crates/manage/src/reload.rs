@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use axum::Router;
 use gatepost_policy::address_set::describe_range;
@@ -26,6 +27,7 @@ use crate::kept_audit::Audits;
 use crate::outside::{Outside, OutsideError};
 use crate::resource::{CHANGES_MAX, ExposureChange, Refused, Reloaded, SettingsProblem};
 use crate::setup;
+use crate::smart_host_passwords;
 
 /// Knows which file the server was started with and whom to hand its settings to.
 pub struct Reloader {
@@ -66,6 +68,9 @@ impl Begun {
         });
         let revision = history.note_if_other(&document);
         crate::replace::remove_leftovers(&document.path);
+        if let Err(error) = smart_host_passwords::clean_up(data_dir, &document.text, &history, SystemTime::now()) {
+            tracing::warn!(%error, "passwords for smart hosts that nothing names any more cannot be removed");
+        }
         Begun { history, document: Arc::new(document), revision }
     }
 

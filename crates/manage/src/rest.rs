@@ -121,20 +121,24 @@ fn tagged(tag: &str, status: StatusCode, body: impl IntoResponse) -> Response {
     response
 }
 
+/// The records of an object, or of all; those of one page, where that is said as (offset, limit), with how many there are.
 async fn get_records(
     served: &Served,
     noun: Noun,
     actor: &Actor,
     identity: Option<&str>,
-) -> Result<Vec<Record>, Refusal> {
+    page: Option<(usize, usize)>,
+) -> Result<(Vec<Record>, usize), Refusal> {
     let (entry, _) = noun.listing().ok_or_else(lacking)?;
     let mut parameters = Map::new();
     parameters.extend(identity.map(|identity| ("Identity".to_owned(), identity.into())));
-    // Pages are made here, of all there are.
     let has_size = entry.signature.parameters.iter().any(|parameter| parameter.name == "ResultSize");
     parameters.extend(has_size.then(|| ("ResultSize".to_owned(), "unlimited".into())));
-    let request = CommandRequest { parameters, ..CommandRequest::default() };
-    Ok(command_api::perform(served, entry, actor, request).await?.output)
+    let (offset, limit) = page.unzip();
+    let request = CommandRequest { parameters, offset, limit, ..CommandRequest::default() };
+    let answer = command_api::perform(served, entry, actor, request).await?;
+    let total = answer.total.and_then(|total| usize::try_from(total).ok()).unwrap_or(answer.output.len());
+    Ok((answer.output, total))
 }
 
 async fn list(
@@ -147,9 +151,17 @@ async fn list(
     let Query(asked) = asked.map_err(|rejection| refuse(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     let tag = tag(&served).await;
     let (_, shape) = noun.listing().ok_or_else(lacking)?;
-    let records = get_records(&served, noun, &actor, None).await?;
     let bad = |error: String| refuse(StatusCode::BAD_REQUEST, error);
-    let Page { records, total, next } = narrow(shape, records, &asked).map_err(bad)?;
+    let place = asked.place().map_err(bad)?;
+    let page = match &asked.filter {
+        // Which ones it means is known once all are there.
+        Some(_) => narrow(shape, get_records(&served, noun, &actor, None, None).await?.0, &asked).map_err(bad)?,
+        None => {
+            let (records, total) = get_records(&served, noun, &actor, None, Some(place)).await?;
+            Page::at(place.0, records, total)
+        }
+    };
+    let Page { records, total, next } = page;
     if is_listed(&headers, header::IF_NONE_MATCH, &tag) == Some(true) {
         return Ok(tagged(&tag, StatusCode::NOT_MODIFIED, ()));
     }
@@ -165,7 +177,7 @@ async fn show(
     Path(identity): Path<String>,
 ) -> Result<Response, Refusal> {
     let tag = tag(&served).await;
-    let record = the_one(get_records(&served, noun, &actor, Some(&identity)).await?, noun, &identity)?;
+    let record = the_one(get_records(&served, noun, &actor, Some(&identity), None).await?.0, noun, &identity)?;
     if is_listed(&headers, header::IF_NONE_MATCH, &tag) == Some(true) {
         return Ok(tagged(&tag, StatusCode::NOT_MODIFIED, ()));
     }
@@ -280,7 +292,7 @@ async fn changed(
     let resource = match (made, identity) {
         (Some(made), _) => Some(made),
         (None, Some(identity)) if verb == "Set" => {
-            let found = get_records(served, noun, actor, Some(&identity)).await;
+            let found = get_records(served, noun, actor, Some(&identity), None).await.map(|(found, _)| found);
             found.ok().and_then(|found| found.first().map(self::resource))
         }
         _ => None,

@@ -310,18 +310,29 @@ fn a_connector_made_with_a_credential_logs_on_and_the_settings_hold_no_password(
     send(&site, "out.example");
     let error = last_error(&site, "Out");
     assert!(error.contains("Logon to provider.test"), "{error}");
-    // The same settings with another password: it counts at the next attempt.
+    // Another password is another file: it counts at the next attempt, and the earlier revision still has its own.
     assert_eq!(made("Set-SendConnector Out", PASSWORD), "");
-    assert_eq!(site.installation.settings(), settings);
+    assert_ne!(site.installation.settings(), settings);
     provider.wait_for(1);
-    // What is refused leaves the file as it was.
+    // What is refused leaves no file behind.
     let refused = made("Set-SendConnector Out -SmartHosts nowhere..test", "yet another");
     assert!(refused.contains("no smart host"), "{refused}");
     let folder = site.installation.data_dir().join("passwords");
     let files: Vec<_> = std::fs::read_dir(&folder).expect("the folder").flatten().collect();
-    let [file] = &files[..] else { panic!("{files:?}") };
-    assert_eq!(std::fs::read_to_string(file.path()).expect("readable"), format!("{PASSWORD}\n"));
-    assert_eq!(file.metadata().expect("known").permissions().mode() & 0o777, 0o600);
+    let mut kept: Vec<String> =
+        files.iter().map(|file| std::fs::read_to_string(file.path()).expect("readable")).collect();
+    kept.sort();
+    let mut expected = [format!("{PASSWORD}\n"), "no, this one\n".to_owned()];
+    expected.sort();
+    assert_eq!(kept, expected);
+    for file in files {
+        assert_eq!(file.metadata().expect("known").permissions().mode() & 0o777, 0o600);
+    }
+    // Putting the earlier revision in force again does not take the password back.
+    let revision = site.shell("(Get-ConfigurationRevision)[1].Revision");
+    site.shell(&format!("Restore-ConfigurationRevision {} -Confirm:$false", revision.trim()));
+    send(&site, "out.example");
+    provider.wait_for(2);
     let acts = site.installation.output(&["acts"]);
     assert!(acts.contains("Set-SendConnector") && acts.contains("(secret)"), "{acts}");
     for secret in [PASSWORD, "this one", "yet another"] {

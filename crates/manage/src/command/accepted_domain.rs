@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
+use super::form::{Asked, Form, Section, among, field, like, shown_by, when};
 use super::keys::{self, Change, Lists};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, at, identity, joined, named, needed};
 use super::recipient::{self, MAILBOXES};
@@ -74,6 +75,48 @@ static SHAPE: Shape = Shape {
     ],
 };
 
+/// The dialog of an accepted domain.
+pub static FORM: Form = Form {
+    noun: "AcceptedDomain",
+    sections: &[
+        Section {
+            key: "general",
+            title: "Domain",
+            about: "",
+            is_advanced: false,
+            fields: &[
+                when(Asked::New, like("fabrikam.com", field("Name", "Domain"))),
+                among(
+                    &[
+                        ("Authoritative", "Authoritative: all its recipients are here"),
+                        ("InternalRelay", "Internal relay: some recipients are here, the others elsewhere"),
+                        ("ExternalRelay", "External relay: its mail is passed on"),
+                    ],
+                    field("DomainType", "Type"),
+                ),
+                field("MatchSubDomains", "Everything below it, too"),
+                when(Asked::Set, shown_by("Default", field("MakeDefault", "Default domain"))),
+            ],
+        },
+        Section {
+            key: "recipients",
+            title: "Recipients",
+            about: "What becomes of recipients that nobody has declared.",
+            is_advanced: false,
+            fields: &[
+                shown_by(
+                    "CatchAllRecipientID",
+                    like("bob@contoso.com", field("CatchAllRecipient", "Mailbox for unknown recipients")),
+                ),
+                field("RecipientVerification", "Ask the next server about unknown recipients"),
+            ],
+        },
+    ],
+    for_scripts: &["Name", "DomainName", "MailboxDelivery", "AddressBookEnabled", "OutboundOnly"],
+    besides: &[("DomainName", "Domain"), ("Name", "Name")],
+    is_confirmed: false,
+};
+
 static GET: Signature = Signature {
     name: "Get-AcceptedDomain",
     aliases: &[],
@@ -96,7 +139,7 @@ fn name(accepted: &AcceptedDomain) -> String {
 fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let settings = &invocation.settings;
     let found = search(settings.accepted_domains.iter(), name, invocation.arguments.text("Identity"), WHAT)?;
-    Ok(Answer::of(found.into_iter().map(|accepted| record(settings, accepted)).collect()))
+    Ok(Answer::listing(invocation, &found, |accepted| record(settings, accepted)))
 }
 
 fn record(settings: &Settings, accepted: &AcceptedDomain) -> Record {
@@ -144,14 +187,14 @@ const SETTABLE: [Parameter; 8] = [
     named(
         "DomainType",
         Kind::OneOf(KINDS),
-        "Authoritative: all its recipients are here. InternalRelay: some are. ExternalRelay: its mail is passed on.",
+        "Whose recipients they are: all here with Authoritative, some with InternalRelay, none with ExternalRelay.",
     ),
-    named("MatchSubDomains", Kind::Bool, "Everything below it, too."),
-    named("CatchAllRecipient", Kind::Identity, "Who gets the mail of recipients that nobody has: a mailbox here."),
+    named("MatchSubDomains", Kind::Bool, "Whether everything below the domain counts, too."),
+    named("CatchAllRecipient", Kind::Identity, "The mailbox that gets what is for nobody."),
     named(
         "RecipientVerification",
         Kind::Bool,
-        "Of a relay domain: the next hop is asked about recipients that are not known here. Not of Exchange.",
+        "Whether the server that a relay domain's mail goes to is asked about recipients that are not known here. Not of Exchange.",
     ),
     named(
         "MailboxDelivery",
@@ -172,7 +215,7 @@ static NEW_PARAMETERS: [Parameter; 10] = joined(
                 ..named(
                     "Name",
                     Kind::Text,
-                    "The domain. Another name is taken and not kept: domains are called as they are.",
+                    "The domain: contoso.com, or *.contoso.com for it and everything below. Another name is not kept: domains are called as they are.",
                 )
             },
         )),
@@ -191,7 +234,11 @@ static NEW_PARAMETERS: [Parameter; 10] = joined(
 static SET_PARAMETERS: [Parameter; 11] = joined(
     [
         needed(identity("Which: the domain.")),
-        named("MakeDefault", Kind::Bool, "$true: its postmaster is the sender of reports."),
+        named(
+            "MakeDefault",
+            Kind::Bool,
+            "Whether reports come from its postmaster, and names without a domain get it.",
+        ),
         named("Name", Kind::Text, "Taken and not kept: domains are called as they are."),
     ],
     SETTABLE,

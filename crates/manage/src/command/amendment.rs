@@ -81,7 +81,15 @@ pub fn told_of(
         format!("{}: {}", warning.message, warning.remedy)
     }));
     let what_if = is_what_if.then(|| what_if(title, &amended));
-    Answer { warnings, what_if, revision: amended.revision, exposure: amended.exposure, ..Answer::default() }
+    Answer {
+        warnings,
+        what_if,
+        revision: amended.revision,
+        exposure: amended.exposure,
+        exposure_total: amended.exposure_total,
+        rerouted: amended.rerouted,
+        ..Answer::default()
+    }
 }
 
 fn what_if(title: &str, amended: &Amended) -> String {
@@ -99,6 +107,9 @@ fn what_if(title: &str, amended: &Amended) -> String {
     let more = usize::try_from(amended.exposure_total).unwrap_or(usize::MAX).saturating_sub(CHANGES_TOLD_MAX);
     if more > 0 {
         text.push_str(&format!("\n... and {more} more changes"));
+    }
+    for rerouted in &amended.rerouted {
+        text.push_str(&format!("\n{rerouted}"));
     }
     text
 }
@@ -123,7 +134,9 @@ fn in_words_of(shape: &'static Shape, error: CommandError) -> CommandError {
 
 /// The same problem with parameters in the place of keys.
 fn translated(shape: &'static Shape, problem: &SettingsProblem) -> SettingsProblem {
+    let parameter = |key: &String| shape.properties.iter().find(|property| property.key == *key);
     SettingsProblem {
+        about: problem.about.as_ref().and_then(parameter).map(|property| property.name.to_owned()),
         message: in_parameters(shape, &problem.message),
         remedy: in_parameters(shape, &problem.remedy),
         ..problem.clone()

@@ -7,8 +7,9 @@ use gatepost_policy::role::Role;
 use gatepost_shell::command::{Changes, Kind, Parameter, Signature};
 
 use super::distribution_group_member::{Members, as_members};
+use super::form::{Asked, Field, Form, Section, field, like, usually, when};
 use super::keys::{self, Change};
-use super::mailbox::{OF_NEW, OF_SET, SHARED};
+use super::mailbox::{BESIDES, NAMES, OF_NEW, OF_SET, SENDERS, SHARED};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, identity, joined, named, needed};
 use super::recipient::{GROUP, GROUPS, list, listing_parameters, new, remove, set};
 use super::{Arguments, CommandError, Entry};
@@ -64,6 +65,53 @@ const OWN: [Parameter; 5] = [
     named("ReportToManagerEnabled", Kind::Bool, "$false alone: reports go to the sender."),
     named("ReportToOriginatorEnabled", Kind::Bool, "$true alone: reports go to the sender."),
 ];
+
+/// The dialog of a distribution group. Its members are added and removed beside it, once it is there.
+pub static FORM: Form = Form {
+    noun: "DistributionGroup",
+    sections: &[
+        Section { key: "general", title: "Distribution group", about: "", is_advanced: false, fields: &NAMES },
+        Section {
+            key: "members",
+            title: "Members",
+            about: "Until it has members, it is nobody's address.",
+            is_advanced: false,
+            fields: &[when(Asked::New, like("bob@contoso.com", field("Members", "Members")))],
+        },
+        Section { key: "senders", title: "Senders", about: "", is_advanced: false, fields: &GROUP_SENDERS },
+    ],
+    for_scripts: &[
+        "Name",
+        "DisplayName",
+        "EmailAddresses",
+        "Members",
+        "BypassSecurityGroupManagerCheck",
+        "ManagedBy",
+        "ReportToManagerEnabled",
+        "ReportToOriginatorEnabled",
+        "Type",
+        "OrganizationalUnit",
+        "EmailAddressPolicyEnabled",
+        "ForwardingAddress",
+        "ForwardingSmtpAddress",
+        "DeliverToMailboxAndForward",
+        "MaxSendSize",
+        "MaxReceiveSize",
+        "RecipientLimits",
+        "AcceptMessagesOnlyFrom",
+        "RejectMessagesFrom",
+        "ModerationEnabled",
+        "ModeratedBy",
+    ],
+    besides: BESIDES,
+    is_confirmed: false,
+};
+
+/// A new group takes no mail of strangers (fact sheet section 4.2).
+const GROUP_SENDERS: [Field; 3] = {
+    let [logged_on, send_as, on_behalf] = SENDERS;
+    [usually("true", logged_on), send_as, on_behalf]
+};
 
 static NEW_PARAMETERS: [Parameter; 27] = joined(
     joined::<3, 6, 9>(

@@ -73,7 +73,7 @@ fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         Some(recipient) => record(&RECIPIENT, recipient),
         None => elsewhere(member),
     };
-    listed(invocation, &RECIPIENT, members(group).iter().map(of_member))
+    listed(invocation, &RECIPIENT, members(group).iter().collect(), |member| of_member(member))
 }
 
 /// A member that is nobody here.

@@ -60,6 +60,25 @@ pub struct Invocation<'a> {
     pub reason: Option<String>,
     /// The revision that the caller looked at, where a change of any other is to be refused.
     pub base: Option<u64>,
+    /// Which of the records of a listing are asked for.
+    pub page: Option<Page>,
+}
+
+/// A part of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// So many are passed over.
+    pub offset: usize,
+    /// So many follow at most.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The records of these places in `found`, made by `record`: of thousands no more than are shown.
+    fn answer<T>(self, found: &[T], record: impl Fn(&T) -> Record) -> Answer {
+        let shown = found.iter().skip(self.offset).take(self.limit);
+        Answer { output: shown.map(record).collect(), total: Some(found.len() as u64), ..Answer::default() }
+    }
 }
 
 impl Invocation<'_> {
@@ -127,14 +146,37 @@ pub struct Answer {
     pub what_if: Option<String>,
     /// The revision of the settings that it made.
     pub revision: Option<u64>,
-    /// Which addresses gain or lose which right by it.
+    /// Which addresses gain or lose which right by it; the first of them.
     pub exposure: Vec<ExposureChange>,
+    /// How many such changes there are in all.
+    pub exposure_total: u64,
+    /// Mail that takes another way out by it, in words.
+    pub rerouted: Vec<String>,
+    /// How many records there are, where a page of them was asked for.
+    pub total: Option<u64>,
 }
 
 impl Answer {
     /// Records and nothing else.
     pub fn of(output: Vec<Record>) -> Answer {
         Answer { output, ..Answer::default() }
+    }
+
+    /// The records of what a listing has found, as many of them as are asked for.
+    pub fn listing<T>(invocation: &Invocation<'_>, found: &[T], record: impl Fn(&T) -> Record) -> Answer {
+        match invocation.page {
+            Some(page) => page.answer(found, record),
+            None => Answer::of(found.iter().map(record).collect()),
+        }
+    }
+
+    /// The same records, no more of them than are asked for: of a command that makes all.
+    pub fn paged(mut self, page: Option<Page>) -> Answer {
+        let Some(page) = page.filter(|_| self.total.is_none()) else { return self };
+        self.total = Some(self.output.len() as u64);
+        self.output.drain(..page.offset.min(self.output.len()));
+        self.output.truncate(page.limit);
+        self
     }
 }
 

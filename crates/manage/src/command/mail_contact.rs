@@ -5,8 +5,9 @@ use gatepost_policy::directory::KnownRecipient;
 use gatepost_policy::role::Role;
 use gatepost_shell::command::{Changes, FromPipeline, Kind, Parameter, Signature};
 
+use super::form::{Field, Form, Section, field, like};
 use super::keys::Change;
-use super::mailbox::{OF_NEW, OF_SET, SHARED};
+use super::mailbox::{BESIDES, NAMES, OF_NEW, OF_SET, SENDERS, SHARED};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, identity, joined, named, needed};
 use super::recipient::{CONTACT, CONTACTS, address, list, listing_parameters, new, remove, set};
 use super::{Arguments, CommandError, Entry};
@@ -54,8 +55,44 @@ static GET: Signature = Signature {
     ],
 };
 
-const EXTERNAL: Parameter =
-    Parameter { pipeline: FromPipeline::Property, ..named("ExternalEmailAddress", Kind::Text, "Where its mail goes.") };
+const EXTERNAL: Parameter = Parameter {
+    pipeline: FromPipeline::Property,
+    ..named("ExternalEmailAddress", Kind::Text, "The address elsewhere that gets its mail.")
+};
+
+/// The dialog of a mail contact.
+pub static FORM: Form = Form {
+    noun: "MailContact",
+    sections: &[
+        Section { key: "general", title: "Mail contact", about: "", is_advanced: false, fields: &CONTACT_NAMES },
+        Section { key: "senders", title: "Senders", about: "", is_advanced: false, fields: &SENDERS },
+    ],
+    for_scripts: &[
+        "Name",
+        "DisplayName",
+        "EmailAddresses",
+        "OrganizationalUnit",
+        "EmailAddressPolicyEnabled",
+        "ForwardingAddress",
+        "ForwardingSmtpAddress",
+        "DeliverToMailboxAndForward",
+        "MaxSendSize",
+        "MaxReceiveSize",
+        "RecipientLimits",
+        "AcceptMessagesOnlyFrom",
+        "RejectMessagesFrom",
+        "ModerationEnabled",
+        "ModeratedBy",
+    ],
+    besides: BESIDES,
+    is_confirmed: false,
+};
+
+const CONTACT_NAMES: [Field; 6] = {
+    let [name, display_name, address, alias, all] = NAMES;
+    let external = like("ann@fabrikam.com", field("ExternalEmailAddress", "Its mail goes to"));
+    [name, display_name, external, address, alias, all]
+};
 
 static NEW_PARAMETERS: [Parameter; 22] = joined(joined::<3, 1, 4>(OF_NEW, [needed(EXTERNAL)]), SHARED);
 static SET_PARAMETERS: [Parameter; 21] = joined(joined::<2, 1, 3>(OF_SET, [EXTERNAL]), SHARED);

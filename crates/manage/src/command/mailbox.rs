@@ -4,6 +4,7 @@
 use gatepost_policy::role::Role;
 use gatepost_shell::command::{Changes, FromPipeline, Kind, Parameter, Signature};
 
+use super::form::{Asked, Field, Form, Section, field, like, when};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, at, identity, joined, named, needed};
 use super::recipient::{MAILBOX, MAILBOXES, list, listing_parameters, remove, set};
 use super::{Answer, CommandError, Entry, Invocation, recipient, user};
@@ -54,27 +55,30 @@ static GET: Signature = Signature {
 
 /// What every recipient can be given, now or later.
 pub(super) const SHARED: [Parameter; 18] = [
-    Parameter { pipeline: FromPipeline::Property, ..named("DisplayName", Kind::Text, "How people see it.") },
     Parameter {
         pipeline: FromPipeline::Property,
-        ..named("PrimarySmtpAddress", Kind::Text, "The address that is shown. The one before stays as another one.")
+        ..named("DisplayName", Kind::Text, "How people see it: the name beside the address.")
+    },
+    Parameter {
+        pipeline: FromPipeline::Property,
+        ..named(
+            "PrimarySmtpAddress",
+            Kind::Text,
+            "The address that is shown. One that was there before stays as another one.",
+        )
     },
     named(
         "EmailAddresses",
         Kind::MultiValued(&Kind::Text),
-        "All addresses, SMTP: before the primary one. A plain list replaces them; @{Add=...; Remove=...} changes some.",
+        "All its addresses, SMTP: in capitals before the primary one.",
     ),
-    named("RequireSenderAuthenticationEnabled", Kind::Bool, "Whether strangers are refused."),
+    named("RequireSenderAuthenticationEnabled", Kind::Bool, "Whether only those may write to it who have logged on."),
     named(
         "GrantSendOnBehalfTo",
         Kind::MultiValued(&Kind::Identity),
-        "Users and groups of users who may write on its behalf: they stand in the Sender field beside it.",
+        "Users and groups of users who may write on its behalf: the Sender field names them.",
     ),
-    named(
-        "SendAs",
-        Kind::MultiValued(&Kind::Identity),
-        "Users and groups of users who may write as it. Exchange has a right for that.",
-    ),
+    named("SendAs", Kind::MultiValued(&Kind::Identity), "Users and groups of users who may write as it."),
     named("EmailAddressPolicyEnabled", Kind::Bool, "$false alone: addresses are what is written."),
     named("ForwardingAddress", Kind::Text, "Not supported yet: the refusal says so."),
     named("ForwardingSmtpAddress", Kind::Text, "Not supported yet: the refusal says so."),
@@ -100,7 +104,7 @@ pub(super) const OF_NEW: [Parameter; 3] = [
     )),
     Parameter {
         pipeline: FromPipeline::Property,
-        ..named("Alias", Kind::Text, "What stands before the @ at the default domain, without -PrimarySmtpAddress.")
+        ..named("Alias", Kind::Text, "What stands before the @ at the default domain, where no address is given.")
     },
     named("OrganizationalUnit", Kind::Text, "Taken and ignored: there is no directory apart from the server."),
 ];
@@ -111,7 +115,11 @@ pub(super) const OF_SET: [Parameter; 2] =
 
 const OWN_OF_NEW: [Parameter; 8] = [
     named("UserPrincipalName", Kind::Text, "The primary address, where no other is given."),
-    named("SamAccountName", Kind::Text, "With -Password: what the user logs on with; the alias without it."),
+    named(
+        "SamAccountName",
+        Kind::Text,
+        "What the user logs on with; the alias, or the name without spaces, where it is empty.",
+    ),
     named("Password", Kind::Secret, "Makes a user, too, who logs on with it and may write as the mailbox."),
     user::ALLOW_WEAK,
     named("FirstName", Kind::Text, "Taken and ignored: -DisplayName says how people see it."),
@@ -119,6 +127,69 @@ const OWN_OF_NEW: [Parameter; 8] = [
     named("Database", Kind::Text, "Taken and ignored: each mailbox is a Maildir, or on a mailbox server."),
     named("Shared", Kind::Switch, "Taken and ignored: a mailbox without a user is one."),
 ];
+
+/// Names and addresses of a recipient: the same for all of them.
+pub(super) const NAMES: [Field; 5] = [
+    when(Asked::New, like("Bob Miller", field("Name", "Name"))),
+    when(Asked::Set, field("DisplayName", "Name")),
+    like("bob@contoso.com", field("PrimarySmtpAddress", "Address")),
+    when(Asked::New, like("bob", field("Alias", "Alias"))),
+    when(Asked::Set, like("b.miller@contoso.com", field("EmailAddresses", "All addresses"))),
+];
+
+/// Who may write to a recipient and as it: the same for all of them.
+pub(super) const SENDERS: [Field; 3] = [
+    field("RequireSenderAuthenticationEnabled", "Only from senders who have logged on"),
+    like("alice", field("SendAs", "May write as it")),
+    like("alice", field("GrantSendOnBehalfTo", "May write on its behalf")),
+];
+
+/// What people call what they cannot change.
+pub(super) const BESIDES: &[(&str, &str)] = &[("Alias", "Alias"), ("Name", "Name"), ("RecipientType", "Kind")];
+
+/// The dialog of a mailbox.
+pub static FORM: Form = Form {
+    noun: "Mailbox",
+    sections: &[
+        Section { key: "general", title: "Mailbox", about: "", is_advanced: false, fields: &NAMES },
+        Section {
+            key: "user",
+            title: "User",
+            about: "With a password a user is made, too, who logs on and writes as the mailbox.",
+            is_advanced: false,
+            fields: &[
+                when(Asked::New, like("bob", field("SamAccountName", "User name"))),
+                when(Asked::New, field("Password", "Password")),
+                when(Asked::New, field("AllowWeakPassword", "Allow a weak password")),
+            ],
+        },
+        Section { key: "senders", title: "Senders", about: "", is_advanced: false, fields: &SENDERS },
+    ],
+    for_scripts: &[
+        "Name",
+        "DisplayName",
+        "EmailAddresses",
+        "UserPrincipalName",
+        "FirstName",
+        "LastName",
+        "Database",
+        "Shared",
+        "OrganizationalUnit",
+        "EmailAddressPolicyEnabled",
+        "ForwardingAddress",
+        "ForwardingSmtpAddress",
+        "DeliverToMailboxAndForward",
+        "MaxSendSize",
+        "MaxReceiveSize",
+        "RecipientLimits",
+        "AcceptMessagesOnlyFrom",
+        "RejectMessagesFrom",
+        "ModerationEnabled",
+        "ModeratedBy",
+    ],
+    besides: BESIDES,
+    is_confirmed: false,
+};
 
 static NEW_PARAMETERS: [Parameter; 29] = joined(joined::<3, 8, 11>(OF_NEW, OWN_OF_NEW), SHARED);
 static SET_PARAMETERS: [Parameter; 20] = joined(OF_SET, SHARED);

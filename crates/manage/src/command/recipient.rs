@@ -258,6 +258,6 @@ pub fn list(
         None => all(settings, wanted).collect(),
         Some(identity) => search(settings, wanted, identity.as_str().unwrap_or_default())?,
     };
-    let found = found.into_iter().filter(|recipient| is_wanted(recipient));
-    listed(invocation, shape, found.map(|recipient| record(shape, recipient)))
+    let found: Vec<&Arc<KnownRecipient>> = found.into_iter().filter(|recipient| is_wanted(recipient)).collect();
+    listed(invocation, shape, found, |recipient| record(shape, recipient))
 }

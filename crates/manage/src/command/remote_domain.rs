@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
+use super::form::{Asked, Form, Section, field, like, usually, when};
 use super::keys::{self, Change, Idle, Lists, is_idle};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, at, identity, joined, named, needed};
 use super::{Answer, Arguments, CommandError, Entry, Invocation};
@@ -99,6 +100,40 @@ const IDLE: [(&str, Idle); 12] = [
     ("DomainName", Idle::Whatever),
 ];
 
+/// The dialog of a remote domain.
+pub static FORM: Form = Form {
+    noun: "RemoteDomain",
+    sections: &[Section {
+        key: "general",
+        title: "Reports to this domain",
+        about: "What senders there are told about their messages.",
+        is_advanced: false,
+        fields: &[
+            when(Asked::New, like("fabrikam.com", field("Name", "Domain"))),
+            usually("true", field("NDREnabled", "Reports of failure and delay")),
+            usually("true", field("DeliveryReportEnabled", "Reports of success")),
+            usually("true", field("NDRDiagnosticInfoEnabled", "Reports name servers and software")),
+        ],
+    }],
+    for_scripts: &[
+        "Name",
+        "DomainName",
+        "AutoReplyEnabled",
+        "AutoForwardEnabled",
+        "AllowedOOFType",
+        "DisplaySenderName",
+        "ContentType",
+        "LineWrapSize",
+        "ByteEncoderTypeFor7BitCharsets",
+        "IsInternal",
+        "TrustedMailInboundEnabled",
+        "TrustedMailOutboundEnabled",
+        "TargetDeliveryDomain",
+    ],
+    besides: &[("DomainName", "Domain"), ("Name", "Name")],
+    is_confirmed: false,
+};
+
 static GET: Signature = Signature {
     name: "Get-RemoteDomain",
     aliases: &[],
@@ -142,7 +177,7 @@ fn named_so(identity: &str) -> &str {
 fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let all = all(&invocation.settings);
     let found = search(all.iter(), name, invocation.arguments.text("Identity"), WHAT)?;
-    Ok(Answer::of(found.into_iter().map(record).collect()))
+    Ok(Answer::listing(invocation, &found, |remote| record(remote)))
 }
 
 fn record(remote: &RemoteDomain) -> Record {
@@ -188,7 +223,7 @@ static NEW_PARAMETERS: [Parameter; 17] = joined(
                 ..named(
                     "Name",
                     Kind::Text,
-                    "The domain. Another name is taken and not kept: domains are called as they are.",
+                    "The domain: contoso.com, *.contoso.com for it and everything below, * for all. Another name is not kept: domains are called as they are.",
                 )
             },
         )),

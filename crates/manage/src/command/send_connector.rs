@@ -1,5 +1,6 @@
 //! Send connectors: Get-, New-, Set- and Remove-SendConnector (fact sheet section 4.4).
 
+mod form;
 mod plan;
 mod password;
 mod parameters;
@@ -18,6 +19,7 @@ use super::parameter::{DOMAIN_CONTROLLER, FORCE, identity, needed};
 use super::{Answer, CommandError, Entry, Invocation, server};
 use crate::edit::{Edit, Target};
 use crate::object::Record;
+pub use form::FORM;
 use password::Password;
 use shape::SHAPE;
 
@@ -68,7 +70,7 @@ static GET: Signature = Signature {
 fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let settings = &invocation.settings;
     let found = search(settings.send_connectors.iter(), name, invocation.arguments.text("Identity"), WHAT)?;
-    Ok(Answer::of(found.into_iter().map(|connector| record(settings, connector)).collect()))
+    Ok(Answer::listing(invocation, &found, |connector| record(settings, connector)))
 }
 
 fn record(settings: &Settings, connector: &SendConnector) -> Record {
@@ -100,7 +102,7 @@ static NEW: Signature = Signature {
 async fn new(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let wanted = arguments.text("Name").unwrap_or_default();
-    let password = Password::begin(invocation, None).await?;
+    let password = Password::begin(invocation).await?;
     let answer = amend(invocation, &SHAPE, |settings| {
         if settings.send_connector(wanted).is_some() {
             let error = format!(
@@ -140,8 +142,8 @@ static SET: Signature = Signature {
 async fn set(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let wanted = arguments.text("Identity").unwrap_or_default();
-    let known = find(invocation.settings.send_connectors.iter(), name, wanted, WHAT)?;
-    let password = Password::begin(invocation, Some(known)).await?;
+    find(invocation.settings.send_connectors.iter(), name, wanted, WHAT)?;
+    let password = Password::begin(invocation).await?;
     let answer = amend(invocation, &SHAPE, |settings| {
         let connector = find(settings.send_connectors.iter(), name, wanted, WHAT)?;
         let edits = plan::edits_of_set(settings, connector, arguments, &password)?;
@@ -167,11 +169,12 @@ static REMOVE: Signature = Signature {
 };
 
 async fn remove(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
-    amend(invocation, &SHAPE, |settings| {
+    let answer = amend(invocation, &SHAPE, |settings| {
         let wanted = invocation.arguments.text("Identity").unwrap_or_default();
         let connector = find(settings.send_connectors.iter(), name, wanted, WHAT)?;
         let target = Target::named(plan::TABLE, &*connector.name);
         Ok(Plan::new(format!("Removing the send connector \"{}\"", connector.name), vec![Edit::Remove(target)]))
     })
-    .await
+    .await;
+    Password::Unnamed.end(invocation, answer).await
 }

@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 
 use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
+use super::form::{Asked, Form, Section, field, like, when};
 use super::keys::{self, Change, Lists};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, also, at, identity, joined, named, needed};
 use super::recipient::{FILTER, RESULT_SIZE, listed};
@@ -107,7 +108,7 @@ fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         identity => search(settings.users.iter(), name, identity, WHAT)?,
     };
     let hashes = Hashes::of(&invocation.amender.reloader().accounts().secrets());
-    listed(invocation, &SHAPE, found.into_iter().map(|user| record(&hashes, user)))
+    listed(invocation, &SHAPE, found, |user| record(&hashes, user))
 }
 
 /// Who has a hash in the secrets, and whose is of a weak password; in lower case.
@@ -162,27 +163,48 @@ pub(super) const ALLOW_WEAK: Parameter = named(
 const SETTABLE: [Parameter; 5] = [
     also(
         &["EmailAddresses", "WindowsEmailAddress"],
-        named("Addresses", Kind::MultiValued(&Kind::Text), "Whom the user may write as."),
+        named("Addresses", Kind::MultiValued(&Kind::Text), "The addresses that the user may write as."),
     ),
     also(
         &["MemberOf"],
-        named("Groups", Kind::MultiValued(&Kind::Text), "Groups of users, which rights are given to like to users."),
+        named("Groups", Kind::MultiValued(&Kind::Text), "Groups of users: rights can be given to them as to a user."),
     ),
     named(
         "Password",
         Kind::Secret,
-        "What the user proves itself by: at least 12 characters, or 8 of three kinds. $null: nothing, the user cannot log on.",
+        "What the user proves itself by: at least 12 characters, or 8 of three kinds. A user without one cannot log on.",
     ),
     ALLOW_WEAK,
     DOMAIN_CONTROLLER,
 ];
+
+/// The dialog of a user.
+pub static FORM: Form = Form {
+    noun: "User",
+    sections: &[Section {
+        key: "general",
+        title: "User",
+        about: "",
+        is_advanced: false,
+        fields: &[
+            when(Asked::New, like("svc-scan", field("Name", "User name"))),
+            field("Password", "Password"),
+            field("AllowWeakPassword", "Allow a weak password"),
+            like("scan@contoso.com", field("Addresses", "May write as")),
+            like("Applications", field("Groups", "Groups")),
+        ],
+    }],
+    for_scripts: &[],
+    besides: &[("Name", "User name"), ("PasswordPlace", "Password"), ("WeakPassword", "Weak password")],
+    is_confirmed: false,
+};
 
 static NEW_PARAMETERS: [Parameter; 6] = joined(
     [needed(at(
         0,
         Parameter {
             pipeline: FromPipeline::Property,
-            ..also(&["SamAccountName"], named("Name", Kind::Text, "What is given as user name: 1 to 64 characters."))
+            ..also(&["SamAccountName"], named("Name", Kind::Text, "What it logs on with: 1 to 64 characters."))
         },
     ))],
     SETTABLE,

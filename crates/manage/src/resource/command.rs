@@ -25,6 +25,13 @@ pub struct CommandRequest {
     /// Leaves out of records what is as usual: for those who know their shapes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub lean: bool,
+    /// Of the records that a listing would yield, so many are passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<usize>,
+    /// So many records are yielded at most, and the answer's `total` says how many there are: a page of a long list costs
+    /// no more than what is on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -70,9 +77,18 @@ pub struct CommandAnswer {
     /// The revision of the settings that it made.
     #[serde(default)]
     pub revision: Option<u64>,
-    /// Which addresses gain or lose which right by it.
+    /// Which addresses gain or lose which right by it; the first [`CHANGES_MAX`](super::CHANGES_MAX).
     #[serde(default)]
     pub exposure: Vec<ExposureChange>,
+    /// How many such changes there are in all.
+    #[serde(default)]
+    pub exposure_total: u64,
+    /// Mail that takes another way out by it, told in words; the first of it.
+    #[serde(default)]
+    pub rerouted: Vec<String>,
+    /// How many records there are, where a page of them was asked for.
+    #[serde(default)]
+    pub total: Option<u64>,
 }
 
 /// One command, described.
@@ -111,6 +127,41 @@ pub struct ParameterDescription {
     pub position: Option<u8>,
     /// One sentence.
     pub help: String,
+    /// How people fill it in; none: it is for scripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<FieldDescription>,
+}
+
+/// How people fill in a parameter, in the order of the dialog's fields.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FieldDescription {
+    /// Its place in the dialog, from 0.
+    pub place: usize,
+    /// The heading that it stands under.
+    pub section: String,
+    /// What people call it.
+    pub label: String,
+    /// What holds where nothing is said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub usual: String,
+    /// How a value looks.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub example: String,
+    /// What its values mean, where they are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meanings: Vec<ChoiceDescription>,
+    /// Whether most never need it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub advanced: bool,
+}
+
+/// A value and what it means.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ChoiceDescription {
+    /// The value.
+    pub value: String,
+    /// In words.
+    pub meaning: String,
 }
 
 /// A command line, and what it does.

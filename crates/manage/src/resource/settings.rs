@@ -81,6 +81,9 @@ pub struct Amended {
     pub exposure: Vec<ExposureChange>,
     /// How many such changes there are in all.
     pub exposure_total: u64,
+    /// Mail that takes another way out, told in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerouted: Vec<String>,
     /// What is legal but probably not meant, and was not so before.
     pub warnings: Vec<SettingsProblem>,
     /// The document's lines that come and go, as `diff -u` shows them.
@@ -201,6 +204,9 @@ pub struct SettingsProblem {
     pub message: String,
     /// What to write instead.
     pub remedy: String,
+    /// The key of the document that it is about, or the parameter of the command, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The other place that is part of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub related: Option<RelatedPlace>,
@@ -217,6 +223,24 @@ pub struct RelatedPlace {
     pub message: String,
 }
 
+impl SettingsProblem {
+    /// A problem of a document, whose text says which key it is about: the last one above it, within its section.
+    pub fn of(problem: &Problem, text: &str) -> SettingsProblem {
+        let key = |line: &str| {
+            let (key, _) = line.split_once('=')?;
+            let is_key =
+                |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            Some(key.trim()).filter(|key| is_key(key)).map(str::to_owned)
+        };
+        let end = text
+            .get(problem.span.start..)
+            .map_or(text.len(), |rest| problem.span.start + rest.find('\n').unwrap_or(rest.len()));
+        let above = text.get(..end).unwrap_or_default().lines().rev();
+        let about = above.take_while(|line| !line.starts_with('[')).find_map(key);
+        SettingsProblem { about, ..SettingsProblem::from(problem) }
+    }
+}
+
 impl From<&Problem> for SettingsProblem {
     fn from(problem: &Problem) -> Self {
         SettingsProblem {
@@ -224,6 +248,7 @@ impl From<&Problem> for SettingsProblem {
             column: problem.column,
             message: problem.message.clone(),
             remedy: problem.remedy.clone(),
+            about: None,
             related: problem.related.as_ref().map(|related| RelatedPlace {
                 line: related.line,
                 column: related.column,

@@ -32,24 +32,39 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+impl Narrowing {
+    /// Where the page begins, and how long it is at most.
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub fn place(&self) -> Result<(usize, usize), String> {
+        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
+        if limit == 0 || limit > LIMIT_MAX {
+            return Err(format!("limit is from 1 to {LIMIT_MAX}: ask for the next page with `from`"));
+        }
+        let unknown_page = || "`from` is no place where a page ended: pass on what `next` said".to_owned();
+        let from = self.from.as_deref().map(|from| from.parse::<usize>().map_err(|_| unknown_page())).transpose()?;
+        Ok((from.unwrap_or(0), limit))
+    }
+}
+
+impl Page {
+    /// What stands from a place on, of so many.
+    pub fn at(from: usize, records: Vec<Record>, total: usize) -> Page {
+        let end = from.saturating_add(records.len());
+        Page { next: (end < total && !records.is_empty()).then(|| end.to_string()), records, total }
+    }
+}
+
 /// The page of `records` that is asked for.
 ///
 /// # Errors
 /// What is wrong with the question.
-pub fn narrow(shape: &'static Shape, records: Vec<Record>, asked: &Narrowing) -> Result<Page, String> {
-    let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
-    if limit == 0 || limit > LIMIT_MAX {
-        return Err(format!("limit is from 1 to {LIMIT_MAX}: ask for the next page with `from`"));
-    }
-    let unknown_page = || "`from` is no place where a page ended: pass on what `next` said".to_owned();
-    let from = asked.from.as_deref().map(|from| from.parse::<usize>().map_err(|_| unknown_page())).transpose()?;
-    let from = from.unwrap_or(0);
-    let mut records = records;
+pub fn narrow(shape: &'static Shape, mut records: Vec<Record>, asked: &Narrowing) -> Result<Page, String> {
+    let (from, limit) = asked.place()?;
     if let Some(text) = &asked.filter {
         pick(shape, &mut records, text)?;
     }
     let total = records.len();
-    let records: Vec<Record> = records.into_iter().skip(from).take(limit).collect();
-    let end = from.saturating_add(records.len());
-    Ok(Page { next: (end < total && !records.is_empty()).then(|| end.to_string()), records, total })
+    Ok(Page::at(from, records.into_iter().skip(from).take(limit).collect(), total))
 }

@@ -20,33 +20,36 @@ pub const FILTER: Parameter = named(
 pub const RESULT_SIZE: Parameter =
     named("ResultSize", Kind::UnlimitedInt, "So many at most; 1000 without it; `unlimited`.");
 
-/// The records that `-Filter` and `-ResultSize` leave. No more are made than that takes.
+/// The records of what was found that `-Filter`, `-ResultSize` and the page that is asked for leave. No more are made than
+/// that takes.
 ///
 /// # Errors
 /// [`CommandError::Wrong`]: a filter that is none.
-pub fn listed(
+pub fn listed<T>(
     invocation: &Invocation<'_>,
     shape: &'static Shape,
-    mut records: impl Iterator<Item = Record>,
+    mut found: Vec<T>,
+    record: impl Fn(&T) -> Record,
 ) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let size = match arguments.get("ResultSize") {
+        // Who reads page by page has a limit already.
+        None if invocation.page.is_some() => usize::MAX,
         None => SHOWN,
         Some(size) => size.as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
     };
-    let mut answer = Answer::default();
-    let is_more = match arguments.text("Filter") {
+    let (mut answer, is_more) = match arguments.text("Filter") {
         Some(filter) => {
-            let mut picked: Vec<Record> = records.collect();
+            let mut picked: Vec<Record> = found.iter().map(record).collect();
             pick(shape, &mut picked, filter).map_err(CommandError::Wrong)?;
             let is_more = picked.len() > size;
             picked.truncate(size);
-            answer.output = picked;
-            is_more
+            (Answer::of(picked), is_more)
         }
         None => {
-            answer.output.extend(records.by_ref().take(size));
-            records.next().is_some()
+            let is_more = found.len() > size;
+            found.truncate(size);
+            (Answer::listing(invocation, &found, record), is_more)
         }
     };
     if is_more && arguments.get("ResultSize").is_none() {
