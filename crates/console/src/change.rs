@@ -62,10 +62,10 @@ impl Preview {
     }
 }
 
-/// What a form carries of what was shown: the same text with the same exposure has the same.
-pub fn mark(shown: impl Hash, exposure: &[ExposureChange]) -> String {
+/// What a form carries of what was shown: the same text with the same exposure, of which `total` changes there are, has the same.
+pub fn mark(shown: impl Hash, exposure: &[ExposureChange], total: u64) -> String {
     let mut hasher = DefaultHasher::new();
-    shown.hash(&mut hasher);
+    (shown, total).hash(&mut hasher);
     serde_json::to_string(exposure).unwrap_or_default().hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
@@ -96,10 +96,10 @@ impl Change {
     pub async fn look(&self, visit: &Visit) -> Result<Preview, ClientError> {
         let answer = self.run(visit, true).await?;
         Ok(Preview {
-            exposure: Exposure::of(&answer.exposure),
+            exposure: Exposure::of(&answer.exposure, answer.exposure_total),
             warnings: answer.warnings,
             lines: self.lines(),
-            mark: mark(self.lines(), &answer.exposure),
+            mark: mark(self.lines(), &answer.exposure, answer.exposure_total),
         })
     }
 
@@ -136,9 +136,10 @@ mod tests {
         }))
         .unwrap();
         let change = [change];
-        assert_eq!(mark("a", &change), mark("a", &change));
-        assert_ne!(mark("a", &change), mark("a", &[]));
-        assert_ne!(mark("a", &[]), mark("b", &[]));
+        assert_eq!(mark("a", &change, 1), mark("a", &change, 1));
+        assert_ne!(mark("a", &change, 1), mark("a", &change, 2));
+        assert_ne!(mark("a", &change, 1), mark("a", &[], 0));
+        assert_ne!(mark("a", &[], 0), mark("b", &[], 0));
     }
 
     #[test]

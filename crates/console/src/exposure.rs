@@ -12,7 +12,7 @@ pub struct Exposure {
     /// The first of them.
     pub rows: Vec<Row>,
     /// How many more there are.
-    pub more: usize,
+    pub more: u64,
 }
 
 /// Some addresses that gain or lose rights.
@@ -31,8 +31,8 @@ pub struct Row {
 }
 
 impl Exposure {
-    /// What an answer tells.
-    pub fn of(changes: &[ExposureChange]) -> Exposure {
+    /// What an answer tells: the first of `total` changes.
+    pub fn of(changes: &[ExposureChange], total: u64) -> Exposure {
         let row = |shown: &ExposureChange| {
             let change = shown.to_change();
             Row {
@@ -44,7 +44,7 @@ impl Exposure {
             }
         };
         let rows: Vec<Row> = changes.iter().take(ROWS_MAX).map(row).collect();
-        Exposure { more: changes.len() - rows.len(), rows }
+        Exposure { more: total.max(changes.len() as u64) - rows.len() as u64, rows }
     }
 
     /// Whether nobody gains or loses anything.
@@ -72,14 +72,17 @@ mod tests {
             from_ms: None,
             until_ms: None,
         };
-        let exposure = Exposure::of(std::slice::from_ref(&change));
+        let exposure = Exposure::of(std::slice::from_ref(&change), 1);
         let row = &exposure.rows[0];
         assert_eq!(
             (row.sources.as_str(), row.listeners.as_str(), row.whom.as_str()),
             ("192.168.2.55", "0.0.0.0:25", "without logging in")
         );
-        let exposure = Exposure::of(&vec![change; ROWS_MAX + 2]);
+        let many = vec![change; ROWS_MAX + 2];
+        let exposure = Exposure::of(&many, many.len() as u64);
         assert_eq!((exposure.rows.len(), exposure.more), (ROWS_MAX, 2));
-        assert!(Exposure::of(&[]).is_empty());
+        // The server does not tell all of many thousands, but how many they are.
+        assert_eq!(Exposure::of(&many, 30_040).more, 30_000);
+        assert!(Exposure::of(&[], 0).is_empty());
     }
 }

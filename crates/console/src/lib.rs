@@ -22,6 +22,7 @@ mod shell_line;
 mod problem;
 mod search;
 mod fields;
+mod sealed;
 mod cookie;
 mod assets;
 mod listening;

@@ -1,33 +1,37 @@
 //! Pages of what the registry has commands for: a list, and for each object its properties, forms to make, change and remove it.
 //!
-//! Knows no kind of object: what there is to fill in follows from the signature of New- and Set-, what is shown from the
-//! shape of Get-. Where a change opens or closes anything, that is shown and confirmed first.
+//! Knows no kind of object: what there is to fill in, under which heading and name, the form of its noun says, what is shown the shape
+//! of Get-. What a change opens or closes, and which mail goes another way by it, is shown and confirmed first.
 
 mod change;
 mod control;
 mod members;
-
-use std::collections::BTreeMap;
+mod trouble;
 
 use askama::Template;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
+use gatepost_manage::command::form::{Field, Form};
 use gatepost_manage::command::{self, Entry};
 use gatepost_manage::object::{PropertyKind, Shape};
 use gatepost_manage::resource::CommandRequest;
 use serde_json::{Map, Value, json};
 
-use self::control::Control;
+use self::control::{Control, Dialog};
 use self::members::Members;
+use self::trouble::Trouble;
 use crate::fields::path_part;
-use crate::forms::Form;
+use crate::forms;
 use crate::layout::{Answer, Page, show_as};
 use crate::paging::{Pager, ROWS, offset};
 use crate::problem::Problem;
 use crate::text::size;
 use crate::visit::{Console, Visit};
+
+/// A dialog with more fields than this has tabs.
+const FIELDS_OF_A_PAGE: usize = 12;
 
 /// One kind of object.
 pub struct Area {
@@ -43,8 +47,8 @@ pub struct Area {
     noun: &'static str,
     /// The chapter of the guide.
     guide: &'static str,
-    /// What is asked first, besides what has to be there.
-    first: &'static [&'static str],
+    /// The columns of the list; none: those of the shell's table.
+    columns: &'static [&'static str],
 }
 
 static AREAS: [Area; 8] = [
@@ -55,7 +59,7 @@ static AREAS: [Area; 8] = [
         one: "send connector",
         noun: "SendConnector",
         guide: "routing",
-        first: &["AddressSpaces", "SmartHosts", "Enabled", "RequireTLS", "SmartHostAuthMechanism", "Comment"],
+        columns: &["Name", "AddressSpaces", "SmartHosts", "SmartHostAuthMechanism", "Enabled"],
     },
     Area {
         path: "/accepted-domains",
@@ -64,7 +68,7 @@ static AREAS: [Area; 8] = [
         one: "accepted domain",
         noun: "AcceptedDomain",
         guide: "recipients",
-        first: &["DomainName", "DomainType", "MatchSubDomains"],
+        columns: &["Name", "DomainType", "Default"],
     },
     Area {
         path: "/remote-domains",
@@ -73,7 +77,7 @@ static AREAS: [Area; 8] = [
         one: "remote domain",
         noun: "RemoteDomain",
         guide: "reports",
-        first: &["DomainName"],
+        columns: &["Name", "NDREnabled", "DeliveryReportEnabled"],
     },
     Area {
         path: "/recipients/mailboxes",
@@ -82,7 +86,7 @@ static AREAS: [Area; 8] = [
         one: "mailbox",
         noun: "Mailbox",
         guide: "recipients",
-        first: &["PrimarySmtpAddress", "DisplayName", "EmailAddresses"],
+        columns: &["Name", "PrimarySmtpAddress"],
     },
     Area {
         path: "/recipients/contacts",
@@ -91,7 +95,7 @@ static AREAS: [Area; 8] = [
         one: "mail contact",
         noun: "MailContact",
         guide: "recipients",
-        first: &["ExternalEmailAddress", "DisplayName", "EmailAddresses"],
+        columns: &["Name", "PrimarySmtpAddress", "ExternalEmailAddress"],
     },
     Area {
         path: "/recipients/groups",
@@ -100,7 +104,7 @@ static AREAS: [Area; 8] = [
         one: "distribution group",
         noun: "DistributionGroup",
         guide: "recipients",
-        first: &["PrimarySmtpAddress", "DisplayName", "Members", "RequireSenderAuthenticationEnabled"],
+        columns: &["Name", "PrimarySmtpAddress", "RequireSenderAuthenticationEnabled"],
     },
     Area {
         path: "/users",
@@ -109,7 +113,7 @@ static AREAS: [Area; 8] = [
         one: "user",
         noun: "User",
         guide: "first-steps",
-        first: &["Addresses", "Groups", "Password"],
+        columns: &["Name", "Addresses", "Groups", "PasswordPlace"],
     },
     Area {
         path: "/certificates",
@@ -118,7 +122,7 @@ static AREAS: [Area; 8] = [
         one: "certificate",
         noun: "ExchangeCertificate",
         guide: "run-as-a-service",
-        first: &[],
+        columns: &[],
     },
 ];
 
@@ -152,15 +156,15 @@ pub fn routes() -> Router<Console> {
 }
 
 /// What the forms of these pages need.
-pub fn forms() -> impl Iterator<Item = Form> {
+pub fn forms() -> impl Iterator<Item = forms::Form> {
     let of_area = |area: &'static Area| {
         let form = move |part: &str, command: String| {
-            command::find(&command).map(|_| Form::running(format!("{}{part}", area.path), &command))
+            command::find(&command).map(|_| forms::Form::running(format!("{}{part}", area.path), &command))
         };
         let forms = [
-            form("/new", format!("New-{}", area.noun)).map(Form::whole_page),
+            form("/new", format!("New-{}", area.noun)).map(forms::Form::whole_page),
             form("/of/{identity}", format!("Set-{}", area.noun)),
-            form("/of/{identity}/remove", format!("Remove-{}", area.noun)).map(Form::whole_page),
+            form("/of/{identity}/remove", format!("Remove-{}", area.noun)).map(forms::Form::whole_page),
             form("/of/{identity}/members", format!("Add-{}Member", area.noun)),
         ];
         forms.into_iter().flatten()
@@ -192,6 +196,22 @@ impl Area {
         self.command(verb).is_some_and(|entry| visit.may(entry.role))
     }
 
+    /// The dialog by which such objects are made or changed.
+    fn dialog(&self, verb: &str) -> Option<Dialog> {
+        let (_, shape) = self.listing().ok()?;
+        Some(Dialog { form: self.form()?, entry: self.command(verb)?, shape })
+    }
+
+    /// How a person fills one in; none: nobody makes or changes such objects.
+    fn form(&self) -> Option<&'static Form> {
+        command::form_of(self.noun)
+    }
+
+    /// Whether a new one is looked at once more before it is made.
+    fn is_confirmed(&self) -> bool {
+        self.form().is_some_and(|form| form.is_confirmed)
+    }
+
     /// The pages beside this one, where several kinds share an entry of the navigation.
     fn beside(&self) -> Vec<&'static Area> {
         let beside: Vec<&Area> = AREAS.iter().filter(|area| area.navigation == self.navigation).collect();
@@ -220,7 +240,7 @@ impl Area {
 struct List {
     page: Page,
     area: &'static Area,
-    headings: Vec<&'static str>,
+    headings: Vec<String>,
     rows: Vec<Row>,
     pager: Pager,
     search: String,
@@ -241,32 +261,29 @@ async fn list(area: &'static Area, visit: Visit) -> Answer {
         let pattern = if search.contains(['*', '?']) { search.clone() } else { format!("*{search}*") };
         parameters.insert("Identity".to_owned(), pattern.into());
     }
-    // As many as there are: a page of them is shown.
-    if entry.signature.parameters.iter().any(|parameter| parameter.name == "ResultSize") {
-        parameters.insert("ResultSize".to_owned(), "unlimited".into());
-    }
-    let request = CommandRequest { parameters, lean: true, ..CommandRequest::default() };
-    let (records, problem) = match visit.client.command(entry.signature.name, &request).await {
-        Ok(answer) => (answer.output, None),
+    let (offset, limit) = (Some(offset(&visit.query)), Some(ROWS));
+    let request = CommandRequest { parameters, lean: true, offset, limit, ..CommandRequest::default() };
+    let (records, total, problem) = match visit.client.command(entry.signature.name, &request).await {
+        Ok(answer) => (answer.output, answer.total.unwrap_or_default(), None),
         Err(error) => match Problem::from(error) {
-            Problem::Refused { status: StatusCode::NOT_FOUND, .. } if !search.is_empty() => (Vec::new(), None),
+            Problem::Refused { status: StatusCode::NOT_FOUND, .. } if !search.is_empty() => (Vec::new(), 0, None),
             Problem::Refused { status, error, .. } if status.is_client_error() && !search.is_empty() => {
-                (Vec::new(), Some(error))
+                (Vec::new(), 0, Some(error))
             }
             other => return Err(other),
         },
     };
-    let columns = columns(shape);
-    let page = &records[offset(&visit.query).min(records.len())..];
-    let rows = page.iter().take(ROWS).map(|record| {
+    let columns = area.columns(shape);
+    let form = area.form();
+    let rows = records.iter().map(|record| {
         let identity = record["Identity"].as_str().or(record["Name"].as_str()).unwrap_or_default();
         Row { href: area.path_of(identity), cells: columns.iter().map(|column| shown(shape, column, record)).collect() }
     });
     let rows: Vec<Row> = rows.collect();
     let list = List {
         area,
-        headings: columns.clone(),
-        pager: Pager::of(&visit.query, rows.len(), records.len() as u64),
+        headings: columns.iter().map(|column| label(form, column)).collect(),
+        pager: Pager::of(&visit.query, rows.len(), total),
         rows,
         search,
         may_make: area.may(&visit, "New"),
@@ -276,15 +293,43 @@ async fn list(area: &'static Area, visit: Visit) -> Answer {
     show_as(if list.problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }, &list)
 }
 
-/// The properties that the shell shows in a table, the name first: it leads to the object.
-fn columns(shape: &'static Shape) -> Vec<&'static str> {
-    let mut columns = shape.view.table.to_vec();
-    if columns.is_empty() {
-        columns = shape.properties.iter().take(5).map(|property| property.name).collect();
+impl Area {
+    /// The columns of the list, the name first: it leads to the object.
+    fn columns(&self, shape: &'static Shape) -> Vec<&'static str> {
+        if !self.columns.is_empty() {
+            return self.columns.to_vec();
+        }
+        let mut columns = shape.view.table.to_vec();
+        if columns.is_empty() {
+            columns = shape.properties.iter().take(5).map(|property| property.name).collect();
+        }
+        let leads = columns.iter().position(|name| *name == "Name" || *name == shape.view.identity).unwrap_or(0);
+        columns[..=leads].rotate_right(1);
+        columns
     }
-    let leads = columns.iter().position(|name| *name == "Name" || *name == shape.view.identity).unwrap_or(0);
-    columns[..=leads].rotate_right(1);
-    columns
+}
+
+/// What people call a property: as the form says, or its name as words.
+fn label(form: Option<&Form>, name: &str) -> String {
+    form.and_then(|form| form.label_of(name)).map_or_else(|| words(name), str::to_owned)
+}
+
+/// `NotAfter` is `Not after`.
+fn words(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut words = String::with_capacity(name.len() + 4);
+    for (place, letter) in letters.iter().enumerate() {
+        let begins = place > 0 && letter.is_uppercase() && !letters[place - 1].is_uppercase();
+        let is_alone = letters.get(place + 1).is_none_or(|next| next.is_lowercase());
+        if begins {
+            words.push(' ');
+        }
+        match begins && is_alone {
+            true => words.extend(letter.to_lowercase()),
+            false => words.push(*letter),
+        }
+    }
+    words
 }
 
 /// A property of a record that leaves out what is as usual, for a person.
@@ -318,78 +363,154 @@ struct One {
     page: Page,
     area: &'static Area,
     action: String,
-    problem: Option<(String, Vec<String>)>,
-    first: Vec<Control>,
-    rest: Vec<Control>,
-    facts: Vec<(&'static str, String)>,
+    trouble: Option<Trouble>,
+    tabs: Vec<Tab>,
+    tab: &'static str,
+    sections: Vec<Shown>,
+    facts: Vec<Facts>,
     members: Option<Members>,
     may_remove: bool,
     is_new: bool,
+}
+
+/// One tab of a dialog.
+struct Tab {
+    key: &'static str,
+    title: &'static str,
+    is_this: bool,
+}
+
+/// Fields under one heading.
+struct Shown {
+    title: &'static str,
+    about: &'static str,
+    /// Whether it is folded away: most never need it, and nothing in it is filled in.
+    is_folded: bool,
+    controls: Vec<Control>,
+}
+
+/// What an object says, under one heading.
+struct Facts {
+    title: &'static str,
+    rows: Vec<(String, String)>,
+}
+
+/// The fields under their headings.
+fn sections(form: &Form, controls: Vec<Control>) -> Vec<Shown> {
+    let mut controls = controls;
+    let sections = form.sections.iter().map(|section| {
+        let (own, others) = std::mem::take(&mut controls).into_iter().partition(|one| one.section == section.key);
+        controls = others;
+        let own: Vec<Control> = own;
+        let is_touched = own.iter().any(|control| control.is_changed() || control.problem.is_some());
+        Shown {
+            title: section.title,
+            about: section.about,
+            is_folded: section.is_advanced && !is_touched,
+            controls: own,
+        }
+    });
+    sections.filter(|section| !section.controls.is_empty()).collect()
+}
+
+/// The tabs of a dialog that is too long for one page, and the one that is wanted; none: it is not too long.
+fn tabs(form: &Form, controls: &[Control], wanted: &str) -> Vec<Tab> {
+    if controls.len() <= FIELDS_OF_A_PAGE {
+        return Vec::new();
+    }
+    let has_fields = |key: &str| controls.iter().any(|control| control.section == key);
+    let mut tabs: Vec<Tab> = form
+        .sections
+        .iter()
+        .filter(|section| has_fields(section.key))
+        .map(|section| Tab { key: section.key, title: section.title, is_this: section.key == wanted })
+        .collect();
+    if let Some(first) = tabs.first_mut().filter(|_| !form.sections.iter().any(|section| section.key == wanted)) {
+        first.is_this = true;
+    }
+    tabs
 }
 
 async fn one(area: &'static Area, visit: Visit, identity: String) -> Answer {
     show_one(area, visit, identity, None, None).await
 }
 
-/// An object with the form that changes it; `typed` is what was filled in before, and why that was not done.
+/// An object with the form that changes it; `typed` is what was filled in before.
 async fn show_one(
     area: &'static Area,
     visit: Visit,
     identity: String,
     typed: Option<Vec<Control>>,
-    problem: Option<Problem>,
+    trouble: Option<Trouble>,
 ) -> Answer {
     let record = area.find(&visit, &identity).await?;
     let (_, shape) = area.listing()?;
-    let may_change = area.may(&visit, "Set");
-    let controls = match (typed, area.command("Set")) {
-        (Some(controls), _) => controls,
-        (None, Some(entry)) if may_change => control::controls(entry, Some(&record)),
-        _ => Vec::new(),
-    };
+    let dialog = area.dialog("Set").filter(|_| area.may(&visit, "Set"));
+    let all = dialog.map(|dialog| dialog.controls(Some(&record))).unwrap_or_default();
+    let form = area.form();
+    let typed_on = typed.as_ref().and_then(|typed| typed.first()).map(|control| control.section);
+    let wanted = typed_on.unwrap_or(visit.query.text("tab")).to_owned();
+    let tabs = form.map(|form| tabs(form, &all, &wanted)).unwrap_or_default();
+    let tab = tabs.iter().find(|tab| tab.is_this).map_or("", |tab| tab.key);
+    let controls = typed.unwrap_or(all).into_iter().filter(|control| tab.is_empty() || control.section == tab);
+    let mut sections = form.map(|form| sections(form, controls.collect())).unwrap_or_default();
+    if !tab.is_empty() {
+        sections.iter_mut().for_each(|section| section.is_folded = false);
+    }
     let record = Value::Object(record);
-    let facts = shape.properties.iter().map(|property| (property.name, shown(shape, property.name, &record)));
-    let (status, problem) = told(problem);
-    let (first, rest) = parted(area, shape, controls);
+    let facts = match form {
+        Some(form) => facts_of(form, shape, &record, dialog.is_some()),
+        None => vec![Facts {
+            title: "Properties",
+            rows: rows(shape, shape.properties.iter().map(|one| (one.name, words(one.name))), &record),
+        }],
+    };
     let one = One {
         area,
         action: area.path_of(&identity),
-        problem,
-        first,
-        rest,
-        facts: facts.filter(|(_, value)| !value.is_empty()).collect(),
+        sections,
+        tabs,
+        tab,
+        facts: facts.into_iter().filter(|facts| !facts.rows.is_empty()).collect(),
         members: Members::of(area, &visit, &identity).await?,
         may_remove: area.may(&visit, "Remove"),
         is_new: false,
         page: Page::new(visit, area.navigation, identity),
+        trouble,
     };
-    show_as(status, &one)
+    show_as(one.trouble.as_ref().map_or(StatusCode::OK, |trouble| trouble.status), &one)
 }
 
-/// The status and the words of what went wrong.
-fn told(problem: Option<Problem>) -> (StatusCode, Option<(String, Vec<String>)>) {
-    match problem {
-        Some(Problem::Refused { status, error, details }) => (status, Some((error, details))),
-        _ => (StatusCode::OK, None),
+/// What is said of an object besides what its fields say: to those who cannot change them, everything.
+fn facts_of(form: &'static Form, shape: &'static Shape, record: &Value, has_fields: bool) -> Vec<Facts> {
+    let mut facts = Vec::new();
+    if !has_fields {
+        for section in form.sections {
+            let of_field = |field: &Field| (field.property, field.label.to_owned());
+            let said = rows(shape, section.fields.iter().map(of_field), record).into_iter();
+            let mut known: Vec<(String, String)> = Vec::new();
+            for row in said.filter(|(label, _)| label != "Members") {
+                if !known.contains(&row) {
+                    known.push(row);
+                }
+            }
+            facts.push(Facts { title: section.title, rows: known });
+        }
     }
+    // The heading of the page says its name.
+    let besides = form.besides.iter().filter(|(name, _)| !["Name", "DomainName"].contains(name));
+    let besides = besides.map(|(name, label)| (*name, (*label).to_owned()));
+    facts.push(Facts { title: "Besides", rows: rows(shape, besides, record) });
+    facts
 }
 
-/// What is asked first, and the rest.
-fn parted(area: &Area, shape: &Shape, controls: Vec<Control>) -> (Vec<Control>, Vec<Control>) {
-    let place: BTreeMap<&str, usize> = area.first.iter().enumerate().map(|(place, name)| (*name, place)).collect();
-    let is_first = |control: &Control| {
-        control.is_mandatory || place.contains_key(control.name) || shape.view.table.contains(&control.name)
-    };
-    let (mut first, mut rest): (Vec<Control>, Vec<Control>) = controls.into_iter().partition(is_first);
-    if first.is_empty() {
-        std::mem::swap(&mut first, &mut rest);
-    }
-    first.sort_by_key(|control| match place.get(control.name) {
-        _ if control.is_mandatory => (0, 0),
-        Some(place) => (1, *place),
-        None => (2, 0),
-    });
-    (first, rest)
+fn rows(
+    shape: &'static Shape,
+    properties: impl Iterator<Item = (&'static str, String)>,
+    record: &Value,
+) -> Vec<(String, String)> {
+    let rows = properties.map(|(name, label)| (label, shown(shape, name, record)));
+    rows.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -402,17 +523,52 @@ mod tests {
         for area in &AREAS {
             let Ok((_, shape)) = area.listing() else { continue };
             listed += 1;
-            assert!(!columns(shape).is_empty(), "{}", area.noun);
+            for column in area.columns(shape) {
+                assert!(shape.properties.iter().any(|property| property.name == column), "{} {column}", area.noun);
+            }
             for verb in ["New", "Set"] {
                 let Some(entry) = area.command(verb) else { continue };
-                let controls = control::controls(entry, None);
+                let dialog = area.dialog(verb).unwrap_or_else(|| panic!("{} has no form", area.noun));
+                let controls = dialog.controls(None);
                 for parameter in entry.signature.parameters.iter().filter(|parameter| parameter.is_mandatory) {
                     let is_there = controls.iter().any(|control| control.name == parameter.name);
                     assert!(is_there || parameter.name == "Identity", "{verb}-{} -{}", area.noun, parameter.name);
                 }
+                let all = sections(dialog.form, controls.clone());
+                assert_eq!(all.iter().map(|section| section.controls.len()).sum::<usize>(), controls.len());
             }
         }
-        assert!(listed >= 3, "only {listed} kinds of objects have commands");
+        assert!(listed >= 8, "only {listed} kinds of objects have commands");
+    }
+
+    #[test]
+    fn a_long_dialog_has_tabs_and_opens_at_the_one_that_is_wanted() {
+        let area = AREAS.iter().find(|area| area.noun == "SendConnector").expect("an area");
+        let dialog = area.dialog("Set").expect("a dialog");
+        let this = |wanted: &str| {
+            let tabs = tabs(dialog.form, &dialog.controls(None), wanted);
+            let this: Vec<_> = tabs.iter().filter(|tab| tab.is_this).map(|tab| tab.key).collect();
+            (tabs.len(), this)
+        };
+        assert_eq!(this("security"), (6, vec!["security"]));
+        assert_eq!(this("no such tab"), (6, vec!["general"]));
+        let mailbox =
+            AREAS.iter().find(|area| area.noun == "Mailbox").and_then(|area| area.dialog("Set")).expect("a dialog");
+        assert!(tabs(mailbox.form, &mailbox.controls(None), "").is_empty());
+    }
+
+    #[test]
+    fn names_of_properties_become_words() {
+        for (name, expected) in [
+            ("NotAfter", "Not after"),
+            ("DNSRoutingEnabled", "DNSRouting enabled"),
+            ("Services", "Services"),
+            ("HasPrivateKey", "Has private key"),
+        ] {
+            assert_eq!(words(name), expected);
+        }
+        let form = command::form_of("SendConnector");
+        assert_eq!(label(form, "AddressSpaces"), "Address spaces");
     }
 
     #[test]

@@ -104,7 +104,7 @@ async fn difference(visit: Visit) -> Answer {
         old,
         new: found.new,
         lines: Lines::of(&found.difference),
-        exposure: Exposure::of(&found.changes),
+        exposure: Exposure::of(&found.changes, found.changes_total),
     })
 }
 
@@ -166,7 +166,7 @@ async fn show_restore(visit: Visit, number: u64, why: String, refused: Option<Pr
     let (preview, problem) = match look(&visit, number).await {
         Ok(looked) => {
             mark = mark_of(&looked);
-            (Some((Lines::of(&looked.difference), Exposure::of(&looked.exposure))), refused)
+            (Some((Lines::of(&looked.difference), Exposure::of(&looked.exposure, looked.exposure_total))), refused)
         }
         Err(error) => (None, refused.or(Some(error.into()))),
     };
@@ -183,7 +183,7 @@ async fn look(visit: &Visit, number: u64) -> Result<Amended, ClientError> {
 }
 
 fn mark_of(looked: &Amended) -> String {
-    mark(&looked.difference, &looked.exposure)
+    mark(&looked.difference, &looked.exposure, looked.exposure_total)
 }
 
 /// Puts a revision in force again, unless that would do by now what nobody was shown.

@@ -142,11 +142,11 @@ async fn with_line_ends_of(visit: &Visit, text: &str) -> Result<String, Problem>
 }
 
 fn preview(text: &str, looked: &Amended) -> Preview {
-    let exposure = Exposure::of(&looked.exposure);
+    let exposure = Exposure::of(&looked.exposure, looked.exposure_total);
     Preview {
         lines: Lines::of(&looked.difference),
         warnings: places(text, &looked.warnings),
-        mark: mark(&looked.difference, &looked.exposure),
+        mark: mark(&looked.difference, &looked.exposure, looked.exposure_total),
         is_changed: looked.is_changed,
         must_confirm: !exposure.is_empty(),
         exposure,

@@ -1,5 +1,5 @@
 //! The web console in a browser: [`pages`] are what they should be, whoever looks at them; [`signing_in`]; [`attacks`];
-//! [`articles`], [`device`], [`receive_connectors`], [`exposure`], [`revisions`], [`queues`], [`transcript`].
+//! [`articles`], [`device`], [`receive_connectors`], [`exposure`], [`revisions`], [`objects`], [`queues`], [`transcript`].
 //!
 //! Pictures of the pages are taken only where `GATEPOST_SCREENSHOTS` is set; they lie in `target/screenshots`.
 
@@ -18,6 +18,8 @@ mod receive_connectors;
 mod exposure;
 
 mod revisions;
+
+mod objects;
 
 mod queues;
 

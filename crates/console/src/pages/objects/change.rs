@@ -1,12 +1,15 @@
-//! Making, changing and removing an object: by the commands of its noun, with the exposure shown before it changes.
+//! Making, changing and removing an object: by the commands of its noun, with what it opens and which mail it leads another way shown
+//! before it changes.
 
 use askama::Template;
 use axum::http::StatusCode;
+use gatepost_manage::ClientError;
 use gatepost_manage::resource::CommandAnswer;
 use serde_json::{Map, Value, json};
 
-use super::control::{Control, controls, point_at, read};
-use super::{Area, One, parted, show_one, told};
+use super::control::{Control, Dialog, read};
+use super::trouble::{Trouble, warning_in_words};
+use super::{Area, One, sections, show_one, tabs};
 use crate::change::mark;
 use crate::exposure::Exposure;
 use crate::fields::Fields;
@@ -17,107 +20,145 @@ use crate::visit::{PROOF_FIELD, Sent, Visit};
 
 /// The field by which a form says what was shown to whoever sends it.
 const MARK: &str = "mark";
+/// The button that leads from what is shown back to the form.
+const BACK: &str = "back";
 
 #[derive(Template)]
 #[template(path = "object_confirm.html")]
 struct Confirm {
     page: Page,
     action: String,
-    back: String,
+    back: Back,
     button: String,
+    /// What was filled in, by what people call it.
+    said: Vec<(&'static str, String)>,
+    /// Mail that takes another way; none: such objects lead no mail anywhere.
+    rerouted: Option<Vec<String>>,
     exposure: Exposure,
     warnings: Vec<String>,
     what_if: Option<String>,
-    line: String,
+    shell: Line,
     mark: String,
     /// What was typed, which is carried on.
     kept: Vec<(String, String)>,
-    /// What is typed once more, since it is never shown.
-    secrets: Vec<&'static str>,
+    /// Whether it takes something away.
+    is_grave: bool,
     /// Whether there is anything to confirm.
     can_apply: bool,
     problem: Option<String>,
 }
 
+/// How one goes back.
+enum Back {
+    /// To the form, with all that was typed.
+    Form,
+    /// To a page.
+    Link(String),
+}
+
+/// The same in the shell.
+struct Line {
+    lines: Vec<String>,
+}
+
+impl Line {
+    /// As it goes to the clipboard.
+    fn all_lines(&self) -> String {
+        self.lines.join("\n")
+    }
+}
+
 /// What a form comes to.
 struct Wish<'a> {
     area: &'static Area,
-    command: &'static str,
+    dialog: Dialog,
     parameters: Map<String, Value>,
     controls: &'a [Control],
     fields: &'a Fields,
     action: String,
-    back: String,
+    is_new: bool,
 }
 
 impl Wish<'_> {
-    /// The parameters that may be shown.
-    fn shown(&self) -> Map<String, Value> {
-        let is_secret = |name: &str| self.controls.iter().any(|control| control.name == name && control.is_secret());
-        self.parameters
-            .iter()
-            .filter(|(name, _)| !is_secret(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+    fn command(&self) -> &'static str {
+        self.dialog.entry.signature.name
     }
 
     /// The same for the shell, which asks for what is not shown.
     fn line(&self) -> String {
-        let mut line = command_line(self.command, &self.shown());
-        for name in self.secrets() {
-            line.push_str(&format!(" -{name} (Read-Host -AsSecureString \"{name}\")"));
+        let is_secret = |name: &str| self.controls.iter().any(|control| control.name == name && control.is_secret());
+        let shown = self.parameters.iter().filter(|(name, _)| !is_secret(name));
+        let mut line =
+            command_line(self.command(), &shown.map(|(name, value)| (name.clone(), value.clone())).collect());
+        for control in self.controls.iter().filter(|control| self.parameters.contains_key(control.name)) {
+            match control.form {
+                "secret" => line.push_str(&format!(" -{0} (Read-Host -AsSecureString \"{0}\")", control.name)),
+                "credential" => {
+                    let name =
+                        command_line("", &Map::from_iter([("Identity".to_owned(), control.value.as_str().into())]));
+                    line.push_str(&format!(" -{} (Get-Credential {})", control.name, name.trim()));
+                }
+                _ => {}
+            }
         }
         line
     }
 
-    fn secrets(&self) -> Vec<&'static str> {
-        let given =
-            self.controls.iter().filter(|control| control.is_secret() && self.parameters.contains_key(control.name));
-        given.map(|control| control.name).collect()
-    }
-
-    /// Stands for the change and what it opens.
+    /// Stands for the change and what it opens and leads another way.
     fn mark(&self, looked: &CommandAnswer) -> String {
-        mark(self.line(), &looked.exposure)
+        mark((self.line(), &looked.rerouted), &looked.exposure, looked.exposure_total)
     }
 
-    /// Does it, unless it changes exposure and nobody has seen that yet: then the page that shows it.
-    async fn come_true(&self, visit: &Visit) -> Result<Done, Problem> {
-        let looked = visit.what_if(self.command, self.parameters.clone().into()).await?;
+    /// Does it, unless it changes what has to be seen before and nobody has seen that yet: then the page that shows it.
+    async fn come_true(&self, visit: &Visit) -> Result<Done, ClientError> {
+        let looked = visit.what_if(self.command(), self.parameters.clone().into()).await?;
         let mark = self.mark(&looked);
-        if looked.exposure.is_empty() || self.fields.get(MARK) == Some(&mark) {
-            return Ok(Done::Made(visit.run(self.command, self.parameters.clone().into()).await?));
+        let is_plain = looked.exposure.is_empty() && looked.rerouted.is_empty();
+        let needs_a_look = !is_plain || (self.is_new && self.dialog.form.is_confirmed);
+        if !needs_a_look || self.fields.get(MARK) == Some(&mark) {
+            return Ok(Done::Made(visit.run(self.command(), self.parameters.clone().into()).await?));
         }
         Ok(Done::Asked(Box::new(self.confirm(visit, looked, mark))))
     }
 
     fn confirm(&self, visit: &Visit, looked: CommandAnswer, mark: String) -> Confirm {
         let is_kept = |name: &str| {
-            let is_secret =
-                |control: &Control| control.is_secret() && (name == control.name || name == control.was_name());
-            name != PROOF_FIELD && name != MARK && !self.controls.iter().any(is_secret)
+            let is_secret = |control: &Control| {
+                control.is_secret() && [control.password_name(), control.sealed_name()].iter().any(|own| own == name)
+            };
+            ![PROOF_FIELD, MARK, BACK].contains(&name) && !self.controls.iter().any(is_secret)
         };
-        let title = format!("Confirm: {}", self.area.one);
+        let kept = self.fields.pairs().filter(|(name, _)| is_kept(name));
+        let mut kept: Vec<(String, String)> = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let secrets = self.controls.iter().filter(|control| control.has_password());
+        kept.extend(secrets.map(|control| (control.sealed_name(), control.sealed(&visit.proof))));
+        let said = self.controls.iter().filter(|control| self.is_said(control));
+        let title = match self.is_new {
+            true => format!("New {}: look before it is made", self.area.one),
+            false => format!("Change of the {}: look before it is made", self.area.one),
+        };
         Confirm {
             page: Page::new(visit.clone(), self.area.navigation, title),
             action: self.action.clone(),
-            back: self.back.clone(),
-            button: "Apply".to_owned(),
-            exposure: Exposure::of(&looked.exposure),
-            warnings: looked.warnings,
+            back: Back::Form,
+            button: if self.is_new { format!("Make the {}", self.area.one) } else { "Apply".to_owned() },
+            said: said.map(|control| (control.label, control.said())).collect(),
+            warnings: warnings(self.area, &looked),
+            rerouted: self.dialog.form.is_confirmed.then_some(looked.rerouted),
+            exposure: Exposure::of(&looked.exposure, looked.exposure_total),
             what_if: None,
-            line: self.line(),
+            shell: Line { lines: vec![self.line()] },
             mark,
-            kept: self
-                .fields
-                .pairs()
-                .filter(|(name, _)| is_kept(name))
-                .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                .collect(),
-            secrets: self.secrets(),
+            kept,
+            is_grave: false,
             can_apply: true,
             problem: None,
         }
+    }
+
+    /// Whether a field says something else than is usual, or than it was.
+    fn is_said(&self, control: &Control) -> bool {
+        self.parameters.contains_key(control.name) || control.is_changed()
     }
 }
 
@@ -130,110 +171,108 @@ enum Done {
 }
 
 /// What was done, with what is legal but probably not meant.
-fn said(done: &str, answer: &CommandAnswer) -> String {
-    answer.warnings.iter().fold(done.to_owned(), |said, warning| format!("{said} {warning}"))
+fn said(area: &Area, done: &str, answer: &CommandAnswer) -> String {
+    warnings(area, answer).iter().fold(done.to_owned(), |said, warning| format!("{said} {warning}"))
+}
+
+fn warnings(area: &Area, answer: &CommandAnswer) -> Vec<String> {
+    answer.warnings.iter().map(|warning| warning_in_words(area.form(), warning)).collect()
 }
 
 /// The form that makes an object.
 pub async fn ask_new(area: &'static Area, visit: Visit) -> Answer {
-    let entry = area.command("New").ok_or_else(|| none(area))?;
-    show_new(area, visit, controls(entry, None), None)
+    let dialog = area.dialog("New").ok_or_else(|| none(area))?;
+    visit.need(dialog.entry.role)?;
+    show_new(area, visit, dialog, dialog.controls(None), None)
 }
 
 fn none(area: &Area) -> Problem {
     Problem::refused(StatusCode::NOT_FOUND, format!("no command makes a {}", area.one))
 }
 
-fn show_new(area: &'static Area, visit: Visit, controls: Vec<Control>, problem: Option<Problem>) -> Answer {
-    let (_, shape) = area.listing()?;
-    let (status, problem) = told(problem);
-    let (first, rest) = parted(area, shape, controls);
+fn show_new(
+    area: &'static Area,
+    visit: Visit,
+    dialog: Dialog,
+    controls: Vec<Control>,
+    trouble: Option<Trouble>,
+) -> Answer {
     let form = One {
         action: format!("{}/new", area.path),
         page: Page::new(visit, area.navigation, format!("New {}", area.one)),
         area,
-        problem,
-        first,
-        rest,
+        tabs: Vec::new(),
+        tab: "",
+        sections: sections(dialog.form, controls),
         facts: Vec::new(),
         members: None,
         may_remove: false,
         is_new: true,
+        trouble,
     };
-    show_as(status, &form)
+    show_as(form.trouble.as_ref().map_or(StatusCode::OK, |trouble| trouble.status), &form)
 }
 
 /// Makes an object.
 pub async fn make(area: &'static Area, Sent { visit, fields }: Sent) -> Answer {
-    let entry = area.command("New").ok_or_else(|| none(area))?;
-    let mut controls = controls(entry, None);
-    let parameters = read(&mut controls, &fields);
-    let wish = Wish {
-        area,
-        command: entry.signature.name,
-        parameters,
-        controls: &controls,
-        fields: &fields,
-        action: format!("{}/new", area.path),
-        back: area.path.to_owned(),
-    };
+    let dialog = area.dialog("New").ok_or_else(|| none(area))?;
+    let mut controls = dialog.controls(None);
+    let parameters = read(&mut controls, &fields, &visit.proof, true);
+    if fields.has(BACK) {
+        visit.need(dialog.entry.role)?;
+        return show_new(area, visit, dialog, controls, None);
+    }
+    let action = format!("{}/new", area.path);
+    let wish = Wish { area, dialog, parameters, controls: &controls, fields: &fields, action, is_new: true };
     match wish.come_true(&visit).await {
         Ok(Done::Made(answer)) => {
             let made = answer.output.first().and_then(|record| record["Identity"].as_str());
             let path = made.map_or_else(|| area.path.to_owned(), |identity| area.path_of(identity));
-            Ok(visit.done(&path, &said(&format!("The {} was made.", area.one), &answer)))
+            Ok(visit.done(&path, &said(area, &format!("The {} was made.", area.one), &answer)))
         }
         Ok(Done::Asked(confirm)) => show(&*confirm),
-        Err(problem) => {
-            let controls = with_problem(controls, &problem);
-            show_new(area, visit, controls, Some(problem))
+        Err(error) => {
+            let trouble = Trouble::of(Some(dialog.form), &mut controls, error)?;
+            show_new(area, visit, dialog, controls, Some(trouble))
         }
     }
-}
-
-/// The form with the error beside its field; what is secret is typed anew.
-fn with_problem(mut controls: Vec<Control>, problem: &Problem) -> Vec<Control> {
-    if let Problem::Refused { error, .. } = problem {
-        point_at(&mut controls, error);
-    }
-    controls.iter_mut().filter(|control| control.is_secret()).for_each(|control| control.value.clear());
-    controls
 }
 
 /// Changes an object.
 pub async fn set(area: &'static Area, identity: String, Sent { visit, fields }: Sent) -> Answer {
-    let entry = area.command("Set").ok_or_else(|| none(area))?;
-    let mut controls = controls(entry, None);
-    let mut parameters = read(&mut controls, &fields);
+    let dialog = area.dialog("Set").ok_or_else(|| none(area))?;
+    let mut controls = dialog.controls(None);
+    // A form has the fields of one tab: the others are not empty, but not there.
+    let tab = tabs(dialog.form, &controls, fields.text("tab")).into_iter().find(|tab| tab.is_this).map(|tab| tab.key);
+    controls.retain(|control| tab.is_none_or(|tab| control.section == tab));
+    let place = area.path_of(&identity);
+    let on_tab = |path: &str| tab.map_or_else(|| path.to_owned(), |tab| format!("{path}?tab={tab}"));
+    let mut parameters = read(&mut controls, &fields, &visit.proof, false);
+    if fields.has(BACK) {
+        visit.need(dialog.entry.role)?;
+        return show_one(area, visit, identity, Some(controls), None).await;
+    }
     if parameters.is_empty() {
-        visit.need(entry.role)?;
-        return Ok(visit.done(&area.path_of(&identity), "Nothing was changed in the form: all is as it was."));
+        visit.need(dialog.entry.role)?;
+        return Ok(visit.done(&on_tab(&place), "Nothing was changed in the form: all is as it was."));
     }
     parameters.insert("Identity".to_owned(), identity.as_str().into());
     let renamed = parameters.get("Name").and_then(Value::as_str).unwrap_or(&identity).to_owned();
-    let wish = Wish {
-        area,
-        command: entry.signature.name,
-        parameters,
-        controls: &controls,
-        fields: &fields,
-        action: area.path_of(&identity),
-        back: area.path_of(&identity),
-    };
+    let wish = Wish { area, dialog, parameters, controls: &controls, fields: &fields, action: place, is_new: false };
     match wish.come_true(&visit).await {
         Ok(Done::Made(answer)) => {
             // Under its new name, where it has one and that is what it is found by.
             let path = match area.find(&visit, &identity).await {
-                Ok(_) => area.path_of(&identity),
-                Err(_) if area.find(&visit, &renamed).await.is_ok() => area.path_of(&renamed),
+                Ok(_) => on_tab(&area.path_of(&identity)),
+                Err(_) if area.find(&visit, &renamed).await.is_ok() => on_tab(&area.path_of(&renamed)),
                 Err(_) => area.path.to_owned(),
             };
-            Ok(visit.done(&path, &said("Saved.", &answer)))
+            Ok(visit.done(&path, &said(area, "Saved.", &answer)))
         }
         Ok(Done::Asked(confirm)) => show(&*confirm),
-        Err(problem) => {
-            let controls = with_problem(controls, &problem);
-            show_one(area, visit, identity, Some(controls), Some(problem)).await
+        Err(error) => {
+            let trouble = Trouble::of(Some(dialog.form), &mut controls, error)?;
+            show_one(area, visit, identity, Some(controls), Some(trouble)).await
         }
     }
 }
@@ -252,31 +291,40 @@ async fn show_removal(area: &'static Area, visit: Visit, identity: String, probl
         Ok(looked) => (looked, true, problem),
         Err(error) => (CommandAnswer::default(), false, problem.or(Some(error.into()))),
     };
-    let (status, problem) = told(problem);
+    let (status, problem) = match problem {
+        Some(Problem::Refused { status, error, .. }) => (status, Some(error)),
+        _ => (StatusCode::OK, None),
+    };
     // That it cannot be removed is what this page has to say, where nobody has tried.
     let status = if was_tried { status } else { StatusCode::OK };
     let mark = mark_of_removal(&looked);
+    let leads_mail = area.is_confirmed();
     let confirm = Confirm {
         page: Page::new(visit, area.navigation, format!("Remove {identity}")),
         action: format!("{}/remove", area.path_of(&identity)),
-        back: area.path_of(&identity),
+        back: Back::Link(area.path_of(&identity)),
         button: format!("Remove the {}", area.one),
-        exposure: Exposure::of(&looked.exposure),
-        warnings: looked.warnings,
-        what_if: looked.what_if,
-        line: command_line(entry.signature.name, parameters.as_object().expect("written above")),
+        said: Vec::new(),
+        warnings: warnings(area, &looked),
+        rerouted: leads_mail.then_some(looked.rerouted),
+        exposure: Exposure::of(&looked.exposure, looked.exposure_total),
+        what_if: looked
+            .what_if
+            .as_deref()
+            .and_then(|text| text.lines().next()?.strip_prefix("What if: ").map(str::to_owned)),
+        shell: Line { lines: vec![command_line(entry.signature.name, parameters.as_object().expect("written above"))] },
         mark,
         kept: Vec::new(),
-        secrets: Vec::new(),
+        is_grave: true,
         can_apply,
-        problem: problem.map(|(problem, _)| problem),
+        problem,
     };
     show_as(status, &confirm)
 }
 
 /// Stands for what is shown before an object is removed.
 fn mark_of_removal(looked: &CommandAnswer) -> String {
-    mark((&looked.what_if, &looked.warnings), &looked.exposure)
+    mark((&looked.what_if, &looked.warnings), &looked.exposure, looked.exposure_total)
 }
 
 /// Removes an object, unless that would do by now what nobody was shown.
@@ -291,7 +339,9 @@ pub async fn remove(area: &'static Area, identity: String, Sent { visit, fields 
         Err(error) => Err(error),
     };
     match removed {
-        Ok(answer) => Ok(visit.done(area.path, &said(&format!("The {} {identity} was removed.", area.one), &answer))),
+        Ok(answer) => {
+            Ok(visit.done(area.path, &said(area, &format!("The {} {identity} was removed.", area.one), &answer)))
+        }
         Err(error) => show_removal(area, visit, identity, Some(error.into())).await,
     }
 }

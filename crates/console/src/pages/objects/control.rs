@@ -1,83 +1,149 @@
-//! The fields of a form, as they follow from the parameters of a command.
+//! The fields of a dialog, as they follow from the form of a noun and the signature of a command.
 //!
 //! A form that changes an object carries what each field said at first: only what differs is sent, so that two who change
-//! different things at the same time do not undo each other.
+//! different things at the same time do not undo each other. The fields of a new object say what is usual; only what differs
+//! from that is sent.
 
+use gatepost_manage::command::form::{Asked, Field, Form, Section, choices, help};
 use gatepost_manage::command::{Entry, Kind};
-use serde_json::{Map, Value};
+use gatepost_manage::object::Shape;
+use serde_json::{Map, Value, json};
 
 use crate::fields::Fields;
-
-/// Parameters that are for the shell, not for a form.
-const NOT_ASKED: [&str; 8] =
-    ["Identity", "DomainController", "Force", "Confirm", "WhatIf", "Server", "ResultSize", "IgnoreDefaultScope"];
+use crate::sealed;
 
 /// One field.
 #[derive(Clone, Debug)]
 pub struct Control {
     /// The parameter's name.
     pub name: &'static str,
+    /// What people call it.
+    pub label: &'static str,
+    /// The section that it stands in.
+    pub section: &'static str,
     /// What it is for.
     pub help: &'static str,
-    /// How it is filled in: `text`, `number`, `lines`, `choice`, `boxes`, `truth`, `switch`, `secret`.
+    /// How it is filled in: `text`, `number`, `lines`, `choice`, `boxes`, `truth`, `secret`, `credential`.
     pub form: &'static str,
     /// How values are written.
     pub hint: &'static str,
-    /// What stands in it.
+    /// What holds where it is left empty.
+    pub usual: String,
+    /// How a value looks.
+    pub example: &'static str,
+    /// What stands in it; of a credential the name.
     pub value: String,
     /// What stood in it at first.
     pub was: String,
-    /// What there is to choose from, and whether it is chosen.
-    pub choices: Vec<(&'static str, bool)>,
+    /// What there is to choose from.
+    pub choices: Vec<Choice>,
     /// Whether it has to be filled in.
     pub is_mandatory: bool,
     /// What is wrong with it.
     pub problem: Option<String>,
+    password: String,
+    field: &'static Field,
     kind: Kind,
 }
 
-/// The fields of a command; `record` is the object that it changes.
-pub fn controls(entry: &Entry, record: Option<&Map<String, Value>>) -> Vec<Control> {
-    let parameters = entry.signature.parameters.iter().filter(|parameter| !NOT_ASKED.contains(&parameter.name));
-    let controls = parameters.filter_map(|parameter| {
-        let (form, hint, choices) = form(parameter.kind)?;
-        let was = record.and_then(|record| record.get(parameter.name)).map(|value| text(parameter.kind, value));
-        let was = was.unwrap_or_default();
+/// One of several values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// As the command takes it.
+    pub value: &'static str,
+    /// As people read it.
+    pub words: &'static str,
+    /// Whether it is chosen.
+    pub is_chosen: bool,
+}
+
+/// What a command about an object is made of: its form, and what its records say.
+#[derive(Clone, Copy)]
+pub struct Dialog {
+    /// The fields of its noun.
+    pub form: &'static Form,
+    /// The command.
+    pub entry: &'static Entry,
+    /// What its objects look like.
+    pub shape: &'static Shape,
+}
+
+impl Dialog {
+    /// The fields; `record` is the object that the command changes.
+    pub fn controls(&self, record: Option<&Map<String, Value>>) -> Vec<Control> {
+        self.form
+            .fields(self.entry.signature)
+            .filter_map(|(section, field)| self.control(section, field, record))
+            .collect()
+    }
+
+    fn control(
+        &self,
+        section: &'static Section,
+        field: &'static Field,
+        record: Option<&Map<String, Value>>,
+    ) -> Option<Control> {
+        let mut parameters = self.entry.signature.parameters.iter();
+        let parameter = parameters.find(|parameter| parameter.name == field.parameter)?;
+        let (form, hint) = form(parameter.kind, field)?;
+        let usual = field.usual(self.shape);
+        let was = match record {
+            Some(record) => record.get(field.property).map(|value| text(parameter.kind, value)).unwrap_or_default(),
+            // What can be left empty is left empty.
+            None if matches!(form, "truth" | "choice") && choices(parameter.kind).contains(&usual.as_str()) => {
+                usual.clone()
+            }
+            None => String::new(),
+        };
+        let words = |value: &&'static str| {
+            let known = field.choices.iter().find(|(known, _)| known == value);
+            Choice { value, words: known.map_or(*value, |(_, words)| words), is_chosen: false }
+        };
+        // What has no words is what no choice means.
+        let is_offered =
+            |value: &&&'static str| field.choices.is_empty() || field.choices.iter().any(|(known, _)| known == *value);
+        let offered: Vec<Choice> = choices(parameter.kind).iter().filter(is_offered).map(words).collect();
         let mut control = Control {
             name: parameter.name,
-            help: parameter.help,
+            label: field.label,
+            section: section.key,
+            help: help(parameter),
             form,
             hint,
+            usual,
+            example: field.example,
             value: was.clone(),
             was,
-            choices: choices.iter().map(|choice| (*choice, false)).collect(),
+            choices: offered,
             is_mandatory: parameter.is_mandatory,
             problem: None,
+            password: String::new(),
+            field,
             kind: parameter.kind,
         };
         control.choose();
         Some(control)
-    });
-    controls.collect()
+    }
 }
 
-/// How values of a kind are filled in; none: not by a form.
-fn form(kind: Kind) -> Option<(&'static str, &'static str, &'static [&'static str])> {
+/// How values of a kind are filled in; none: not by a person.
+fn form(kind: Kind, field: &Field) -> Option<(&'static str, &'static str)> {
     Some(match kind {
-        Kind::Switch => ("switch", "", &[]),
-        Kind::Bool => ("truth", "", &["true", "false"]),
-        Kind::Text | Kind::Identity | Kind::Any => ("text", "", &[]),
-        Kind::OneOf(choices) => ("choice", "", choices),
-        Kind::Flags(choices) => ("boxes", "", choices),
-        Kind::Int => ("number", "A whole number", &[]),
-        Kind::UnlimitedInt => ("text", "A whole number, or unlimited", &[]),
-        Kind::Size => ("text", "As 35MB, or unlimited", &[]),
-        Kind::Span => ("text", "As 00:10:00", &[]),
-        Kind::Time => ("text", "As 2027-01-31T00:00:00Z", &[]),
-        Kind::List(Kind::OneOf(choices)) | Kind::MultiValued(Kind::OneOf(choices)) => ("boxes", "", choices),
-        Kind::List(_) | Kind::MultiValued(_) | Kind::Rest(_) => ("lines", "One on each line", &[]),
-        Kind::Secret => ("secret", "", &[]),
-        Kind::Credential | Kind::Block | Kind::Table | Kind::Ignored => return None,
+        Kind::Bool if !field.choices.is_empty() => ("choice", ""),
+        Kind::Switch | Kind::Bool => ("truth", ""),
+        Kind::Text | Kind::Identity | Kind::Any => ("text", ""),
+        Kind::OneOf(_) => ("choice", ""),
+        Kind::Flags(_) => ("boxes", ""),
+        Kind::Int => ("number", ""),
+        Kind::UnlimitedInt => ("text", ""),
+        Kind::Size => ("text", ""),
+        Kind::Span => ("text", "As hh:mm:ss."),
+        Kind::Time => ("text", "As 2027-01-31T00:00:00Z."),
+        Kind::List(Kind::OneOf(_)) | Kind::MultiValued(Kind::OneOf(_)) => ("boxes", ""),
+        Kind::List(_) | Kind::MultiValued(_) | Kind::Rest(_) => ("lines", "One on each line."),
+        Kind::Secret => ("secret", ""),
+        Kind::Credential => ("credential", ""),
+        Kind::Block | Kind::Table | Kind::Ignored => return None,
     })
 }
 
@@ -106,8 +172,8 @@ impl Control {
     /// Ticks what the value says.
     fn choose(&mut self) {
         let values: Vec<String> = self.value.lines().map(str::to_lowercase).collect();
-        for (choice, is_chosen) in &mut self.choices {
-            *is_chosen = values.contains(&choice.to_lowercase());
+        for choice in &mut self.choices {
+            choice.is_chosen = values.contains(&choice.value.to_lowercase());
         }
     }
 
@@ -116,18 +182,81 @@ impl Control {
         format!("was-{}", self.name)
     }
 
-    /// Whether its value is never shown.
+    /// The field that carries a password that was typed on a page before.
+    pub fn sealed_name(&self) -> String {
+        format!("{}-sealed", self.name)
+    }
+
+    /// The password as a page may carry it.
+    pub fn sealed(&self, proof: &str) -> String {
+        if self.has_password() { sealed::seal(&self.password, &self.purpose(proof)) } else { String::new() }
+    }
+
+    fn purpose(&self, proof: &str) -> String {
+        format!("{proof} {}", self.name)
+    }
+
+    /// The field that a password is typed into.
+    pub fn password_name(&self) -> String {
+        if self.form == "credential" { format!("{}-password", self.name) } else { self.name.to_owned() }
+    }
+
+    /// Whether it has a password, which is never shown.
     pub fn is_secret(&self) -> bool {
-        self.form == "secret"
+        matches!(self.form, "secret" | "credential")
+    }
+
+    /// Whether a password was typed.
+    pub fn has_password(&self) -> bool {
+        !self.password.is_empty()
+    }
+
+    /// Whether it says what this property or parameter is.
+    pub fn is_about(&self, name: &str) -> bool {
+        self.name == name || self.field.property == name
+    }
+
+    /// Whether nothing is chosen, which a choice then has to offer.
+    pub fn is_unsaid(&self) -> bool {
+        self.choices.iter().all(|choice| !choice.is_chosen)
+    }
+
+    /// What is said below it: what holds where it stays empty.
+    pub fn usual_said(&self) -> String {
+        match self.form {
+            "text" | "number" | "lines" if !self.usual.is_empty() => format!("Empty: {}.", self.usual),
+            _ => String::new(),
+        }
+    }
+
+    /// What stands in it, for a person; nothing where it says no more than is usual.
+    pub fn said(&self) -> String {
+        match self.form {
+            "secret" => if self.has_password() { "(typed, not shown)" } else { "" }.to_owned(),
+            "credential" if self.has_password() => format!("{}, with the password that was typed", self.value),
+            "truth" => if self.value == "true" { "Yes" } else { "No" }.to_owned(),
+            "choice" | "boxes" => {
+                let chosen = self.choices.iter().filter(|choice| choice.is_chosen).map(|choice| choice.words);
+                chosen.collect::<Vec<_>>().join(", ")
+            }
+            _ => self.value.lines().collect::<Vec<_>>().join(", "),
+        }
     }
 
     /// Takes what was typed.
-    fn fill(&mut self, fields: &Fields) {
+    fn fill(&mut self, fields: &Fields, proof: &str) {
         self.was = fields.raw(&self.was_name()).to_owned();
+        if self.is_secret() {
+            self.password = fields.raw(&self.password_name()).to_owned();
+            if self.password.is_empty() {
+                let carried = sealed::open(fields.raw(&self.sealed_name()), &self.purpose(proof));
+                self.password = carried.unwrap_or_default();
+            }
+        }
         self.value = match self.form {
             "boxes" => fields.all(self.name).collect::<Vec<_>>().join("\n"),
-            "switch" => if fields.has(self.name) { "true" } else { "" }.to_owned(),
-            "secret" => fields.raw(self.name).to_owned(),
+            "truth" => if fields.has(self.name) { "true" } else { "false" }.to_owned(),
+            "secret" => String::new(),
             "lines" => {
                 let lines = fields.raw(self.name).lines().map(str::trim).filter(|line| !line.is_empty());
                 lines.collect::<Vec<_>>().join("\n")
@@ -137,19 +266,18 @@ impl Control {
         self.choose();
     }
 
-    fn is_changed(&self) -> bool {
+    /// Whether it says something else than at first.
+    pub fn is_changed(&self) -> bool {
         match self.form {
             // What is not typed stays as it is.
-            "secret" | "switch" => !self.value.is_empty(),
+            "secret" => self.has_password(),
+            "credential" => self.has_password() || self.value != self.was,
             "boxes" => {
-                let sorted = |text: &str| {
-                    let mut values: Vec<String> = text.lines().map(str::to_lowercase).collect();
-                    values.sort();
-                    values
-                };
-                sorted(&self.value) != sorted(&self.was)
+                let was: Vec<String> = self.was.lines().map(str::to_lowercase).collect();
+                self.choices.iter().any(|choice| choice.is_chosen != was.contains(&choice.value.to_lowercase()))
             }
-            "truth" => !self.value.is_empty() && self.value != self.was,
+            "choice" if self.value.is_empty() => false,
+            "truth" => (self.value == "true") != (self.was == "true"),
             _ => self.value.trim() != self.was.trim(),
         }
     }
@@ -162,6 +290,8 @@ impl Control {
             Kind::Flags(_) | Kind::List(_) | Kind::MultiValued(_) | Kind::Rest(_) => {
                 value.lines().map(Value::from).collect::<Vec<_>>().into()
             }
+            Kind::Secret => self.password.as_str().into(),
+            Kind::Credential => json!({ "UserName": value, "Password": self.password }),
             _ if value.is_empty() => Value::Null,
             // What is no number is told by the command.
             Kind::Int | Kind::UnlimitedInt => value.parse::<i64>().map_or_else(|_| value.into(), Value::from),
@@ -170,71 +300,106 @@ impl Control {
     }
 }
 
-/// Fills a form in with what was typed, and hands on the parameters that follow.
-pub fn read(controls: &mut [Control], fields: &Fields) -> Map<String, Value> {
+/// Fills a form in with what was typed in the session of `proof`, and hands on the parameters that follow. `is_new` is whether they
+/// make an object.
+pub fn read(controls: &mut [Control], fields: &Fields, proof: &str, is_new: bool) -> Map<String, Value> {
     let mut parameters = Map::new();
-    for control in controls {
-        control.fill(fields);
-        if control.is_changed() {
-            parameters.insert(control.name.to_owned(), control.json());
+    for control in controls.iter_mut() {
+        control.fill(fields, proof);
+    }
+    let is_typed = |name: &str| controls.iter().any(|control| control.name == name && !control.value.is_empty());
+    let is_elsewhere = ["AuthenticationPasswordFile", "AuthenticationPasswordEnv"].into_iter().any(is_typed);
+    for control in controls.iter() {
+        let is_aloud = is_new && control.field.asked == Asked::NewAloud && !control.value.is_empty();
+        if !control.is_changed() && !is_aloud {
+            continue;
         }
+        // A name alone, where the password is known already or lies elsewhere.
+        if control.form == "credential" && !control.has_password() && (!is_new || is_elsewhere) {
+            let name = Some(control.value.as_str()).filter(|name| !name.is_empty());
+            parameters.insert(control.field.property.to_owned(), name.into());
+            continue;
+        }
+        parameters.insert(control.name.to_owned(), control.json());
     }
     parameters
-}
-
-/// Puts an error beside the field that it is about, where it names one.
-pub fn point_at(controls: &mut [Control], error: &str) {
-    let is_named = |name: &str| {
-        let mut words = error.split(|letter: char| !letter.is_ascii_alphanumeric());
-        words.any(|word| word.eq_ignore_ascii_case(name))
-    };
-    if let Some(control) = controls.iter_mut().find(|control| is_named(control.name)) {
-        control.problem = Some(error.to_owned());
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use gatepost_manage::command;
-    use serde_json::json;
 
     use super::*;
 
-    fn form_of(name: &str, record: Value) -> Vec<Control> {
-        controls(command::find(name).expect("a command"), record.as_object())
+    fn dialog(name: &str) -> Dialog {
+        let noun = name.split_once('-').expect("Verb-Noun").1;
+        Dialog {
+            form: command::form_of(noun).expect("a form"),
+            entry: command::find(name).expect("a command"),
+            shape: command::find(&format!("Get-{noun}")).and_then(|entry| entry.output).expect("a shape"),
+        }
+    }
+
+    fn find<'a>(controls: &'a [Control], name: &str) -> &'a Control {
+        controls.iter().find(|one| one.name == name).expect("asked")
     }
 
     #[test]
     fn only_what_differs_from_what_the_form_said_at_first_is_sent() {
-        let record = json!({"Name": "Relay", "MaxMessageSize": 37_748_736, "RemoteIPRanges": ["10.0.0.1", "10.0.0.2"],
-            "Enabled": true, "Comment": null, "PermissionGroups": ["AnonymousUsers"]});
-        let mut controls = form_of("Set-ReceiveConnector", record);
-        let find =
-            |controls: &[Control], name: &str| controls.iter().find(|one| one.name == name).expect("asked").clone();
+        let record = json!({"Name": "Out", "MaxMessageSize": 37_748_736, "SmartHosts": ["a.test", "b.test"],
+            "Enabled": true, "Comment": null, "ErrorPolicies": ["Default"], "DNSRoutingEnabled": false,
+            "AuthenticationUser": "us"});
+        let mut controls = dialog("Set-SendConnector").controls(record.as_object());
         let size = find(&controls, "MaxMessageSize");
         assert_eq!((size.value.as_str(), size.form), ("36MB", "text"));
-        let groups = find(&controls, "PermissionGroups");
-        assert!(
-            groups.choices.contains(&("AnonymousUsers", true)) && groups.choices.contains(&("ExchangeUsers", false))
-        );
+        assert_eq!(find(&controls, "AuthenticationCredential").value, "us");
+        assert!(!find(&controls, "ErrorPolicies").choices.iter().any(|choice| choice.is_chosen));
         let typed = b"was-MaxMessageSize=36MB&MaxMessageSize=50MB&was-Enabled=true&Enabled=true\
-            &was-RemoteIPRanges=10.0.0.1%0A10.0.0.2&RemoteIPRanges=10.0.0.1%0D%0A+%0D%0A10.0.0.3\
-            &was-PermissionGroups=AnonymousUsers&was-Comment=x&Comment=&was-Name=Relay&Name=Relay";
-        let parameters = read(&mut controls, &Fields::read(typed));
+            &was-SmartHosts=a.test%0Ab.test&SmartHosts=a.test%0D%0A+%0D%0Ac.test&was-DNSRoutingEnabled=false&DNSRoutingEnabled=false\
+            &was-ErrorPolicies=Default&was-Comment=x&Comment=&was-Name=Out&Name=Out\
+            &was-AuthenticationCredential=us&AuthenticationCredential=us&AuthenticationCredential-password=";
+        let parameters = read(&mut controls, &Fields::read(typed), "", false);
         assert_eq!(
             Value::from(parameters),
-            json!({"MaxMessageSize": "50MB", "RemoteIPRanges": ["10.0.0.1", "10.0.0.3"], "PermissionGroups": [],
-                "Comment": null})
+            json!({"MaxMessageSize": "50MB", "SmartHosts": ["a.test", "c.test"], "Comment": null})
         );
     }
 
     #[test]
-    fn an_error_stands_at_the_field_that_it_names() {
-        let mut controls = form_of("Set-ReceiveConnector", json!({}));
-        point_at(&mut controls, "the parameter MaxMessageSize: `x` is no size");
-        let told: Vec<_> =
-            controls.iter().filter(|control| control.problem.is_some()).map(|control| control.name).collect();
-        assert_eq!(told, ["MaxMessageSize"]);
+    fn a_new_object_is_asked_for_what_differs_from_what_is_usual() {
+        let mut controls = dialog("New-SendConnector").controls(None);
+        assert!(find(&controls, "Enabled").value == "true" && find(&controls, "Usage").value == "Custom");
+        assert_eq!(find(&controls, "Port").usual_said(), "Empty: 25.");
+        let typed = b"Name=Out&was-Enabled=true&Enabled=true&was-Usage=Custom&Usage=Custom&AddressSpaces=*\
+            &was-DNSRoutingEnabled=true&DNSRoutingEnabled=true&was-SmartHostAuthMechanism=None\
+            &SmartHostAuthMechanism=BasicAuth&AuthenticationCredential=us&AuthenticationCredential-password=+x";
+        let parameters = read(&mut controls, &Fields::read(typed), "", true);
+        assert_eq!(
+            Value::from(parameters),
+            json!({"Name": "Out", "AddressSpaces": ["*"], "DNSRoutingEnabled": true, "SmartHostAuthMechanism": "BasicAuth",
+                "AuthenticationCredential": {"UserName": "us", "Password": " x"}})
+        );
+        assert_eq!(find(&controls, "AuthenticationCredential").said(), "us, with the password that was typed");
+    }
+
+    #[test]
+    fn a_name_without_a_password_is_a_name_where_the_password_is_known_or_elsewhere() {
+        for (command, typed, expected) in [
+            ("Set-SendConnector", "was-AuthenticationCredential=a", json!({"AuthenticationUser": "us"})),
+            (
+                "New-SendConnector",
+                "AuthenticationPasswordFile=/x",
+                json!({"AuthenticationUser": "us", "AuthenticationPasswordFile": "/x"}),
+            ),
+            ("New-SendConnector", "", json!({"AuthenticationCredential": {"UserName": "us", "Password": ""}})),
+        ] {
+            let mut controls = dialog(command).controls(None);
+            let names = ["AuthenticationCredential", "AuthenticationPasswordFile"];
+            controls.retain(|control| names.contains(&control.name));
+            let typed = format!("AuthenticationCredential=us&{typed}");
+            let parameters = read(&mut controls, &Fields::read(typed.as_bytes()), "", command.starts_with("New"));
+            assert_eq!(Value::from(parameters), expected, "{command} {typed}");
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use axum::http::StatusCode;
 use gatepost_manage::command;
-use serde_json::{Value, json};
+use gatepost_manage::resource::CommandRequest;
+use serde_json::{Map, Value, json};
 
+use super::trouble::Trouble;
 use super::{Area, show_one};
 use crate::fields::Fields;
 use crate::layout::Answer;
@@ -23,7 +25,7 @@ pub struct Members {
     /// What each is called, and what it is.
     pub rows: Vec<(String, String)>,
     /// How many more there are.
-    pub more: usize,
+    pub more: u64,
     /// Whether this visitor may change them.
     pub may_change: bool,
 }
@@ -33,7 +35,10 @@ impl Members {
     pub async fn of(area: &Area, visit: &Visit, identity: &str) -> Result<Option<Members>, Problem> {
         let command = |verb: &str| command::find(&format!("{verb}-{}Member", area.noun));
         let Some(entry) = command("Get") else { return Ok(None) };
-        let records = visit.run(entry.signature.name, json!({ "Identity": identity })).await?.output;
+        let parameters = Map::from_iter([("Identity".to_owned(), identity.into())]);
+        let request = CommandRequest { parameters, limit: Some(SHOWN_MAX), ..CommandRequest::default() };
+        let answer = visit.client.command(entry.signature.name, &request).await?;
+        let records = answer.output;
         let text = |record: &Value, names: &[&str]| {
             names.iter().find_map(|name| record[*name].as_str()).unwrap_or_default().to_owned()
         };
@@ -41,8 +46,8 @@ impl Members {
             (text(record, &["PrimarySmtpAddress", "Identity", "Name"]), text(record, &["RecipientType"]))
         };
         Ok(Some(Members {
-            rows: records.iter().take(SHOWN_MAX).map(row).collect(),
-            more: records.len().saturating_sub(SHOWN_MAX),
+            rows: records.iter().map(row).collect(),
+            more: answer.total.unwrap_or_default().saturating_sub(records.len() as u64),
             may_change: command("Add").is_some_and(|entry| visit.may(entry.role)),
         }))
     }
@@ -57,15 +62,18 @@ pub async fn change(area: &'static Area, identity: String, Sent { visit, fields 
             visit.need(entry.role)?;
         }
         let error = format!("Nothing was changed: give one address or more on the lines, and {ADDED_MAX} at most.");
-        let problem = Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, error);
-        return show_one(area, visit, identity, None, Some(problem)).await;
+        let trouble = Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, error);
+        return show_one(area, visit, identity, None, Some(trouble)).await;
     }
     match visit.run(&command, json!({ "Identity": identity, "Members": change })).await {
         Ok(_) => {
             let said = format!("{} {done}.", counted(count as u64, "member was", "members were"));
             Ok(visit.done(&area.path_of(&identity), &said))
         }
-        Err(error) => show_one(area, visit, identity, None, Some(error.into())).await,
+        Err(error) => {
+            let trouble = Trouble::of(None, &mut [], error)?;
+            show_one(area, visit, identity, None, Some(trouble)).await
+        }
     }
 }
 

@@ -8,9 +8,11 @@ use axum::routing::get;
 use gatepost_manage::ClientError;
 use gatepost_manage::filter::Properties;
 use gatepost_manage::properties::MessageRow;
-use gatepost_manage::resource::{Message, MessageAction, MessagesChanged, MessagesRequest, QueueQuery, RecipientState};
+use gatepost_manage::resource::{
+    CommandRequest, Message, MessageAction, MessagesChanged, MessagesRequest, QueueQuery, RecipientState,
+};
 use gatepost_policy::role::Role;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Moment, Status, back};
 use crate::fields::Fields;
@@ -37,6 +39,8 @@ const COLUMNS: [(Column, Option<Column>); 5] = [
     (("Size", "Size"), None),
     (("Received", "DateReceived"), Some(("Expires", "ExpirationTime"))),
 ];
+/// Send connectors that messages are offered to be redirected to: this is asked each time the list is shown.
+const CONNECTORS_MAX: usize = 200;
 /// Recipients that a row names.
 const RECIPIENTS_NAMED_MAX: usize = 2;
 
@@ -69,8 +73,9 @@ impl Actions {
         let may_act = visit.may_send("/queues/messages");
         let mut connectors = Vec::new();
         // Whoever cannot be told which connectors there are can do the rest all the same.
-        if may_act && let Ok(answer) = visit.run("Get-SendConnector", json!({})).await {
-            let enabled = answer.output.iter().filter(|record| record["Enabled"] == Value::Bool(true));
+        let request = CommandRequest { lean: true, limit: Some(CONNECTORS_MAX), ..CommandRequest::default() };
+        if may_act && let Ok(answer) = visit.client.command("Get-SendConnector", &request).await {
+            let enabled = answer.output.iter().filter(|record| record["Enabled"] != Value::Bool(false));
             connectors.extend(enabled.filter_map(|record| record["Name"].as_str()).map(str::to_owned));
         }
         Actions { may_act, connectors }
