@@ -26,6 +26,7 @@ use crate::clock::now_ms;
 use crate::in_time::in_time;
 use crate::refusal::{Cause, Refusal, refuse, to_the_end};
 use crate::resource::{ActEntry, ActOutcome};
+use crate::watched::watched;
 
 /// So many failures to prove something are written down within a minute; more are counted. The record is no place that
 /// strangers can fill.
@@ -233,7 +234,7 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
             };
             let request = Request::from_parts(request, body);
             match call.filter(|call| call.is_recorded) {
-                None => next.run(request).await,
+                None => gate.watch(&actor, call, next.run(request).await),
                 Some(call) => {
                     // A handler is dropped when its caller hangs up; what changes something is not left half-way.
                     let done = to_the_end(async move {
@@ -291,6 +292,17 @@ async fn as_problem(response: Response) -> Response {
 }
 
 impl Gate {
+    /// Ends an answer that has no end of its own when whoever listens may no longer.
+    fn watch(&self, actor: &Actor, call: Option<Call>, response: Response) -> Response {
+        let is_endless = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
+        let Some(call) = call.filter(|_| response.headers().get(header::CONTENT_TYPE).is_some_and(is_endless)) else {
+            return response;
+        };
+        let (accounts, actor) = (self.access.accounts.clone(), actor.clone());
+        let may_go_on = move || accounts.as_of_now(&actor).is_some_and(|now| permit(&now, call.act).is_ok());
+        response.map(|body| watched(body, may_go_on))
+    }
+
     async fn turn_away(&self, turned: Turned, request: &Parts) -> Response {
         let Turned { actor, act, refusal } = turned;
         let response = refusal.into_response();

@@ -57,6 +57,7 @@ pub mod access;
 mod refusal;
 mod in_time;
 mod in_parts;
+mod watched;
 pub mod resource;
 pub mod tracking_log;
 pub mod transcript;

@@ -365,6 +365,35 @@ fn codes_are_asked_for_once_the_first_one_has_come_from_who_has_made_the_secret(
 }
 
 #[test]
+fn who_listens_hears_nothing_more_once_the_session_is_over_or_the_token_removed() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
+    let door = site.port("second");
+    add_administrator(&site, "carol", "HelpDesk");
+    let begun = ask(door, "POST", "/session", &[], Some(&json!({"name": "carol", "password": PASSWORD})));
+    let session = format!("Bearer {}", begun.json()["secret"].as_str().expect("a secret"));
+    let made = site.installation.json(&["token", "add", "--role", "HelpDesk"]);
+    let token = format!("Bearer {}", made["secret"].as_str().expect("a secret"));
+    let listen = |bearer: &str| {
+        let mut stream = TcpStream::connect(door).expect("the door listens");
+        // Without an end of ours it would go on for five minutes.
+        stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout");
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {door}\r\nAuthorization: {bearer}\r\n");
+        stream.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).expect("it hears");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 200");
+        stream
+    };
+    let mut listening = [listen(&session), listen(&token)];
+    assert_eq!(ask(door, "DELETE", "/session", &[("Authorization", &session)], None).status, 200);
+    site.installation.output(&["token", "remove", made["id"].as_str().expect("an id")]);
+    for stream in &mut listening {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("the end comes, and not the end of patience");
+    }
+}
+
+#[test]
 fn whoever_guesses_the_first_code_waits() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
     let door = site.port("second");

@@ -176,20 +176,41 @@ impl Accounts {
     ) -> Result<Actor, Denied> {
         match presented {
             Presented::Bearer(bearer) if bearer.starts_with(SESSION_WORD) => {
-                let presented = SecretHash::of(&bearer);
-                let session = lock(&self.sessions).find(&presented, now_ms(), asked_by).ok_or(Denied::Wrong)?;
-                // As it is now: who has lost a role has lost it in open sessions, too.
-                let secrets = self.secrets();
-                let administrator = secrets.administrator(&session.name);
-                let administrator = administrator.filter(|known| Proven::of(known) == session.proven);
-                let administrator = administrator.ok_or(Denied::Wrong)?;
-                Ok(by_password(administrator, address, Some(presented)))
+                self.of_session(SecretHash::of(&bearer), address, asked_by)
             }
             Presented::Bearer(bearer) => self.of_token(&bearer, address),
             Presented::Password { name, password, code } => {
                 let administrator = self.prove(&name, &password, code.as_deref(), address).await?;
                 Ok(by_password(&administrator, address, None))
             }
+        }
+    }
+
+    fn of_session(&self, presented: SecretHash, address: Option<IpAddr>, asked_by: AskedBy) -> Result<Actor, Denied> {
+        let session = lock(&self.sessions).find(&presented, now_ms(), asked_by).ok_or(Denied::Wrong)?;
+        // As it is now: who has lost a role has lost it in open sessions, too.
+        let secrets = self.secrets();
+        let administrator = secrets.administrator(&session.name);
+        let administrator = administrator.filter(|known| Proven::of(known) == session.proven);
+        Ok(by_password(administrator.ok_or(Denied::Wrong)?, address, Some(presented)))
+    }
+
+    /// Who an actor is by now; `None` where what they came with is good for nothing any more. Nobody has asked for anything.
+    pub fn as_of_now(&self, actor: &Actor) -> Option<Actor> {
+        let (secrets, now_ms) = (self.secrets(), now_ms());
+        match &actor.source {
+            Source::Password { address, session: Some(session) } => {
+                self.of_session(*session, *address, AskedBy::OpenPage).ok()
+            }
+            Source::Password { address, session: None } => {
+                secrets.administrator(&actor.name).map(|known| by_password(known, *address, None))
+            }
+            Source::Token { id, .. } => {
+                let mut tokens = secrets.tokens.iter();
+                let is_good = tokens.any(|token| *token.id == **id && token.expires_ms.is_none_or(|end| now_ms < end));
+                is_good.then(|| actor.clone())
+            }
+            Source::Socket { .. } | Source::Server | Source::Nobody { .. } => Some(actor.clone()),
         }
     }
 
