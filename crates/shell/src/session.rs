@@ -7,7 +7,7 @@ use crate::command::Commands;
 use crate::context::Context;
 use crate::convert;
 use crate::evaluate::flow::{Done, Flow};
-use crate::evaluate::foresight::{UnknownCommand, unknown_commands};
+use crate::evaluate::foresight::{FailingCommand, failing_commands};
 use crate::evaluate::interpreter::{Interpreter, stack_position};
 use crate::evaluate::report::error_text;
 use crate::evaluate::running::Running;
@@ -19,8 +19,8 @@ use crate::syntax::ScriptBlock;
 use crate::value::Value;
 use crate::world::{Colour, Stream, World};
 
-/// Commands that exist nowhere which one script is warned of.
-const UNKNOWN_MAX: usize = 20;
+/// Commands that will fail of which one script is warned.
+const FAILING_MAX: usize = 20;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,25 +61,25 @@ impl Session {
     }
 
     /// Runs a script that was parsed, with these arguments as a command line gives them: `-Name` is a parameter's name.
-    /// Commands that exist nowhere are told of first.
+    /// Commands that exist nowhere, or are refused, are told of first.
     pub fn run_script(&mut self, script: &Rc<ScriptBlock>, arguments: &[String], output: Output<'_>) -> Outcome {
-        for unknown in self.unknown_commands(script).iter().take(UNKNOWN_MAX) {
-            let (line, _) = unknown.source.position(unknown.span.start);
-            let text = format!(
-                "WARNING: {}:{line}: there is no command {}: the script will fail where it calls it.\n",
-                unknown.source.name(),
-                unknown.name
-            );
+        for failing in self.failing_commands(script).iter().take(FAILING_MAX) {
+            let (line, _) = failing.source.position(failing.span.start);
+            let told = match failing.why {
+                None => format!("there is no command {}: the script will fail where it calls it.", failing.name),
+                Some(why) => format!("{} is not done by this shell: {why}", failing.name),
+            };
+            let text = format!("WARNING: {}:{line}: {told}\n", failing.source.name());
             // Nobody reads warnings: that is no reason not to run.
             let _ = self.interpreter.write(Stream::Warning, &text, (Some(Colour::Yellow), None));
         }
         self.outcome(|it, out| it.run_script(script, arguments, out), output)
     }
 
-    /// Commands that a script calls and that neither exist nor are made by it: to be told before it runs. Only what is
-    /// certain; the script may still run until there.
-    pub fn unknown_commands(&self, script: &ScriptBlock) -> Vec<UnknownCommand> {
-        unknown_commands(script, |name| self.interpreter.is_command(name))
+    /// Commands that a script calls and that will fail, as they exist nowhere or are refused: to be told before it runs. Only what
+    /// is certain; the script may still run until there.
+    pub fn failing_commands(&self, script: &ScriptBlock) -> Vec<FailingCommand> {
+        failing_commands(script, |name| self.interpreter.standing(name))
     }
 
     fn outcome(&mut self, work: impl FnOnce(&mut Interpreter, &mut dyn Sink) -> Done, output: Output<'_>) -> Outcome {

@@ -38,6 +38,11 @@ pub fn commands() -> &'static [StockCommand] {
     COMMANDS
 }
 
+/// Why a command is one that this shell only has to refuse it; `None`: it is another.
+pub fn why_refused(signature: &crate::command::Signature) -> Option<&'static str> {
+    refused::why(signature)
+}
+
 static COMMANDS: &[StockCommand] = &[
     filter::WHERE,
     filter::FOR_EACH,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::arguments::{Given, GivenArgument};
 use super::flow::{Done, Flow};
+use super::foresight::Standing;
 use super::function::{CallKind, Step};
 use super::interpreter::{Frame, Interpreter};
 use super::pipeline::{PipeStage, Work};
@@ -15,6 +16,7 @@ use crate::convert;
 use crate::fault::{Category, Fault, Severity};
 use crate::parse;
 use crate::source::{Source, Span};
+use crate::stock;
 use crate::syntax::{CommandCall, ExpressionKind, Invocation, ScriptBlock};
 use crate::value::Value;
 
@@ -152,11 +154,20 @@ impl Interpreter {
         self.stock.get(&name).map(|command| command.signature).or_else(|| self.registry.get(&name).copied())
     }
 
-    /// Whether a name would run something that is not a file.
-    pub(crate) fn is_command(&self, name: &str) -> bool {
+    /// What a name that is no file is known for.
+    pub(crate) fn standing(&self, name: &str) -> Standing {
         let name = self.alias_target(name);
-        self.plain_meaning(&name).is_some()
-            || (!name.contains('-') && self.plain_meaning(&format!("Get-{name}")).is_some())
+        let meaning = self.plain_meaning(&name).or_else(|| match name.contains('-') {
+            true => None,
+            false => self.plain_meaning(&format!("Get-{name}")),
+        });
+        match meaning {
+            None => Standing::Missing,
+            Some(Meaning::Command(signature)) => {
+                stock::why_refused(signature).map_or(Standing::Runs, Standing::Refused)
+            }
+            Some(_) => Standing::Runs,
+        }
     }
 
     fn meaning(&mut self, name: &Value) -> Result<Meaning, Fault> {

@@ -1,4 +1,4 @@
-//! What can be known of a script before it runs: commands that exist nowhere.
+//! What can be known of a script before it runs: commands that exist nowhere, and those that are refused.
 //!
 //! The original runs a script until it calls such a command, and so does this shell: administrators have scripts whose last
 //! third never ran. But they are told before the first line has changed anything. Only what is certain is told: nothing
@@ -13,9 +13,22 @@ use crate::syntax::{
     ScriptBlock, Statement, StatementKind, TextPart,
 };
 
-/// A call of a command that exists nowhere.
+/// What a command's name is known for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It runs something.
+    Runs,
+    /// There is no such command.
+    Missing,
+    /// This shell has it to refuse it, for this reason.
+    Refused(&'static str),
+}
+
+/// A call of a command that exists nowhere, or is refused.
 #[derive(Clone, Debug)]
-pub struct UnknownCommand {
+pub struct FailingCommand {
+    /// Why it is refused; `None`: it exists nowhere.
+    pub why: Option<&'static str>,
     /// Its name as written.
     pub name: String,
     /// Whose text.
@@ -24,24 +37,28 @@ pub struct UnknownCommand {
     pub span: Span,
 }
 
-/// Commands that a script calls and that neither exist nor are made by it; each once, in order.
-pub(crate) fn unknown_commands(script: &ScriptBlock, is_known: impl Fn(&str) -> bool) -> Vec<UnknownCommand> {
+/// Commands that a script calls, that it does not make itself, and that fail; each once, in order.
+pub(crate) fn failing_commands(script: &ScriptBlock, standing: impl Fn(&str) -> Standing) -> Vec<FailingCommand> {
     let mut walk = Walk::new(script);
     walk.script(script);
     if walk.takes_in_others {
         return Vec::new();
     }
     let mut told = HashSet::new();
-    walk.calls.retain(|call| {
+    walk.calls.retain_mut(|call| {
         let name = key(&call.name);
-        !walk.made.contains(&name) && !is_known(&call.name) && told.insert(name)
+        let standing = standing(&call.name);
+        if let Standing::Refused(why) = standing {
+            call.why = Some(why);
+        }
+        standing != Standing::Runs && !walk.made.contains(&name) && told.insert(name)
     });
     walk.calls
 }
 
 struct Walk {
     source: Source,
-    calls: Vec<UnknownCommand>,
+    calls: Vec<FailingCommand>,
     /// Functions and aliases of the script.
     made: HashSet<Box<str>>,
     /// Something that may define commands: dot-sourcing, Invoke-Expression.
@@ -182,7 +199,8 @@ impl Walk {
             }
             let is_name = !name.contains(['/', '\\', '.', '*', '?']);
             if is_name && self.guards == 0 {
-                self.calls.push(UnknownCommand {
+                self.calls.push(FailingCommand {
+                    why: None,
                     name: name.to_owned(),
                     source: self.source.clone(),
                     span: call.name.span,
@@ -289,15 +307,18 @@ mod tests {
             ("\"$(Get-Mailbox)\"; @{ a = Get-It }; $x = { Deep }", "Get-Mailbox Get-It Deep"),
             ("& $name; .\\run.ps1; & 'C:\\x.exe'", ""),
             ("trap { continue } Get-Mailbox", ""),
+            ("Get-Known; Get-Refused; function Get-Service { }; Get-Service", "Get-Refused(far away)"),
             ("Get-Known -Filter {Name -like 'A*'}; Get-Known -Do {Gone}", "Gone"),
         ] {
             let script = crate::parse::parse(&Source::new("test", script)).expect("the script is well formed");
-            let is_known = |name: &str| {
-                ["Get-Known", "Get-Command", "Invoke-Expression", "Set-Alias"]
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(name))
+            let standing = |name: &str| match name.to_ascii_lowercase().as_str() {
+                "get-known" | "get-command" | "invoke-expression" | "set-alias" => Standing::Runs,
+                "get-refused" | "get-service" => Standing::Refused("far away"),
+                _ => Standing::Missing,
             };
-            let names: Vec<String> = unknown_commands(&script, is_known).into_iter().map(|one| one.name).collect();
+            let why = |why: Option<&str>| why.map(|why| format!("({why})")).unwrap_or_default();
+            let names: Vec<String> =
+                failing_commands(&script, standing).into_iter().map(|one| one.name + &why(one.why)).collect();
             assert_eq!(names.join(" "), expected, "{}", script.source.text());
         }
     }

@@ -31,9 +31,17 @@ impl Stage for Refused {
     }
 }
 
+/// The parameters of all that is refused, and of nothing else: they tell such a signature from others.
+static WHATEVER: [Parameter; 1] = [IGNORED];
+
+/// Why a command is refused; `None`: it is not.
+pub(super) fn why(signature: &Signature) -> Option<&'static str> {
+    std::ptr::eq(signature.parameters, WHATEVER.as_slice()).then_some(signature.synopsis)
+}
+
 /// One signature: name, other names, reason.
 const fn of(name: &'static str, aliases: &'static [&'static str], synopsis: &'static str) -> Signature {
-    Signature { name, aliases, synopsis, parameters: &[IGNORED], ..SIGNATURE }
+    Signature { name, aliases, synopsis, parameters: &WHATEVER, ..SIGNATURE }
 }
 
 const MACHINE: &str = "it reaches the Windows machine.";

@@ -77,10 +77,7 @@ pub(super) fn parse(text: &str, now: &jiff::Zoned) -> Result<Vec<Value>, Fault> 
             Event::Empty(start) => (start, true),
             Event::End(_) => {
                 let Some(done) = open.pop() else { return Err(wrong("an element ends that never began".to_owned())) };
-                count += 1;
-                if count > VALUES_MAX {
-                    return Err(wrong(format!("it has more than {VALUES_MAX} values")));
-                }
+                counted(&mut count).map_err(wrong)?;
                 close(done, &mut open, &mut result, &mut known, &mut types, now).map_err(wrong)?;
                 continue;
             }
@@ -123,7 +120,7 @@ pub(super) fn parse(text: &str, now: &jiff::Zoned) -> Result<Vec<Value>, Fault> 
             return Err(wrong(format!("it begins with <{}>, not with <Objs>", element.tag)));
         }
         if is_empty {
-            count += 1;
+            counted(&mut count).map_err(wrong)?;
             close(element, &mut open, &mut result, &mut known, &mut types, now).map_err(wrong)?;
         } else {
             open.push(element);
@@ -133,6 +130,12 @@ pub(super) fn parse(text: &str, now: &jiff::Zoned) -> Result<Vec<Value>, Fault> 
         (Some(result), true) => Ok(result),
         _ => Err(wrong("it ends too early".to_owned())),
     }
+}
+
+/// Counts a value, up to the most that a file may have.
+fn counted(count: &mut usize) -> Result<(), String> {
+    *count += 1;
+    if *count > VALUES_MAX { Err(format!("it has more than {VALUES_MAX} values")) } else { Ok(()) }
 }
 
 fn element(start: &BytesStart<'_>) -> Result<Open, String> {
@@ -371,6 +374,7 @@ mod tests {
     #[test]
     fn what_is_dangerous_or_none_is_refused() {
         let deep = format!("<Objs>{}", "<Obj><LST>".repeat(200));
+        let many = format!("<Objs>{}", "<Nil/>".repeat(VALUES_MAX + 1));
         for (text, word) in [
             ("", "too early"),
             ("<x/>", "begins with"),
@@ -380,6 +384,7 @@ mod tests {
             ("<Objs><Evil/></Objs>", "not known"),
             ("<Objs><I32>x</I32></Objs>", "no number"),
             (deep.as_str(), "deeper"),
+            (many.as_str(), "more than"),
         ] {
             let fault = parse(text, &now()).expect_err(text);
             assert!(fault.message.contains(word), "{text}: {}", fault.message);
