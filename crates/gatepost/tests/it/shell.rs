@@ -151,6 +151,21 @@ fn at_a_terminal_commands_parameters_and_names_are_completed() {
 }
 
 #[test]
+fn at_a_terminal_members_are_completed() {
+    let site = Site::start(&[CONTOSO, CONNECTORS]);
+    let mut terminal = Terminal::open(&site.installation, &[]);
+    // Of what a variable holds, and of what the commands before hand on.
+    terminal.enter("$c = Get-ReceiveConnector 'Plant Floor'");
+    terminal.press("$c.RemoteI\t");
+    terminal.wait_for("$c.RemoteIPRanges");
+    terminal.press("[0].LowerB\t.ToString() + '<'\r");
+    terminal.wait_for("<\n");
+    terminal.wait_for("PS> ");
+    terminal.press("Get-ReceiveConnector | Where-Object { $_.PermissionG\t");
+    terminal.wait_for("{ $_.PermissionGroups");
+}
+
+#[test]
 fn at_a_terminal_lines_are_continued_and_remembered_for_their_owner_alone() {
     let installation = Installation::new(PROGRAM, CONTOSO);
     let mut terminal = Terminal::open(&installation, &[]);
