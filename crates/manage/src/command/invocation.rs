@@ -189,6 +189,9 @@ impl From<Answer> for CommandAnswer {
             what_if: answer.what_if,
             revision: answer.revision,
             exposure: answer.exposure,
+            exposure_total: answer.exposure_total,
+            rerouted: answer.rerouted,
+            total: answer.total,
         }
     }
 }
