@@ -144,7 +144,7 @@ impl Together {
         let mode = if wanted.what_if { Mode::WhatIf } else { Mode::Apply };
         let amender = self.served.amender();
         let amended = amender.complete_gathered(&wanted.actor, &played.gathering, &mode).await;
-        let amended = amended.map_err(|error| amend_refusal(error))?;
+        let amended = amended.map_err(amend_refusal)?;
         let title = match wanted.commands.len() {
             1 => wanted.commands[0].command.clone(),
             several => format!("{several} commands"),

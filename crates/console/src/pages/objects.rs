@@ -4,9 +4,9 @@
 //! of Get-. What a change opens or closes, and which mail goes another way by it, is shown and confirmed first.
 
 mod change;
-mod control;
 mod members;
 mod trouble;
+mod control;
 
 use askama::Template;
 use axum::Router;
