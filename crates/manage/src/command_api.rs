@@ -375,7 +375,8 @@ fn written(answer: Answer, is_lean: bool) -> Response {
         revision: Option<u64>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         exposure: &'a [crate::resource::ExposureChange],
-        exposure_total: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exposure_total: Option<u64>,
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         rerouted: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -386,7 +387,7 @@ fn written(answer: Answer, is_lean: bool) -> Response {
         what_if: answer.what_if.as_deref(),
         revision: answer.revision,
         exposure: &answer.exposure,
-        exposure_total: answer.exposure_total,
+        exposure_total: Some(answer.exposure_total).filter(|total| *total > 0),
         rerouted: &answer.rerouted,
         total: answer.total,
     };

@@ -155,7 +155,7 @@ fn measure(root: &Path, name: &str, words: &[&str], options: Options) -> io::Res
         eprintln!("warning: {warning}");
     }
     let json = options.json;
-    let stage = Stage { ground, options, binary, words: words.join(" ") };
+    let stage = Stage { root: root.to_path_buf(), ground, options, binary, words: words.join(" ") };
     if !json {
         print!("```text\n{}```\n", context.text());
     }

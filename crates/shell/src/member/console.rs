@@ -9,7 +9,7 @@ use crate::value::{CUSTOM, Foreign, Object, Value};
 use crate::world::Stream;
 
 use super::arguments::{Arguments, invalid};
-use super::tool::Culture;
+use super::culture::Culture;
 use super::version::Version;
 
 /// The names of the colours of a console.

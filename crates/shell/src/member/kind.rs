@@ -13,9 +13,10 @@ use crate::value::{CUSTOM, ListKind, Object, Table, TimeSpan, Value, View};
 use self::known::{ENUMERATIONS, EXCEPTIONS, Known, OUT_OF_REACH, TYPES};
 use super::address::{self, Address};
 use super::arguments::Arguments;
+use super::culture::Culture;
 use super::fault::Exception;
 use super::moment;
-use super::tool::{Builder, Culture, Guid, Reference, Secret, TextEncoding};
+use super::tool::{Builder, Guid, Reference, Secret, TextEncoding};
 use super::version::Version;
 
 static MAIL_ADDRESS: View = View { type_name: "System.Net.Mail.MailAddress", table: &[], identity: "Address" };

@@ -16,8 +16,9 @@ use crate::world::Stream;
 use super::address::{self, Address};
 use super::arguments::{Arguments, invalid};
 use super::console::Console;
+use super::culture::Culture;
 use super::kind;
-use super::tool::{Culture, Guid, Reference, Secret, Stopwatch, TextEncoding};
+use super::tool::{Guid, Reference, Secret, Stopwatch, TextEncoding};
 use super::version::Version;
 
 pub(super) mod conversion;

@@ -146,7 +146,7 @@ fn record(stage: &Stage, folder: &Path, messages: u64) -> io::Result<PathBuf> {
         ])
         .arg(folder)
         .args([&messages.to_string(), "kept"])
-        .current_dir(crate::repository_root())
+        .current_dir(&stage.root)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let mut process = stage.ground.spawn(&mut command)?;

@@ -28,6 +28,8 @@ const MEMORY_LOOK: Duration = Duration::from_millis(500);
 
 /// What every benchmark stands on.
 pub(super) struct Stage {
+    /// The workspace's folder.
+    pub root: PathBuf,
     pub ground: Ground,
     pub options: Options,
     /// The gatepost to measure; `None` if it does not take part.
