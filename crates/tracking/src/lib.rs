@@ -12,7 +12,7 @@
 //! | `tracking/passports/` | passports of messages | 0640 |
 //! | `tracking/connections/` | what happened beside them | 0640 |
 //!
-//! Each room is a ring of files: when it is full, its oldest file goes. Neither room ever takes room from the other, so a
+//! The first is a ring of files, the others are segments: what is full loses its oldest file. No room ever takes from another, so a
 //! flood of refusals evicts no message's record.
 
 pub mod trace;

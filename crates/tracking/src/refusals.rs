@@ -57,8 +57,13 @@ impl Refusals {
         room::take_all(&self.folder, |records| {
             let segments = self.opened(bytes_max)?;
             for record in records {
-                // What cannot be read is no record.
-                taken += u64::from(segments.append(record, now_ms).is_ok());
+                match segments.append(record, now_ms) {
+                    Ok(()) => taken += 1,
+                    // What cannot be read is no record.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                    // The file stays, and is tried again.
+                    Err(error) => return Err(error),
+                }
             }
             segments.sync()?;
             segments.tend(now_ms)

@@ -310,8 +310,13 @@ impl Query {
             && self.touched_since_ms.is_none_or(|since_ms| passport.last_ms() >= since_ms)
             && self.state.is_none_or(|state| match state {
                 State::Held => {
-                    let is_held = |step: &Step| matches!(step.what, What::Held { .. });
-                    !passport.is_ended && passport.steps.iter().any(is_held)
+                    // What says so last decides: an administrator may have let it go.
+                    let is_held = |step: &Step| match &step.what {
+                        What::Held { .. } => Some(true),
+                        What::Administrator { action, .. } if &**action == "resume" => Some(false),
+                        _ => None,
+                    };
+                    !passport.is_ended && passport.steps.iter().rev().find_map(is_held) == Some(true)
                 }
                 state => passport.standings().iter().any(|standing| state_of(standing.verdict) == state),
             })

@@ -394,6 +394,35 @@ fn every_message_that_waited_for_a_next_hop_tells_of_the_connections_that_failed
 }
 
 #[test]
+fn a_way_that_nobody_of_a_message_waits_for_any_more_tells_it_nothing() {
+    let world = World::new();
+    let routed =
+        |time_ms, recipient, out| Step { time_ms, what: What::Routed { recipients: vec![recipient], way: way(out) } };
+    let recipients = vec!["a@x.net".into(), "b@y.net".into()];
+    let facts = Some(Box::new(Facts { time_ms: 1_000, recipients, ..Facts::default() }));
+    // The first is through at once; the second is sent another way.
+    let delivered = Step { time_ms: 1_500, ..attempt(0) };
+    let steps = vec![routed(1_000, 0, "Out"), routed(1_000, 1, "Other"), delivered, routed(3_000, 1, "Third")];
+    let records = [
+        Record::Message(Part { queue_id: 1, facts, steps, ..Part::default() }),
+        failed(2_000, "Out", "192.0.2.1:25"),
+        failed(2_500, "Other", "192.0.2.2:25"),
+        failed(3_500, "Other", "192.0.2.2:25"),
+        failed(4_000, "Third", "192.0.2.3:25"),
+    ];
+    world.record(&records, Keeping::DEFAULT, u64::MAX);
+    let found = world.find(&Query { kinds: Kinds::MESSAGES, ..Query::default() }, 10);
+    let Entry::Message(passport) = &found[0] else { panic!("{found:?}") };
+    let told: Vec<u64> = passport
+        .steps
+        .iter()
+        .filter(|step| matches!(step.what, What::NoConnection { .. }))
+        .map(|step| step.time_ms)
+        .collect();
+    assert_eq!(told, [2_500, 4_000]);
+}
+
+#[test]
 fn a_change_of_settings_is_found_by_time_alone() {
     let world = World::new();
     let changed = |time_ms| Record::Settings(Settings { time_ms, revision: time_ms, document: 7, who: "uid 0".into() });

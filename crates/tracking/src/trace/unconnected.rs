@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::passport::{Passport, outcomes};
 use super::query::Entry;
@@ -21,6 +22,9 @@ const WAYS_MAX: usize = 100;
 /// Steps that a message gets for one way.
 const STEPS_MAX: usize = 20;
 
+/// How long is looked for them, beside the search itself. What was not looked at is not told.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A stretch of time, both ends included.
 type Span = (u64, u64);
 
@@ -30,6 +34,7 @@ type Span = (u64, u64);
 /// When the disk cannot be read.
 pub fn tell(segments: &Segments, entries: &mut [Entry]) -> io::Result<()> {
     let mut asked: BTreeMap<(String, String), (Way, Span)> = BTreeMap::new();
+    let until = Instant::now() + PATIENCE;
     let waits: Vec<Vec<(Way, Span)>> = entries.iter().map(waited).collect();
     for (way, span) in waits.iter().flatten() {
         let key = (way.connector.to_string(), way.next_hop.to_string());
@@ -41,7 +46,7 @@ pub fn tell(segments: &Segments, entries: &mut [Entry]) -> io::Result<()> {
     }
     let mut failures = Vec::with_capacity(asked.len());
     for (way, span) in asked.into_values() {
-        let failed = failed(segments, &way, span)?;
+        let failed = failed(segments, &way, span, until)?;
         if !failed.is_empty() {
             failures.push((way, failed));
         }
@@ -60,18 +65,31 @@ pub fn tell(segments: &Segments, entries: &mut [Entry]) -> io::Result<()> {
     Ok(())
 }
 
-/// The ways that a message was sent to, and how long it may have waited for each.
+/// The ways that a message was sent to, and how long somebody of it may have waited for each: until the last of those who were
+/// routed there had ended, or was routed another way.
 fn waited(entry: &Entry) -> Vec<(Way, Span)> {
     let Entry::Message(passport) = entry else { return Vec::new() };
     let mut waited: Vec<(Way, Span)> = Vec::new();
     let until_ms = ended_ms(passport).unwrap_or(u64::MAX);
-    for step in &passport.steps {
+    for (at, step) in passport.steps.iter().enumerate() {
         // Without a send connector nobody is connected to.
-        if let What::Routed { way, .. } = &step.what
-            && !way.connector.is_empty()
-            && !waited.iter().any(|(known, _)| known == way)
-        {
-            waited.push((way.clone(), (step.time_ms, until_ms)));
+        let What::Routed { recipients, way } = &step.what else { continue };
+        if way.connector.is_empty() {
+            continue;
+        }
+        let later = &passport.steps[at + 1..];
+        let left_ms = |recipient: &u32| {
+            let leaves = |step: &&Step| match &step.what {
+                What::Routed { recipients, .. } => recipients.contains(recipient),
+                what => outcomes(what).iter().any(|it| it.recipient == *recipient && !it.verdict.is_pending()),
+            };
+            later.iter().find(leaves).map_or(until_ms, |step| step.time_ms)
+        };
+        let until_ms = recipients.iter().map(left_ms).max().unwrap_or(until_ms);
+        // Who is routed anew the same way goes on waiting there.
+        match waited.iter_mut().find(|(known, span)| known == way && span.1 >= step.time_ms) {
+            Some((_, span)) => span.1 = span.1.max(until_ms),
+            None => waited.push((way.clone(), (step.time_ms, until_ms))),
         }
     }
     waited
@@ -84,7 +102,7 @@ fn ended_ms(passport: &Passport) -> Option<u64> {
 }
 
 /// The failed connections of a way, newest first.
-fn failed(segments: &Segments, way: &Way, (from_ms, until_ms): Span) -> io::Result<Vec<Outbound>> {
+fn failed(segments: &Segments, way: &Way, (from_ms, until_ms): Span, until: Instant) -> io::Result<Vec<Outbound>> {
     let mut found = Vec::new();
     let hash = Term::Failed(&way.next_hop).hash();
     for piece in segments.snapshot(&[hash]).pieces {
@@ -94,6 +112,9 @@ fn failed(segments: &Segments, way: &Way, (from_ms, until_ms): Span) -> io::Resu
         let all = || (0..piece.blocks().len() as u32).collect::<Vec<u32>>();
         let blocks = piece.candidates(hash)?.unwrap_or_else(all);
         for block in blocks.into_iter().rev().filter(|block| is_of_then(*block)) {
+            if Instant::now() >= until {
+                return Ok(found);
+            }
             let Some(raw) = piece.read_block(block)? else { continue };
             let failed = Records(&raw).filter_map(|record| match read(record)? {
                 Record::Outbound(outbound) if !outbound.is_opened => Some(*outbound),
