@@ -359,6 +359,7 @@ fn route_from_spool(running: &Arc<Running>, unrouted: &Unrouted) -> io::Result<(
         Err(ReadError::Unknown) => return Ok(()),
         Err(ReadError::Corrupt) => {
             tracing::error!(queue_id = id.0, "a queued message is damaged on disk: it is held aside");
+            passports::note_held(running, id, passports::DAMAGED);
             return Ok(());
         }
         Err(ReadError::Io(error)) => {

@@ -107,7 +107,15 @@ impl Walk {
                         if due_ms > now_ms() {
                             return Some(due_ms);
                         }
-                        if self.of.is_none_or(|of| of == priority) {
+                        // By its own priority, in whichever walk: that may have changed since the walk of the new one passed.
+                        // Nobody is told twice.
+                        let own_ms = priority::delay_due_ms(
+                            priorities,
+                            reports.delay_notification_timeout,
+                            priority,
+                            envelope.arrival.time_ms,
+                        );
+                        if own_ms <= now_ms() {
                             tell_of_delay(running, id, &envelope, &states, priority).await;
                         }
                     }

@@ -168,7 +168,7 @@ impl Worker {
             Err(ReadError::Corrupt) => {
                 // The spool has set it aside and keeps it; nobody can deliver it.
                 tracing::error!(queue_id = entry.id.0, "a queued message is damaged on disk: it is held aside");
-                passports::note_held(&self.running, entry.id, "it is damaged on the disk and set aside");
+                passports::note_held(&self.running, entry.id, passports::DAMAGED);
                 self.running.queues.done(&self.queue, entry.id);
                 None
             }

@@ -244,6 +244,9 @@ pub fn note_administrator(
     note_step(running, id, time_ms, What::Administrator { who, action, detail, outcomes });
 }
 
+/// Why a message whose record is damaged is held.
+pub const DAMAGED: &str = "it is damaged on the disk and set aside";
+
 /// A message is held: `reason` says why.
 pub fn note_held(running: &Running, id: MessageId, reason: &str) {
     note_step(running, id, now_ms(), What::Held { reason: bounded(reason) });

@@ -576,7 +576,9 @@ impl Queues {
                 self.set_alarm(queue, &mut waiting, None);
                 waiting.retired = true;
                 let Some(Heir { connector, is_same_way }) = heir(queue) else { continue };
-                let heir = Arc::new(self.made(queue.key.clone(), connector, queue.number, waiting.suspended));
+                // As the table says: who suspends or resumes at this moment passes over a queue that is retired.
+                let is_suspended = table.suspended.contains(&queue.key.name());
+                let heir = Arc::new(self.made(queue.key.clone(), connector, queue.number, is_suspended));
                 if is_same_way {
                     heir.go_on_from(queue, &waiting);
                 }
