@@ -1,9 +1,10 @@
 //! Which mail takes another way out under other settings: what somebody who changes send connectors wants to know before.
 //!
 //! Takes two revisions of the settings, hands on what goes another way, and which. Asks `route`, which decides, about one
-//! domain for each address space that either revision declares, so that it cannot tell anything else than what will happen.
+//! domain for each address space that either revision declares, so that it cannot tell anything else than what will happen;
+//! and about each source that a changed connector is for, since that one has a way of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use gatepost_mail::Domain;
 
 use crate::accepted_domain::DomainKind;
 use crate::route::{NextHop, way_out};
-use crate::send_connector::{SendConnector, Space};
+use crate::send_connector::{MailSource, SendConnector, Space};
 use crate::settings::Settings;
 
 /// More is counted, not told.
@@ -35,7 +36,7 @@ pub struct Rerouted {
 pub enum Mail {
     /// For recipients of this address space.
     For(Space),
-    /// What a connector asks for that is for some sources only.
+    /// Mail of some sources, which a connector asks for that is for those only.
     Of {
         /// What came in by these receive connectors; by any, where there are none.
         receive_connectors: Vec<Arc<str>>,
@@ -129,15 +130,8 @@ pub fn difference(before: &Settings, after: &Settings) -> Vec<Rerouted> {
             }
         }
     }
-    let is_own = |settings: &Settings, domain: &Domain| {
-        settings.domains.find(domain).is_some_and(|accepted| accepted.kind == DomainKind::Authoritative)
-    };
     let rerouted = spaces.into_values().filter_map(|(space, domain)| {
-        if is_own(before, &domain) && is_own(after, &domain) {
-            return None;
-        }
-        let [old, new] = [before, after]
-            .map(|settings| if is_own(settings, &domain) { None } else { way_out(settings, &domain, None) }.map(way));
+        let [old, new] = [before, after].map(|settings| way_of(settings, &domain, None));
         (old != new).then_some(Rerouted { mail: Mail::For(space), before: old, after: new })
     });
     rerouted.chain(of_sources(before, after)).collect()
@@ -167,31 +161,116 @@ fn way((connector, next_hop): (&Arc<SendConnector>, NextHop)) -> Way {
     Way { connector: connector.name.clone(), smart_hosts }
 }
 
-/// What connectors that are for some sources only take from now on. What they no longer take goes by the address spaces.
-fn of_sources<'a>(before: &'a Settings, after: &'a Settings) -> impl Iterator<Item = Rerouted> + 'a {
-    let asks = |connector: &SendConnector| {
+/// The way of mail of `source`, where it is sent at all: what is for our own mailboxes stays, unless a connector takes all of
+/// that source.
+fn way_of(settings: &Settings, domain: &Domain, source: Option<MailSource<'_>>) -> Option<Way> {
+    let is_own = || settings.domains.find(domain).is_some_and(|own| own.kind == DomainKind::Authoritative);
+    if settings.address_spaces.linked(source).is_none() && is_own() {
+        return None;
+    }
+    way_out(settings, domain, source).map(way)
+}
+
+/// Some mail of [`Mail::Of`], with its ways.
+#[derive(PartialEq)]
+struct Part {
+    receive_connectors: Vec<Arc<str>>,
+    sender_domains: Vec<Space>,
+    spaces: Vec<Space>,
+    before: Option<Way>,
+    after: Option<Way>,
+}
+
+impl Part {
+    fn mail(&self) -> Mail {
+        Mail::Of {
+            receive_connectors: self.receive_connectors.clone(),
+            sender_domains: self.sender_domains.clone(),
+            spaces: self.spaces.clone(),
+        }
+    }
+}
+
+/// Which mail of some sources goes another way: by a connector that is for those only, or no longer by one. Asks about each
+/// source that such a connector names under either revision.
+fn of_sources(before: &Settings, after: &Settings) -> Vec<Rerouted> {
+    let is_for_some = |connector: &SendConnector| {
         connector.enabled && (!connector.sources.are_all() || connector.linked_receive_connector.is_some())
     };
-    let of = move |settings: &Settings, name: &str| {
-        let connector = settings.send_connector(name).filter(|connector| asks(connector))?;
-        let spaces = connector.address_spaces.iter().map(|space| space.space.clone()).collect();
-        let mut receive_connectors = connector.sources.receive_connectors.clone();
-        receive_connectors.extend(connector.linked_receive_connector.clone());
-        let sender_domains = connector.sources.sender_domains.clone();
-        let smart_hosts = NextHop::SmartHosts(connector.smart_hosts.clone()).to_string();
-        let smart_hosts = Some(smart_hosts).filter(|hosts| !hosts.is_empty());
-        let mail = Mail::Of { receive_connectors, sender_domains, spaces };
-        Some((mail, Way { connector: connector.name.clone(), smart_hosts }))
-    };
-    after.send_connectors.iter().filter_map(move |connector| {
-        let (mail, way) = of(after, &connector.name)?;
-        let old = of(before, &connector.name);
-        if old.as_ref() == Some(&(mail.clone(), way.clone())) {
-            return None;
+    // Accepted domains change what `--` stands for.
+    let is_list_same = before.accepted_domains == after.accepted_domains;
+    let is_same = |name: &str| is_list_same && before.send_connector(name) == after.send_connector(name);
+    let mut parts = Vec::new();
+    // Two connectors, or two revisions of one, may be for the same mail.
+    let mut known = HashSet::new();
+    for settings in [before, after] {
+        let connectors = settings.send_connectors.iter().filter(|connector| is_for_some(connector));
+        for connector in connectors.filter(|connector| !is_same(&connector.name)) {
+            for part in parts_of(connector, settings, before, after) {
+                if known.insert(part.mail().to_string()) && part.before != part.after {
+                    parts.push(part);
+                }
+            }
         }
-        let old = old.filter(|(old, _)| *old == mail).map(|(_, way)| way);
-        Some(Rerouted { mail, before: old, after: Some(way) })
-    })
+    }
+    let parts = joined(parts, |part| &mut part.spaces);
+    let parts = joined(parts, |part| &mut part.receive_connectors);
+    let parts = joined(parts, |part| &mut part.sender_domains);
+    parts.into_iter().map(|part| Rerouted { mail: part.mail(), before: part.before, after: part.after }).collect()
+}
+
+/// Every mail that a connector of `settings` asks for, one source and one address space each, with its ways.
+fn parts_of(connector: &SendConnector, settings: &Settings, before: &Settings, after: &Settings) -> Vec<Part> {
+    let sources = &connector.sources;
+    let named = sources.receive_connectors.iter().chain(&connector.linked_receive_connector);
+    let receive_connectors = or_any(named.cloned());
+    let senders = or_any(sources.sender_domains.iter().flat_map(|space| asked(space, settings)));
+    let asked_spaces = connector.address_spaces.iter().flat_map(|space| asked(&space.space, settings));
+    let spaces: Vec<(Option<Space>, Domain)> = match connector.linked_receive_connector {
+        // It takes what is for anybody.
+        Some(_) => asked(&Space::All, settings).into_iter().map(|(_, domain)| (None, domain)).collect(),
+        None => asked_spaces.map(|(space, domain)| (Some(space), domain)).collect(),
+    };
+    let mut parts = Vec::new();
+    for sender in &senders {
+        for receive_connector in &receive_connectors {
+            let source = MailSource {
+                receive_connector: receive_connector.as_deref().unwrap_or(NOBODYS),
+                sender_domain: sender.as_ref().map(|(_, domain)| domain),
+            };
+            parts.extend(spaces.iter().map(|(space, domain)| Part {
+                receive_connectors: receive_connector.iter().cloned().collect(),
+                sender_domains: sender.iter().map(|(space, _)| space.clone()).collect(),
+                spaces: space.iter().cloned().collect(),
+                before: way_of(before, domain, Some(source)),
+                after: way_of(after, domain, Some(source)),
+            }));
+        }
+    }
+    parts
+}
+
+/// What is named; one that stands for anything, where nothing is.
+fn or_any<T>(named: impl Iterator<Item = T>) -> Vec<Option<T>> {
+    let mut named = named.map(Some).peekable();
+    if named.peek().is_none() { vec![None] } else { named.collect() }
+}
+
+/// Neighbours that differ in one list only, as one. An empty list means anything, and stays by itself.
+fn joined<T>(parts: Vec<Part>, list: fn(&mut Part) -> &mut Vec<T>) -> Vec<Part> {
+    let mut joined: Vec<(Part, Vec<T>)> = Vec::new();
+    for mut part in parts {
+        let own = std::mem::take(list(&mut part));
+        match joined.last_mut() {
+            Some((last, listed)) if *last == part && !own.is_empty() && !listed.is_empty() => listed.extend(own),
+            _ => joined.push((part, own)),
+        }
+    }
+    let whole = |(mut part, listed): (Part, Vec<T>)| {
+        *list(&mut part) = listed;
+        part
+    };
+    joined.into_iter().map(whole).collect()
 }
 
 #[cfg(test)]
@@ -226,10 +305,6 @@ mod tests {
         let partner = connector("Partner", "address_spaces = [\"*.fabrikam.com\"]\nsmart_hosts = [\"[10.2.0.25]\"]");
         let dear = connector("Partner", "address_spaces = [\"SMTP:*;50\"]\nsmart_hosts = [\"[10.2.0.25]\"]");
         let own = connector("Own", "address_spaces = [\"--\", \"contoso.com\"]\nsmart_hosts = [\"[10.2.0.9]\"]");
-        let linked = connector(
-            "Scans",
-            "linked_receive_connector = \"Scanner\"\nsmart_hosts = [\"[10.2.0.7]\"]\nsmart_host_auth_mechanism = \"None\"",
-        );
         check("", "", &[]);
         check("", &internet, &["Mail for all other domains: by Internet to its MX hosts, until now by no connector"]);
         check(&internet, &commented, &[]);
@@ -255,10 +330,64 @@ mod tests {
         );
         // Mail for our own mailboxes is not sent anywhere.
         check("", &own, &["Mail for branch.example: by Own to [10.2.0.9]:25, until now by no connector"]);
+    }
+
+    #[test]
+    fn mail_of_some_sources_is_told_both_when_a_connector_takes_it_and_when_it_no_longer_does() {
+        let internet = connector("Internet", "address_spaces = [\"*\"]");
+        let hosts = "smart_hosts = [\"[10.2.0.7]\"]\nsmart_host_auth_mechanism = \"None\"";
+        let linked = |more: &str| {
+            let scans = connector("Scans", &format!("linked_receive_connector = \"Scanner\"\n{hosts}\n{more}"));
+            format!("{internet}{scans}")
+        };
+        let from = |sources: &str, spaces: &str| {
+            let scans = connector("Scans", &format!("{sources}\naddress_spaces = [{spaces}]\n{hosts}"));
+            format!("{internet}{scans}")
+        };
+        let back = ["Mail that came in by Scanner: by Internet to its MX hosts, until now by Scans to [10.2.0.7]:25"];
         check(
             &internet,
-            &format!("{internet}{linked}"),
-            &["Mail that came in by Scanner: by Scans to [10.2.0.7]:25, until now by no connector"],
+            &linked(""),
+            &["Mail that came in by Scanner: by Scans to [10.2.0.7]:25, until now by Internet to its MX hosts"],
+        );
+        check(&linked(""), &internet, &back);
+        check(&linked(""), &linked("enabled = false"), &back);
+        check(&linked(""), &linked("comment = \"x\""), &[]);
+        check(
+            &linked(""),
+            &linked("").replace(&internet, ""),
+            &["Mail for all other domains: waits, as no connector leads there, until now by Internet to its MX hosts"],
+        );
+        check(
+            &linked("").replace(&internet, ""),
+            "",
+            &["Mail that came in by Scanner: waits, as no connector leads there, until now by Scans to [10.2.0.7]:25"],
+        );
+
+        // Fewer sources, or fewer address spaces: only what was given up is told.
+        let both = "source_sender_domains = [\"contoso.com\", \"*.branch.example\"]";
+        let one = "source_sender_domains = [\"contoso.com\"]";
+        check(
+            &from(both, "\"*\""),
+            &from(one, "\"*\""),
+            &[
+                "Mail of senders in *.branch.example for *: by Internet to its MX hosts, until now by Scans to [10.2.0.7]:25",
+            ],
+        );
+        check(
+            &from(both, "\"a.example\", \"b.example\""),
+            &internet,
+            &[
+                "Mail of senders in contoso.com, *.branch.example for a.example, b.example: by Internet to its MX hosts, \
+                 until now by Scans to [10.2.0.7]:25",
+            ],
+        );
+        check(
+            &from(one, "\"a.example\", \"b.example\""),
+            &from(one, "\"b.example\""),
+            &[
+                "Mail of senders in contoso.com for a.example: by Internet to its MX hosts, until now by Scans to [10.2.0.7]:25",
+            ],
         );
     }
 }
