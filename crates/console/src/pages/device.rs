@@ -22,6 +22,8 @@ use crate::text::now_ms;
 use crate::visit::{Console, PROOF_FIELD, Sent, Visit};
 
 const AREA: &str = "/device";
+/// The ports at which users log on: with STARTTLS, and with TLS from the first byte.
+const SUBMISSION_PORTS: [u16; 2] = [587, 465];
 /// How long an entry counts that an explanation proposes.
 pub const PROPOSED_DAYS: u64 = 90;
 
@@ -54,7 +56,12 @@ async fn ask(visit: Visit) -> Answer {
     let typed = visit.query.clone();
     let port = match typed.get("port") {
         Some(port) => port.to_owned(),
-        None => usual_port(&visit.client.status().await?.listeners).to_string(),
+        None => {
+            // Where users hand in their mail, no device is to relay.
+            let mut listeners = visit.client.status().await?.listeners;
+            listeners.retain(|listener| !SUBMISSION_PORTS.contains(&listener.address.port()));
+            usual_port(&listeners).to_string()
+        }
     };
     form(visit, typed, None, port)
 }

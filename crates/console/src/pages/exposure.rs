@@ -312,8 +312,10 @@ async fn report(visit: Visit) -> Answer {
         Some("json") => (ReportFormat::Json, "application/json", "json"),
         _ => (ReportFormat::Html, "text/html; charset=utf-8", "html"),
     };
+    let revision = visit.client.revisions(RevisionsQuery { limit: Some(1), before: None }).await?.in_force;
     let report = visit.client.exposure_report(&ReportQuery { format }).await?;
-    let disposition = format!("attachment; filename=\"relay-report.{ending}\"");
+    // As the API names it; browsers prefer this to what a link says.
+    let disposition = format!("attachment; filename=\"relay-report-{revision}.{ending}\"");
     let fields = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     Ok((fields, report).into_response())
 }
@@ -322,8 +324,8 @@ async fn report(visit: Visit) -> Answer {
 async fn report_key(visit: Visit) -> Answer {
     let key = visit.client.report_key().await?;
     let fields = [
-        (header::CONTENT_TYPE, "application/x-pem-file"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"report-key.pem\""),
+        (header::CONTENT_TYPE, "application/x-pem-file".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"report-key-{}.pem\"", visit.server)),
     ];
     Ok((fields, key.public_key).into_response())
 }

@@ -235,10 +235,21 @@ impl Area {
     }
 }
 
+/// A page apart from what [`change`] has warned of behind what was done.
+fn with_warnings(mut page: Page) -> (Page, Vec<String>) {
+    let said = page.done.take().unwrap_or_default();
+    let mut lines = said.lines().map(str::to_owned);
+    page.done = lines.next();
+    let warnings = lines.collect();
+    (page, warnings)
+}
+
 #[derive(Template)]
 #[template(path = "objects.html")]
 struct List {
     page: Page,
+    /// Of what was done just now.
+    warnings: Vec<String>,
     area: &'static Area,
     headings: Vec<String>,
     rows: Vec<Row>,
@@ -280,15 +291,19 @@ async fn list(area: &'static Area, visit: Visit) -> Answer {
         Row { href: area.path_of(identity), cells: columns.iter().map(|column| shown(shape, column, record)).collect() }
     });
     let rows: Vec<Row> = rows.collect();
+    let pager = Pager::of(&visit.query, rows.len(), total);
+    let may_make = area.may(&visit, "New");
+    let (page, warnings) = with_warnings(Page::new(visit, area.navigation, area.title));
     let list = List {
         area,
         headings: columns.iter().map(|column| label(form, column)).collect(),
-        pager: Pager::of(&visit.query, rows.len(), total),
+        pager,
         rows,
         search,
-        may_make: area.may(&visit, "New"),
+        may_make,
         problem,
-        page: Page::new(visit, area.navigation, area.title),
+        page,
+        warnings,
     };
     show_as(if list.problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }, &list)
 }
@@ -361,6 +376,8 @@ fn in_words(kind: PropertyKind, value: &Value) -> String {
 #[template(path = "object.html")]
 struct One {
     page: Page,
+    /// Of what was done just now.
+    warnings: Vec<String>,
     area: &'static Area,
     action: String,
     trouble: Option<Trouble>,
@@ -465,17 +482,22 @@ async fn show_one(
             rows: rows(shape, shape.properties.iter().map(|one| (one.name, words(one.name))), &record),
         }],
     };
+    let members = Members::of(area, &visit, &identity).await?;
+    let may_remove = area.may(&visit, "Remove");
+    let action = area.path_of(&identity);
+    let (page, warnings) = with_warnings(Page::new(visit, area.navigation, identity));
     let one = One {
         area,
-        action: area.path_of(&identity),
+        action,
         sections,
         tabs,
         tab,
         facts: facts.into_iter().filter(|facts| !facts.rows.is_empty()).collect(),
-        members: Members::of(area, &visit, &identity).await?,
-        may_remove: area.may(&visit, "Remove"),
+        members,
+        may_remove,
         is_new: false,
-        page: Page::new(visit, area.navigation, identity),
+        page,
+        warnings,
         trouble,
     };
     show_as(one.trouble.as_ref().map_or(StatusCode::OK, |trouble| trouble.status), &one)

@@ -58,7 +58,7 @@ pub fn text(value: &Value) -> String {
 }
 
 /// A point in time of a record, in Unix milliseconds.
-fn instant_ms(value: &Value) -> Option<u64> {
+pub fn instant_ms(value: &Value) -> Option<u64> {
     let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
     instant.as_millisecond().try_into().ok()
 }

@@ -77,6 +77,11 @@ impl Device {
         RemoteRange::parse(&self.address, 0..0).is_ok_and(|range| range.first == range.last)
     }
 
+    /// Whether any sender at all was asked for.
+    pub fn sends_as_anyone(&self) -> bool {
+        self.senders.iter().any(|sender| matches!(sender.as_str(), "*" | "*@*"))
+    }
+
     /// Its address, the first of a range.
     pub fn first_address(&self) -> String {
         RemoteRange::parse(&self.address, 0..0).map_or_else(|_| self.address.clone(), |range| range.first.to_string())

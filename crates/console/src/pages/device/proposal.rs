@@ -14,8 +14,9 @@ use crate::listening::{opened, port_of};
 use crate::pages::receive_connectors::properties::record;
 use crate::pages::receive_connectors::property::ANONYMOUS_USERS;
 use crate::pages::receive_connectors::rights::calls_without_entries_of;
-use crate::pages::receive_connectors::{text, texts};
+use crate::pages::receive_connectors::{instant_ms, text, texts};
 use crate::problem::Problem;
+use crate::text::now_ms;
 use crate::visit::Visit;
 
 /// More places to connect to are not asked about.
@@ -26,6 +27,12 @@ const QUESTIONS_MAX: usize = 8;
 const OUTSIDE: &str = "somebody@gatepost-asks-whether.net";
 /// How words about senders begin.
 const WRITE_AS: &str = "write as";
+/// How words about recipients begin.
+const SEND_TO: &str = "send to";
+/// The terms that limit an entry.
+const LIMITS: [&str; 5] = ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires"];
+/// More patterns than these are counted, not told.
+const PATTERNS_MAX: usize = 3;
 /// The rows of an audit that are looked at for one device.
 const ROWS_MAX: usize = 100;
 
@@ -153,13 +160,80 @@ fn cleared(own: &Known, rows: &[Value]) -> Vec<Call> {
     calls
 }
 
+/// The rows of the audit that are about the device: without logging in, at its port.
+fn of_device<'a>(device: &Device, rows: &'a [ExposedRow]) -> impl Iterator<Item = &'a ExposedRow> {
+    let port = device.port;
+    let is_unauthenticated = |row: &&ExposedRow| matches!(row.who.as_str(), "anonymous" | "externally secured");
+    rows.iter()
+        .filter(is_unauthenticated)
+        .filter(move |row| row.listeners.iter().any(|listener| listener.port() == port))
+}
+
+/// What the device may do under conditions that are wider than what was asked for: by the `entries` of the connector that hears it, as far
+/// as the rows of the audit say that they count.
+fn beyond_under_conditions(device: &Device, rows: &[ExposedRow], entries: &[Value], now_ms: u64) -> Vec<String> {
+    let anonymous = Trustee::AnonymousLogon.to_string();
+    let counts = |right: &String| of_device(device, rows).any(|row| row.conditional_rights.contains(right));
+    let is_limited = |entry: &&Value| {
+        entry["User"] == anonymous.as_str()
+            && entry["Deny"] != true
+            && LIMITS.iter().any(|name| !entry[*name].is_null())
+            && instant_ms(&entry["Expires"]).is_none_or(|expires_ms| expires_ms > now_ms)
+    };
+    let mut told: Vec<String> = Vec::new();
+    for entry in entries.iter().filter(is_limited) {
+        let rights: Vec<String> = texts(&entry["ExtendedRights"]).into_iter().filter(counts).collect();
+        let gives = |right: Right| rights.iter().any(|held| held == right.exchange_name());
+        let recipients = match &device.reach {
+            Reach::Own => Some(&[][..]),
+            Reach::These(recipients) => Some(&recipients[..]),
+            Reach::Anywhere => None,
+        };
+        let gives_senders = gives(Right::AcceptAnySender) || gives(Right::AcceptAuthoritativeDomainSender);
+        let senders = Some(&device.senders[..]).filter(|_| !device.sends_as_anyone());
+        for (verb, term, asked) in [
+            (SEND_TO, "Recipients", recipients.filter(|_| gives(Right::AcceptAnyRecipient))),
+            (WRITE_AS, "Senders", senders.filter(|_| gives_senders)),
+        ] {
+            let words = asked.and_then(|asked| wider(&entry[term], asked));
+            let words = words.map(|words| format!("{verb} {words} under conditions"));
+            told.extend(words.filter(|words| !told.contains(words)));
+        }
+    }
+    told
+}
+
+/// Whom a term of an entry takes in besides those that were asked for.
+fn wider(term: &Value, asked: &[String]) -> Option<String> {
+    if term.is_null() {
+        return Some("anyone".to_owned());
+    }
+    // A domain alone stands for every address in it.
+    let whole = |pattern: &String| {
+        let is_domain = !pattern.contains('@') && pattern != "<>";
+        if is_domain { format!("*@{pattern}").to_lowercase() } else { pattern.to_lowercase() }
+    };
+    let is_asked = |pattern: &String| {
+        let pattern = whole(pattern);
+        asked.iter().map(whole).any(|asked| {
+            let domain =
+                asked.strip_prefix('*').filter(|domain| domain.starts_with('@') && !domain.contains(['*', '?']));
+            asked == pattern || asked == "*@*" || domain.is_some_and(|domain| pattern.ends_with(domain))
+        })
+    };
+    let besides: Vec<String> = texts(term).into_iter().filter(|pattern| !is_asked(pattern)).collect();
+    match besides.len() {
+        0 => None,
+        1..=PATTERNS_MAX => Some(besides.join(" and ")),
+        more => Some(format!("{} and {} more", besides[..PATTERNS_MAX].join(" and "), more - PATTERNS_MAX)),
+    }
+}
+
 /// What the device may do, whatever it sends, beyond what was asked for: by the rows of the audit that hold its address.
 fn beyond(device: &Device, rows: &[ExposedRow]) -> Vec<String> {
     let mut beyond: Vec<&str> = Vec::new();
-    let is_unauthenticated = |row: &&ExposedRow| matches!(row.who.as_str(), "anonymous" | "externally secured");
-    let is_here = |row: &&ExposedRow| row.listeners.iter().any(|listener| listener.port() == device.port);
-    let sends_as_anyone = device.senders.iter().any(|sender| matches!(sender.as_str(), "*" | "*@*"));
-    for row in rows.iter().filter(is_unauthenticated).filter(is_here) {
+    let sends_as_anyone = device.sends_as_anyone();
+    for row in of_device(device, rows) {
         let holds = |right: Right| {
             let is_it = |held: &String| held == right.exchange_name();
             row.rights.iter().any(is_it) && !row.conditional_rights.iter().any(is_it)
@@ -332,6 +406,17 @@ struct Heard {
     passes: bool,
     /// Why its own connector refuses it.
     reason: Option<String>,
+    /// What hears this very address, but at other ports, as sentences.
+    elsewhere: Vec<String>,
+}
+
+/// What is said of a connector that hears this very address at other ports alone.
+fn elsewhere(device: &Device, record: &Value) -> Option<String> {
+    let bindings = texts(&record["Bindings"]);
+    let is_own = texts(&record["RemoteIPRanges"]).iter().any(|range| is_same(range, &device.address));
+    let is_here = bindings.iter().any(|binding| port_of(binding) == Some(device.port));
+    let is_told = record["Enabled"] == true && is_own && !is_here;
+    is_told.then(|| format!("{} hears this address already, at {}.", text(&record["Name"]), bindings.join(", ")))
 }
 
 async fn heard(visit: &Visit, device: &Device, listeners: &[Listener]) -> Result<Heard, Problem> {
@@ -339,6 +424,7 @@ async fn heard(visit: &Visit, device: &Device, listeners: &[Listener]) -> Result
     let first = device.first_address();
     let knowing = json!({ "Search": first, "ResultSize": "unlimited" });
     let knowing = visit.run("Get-ReceiveConnectorStatistics", knowing).await?.output;
+    heard.elsewhere = knowing.iter().filter_map(|record| elsewhere(device, record)).collect();
     for local in locals(device, listeners, &knowing) {
         let questions = questions(device, &local);
         heard.passes &= questions.len() <= QUESTIONS_MAX;
@@ -375,8 +461,21 @@ pub async fn proposal(visit: &Visit, device: &Device, narrows: bool) -> Result<P
     let heard = heard(visit, device, &listeners).await?;
     let query =
         ExposureQuery { address: Some(device.address.clone()), limit: Some(ROWS_MAX), ..ExposureQuery::default() };
-    let mut beyond = beyond(device, &visit.client.exposure(&query).await?.exposures);
+    let exposures = visit.client.exposure(&query).await?.exposures;
+    let mut beyond = beyond(device, &exposures);
     let own = heard.connectors.iter().find(|connector| is_same(&connector.range, &device.address));
+    let rows = match own.or(heard.connectors.first()) {
+        Some(connector) => visit.run("Get-ADPermission", json!({ "Identity": connector.name })).await?.output,
+        None => Vec::new(),
+    };
+    // What it may do whatever it sends says more than the same under conditions.
+    let limited = beyond_under_conditions(device, &exposures, &rows, now_ms()).into_iter().filter(|words| {
+        let is_alike = |verb: &&str| words.starts_with(verb);
+        let verb = [SEND_TO, WRITE_AS].into_iter().find(is_alike);
+        verb.is_none_or(|verb| !beyond.iter().any(|known| known.starts_with(verb)))
+    });
+    let limited: Vec<String> = limited.collect();
+    beyond.extend(limited);
     if own.is_none() {
         // As whom everybody may write there is no matter of this device.
         beyond.retain(|words| !words.starts_with(WRITE_AS));
@@ -395,9 +494,9 @@ pub async fn proposal(visit: &Visit, device: &Device, narrows: bool) -> Result<P
     if plan.is_new {
         let bindings = plan.change.0.iter().flat_map(|call| call.parameters.get("Bindings")).flat_map(texts);
         plan.said.extend(opened(&bindings.collect::<Vec<_>>(), &listeners));
+        plan.said.extend(heard.elsewhere);
         return Ok(plan);
     }
-    let rows = visit.run("Get-ADPermission", json!({ "Identity": plan.connector })).await?.output;
     if let Some(own) = own.filter(|_| is_narrowed) {
         let mut calls = cleared(own, &rows);
         calls.extend(plan.change.0);
@@ -414,9 +513,8 @@ pub async fn proposal(visit: &Visit, device: &Device, narrows: bool) -> Result<P
 /// What anonymous peers hold, whatever they send, until nobody says otherwise.
 fn held(rows: &[Value]) -> Vec<String> {
     let anonymous = Trustee::AnonymousLogon.to_string();
-    let bound = ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires"];
     let plain = rows.iter().filter(|row| {
-        row["User"] == anonymous.as_str() && row["Deny"] != true && bound.iter().all(|name| row[*name].is_null())
+        row["User"] == anonymous.as_str() && row["Deny"] != true && LIMITS.iter().all(|name| row[*name].is_null())
     });
     let denied = rows.iter().filter(|row| row["User"] == anonymous.as_str() && row["Deny"] == true);
     let denied: Vec<String> = denied.flat_map(|row| texts(&row["ExtendedRights"])).collect();
@@ -613,6 +711,56 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_may_do_more_under_conditions_is_told() {
+        const RELAY: &str = "ms-Exch-SMTP-Accept-Any-Recipient";
+        const SENDER: &str = "ms-Exch-SMTP-Accept-Any-Sender";
+        let counted = [row("anonymous", 25, &[RELAY, SENDER], &[RELAY, SENDER])];
+        let entry = |senders: Value, recipients: Value, expires: Value| {
+            json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": false, "ExtendedRights": [RELAY, SENDER],
+                "Senders": senders, "Recipients": recipients, "Expires": expires})
+        };
+        let scanner = json!(["scan@contoso.com"]);
+        let partner = "recipients=these&domains=partner.example";
+        for (form, entry, said) in [
+            (partner, entry(scanner.clone(), Value::Null, Value::Null), "send to anyone under conditions"),
+            ("recipients=anywhere", entry(scanner.clone(), Value::Null, Value::Null), ""),
+            (
+                partner,
+                entry(
+                    scanner.clone(),
+                    json!(["*@partner.example", "x@Partner.example", "partner.example"]),
+                    Value::Null,
+                ),
+                "",
+            ),
+            (
+                partner,
+                entry(scanner.clone(), json!(["*@a.example"]), Value::Null),
+                "send to *@a.example under conditions",
+            ),
+            (
+                partner,
+                entry(json!(["*@contoso.com"]), json!(["*@partner.example"]), Value::Null),
+                "write as *@contoso.com under conditions",
+            ),
+            // What has ended, and what holds without a condition, is not told here.
+            (partner, entry(scanner, Value::Null, json!("1970-01-01T00:00:00Z")), ""),
+            (partner, entry(Value::Null, Value::Null, Value::Null), ""),
+        ] {
+            let told = beyond_under_conditions(&device(form), &counted, &[entry], 1_000);
+            assert_eq!(told.join(", "), said, "{form}");
+        }
+        let own = entry(json!(["scan@contoso.com"]), json!(["*@a.example", "*@b.example"]), Value::Null);
+        let own_domains = device("recipients=own");
+        assert_eq!(
+            beyond_under_conditions(&own_domains, &counted, std::slice::from_ref(&own), 0),
+            ["send to *@a.example and *@b.example under conditions"]
+        );
+        // What the audit does not know of does not count.
+        assert!(beyond_under_conditions(&own_domains, &[], &[own], 0).is_empty());
+    }
+
+    #[test]
     fn a_device_may_connect_wherever_somebody_listens_or_is_bound() {
         let listener = |address: &str| Listener { address: address.parse().expect("an address"), implicit_tls: false };
         let listeners = [listener("0.0.0.0:25"), listener("[::]:25"), listener("0.0.0.0:587")];
@@ -621,6 +769,23 @@ mod tests {
         assert_eq!(locals(&device("recipients=own"), &listeners, &knowing), ["0.0.0.0:25", "10.0.0.5:25"]);
         let other = Device { port: 26, ..device("recipients=own") };
         assert_eq!(locals(&other, &listeners, &knowing), ["26"]);
+    }
+
+    #[test]
+    fn a_connector_that_hears_the_device_at_another_port_is_told() {
+        let record = |enabled: bool, binding: &str, range: &str| json!({"Name": "Floor", "Enabled": enabled, "Bindings": [binding], "RemoteIPRanges": [range]});
+        let device = device("recipients=own");
+        assert_eq!(
+            elsewhere(&device, &record(true, "0.0.0.0:2525", "192.168.2.55")).as_deref(),
+            Some("Floor hears this address already, at 0.0.0.0:2525.")
+        );
+        for record in [
+            record(true, "0.0.0.0:25", "192.168.2.55"),
+            record(false, "0.0.0.0:2525", "192.168.2.55"),
+            record(true, "0.0.0.0:2525", "192.168.2.0/24"),
+        ] {
+            assert_eq!(elsewhere(&device, &record), None, "{record}");
+        }
     }
 
     #[test]

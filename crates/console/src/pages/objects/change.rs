@@ -45,7 +45,8 @@ struct Confirm {
     is_grave: bool,
     /// Whether there is anything to confirm.
     can_apply: bool,
-    problem: Option<String>,
+    /// Why it was not done, or cannot be.
+    problems: Vec<String>,
 }
 
 /// How one goes back.
@@ -152,7 +153,7 @@ impl Wish<'_> {
             kept,
             is_grave: false,
             can_apply: true,
-            problem: None,
+            problems: Vec::new(),
         }
     }
 
@@ -170,9 +171,9 @@ enum Done {
     Asked(Box<Confirm>),
 }
 
-/// What was done, with what is legal but probably not meant.
+/// What was done, with what is legal but probably not meant, each on a line of its own: see [`super::with_warnings`].
 fn said(area: &Area, done: &str, answer: &CommandAnswer) -> String {
-    warnings(area, answer).iter().fold(done.to_owned(), |said, warning| format!("{said} {warning}"))
+    warnings(area, answer).iter().fold(done.to_owned(), |said, warning| format!("{said}\n{warning}"))
 }
 
 fn warnings(area: &Area, answer: &CommandAnswer) -> Vec<String> {
@@ -200,6 +201,7 @@ fn show_new(
     let form = One {
         action: format!("{}/new", area.path),
         page: Page::new(visit, area.navigation, format!("New {}", area.one)),
+        warnings: Vec::new(),
         area,
         tabs: Vec::new(),
         tab: "",
@@ -256,6 +258,16 @@ pub async fn set(area: &'static Area, identity: String, Sent { visit, fields }: 
         visit.need(dialog.entry.role)?;
         return Ok(visit.done(&on_tab(&place), "Nothing was changed in the form: all is as it was."));
     }
+    if controls.iter().any(|control| control.form == "credential" && control.is_changed()) {
+        visit.need(dialog.entry.role)?;
+        let record = area.find(&visit, &identity).await?;
+        if let Some(control) = controls.iter_mut().find(|control| control.lacks_password(&record)) {
+            control.problem =
+                Some("Type the password, too: the one that is kept is that of the user name before.".to_owned());
+            let trouble = Trouble::at(StatusCode::UNPROCESSABLE_ENTITY, control);
+            return show_one(area, visit, identity, Some(controls), Some(trouble)).await;
+        }
+    }
     parameters.insert("Identity".to_owned(), identity.as_str().into());
     let renamed = parameters.get("Name").and_then(Value::as_str).unwrap_or(&identity).to_owned();
     let wish = Wish { area, dialog, parameters, controls: &controls, fields: &fields, action: place, is_new: false };
@@ -282,19 +294,43 @@ pub async fn ask_remove(area: &'static Area, visit: Visit, identity: String) -> 
     show_removal(area, visit, identity, None).await
 }
 
-async fn show_removal(area: &'static Area, visit: Visit, identity: String, problem: Option<Problem>) -> Answer {
+/// The status and the sentences of a refusal, in the words of the dialog.
+fn told(area: &Area, error: ClientError) -> Result<(StatusCode, Vec<String>), Problem> {
+    match Trouble::of(area.form(), &mut [], error) {
+        Ok(trouble) => Ok((trouble.status, trouble.said)),
+        Err(problem) => said_of(problem),
+    }
+}
+
+fn said_of(problem: Problem) -> Result<(StatusCode, Vec<String>), Problem> {
+    match problem {
+        Problem::Refused { status, error, .. } => Ok((status, vec![error])),
+        other => Err(other),
+    }
+}
+
+/// `problem` is why it was not done, where somebody has tried.
+async fn show_removal(
+    area: &'static Area,
+    visit: Visit,
+    identity: String,
+    problem: Option<(StatusCode, Vec<String>)>,
+) -> Answer {
     let entry = area.command("Remove").ok_or_else(|| none(area))?;
     area.find(&visit, &identity).await?;
     let parameters = json!({ "Identity": identity });
     let was_tried = problem.is_some();
     let (looked, can_apply, problem) = match visit.what_if(entry.signature.name, parameters.clone()).await {
         Ok(looked) => (looked, true, problem),
-        Err(error) => (CommandAnswer::default(), false, problem.or(Some(error.into()))),
+        Err(error) => {
+            let why = match problem {
+                Some(problem) => problem,
+                None => told(area, error)?,
+            };
+            (CommandAnswer::default(), false, Some(why))
+        }
     };
-    let (status, problem) = match problem {
-        Some(Problem::Refused { status, error, .. }) => (status, Some(error)),
-        _ => (StatusCode::OK, None),
-    };
+    let (status, problems) = problem.unwrap_or((StatusCode::OK, Vec::new()));
     // That it cannot be removed is what this page has to say, where nobody has tried.
     let status = if was_tried { status } else { StatusCode::OK };
     let mark = mark_of_removal(&looked);
@@ -317,7 +353,7 @@ async fn show_removal(area: &'static Area, visit: Visit, identity: String, probl
         kept: Vec::new(),
         is_grave: true,
         can_apply,
-        problem,
+        problems,
     };
     show_as(status, &confirm)
 }
@@ -333,7 +369,8 @@ pub async fn remove(area: &'static Area, identity: String, Sent { visit, fields 
     let parameters = json!({ "Identity": identity });
     let removed = match visit.what_if(entry.signature.name, parameters.clone()).await {
         Ok(looked) if fields.get(MARK) != Some(&mark_of_removal(&looked)) => {
-            return show_removal(area, visit, identity, Some(Problem::has_changed())).await;
+            let changed = said_of(Problem::has_changed())?;
+            return show_removal(area, visit, identity, Some(changed)).await;
         }
         Ok(_) => visit.run(entry.signature.name, parameters).await,
         Err(error) => Err(error),
@@ -342,6 +379,9 @@ pub async fn remove(area: &'static Area, identity: String, Sent { visit, fields 
         Ok(answer) => {
             Ok(visit.done(area.path, &said(area, &format!("The {} {identity} was removed.", area.one), &answer)))
         }
-        Err(error) => show_removal(area, visit, identity, Some(error.into())).await,
+        Err(error) => {
+            let why = told(area, error)?;
+            show_removal(area, visit, identity, Some(why)).await
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! different things at the same time do not undo each other. The fields of a new object say what is usual; only what differs
 //! from that is sent.
 
-use gatepost_manage::command::form::{Asked, Field, Form, Section, choices, help};
+use std::path::Path;
+
+use gatepost_manage::command::form::{Field, Form, Section, choices, help};
 use gatepost_manage::command::{Entry, Kind};
 use gatepost_manage::object::Shape;
 use serde_json::{Map, Value, json};
@@ -282,6 +284,17 @@ impl Control {
         }
     }
 
+    /// Whether it is the name of somebody else than in `record`, without a password, where the one that is kept was typed for
+    /// the other. One that is kept elsewhere may be of both.
+    pub fn lacks_password(&self, record: &Map<String, Value>) -> bool {
+        let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+        let before = text(self.field.property);
+        let file = Path::new(text("AuthenticationPasswordFile"));
+        let is_typed = file.parent().and_then(Path::file_name).is_some_and(|folder| folder == "passwords");
+        let is_another = !before.is_empty() && !self.value.is_empty() && self.value != before;
+        self.form == "credential" && is_another && is_typed && !self.has_password()
+    }
+
     /// The value as the registry takes it; nothing clears it.
     fn json(&self) -> Value {
         let value = self.value.as_str();
@@ -310,8 +323,7 @@ pub fn read(controls: &mut [Control], fields: &Fields, proof: &str, is_new: bool
     let is_typed = |name: &str| controls.iter().any(|control| control.name == name && !control.value.is_empty());
     let is_elsewhere = ["AuthenticationPasswordFile", "AuthenticationPasswordEnv"].into_iter().any(is_typed);
     for control in controls.iter() {
-        let is_aloud = is_new && control.field.asked == Asked::NewAloud && !control.value.is_empty();
-        if !control.is_changed() && !is_aloud {
+        if !control.is_changed() {
             continue;
         }
         // A name alone, where the password is known already or lies elsewhere.
@@ -371,12 +383,12 @@ mod tests {
         assert!(find(&controls, "Enabled").value == "true" && find(&controls, "Usage").value == "Custom");
         assert_eq!(find(&controls, "Port").usual_said(), "Empty: 25.");
         let typed = b"Name=Out&was-Enabled=true&Enabled=true&was-Usage=Custom&Usage=Custom&AddressSpaces=*\
-            &was-DNSRoutingEnabled=true&DNSRoutingEnabled=true&was-SmartHostAuthMechanism=None\
+            &SmartHosts=a.test&was-DNSRoutingEnabled=true&DNSRoutingEnabled=true&was-SmartHostAuthMechanism=None\
             &SmartHostAuthMechanism=BasicAuth&AuthenticationCredential=us&AuthenticationCredential-password=+x";
         let parameters = read(&mut controls, &Fields::read(typed), "", true);
         assert_eq!(
             Value::from(parameters),
-            json!({"Name": "Out", "AddressSpaces": ["*"], "DNSRoutingEnabled": true, "SmartHostAuthMechanism": "BasicAuth",
+            json!({"Name": "Out", "AddressSpaces": ["*"], "SmartHosts": ["a.test"], "SmartHostAuthMechanism": "BasicAuth",
                 "AuthenticationCredential": {"UserName": "us", "Password": " x"}})
         );
         assert_eq!(find(&controls, "AuthenticationCredential").said(), "us, with the password that was typed");
@@ -399,6 +411,25 @@ mod tests {
             let typed = format!("AuthenticationCredential=us&{typed}");
             let parameters = read(&mut controls, &Fields::read(typed.as_bytes()), "", command.starts_with("New"));
             assert_eq!(Value::from(parameters), expected, "{command} {typed}");
+        }
+    }
+
+    #[test]
+    fn another_name_needs_its_own_password_unless_that_is_kept_elsewhere() {
+        for (file, typed, expected) in [
+            ("/data/passwords/k3", "AuthenticationCredential=them", true),
+            ("/data/passwords/k3", "AuthenticationCredential=us", false),
+            ("/data/passwords/k3", "AuthenticationCredential=", false),
+            ("/data/passwords/k3", "AuthenticationCredential=them&AuthenticationCredential-password=x", false),
+            ("/etc/provider", "AuthenticationCredential=them", false),
+            ("", "AuthenticationCredential=them", false),
+        ] {
+            let record = json!({"AuthenticationUser": "us", "AuthenticationPasswordFile": file});
+            let record = record.as_object().expect("written above");
+            let mut controls = dialog("Set-SendConnector").controls(None);
+            read(&mut controls, &Fields::read(typed.as_bytes()), "", false);
+            let lacks = find(&controls, "AuthenticationCredential").lacks_password(record);
+            assert_eq!(lacks, expected, "{file} {typed}");
         }
     }
 

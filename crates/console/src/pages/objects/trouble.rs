@@ -48,7 +48,7 @@ impl Trouble {
             match place {
                 Some(place) => {
                     let control = &mut controls[place];
-                    let before = control.problem.take().map(|before| before + " ").unwrap_or_default();
+                    let before = control.problem.take().map(|before| ended(before) + " ").unwrap_or_default();
                     control.problem = Some(before + &said);
                     let field = (control.name, control.label);
                     if !trouble.fields.contains(&field) {
@@ -59,6 +59,11 @@ impl Trouble {
             }
         }
         Ok(trouble)
+    }
+
+    /// What stands at a field already.
+    pub fn at(status: StatusCode, control: &Control) -> Trouble {
+        Trouble { status, said: Vec::new(), fields: vec![(control.name, control.label)] }
     }
 
     /// One sentence of the console's own.
@@ -100,9 +105,23 @@ fn is_of_the_document(remedy: &str) -> bool {
 
 /// A warning in the words of the dialog, without what to write into the settings document.
 pub fn warning_in_words(form: Option<&Form>, warning: &str) -> String {
-    let mut ends = warning.match_indices(": ").map(|(end, _)| end);
-    let end = ends.find(|end| is_of_the_document(&warning[*end..]));
-    let said = in_words(form, &warning[..end.unwrap_or(warning.len())], None);
+    let ends: Vec<usize> = warning.match_indices(": ").map(|(end, _)| end).collect();
+    let behind = |place: usize| &warning[ends[place] + 2..ends.get(place + 1).copied().unwrap_or(warning.len())];
+    let place = (0..ends.len()).find(|place| is_of_the_document(behind(*place)));
+    // A line of the document alone shows what is meant by the words before it.
+    let place = place.map(|place| if is_line_of_the_document(behind(place)) { place.saturating_sub(1) } else { place });
+    let end = place.map_or(warning.len(), |place| ends[place]);
+    ended(in_words(form, &warning[..end], None))
+}
+
+/// Whether a text is no more than a line of the settings document.
+fn is_line_of_the_document(text: &str) -> bool {
+    let is_key = |key: &str| key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    text.starts_with("[[") || text.split_once(" = ").is_some_and(|(key, _)| is_key(key))
+}
+
+/// A sentence with its end.
+fn ended(said: String) -> String {
     if said.ends_with(['.', '!', '?']) { said } else { said + "." }
 }
 
@@ -135,6 +154,12 @@ fn in_words(form: Option<&Form>, text: &str, at: Option<&str>) -> String {
         match label.filter(|_| is_certain) {
             Some(label) if is_marked => words.push_str(label),
             Some(label) => {
+                // `-Port` is how the shell says it.
+                let is_of_shell =
+                    words.strip_suffix('-').is_some_and(|before| !before.ends_with(char::is_alphanumeric));
+                if is_of_shell {
+                    words.pop();
+                }
                 words.push('\u{201c}');
                 words.push_str(label);
                 words.push('\u{201d}');
@@ -160,7 +185,12 @@ fn quoted(text: &str) -> String {
     text.chars().map(quote).collect()
 }
 
+/// A sentence with its capital, unless it begins with a value, as an address: that stands as it was typed.
 fn capitalized(text: &str) -> String {
+    let first = text.split(' ').next().unwrap_or_default().trim_end_matches([',', ';', ':', '.']);
+    if !first.chars().all(|letter| letter.is_alphabetic() || ['-', '\''].contains(&letter)) {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
@@ -208,6 +238,13 @@ mod tests {
                 "\u{201c}BasicAuth\u{201d} says it in clear: write \u{201c}Require TLS\u{201d}, or nothing.",
             ),
             ("a mailbox: it stays.", "A mailbox: it stays."),
+            (
+                "`members`: a group with no members is nobody's address: mail to it is refused: write who gets its mail: \
+                 members = [\"bob@contoso.com\"]",
+                "\u{201c}members\u{201d}: a group with no members is nobody's address: mail to it is refused.",
+            ),
+            ("nobody@contoso.com is nobody", "nobody@contoso.com is nobody."),
+            ("write less. -RequireTLS takes it", "Write less. \u{201c}Require TLS\u{201d} takes it."),
         ] {
             assert_eq!(warning_in_words(form, warning), expected);
         }
@@ -237,6 +274,12 @@ mod tests {
             422,
             &["The disk is full"],
             &[("AddressSpaces", "\u{201c}Address spaces\u{201d} is missing. Write which domains")],
+        );
+        check(
+            of_settings(vec![problem(None, "`Port` is odd", ""), problem(None, "`Port` is taken", "")]),
+            422,
+            &[],
+            &[("Port", "\u{201c}Port\u{201d} is odd. \u{201c}Port\u{201d} is taken")],
         );
         check(
             Refused::new("New-SendConnector needs the parameter Name: What it is called."),
