@@ -28,7 +28,7 @@ pub use origin::{LinkFromElsewhere, decide as is_for_us};
 pub use pending::{LIFETIME_MS as PENDING_LIFETIME_MS, Unconfirmed};
 pub use presented::Presented;
 pub use record::{ActRecord, Criteria};
-pub use session::AskedBy;
+pub use session::{AskedBy, Proven};
 pub use visitor::Visitor;
 
 /// Who may administer the running server, and what they did.

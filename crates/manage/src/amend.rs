@@ -15,6 +15,7 @@
 //! | 4. in force | the same; nobody was told yet |
 //! | 5. the new file is in its place | the change |
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -150,12 +151,16 @@ pub enum AmendError {
 pub type Faulty = crate::document::Faulty;
 
 fn told(faulty: &Faulty) -> String {
-    let errors =
-        faulty.problems.iter().filter(|problem| problem.severity == gatepost_policy::settings::Severity::Error);
+    let errors = errors(faulty);
     let shown: Vec<_> =
         errors.clone().take(3).map(|problem| format!("{}; {}", problem.message, problem.remedy)).collect();
     let more = errors.count() - shown.len();
     shown.join(". ") + &if more > 0 { format!(". And {more} more") } else { String::new() }
+}
+
+/// What stands in the way; what is merely odd about the document has nothing to do with the change.
+fn errors(faulty: &Faulty) -> impl Iterator<Item = &Problem> + Clone {
+    faulty.problems.iter().filter(|problem| problem.severity == gatepost_policy::settings::Severity::Error)
 }
 
 fn kept_as(kept: Option<&Path>) -> String {
@@ -213,8 +218,7 @@ impl AmendError {
     pub fn to_refused(&self) -> Refused {
         let mut refused = Refused::new(self.to_string());
         if let AmendError::Problems(faulty) = self {
-            refused.problems =
-                faulty.problems.iter().map(|problem| SettingsProblem::of(problem, &faulty.text)).collect();
+            refused.problems = errors(faulty).map(|problem| SettingsProblem::of(problem, &faulty.text)).collect();
             refused.rendered = Some(faulty.render(false));
         }
         refused
@@ -657,6 +661,7 @@ impl Change {
         })?;
         let old = in_force.document.clone();
         let old_revision = in_force.revision;
+        let written_settings = document.settings.clone();
         let applied = reloader.put_in_force(&mut in_force, document, &secrets, revision, &author.who).await;
         let applied = match applied {
             Ok(applied) => applied,
@@ -676,6 +681,7 @@ impl Change {
             return Err(error);
         }
         drop(lock);
+        forget_users(&reloader, &old.settings, &written_settings).await;
         in_force.outline = Some(outline);
         tracing::info!(
             revision,
@@ -691,6 +697,30 @@ impl Change {
         amended.opened = applied.opened;
         amended.closed = applied.closed;
         Ok(amended)
+    }
+}
+
+/// Forgets the passwords of users who are in the settings no longer: another user of that name, also of an earlier revision,
+/// begins without one. Whoever changes settings waits for that, and nobody holds the data folder meanwhile.
+async fn forget_users(reloader: &Reloader, before: &Settings, written: &Settings) {
+    let names = |settings: &Settings| -> HashSet<String> {
+        settings.users.iter().map(|user| user.name.to_lowercase()).collect()
+    };
+    let still_there = names(written);
+    let mut gone = names(before);
+    gone.retain(|name| !still_there.contains(name));
+    let secrets = reloader.accounts().secrets();
+    if gone.is_empty() || !secrets.users().any(|(name, _)| gone.contains(&name.to_lowercase())) {
+        return;
+    }
+    let forgotten = reloader.accounts().change(move |secrets| {
+        gone.iter().for_each(|name| {
+            secrets.remove(name);
+        });
+        Ok::<_, std::convert::Infallible>(())
+    });
+    if let Err(error) = forgotten.await {
+        tracing::error!(%error, "passwords of users that were removed cannot be forgotten");
     }
 }
 
@@ -779,7 +809,11 @@ async fn check_text(outline: Outline, before: Before, actor: &Actor, read: Read)
             is_changed: true,
             exposure: changes.iter().take(CHANGES_MAX).map(ExposureChange::from).collect(),
             exposure_total: changes.len() as u64,
-            rerouted: rerouting::told(&before.settings, &document.settings),
+            // Of a step of several nobody reads it.
+            rerouted: match read {
+                Read::Step => Vec::new(),
+                Read::Whole | Read::Draft => rerouting::told(&before.settings, &document.settings),
+            },
             warnings,
             difference: difference.to_text(&before.text),
             ..Amended::default()

@@ -259,7 +259,7 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
     };
     let is_secret = |parameter: &Parameter| {
         let name = parameter.name.to_lowercase();
-        let is_called_so = || ["password", "secret", "credential"].iter().any(|word| name.contains(word));
+        let is_called_so = || ["password", "secret", "credential", "totpcode"].iter().any(|word| name.contains(word));
         // A switch holds nothing, whatever it is called.
         matches!(parameter.kind, Kind::Secret | Kind::Credential)
             || (!matches!(parameter.kind, Kind::Switch) && is_called_so())

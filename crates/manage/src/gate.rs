@@ -18,7 +18,9 @@ use axum::response::{IntoResponse, Response};
 use gatepost_policy::role::Roles;
 use gatepost_transport::Control;
 
-use crate::access::{Access, Act, Actor, AskedBy, LinkFromElsewhere, Presented, Visitor, is_for_us, permit};
+use crate::access::{
+    Access, Act, Actor, AskedBy, LinkFromElsewhere, Presented, Proven, Source, Visitor, is_for_us, permit,
+};
 use crate::administration::denied;
 use crate::calls::{self, Call};
 use crate::client::API_ROOT;
@@ -234,7 +236,11 @@ pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Res
             };
             let request = Request::from_parts(request, body);
             match call.filter(|call| call.is_recorded) {
-                None => gate.watch(&actor, call, next.run(request).await),
+                None => {
+                    // Before it is answered: a password that is changed meanwhile ends what is not over then.
+                    let proven = gate.access.accounts.proven(&actor);
+                    gate.watch(&actor, proven, call, next.run(request).await)
+                }
                 Some(call) => {
                     // A handler is dropped when its caller hangs up; what changes something is not left half-way.
                     let done = to_the_end(async move {
@@ -293,14 +299,27 @@ async fn as_problem(response: Response) -> Response {
 
 impl Gate {
     /// Ends an answer that has no end of its own when whoever listens may no longer.
-    fn watch(&self, actor: &Actor, call: Option<Call>, response: Response) -> Response {
+    fn watch(&self, actor: &Actor, proven: Option<Proven>, call: Option<Call>, response: Response) -> Response {
         let is_endless = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
         let Some(call) = call.filter(|_| response.headers().get(header::CONTENT_TYPE).is_some_and(is_endless)) else {
             return response;
         };
-        let (accounts, actor) = (self.access.accounts.clone(), actor.clone());
-        let may_go_on = move || accounts.as_of_now(&actor).is_some_and(|now| permit(&now, call.act).is_ok());
+        let (gate, actor) = (self.clone(), actor.clone());
+        let may_go_on = move || {
+            let now = gate.as_of_now(&actor, proven.as_ref());
+            now.is_some_and(|now| permit(&now, call.act).is_ok())
+        };
         response.map(|body| watched(body, may_go_on))
+    }
+
+    /// Who an actor is by now that came with `proven`, if with a password; `None` where that is good for nothing any more.
+    fn as_of_now(&self, actor: &Actor, proven: Option<&Proven>) -> Option<Actor> {
+        let accounts = &self.access.accounts;
+        match actor.source {
+            // The group's role may be another one.
+            Source::Socket { uid } => Some(self.of_socket(uid)),
+            _ => accounts.as_of_now(actor).filter(|_| accounts.proven(actor).as_ref() == proven),
+        }
     }
 
     async fn turn_away(&self, turned: Turned, request: &Parts) -> Response {

@@ -237,7 +237,8 @@ impl Made {
 
     /// A record as commands yield it.
     fn record(&mut self, shape: &Shape) -> Value {
-        let name = shape.name.to_owned();
+        // A type of the API may have the shape's name: TraceEntry does.
+        let name = format!("{}Record", shape.name);
         let mut properties = Map::new();
         properties.insert(TYPE_KEY.to_owned(), json!({ "const": shape.name }));
         for property in shape.properties {

@@ -99,7 +99,18 @@ pub fn clean_up(data_dir: &Path, in_force: &str, history: &History, now: SystemT
     let mut unnamed: Vec<PathBuf> = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let (path, age) = (entry.path(), now.duration_since(entry.metadata()?.modified()?).unwrap_or_default());
+        // Another command may have taken it away meanwhile.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let (path, age) = (entry.path(), now.duration_since(metadata.modified()?).unwrap_or_default());
+        // Written by a server that was killed before the file got its name.
+        let is_left_over = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with('.') && name.ends_with(".new"));
+        if is_left_over && age >= UNSETTLED {
+            fs::remove_file(&path)?;
+            continue;
+        }
         let is_named = id_of(&path, data_dir).is_none_or(|id| in_force.contains(id));
         if !is_named && age >= UNSETTLED {
             unnamed.push(path);

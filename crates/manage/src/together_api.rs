@@ -123,6 +123,14 @@ impl Together {
     /// Plays one command on the draft; hands on its warnings.
     async fn step(&self, wanted: &Wanted, call: &CommandCall, gathering: &Gathering) -> Result<Vec<String>, Refusal> {
         let entry = command_api::found(&call.command)?;
+        let no_change = || {
+            let error = format!("{} changes no settings, so it cannot be one of several", entry.signature.name);
+            refuse(StatusCode::BAD_REQUEST, error)
+        };
+        // It would not only look: what reads, searches or connects does so in full.
+        if !entry.changes() {
+            return Err(no_change());
+        }
         let asked = gathering.asked().await;
         let request = CommandRequest {
             parameters: call.parameters.clone(),
@@ -134,8 +142,7 @@ impl Together {
         let within = Within::Call(gathering.clone());
         let answer = command_api::perform_within(&self.served, entry, &wanted.actor, request, within).await?;
         if gathering.asked().await == asked {
-            let error = format!("{} changes no settings, so it cannot be one of several", entry.signature.name);
-            return Err(refuse(StatusCode::BAD_REQUEST, error));
+            return Err(no_change());
         }
         Ok(answer.warnings)
     }

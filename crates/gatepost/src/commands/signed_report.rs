@@ -47,8 +47,8 @@ pub fn write(out: &mut dyn Write, target: &Target, path: &Path) -> Result<(), Fa
         }
     };
     let report = wait_for(client(target)?.exposure_report(&ReportQuery { format }))?;
-    std::fs::write(path, &report).map_err(|error| Failure::of(format!("cannot write {}: {error}", path.display())))?;
     let key = signer(&report).map_err(|error| Failure::of(format!("what the server sent is no report: {error}")))?;
+    std::fs::write(path, &report).map_err(|error| Failure::of(format!("cannot write {}: {error}", path.display())))?;
     Ok(writeln!(out, "{}\nsigned by the key {}", path.display(), key.fingerprint())?)
 }
 

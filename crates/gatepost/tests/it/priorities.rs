@@ -56,7 +56,7 @@ fn the_sender_of_urgent_mail_hears_sooner_of_a_delay_and_of_its_end() {
     let dead = port::free();
     let transport = format!(
         "{QUICK_RETRY}priority_queuing_enabled = true\nhigh_priority_delay_notification_timeout = \"00:00:01\"\n\
-         high_priority_message_expiration_timeout = \"00:00:06\"\ndelay_notification_timeout = \"00:00:01\"\n"
+         high_priority_message_expiration_timeout = \"00:00:15\"\ndelay_notification_timeout = \"00:00:01\"\n"
     );
     let nowhere = to_sink(&format!("[127.0.0.1]:{dead}"));
     let site = Site::start(&[CONTOSO, &transport, OPEN_TO_TESTS, &nowhere]);

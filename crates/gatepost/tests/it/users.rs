@@ -181,3 +181,26 @@ fn a_user_made_in_the_shell_logs_in_at_once_and_by_the_newest_password_alone() {
     let written = format!("{}{}", site.installation.output(&["acts"]), site.server.log());
     assert!(written.contains("New-User") && !written.contains("staple") && !written.contains("Unsaid4u"), "{written}");
 }
+
+#[test]
+fn who_is_made_within_a_transaction_does_not_get_the_password_of_a_former_user_of_that_name() {
+    let site = Site::start(&[CONTOSO, CLIENT]);
+    let add = ["user", "add", "carol", "--address", "carol@contoso.com", "--password-stdin"];
+    let added = || site.installation.run_with_input(&add, "staple battery\n");
+    assert!(added().status.success());
+    assert_eq!(login(&site, CAROL), 235);
+    let together = |commands: &str| {
+        site.shell(&format!("Start-Transaction | Out-Null; {commands}; Complete-Transaction | Out-Null"))
+    };
+    let (gone, made) = ("Remove-User carol -Confirm:$false", "New-User carol -Addresses ceo@contoso.com | Out-Null");
+    assert_eq!(together(gone), "");
+    assert_eq!(together(made), "");
+    assert_eq!(login(&site, CAROL), 535);
+    assert_eq!(site.shell("(Get-User carol).PasswordPlace").trim(), "None");
+
+    // Both at once leave nothing in between that forgets it.
+    assert_eq!(site.shell(gone), "");
+    assert!(added().status.success());
+    let refused = site.shell(&format!("Start-Transaction | Out-Null; {gone}; {made}"));
+    assert!(refused.contains("has left a password"), "{refused}");
+}

@@ -196,6 +196,8 @@ impl Accounts {
     }
 
     /// Who an actor is by now; `None` where what they came with is good for nothing any more. Nobody has asked for anything.
+    /// Whether a password is still the one that they came with, [`Accounts::proven`] says; what the socket's group may, the
+    /// settings do.
     pub fn as_of_now(&self, actor: &Actor) -> Option<Actor> {
         let (secrets, now_ms) = (self.secrets(), now_ms());
         match &actor.source {
@@ -211,6 +213,14 @@ impl Accounts {
                 is_good.then(|| actor.clone())
             }
             Source::Socket { .. } | Source::Server | Source::Nobody { .. } => Some(actor.clone()),
+        }
+    }
+
+    /// What an actor has to prove who comes with a password each time, and not by a session, which knows what it began with.
+    pub fn proven(&self, actor: &Actor) -> Option<Proven> {
+        match &actor.source {
+            Source::Password { session: None, .. } => self.secrets().administrator(&actor.name).map(Proven::of),
+            _ => None,
         }
     }
 

@@ -66,8 +66,6 @@ pub enum Asked {
     Always,
     /// When it is made.
     New,
-    /// The same, and what is chosen is said to the command though it be what is usual: other fields could mean the opposite.
-    NewAloud,
     /// When it is changed.
     Set,
 }
@@ -107,7 +105,7 @@ impl Form {
     pub fn fields(&self, signature: &Signature) -> impl Iterator<Item = (&'static Section, &'static Field)> {
         let (sections, is_new) = (self.sections, signature.name.starts_with("New-"));
         let is_asked = move |field: &&'static Field| match field.asked {
-            Asked::Always | Asked::NewAloud => true,
+            Asked::Always => true,
             Asked::New => is_new,
             Asked::Set => !is_new,
         };
@@ -214,7 +212,7 @@ mod tests {
         for form in FORMS {
             let shape = find(&format!("Get-{}", form.noun)).and_then(|entry| entry.output).expect("a shape");
             let fields = form.sections.iter().flat_map(|section| section.fields);
-            let shown = fields.filter(|field| matches!(field.asked, Asked::Always | Asked::Set | Asked::NewAloud));
+            let shown = fields.filter(|field| matches!(field.asked, Asked::Always | Asked::Set));
             for name in shown.map(|field| field.property).chain(form.besides.iter().map(|(name, _)| *name)) {
                 let is_known = shape.properties.iter().any(|property| property.name == name);
                 // A password is never shown, nor whether one that is typed may be weak.

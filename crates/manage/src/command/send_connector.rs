@@ -176,5 +176,5 @@ async fn remove(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
         Ok(Plan::new(format!("Removing the send connector \"{}\"", connector.name), vec![Edit::Remove(target)]))
     })
     .await;
-    Password::Unnamed.end(invocation, answer).await
+    Password::Cleared.end(invocation, answer).await
 }

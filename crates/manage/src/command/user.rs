@@ -333,20 +333,13 @@ static REMOVE: Signature = Signature {
 };
 
 async fn remove(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
-    let mut removed = None;
-    let answer = amend(invocation, &SHAPE, |settings| {
+    // Once it is in force, `amend` forgets the password as well.
+    amend(invocation, &SHAPE, |settings| {
         let user = of_identity(settings, invocation.arguments.text("Identity").unwrap_or_default())?;
-        removed = Some(name(user));
         let target = Target::named(TABLE, name(user));
         Ok(Plan::new(format!("Removing the user \"{}\"", user.name), vec![Edit::Remove(target)]))
     })
-    .await?;
-    // What is left of a removal within a transaction, or of one that a power cut ended, opens nothing: a new user of that
-    // name begins without a password.
-    if let Some(name) = removed.filter(|_| answer.revision.is_some()) {
-        exchange(invocation, &name, None).await?;
-    }
-    Ok(answer)
+    .await
 }
 
 /// What becomes of the password of a user of whom no password is said.
@@ -395,6 +388,15 @@ impl Password {
             return Err(CommandError::Wrong(error.to_owned()));
         }
         let is_new = unsaid == Unsaid::Cleared;
+        // Of one that is removed in the same transaction, by hand, or when the power was cut. Nothing takes it away here.
+        let is_left_over = || invocation.amender.reloader().accounts().secrets().has(name);
+        if is_new && invocation.transaction.is_some() && !is_known(&invocation.settings, name) && is_left_over() {
+            let error = format!(
+                "an earlier user called \"{name}\" has left a password, which would be the new one's: make this one by \
+                 a command of its own, outside a transaction"
+            );
+            return Err(CommandError::Conflict(error));
+        }
         // Whom a password is not to be taken from: `insert` says so later.
         let is_idle = invocation.is_what_if
             || invocation.transaction.is_some()

@@ -68,7 +68,7 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
 
 fn compared(with: &Figures, without: &Figures) -> Figures {
     // Seconds for a thousand messages: a thousand times that are microseconds for each.
-    let cpu_us = |figures: &Figures| figures.get("cpu_s_per_1000").map_or(0.0, |seconds| seconds * 1_000.0);
+    let cpu_us = |figures: &Figures| figures.get("cpu_s_per_1000").map_or(f64::NAN, |seconds| seconds * 1_000.0);
     let rate = |figures: &Figures| figures.get("relayed_per_s").copied().unwrap_or_default();
     Figures::from([
         ("with_us", cpu_us(with)),

@@ -1,6 +1,6 @@
 //! How a person fills in a send connector.
 
-use super::super::form::{Asked, Form, Section, among, field, like, shown_by, usually, when};
+use super::super::form::{Form, Section, among, field, like, shown_by, usually};
 
 /// The dialog of a send connector.
 pub static FORM: Form = Form {
@@ -36,15 +36,12 @@ pub static FORM: Form = Form {
             about: "How mail leaves: straight to the servers of each recipient's domain, or by servers that pass it on.",
             is_advanced: false,
             fields: &[
-                when(
-                    Asked::NewAloud,
-                    among(
-                        &[
-                            ("true", "By the MX records of the recipient's domain"),
-                            ("false", "Through the smart hosts below"),
-                        ],
-                        field("DNSRoutingEnabled", "Route mail"),
-                    ),
+                among(
+                    &[
+                        ("true", "By the MX records of the recipient's domain"),
+                        ("false", "Through the smart hosts below"),
+                    ],
+                    field("DNSRoutingEnabled", "Route mail"),
                 ),
                 like("smtp.example.net:587", field("SmartHosts", "Smart hosts")),
                 among(

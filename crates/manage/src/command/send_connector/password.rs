@@ -97,6 +97,7 @@ impl Password {
         invocation: &Invocation<'_>,
         answer: Result<Answer, CommandError>,
     ) -> Result<Answer, CommandError> {
+        let is_about_passwords = !matches!(self, Password::Unnamed);
         if let Password::Given { file, .. } = self {
             if invocation.is_what_if {
                 return answer.map(|answer| with_line(answer, Some("The password would be another one.")));
@@ -106,7 +107,7 @@ impl Password {
                 let _ = blocking(move || std::fs::remove_file(&file)).await;
             }
         }
-        if answer.as_ref().is_ok_and(|answer| answer.revision.is_some()) {
+        if is_about_passwords && answer.as_ref().is_ok_and(|answer| answer.revision.is_some()) {
             invocation.amender.forget_passwords().await;
         }
         answer
