@@ -220,6 +220,11 @@ impl Index {
         self.is_unrecorded(number) && self.totals.log_bytes <= bytes_usual.saturating_add(held_bytes_max)
     }
 
+    /// Whether nothing in the oldest segment is live, but it is still to be recorded.
+    pub fn awaits_recording(&self) -> bool {
+        self.dead_segment().is_some_and(|number| self.is_unrecorded(number))
+    }
+
     /// A damaged record of this message was seen, and no other so far.
     pub fn miss(&mut self, id: u64) {
         self.missed.insert(id);

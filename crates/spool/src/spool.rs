@@ -196,6 +196,11 @@ impl Spool {
         recorded_up_to(&self.0.shared, mark);
     }
 
+    /// Whether the log keeps a segment for nothing but that: [`Spool::recorded_up_to`] gives its space back.
+    pub fn awaits_recording(&self) -> bool {
+        self.0.shared.index().awaits_recording()
+    }
+
     /// Reads again what the log says between two marks, in the order in which it was written, and hands it to `each`. Says
     /// whether all of it was there: not if it was damaged, or was not waited for any longer. Blocks on the disk.
     ///

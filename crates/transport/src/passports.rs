@@ -35,6 +35,9 @@ use crate::state::Running;
 
 /// How long passports gather before they are flushed: a flush takes the disk from the spool.
 const GATHER: Duration = Duration::from_secs(5);
+/// How soon they are flushed all the same when the log keeps a segment for nothing else: at ten thousand messages a second
+/// five seconds of it are 200 MB.
+const HURRY: Duration = Duration::from_millis(100);
 /// How long until it is looked again at those that are still on the way, or at a disk that fails.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After so many passports read from the log those are written before more are read.
@@ -49,11 +52,13 @@ pub async fn run(running: Arc<Running>, former: (Mark, Mark)) {
     let mut stop = keeper.running.stop.subscribe();
     loop {
         let pause = async {
+            let recording = &keeper.running.recording;
             match keeper.waiting {
-                Some(_) => tokio::time::sleep(LOOK_AGAIN).await,
+                Some((_, period)) if recording.is_over(period) => tokio::time::sleep(LOOK_AGAIN).await,
+                Some(_) => keeper.pause(LOOK_AGAIN).await,
                 None => {
-                    keeper.running.recording.news().await;
-                    tokio::time::sleep(GATHER).await;
+                    recording.news().await;
+                    keeper.pause(GATHER).await;
                 }
             }
         };
@@ -86,6 +91,17 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// Waits for so long, or until the spool wants the space of what it keeps for us.
+    async fn pause(&self, most: Duration) {
+        let end = tokio::time::Instant::now() + most;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(HURRY).await;
+            if self.running.spool.awaits_recording() {
+                return;
+            }
+        }
+    }
+
     async fn look(&mut self) {
         let recording = &self.running.recording;
         let (mark, period) = match self.waiting.take() {

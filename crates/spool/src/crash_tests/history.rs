@@ -227,6 +227,7 @@ fn what_nobody_records_is_not_held_for_ever() {
     let usage = server.usage();
     assert!(usage.disk_bytes <= 20_000 + 3 * options.segment_bytes + 2_000, "{usage:?}");
     assert!(usage.unrecorded > 0, "{usage:?}");
+    assert!(server.0.shared.index().awaits_recording());
 
     // Once it is recorded the rest goes, and nothing of that is missed.
     let before = server.usage().unrecorded;
@@ -236,6 +237,7 @@ fn what_nobody_records_is_not_held_for_ever() {
     let usage = server.usage();
     assert!(usage.disk_bytes <= 2 * options.segment_bytes + 2_000, "{usage:?}");
     assert_eq!(usage.unrecorded, before);
+    assert!(!server.0.shared.index().awaits_recording());
     // What was recorded is known after a restart.
     drop(server);
     let server = Server::open(&disk.kill(), &options).expect("it opens");
