@@ -9,7 +9,7 @@ use gatepost_policy::receive_connector::RemoteRange;
 use gatepost_tracking::DecisionId;
 use gatepost_tracking::passport::conceal::Key;
 use gatepost_tracking::passport::event::{self, ReportKind, Tls, Verdict, What};
-use gatepost_tracking::trace::{Entry, Kinds, Passport, Query, State, Wanted, query};
+use gatepost_tracking::trace::{Entry, Kinds, Passport, Query, State, Wanted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -563,7 +563,7 @@ impl From<Passport> for TracedMessage {
             .into_iter()
             .map(|standing| TracedRecipient {
                 address: standing.address.to_owned(),
-                verdict: Some(TraceVerdict::of(query::state_of(standing.verdict))),
+                verdict: Some(TraceVerdict::of(State::of(standing.verdict))),
                 reply: standing.reply.to_owned(),
                 time_ms: standing.time_ms,
             })
@@ -614,7 +614,7 @@ fn traced_what(what: What, recipients: &[String]) -> Option<TracedWhat> {
     let traced = |outcomes: Vec<event::Outcome>| {
         let traced = outcomes.into_iter().map(|outcome| TracedOutcome {
             recipient: address_of(outcome.recipient),
-            verdict: Some(TraceVerdict::of(query::state_of(Some(outcome.verdict)))),
+            verdict: Some(TraceVerdict::of(State::of(Some(outcome.verdict)))),
             reply: outcome.reply.into(),
             until_ms: match outcome.verdict {
                 Verdict::Deferred { until_ms } => Some(until_ms),

@@ -5,7 +5,8 @@
 //! `cargo run --release -p gatepost-tracking --example passports -- FOLDER [MESSAGES] kept` asks nothing and leaves the records there.
 //!
 //! Messages look like those of a relay: 2,000 devices, 300,000 recipients of 20,000 domains, one to three for each message, a
-//! subject of five words out of 5,000, a route, one attempt (one in ten: two), a connection for each message.
+//! subject of five words out of 5,000, a route, one attempt (one in ten: two), a connection for each message. One in fifty waits until
+//! 10,000 others have come; one in 100,000 is refused by its next hop.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gatepost_tracking::passport::event::{Attempt, Connection, Facts, Outcome, Tls, Verdict, Way};
 use gatepost_tracking::passport::{Event, Keeping, Step, What};
-use gatepost_tracking::trace::{Query, Search, Wanted};
+use gatepost_tracking::trace::{Query, Search, State, Wanted};
 use gatepost_tracking::{Limits, Tracking};
 
 /// What making the events costs is measured with so many messages.
@@ -25,6 +26,8 @@ static START_MS: LazyLock<u64> = LazyLock::new(|| {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     now.as_millis() as u64 - Duration::from_secs(24 * 3_600).as_millis() as u64
 });
+/// So many others come before one that waits is tried again.
+const WAIT: u64 = 10_000;
 /// Events noted before the writer is waited for: a relay does not receive faster than it can write.
 const AHEAD: u64 = 4_000;
 
@@ -58,7 +61,7 @@ fn segments(folder: &Path, messages: u64, making: f64) {
     let key = tracking.passports.store().key();
     let middle = messages / 2;
     let address = |text: String| Some(Wanted::new(&text, key));
-    let questions: [(&str, Query); 10] = [
+    let questions: [(&str, Query); 15] = [
         ("the newest", Query::default()),
         ("queue id", Query { queue_id: Some(middle), ..Query::default() }),
         ("Message-ID", Query { message_id: Some(message_id(middle)), ..Query::default() }),
@@ -76,6 +79,18 @@ fn segments(folder: &Path, messages: u64, making: f64) {
             },
         ),
         ("two words of many messages", Query { words: vec![word(1), word(2)], ..Query::default() }),
+        ("refused by a next hop", Query { state: Some(State::Failed), ..Query::default() }),
+        (
+            "refused by a next hop, of one sender",
+            Query {
+                state: Some(State::Failed),
+                sender: address(format!("device-{}@contoso.example", skewed(middle, 1, 2_000))),
+                ..Query::default()
+            },
+        ),
+        ("waiting", Query { state: Some(State::Deferred), ..Query::default() }),
+        ("held", Query { state: Some(State::Held), ..Query::default() }),
+        ("given up by the peer", Query { state: Some(State::Abandoned), ..Query::default() }),
     ];
     for (name, query) in questions {
         for time in ["first", "again"] {
@@ -171,8 +186,26 @@ fn message_id(number: u64) -> String {
     format!("<{:016x}.{number}@device.contoso.example>", mixed(number, 3))
 }
 
-/// What is noted for one message.
+/// What is noted when a message comes; the end of one that waited until then, too.
 fn events(number: u64) -> Vec<Event> {
+    let mut events = of_message(number);
+    if waits(number) {
+        // Tried once, and told to come again; its connection has ended.
+        events.drain(3..events.len() - 1);
+    }
+    if let Some(before) = number.checked_sub(WAIT).filter(|before| waits(*before)) {
+        let end = of_message(before);
+        events.extend(end.into_iter().skip(3).filter(|event| !matches!(event, Event::Connection(_))));
+    }
+    events
+}
+
+fn waits(number: u64) -> bool {
+    mixed(number, 8).is_multiple_of(50)
+}
+
+/// All that is noted for one message.
+fn of_message(number: u64) -> Vec<Event> {
     let time_ms = *START_MS + number;
     let device = skewed(number, 1, 2_000);
     let recipients: Vec<Box<str>> =
@@ -204,11 +237,18 @@ fn events(number: u64) -> Vec<Event> {
             step: Step { time_ms, what: What::Routed { recipients: everyone.clone(), way: way.clone() } },
         },
     ];
-    for last in if mixed(number, 6).is_multiple_of(10) { vec![false, true] } else { vec![true] } {
+    let is_refused = mixed(number, 9).is_multiple_of(100_000);
+    for last in if mixed(number, 6).is_multiple_of(10) || waits(number) { vec![false, true] } else { vec![true] } {
         let outcome = |recipient: &u32| Outcome {
             recipient: *recipient,
-            verdict: if last { Verdict::Delivered } else { Verdict::Deferred { until_ms: time_ms + 60_000 } },
-            reply: if last {
+            verdict: match last {
+                true if is_refused => Verdict::Failed,
+                true => Verdict::Delivered,
+                false => Verdict::Deferred { until_ms: time_ms + 60_000 },
+            },
+            reply: if last && is_refused {
+                "550 5.1.1 No such user".into()
+            } else if last {
                 format!("250 2.0.0 Ok: queued as {:010X}", mixed(number, 7) >> 24)
             } else {
                 "451 4.7.1 Greylisted".into()
@@ -263,7 +303,7 @@ mod sqlite {
     use gatepost_tracking::passport::{Event, Part, Record, terms, write};
     use rusqlite::{Connection, params};
 
-    use super::{cpu_ms, domain, events, message_id, recipient, report, word};
+    use super::{cpu_ms, domain, message_id, of_message, recipient, report, word};
 
     /// Messages of one transaction: what comes in a twentieth of a second at 10,000 a second.
     const BATCH: u64 = 500;
@@ -293,7 +333,7 @@ mod sqlite {
                 for number in first..(first + BATCH).min(messages) {
                     let mut part = Part { queue_id: number, is_last: true, ..Part::default() };
                     let mut words = None;
-                    for event in events(number) {
+                    for event in of_message(number) {
                         match event {
                             Event::Received { facts, .. } => {
                                 words = facts.subject.clone();

@@ -34,7 +34,7 @@ impl Refusals {
         if let Some(segments) = self.segments.get() {
             return Ok(segments);
         }
-        let opened = Segments::open(&self.folder, limits(bytes_max), terms::describe_decision)?;
+        let opened = Segments::open(&self.folder, limits(bytes_max), terms::DESCRIBE_DECISION)?;
         Ok(self.segments.get_or_init(|| opened))
     }
 
@@ -118,11 +118,17 @@ impl Refusals {
         Ok(None)
     }
 
-    /// Rewrites the records.
+    /// Rewrites the records, those of a former version that could not be taken over before included.
     ///
     /// # Errors
     /// What the disk says; what was done stays done.
-    pub fn rewrite(&self, change: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> io::Result<Rewritten> {
+    pub fn rewrite(
+        &self,
+        bytes_max: u64,
+        now_ms: u64,
+        change: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
+    ) -> io::Result<Rewritten> {
+        self.take_over(bytes_max, now_ms)?;
         self.segments().map_or(Ok(Rewritten::default()), |segments| segments.rewrite(change))
     }
 

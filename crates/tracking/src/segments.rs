@@ -13,6 +13,7 @@
 
 mod log;
 mod sealed;
+mod gathered;
 mod postings;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gathered::Gathered;
 use log::{BLOCK_BYTES, Log, View};
 use sealed::{Sealed, Sealing};
 
@@ -41,16 +43,33 @@ pub const RECORD_BYTES_MAX: usize = frame::RECORD_BYTES_MAX;
 const _: () = assert!(BLOCK_BYTES as usize + 2 * RECORD_BYTES_MAX <= sealed::BLOCK_RAW_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MAX / BLOCK_BYTES + 1 < sealed::BLOCKS_MAX as u64);
 
-/// Tells of a record when it was, and adds the hashes of its terms; `None` if it cannot be read.
-pub type Describe = fn(&[u8], &mut Vec<u32>) -> Option<Described>;
+/// How records are described.
+#[derive(Clone, Copy, Debug)]
+pub struct Describe {
+    /// Tells of a record when it was, and adds the hashes of its terms; `None` if it cannot be read.
+    pub record: fn(&[u8], &mut Vec<u32>) -> Option<Described>,
+    /// Goes up whenever records get terms that they did not have: what was sealed before is not found by those.
+    pub version: u32,
+}
 
 /// What the store must know of a record beside its terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Described {
     /// Unix time in milliseconds.
     pub time_ms: u64,
-    /// Whether other records may belong to the same whole.
-    pub is_part: bool,
+    /// Where other records may belong to the same whole: which.
+    pub part: Option<PartOf>,
+}
+
+/// What a part tells of the whole that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartOf {
+    /// The number of the whole.
+    pub whole: u64,
+    /// The hash of a term that counts as long as the whole has not ended.
+    pub while_open: Option<u32>,
+    /// Whether the whole ends with it.
+    pub is_end: bool,
 }
 
 /// What is known of a block without reading it.
@@ -170,8 +189,7 @@ impl Segments {
                 continue;
             };
             damaged.fetch_add(damage.gaps + damage.records, Ordering::Relaxed);
-            if let Some(mut older) = state.log.replace(log) {
-                older.end();
+            if let Some(older) = state.log.replace(log) {
                 state.full.insert(older.number, Arc::new(older));
             }
         }
@@ -186,7 +204,7 @@ impl Segments {
     /// When it is too long or no record, or the disk has taken nothing for so long that it has no place.
     pub fn append(&self, record: &[u8], now_ms: u64) -> io::Result<()> {
         let mut hashes = Vec::with_capacity(32);
-        let described = (self.shared.describe)(record, &mut hashes)
+        let described = (self.shared.describe.record)(record, &mut hashes)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "what was to be kept is no record"))?;
         let mut state = self.lock();
         let is_full = state.log.as_ref().is_none_or(|log| log.bytes() >= segment_bytes(state.limits));
@@ -377,15 +395,19 @@ impl Segments {
         }
         let unfinished = path(&self.shared.folder, segment.number, Kind::Unfinished);
         let mut sealing = Sealing::begin(&unfinished, random_salt()?)?;
-        let (mut pairs, mut hashes) = (Vec::new(), Vec::new());
+        let Describe { record: describe, version } = self.shared.describe;
+        let (mut terms, mut hashes) = (Gathered::default(), Vec::new());
         for (number, (raw, block)) in (0..).zip(blocks.iter().zip(&segment.blocks)) {
-            let records = Records(raw).inspect(|record| _ = (self.shared.describe)(record, &mut hashes)).count() as u32;
-            pairs.extend(hashes.drain(..).map(|hash| postings::pair(hash, number)));
+            let mut records = 0;
+            for record in Records(raw) {
+                hashes.clear();
+                let described = describe(record, &mut hashes);
+                terms.note(number, &hashes, described.and_then(|described| described.part));
+                records += 1;
+            }
             sealing.block(raw, Block { records, ..*block })?;
         }
-        pairs.sort_unstable();
-        pairs.dedup();
-        sealing.finish(&pairs)?;
+        sealing.finish(&terms.pairs(), version)?;
         fs::rename(&unfinished, segment.path())?;
         let sealed = Sealed::open(segment.path().into(), segment.number)?;
         if let Some(sealed) = sealed {
@@ -401,7 +423,7 @@ impl Segments {
             let folder = &self.shared.folder;
             let (unfinished, done) =
                 (path(folder, log.number, Kind::Unfinished), path(folder, log.number, Kind::Sealed));
-            log.seal(&unfinished)?;
+            log.seal(&unfinished, self.shared.describe.version)?;
             fs::rename(&unfinished, &done)?;
             self.sync_folder()?;
             let sealed =
@@ -451,10 +473,9 @@ impl State {
         if let Some(log) = &mut self.log {
             log.write_out()?;
         }
-        let mut log = self.log.replace(Log::create(folder, self.next_number, random_salt()?)?);
+        let log = self.log.replace(Log::create(folder, self.next_number, random_salt()?)?);
         self.next_number += 1;
-        if let Some(mut full) = log.take() {
-            full.end();
+        if let Some(full) = log {
             self.full.insert(full.number, Arc::new(full));
         }
         Ok(())
@@ -500,6 +521,15 @@ enum Source {
 impl Piece {
     fn sealed(sealed: Arc<Sealed>) -> Piece {
         Piece { number: sealed.number, source: Source::Sealed(sealed) }
+    }
+
+    /// The version of descriptions whose terms it is found by.
+    pub fn version(&self) -> u32 {
+        match &self.source {
+            Source::Sealed(sealed) => sealed.version,
+            // It was described by this run.
+            Source::Log { .. } => u32::MAX,
+        }
     }
 
     /// Its blocks, oldest first.

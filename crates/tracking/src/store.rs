@@ -250,7 +250,8 @@ impl Tracking {
         let rewritten = state.rewritten.take().unwrap_or_else(|| Err(io::Error::other("the server is ending")));
         drop(state);
         let (changed, damaged) = rewritten?;
-        let refusals = self.shared.refusals.rewrite(&*of_refusals)?;
+        let bytes_max = lock(&self.shared.state).limits.refusals_bytes_max;
+        let refusals = self.shared.refusals.rewrite(bytes_max, now_ms(), &*of_refusals)?;
         Ok((changed + refusals.records, damaged + refusals.damaged))
     }
 
@@ -395,7 +396,12 @@ impl Writer {
             self.shared.done.notify_all();
             // Who searches does not wait for that.
             if let Err(error) = self.shared.refusals.tend(limits.refusals_bytes_max, now_ms()) {
-                self.complain(REFUSALS, 0, &error);
+                let folder = self.shared.refusals.folder().to_owned();
+                self.complain(
+                    &folder,
+                    &error,
+                    "records of refusals cannot be packed, or old ones not removed: tried again",
+                );
             }
             if ends {
                 return;
@@ -478,15 +484,18 @@ impl Writer {
         let Err(error) = failed else { return };
         let lost = Frames::of(frames, self.shared.salts[place]).count() as u64 - written;
         self.shared.dropped[place].fetch_add(lost, Ordering::Relaxed);
-        self.complain(place, lost, &error);
+        let folder = match place {
+            MESSAGES => self.shared.messages.clone(),
+            _ => self.shared.refusals.folder().to_owned(),
+        };
+        self.complain(&folder, &error, &format!("{lost} decision records are left out: the disk does not take them"));
     }
 
-    fn complain(&mut self, place: usize, lost: u64, error: &io::Error) {
+    /// Not more often than once in a while.
+    fn complain(&mut self, folder: &Path, error: &io::Error, what: &str) {
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
             self.complained = Some(Instant::now());
-            let folder = if place == MESSAGES { &self.shared.messages } else { self.shared.refusals.folder() };
-            let folder = folder.display();
-            tracing::warn!(%folder, %error, lost, "decision records are left out: the disk does not take them");
+            tracing::warn!(folder = %folder.display(), %error, "{what}");
         }
     }
 

@@ -191,6 +191,9 @@ pub struct Tls {
     pub proof: Option<Box<str>>,
 }
 
+/// More recipients than any message has: what names a later place is damaged.
+pub const PLACES_MAX: usize = 1 << 17;
+
 /// A step in a message's life.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Step {
@@ -294,6 +297,17 @@ pub enum What {
         #[n(5)]
         until_ms: u64,
     },
+}
+
+impl What {
+    /// What it says of recipients.
+    pub fn outcomes(&self) -> &[Outcome] {
+        match self {
+            What::Attempt(attempt) => &attempt.outcomes,
+            What::Administrator { outcomes, .. } => outcomes,
+            _ => &[],
+        }
+    }
 }
 
 /// A way out.

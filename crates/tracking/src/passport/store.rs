@@ -87,7 +87,7 @@ impl Store {
         if let Some(segments) = self.segments[place].get() {
             return Ok(segments);
         }
-        let opened = Segments::open(&self.folder.join(FOLDERS[place]), keeping.limits(place), terms::describe)?;
+        let opened = Segments::open(&self.folder.join(FOLDERS[place]), keeping.limits(place), terms::DESCRIBE)?;
         Ok(self.segments[place].get_or_init(|| opened))
     }
 

@@ -4,13 +4,58 @@
 
 use std::net::IpAddr;
 
-use super::event::{Facts, Part, Record, What};
+use super::event::{Facts, PLACES_MAX, Part, Record, Verdict, What};
 use super::stored;
-use crate::decision::Decision;
-use crate::segments::Described;
+use crate::decision::{Decision, Verdict as Outcome};
+use crate::segments::{Describe, Described, PartOf};
 
 /// Words of a subject that are terms.
 const WORDS_MAX: usize = 32;
+
+/// From this version of descriptions on a record is found by how it came out ([`Term::State`]).
+pub const STATES_SINCE: u32 = 1;
+
+/// How records of passports, and of what happened beside them, are described.
+pub const DESCRIBE: Describe = Describe { record: describe, version: STATES_SINCE };
+/// How decisions are.
+pub const DESCRIBE_DECISION: Describe = Describe { record: describe_decision, version: STATES_SINCE };
+
+/// How a message stands: one of its recipients does. How an attempt ended. The numbers are in hashes on disks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// A next hop or a mailbox has it.
+    Delivered = 0,
+    /// It waits: it is tried again, or was not tried yet.
+    Deferred = 1,
+    /// It was refused by a next hop for good.
+    Failed = 2,
+    /// It waited for too long.
+    Expired = 3,
+    /// An administrator took it out.
+    Removed = 4,
+    /// An attempt was not let in.
+    Refused = 5,
+    /// A peer went away, or was cut off, before its message was there.
+    Abandoned = 6,
+    /// It is held: poison, or damaged on the disk.
+    Held = 7,
+    /// It has come to its end; the spool's log, which is all that a crash left, does not say to which.
+    Ended = 8,
+}
+
+impl State {
+    /// How a recipient stands.
+    pub fn of(verdict: Option<Verdict>) -> State {
+        match verdict {
+            Some(Verdict::Delivered) => State::Delivered,
+            None | Some(Verdict::Deferred { .. }) => State::Deferred,
+            Some(Verdict::Failed) => State::Failed,
+            Some(Verdict::Expired) => State::Expired,
+            Some(Verdict::Removed) => State::Removed,
+            Some(Verdict::Ended) => State::Ended,
+        }
+    }
+}
 
 /// One term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,24 +84,28 @@ pub enum Term<'a> {
     Failed(&'a str),
     /// That other settings came into force.
     Settings,
+    /// Somebody of a message may stand so; that an attempt ended so. The part that says it has the term, and a later one may say
+    /// otherwise. That somebody waits is told by the part that says how the message came, too, and ends with the message.
+    State(State),
 }
 
 impl Term<'_> {
     /// Its hash; letters count alike in either case.
     pub fn hash(&self) -> u32 {
-        match self {
+        match *self {
             Term::QueueId(id) => hash(0, id.to_le_bytes()),
             Term::MessageId(id) => hash(1, id.bytes()),
             Term::Address(address) => hash_text(2, address),
             Term::Domain(domain) => hash_text(3, domain),
-            Term::Peer(ip) => hash(4, octets(*ip)),
-            Term::Near(ip) => hash(5, network(*ip, 24, 64)),
-            Term::Far(ip) => hash(6, network(*ip, 16, 32)),
+            Term::Peer(ip) => hash(4, octets(ip)),
+            Term::Near(ip) => hash(5, network(ip, 24, 64)),
+            Term::Far(ip) => hash(6, network(ip, 16, 32)),
             Term::Connector(name) => hash_text(7, name),
             Term::Word(word) => hash_text(8, word),
             Term::Decision(id) => hash(9, id.to_le_bytes()),
             Term::Failed(next_hop) => hash_text(10, next_hop),
             Term::Settings => hash(11, []),
+            Term::State(state) => hash(12, [state as u8]),
         }
     }
 }
@@ -108,18 +157,28 @@ pub fn bare(message_id: &str) -> &str {
     id.strip_prefix('<').unwrap_or(id).strip_suffix('>').unwrap_or_else(|| id.strip_prefix('<').unwrap_or(id))
 }
 
-/// Describes an encoded record for [`Segments`](crate::segments::Segments).
-pub fn describe(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
+/// Describes an encoded record.
+fn describe(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
     let record = stored::read(record)?;
-    each_term(&record, &mut |term| hashes.push(term.hash()));
-    Some(Described { time_ms: time_ms(&record), is_part: !is_whole(&record) })
+    let mut waits = None;
+    each_term(&record, &mut |term| match term {
+        Term::State(State::Deferred) => waits = Some(term.hash()),
+        term => hashes.push(term.hash()),
+    });
+    let part = match &record {
+        Record::Message(part) if !is_whole(&record) => {
+            Some(PartOf { whole: part.queue_id, while_open: waits, is_end: part.is_last })
+        }
+        _ => None,
+    };
+    Some(Described { time_ms: time_ms(&record), part })
 }
 
 /// Describes an encoded decision.
-pub fn describe_decision(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
+fn describe_decision(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
     let decision = crate::stored::read(record)?;
     each_term_of_decision(&decision, &mut |term| hashes.push(term.hash()));
-    Some(Described { time_ms: decision.time_ms, is_part: false })
+    Some(Described { time_ms: decision.time_ms, part: None })
 }
 
 /// All terms of a decision, some more than once.
@@ -129,6 +188,11 @@ pub fn each_term_of_decision(decision: &Decision, each: &mut dyn FnMut(Term<'_>)
     paths.for_each(|path| each_address(bare(path), each));
     each_peer(decision.peer.ip(), each);
     each(Term::Connector(&decision.connector));
+    match decision.verdict {
+        Outcome::Refused { .. } => each(Term::State(State::Refused)),
+        Outcome::Abandoned => each(Term::State(State::Abandoned)),
+        Outcome::Accepted { .. } => {}
+    }
 }
 
 /// Whether nothing else belongs to it.
@@ -162,6 +226,7 @@ pub fn each_term(record: &Record, each: &mut dyn FnMut(Term<'_>)) {
                 each_fact(facts, each);
             }
             part.steps.iter().for_each(|step| each_step(&step.what, each));
+            each_state(part, each);
         }
         Record::Connection(connection) => {
             each_peer(connection.peer.ip(), each);
@@ -207,6 +272,48 @@ fn each_step(what: &What, each: &mut dyn FnMut(Term<'_>)) {
     }
 }
 
+/// Each state once.
+fn each_state(part: &Part, each: &mut dyn FnMut(Term<'_>)) {
+    let mut told = 0_u16;
+    let mut tell = |state: State| {
+        if told & 1 << state as u16 == 0 {
+            told |= 1 << state as u16;
+            each(Term::State(state));
+        }
+    };
+    for step in &part.steps {
+        if let What::Held { .. } = step.what {
+            tell(State::Held);
+        }
+        let ends = step.what.outcomes().iter().filter(|outcome| !outcome.verdict.is_pending());
+        ends.for_each(|outcome| tell(State::of(Some(outcome.verdict))));
+    }
+    // Of whom nothing else is known, the spool's log says that they have ended.
+    if part.is_recovered && part.is_last {
+        tell(State::Ended);
+    }
+    if !part.is_last && (part.facts.is_some() || has_pending(part)) {
+        tell(State::Deferred);
+    }
+}
+
+/// Whether a part knows a recipient and nothing of its end. Where somebody of a message waits whose beginning is kept no more, some
+/// part is like that: one knows the recipient, and none its end.
+fn has_pending(part: &Part) -> bool {
+    let of_steps = part.steps.iter().map(|step| match &step.what {
+        What::Recipients { first, addresses } => (*first as usize).saturating_add(addresses.len()),
+        what => what.outcomes().iter().map(|outcome| outcome.recipient as usize + 1).max().unwrap_or(0),
+    });
+    let mut pending = vec![true; of_steps.fold(0, usize::max).min(PLACES_MAX)];
+    let ends = part.steps.iter().flat_map(|step| step.what.outcomes()).filter(|outcome| !outcome.verdict.is_pending());
+    for outcome in ends {
+        if let Some(is_pending) = pending.get_mut(outcome.recipient as usize) {
+            *is_pending = false;
+        }
+    }
+    pending.contains(&true)
+}
+
 fn each_address(address: &str, each: &mut dyn FnMut(Term<'_>)) {
     if address.is_empty() {
         return;
@@ -246,6 +353,8 @@ mod tests {
             (Term::Address("Ann@Contoso.com"), 0x26f55d3d),
             (Term::Domain("contoso.com"), 0x5f4126c8),
             (Term::Peer(ip("192.168.2.55")), 0x026847ca),
+            (Term::State(State::Failed), 0x82561a17),
+            (Term::State(State::Ended), 0x0b376454),
         ] {
             assert_eq!(term.hash(), expected, "{term:?}");
         }

@@ -10,7 +10,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::postings::{checksum, pair};
+use super::gathered::Gathered;
+use super::postings::checksum;
 use super::sealed::Sealing;
 use super::{Block, Describe, Described};
 use crate::decision::DecisionId;
@@ -42,9 +43,7 @@ pub struct Log {
     /// Frames that are not.
     waiting: Vec<u8>,
     blocks: Vec<Block>,
-    /// Hashes of the block that is being filled.
-    hashes: Vec<u32>,
-    pairs: Vec<u64>,
+    terms: Gathered,
     /// When its first record was appended.
     pub since_ms: Option<u64>,
     /// Whether something was written since the last flush.
@@ -83,8 +82,7 @@ impl Log {
             written: HEADER_BYTES as u64,
             waiting: Vec::new(),
             blocks: Vec::new(),
-            hashes: Vec::new(),
-            pairs: Vec::new(),
+            terms: Gathered::default(),
             since_ms: None,
             is_dirty: false,
         })
@@ -110,8 +108,7 @@ impl Log {
             written: HEADER_BYTES as u64,
             waiting: Vec::new(),
             blocks: Vec::new(),
-            hashes: Vec::new(),
-            pairs: Vec::new(),
+            terms: Gathered::default(),
             since_ms: None,
             is_dirty: true,
         };
@@ -121,7 +118,7 @@ impl Log {
         while let Some(frame) = frames.next() {
             let at = (HEADER_BYTES + frames.at - frame.bytes()) as u64;
             hashes.clear();
-            match frame.record().and_then(|record| describe(record, &mut hashes)) {
+            match frame.record().and_then(|record| (describe.record)(record, &mut hashes)) {
                 Some(described) => {
                     first_ms = first_ms.or(Some(described.time_ms));
                     log.note(at, described, &hashes);
@@ -152,7 +149,6 @@ impl Log {
     fn note(&mut self, at: u64, described: Described, hashes: &[u32]) {
         let number = ((at - HEADER_BYTES as u64) / BLOCK_BYTES) as usize;
         while self.blocks.len() <= number {
-            self.end_block();
             let (first_ms, last_ms) = (described.time_ms, described.time_ms);
             self.blocks.push(Block { at, bytes: 0, records: 0, first_ms, last_ms, has_parts: false });
         }
@@ -163,20 +159,8 @@ impl Log {
         block.records += 1;
         block.first_ms = block.first_ms.min(described.time_ms);
         block.last_ms = block.last_ms.max(described.time_ms);
-        block.has_parts |= described.is_part;
-        self.hashes.extend_from_slice(hashes);
-    }
-
-    /// Nothing more will be appended.
-    pub fn end(&mut self) {
-        self.end_block();
-    }
-
-    fn end_block(&mut self) {
-        let Some(number) = self.blocks.len().checked_sub(1) else { return };
-        self.hashes.sort_unstable();
-        self.hashes.dedup();
-        self.pairs.extend(self.hashes.drain(..).map(|hash| pair(hash, number as u32)));
+        block.has_parts |= described.part.is_some();
+        self.terms.note(number as u32, hashes, described.part);
     }
 
     /// Gives what waits to the file.
@@ -220,12 +204,7 @@ impl Log {
 
     /// The blocks that may hold a term.
     pub fn candidates(&self, hash: u32) -> Vec<u32> {
-        let mut blocks: Vec<u32> =
-            self.pairs.iter().filter(|pair| (**pair >> 32) as u32 == hash).map(|pair| *pair as u32).collect();
-        if self.hashes.contains(&hash) {
-            blocks.push(self.blocks.len().saturating_sub(1) as u32);
-        }
-        blocks
+        self.terms.candidates(hash)
     }
 
     /// What a search needs to read it while it grows.
@@ -233,18 +212,15 @@ impl Log {
         View { file: self.file.clone(), salt: self.salt, written: self.written, blocks: self.blocks.clone() }
     }
 
-    /// Writes the sealed form beside it.
-    pub fn seal(&self, to: &Path) -> io::Result<()> {
-        let mut pairs = self.pairs.clone();
-        pairs.sort_unstable();
-        pairs.dedup();
+    /// Writes the sealed form beside it; `version` is that by which its records were described.
+    pub fn seal(&self, to: &Path, version: u32) -> io::Result<()> {
         let view = self.view();
         let mut sealing = Sealing::begin(to, self.salt)?;
         for (number, block) in (0..).zip(&view.blocks) {
             let records = view.read_block(number)?;
             sealing.block(&records, Block { bytes: 0, ..*block })?;
         }
-        sealing.finish(&pairs)
+        sealing.finish(&self.terms.pairs(), version)
     }
 
     /// Removes the file.

@@ -5,7 +5,8 @@
 //! ```
 //! A block is a header of 48 bytes that checks itself and the LZ4 form of its records, each behind its length. What is
 //! damaged costs no more than itself: a bad block its records; a bad page, directory or table only the speed of a search,
-//! since blocks are found by walking from header to header.
+//! since blocks are found by walking from header to header. The trailer says by which version records were described: terms that
+//! came later are not in the index.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -36,6 +37,8 @@ pub struct Sealed {
     /// Its blocks in order.
     pub blocks: Vec<Block>,
     index: Option<Index>,
+    /// The version by which its records were described.
+    pub version: u32,
     /// Stretches of the file in which no block was found when it was opened.
     pub damaged: u64,
 }
@@ -82,8 +85,8 @@ impl Sealing {
         Ok(())
     }
 
-    /// Adds the index and brings the file to the disk.
-    pub fn finish(mut self, pairs: &[u64]) -> io::Result<()> {
+    /// Adds the index and brings the file to the disk. The index has the terms of a version of descriptions.
+    pub fn finish(mut self, pairs: &[u64], version: u32) -> io::Result<()> {
         let packed = postings::pack(pairs);
         let directory: Vec<u8> = packed.directory.iter().flat_map(|at| at.to_le_bytes()).collect();
         let table: Vec<u8> = self.blocks.iter().flat_map(write_table_entry).collect();
@@ -99,6 +102,7 @@ impl Sealing {
             trailer[32 + place * 4..36 + place * 4].copy_from_slice(&number.to_le_bytes());
         }
         trailer[48..56].copy_from_slice(MAGIC);
+        trailer[56..60].copy_from_slice(&version.to_le_bytes());
         let crc = checksum(&trailer[..60]);
         trailer[60..].copy_from_slice(&crc.to_le_bytes());
         for part in [&packed.pages[..], &directory, &table, &trailer] {
@@ -184,7 +188,7 @@ impl Sealed {
             return Ok(None);
         }
         let salt = long(&header, 8);
-        let (table, index) = read_ends(&file, bytes, salt)?;
+        let Ends { table, index, version } = read_ends(&file, bytes, salt)?;
         let (blocks, index, damaged) = match table {
             Some(blocks) => (blocks, index, 0),
             None => {
@@ -192,7 +196,7 @@ impl Sealed {
                 (blocks, None, gaps + 1)
             }
         };
-        Ok(Some(Sealed { path, number, bytes, blocks, index, damaged }))
+        Ok(Some(Sealed { path, number, bytes, blocks, index, version, damaged }))
     }
 
     /// The blocks that may hold a term; `None`: the index cannot say, so all.
@@ -239,10 +243,19 @@ impl Sealed {
     }
 }
 
-/// The table of blocks and the index, each if it is whole.
-fn read_ends(file: &File, bytes: u64, salt: u64) -> io::Result<(Option<Vec<Block>>, Option<Index>)> {
+/// What stands behind the blocks.
+#[derive(Default)]
+struct Ends {
+    /// The table of blocks and the index, each if it is whole.
+    table: Option<Vec<Block>>,
+    index: Option<Index>,
+    /// 0 where a former version of this program wrote it.
+    version: u32,
+}
+
+fn read_ends(file: &File, bytes: u64, salt: u64) -> io::Result<Ends> {
     let Some(trailer_at) = bytes.checked_sub(TRAILER_BYTES as u64).filter(|at| *at >= HEADER_BYTES as u64) else {
-        return Ok((None, None));
+        return Ok(Ends::default());
     };
     let mut trailer = [0; TRAILER_BYTES];
     file.read_exact_at(&mut trailer, trailer_at)?;
@@ -256,7 +269,7 @@ fn read_ends(file: &File, bytes: u64, salt: u64) -> io::Result<(Option<Vec<Block
         && directory_at + ((1 << bits) + 1) * 4 == table_at
         && table_at + u64::from(blocks) * TABLE_ENTRY_BYTES as u64 == trailer_at;
     if !is_whole {
-        return Ok((None, None));
+        return Ok(Ends::default());
     }
     let mut ends = vec![0; (trailer_at - directory_at) as usize];
     file.read_exact_at(&mut ends, directory_at)?;
@@ -267,7 +280,7 @@ fn read_ends(file: &File, bytes: u64, salt: u64) -> io::Result<(Option<Vec<Block
         bits,
     });
     let table = (checksum(table) == table_crc).then(|| table.as_chunks().0.iter().map(parse_table_entry).collect());
-    Ok((table, index))
+    Ok(Ends { table, index, version: word(&trailer, 56) })
 }
 
 /// Finds blocks by walking from header to header; where one is damaged, the next is looked for by its salt. The index is of

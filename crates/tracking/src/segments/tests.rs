@@ -10,9 +10,17 @@ use super::*;
 
 const LIMITS: Limits = Limits { bytes_max: 1 << 30, age_max_ms: None };
 
-/// A record of these tests: its time, whether it is a part, its number and its terms, and bytes that make it long.
-fn record(number: u32, time_ms: u64, is_part: bool, terms: &[u32], filler: usize) -> Vec<u8> {
-    let mut record = [&time_ms.to_le_bytes()[..], &[u8::from(is_part)], &number.to_le_bytes()].concat();
+const DESCRIBE: Describe = Describe { record: describe, version: 7 };
+/// Whether a record stands for itself, waits with its whole, or ends it: the whole that its first term names.
+const WHOLE: u8 = 0;
+const WAITS: u8 = 1;
+const ENDS: u8 = 2;
+/// By what those are found who wait.
+const OPEN: u32 = 4_000_000_000;
+
+/// A record of these tests: its time, what it is, its number and its terms, and bytes that make it long.
+fn record_of(kind: u8, number: u32, time_ms: u64, terms: &[u32], filler: usize) -> Vec<u8> {
+    let mut record = [&time_ms.to_le_bytes()[..], &[kind], &number.to_le_bytes()].concat();
     record.push(terms.len() as u8);
     terms.iter().for_each(|term| record.extend_from_slice(&term.to_le_bytes()));
     // What does not compress.
@@ -24,11 +32,18 @@ fn record(number: u32, time_ms: u64, is_part: bool, terms: &[u32], filler: usize
     record
 }
 
+fn record(number: u32, time_ms: u64, terms: &[u32], filler: usize) -> Vec<u8> {
+    record_of(WHOLE, number, time_ms, terms, filler)
+}
+
 fn describe(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
     let (time_ms, rest) = record.split_first_chunk::<8>()?;
     let terms = rest.get(6..6 + 4 * usize::from(*rest.get(5)?))?;
     hashes.extend(terms.as_chunks().0.iter().map(|term| u32::from_le_bytes(*term)));
-    Some(Described { time_ms: u64::from_le_bytes(*time_ms), is_part: rest[0] != 0 })
+    let whole = hashes.first().map_or(0, |whole| u64::from(*whole));
+    let (while_open, is_end) = ((rest[0] == WAITS).then_some(OPEN), rest[0] == ENDS);
+    let part = (rest[0] != WHOLE).then_some(PartOf { whole, while_open, is_end });
+    Some(Described { time_ms: u64::from_le_bytes(*time_ms), part })
 }
 
 fn number_of(record: &[u8]) -> u32 {
@@ -36,7 +51,7 @@ fn number_of(record: &[u8]) -> u32 {
 }
 
 fn open(folder: &Path) -> Segments {
-    Segments::open(folder, LIMITS, describe).expect("opened")
+    Segments::open(folder, LIMITS, DESCRIBE).expect("opened")
 }
 
 /// The numbers of the records in blocks that may hold a term, which hold it.
@@ -76,7 +91,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let mut segments = open(folder.path());
         for (number, (terms, filler, then)) in (0..).zip(&records) {
-            segments.append(&record(number, 5, false, terms, *filler), 5).expect("appended");
+            segments.append(&record(number, 5, terms, *filler), 5).expect("appended");
             match then {
                 0 => end_segment(&segments),
                 1 => segments.sync().expect("flushed"),
@@ -106,7 +121,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let segments = open(folder.path());
         for number in 0..40 {
-            segments.append(&record(number, 5, false, &[number, 1_000], 9_000), 5).expect("appended");
+            segments.append(&record(number, 5, &[number, 1_000], 9_000), 5).expect("appended");
         }
         match is_sealed {
             true => end_segment(&segments),
@@ -136,7 +151,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let segments = open(folder.path());
         for number in 0..10 {
-            segments.append(&record(number, 5, false, &[7], 70), 5).expect("appended");
+            segments.append(&record(number, 5, &[7], 70), 5).expect("appended");
         }
         segments.write_out().expect("written");
         drop(segments);
@@ -145,9 +160,9 @@ proptest! {
         OpenOptions::new().write(true).open(&file).and_then(|file| file.set_len(bytes - lost as u64)).expect("torn");
         let segments = open(folder.path());
         let before = find(&segments, 7);
-        let frame = record(0, 5, false, &[7], 70).len() + frame::HEADER_BYTES;
+        let frame = record(0, 5, &[7], 70).len() + frame::HEADER_BYTES;
         prop_assert_eq!(before.len(), 10 - lost.div_ceil(frame));
-        segments.append(&record(99, 5, false, &[7], 70), 5).expect("appended");
+        segments.append(&record(99, 5, &[7], 70), 5).expect("appended");
         segments.write_out().expect("written");
         prop_assert!(find(&open(folder.path()), 7).contains(&99));
     }
@@ -157,11 +172,9 @@ proptest! {
 fn the_folder_never_grows_much_beyond_its_limit_and_keeps_the_newest() {
     let folder = tempfile::tempdir().expect("a folder");
     let limits = Limits { bytes_max: 2 << 20, age_max_ms: None };
-    let segments = Segments::open(folder.path(), limits, describe).expect("opened");
+    let segments = Segments::open(folder.path(), limits, DESCRIBE).expect("opened");
     for number in 0..1_000 {
-        segments
-            .append(&record(number, u64::from(number), false, &[number], 10_000), u64::from(number))
-            .expect("appended");
+        segments.append(&record(number, u64::from(number), &[number], 10_000), u64::from(number)).expect("appended");
         segments.write_out().expect("written");
         segments.tend(u64::from(number)).expect("tended");
         let on_disk: u64 = fs::read_dir(folder.path())
@@ -179,9 +192,9 @@ fn the_folder_never_grows_much_beyond_its_limit_and_keeps_the_newest() {
 fn what_is_too_old_goes_a_segment_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let limits = Limits { bytes_max: 1 << 30, age_max_ms: Some(80) };
-    let segments = Segments::open(folder.path(), limits, describe).expect("opened");
+    let segments = Segments::open(folder.path(), limits, DESCRIBE).expect("opened");
     for now in 0..200 {
-        segments.append(&record(now, u64::from(now), false, &[now], 10), u64::from(now)).expect("appended");
+        segments.append(&record(now, u64::from(now), &[now], 10), u64::from(now)).expect("appended");
         segments.tend(u64::from(now)).expect("tended");
     }
     segments.write_out().expect("written");
@@ -198,7 +211,7 @@ fn a_rewriting_reaches_every_file_and_the_index_and_removes_what_nobody_can_read
     let folder = tempfile::tempdir().expect("a folder");
     let segments = open(folder.path());
     for number in 0..300 {
-        segments.append(&record(number, 5, false, &[number % 3], 2_000), 5).expect("appended");
+        segments.append(&record(number, 5, &[number % 3], 2_000), 5).expect("appended");
         if number % 100 == 60 {
             end_segment(&segments);
         }
@@ -206,7 +219,7 @@ fn a_rewriting_reaches_every_file_and_the_index_and_removes_what_nobody_can_read
     fs::write(path(folder.path(), 99, Kind::Damaged), "who knows").expect("writable");
     let change = |bytes: &[u8]| {
         let number = number_of(bytes);
-        (number % 3 == 1).then(|| record(number, 5, false, &[77], 10))
+        (number % 3 == 1).then(|| record(number, 5, &[77], 10))
     };
     let rewritten = segments.rewrite(&change).expect("rewritten");
     assert_eq!(rewritten, Rewritten { records: 100, damaged: 1 });
@@ -218,11 +231,69 @@ fn a_rewriting_reaches_every_file_and_the_index_and_removes_what_nobody_can_read
 }
 
 #[test]
+fn who_waits_is_found_until_the_whole_ends_and_in_the_segments_before_that_still() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut segments = open(folder.path());
+    let append = |segments: &Segments, kind, number, whole| {
+        segments.append(&record_of(kind, number, 5, &[whole], 40_000), 5).expect("appended");
+    };
+    let waiting = |segments: &Segments| {
+        let pieces = segments.snapshot(&[OPEN]).pieces;
+        let blocks = pieces.iter().map(|piece| piece.candidates(OPEN).expect("readable").expect("an index").len());
+        blocks.collect::<Vec<usize>>()
+    };
+    for number in 0..10 {
+        append(&segments, WAITS, number, number);
+    }
+    let all = waiting(&segments)[0];
+    assert!(all > 4, "{all}");
+    for number in 2..10 {
+        append(&segments, ENDS, 100 + number, number);
+    }
+    assert!((1..=2).contains(&waiting(&segments)[0]));
+    for is_sealed in [false, true] {
+        match is_sealed {
+            true => end_segment(&segments),
+            false => segments.write_out().expect("written"),
+        }
+        drop(segments);
+        segments = open(folder.path());
+        assert!((1..=2).contains(&waiting(&segments).into_iter().sum::<usize>()), "{is_sealed}");
+    }
+    append(&segments, ENDS, 200, 0);
+    append(&segments, ENDS, 201, 1);
+    assert_eq!(waiting(&segments)[0], 0, "the end stands in the newer one");
+    assert!((1..=2).contains(&waiting(&segments)[1]), "the older one cannot know");
+    segments
+        .rewrite(&|bytes| (number_of(bytes) == 0).then(|| record_of(WAITS, 0, 5, &[0, 77], 10)))
+        .expect("rewritten");
+    assert!((1..=2).contains(&waiting(&segments).into_iter().sum::<usize>()));
+}
+
+#[test]
+fn a_sealed_segment_says_by_which_version_it_was_described() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let former = Describe { version: 0, ..DESCRIBE };
+    let segments = Segments::open(folder.path(), LIMITS, former).expect("opened");
+    segments.append(&record(1, 5, &[7], 70), 5).expect("appended");
+    end_segment(&segments);
+    drop(segments);
+    let segments = open(folder.path());
+    segments.append(&record(2, 5, &[7], 70), 5).expect("appended");
+    let versions = |segments: &Segments| segments.snapshot(&[]).pieces.iter().map(Piece::version).collect::<Vec<u32>>();
+    assert_eq!(versions(&segments), [u32::MAX, 0]);
+    end_segment(&segments);
+    assert_eq!(versions(&open(folder.path())), [u32::MAX, 7, 0]);
+    segments.rewrite(&|_| Some(record(3, 5, &[8], 70))).expect("rewritten");
+    assert!(versions(&segments).iter().all(|version| *version >= 7));
+}
+
+#[test]
 fn a_crash_between_sealing_and_removing_leaves_each_record_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let segments = open(folder.path());
     for number in 0..10 {
-        segments.append(&record(number, 5, false, &[7], 70), 5).expect("appended");
+        segments.append(&record(number, 5, &[7], 70), 5).expect("appended");
     }
     segments.write_out().expect("written");
     let log = fs::read(log::path(folder.path(), 1)).expect("readable");
@@ -241,7 +312,7 @@ fn a_crash_between_sealing_and_removing_leaves_each_record_once() {
 fn a_snapshot_is_read_while_segments_are_sealed_and_removed() {
     let folder = tempfile::tempdir().expect("a folder");
     let segments = open(folder.path());
-    segments.append(&record(1, 5, false, &[7], 70), 5).expect("appended");
+    segments.append(&record(1, 5, &[7], 70), 5).expect("appended");
     segments.write_out().expect("written");
     let of_log = segments.snapshot(&[7]);
     end_segment(&segments);
@@ -263,9 +334,9 @@ fn too_long_a_record_is_refused_and_a_folder_of_strange_files_is_opened() {
     fs::write(path(folder.path(), 5, Kind::Sealed), [7; 100]).expect("writable");
     let segments = open(folder.path());
     assert_eq!(segments.usage().damaged, 2);
-    assert!(segments.append(&record(1, 5, false, &[], RECORD_BYTES_MAX), 5).is_err());
+    assert!(segments.append(&record(1, 5, &[], RECORD_BYTES_MAX), 5).is_err());
     assert!(segments.append(b"no record", 5).is_err());
-    segments.append(&record(1, 5, false, &[7], 0), 5).expect("appended");
+    segments.append(&record(1, 5, &[7], 0), 5).expect("appended");
     segments.write_out().expect("written");
     assert_eq!(find(&segments, 7).len(), 1);
     OpenOptions::new()

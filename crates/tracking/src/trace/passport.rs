@@ -1,6 +1,6 @@
 //! The parts of one message, joined.
 
-use crate::passport::event::{Attempt, Facts, Outcome, Part, Step, Verdict, Way, What};
+use crate::passport::event::{Attempt, Facts, Outcome, PLACES_MAX, Part, Step, Verdict, Way, What};
 
 /// A message's passport as far as it is recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,13 +97,13 @@ impl Passport {
     /// Whether what a step from the spool's log says is known already: the log knows outcomes, and less of them.
     fn tells(&self, recovered: &Step) -> bool {
         let ended = |wanted: &Outcome| {
-            self.steps.iter().flat_map(|step| outcomes(&step.what)).any(|known| {
+            self.steps.iter().flat_map(|step| step.what.outcomes()).any(|known| {
                 known.recipient == wanted.recipient
                     && (known.verdict == wanted.verdict
                         || !known.verdict.is_pending() && wanted.verdict == Verdict::Ended)
             })
         };
-        match outcomes(&recovered.what) {
+        match recovered.what.outcomes() {
             [] => self.steps.iter().any(|step| step.what == recovered.what),
             of_log => of_log.iter().all(ended),
         }
@@ -145,7 +145,7 @@ impl Passport {
             .map(|address| Standing { address, verdict: None, reply: "", time_ms: self.time_ms() })
             .collect();
         for step in &self.steps {
-            for outcome in outcomes(&step.what) {
+            for outcome in step.what.outcomes() {
                 let place = outcome.recipient as usize;
                 if place >= standings.len() && place < PLACES_MAX {
                     standings.resize(place + 1, Standing { address: "", verdict: None, reply: "", time_ms: 0 });
@@ -166,18 +166,6 @@ impl Passport {
             }
         }
         standings
-    }
-}
-
-/// More recipients than any message has.
-const PLACES_MAX: usize = 1 << 17;
-
-/// What a step says of recipients.
-pub fn outcomes(what: &What) -> &[Outcome] {
-    match what {
-        What::Attempt(attempt) => &attempt.outcomes,
-        What::Administrator { outcomes, .. } => outcomes,
-        _ => &[],
     }
 }
 

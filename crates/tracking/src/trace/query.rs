@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use super::passport::Passport;
 use crate::decision::{Decision, DecisionId, Verdict as Outcome};
 use crate::passport::conceal::Key;
-use crate::passport::event::{Connection, Outbound, Pressure, Settings, Step, Verdict, What};
-use crate::passport::terms::{Term, bare, domain_of, equal, has_word, network, words};
+use crate::passport::event::{Connection, Outbound, Pressure, Settings, Step, What};
+pub use crate::passport::terms::State;
+use crate::passport::terms::{STATES_SINCE, Term, bare, domain_of, equal, has_word, network, words};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,29 +64,6 @@ impl Kinds {
     pub const MESSAGES: Kinds = Kinds { messages: true, refusals: false, settings: false, others: false };
 }
 
-/// How a message stands: one of its recipients does. How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// A next hop or a mailbox has it.
-    Delivered,
-    /// It waits: it is tried again, or was not tried yet.
-    Deferred,
-    /// It was refused by a next hop for good.
-    Failed,
-    /// It waited for too long.
-    Expired,
-    /// An administrator took it out.
-    Removed,
-    /// An attempt was not let in.
-    Refused,
-    /// A peer went away, or was cut off, before its message was there.
-    Abandoned,
-    /// It is held: poison, or damaged on the disk.
-    Held,
-    /// It has come to its end; the spool's log, which is all that a crash left, does not say to which.
-    Ended,
-}
-
 /// An address that is asked for, and the token that stands for it where addresses are not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -107,23 +85,55 @@ impl Wanted {
     }
 }
 
-/// A record has one of these hashes: that of a term, or of what stands for it.
+/// Which parts of a message may have a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hashes {
-    /// The two, or one twice.
-    pub either: [u32; 2],
-    /// Whether it may stand in a later part of a message and not in its first one, which says how it came.
-    pub is_anywhere: bool,
+pub enum Stands {
+    /// The one that says how the message came, if any does.
+    InFirst,
+    /// That one; where it is kept no more, others.
+    InFirstIfKept,
+    /// Any, without the first.
+    Anywhere,
 }
 
-impl Hashes {
+/// A term that an entry must have, or what stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead<'a> {
+    /// A record has one of these hashes. The two, or one twice.
+    pub either: [u32; 2],
+    /// Which parts of a message may have it.
+    pub stands: Stands,
+    /// The version of descriptions since which records have it.
+    pub since: u32,
+    /// A text that stands, in either case of its letters, in each record that has it, where there is one.
+    pub needle: Option<&'a str>,
+}
+
+impl<'a> Lead<'a> {
     /// Of a term that how a message came tells of, if anything does.
-    pub fn of_first(term: Term<'_>) -> Hashes {
-        Hashes { either: [term.hash(); 2], is_anywhere: false }
+    pub fn of_first(term: Term<'_>) -> Lead<'a> {
+        Lead { either: [term.hash(); 2], stands: Stands::InFirst, since: 0, needle: None }
     }
 
-    fn anywhere(term: Term<'_>) -> Hashes {
-        Hashes { either: [term.hash(); 2], is_anywhere: true }
+    fn anywhere(term: Term<'_>) -> Lead<'a> {
+        Lead { stands: Stands::Anywhere, ..Lead::of_first(term) }
+    }
+
+    fn with(self, needle: &'a str) -> Lead<'a> {
+        Lead { needle: Some(needle).filter(|needle| needle.is_ascii() && !needle.is_empty()), ..self }
+    }
+
+    fn of_address(wanted: &'a Wanted, stands: Stands) -> Lead<'a> {
+        let either = [&wanted.plain, &wanted.token].map(|address| Term::Address(address).hash());
+        // A token has a domain and no more of the address.
+        let domain = wanted.plain.rsplit_once('@').map_or("", |(_, domain)| domain);
+        Lead { either, stands, since: 0, needle: None }.with(domain)
+    }
+
+    fn of_state(state: State) -> Lead<'a> {
+        // Whoever waits is tried again and again, so that later parts of it are everywhere.
+        let stands = if state == State::Deferred { Stands::InFirstIfKept } else { Stands::Anywhere };
+        Lead { since: STATES_SINCE, stands, ..Lead::of_first(Term::State(state)) }
     }
 }
 
@@ -165,29 +175,26 @@ pub struct Query {
 }
 
 impl Query {
-    /// The hashes of each term that a record must have, that which names the fewest first. An entry of parts has each of them in
-    /// some part.
-    pub fn hashes(&self) -> Vec<Hashes> {
-        let mut hashes = Vec::new();
-        let of_address = |wanted: &Wanted, is_anywhere| Hashes {
-            either: [&wanted.plain, &wanted.token].map(|address| Term::Address(address).hash()),
-            is_anywhere,
-        };
-        hashes.extend(self.queue_id.map(|id| Hashes::anywhere(Term::QueueId(id))));
-        hashes.extend(self.decision.map(|id| Hashes::of_first(Term::Decision(id.number()))));
-        hashes.extend(self.message_id.as_deref().map(|id| Hashes::of_first(Term::MessageId(bare(id)))));
-        hashes.extend(self.recipient.as_ref().map(|wanted| of_address(wanted, true)));
-        hashes.extend(self.sender.as_ref().map(|wanted| of_address(wanted, false)));
-        hashes.extend(self.address.as_ref().map(|wanted| of_address(wanted, true)));
-        hashes.extend(self.peer.and_then(|(first, last)| of_range(first, last)).map(Hashes::of_first));
-        hashes.extend(self.words.iter().map(|word| Hashes::of_first(Term::Word(word))));
-        hashes.extend(self.domain.as_deref().map(|domain| Hashes::anywhere(Term::Domain(domain))));
-        hashes.extend(self.connector.as_deref().map(|name| Hashes::anywhere(Term::Connector(name))));
-        hashes.extend(self.text.as_deref().map(|text| {
+    /// Each term that a record must have; of equals those first that name fewer. An entry of parts has each of them in some part.
+    pub fn leads(&self) -> Vec<Lead<'_>> {
+        let mut leads = Vec::new();
+        leads.extend(self.queue_id.map(|id| Lead::anywhere(Term::QueueId(id))));
+        leads.extend(self.decision.map(|id| Lead::of_first(Term::Decision(id.number()))));
+        leads.extend(self.message_id.as_deref().map(|id| Lead::of_first(Term::MessageId(bare(id))).with(bare(id))));
+        leads.extend(self.recipient.as_ref().map(|wanted| Lead::of_address(wanted, Stands::Anywhere)));
+        leads.extend(self.sender.as_ref().map(|wanted| Lead::of_address(wanted, Stands::InFirst)));
+        leads.extend(self.address.as_ref().map(|wanted| Lead::of_address(wanted, Stands::Anywhere)));
+        leads.extend(self.peer.and_then(|(first, last)| of_range(first, last)).map(Lead::of_first));
+        leads.extend(self.words.iter().map(|word| Lead::of_first(Term::Word(word)).with(word)));
+        leads.extend(self.domain.as_deref().map(|domain| Lead::anywhere(Term::Domain(domain)).with(domain)));
+        leads.extend(self.connector.as_deref().map(|name| Lead::anywhere(Term::Connector(name))));
+        leads.extend(self.text.as_deref().map(|text| {
             let longest = words(text).max_by_key(|word| word.len()).unwrap_or(text);
-            Hashes { either: [Term::Connector(text).hash(), Term::Word(longest).hash()], is_anywhere: true }
+            let either = [Term::Connector(text).hash(), Term::Word(longest).hash()];
+            Lead { either, stands: Stands::Anywhere, since: 0, needle: None }
         }));
-        hashes
+        leads.extend(self.state.map(Lead::of_state));
+        leads
     }
 
     /// Whether times are all that is said.
@@ -215,25 +222,6 @@ impl Query {
     /// Whether a connection may be.
     pub fn may_be_other(&self) -> bool {
         self.kinds.others && self.asks_for_no_message()
-    }
-
-    /// A text that stands, in either case of its letters, in each record with the first of [`Query::hashes`], if there is one.
-    pub fn needle(&self) -> Option<&str> {
-        if self.queue_id.is_some() || self.decision.is_some() {
-            return None;
-        }
-        let is_address = [&self.recipient, &self.sender, &self.address].into_iter().flatten().next();
-        if self.text.is_some() && self.message_id.is_none() && is_address.is_none() {
-            return None;
-        }
-        let needle = match (&self.message_id, is_address) {
-            (Some(id), _) => bare(id),
-            // A token has a domain and no more of the address.
-            (None, Some(wanted)) => wanted.plain.rsplit_once('@').map_or("", |(_, domain)| domain),
-            (None, None) if self.peer.is_some() => return None,
-            (None, None) => self.words.first().or(self.domain.as_ref())?,
-        };
-        (needle.is_ascii() && !needle.is_empty()).then_some(needle)
     }
 
     /// Whether an entry is what is asked for.
@@ -318,7 +306,9 @@ impl Query {
                     };
                     !passport.is_ended && passport.steps.iter().rev().find_map(is_held) == Some(true)
                 }
-                state => passport.standings().iter().any(|standing| state_of(standing.verdict) == state),
+                // Who has come to an end that nobody noted does not wait.
+                State::Deferred if passport.is_ended => false,
+                state => passport.standings().iter().any(|standing| State::of(standing.verdict) == state),
             })
     }
 
@@ -368,18 +358,6 @@ impl Query {
 
 fn asked(wanted: &Option<String>, is_met: impl FnOnce(&str) -> bool) -> bool {
     wanted.as_deref().is_none_or(is_met)
-}
-
-/// How a recipient stands.
-pub fn state_of(verdict: Option<Verdict>) -> State {
-    match verdict {
-        Some(Verdict::Delivered) => State::Delivered,
-        None | Some(Verdict::Deferred { .. }) => State::Deferred,
-        Some(Verdict::Failed) => State::Failed,
-        Some(Verdict::Expired) => State::Expired,
-        Some(Verdict::Removed) => State::Removed,
-        Some(Verdict::Ended) => State::Ended,
-    }
 }
 
 /// The narrowest term that all addresses of a range have.

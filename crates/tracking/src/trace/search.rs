@@ -6,8 +6,9 @@
 //!
 //! Records lie in the order in which they were written, which is nearly that of their times. Of each block the earliest and
 //! the latest time of its records is known without reading it: blocks are read from the one with the latest record on, until none can hold
-//! a greater key than the least one of a full page. A message of several parts is found by the first, which says how it came;
-//! a later part leads to it only where the first may not have what is asked for, or is kept no more.
+//! a greater key than the least one of a full page. Of all that is asked for, the term leads that names the fewest blocks. A message of
+//! several parts is found by the first, which says how it came; a later part leads to it only where the first may not have what is
+//! asked for, or is kept no more.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use memchr::memchr2_iter;
 
 use super::passport::Passport;
-use super::query::{Entry, Hashes, Query};
+use super::query::{Entry, Lead, Query, Stands};
 use super::unconnected;
 use crate::passport::event::{Part, Record};
 use crate::passport::terms::{self, Term};
@@ -113,8 +114,8 @@ impl Search {
         let below = from.map_or(Key::above(u64::MAX), |Cursor(key)| key);
         let mut found = Found::default();
         for (place, segments) in self.segments.iter().enumerate() {
-            let (Some(segments), Some(hashes)) = (segments, wanted_of(place, query)) else { continue };
-            let looking = Looking { place, segments, query, hashes, below, limit, until, follows: Follows::Nothing };
+            let (Some(segments), Some(leads)) = (segments, leads_of(place, query)) else { continue };
+            let looking = Looking { place, segments, query, leads, below, limit, until, follows: Follows::Nothing };
             let here = looking.look()?;
             found.has_more |= here.has_more;
             found.unread_ms = found.unread_ms.max(here.unread_ms);
@@ -143,13 +144,16 @@ impl Search {
 }
 
 /// What records of a place must have; `None`: nothing there can be what is asked for.
-fn wanted_of(place: usize, query: &Query) -> Option<Vec<Hashes>> {
+fn leads_of(place: usize, query: &Query) -> Option<Vec<Lead<'_>>> {
     let settings_only = query.kinds.settings && !query.kinds.others && query.asks_for_times_only();
     match place {
-        PASSPORTS => query.may_be_message().then(|| query.hashes()),
-        OTHERS if settings_only => Some(vec![Hashes::of_first(Term::Settings)]),
-        OTHERS => query.may_be_other().then(|| query.hashes()),
-        _ => query.may_be_refusal().then(|| query.hashes()),
+        PASSPORTS => query.may_be_message().then(|| query.leads()),
+        OTHERS if settings_only => Some(vec![Lead::of_first(Term::Settings)]),
+        // What happened beside messages has no text in common with its terms.
+        OTHERS => {
+            query.may_be_other().then(|| query.leads().into_iter().map(|lead| Lead { needle: None, ..lead }).collect())
+        }
+        _ => query.may_be_refusal().then(|| query.leads()),
     }
 }
 
@@ -177,7 +181,8 @@ struct Looking<'a> {
     place: usize,
     segments: &'a Segments,
     query: &'a Query,
-    hashes: Vec<Hashes>,
+    /// The one that is followed first.
+    leads: Vec<Lead<'a>>,
     below: Key,
     limit: usize,
     until: Instant,
@@ -186,13 +191,14 @@ struct Looking<'a> {
 
 impl Looking<'_> {
     fn look(mut self) -> io::Result<Found> {
-        let all: Vec<u32> = self.hashes.iter().flat_map(|hashes| hashes.either).collect();
+        let all: Vec<u32> = self.leads.iter().flat_map(|lead| lead.either).collect();
         let snapshot = self.segments.snapshot(&all);
-        self.follows = match self.hashes.first() {
+        self.follow_fewest(&snapshot)?;
+        self.follows = match self.leads.first().map_or(Stands::InFirstIfKept, |lead| lead.stands) {
             _ if self.place != PASSPORTS => Follows::Nothing,
-            Some(first) if first.is_anywhere => Follows::Everything,
-            Some(_) => Follows::Nothing,
-            None => Follows::Before(oldest_begun(&snapshot)?),
+            Stands::Anywhere => Follows::Everything,
+            Stands::InFirst => Follows::Nothing,
+            Stands::InFirstIfKept => Follows::Before(oldest_begun(&snapshot)?),
         };
         let mut found = Found::default();
         let (mut joined, mut damaged, mut is_begun) = (HashSet::new(), 0, false);
@@ -232,16 +238,33 @@ impl Looking<'_> {
         Ok(found)
     }
 
+    /// Puts the lead in front that names the fewest blocks: how many have to be read, and what else stands in them, depends on it.
+    fn follow_fewest(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        if self.leads.len() < 2 {
+            return Ok(());
+        }
+        let mut fewest = (usize::MAX, 0);
+        for (place, lead) in self.leads.iter().enumerate() {
+            let mut blocks = 0;
+            for piece in &snapshot.pieces {
+                blocks += candidates(piece, lead)?.map_or(piece.blocks().len(), |blocks| blocks.len());
+            }
+            fewest = fewest.min((blocks, place));
+        }
+        self.leads.swap(0, fewest.1);
+        Ok(())
+    }
+
     /// The blocks of a segment that have to be read.
     fn blocks(&self, piece: &Piece) -> io::Result<Vec<u32>> {
         let all = || (0..piece.blocks().len() as u32).collect::<Vec<u32>>();
-        let mut wanted = match self.hashes.first() {
+        let mut wanted = match self.leads.first() {
             None => all(),
-            Some(first) => candidates(piece, *first)?.unwrap_or_else(all),
+            Some(first) => candidates(piece, first)?.unwrap_or_else(all),
         };
-        for other in self.hashes.get(1..).unwrap_or_default() {
+        for other in self.leads.get(1..).unwrap_or_default() {
             // What is in parts has the other terms elsewhere.
-            if let Some(with_other) = candidates(piece, *other)? {
+            if let Some(with_other) = candidates(piece, other)? {
                 let has_parts = |block: u32| piece.blocks().get(block as usize).is_some_and(|block| block.has_parts);
                 wanted.retain(|block| with_other.binary_search(block).is_ok() || has_parts(*block));
             }
@@ -272,7 +295,7 @@ impl Looking<'_> {
             *damaged += 1;
             return Ok(());
         };
-        let needle = if self.place == OTHERS { None } else { self.query.needle() };
+        let needle = self.leads.first().and_then(|lead| lead.needle);
         for (index, record) in (0_u64..).zip(Records(&raw)) {
             if needle.is_some_and(|needle| !holds(record, needle)) {
                 continue;
@@ -339,7 +362,7 @@ impl Looking<'_> {
     }
 
     fn has_first(&self, record: &Record) -> bool {
-        let Some(Hashes { either, .. }) = self.hashes.first() else { return true };
+        let Some(Lead { either, .. }) = self.leads.first() else { return true };
         let mut has = false;
         terms::each_term(record, &mut |term| has = has || either.contains(&term.hash()));
         has
@@ -422,8 +445,13 @@ fn oldest_begun(snapshot: &Snapshot) -> io::Result<u64> {
     Ok(u64::MAX)
 }
 
-/// The blocks that may hold one of two terms, ascending.
-fn candidates(piece: &Piece, Hashes { either: [one, other], .. }: Hashes) -> io::Result<Option<Vec<u32>>> {
+/// The blocks that may hold what leads there, ascending; `None`: all may.
+fn candidates(piece: &Piece, lead: &Lead<'_>) -> io::Result<Option<Vec<u32>>> {
+    let Lead { either: [one, other], since, .. } = *lead;
+    // An index of before knows nothing of it.
+    if piece.version() < since {
+        return Ok(None);
+    }
     let blocks = piece.candidates(one)?;
     if one == other {
         return Ok(blocks);

@@ -12,8 +12,10 @@ use crate::decision::tests::refusal;
 use crate::passport::event::{
     Attempt, Connection, Facts, Outbound, Outcome, Part, Record, Settings, Step, Verdict, Way, What,
 };
-use crate::passport::{Keeping, Store};
+use crate::passport::terms::{DESCRIBE, Term, each_term};
+use crate::passport::{Keeping, Store, read, write};
 use crate::room::Room;
+use crate::segments::{Describe, Described, Segments};
 use crate::{Decision, Limits, Tracking, frame, stored};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +49,8 @@ fn attempt(seed: u8) -> Step {
         1 => Verdict::Deferred { until_ms: 9 },
         2 => Verdict::Failed,
         3 => Verdict::Expired,
-        _ => Verdict::Removed,
+        _ if seed.is_multiple_of(2) => Verdict::Removed,
+        _ => Verdict::Ended,
     };
     let outcomes = vec![Outcome { recipient: u32::from(seed) % 2, verdict, reply: "250 ok".into() }];
     let attempt = Attempt {
@@ -89,11 +92,19 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
-/// Nothing is tried on a way that it was not routed to.
+/// Nothing is tried on a way that it was not routed to. Now and then it is held back, and let go.
 fn tried(seeds: &[u8]) -> Vec<Step> {
     let routed = Step { time_ms: 2_999, what: What::Routed { recipients: vec![0, 1], way: way("Out") } };
     let is_tried = !seeds.is_empty();
-    is_tried.then_some(routed).into_iter().chain(seeds.iter().map(|seed| attempt(*seed))).collect()
+    let step = |seed: &u8| match seed % 16 {
+        14 => Step { what: What::Held { reason: "poison".into() }, ..attempt(*seed) },
+        15 => {
+            let (who, action) = ("uid 0".into(), "resume".into());
+            Step { what: What::Administrator { who, action, detail: None, outcomes: Vec::new() }, ..attempt(*seed) }
+        }
+        _ => attempt(*seed),
+    };
+    is_tried.then_some(routed).into_iter().chain(seeds.iter().map(step)).collect()
 }
 
 fn record() -> impl Strategy<Value = Record> {
@@ -196,9 +207,36 @@ const LIMITS: Limits = Limits {
     passports: Keeping { age_max_ms: None, ..Keeping::DEFAULT },
 };
 
+/// Describes as a version did that told nothing of how it came out.
+fn describe_as_formerly(record: &[u8], hashes: &mut Vec<u32>) -> Option<Described> {
+    each_term(&read(record)?, &mut |term| {
+        if !matches!(term, Term::State(_)) {
+            hashes.push(term.hash());
+        }
+    });
+    (DESCRIBE.record)(record, &mut Vec::new())
+}
+
 impl World {
     fn new() -> World {
+        World::after(&[])
+    }
+
+    /// One in which a former version has recorded these.
+    fn after(former: &[Record]) -> World {
         let folder = tempfile::tempdir().expect("a folder");
+        let kept = crate::segments::Limits { bytes_max: 1 << 30, age_max_ms: None };
+        for (name, of_messages) in [("passports", true), ("connections", false)] {
+            let describe = Describe { record: describe_as_formerly, version: 0 };
+            let folder = folder.path().join("tracking").join(name);
+            let segments = Segments::open(&folder, kept, describe).expect("opened");
+            for record in former.iter().filter(|record| matches!(record, Record::Message(_)) == of_messages) {
+                let mut bytes = Vec::new();
+                write(record, &mut bytes);
+                segments.append(&bytes, 5).expect("appended");
+            }
+            segments.tend(u64::MAX).expect("sealed");
+        }
         let tracking = Tracking::open(folder.path(), LIMITS).expect("opened");
         let store = tracking.passports.store().clone();
         World { folder, tracking, store }
@@ -209,6 +247,11 @@ impl World {
             self.store.append(record.clone(), keeping, now_ms, &mut Vec::new()).expect("appended");
         }
         self.store.write_out().expect("written");
+    }
+
+    fn seal(&self) {
+        // What was appended long ago is sealed.
+        self.store.tend(LIMITS.passports, u64::MAX).expect("sealed");
     }
 
     fn search(&self) -> Search {
@@ -267,11 +310,16 @@ proptest! {
         refused in prop::collection::vec(0_usize..4, 0..8),
         queries in prop::collection::vec(query(), 1..16),
         limit in 1_usize..7,
-        is_sealed in any::<bool>(),
+        former in prop_oneof![Just(0), 0_usize..40],
+        sealed in prop_oneof![Just(0), 0_usize..40],
     ) {
-        let world = World::new();
-        // What was appended long ago is sealed as soon as the writer looks.
-        world.record(&records, Keeping::DEFAULT, if is_sealed { 5 } else { u64::MAX });
+        // Some were sealed by a former version, some by this one, and some are in the log.
+        let (old, rest) = records.split_at(former.min(records.len()));
+        let (before, last) = rest.split_at(sealed.min(rest.len()));
+        let world = World::after(old);
+        world.record(before, LIMITS.passports, 5);
+        world.seal();
+        world.record(last, LIMITS.passports, u64::MAX);
         let refusals: Vec<Decision> = (1..)
             .zip(refused)
             .map(|(number, peer)| {
@@ -338,6 +386,49 @@ fn a_message_stands_where_it_came_whatever_happened_to_it_since() {
     let touched = Query { touched_since_ms: Some(4_500), kinds: Kinds::MESSAGES, ..Query::default() };
     let ids: Vec<u64> = world.find(&touched, 10).iter().map(Entry::time_ms).collect();
     assert_eq!(ids, [3_000, 1_000]);
+}
+
+#[test]
+fn a_rare_outcome_is_found_without_reading_what_came_out_otherwise() {
+    let world = World::new();
+    let message = |queue_id: u64, seed: u8| {
+        let facts = Facts { recipients: vec!["a@x.net".into(), "b@x.net".into()], ..*facts(queue_id, 1) };
+        let steps = [seed, seed + 5].map(attempt).to_vec();
+        Record::Message(Part { queue_id, facts: Some(Box::new(facts)), steps, is_last: true, ..Part::default() })
+    };
+    // In parts: one is delivered later, one waits still.
+    let begun = |queue_id: u64| {
+        Record::Message(Part { queue_id, facts: Some(facts(queue_id, 1)), steps: vec![attempt(1)], ..Part::default() })
+    };
+    let end = Part { queue_id: 5_000, steps: vec![attempt(10), attempt(5)], is_last: true, ..Part::default() };
+    let mut records: Vec<Record> = (0..4_000).map(|id| message(id, 0)).collect();
+    records.insert(1_000, message(4_000, 2));
+    records.insert(1_500, begun(5_000));
+    records.insert(2_000, begun(5_001));
+    records.insert(2_500, Record::Message(end));
+    world.record(&records, LIMITS.passports, 5);
+    world.seal();
+    let pieces = world.store.passports().expect("opened").snapshot(&[]).pieces;
+    let sealed = pieces.iter().find(|piece| !piece.blocks().is_empty()).expect("one is sealed");
+    let blocks = sealed.blocks().len();
+    for (state, expected, ids) in [
+        (State::Failed, 1, vec![4_000]),
+        (State::Deferred, 1, vec![5_001]),
+        (State::Expired, 0, vec![]),
+        (State::Held, 0, vec![]),
+    ] {
+        let candidates = sealed.candidates(Term::State(state).hash()).expect("readable").expect("an index");
+        assert!(candidates.len() == expected && blocks > 5, "{state:?}: {candidates:?} of {blocks}");
+        let found = world.find(&Query { state: Some(state), ..Query::default() }, 10);
+        let found: Vec<u64> = found
+            .iter()
+            .map(|entry| match entry {
+                Entry::Message(passport) => passport.queue_id,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(found, ids, "{state:?}");
+    }
 }
 
 fn failed(time_ms: u64, connector: &str, address: &str) -> Record {
@@ -436,17 +527,21 @@ fn a_change_of_settings_is_found_by_time_alone() {
     assert!(times(&Query { kinds: Kinds::MESSAGES, ..Query::default() }).is_empty());
 }
 
-#[test]
-fn refusals_of_a_former_version_are_found_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut room = Room::open(folder.path().join("tracking/refusals"), 1 << 20, 7);
+/// A ring of files as a former version left it, with so many refusals.
+fn former_refusals(folder: &Path, count: u64) {
+    let mut room = Room::open(folder.join("tracking/refusals"), 1 << 20, 7);
     let mut frames = Vec::new();
-    for number in 1..=100 {
+    for number in 1..=count {
         let decision = refusal(number, "192.0.2.1:1");
         frame::push(&mut frames, room.salt(), decision.id, |into| stored::write(&decision, into));
     }
     room.append(&frames, 1).expect("written");
-    drop(room);
+}
+
+#[test]
+fn refusals_of_a_former_version_are_found_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    former_refusals(folder.path(), 100);
     for _ in 0..2 {
         let tracking = Tracking::open(folder.path(), LIMITS).expect("opened");
         assert!(tracking.find(refusal(50, "192.0.2.1:1").id).expect("readable").is_some());
@@ -454,6 +549,20 @@ fn refusals_of_a_former_version_are_found_too() {
         let query = Query { recipient: Some(wanted), ..Query::default() };
         assert_eq!(Search::of(&tracking).find(&query, None, 1_000, PATIENCE).expect("readable").entries.len(), 100);
     }
+}
+
+#[test]
+fn an_erasure_reaches_refusals_of_a_former_version_that_could_not_be_taken_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    former_refusals(folder.path(), 10);
+    let in_the_way = folder.path().join("tracking/refusals/0000000000000001.open");
+    std::fs::create_dir(&in_the_way).expect("made");
+    let tracking = Tracking::open(folder.path(), LIMITS).expect("opened");
+    let has_address = || files(folder.path()).iter().any(|(_, bytes)| contains(bytes, "b@gmail.com"));
+    assert!(erase(&tracking, "b@gmail.com").is_err() && has_address(), "nothing is said to be done that is not");
+    std::fs::remove_dir(&in_the_way).expect("removed");
+    assert_eq!(erase(&tracking, "b@gmail.com").expect("erased").decisions, 10);
+    assert!(!has_address());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::passport::{Passport, outcomes};
+use super::passport::Passport;
 use super::query::Entry;
 use crate::passport::event::{Outbound, Record, Step, Way, What};
 use crate::passport::read;
@@ -81,7 +81,7 @@ fn waited(entry: &Entry) -> Vec<(Way, Span)> {
         let left_ms = |recipient: &u32| {
             let leaves = |step: &&Step| match &step.what {
                 What::Routed { recipients, .. } => recipients.contains(recipient),
-                what => outcomes(what).iter().any(|it| it.recipient == *recipient && !it.verdict.is_pending()),
+                what => what.outcomes().iter().any(|it| it.recipient == *recipient && !it.verdict.is_pending()),
             };
             later.iter().find(leaves).map_or(until_ms, |step| step.time_ms)
         };
@@ -97,7 +97,7 @@ fn waited(entry: &Entry) -> Vec<(Way, Span)> {
 
 /// When none of its recipients was pending any more.
 fn ended_ms(passport: &Passport) -> Option<u64> {
-    let ends = passport.steps.iter().filter(|step| !outcomes(&step.what).is_empty());
+    let ends = passport.steps.iter().filter(|step| !step.what.outcomes().is_empty());
     passport.is_ended.then(|| ends.map(|step| step.time_ms).fold(passport.time_ms(), u64::max))
 }
 
