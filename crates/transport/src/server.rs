@@ -36,7 +36,7 @@ use crate::quotas::Quotas;
 use crate::report;
 use crate::source_addresses;
 use crate::state::{Parts, Revision, Running, queue_limits, tracking_limits};
-use crate::suspects::Suspects;
+use crate::suspects::{OTHERS_WAIT_MAX, Suspects};
 use crate::tls::{Tls, TlsError};
 use crate::transcript::{self, Transcripts};
 
@@ -265,6 +265,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
     let mut stop = running.stop.subscribe();
     let mut tell_known = Some(tell_known);
     let mut unread = Vec::new();
+    let suspects_have_until = tokio::time::Instant::now() + OTHERS_WAIT_MAX;
     let unrecorded = loop {
         if running.is_stopping() {
             return;
@@ -287,6 +288,7 @@ async fn recover(running: Arc<Running>, mut recovering: Recovering, tell_known: 
             Ok(Step::Read) => {}
             Ok(Step::Released(released)) => {
                 let _ = tell_known.take().map(|told| told.send(()));
+                let _turn = running.suspects.turn_to_route(suspects_have_until).await;
                 match categorize::route_once(running.clone(), released.into_iter().map(Unrouted::all_of)).await {
                     Some(left) => unread.extend(left),
                     None => return,

@@ -3,7 +3,8 @@
 //! Takes the number of each message that a worker takes up, and writes it into its place in the file `in-hand`, without a
 //! flush: what is written survives the process, and that is what it is for. While an attempt on a suspect waits for its next hop
 //! nothing is in hand: whoever ends the process from outside then has ended it over nothing. A clean stop leaves the places empty. At the next
-//! start `policy::poison` says who is blamed; that is kept in the file `suspects`. Should the machine have been started anew
+//! start `policy::poison` says who is blamed; that is kept in the file `suspects`. What former runs left is routed between suspects, not
+//! beside them, so that a suspect that ends the process again is in hand alone. Should the machine have been started anew
 //! in between, nobody is blamed: then it was not a message.
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use gatepost_mail::MessageId;
 use gatepost_policy::poison;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard, watch};
+use tokio::time::Instant;
 
 use crate::whole_file;
 
@@ -28,7 +30,7 @@ const BOOT_BYTES: usize = 64;
 /// A suspect is alone for at most so long: it may hang on a next hop, which brings nobody down.
 const ALONE_MAX: Duration = Duration::from_secs(30);
 /// So long after a start all others wait for the suspects to be tried.
-const OTHERS_WAIT_MAX: Duration = Duration::from_secs(20);
+pub const OTHERS_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Who is worked on, and who is suspected.
 pub struct Suspects {
@@ -123,6 +125,15 @@ impl Suspects {
         }
         let alone = tokio::time::timeout(ALONE_MAX, self.turns.clone().lock_owned()).await.ok();
         Turn { _alone: alone }
+    }
+
+    /// Waits until what former runs left may be routed: while no suspect is worked on, and none will be while this turn lasts. After
+    /// `until` nothing waits for suspects any more: one may hang on its next hop.
+    pub async fn turn_to_route(&self, until: Instant) -> Turn {
+        if !self.are_there.load(Ordering::Relaxed) {
+            return Turn { _alone: None };
+        }
+        Turn { _alone: tokio::time::timeout_at(until, self.turns.clone().lock_owned()).await.ok() }
     }
 
     /// Lets the others go on after a while, come what may.
@@ -359,6 +370,13 @@ mod tests {
         drop(suspects.turn(MessageId(3)).await);
         // One that never comes holds the others up for a while only.
         suspects.blame(MessageId(4));
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let routing = suspects.turn_to_route(soon()).await;
+        assert!(routing._alone.is_some() && waits(4).await, "beside a routing it would be in company");
+        drop(routing);
+        let tried = suspects.turn(MessageId(4)).await;
+        assert!(suspects.turn_to_route(soon()).await._alone.is_none(), "it waits for a while and goes on");
+        drop(tried);
         let suspects = Arc::new(Suspects::open(folder.path()).expect("room"));
         let ((), _turn) = tokio::join!(suspects.let_others_go_on(), suspects.turn(MessageId(5)));
     }

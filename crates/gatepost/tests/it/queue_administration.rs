@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -189,6 +190,40 @@ fn site_address(installation: &Installation) -> SocketAddr {
 fn shell(installation: &Installation, script: &str) -> Vec<Value> {
     let output = installation.output(&["shell", "--json", "-c", script]);
     output.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+#[test]
+fn a_message_that_the_server_dies_of_is_found_while_a_long_queue_is_put_in_order() {
+    const BACKLOG: usize = 150;
+    let nobody = format!("[127.0.0.1]:{}", port::free());
+    let slow = QUICK_RETRY.replace("00:00:01", "01:00:00");
+    let (site, shim) = Site::start_watched(&[CONTOSO, &slow, OPEN_TO_TESTS, &to_sink(&nobody)], 0);
+    let mut client = site.client(HOST_2);
+    client.submit("<a@x.net>", &["bob@contoso.com"], &message("harmless", "x"));
+    site.wait_for_mail("bob@contoso.com", 1);
+    site.installation.output(&["queue", "suspend", "--queue", "local delivery"]);
+    let id = client.submit("<a@x.net>", &["bob@contoso.com"], &message("kills", "x")).queue_id();
+    for number in 0..BACKLOG {
+        client.submit("<a@x.net>", &["z@gmail.com"], &message(&format!("waits {number}"), "x"));
+    }
+    // What is routed is read one by one, so that the first is delivered long before the last is routed.
+    shim.set_rules(&[
+        Rule::new(call::CREATE, "mailboxes/bob@contoso.com", Action::Kill),
+        Rule::new(call::READ, ".seg", Action::Delay(Duration::from_millis(10))),
+    ]);
+    let site = site.restart_after(|mut server, installation| {
+        // It dies of that before it answers, or after.
+        installation.run(&["queue", "resume", "--queue", "local delivery"]);
+        assert_eq!(server.wait().signal(), Some(9));
+        match installation.try_start() {
+            Err(refused) => assert_eq!(refused.status.signal(), Some(9), "{}", refused.output),
+            Ok(mut server) => assert_eq!(server.wait().signal(), Some(9)),
+        }
+    });
+    wait::until("all are routed", || (site.installation.json(&["status"])["recovering"] == false).then_some(()));
+    let shown = site.installation.json(&["queue", "show", &id]);
+    assert_eq!((&shown["poison"], &shown["crashes"]), (&true.into(), &2.into()), "{shown}");
+    assert_eq!(site.installation.json(&["queue", "list"])["total"], BACKLOG + 1);
 }
 
 #[test]
