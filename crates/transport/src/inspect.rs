@@ -24,6 +24,9 @@ use crate::state::{Running, read};
 /// Of the header section, at most this much is shown, in bytes.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
+/// So many messages are asked of the spool at a time.
+const LISTED_AT_ONCE: usize = 4_096;
+
 /// How the server is doing.
 pub fn status(running: &Running) -> Status {
     let revision = running.revision();
@@ -178,7 +181,7 @@ fn list(running: &Running, filter: &QueueFilter) -> QueueListing {
     // Where each waits is only looked up for all of them where each is looked at.
     let places = looks_closer.then(|| Places::gather(running, |_| true));
     let (mut total, mut first, mut ids) = (0, Vec::new(), BTreeSet::new());
-    for id in running.spool.live() {
+    for id in live(running) {
         if waiting.as_ref().is_some_and(|waiting| !waiting.contains(&id)) {
             continue;
         }
@@ -226,6 +229,19 @@ fn list(running: &Running, filter: &QueueFilter) -> QueueListing {
         Some(places) => first.iter().filter_map(|shown| look_at(running, &places, shown.id, true)).collect(),
     };
     QueueListing { total, messages }
+}
+
+/// About all messages that are there now, in the order of their numbers. The spool, which everybody needs, gives out some at a time;
+/// those that come meanwhile are not waited for.
+fn live(running: &Running) -> impl Iterator<Item = MessageId> {
+    let messages = usize::try_from(running.spool.usage().messages).unwrap_or(usize::MAX);
+    let mut last = None;
+    let some = move || {
+        let some = running.spool.live_after(last, LISTED_AT_ONCE);
+        last = some.last().copied().or(last);
+        (!some.is_empty()).then_some(some)
+    };
+    std::iter::from_fn(some).flatten().take(messages)
 }
 
 /// What can be said of a message, with or without its header section.

@@ -510,9 +510,8 @@ impl DeliveryQueue {
         let mut seen = 0;
         loop {
             let waiting = self.lock();
-            let ready = waiting.ready.iter().skip(seen).take(LOOKED_AT_ONCE).map(|(entry, _)| entry.arrival_ms);
-            let later =
-                waiting.later.iter().skip(seen).take(LOOKED_AT_ONCE).map(|Reverse(later)| later.entry.arrival_ms);
+            let ready = waiting.ready.iter_from(seen).take(LOOKED_AT_ONCE).map(|(entry, _)| entry.arrival_ms);
+            let later = some_of(waiting.later.as_slice(), seen).map(|Reverse(later)| later.entry.arrival_ms);
             oldest = oldest.into_iter().chain(ready).chain(later).min();
             seen += LOOKED_AT_ONCE;
             if seen >= waiting.ready.len().max(waiting.later.len()) {
@@ -537,20 +536,28 @@ impl DeliveryQueue {
     }
 
     /// Calls `look` with each waiting entry, the connections that it has missed, and the time at which it is due (`None`:
-    /// now, or when it is released).
+    /// now, or when it is released). A few at a time, as [`DeliveryQueue::oldest_ms`] does: what moves at the same time may be missed,
+    /// or come twice.
     pub fn for_each(&self, mut look: impl FnMut(&Entry, u32, Option<u64>)) {
-        let waiting = self.lock();
-        let blocked_until_ms = waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms));
-        for entry in &waiting.held {
-            look(entry, entry.missed, None);
-        }
-        for (entry, missed) in waiting.ready.iter() {
-            look(entry, missed, blocked_until_ms);
-        }
-        for Reverse(later) in &waiting.later {
-            // Nobody is tried while the whole queue waits.
-            let missed = later.entry.missed;
-            look(&later.entry, missed, Some(self.clock.to_wall(later.due_ms)).max(blocked_until_ms));
+        let mut seen = 0;
+        loop {
+            let waiting = self.lock();
+            let blocked_until_ms = waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms));
+            for entry in some_of(&waiting.held, seen) {
+                look(entry, entry.missed, None);
+            }
+            for (entry, missed) in waiting.ready.iter_from(seen).take(LOOKED_AT_ONCE) {
+                look(entry, missed, blocked_until_ms);
+            }
+            for Reverse(later) in some_of(waiting.later.as_slice(), seen) {
+                // Nobody is tried while the whole queue waits.
+                let missed = later.entry.missed;
+                look(&later.entry, missed, Some(self.clock.to_wall(later.due_ms)).max(blocked_until_ms));
+            }
+            seen += LOOKED_AT_ONCE;
+            if seen >= waiting.ready.len().max(waiting.later.len()).max(waiting.held.len()) {
+                return;
+            }
         }
     }
 
@@ -586,6 +593,11 @@ impl DeliveryQueue {
         }
         taken.into_iter().map(|(entry, due_ms)| (entry, due_ms.map(|due_ms| self.clock.to_wall(due_ms)))).collect()
     }
+}
+
+/// As many as are looked at under one lock, from a place on.
+fn some_of<T>(all: &[T], from: usize) -> impl Iterator<Item = &T> {
+    all.iter().skip(from).take(LOOKED_AT_ONCE)
 }
 
 struct IdleGuard<'a>(&'a DeliveryQueue);

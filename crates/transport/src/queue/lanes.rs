@@ -94,7 +94,18 @@ impl Lanes {
 
     /// Everything, in the order of the lines, with the connections that each has missed; in the entry itself they are not right.
     pub fn iter(&self) -> impl Iterator<Item = (&Entry, u32)> {
-        self.lanes.iter().flatten().map(|entry| (entry, self.missed.wrapping_sub(entry.missed)))
+        self.iter_from(0)
+    }
+
+    /// The same from a place on, without passing by all that stands before it.
+    pub fn iter_from(&self, place: usize) -> impl Iterator<Item = (&Entry, u32)> {
+        let mut before = place;
+        let lanes = self.lanes.iter().flat_map(move |lane| {
+            let here = before.min(lane.len());
+            before -= here;
+            lane.range(here..)
+        });
+        lanes.map(|entry| (entry, self.missed.wrapping_sub(entry.missed)))
     }
 
     /// Takes those out that are wanted.
@@ -175,6 +186,12 @@ mod tests {
         assert_eq!(first.missed, 2);
         lanes.miss();
         lanes.push_back(first);
+        let from = |lanes: &Lanes, place| lanes.iter_from(place).map(|(entry, _)| entry.id.0).collect::<Vec<_>>();
+        let several = self::lanes([2, 1, 2]);
+        assert_eq!(
+            [1, 2, 3, 9].map(|place| from(&several, place)),
+            [vec![1, 0, 0, 1], vec![0, 0, 1], vec![0, 1], vec![]]
+        );
         let known = |lanes: &Lanes| lanes.iter().map(|(entry, missed)| (entry.id.0, missed)).collect::<Vec<_>>();
         assert_eq!(known(&lanes), [(1, 3), (0, 2)]);
         lanes.miss();
