@@ -41,6 +41,10 @@ pub struct Header {
     pub subject: Option<Box<[u8]>>,
     /// How urgent it says the message is: by X-Priority, or else by Importance or Priority (RFC 2156).
     pub priority: Option<Priority>,
+    /// Whether Auto-Submitted says that it answers another message by itself (RFC 3834 section 5).
+    pub is_auto_replied: bool,
+    /// Whether it is a report (RFC 6522), which answers by itself, too, but speaks for a server.
+    pub is_report: bool,
     /// The organization headers among its fields.
     pub organization: Brought,
     /// Whether there is a Date field.
@@ -51,6 +55,13 @@ pub struct Header {
     pub is_ascii: bool,
     /// Whom the header names as its senders; `None` if the scanner was not told to find out.
     pub senders: Option<HeaderSenders>,
+}
+
+impl Header {
+    /// Whether it is what somebody's mailbox answers by itself: a notice of absence, the answer of a rule.
+    pub fn is_automatic_reply(&self) -> bool {
+        self.is_auto_replied && !self.is_report
+    }
 }
 
 /// Watches content as it streams by; any division into slices gives the same [`Header`].
@@ -93,6 +104,8 @@ enum WatchedField {
     MessageId,
     Subject,
     Received,
+    AutoSubmitted,
+    ContentType,
     Sender(SenderField),
 }
 
@@ -116,6 +129,8 @@ impl Scanner {
                 message_id: None,
                 subject: None,
                 priority: None,
+                is_auto_replied: false,
+                is_report: false,
                 organization: Brought::default(),
                 has_date: false,
                 has_from: false,
@@ -223,6 +238,10 @@ impl Scanner {
             self.header.has_date = true;
         } else if name.eq_ignore_ascii_case(b"From") {
             self.header.has_from = true;
+        } else if name.eq_ignore_ascii_case(b"Auto-Submitted") {
+            self.watched = watch(WatchedField::AutoSubmitted);
+        } else if name.eq_ignore_ascii_case(b"Content-Type") {
+            self.watched = watch(WatchedField::ContentType);
         } else if name.eq_ignore_ascii_case(b"X-Priority") {
             self.header.priority = priority_of(value).or(self.header.priority);
         } else if name.eq_ignore_ascii_case(b"Importance") || name.eq_ignore_ascii_case(b"Priority") {
@@ -285,6 +304,10 @@ impl Scanner {
                 self.header.message_id = (!watched.truncated).then(|| printable_message_id(&watched.value)).flatten();
             }
             WatchedField::Subject => self.header.subject = Some(watched.value.trim_ascii().into()),
+            WatchedField::AutoSubmitted => {
+                self.header.is_auto_replied |= begins_with_word(&watched.value, b"auto-replied");
+            }
+            WatchedField::ContentType => self.header.is_report |= begins_with_word(&watched.value, b"multipart/report"),
             WatchedField::Sender(field) => {
                 let Some(senders) = &mut self.header.senders else { return };
                 match watched.truncated {
@@ -419,6 +442,17 @@ pub(crate) fn is_no_field_start(start: &[u8]) -> bool {
     // White space without a name before it; a CR may yet prove to be the empty line's.
     let blank = name.is_empty() && !start.is_empty() && start != b"\r";
     blank || !name.iter().all(u8::is_ascii_graphic) || start.len() >= LINE_KEPT_BYTES_MAX
+}
+
+/// Whether the first word of an unfolded value is this one, in either case of its letters; comments before it are passed over.
+fn begins_with_word(value: &[u8], word: &[u8]) -> bool {
+    let mut rest = value.trim_ascii_start();
+    while rest.first() == Some(&b'(') {
+        let Some(after) = after_comment(rest) else { return false };
+        rest = after.trim_ascii_start();
+    }
+    let end = rest.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'(' | b';')).unwrap_or(rest.len());
+    rest[..end].eq_ignore_ascii_case(word)
 }
 
 /// The name after `by` in the unfolded value of a Received field, comments passed over.

@@ -244,7 +244,9 @@ fn unknown(name: &str, decision: &Decision) -> String {
         "IdentityExpired" => "the [[trusted_server]] of this peer expired while the connection was open".to_owned(),
         "QuotaExceeded" => "a quota that was used up at that moment".to_owned(),
         "MessageRateExceeded" => "a rate that was used up at that moment".to_owned(),
-        "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" => "the header section, which is not recorded".to_owned(),
+        "HeaderTooLarge" | "TooManyHops" | "HeaderUnreadable" | "AutomaticReplyDisabled" => {
+            "the header section, which is not recorded".to_owned()
+        }
         "TooManyRecipients" => {
             format!("{} before it", count(decision.recipient_count.into(), "recipient", "recipients"))
         }

@@ -103,6 +103,9 @@ pub enum Refusal {
     /// The message is too large for every send connector that leads to the recipient.
     #[error("message too large for every route")]
     MessageTooLargeForRoute,
+    /// It answers by itself, and the recipient's domain is to get no such messages.
+    #[error("automatic replies do not go to this remote domain")]
+    AutomaticReplyDisabled,
     /// The message stayed undelivered for too long.
     #[error("message expired")]
     Expired,
@@ -110,7 +113,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The name of each kind, that of its variant without what it holds, by [`Refusal::place`].
-    pub const NAMES: [&'static str; 32] = [
+    pub const NAMES: [&'static str; 33] = [
         "TooManyConnections",
         "TooManyConnectionsFromSource",
         "SourceExpired",
@@ -143,6 +146,7 @@ impl Refusal {
         "TooManyHops",
         "MessageTooLargeForRoute",
         "Expired",
+        "AutomaticReplyDisabled",
     ];
 
     /// A name that stays the same while words change, for records that are read years later.
@@ -185,6 +189,7 @@ impl Refusal {
             Refusal::TooManyHops => 29,
             Refusal::MessageTooLargeForRoute => 30,
             Refusal::Expired => 31,
+            Refusal::AutomaticReplyDisabled => 32,
         }
     }
 
@@ -260,6 +265,9 @@ impl Refusal {
             Refusal::MessageTooLargeForRoute => {
                 Reply::new(550, (5, 3, 4), "ROUTING.SizeLimit; message size exceeds fixed maximum size for route")
             }
+            Refusal::AutomaticReplyDisabled => {
+                Reply::new(550, (5, 7, 1), "Automatic replies are not sent to this recipient")
+            }
             Refusal::Expired => Reply::new(550, (4, 4, 7), "QUEUE.Expired; message expired"),
         }
     }
@@ -331,6 +339,7 @@ mod tests {
             Refusal::TooManyHops,
             Refusal::MessageTooLargeForRoute,
             Refusal::Expired,
+            Refusal::AutomaticReplyDisabled,
             Refusal::IdentityExpired,
         ];
         all.extend(fields.map(Refusal::AnonymousHeaderSendAsDenied));

@@ -1,16 +1,17 @@
 //! Remote domains: what may be told to senders and servers of a domain that is not ours (fact sheet section 4.3).
 //!
 //! Takes the declared `[[remote_domain]]` and a domain, hands on the most specific one that covers it, or what holds
-//! where nothing was declared. Of Exchange's properties those are here that a transport can keep; the settings reader
+//! where nothing was declared; and whether an automatic reply may go to a recipient. Of Exchange's properties those are here that a transport can keep; the settings reader
 //! says of the others why they are not.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use gatepost_mail::Domain;
+use gatepost_mail::{Domain, Mailbox};
 
-use crate::accepted_domain::suffixes;
+use crate::accepted_domain::{AcceptedDomains, suffixes};
+use crate::refusal::Refusal;
 use crate::send_connector::Space;
 
 /// One `[[remote_domain]]`.
@@ -24,6 +25,8 @@ pub struct RemoteDomain {
     pub delivery_report_enabled: bool,
     /// Whether reports that go there may name what is inside: our servers, connectors and what they said.
     pub ndr_diagnostic_info_enabled: bool,
+    /// Whether automatic replies of people's mailboxes go there.
+    pub auto_reply_enabled: bool,
     /// Where its name stands in the settings document, in bytes.
     pub span: Range<usize>,
 }
@@ -36,6 +39,7 @@ impl RemoteDomain {
             ndr_enabled: true,
             delivery_report_enabled: true,
             ndr_diagnostic_info_enabled: true,
+            auto_reply_enabled: true,
             span: 0..0,
         }
     }
@@ -68,6 +72,21 @@ impl RemoteDomains {
     pub fn iter(&self) -> std::slice::Iter<'_, RemoteDomain> {
         self.declared.iter()
     }
+}
+
+/// Whether a message that says of itself that it is an automatic reply (RFC 3834) may go to this recipient. To our own domains all may
+/// go.
+///
+/// # Errors
+/// The refusal, where the remote domain takes none.
+pub fn decide_automatic_reply(
+    recipient: &Mailbox,
+    domains: &AcceptedDomains,
+    remote_domains: &RemoteDomains,
+) -> Result<(), Refusal> {
+    let domain = recipient.domain();
+    let may_go = domains.find(domain).is_some() || find(remote_domains, domain).auto_reply_enabled;
+    may_go.then_some(()).ok_or(Refusal::AutomaticReplyDisabled)
 }
 
 /// What holds for `domain`: the domain itself, else the longest `*.` suffix, else `*`, else that everything may go there.

@@ -276,3 +276,22 @@ fn a_header_says_how_urgent_a_message_is_and_x_priority_says_it_best() {
         assert_eq!(scanner.finish().priority, expected, "{fields:?}");
     }
 }
+
+#[test]
+fn an_automatic_reply_says_so_and_a_report_is_none() {
+    for (fields, expected) in [
+        ("", false),
+        ("Auto-Submitted: auto-replied\r\n", true),
+        ("auto-submitted:\r\n (a comment (in another)) Auto-Replied (vacation); owner-email=\"a@b\"\r\n", true),
+        ("Auto-Submitted: auto-generated\r\n", false),
+        ("Auto-Submitted: no\r\nSubject: auto-replied\r\n", false),
+        ("Auto-Submitted: auto-replied-by-nobody\r\n", false),
+        ("Auto-Submitted: auto-replied\r\nContent-Type: text/plain\r\n", true),
+        ("Auto-Submitted: auto-replied\r\nContent-Type:\r\n Multipart/Report; report-type=delivery-status\r\n", false),
+        ("Content-Type: multipart/report;boundary=x\r\nAuto-Submitted: auto-replied\r\n", false),
+    ] {
+        let header =
+            scan(format!("{fields}To: a@b.example\r\n\r\nAuto-Submitted: auto-replied\r\n").as_bytes(), 10_000);
+        assert_eq!(header.is_automatic_reply(), expected, "{fields:?}");
+    }
+}

@@ -85,12 +85,11 @@ static SHAPE: Shape = Shape {
 };
 
 /// Properties that only a mailbox server or a converter of messages can keep.
-const IDLE: [(&str, Idle); 12] = [
+const IDLE: [(&str, Idle); 11] = [
     ("IsInternal", Idle::UnlessTrue),
     ("TargetDeliveryDomain", Idle::UnlessTrue),
     ("TrustedMailOutboundEnabled", Idle::UnlessTrue),
     ("TrustedMailInboundEnabled", Idle::UnlessTrue),
-    ("AutoReplyEnabled", Idle::UnlessFalse),
     ("AutoForwardEnabled", Idle::UnlessFalse),
     ("DisplaySenderName", Idle::UnlessFalse),
     ("AllowedOOFType", Idle::Only("External")),
@@ -105,20 +104,20 @@ pub static FORM: Form = Form {
     noun: "RemoteDomain",
     sections: &[Section {
         key: "general",
-        title: "Reports to this domain",
-        about: "What senders there are told about their messages.",
+        title: "What may go to this domain by itself",
+        about: "What senders there are told about their messages, and what answers itself.",
         is_advanced: false,
         fields: &[
             when(Asked::New, like("fabrikam.com", field("Name", "Domain"))),
             usually("true", field("NDREnabled", "Reports of failure and delay")),
             usually("true", field("DeliveryReportEnabled", "Reports of success")),
             usually("true", field("NDRDiagnosticInfoEnabled", "Reports name servers and software")),
+            usually("true", field("AutoReplyEnabled", "Automatic replies of people here")),
         ],
     }],
     for_scripts: &[
         "Name",
         "DomainName",
-        "AutoReplyEnabled",
         "AutoForwardEnabled",
         "AllowedOOFType",
         "DisplaySenderName",
@@ -187,6 +186,7 @@ fn record(remote: &RemoteDomain) -> Record {
         .with("DeliveryReportEnabled", remote.delivery_report_enabled)
         .with("NDREnabled", remote.ndr_enabled)
         .with("NDRDiagnosticInfoEnabled", remote.ndr_diagnostic_info_enabled)
+        .with("AutoReplyEnabled", remote.auto_reply_enabled)
         .with("Name", name.as_str())
         .with("Identity", name.as_str())
 }
@@ -196,7 +196,7 @@ const SETTABLE: [Parameter; 15] = [
     named("NDREnabled", Kind::Bool, "Whether reports of failure and delay go there."),
     named("DeliveryReportEnabled", Kind::Bool, "Whether reports of success go there, where a sender asks for them."),
     named("NDRDiagnosticInfoEnabled", Kind::Bool, "Whether reports that go there may name what is inside."),
-    named("AutoReplyEnabled", Kind::Bool, "$true alone: who answers automatically is the mailbox server."),
+    named("AutoReplyEnabled", Kind::Bool, "Whether messages that say they are automatic replies go there."),
     named("AutoForwardEnabled", Kind::Bool, "$true alone: who forwards is the mailbox server."),
     named(
         "AllowedOOFType",

@@ -14,8 +14,7 @@ const REMEDY: &str =
 
 /// Exchange's switches that only a mailbox server or a converter of messages can keep: the value that asks for nothing,
 /// and why there is no other.
-const SWITCHES: [(&str, bool, &str); 7] = [
-    ("auto_reply_enabled", true, "who answers automatically is the mailbox server: tell it not to"),
+const SWITCHES: [(&str, bool, &str); 6] = [
     ("auto_forward_enabled", true, "who forwards is the mailbox server, and nothing marks such mail for sure"),
     ("display_sender_name", true, "messages are passed on as they are, with the names that they hold"),
     ("is_internal", false, "only what logs on, or is externally secured, counts as internal here"),
@@ -26,7 +25,11 @@ const SWITCHES: [(&str, bool, &str); 7] = [
 
 /// Texts with a value that asks for nothing.
 const CHOICES: [(&str, &str, &str); 3] = [
-    ("allowed_oof_type", "External", "which of two answers a sender gets is decided by the mailbox server"),
+    (
+        "allowed_oof_type",
+        "External",
+        "which of two answers a sender gets is decided by the mailbox server; auto_reply_enabled = false stops both",
+    ),
     ("content_type", "MimeHtmlText", "messages are passed on as they are"),
     ("byte_encoder_type_for_7_bit_charsets", "Undefined", "messages are passed on as they are"),
 ];
@@ -48,6 +51,7 @@ fn one<'t>(collector: &mut Collector<'t>, table: &DeTable<'t>, span: Range<usize
         ("ndr_enabled", &mut remote.ndr_enabled),
         ("delivery_report_enabled", &mut remote.delivery_report_enabled),
         ("ndr_diagnostic_info_enabled", &mut remote.ndr_diagnostic_info_enabled),
+        ("auto_reply_enabled", &mut remote.auto_reply_enabled),
     ] {
         if let Some(is_on) = fields.optional(key, values::boolean) {
             *place = is_on;

@@ -5,7 +5,7 @@ use gatepost_policy::access_entry::Rights;
 use gatepost_policy::itinerary::{Fate, itinerary};
 use gatepost_policy::remote_domain;
 use gatepost_policy::route::{self, MailSource, Question, Route, select};
-use gatepost_policy::{Settings, relay};
+use gatepost_policy::{Refusal, Settings, relay};
 use proptest::prelude::*;
 
 use crate::document::{cases, problems, settings};
@@ -319,6 +319,19 @@ fn the_most_specific_remote_domain_holds() {
         let told = (remote.ndr_enabled, remote.delivery_report_enabled, remote.ndr_diagnostic_info_enabled);
         assert_eq!(told, expected, "{domain}");
     }
+    let document = format!(
+        "{GATES}[[remote_domain]]\nname = \"*\"\nauto_reply_enabled = false\n[[remote_domain]]\nname = \"*.friend.example\"\n"
+    );
+    let declared = settings(&document);
+    for (recipient, expected) in [
+        ("z@gmail.com", Err(Refusal::AutomaticReplyDisabled)),
+        ("z@a.friend.example", Ok(())),
+        ("bob@contoso.com", Ok(())),
+    ] {
+        let recipient = Mailbox::parse(recipient).expect("an address");
+        let decided = remote_domain::decide_automatic_reply(&recipient, &declared.domains, &declared.remote_domains);
+        assert_eq!(decided, expected, "{recipient}");
+    }
     let none = settings("").remote_domains;
     let remote = remote_domain::find(&none, &Domain::parse("gmail.com").expect("a domain"));
     assert!(remote.ndr_enabled && remote.delivery_report_enabled && remote.ndr_diagnostic_info_enabled);
@@ -330,7 +343,7 @@ fn what_only_a_mailbox_server_can_keep_is_refused_for_a_remote_domain_with_the_r
         allowed_oof_type = \"external\"\ncontent_type = \"MimeHtmlText\"\ncharacter_set = \"iso-8859-1\"\nline_wrap_size = \"unlimited\"\n";
     assert_eq!(settings(idle).warnings, []);
     for (line, expected) in [
-        ("auto_reply_enabled = false", "who answers automatically is the mailbox server"),
+        ("auto_forward_enabled = false", "nothing marks such mail for sure"),
         ("allowed_oof_type = \"None\"", "decided by the mailbox server"),
         ("line_wrap_size = 72", "messages are passed on as they are"),
         ("is_internal = true", "counts as internal here"),

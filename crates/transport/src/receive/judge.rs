@@ -8,7 +8,7 @@ use gatepost_mail::header_senders::HeaderSenders;
 use gatepost_mail::{Mailbox, Recipient, ReversePath};
 use gatepost_policy::access_entry::Rights;
 use gatepost_policy::permission;
-use gatepost_policy::{Refusal, limits, permit, sender};
+use gatepost_policy::{Refusal, limits, permit, remote_domain, resolve, sender};
 use gatepost_smtp::MailCommand;
 use gatepost_tracking::decision::{RECIPIENTS_MAX, bounded};
 
@@ -45,6 +45,9 @@ impl Visit {
     ) -> Result<Vec<Counted>, Objection> {
         let header = &content.header;
         limits::hops(&self.connector, header.received_count as usize, header.received_local_count as usize)?;
+        if header.is_automatic_reply() {
+            self.decide_automatic_reply(recipients)?;
+        }
         if self.varying.is_some() {
             return self.decide_again(mail, recipients, content, counted).map_err(|objection| Objection {
                 header_senders: header.senders.as_ref().map(shown).unwrap_or_default(),
@@ -54,6 +57,16 @@ impl Visit {
         self.decide_header(self.rights, header).map_err(|refusal| self.object_to_header(refusal, header))?;
         // Where nothing varies there are no quotas.
         Ok(counted)
+    }
+
+    /// Whether all whom it is for in the end may get an automatic reply: it is for one, as a rule, so it goes to all or nobody.
+    fn decide_automatic_reply(&self, named: &[Recipient]) -> Result<(), Objection> {
+        let settings = &self.revision.settings;
+        for Recipient { mailbox, .. } in resolve::resolve(settings, named.to_vec()).recipients {
+            let decided = remote_domain::decide_automatic_reply(&mailbox, &settings.domains, &settings.remote_domains);
+            decided.map_err(|refusal| Objection { recipient: Some(mailbox), ..refusal.into() })?;
+        }
+        Ok(())
     }
 
     /// Everything is decided again where rights depend on the senders in the header, or the time has come for them to end.
