@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use gatepost_testkit::authority::{Authority, Kind};
 use gatepost_testkit::{port, wait};
 use serde_json::Value;
 
@@ -78,4 +79,36 @@ fn a_dead_route_is_told_of_once_by_mail_and_webhook_and_stays_known_over_a_resta
         1,
         "one mail for one change: {subjects:?}"
     );
+}
+
+#[test]
+fn what_ends_soon_waits_for_long_or_runs_short_is_told_by_an_alarm_of_its_own() {
+    let nobody = port::free();
+    let soon = jiff::Timestamp::now().as_second() + 10 * 86_400;
+    let soon = jiff::Timestamp::from_second(soon).expect("a time");
+    let range = format!("{{ range = \"127.0.0.1-127.0.0.4\", expires = \"{soon}\" }}");
+    let expiring = OPEN_TO_TESTS.replace("\"127.0.0.1-127.0.0.4\"", &range);
+    assert_ne!(expiring, OPEN_TO_TESTS);
+    let over = Authority::new("Contoso CA").issue(&["relay.contoso.com"], Kind::Expired);
+    let settings = "[[certificate]]\ncertificate = \"relay.pem\"\nprivate_key = \"relay-key.pem\"\n\
+                    [back_pressure]\nqueue_length = [1, 1, 1, 1]\n\
+                    [alarms]\noldest_message = \"00:00:01\"\nused_disk_space = 1\n";
+    let parts = [CONTOSO, QUICK_RETRY, &expiring, &to_sink(&format!("[127.0.0.1]:{nobody}")), settings];
+    let files = [("relay.pem", &*over.certificate_pem), ("relay-key.pem", &*over.key_pem)];
+    let site = Site::start_with_files(&parts, &files);
+    let mut client = site.client(HOST_2);
+    for number in 0..2 {
+        client.submit("<a@x.net>", &["z@gmail.com"], &message(&format!("waits {number}"), "x"));
+    }
+    let expected = ["back_pressure", "certificate_expires", "disk_nearly_full", "entry_expires", "old_message"];
+    let raised = || {
+        let status = site.installation.json(&["status"]);
+        let mut names: Vec<String> =
+            status["alarms"].as_array()?.iter().filter_map(|alarm| alarm["name"].as_str()).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        Some(names)
+    };
+    let all = wait::within(wait::PATIENCE, || raised().filter(|names| names == &expected));
+    assert!(all.is_some(), "{:?}; {}", raised(), site.installation.json(&["status"])["alarms"]);
 }

@@ -93,6 +93,28 @@ fn a_refused_recipient_is_reported_to_the_sender() {
 }
 
 #[test]
+fn the_original_goes_back_as_much_of_it_as_the_sender_asked_for() {
+    let sink = without_nobody();
+    let site = Site::relaying_to(&sink.smart_host());
+    let mut client = site.client(HOST_2);
+    for (place, (wish, kind, has_body)) in
+        (0..).zip([(" RET=FULL", "message/rfc822", true), (" RET=HDRS", "text/rfc822-headers", false)])
+    {
+        client.send(&format!("MAIL FROM:<bob@contoso.com>{wish}\r\nRCPT TO:<nobody@y.net>\r\nDATA\r\n"));
+        let codes: Vec<u16> = (0..3).map(|_| client.reply().code()).collect();
+        assert_eq!(codes, [250, 250, 354]);
+        client.send(&format!("{}.\r\n", message(&format!("original {place}"), "the original body")));
+        assert_eq!(client.reply().code(), 250);
+        let reports = site.wait_for_mail("bob@contoso.com", place + 1);
+        let report = reports.iter().find(|report| report.to_string().contains(&format!("original {place}")));
+        let report = report.unwrap_or_else(|| panic!("{wish} in {reports:#?}"));
+        assert_is_report(report);
+        assert_eq!(report["parts"][2][0], kind, "{wish}: {report}");
+        assert_eq!(report.to_string().contains("the original body"), has_body, "{wish}: {report}");
+    }
+}
+
+#[test]
 fn content_refused_for_good_is_reported() {
     let sink = Setup::new()
         .answering(|stage, _| match stage {
@@ -255,6 +277,28 @@ fn the_owner_of_a_range_gets_a_notice_of_what_its_device_cannot_be_told() {
         (status["spool"]["messages"] == 0 && status["counters"]["failed"].as_u64() >= Some(4)).then_some(())
     });
     assert_eq!(site.wait_for_mail("alice@contoso.com", 2).len(), 2);
+}
+
+#[test]
+fn nobody_gets_more_reports_or_notices_in_an_hour_than_the_settings_say() {
+    let sink = without_nobody();
+    let owned = OPEN_TO_TESTS
+        .replace("\"127.0.0.1-127.0.0.4\"", "{ range = \"127.0.0.1-127.0.0.4\", owner = \"alice@contoso.com\" }");
+    let rations = "\n[reports]\nmax_per_sender_per_hour = 2\n";
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, &owned, &to_sink(&sink.smart_host()), rations]);
+    let mut client = site.client(HOST_2);
+    for number in 0..5 {
+        client.submit("<bob@contoso.com>", &["nobody@y.net"], &message(&format!("reported {number}"), "x"));
+    }
+    for number in 0..8 {
+        client.submit("<>", &["nobody@y.net"], &message(&format!("noticed {number}"), "x"));
+    }
+    let status = wait::until("the rest is owed, to be told together at the end of the hour", || {
+        let status = site.installation.json(&["status"]);
+        (status["counters"]["reports"] == 2 + 6 && status["spool"]["messages"] == 3 + 2).then_some(status)
+    });
+    assert_eq!(site.wait_for_mail("bob@contoso.com", 2).len(), 2, "{status}");
+    assert_eq!(site.wait_for_mail("alice@contoso.com", 6).len(), 6, "a digest comes then: {status}");
 }
 
 #[test]

@@ -29,6 +29,49 @@ fn wait_until_settled(site: &Site) {
 }
 
 #[test]
+fn mail_leaves_by_size_then_address_space_then_cost_then_name() {
+    const SHARED: &str = "[[accepted_domain]]\nname = \"shared.example\"\ndomain_type = \"InternalRelay\"\n";
+    let spaces = [
+        ("Cheap", "address_spaces = [\"SMTP:*;1\"]\nmax_message_size = \"10 KB\""),
+        ("First by name", "address_spaces = [\"SMTP:*;5\"]"),
+        ("Second by name", "address_spaces = [\"*;5\"]"),
+        ("Off", "address_spaces = [\"off.example\"]\nenabled = false"),
+        ("Below", "address_spaces = [\"*.part.example;9\"]"),
+        ("Exact", "address_spaces = [\"a.part.example;50\"]"),
+        ("Ours", "address_spaces = [\"--\"]"),
+    ];
+    let sinks: Vec<Sink> = spaces.iter().map(|_| Sink::start()).collect();
+    let connectors = spaces.iter().zip(&sinks).map(|((name, more), sink)| connector(name, &sink.smart_host(), more));
+    let site = Site::start(&[CONTOSO, SHARED, QUICK_RETRY, OPEN_TO_TESTS, &connectors.collect::<String>()]);
+    let (small, large) = (message("small", "x"), message("large", &"ten bytes\r\n".repeat(2_000)));
+    let mut client = site.client(HOST_2);
+    let mut expected: Vec<Vec<String>> = spaces.iter().map(|_| Vec::new()).collect();
+    for (domain, content, name) in [
+        ("gmail.com", &small, "Cheap"),
+        ("gmail.com", &large, "First by name"),
+        ("off.example", &small, "Cheap"),
+        ("part.example", &small, "Below"),
+        ("b.part.example", &large, "Below"),
+        ("a.part.example", &small, "Exact"),
+        ("c.a.part.example", &small, "Below"),
+        ("shared.example", &large, "Ours"),
+    ] {
+        let place = spaces.iter().position(|(known, _)| *known == name).expect("one of them");
+        let to = format!("z{}@{domain}", content.len());
+        assert_eq!(client.submit("<bob@contoso.com>", &[&to], content).code(), 250);
+        expected[place].push(format!("<{to}>"));
+    }
+    wait_until_settled(&site);
+    for (((name, _), sink), expected) in spaces.iter().zip(&sinks).zip(&mut expected) {
+        let taken = sink.taken().into_iter().flat_map(|taken| taken.recipients);
+        let mut taken: Vec<String> = taken.map(|path| path.split(' ').next().unwrap_or(&path).to_owned()).collect();
+        taken.sort();
+        expected.sort();
+        assert_eq!(&taken, expected, "{name}");
+    }
+}
+
+#[test]
 fn mail_leaves_by_the_connector_that_asks_for_its_source() {
     let [usual, scanners, news] = [Sink::start(), Sink::start(), Setup::new().start()];
     let site = Site::start(&[

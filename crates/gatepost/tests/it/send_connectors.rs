@@ -1,11 +1,12 @@
 //! What a send connector says about itself, seen from its next hops: source address, HELO, order of smart hosts, limits,
 //! error policies.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use gatepost_testkit::installation::text_of;
+use gatepost_testkit::port;
 use gatepost_testkit::provider::{Provider, Running};
-use gatepost_testkit::sink::Sink;
+use gatepost_testkit::sink::{Setup, Sink};
 use gatepost_testkit::wait;
 
 use crate::site::{CONTOSO, HOST_2, OPEN_TO_TESTS, QUICK_RETRY, Site, message};
@@ -69,6 +70,34 @@ fn connections_come_from_the_source_address_with_the_greeting_that_is_wished() {
     assert!(checked.contains("wrong: this machine does not have source_ip_address 192.0.2.9"), "{checked}");
     assert!(!checked.contains("127.0.0.9"), "{checked}");
     assert!(site.server.log().contains("does not have the source address"), "{}", site.server.log());
+}
+
+#[test]
+fn a_smart_host_has_a_port_or_an_address_of_either_family_and_no_tls_where_starttls_is_ignored() {
+    let clear = Setup::new().offering("STARTTLS").start();
+    let by_port = Sink::start();
+    let six = port::has_ipv6().then(|| Setup::new().at((Ipv6Addr::LOCALHOST, port::free()).into()).start());
+    let port = by_port.address().port();
+    let mut connectors = format!(
+        "[[send_connector]]\nname = \"clear\"\naddress_spaces = [\"clear.example\"]\nsmart_hosts = [\"{}\"]\nignore_starttls = true\n\
+         [[send_connector]]\nname = \"port\"\naddress_spaces = [\"port.example\"]\nsmart_hosts = [\"[127.0.0.1]\"]\nport = {port}\n",
+        clear.smart_host()
+    );
+    if let Some(six) = &six {
+        let host = format!("[::1]:{}", six.address().port());
+        connectors += &format!(
+            "[[send_connector]]\nname = \"six\"\naddress_spaces = [\"six.example\"]\nsmart_hosts = [\"{host}\"]\n"
+        );
+    }
+    let site = Site::start(&[CONTOSO, QUICK_RETRY, OPEN_TO_TESTS, &connectors]);
+    send(&site, "clear", 1);
+    assert!(!clear.first().tls);
+    send(&site, "port", 1);
+    assert!(by_port.first().recipients[0].starts_with("<z0@port.example>"));
+    if let Some(six) = &six {
+        send(&site, "six", 1);
+        assert!(six.first().recipients[0].starts_with("<z0@six.example>"));
+    }
 }
 
 #[test]

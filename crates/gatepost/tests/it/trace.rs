@@ -94,6 +94,69 @@ fn a_message_that_never_came_is_an_attempt_that_was_given_up() {
 }
 
 #[test]
+fn a_message_is_found_by_whatever_is_known_of_it_and_by_how_it_came_out() {
+    let sink = Setup::new()
+        .answering(|stage, _| match stage {
+            Stage::Rcpt(path) if path.starts_with("<nobody@") => Action::Reply("550 5.1.1 no such person here"),
+            Stage::Rcpt(path) if path.starts_with("<later@") => Action::Reply("450 4.2.1 come again"),
+            _ => Action::Accept,
+        })
+        .start();
+    let slow = QUICK_RETRY.replace("message_retry_interval = \"00:00:01\"", "message_retry_interval = \"01:00:00\"");
+    let site = Site::start(&[CONTOSO, &slow, GATE, RELAY, &to_sink(&sink.smart_host())]);
+    let mut client = site.client(HOST_2);
+    let mut submit = |recipient: &str, subject: &str| {
+        client.submit("<bob@contoso.com>", &[recipient], &message(subject, "three pages")).queue_id()
+    };
+    let delivered = submit("bob@example.net", "Invoice of May");
+    let failed = submit("nobody@example.org", "Invoice of June");
+    let (deferred, removed) = (submit("later@example.net", "Scan"), submit("later@example.org", "Scan"));
+    let found = |site: &Site, arguments: &[&str]| {
+        let found = site.installation.json(&[&["trace"], arguments].concat());
+        let entries = found["entries"].as_array().expect("entries").iter();
+        let mut ids: Vec<String> = entries.map(|entry| entry["queue_id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let all = |ids: &[&String]| {
+        let mut ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        ids.sort();
+        ids
+    };
+    wait::until("both are told to come again", || {
+        (found(&site, &["--verdict", "deferred"]) == all(&[&deferred, &removed])).then_some(())
+    });
+    site.installation.output(&["queue", "remove", &removed, "--no-report"]);
+    let expected = [
+        (&["--verdict", "failed"][..], all(&[&failed])),
+        (&["--verdict", "deferred"], all(&[&deferred])),
+        (&["--verdict", "removed"], all(&[&removed])),
+        (&["--verdict", "failed", "--domain", "example.net"], all(&[])),
+        (&["--verdict", "expired"], all(&[])),
+        (&["--verdict", "held"], all(&[])),
+        (&["--verdict", "delivered", "--recipient", "bob@example.net"], all(&[&delivered])),
+        (&["--message-id", "<Invoice-of-May@app01.contoso.com>"], all(&[&delivered])),
+        (&["--address", "Later@Example.net"], all(&[&deferred])),
+        (&["--word", "invoice", "--sender", "bob@contoso.com"], all(&[&delivered, &failed])),
+        (&["--peer", "127.0.0.2", "--word", "june"], all(&[&failed])),
+        (&["--connector", "relay", "--since", "1h", "--domain", "example.org"], all(&[&failed, &removed])),
+        (&["--until", "1h", "--word", "scan"], all(&[])),
+    ];
+    wait::until("all has come to its end", || {
+        (found(&site, &["--verdict", "failed"]).len() == 1 && found(&site, &["--verdict", "removed"]).len() == 1)
+            .then_some(())
+    });
+    for (arguments, expected) in &expected {
+        assert_eq!(&found(&site, arguments), expected, "{arguments:?}");
+    }
+    // The next run reads them back.
+    let site = site.restart(gatepost_testkit::installation::Server::kill);
+    for (arguments, expected) in &expected {
+        assert_eq!(&found(&site, arguments), expected, "after kill -9: {arguments:?}");
+    }
+}
+
+#[test]
 fn whatever_waits_for_a_dead_next_hop_tells_of_each_connection_that_failed() {
     let address = format!("127.0.0.1:{}", port::free());
     let site = Site::start(&[CONTOSO, QUICK_RETRY, RELAY, &to_sink(&address)]);
