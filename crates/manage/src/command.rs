@@ -34,6 +34,7 @@ mod message_tracking_log;
 mod message;
 mod queue;
 mod by_name;
+mod waiting;
 mod server;
 pub(crate) mod amendment;
 mod keys;

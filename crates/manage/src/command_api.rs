@@ -379,6 +379,8 @@ fn written(answer: Answer, is_lean: bool) -> Response {
         exposure_total: Option<u64>,
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         rerouted: &'a [String],
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        notes: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
     }
@@ -389,6 +391,7 @@ fn written(answer: Answer, is_lean: bool) -> Response {
         exposure: &answer.exposure,
         exposure_total: Some(answer.exposure_total).filter(|total| *total > 0),
         rerouted: &answer.rerouted,
+        notes: &answer.notes,
         total: answer.total,
     };
     let bytes = serde_json::to_vec(&beside).and_then(|mut bytes| {

@@ -158,6 +158,7 @@ impl Made {
             "properties": {
                 "output": { "type": "array", "items": record },
                 "warnings": { "type": "array", "items": { "type": "string" } },
+                "notes": { "type": "array", "items": { "type": "string" }, "description": "What becomes of what waits in queues or lies on the disk." },
                 "what_if": { "type": "string" },
                 "revision": { "type": "integer", "minimum": 0 },
                 "exposure": { "type": "array", "items": exposure }

@@ -68,6 +68,12 @@ fn file_of(connector: &SendConnector) -> Option<(&str, &Path)> {
     }
 }
 
+/// The file that a connector has its password in, where that was made here: it stays when the connector goes.
+pub fn kept_for<'a>(connector: &'a SendConnector, data_dir: &Path) -> Option<&'a Path> {
+    let (_, file) = file_of(connector)?;
+    id_of(file, data_dir).map(|_| file)
+}
+
 /// What a document of earlier times has to say so that connectors log on with the passwords of today: those of the same user. One that
 /// logged on as another user does so with that one's password.
 pub fn of_today(settings: &Settings, text: &str) -> Vec<Edit> {

@@ -114,6 +114,8 @@ pub static FORM: Form = Form {
     ],
     for_scripts: &["Name", "DomainName", "MailboxDelivery", "AddressBookEnabled", "OutboundOnly"],
     besides: &[("DomainName", "Domain"), ("Name", "Name")],
+    told: &[],
+    badges: &[],
     is_confirmed: false,
 };
 

@@ -31,6 +31,17 @@ pub enum CommandError {
     Failed(String),
 }
 
+impl CommandError {
+    /// The same of what a parameter names, where it may be about anything.
+    pub fn of(self, parameter: &str) -> CommandError {
+        match self {
+            CommandError::Wrong(error) => CommandError::Wrong(format!("{parameter}: {error}")),
+            CommandError::NotFound(error) => CommandError::NotFound(format!("{parameter}: {error}")),
+            other => other,
+        }
+    }
+}
+
 impl From<Refusal> for CommandError {
     /// What the calls of the API say in HTTP's words.
     fn from(Refusal(status, refused, _): Refusal) -> CommandError {

@@ -21,6 +21,11 @@ pub struct Form {
     pub for_scripts: &'static [&'static str],
     /// Properties that no field says, with what people call them.
     pub besides: &'static [(&'static str, &'static str)],
+    /// Properties that are told to people otherwise than by their value alone, and how: of a whole record, which may leave out what is
+    /// as usual.
+    pub told: &'static [(&'static str, fn(&Json) -> String)],
+    /// What deserves to be seen in a list: a property, what it is then, and a word for it.
+    pub badges: &'static [(&'static str, bool, &'static str)],
     /// Whether a new object is shown with all that it changes before it is made, even where it opens nothing.
     pub is_confirmed: bool,
 }
@@ -120,6 +125,23 @@ impl Form {
         let mut labels = fields.map(|field| (field.property, field.label)).chain(self.besides.iter().copied());
         labels.find(|(name, _)| *name == property).map(|(_, label)| label)
     }
+
+    /// What people are told of a property in the place of its value, where that is not the value itself.
+    pub fn told_of(&self, property: &str, record: &Json) -> Option<String> {
+        self.told.iter().find(|(name, _)| *name == property).map(|(_, told)| told(record))
+    }
+
+    /// What a value of a property means, in a word or two.
+    pub fn in_words<'a>(&self, property: &str, value: &'a str) -> &'a str {
+        let mut fields = self.sections.iter().flat_map(|section| section.fields);
+        fields.find(|field| field.property == property).map_or(value, |field| field.in_words(value))
+    }
+
+    /// The badges of an object.
+    pub fn badges_of(&self, record: &Json) -> Vec<&'static str> {
+        let is_so = |name: &str, wanted: bool| record[name].as_bool() == Some(wanted);
+        self.badges.iter().filter(|(name, wanted, _)| is_so(name, *wanted)).map(|(.., word)| *word).collect()
+    }
 }
 
 impl Field {
@@ -217,6 +239,10 @@ mod tests {
                 let is_known = shape.properties.iter().any(|property| property.name == name);
                 // A password is never shown, nor whether one that is typed may be weak.
                 assert!(is_known || ["Password", "AllowWeakPassword"].contains(&name), "{} has no {name}", form.noun);
+            }
+            let told = form.told.iter().map(|(name, _)| *name).chain(form.badges.iter().map(|(name, ..)| *name));
+            for name in told {
+                assert!(shape.properties.iter().any(|property| property.name == name), "{} has no {name}", form.noun);
             }
         }
     }

@@ -152,6 +152,8 @@ pub struct Answer {
     pub exposure_total: u64,
     /// Mail that takes another way out by it, in words.
     pub rerouted: Vec<String>,
+    /// What becomes of what waits in queues or lies on the disk, in words.
+    pub notes: Vec<String>,
     /// How many records there are, where a page of them was asked for.
     pub total: Option<u64>,
 }
@@ -168,6 +170,15 @@ impl Answer {
             Some(page) => page.answer(found, record),
             None => Answer::of(found.iter().map(record).collect()),
         }
+    }
+
+    /// The same, with what becomes of what is no part of the settings. Who asked what would change is told that there.
+    pub fn with_notes(mut self, notes: Vec<String>) -> Answer {
+        if let Some(told) = &mut self.what_if {
+            notes.iter().for_each(|note| told.extend(["\n", note.as_str()]));
+        }
+        self.notes = notes;
+        self
     }
 
     /// The same records, no more of them than are asked for: of a command that makes all.
@@ -191,6 +202,7 @@ impl From<Answer> for CommandAnswer {
             exposure: answer.exposure,
             exposure_total: answer.exposure_total,
             rerouted: answer.rerouted,
+            notes: answer.notes,
             total: answer.total,
         }
     }

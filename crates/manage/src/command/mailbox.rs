@@ -188,6 +188,8 @@ pub static FORM: Form = Form {
         "ModeratedBy",
     ],
     besides: BESIDES,
+    told: &[],
+    badges: &[],
     is_confirmed: false,
 };
 

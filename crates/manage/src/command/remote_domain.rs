@@ -130,6 +130,8 @@ pub static FORM: Form = Form {
         "TargetDeliveryDomain",
     ],
     besides: &[("DomainName", "Domain"), ("Name", "Name")],
+    told: &[],
+    badges: &[],
     is_confirmed: false,
 };
 

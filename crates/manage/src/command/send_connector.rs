@@ -12,13 +12,15 @@ use gatepost_policy::Settings;
 use gatepost_policy::role::Role;
 use gatepost_policy::send_connector::SendConnector;
 use gatepost_shell::command::{Changes, Signature};
+use serde_json::Value as Json;
 
 use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, identity, needed};
-use super::{Answer, CommandError, Entry, Invocation, server};
+use super::{Answer, CommandError, Entry, Invocation, server, waiting};
 use crate::edit::{Edit, Target};
 use crate::object::Record;
+use crate::smart_host_passwords::kept_for;
 pub use form::FORM;
 use password::Password;
 use shape::SHAPE;
@@ -102,7 +104,7 @@ static NEW: Signature = Signature {
 async fn new(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let wanted = arguments.text("Name").unwrap_or_default();
-    let password = Password::begin(invocation).await?;
+    let password = Password::begin(invocation, None).await?;
     let answer = amend(invocation, &SHAPE, |settings| {
         if settings.send_connector(wanted).is_some() {
             let error = format!(
@@ -142,15 +144,18 @@ static SET: Signature = Signature {
 async fn set(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let arguments = &invocation.arguments;
     let wanted = arguments.text("Identity").unwrap_or_default();
-    find(invocation.settings.send_connectors.iter(), name, wanted, WHAT)?;
-    let password = Password::begin(invocation).await?;
+    let connector = find(invocation.settings.send_connectors.iter(), name, wanted, WHAT)?;
+    let is_disabled = connector.enabled && arguments.get("Enabled") == Some(&Json::Bool(false));
+    let waiting = is_disabled.then(|| waiting::for_connector(invocation, connector)).flatten();
+    let password = Password::begin(invocation, Some(connector)).await?;
     let answer = amend(invocation, &SHAPE, |settings| {
         let connector = find(settings.send_connectors.iter(), name, wanted, WHAT)?;
         let edits = plan::edits_of_set(settings, connector, arguments, &password)?;
         Ok(Plan::new(format!("Setting the send connector \"{}\"", connector.name), edits))
     })
     .await;
-    password.end(invocation, answer).await
+    let answer = password.end(invocation, answer).await?;
+    Ok(answer.with_notes(waiting.into_iter().collect()))
 }
 
 static REMOVE: Signature = Signature {
@@ -169,12 +174,24 @@ static REMOVE: Signature = Signature {
 };
 
 async fn remove(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
+    let wanted = invocation.arguments.text("Identity").unwrap_or_default();
+    let connector = find(invocation.settings.send_connectors.iter(), name, wanted, WHAT)?;
+    let notes = [waiting::for_connector(invocation, connector), kept_password(invocation, connector)];
     let answer = amend(invocation, &SHAPE, |settings| {
-        let wanted = invocation.arguments.text("Identity").unwrap_or_default();
         let connector = find(settings.send_connectors.iter(), name, wanted, WHAT)?;
         let target = Target::named(plan::TABLE, &*connector.name);
         Ok(Plan::new(format!("Removing the send connector \"{}\"", connector.name), vec![Edit::Remove(target)]))
     })
     .await;
-    Password::Cleared.end(invocation, answer).await
+    let answer = Password::Cleared.end(invocation, answer).await?;
+    Ok(answer.with_notes(notes.into_iter().flatten().collect()))
+}
+
+/// What is said of the password of a connector that goes.
+fn kept_password(invocation: &Invocation<'_>, connector: &SendConnector) -> Option<String> {
+    let file = kept_for(connector, &invocation.settings.server.data_dir)?;
+    Some(format!(
+        "Its password stays in {}: revisions of the settings that are kept name that file, and it goes with the last of them.",
+        file.display()
+    ))
 }

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use super::amendment::{Plan, amend};
 use super::by_name::{find, search};
-use super::form::{Asked, Form, Section, field, like, when};
+use super::form::{Asked, Form, Section, field, like, shown_by, usually, when};
 use super::keys::{self, Change, Lists};
 use super::parameter::{DOMAIN_CONTROLLER, FORCE, also, at, identity, joined, named, needed};
 use super::recipient::{FILTER, RESULT_SIZE, listed};
@@ -188,16 +188,28 @@ pub static FORM: Form = Form {
         is_advanced: false,
         fields: &[
             when(Asked::New, like("svc-scan", field("Name", "User name"))),
-            field("Password", "Password"),
+            shown_by("PasswordPlace", usually("none", field("Password", "Password"))),
             field("AllowWeakPassword", "Allow a weak password"),
             like("scan@contoso.com", field("Addresses", "May write as")),
             like("Applications", field("Groups", "Groups")),
         ],
     }],
     for_scripts: &[],
-    besides: &[("Name", "User name"), ("PasswordPlace", "Password"), ("WeakPassword", "Weak password")],
+    besides: &[("Name", "User name"), ("WeakPassword", "Weak password")],
+    told: &[("PasswordPlace", password_place)],
+    badges: &[("WeakPassword", true, "weak password")],
     is_confirmed: false,
 };
+
+/// Whether there is a password, for people: never which.
+fn password_place(record: &Json) -> String {
+    let said = match record["PasswordPlace"].as_str() {
+        Some("None") => "none",
+        Some("Settings") => "set, in the settings document",
+        _ => "set",
+    };
+    said.to_owned()
+}
 
 static NEW_PARAMETERS: [Parameter; 6] = joined(
     [needed(at(

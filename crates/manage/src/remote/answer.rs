@@ -54,13 +54,20 @@ impl<'de> Visitor<'de> for Answer<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut is_what_if = false;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "warnings" => {
                     map.next_value::<Vec<String>>()?.iter().for_each(|warning| self.taker.warning(warning));
                 }
                 "what_if" => {
-                    map.next_value::<Option<String>>()?.iter().for_each(|text| self.taker.what_if(text));
+                    let text = map.next_value::<Option<String>>()?;
+                    is_what_if = text.is_some();
+                    text.iter().for_each(|text| self.taker.what_if(text));
+                }
+                // What would change says them, too.
+                "notes" if !is_what_if => {
+                    map.next_value::<Vec<String>>()?.iter().for_each(|note| self.taker.warning(note));
                 }
                 "revision" => {
                     map.next_value::<Option<u64>>()?.into_iter().for_each(|number| self.taker.revision(number));
@@ -149,6 +156,8 @@ mod tests {
             (body, 9, Ok("warning: w|revision 7|one|two|3")),
             (body, 2, Ok("warning: w|revision 7|one|two")),
             (r#"{"output":["one"],"warnings":["w"],"what_if":"x"}"#, 9, Ok("one|warning: w|what if: x")),
+            (r#"{"notes":["n"],"output":["one"]}"#, 9, Ok("warning: n|one")),
+            (r#"{"what_if":"x: n","notes":["n"],"output":[]}"#, 9, Ok("what if: x: n")),
             (r#"{"output":["one","#, 1, Ok("one")),
             (r#"{"output":["one","#, 9, Err("EOF")),
             (r#"{"output":"one"}"#, 9, Err("records and lines")),

@@ -86,6 +86,9 @@ pub struct CommandAnswer {
     /// Mail that takes another way out by it, told in words; the first of it.
     #[serde(default)]
     pub rerouted: Vec<String>,
+    /// What becomes of what waits in queues or lies on the disk, told in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// How many records there are, where a page of them was asked for.
     #[serde(default)]
     pub total: Option<u64>,

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::super::amendment::{Plan, amend};
 use super::super::keys::{self, Change, Idle, Lists, is_idle};
-use super::super::{Answer, Arguments, CommandError, Invocation};
+use super::super::{Answer, Arguments, CommandError, Invocation, waiting};
 use super::addresses::{self, Addresses};
 use super::{Sort, find, of_address, record, sort};
 use crate::edit::{Edit, Key, Target, Value};
@@ -136,8 +136,10 @@ pub async fn set(invocation: &Invocation<'_>, wanted: &'static Sort, own: Own) -
 /// # Errors
 /// [`CommandError`].
 pub async fn remove(invocation: &Invocation<'_>, wanted: &'static Sort) -> Result<Answer, CommandError> {
-    amend(invocation, wanted.shape, |settings| {
-        let recipient = find(settings, Some(wanted), invocation.arguments.text("Identity").unwrap_or_default())?;
+    let identity = invocation.arguments.text("Identity").unwrap_or_default();
+    let waiting = waiting::for_recipient(invocation, find(&invocation.settings, Some(wanted), identity)?).await;
+    let answer = amend(invocation, wanted.shape, |settings| {
+        let recipient = find(settings, Some(wanted), identity)?;
         let own: Vec<String> = recipient.addresses().map(addresses::key).collect();
         let mut edits = Vec::new();
         for group in settings.directory.recipients() {
@@ -160,7 +162,8 @@ pub async fn remove(invocation: &Invocation<'_>, wanted: &'static Sort) -> Resul
         });
         Ok(Plan { warnings: warning.into_iter().collect(), ..plan })
     })
-    .await
+    .await?;
+    Ok(answer.with_notes(waiting.into_iter().collect()))
 }
 
 fn texts(addresses: &[Mailbox]) -> Option<Value> {

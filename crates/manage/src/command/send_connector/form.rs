@@ -1,5 +1,7 @@
 //! How a person fills in a send connector.
 
+use serde_json::Value as Json;
+
 use super::super::form::{Form, Section, among, field, like, shown_by, usually};
 
 /// The dialog of a send connector.
@@ -37,10 +39,7 @@ pub static FORM: Form = Form {
             is_advanced: false,
             fields: &[
                 among(
-                    &[
-                        ("true", "By the MX records of the recipient's domain"),
-                        ("false", "Through the smart hosts below"),
-                    ],
+                    &[("true", "By the MX records of the recipient's domain"), ("false", "Through smart hosts")],
                     field("DNSRoutingEnabled", "Route mail"),
                 ),
                 like("smtp.example.net:587", field("SmartHosts", "Smart hosts")),
@@ -170,8 +169,53 @@ pub static FORM: Form = Form {
         "IsCoexistenceConnector",
     ],
     besides: &[],
+    told: &[("SmartHosts", smart_hosts), ("AddressSpaces", address_spaces)],
+    badges: &[("Enabled", false, "disabled")],
     is_confirmed: true,
 };
 
+/// Each with the port that it is connected to.
+fn smart_hosts(record: &Json) -> String {
+    let port = record["Port"].as_u64().unwrap_or(25);
+    let has_port =
+        |host: &str| host.rsplit_once(':').is_some_and(|(before, _)| !before.contains(':') || before.ends_with(']'));
+    let with_port = |host: &str| if has_port(host) { host.to_owned() } else { format!("{host}:{port}") };
+    texts(&record["SmartHosts"]).map(with_port).collect::<Vec<_>>().join(", ")
+}
+
+/// As people write them: what is for mail by SMTP at the usual cost need not say so.
+fn address_spaces(record: &Json) -> String {
+    let short = |space: &str| {
+        let domain = space.strip_prefix("SMTP:").unwrap_or(space);
+        domain.strip_suffix(";1").unwrap_or(domain).to_owned()
+    };
+    texts(&record["AddressSpaces"]).map(short).collect::<Vec<_>>().join(", ")
+}
+
+fn texts(list: &Json) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Json::as_str)
+}
+
 /// What holds where a connector has no setting of its own.
 const OF_SERVER: &str = "as for the whole server";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_with_their_ports_and_address_spaces_as_people_write_them() {
+        for (hosts, port, expected) in [
+            (json!(["[127.0.0.1]"]), json!(27599), "[127.0.0.1]:27599"),
+            (json!(["smtp.example.net:587", "b.example"]), json!(null), "smtp.example.net:587, b.example:25"),
+            (json!(["[2001:db8::1]", "[2001:db8::1]:26"]), json!(25), "[2001:db8::1]:25, [2001:db8::1]:26"),
+            (json!([]), json!(25), ""),
+        ] {
+            assert_eq!(smart_hosts(&json!({"SmartHosts": hosts, "Port": port})), expected);
+        }
+        let spaces = json!({"AddressSpaces": ["SMTP:*;1", "SMTP:fabrikam.com;10", "X400:c=x;1"]});
+        assert_eq!(address_spaces(&spaces), "*, fabrikam.com;10, X400:c=x");
+    }
+}

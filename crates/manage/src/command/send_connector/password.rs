@@ -7,6 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use gatepost_policy::send_connector::SendConnector;
 use serde_json::Value as Json;
 
 use super::super::keys::Change;
@@ -15,6 +16,11 @@ use super::super::{Answer, CommandError, Invocation};
 use crate::credentials::PASSWORD_BYTES_MAX;
 use crate::edit::Value;
 use crate::smart_host_passwords::{fresh_place, keep};
+
+/// The parameters of a name, and of a password that is kept elsewhere.
+const ELSEWHERE: [&str; 3] = ["AuthenticationUser", "AuthenticationPasswordFile", "AuthenticationPasswordEnv"];
+const NO_USER: &str =
+    "AuthenticationCredential: the user name is missing: give the one that the smart hosts know this server by";
 
 /// What a command was given.
 pub(super) enum Password {
@@ -32,18 +38,31 @@ pub(super) enum Password {
 }
 
 impl Password {
-    /// Reads the parameter, and writes the file, so that settings that name it can be put in force.
+    /// Reads the parameter for `connector`, which may not be there yet, and writes the file, so that settings that name it can be put in force.
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn begin(invocation: &Invocation<'_>) -> Result<Password, CommandError> {
-        let given = match invocation.arguments.get("AuthenticationCredential") {
-            None => return Ok(Password::Unnamed),
+    pub async fn begin(
+        invocation: &Invocation<'_>,
+        connector: Option<&SendConnector>,
+    ) -> Result<Password, CommandError> {
+        let arguments = &invocation.arguments;
+        let given = match arguments.get("AuthenticationCredential") {
+            None => {
+                let is_asked =
+                    arguments.text("SmartHostAuthMechanism").is_some_and(|name| name.starts_with("BasicAuth"));
+                let is_elsewhere = ELSEWHERE.iter().any(|name| arguments.get(name).is_some());
+                let is_there = connector.is_some_and(|connector| connector.logon.is_some());
+                return match is_asked && !is_elsewhere && !is_there {
+                    true => Err(CommandError::Wrong(NO_USER.to_owned())),
+                    false => Ok(Password::Unnamed),
+                };
+            }
             Some(Json::Object(given)) => given,
             Some(_) => return Ok(Password::Cleared),
         };
-        for other in ["AuthenticationUser", "AuthenticationPasswordFile", "AuthenticationPasswordEnv"] {
-            if invocation.arguments.get(other).is_some() {
+        for other in ELSEWHERE {
+            if arguments.get(other).is_some() {
                 let error = format!("write AuthenticationCredential or {other}, not both");
                 return Err(CommandError::Wrong(error));
             }
@@ -55,7 +74,14 @@ impl Password {
         }
         let text = |name: &str| given.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
         let (user, password) = (text("UserName"), text("Password"));
-        if password.is_empty() || password.len() > PASSWORD_BYTES_MAX || password.chars().any(char::is_control) {
+        if user.is_empty() {
+            return Err(CommandError::Wrong(NO_USER.to_owned()));
+        }
+        if password.is_empty() {
+            let error = format!("AuthenticationCredential: the password is missing: give the one of {user}");
+            return Err(CommandError::Wrong(error));
+        }
+        if password.len() > PASSWORD_BYTES_MAX || password.chars().any(char::is_control) {
             let error = format!(
                 "AuthenticationCredential: a password has 1 to {PASSWORD_BYTES_MAX} bytes and no control characters"
             );

@@ -96,18 +96,21 @@ fn changes(
     }
     if let Some(linked) = arguments.get("LinkedReceiveConnector") {
         let linked = linked.as_str().filter(|name| !name.is_empty());
-        let linked = linked.map(|name| receive_connector::find(settings, name)).transpose()?;
+        let linked = linked.map(|name| receive_connector::find(settings, name)).transpose();
+        let linked = linked.map_err(|error| error.of("LinkedReceiveConnector"))?;
         changes.push(("linked_receive_connector", linked.map(|connector| connector.name.to_string().into())));
     }
     if let Some(fallback) = arguments.get("FallbackConnector") {
         let known = |name| find(settings.send_connectors.iter(), super::name, name, super::WHAT);
-        let fallback = fallback.as_str().filter(|name| !name.is_empty()).map(known).transpose()?;
+        let fallback = fallback.as_str().filter(|name| !name.is_empty()).map(known).transpose();
+        let fallback = fallback.map_err(|error| error.of("FallbackConnector"))?;
         changes.push(("fallback_connector", fallback.map(|connector| connector.name.to_string().into())));
     }
     if let Some(sources) = arguments.get("SourceReceiveConnectors") {
         let names = keys::list("SourceReceiveConnectors", sources, &lists)?;
         let known = |name: &String| Ok(receive_connector::find(settings, name)?.name.to_string());
-        let names = names.iter().map(known).collect::<Result<Vec<_>, CommandError>>()?;
+        let names = names.iter().map(known).collect::<Result<Vec<_>, CommandError>>();
+        let names = names.map_err(|error| error.of("SourceReceiveConnectors"))?;
         changes.push(("source_receive_connectors", (!names.is_empty()).then(|| Value::texts(names))));
     }
     if let Some(servers) = arguments.texts("SourceTransportServers") {
