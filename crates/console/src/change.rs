@@ -5,13 +5,18 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use gatepost_manage::ClientError;
-use gatepost_manage::resource::{CommandAnswer, CommandCall, CommandRequest, ExposureChange, TransactionRequest};
+use gatepost_manage::command::form::Form;
+use gatepost_manage::resource::{
+    Amended, CommandAnswer, CommandCall, CommandRequest, ExposureChange, SettingsProblem, TransactionRequest,
+};
+use gatepost_manage::{ClientError, command};
 use serde_json::{Map, Value};
 
 use crate::exposure::Exposure;
+use crate::lines::Lines;
 use crate::shell_line::command_line;
 use crate::visit::Visit;
+use crate::wording::warning_in_words;
 
 /// One command with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,13 +47,19 @@ impl Call {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change(pub Vec<Call>);
 
-/// What it would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a change would do.
+#[derive(Debug, Default)]
 pub struct Preview {
-    /// Who gains and who loses what.
-    pub exposure: Exposure,
+    /// What would become of what waits in queues or lies on the disk, each in a sentence.
+    pub said: Vec<String>,
     /// What is legal but probably not meant.
     pub warnings: Vec<String>,
+    /// Mail that takes another way; none: such changes lead no mail.
+    pub rerouted: Option<Vec<String>>,
+    /// Who gains and who loses what.
+    pub exposure: Exposure,
+    /// The lines of the settings document that come and go; none: nobody has the document in front of them.
+    pub document: Option<Lines>,
     /// The commands as the shell takes them.
     pub lines: Vec<String>,
     /// Stands for all that is shown: the same change that opens the same has the same.
@@ -56,14 +67,41 @@ pub struct Preview {
 }
 
 impl Preview {
+    /// What a document would change that takes the place of the one in force; `lines` are the commands that do the same.
+    pub fn of_document(looked: &Amended, lines: Vec<String>) -> Preview {
+        let warning = |SettingsProblem { line, message, remedy, .. }: &SettingsProblem| {
+            format!("Line {line}: {message}; {remedy}")
+        };
+        Preview {
+            warnings: looked.warnings.iter().map(warning).collect(),
+            rerouted: Some(looked.rerouted.clone()).filter(|rerouted| !rerouted.is_empty()),
+            exposure: Exposure::of(&looked.exposure, looked.exposure_total),
+            document: Some(Lines::of(&looked.difference)),
+            lines,
+            mark: mark((&looked.difference, &looked.rerouted), &looked.exposure, looked.exposure_total),
+            ..Preview::default()
+        }
+    }
+
     /// The lines as they go to the clipboard.
     pub fn all_lines(&self) -> String {
         self.lines.join("\n")
     }
+
+    /// Whether somebody should see it before: it opens or closes something, leads mail another way, or is about more than settings.
+    pub fn is_felt(&self) -> bool {
+        let reroutes = self.rerouted.as_ref().is_some_and(|rerouted| !rerouted.is_empty());
+        !self.exposure.is_empty() || reroutes || !self.said.is_empty()
+    }
+
+    /// Whether it has to be said that nobody gains or loses anything: not where the ways of mail are what it is about.
+    pub fn tells_exposure(&self) -> bool {
+        !self.exposure.is_empty() || self.rerouted.is_none()
+    }
 }
 
 /// What a form carries of what was shown: the same text with the same exposure, of which `total` changes there are, has the same.
-pub fn mark(shown: impl Hash, exposure: &[ExposureChange], total: u64) -> String {
+fn mark(shown: impl Hash, exposure: &[ExposureChange], total: u64) -> String {
     let mut hasher = DefaultHasher::new();
     (shown, total).hash(&mut hasher);
     serde_json::to_string(exposure).unwrap_or_default().hash(&mut hasher);
@@ -95,11 +133,17 @@ impl Change {
     /// Why it cannot be done.
     pub async fn look(&self, visit: &Visit) -> Result<Preview, ClientError> {
         let answer = self.run(visit, true).await?;
+        let lines = self.lines();
+        // How many messages wait is another number each moment, so what is noted is no part of it.
+        let shown = (&lines, &answer.rerouted, &answer.warnings);
         Ok(Preview {
-            exposure: Exposure::of(&answer.exposure, answer.exposure_total),
+            mark: mark(shown, &answer.exposure, answer.exposure_total),
+            said: answer.notes,
             warnings: answer.warnings,
-            lines: self.lines(),
-            mark: mark(self.lines(), &answer.exposure, answer.exposure_total),
+            rerouted: Some(answer.rerouted).filter(|rerouted| !rerouted.is_empty()),
+            exposure: Exposure::of(&answer.exposure, answer.exposure_total),
+            document: None,
+            lines,
         })
     }
 
@@ -111,15 +155,32 @@ impl Change {
         self.run(visit, false).await
     }
 
+    /// The dialog in whose words it is told.
+    fn form(&self) -> Option<&'static Form> {
+        self.0.iter().find_map(|call| command::form_of(call.name.split_once('-')?.1))
+    }
+
     /// Several commands are one request: nothing stays open where the browser hangs up in between.
     async fn run(&self, visit: &Visit, what_if: bool) -> Result<CommandAnswer, ClientError> {
-        if let [call] = &self.0[..] {
-            let request = CommandRequest { parameters: call.parameters.clone(), what_if, ..CommandRequest::default() };
-            return visit.client.command(call.name, &request).await;
-        }
-        let command = |call: &Call| CommandCall { command: call.name.to_owned(), parameters: call.parameters.clone() };
-        let commands = self.0.iter().map(command).collect();
-        visit.client.commands(&TransactionRequest { commands, what_if, reason: None }).await
+        let answered = match &self.0[..] {
+            [call] => {
+                let parameters = call.parameters.clone();
+                visit
+                    .client
+                    .command(call.name, &CommandRequest { parameters, what_if, ..CommandRequest::default() })
+                    .await
+            }
+            calls => {
+                let command =
+                    |call: &Call| CommandCall { command: call.name.to_owned(), parameters: call.parameters.clone() };
+                let commands = calls.iter().map(command).collect();
+                visit.client.commands(&TransactionRequest { commands, what_if, reason: None }).await
+            }
+        };
+        let mut answer = answered?;
+        let form = self.form();
+        answer.warnings.iter_mut().for_each(|warning| *warning = warning_in_words(form, warning));
+        Ok(answer)
     }
 }
 

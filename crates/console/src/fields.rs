@@ -62,6 +62,12 @@ impl Fields {
         Fields(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
     }
 
+    /// The same fields with more behind them.
+    pub fn and(mut self, more: impl Iterator<Item = (String, String)>) -> Fields {
+        self.0.extend(more);
+        self
+    }
+
     /// The same fields as a query.
     pub fn to_query(&self) -> String {
         Serializer::new(String::new()).extend_pairs(&self.0).finish()

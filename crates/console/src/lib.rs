@@ -6,6 +6,7 @@
 //! listed below it.
 
 mod pages;
+mod confirming;
 mod signing_in;
 mod guard;
 mod frame;
@@ -19,6 +20,7 @@ mod visit;
 mod forms;
 mod exposure;
 mod shell_line;
+mod wording;
 mod problem;
 mod search;
 mod fields;

@@ -30,16 +30,13 @@ pub enum Problem {
     },
 }
 
+/// What is said of a change that would do by now what nobody was shown.
+pub const HAS_CHANGED: &str = "Nothing was done: something has changed since you looked. This is what it would do now.";
+
 impl Problem {
     /// A refusal of the console itself.
     pub fn refused(status: StatusCode, error: impl Into<String>) -> Problem {
         Problem::Refused { status, error: error.into(), details: Vec::new() }
-    }
-
-    /// A change that would do by now what nobody was shown.
-    pub fn has_changed() -> Problem {
-        let error = "Nothing was done: something has changed since you looked. This is what it would do now.";
-        Problem::refused(StatusCode::CONFLICT, error)
     }
 }
 

@@ -7,7 +7,7 @@ use gatepost_manage::command::{self, Kind};
 use serde_json::{Map, Value};
 
 /// The command as a line. What it is about comes first: the identity without its parameter's name, as everybody writes it; of
-/// rights on a connector, through the pipeline, as the articles have it.
+/// rights on a connector, through the pipeline, as the articles have it. A password is never part of it: the shell asks for it.
 pub fn command_line(name: &str, parameters: &Map<String, Value>) -> String {
     let identity = parameters.get("Identity").map(|identity| text(identity, None));
     let is_about_rights = matches!(name, "Add-ADPermission" | "Remove-ADPermission");
@@ -31,6 +31,13 @@ pub fn command_line(name: &str, parameters: &Map<String, Value>) -> String {
         match (kind, value) {
             (Some(Kind::Switch), Value::Bool(true)) => line.push_str(&format!(" -{name}")),
             (Some(Kind::Switch), Value::Bool(false)) => line.push_str(&format!(" -{name}:$false")),
+            (Some(Kind::Secret), Value::String(_)) => {
+                line.push_str(&format!(" -{name} (Read-Host -AsSecureString {})", quoted(name)));
+            }
+            (Some(Kind::Credential), Value::Object(given)) => {
+                let user = given.get("UserName").and_then(Value::as_str).unwrap_or_default();
+                line.push_str(&format!(" -{name} (Get-Credential {})", quoted(user)));
+            }
             _ => line.push_str(&format!(" -{name} {}", text(value, kind))),
         }
     }
@@ -139,6 +146,17 @@ mod tests {
                 "Remove-ADPermission",
                 json!({"Identity": "A", "User": "bob", "ExtendedRights": ["x"], "Deny": true}),
                 "Get-ReceiveConnector \"A\" | Remove-ADPermission -User \"bob\" -ExtendedRights \"x\" -Deny",
+            ),
+            // The shell asks for what is not shown.
+            (
+                "Set-SendConnector",
+                json!({"Identity": "Out", "AuthenticationCredential": {"UserName": "us", "Password": "hidden"}}),
+                "Set-SendConnector \"Out\" -AuthenticationCredential (Get-Credential \"us\")",
+            ),
+            (
+                "Set-User",
+                json!({"Identity": "bob", "Password": "hidden"}),
+                "Set-User \"bob\" -Password (Read-Host -AsSecureString \"Password\")",
             ),
         ] {
             assert_eq!(line(name, parameters), expected);

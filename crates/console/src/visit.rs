@@ -149,24 +149,16 @@ impl Visit {
     /// # Errors
     /// What the server refuses, or that the answer does not come.
     pub async fn run(&self, command: &str, parameters: Value) -> Result<CommandAnswer, ClientError> {
-        self.client.command(command, &request(parameters, false)).await
-    }
-
-    /// Asks what a command would change.
-    ///
-    /// # Errors
-    /// As [`Visit::run`].
-    pub async fn what_if(&self, command: &str, parameters: Value) -> Result<CommandAnswer, ClientError> {
-        self.client.command(command, &request(parameters, true)).await
+        self.client.command(command, &request(parameters)).await
     }
 }
 
-fn request(parameters: Value, what_if: bool) -> CommandRequest {
+fn request(parameters: Value) -> CommandRequest {
     let parameters = match parameters {
         Value::Object(parameters) => parameters,
         _ => serde_json::Map::new(),
     };
-    CommandRequest { parameters, what_if, ..CommandRequest::default() }
+    CommandRequest { parameters, ..CommandRequest::default() }
 }
 
 impl FromRequestParts<Console> for Visit {

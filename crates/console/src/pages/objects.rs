@@ -16,7 +16,7 @@ use axum::routing::get;
 use gatepost_manage::command::form::{Field, Form};
 use gatepost_manage::command::{self, Entry};
 use gatepost_manage::object::{PropertyKind, Shape};
-use gatepost_manage::resource::CommandRequest;
+use gatepost_manage::resource::{CommandAnswer, CommandRequest};
 use serde_json::{Map, Value, json};
 
 use self::control::{Control, Dialog};
@@ -235,7 +235,13 @@ impl Area {
     }
 }
 
-/// A page apart from what [`change`] has warned of behind what was done.
+/// What was done, with what is legal but probably not meant, each on a line of its own: see [`with_warnings`].
+fn said(done: &str, answer: &CommandAnswer) -> String {
+    let done = std::iter::once(done).chain(answer.notes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    answer.warnings.iter().fold(done, |said, warning| format!("{said}\n{warning}"))
+}
+
+/// A page apart from what [`said`] has warned of behind what was done.
 fn with_warnings(mut page: Page) -> (Page, Vec<String>) {
     let said = page.done.take().unwrap_or_default();
     let mut lines = said.lines().map(str::to_owned);
@@ -262,6 +268,8 @@ struct List {
 struct Row {
     href: String,
     cells: Vec<String>,
+    /// What deserves to be seen beside its name.
+    badges: Vec<&'static str>,
 }
 
 async fn list(area: &'static Area, visit: Visit) -> Answer {
@@ -288,7 +296,11 @@ async fn list(area: &'static Area, visit: Visit) -> Answer {
     let form = area.form();
     let rows = records.iter().map(|record| {
         let identity = record["Identity"].as_str().or(record["Name"].as_str()).unwrap_or_default();
-        Row { href: area.path_of(identity), cells: columns.iter().map(|column| shown(shape, column, record)).collect() }
+        Row {
+            href: area.path_of(identity),
+            cells: columns.iter().map(|column| shown(shape, form, column, record)).collect(),
+            badges: form.map(|form| form.badges_of(record)).unwrap_or_default(),
+        }
     });
     let rows: Vec<Row> = rows.collect();
     let pager = Pager::of(&visit.query, rows.len(), total);
@@ -347,11 +359,18 @@ fn words(name: &str) -> String {
     words
 }
 
-/// A property of a record that leaves out what is as usual, for a person.
-fn shown(shape: &Shape, name: &str, record: &Value) -> String {
+/// A property of a record that leaves out what is as usual, for a person: in the words of the form, where it has any.
+fn shown(shape: &Shape, form: Option<&Form>, name: &str, record: &Value) -> String {
     let Some(property) = shape.properties.iter().find(|property| property.name == name) else { return String::new() };
     let usual = property.usual.to_json();
-    in_words(property.kind, record.get(name).unwrap_or(&usual))
+    let value = record.get(name).unwrap_or(&usual);
+    let said = match value {
+        Value::Bool(truth) => truth.to_string(),
+        value => value.as_str().unwrap_or_default().to_owned(),
+    };
+    let meant = form.map(|form| form.in_words(name, &said)).filter(|words| *words != said).map(str::to_owned);
+    let told = form.and_then(|form| form.told_of(name, record));
+    told.or(meant).unwrap_or_else(|| in_words(property.kind, value))
 }
 
 fn in_words(kind: PropertyKind, value: &Value) -> String {
@@ -479,7 +498,7 @@ async fn show_one(
         Some(form) => facts_of(form, shape, &record, dialog.is_some()),
         None => vec![Facts {
             title: "Properties",
-            rows: rows(shape, shape.properties.iter().map(|one| (one.name, words(one.name))), &record),
+            rows: rows(shape, None, shape.properties.iter().map(|one| (one.name, words(one.name))), &record),
         }],
     };
     let members = Members::of(area, &visit, &identity).await?;
@@ -509,7 +528,7 @@ fn facts_of(form: &'static Form, shape: &'static Shape, record: &Value, has_fiel
     if !has_fields {
         for section in form.sections {
             let of_field = |field: &Field| (field.property, field.label.to_owned());
-            let said = rows(shape, section.fields.iter().map(of_field), record).into_iter();
+            let said = rows(shape, Some(form), section.fields.iter().map(of_field), record).into_iter();
             let mut known: Vec<(String, String)> = Vec::new();
             for row in said.filter(|(label, _)| label != "Members") {
                 if !known.contains(&row) {
@@ -522,16 +541,17 @@ fn facts_of(form: &'static Form, shape: &'static Shape, record: &Value, has_fiel
     // The heading of the page says its name.
     let besides = form.besides.iter().filter(|(name, _)| !["Name", "DomainName"].contains(name));
     let besides = besides.map(|(name, label)| (*name, (*label).to_owned()));
-    facts.push(Facts { title: "Besides", rows: rows(shape, besides, record) });
+    facts.push(Facts { title: "Besides", rows: rows(shape, Some(form), besides, record) });
     facts
 }
 
 fn rows(
     shape: &'static Shape,
+    form: Option<&Form>,
     properties: impl Iterator<Item = (&'static str, String)>,
     record: &Value,
 ) -> Vec<(String, String)> {
-    let rows = properties.map(|(name, label)| (label, shown(shape, name, record)));
+    let rows = properties.map(|(name, label)| (label, shown(shape, form, name, record)));
     rows.filter(|(_, value)| !value.is_empty()).collect()
 }
 

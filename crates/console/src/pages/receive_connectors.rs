@@ -3,6 +3,7 @@
 mod list;
 mod wizard;
 pub mod rights;
+mod entry;
 pub mod properties;
 pub mod property;
 mod ranges;

@@ -4,17 +4,19 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::Path;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use gatepost_manage::ClientError;
 use gatepost_manage::history::Revision;
 use gatepost_manage::resource::{Amended, RestoreRequest, RevisionsQuery};
+use serde_json::json;
 
-use crate::change::mark;
+use crate::change::{Call, Preview};
+use crate::confirming::{self, Asked, Back, confirm, is_seen};
 use crate::exposure::Exposure;
-use crate::layout::{Answer, Page, show, show_as};
-use crate::lines::{Line, Lines};
+use crate::fields::Fields;
+use crate::layout::{Answer, Page, show};
+use crate::lines::Lines;
 use crate::problem::Problem;
 use crate::text::{ago, moment, now_ms};
 use crate::visit::{Console, Sent, Visit};
@@ -136,65 +138,56 @@ async fn one(visit: Visit, Path(number): Path<u64>) -> Answer {
     })
 }
 
-#[derive(Template)]
-#[template(path = "revision_restore.html")]
-struct Restore {
-    page: Page,
-    number: u64,
-    why: String,
-    problem: Option<Problem>,
-    preview: Option<(Lines, Exposure)>,
-    /// Stands for what is shown.
-    mark: String,
-}
-
-impl Restore {
-    fn problem(&self) -> Option<(&str, &[String])> {
-        match &self.problem {
-            Some(Problem::Refused { error, details, .. }) => Some((error, details)),
-            _ => None,
-        }
+async fn ask(visit: Visit, Path(number): Path<u64>) -> Answer {
+    let (fields, asked) = (Fields::default(), asked(number, String::new()));
+    match look(&visit, number).await {
+        Ok(looked) => confirm(visit, &fields, preview(number, &looked), asked),
+        Err(error) => refuse(visit, &fields, asked, error),
     }
 }
 
-async fn ask(visit: Visit, Path(number): Path<u64>) -> Answer {
-    show_restore(visit, number, String::new(), None).await
+/// What is asked before a revision is put in force again; `why` was typed.
+fn asked(number: u64, why: String) -> Asked {
+    let (title, place) = (format!("Put revision {number} in force again"), format!("/revisions/{number}"));
+    Asked {
+        said: vec!["It becomes a new revision. Passwords stay as they are now.".to_owned()],
+        is_always: true,
+        why: Some(why),
+        ..Asked::of("/revisions", title, format!("{place}/restore"), "Put in force", Back::Link(place))
+    }
 }
 
-async fn show_restore(visit: Visit, number: u64, why: String, refused: Option<Problem>) -> Answer {
-    let mut mark = String::new();
-    let (preview, problem) = match look(&visit, number).await {
-        Ok(looked) => {
-            mark = mark_of(&looked);
-            (Some((Lines::of(&looked.difference), Exposure::of(&looked.exposure, looked.exposure_total))), refused)
+fn preview(number: u64, looked: &Amended) -> Preview {
+    let call = Call::new("Restore-ConfigurationRevision", json!({ "Identity": number }));
+    Preview::of_document(looked, vec![call.line()])
+}
+
+fn refuse(visit: Visit, fields: &Fields, asked: Asked, error: ClientError) -> Answer {
+    match Problem::from(error) {
+        Problem::Refused { status, error, details } => {
+            let problems = std::iter::once(error).chain(details).collect();
+            confirming::ask(visit, fields, asked, None, (status, problems))
         }
-        Err(error) => (None, refused.or(Some(error.into()))),
-    };
-    let status = match &problem {
-        Some(Problem::Refused { status, .. }) => *status,
-        _ => StatusCode::OK,
-    };
-    let page = Page::new(visit, "/revisions", format!("Put revision {number} in force again"));
-    show_as(status, &Restore { page, number, why, problem, preview, mark })
+        other => Err(other),
+    }
 }
 
 async fn look(visit: &Visit, number: u64) -> Result<Amended, ClientError> {
     visit.client.restore(number, &RestoreRequest { what_if: true, why: None }).await
 }
 
-fn mark_of(looked: &Amended) -> String {
-    mark(&looked.difference, &looked.exposure, looked.exposure_total)
-}
-
 /// Puts a revision in force again, unless that would do by now what nobody was shown.
 async fn restore(Path(number): Path<u64>, Sent { visit, fields }: Sent) -> Answer {
     let why = fields.get("why").map(str::to_owned);
+    let asked = asked(number, fields.text("why").to_owned());
     let restored = match look(&visit, number).await {
-        Ok(looked) if fields.get("mark") != Some(&mark_of(&looked)) => {
-            let problem = Some(Problem::has_changed());
-            return show_restore(visit, number, fields.text("why").to_owned(), problem).await;
+        Ok(looked) => {
+            let preview = preview(number, &looked);
+            if !is_seen(&fields, &preview) {
+                return confirm(visit, &fields, preview, asked);
+            }
+            visit.client.restore(number, &RestoreRequest { what_if: false, why }).await
         }
-        Ok(_) => visit.client.restore(number, &RestoreRequest { what_if: false, why }).await,
         Err(error) => Err(error),
     };
     match restored {
@@ -202,6 +195,6 @@ async fn restore(Path(number): Path<u64>, Sent { visit, fields }: Sent) -> Answe
             Ok(visit.done("/revisions", &format!("Revision {number} is in force again, as revision {revision}.")))
         }
         Ok(_) => Ok(visit.done("/revisions", "It says what was in force already: nothing has changed.")),
-        Err(error) => show_restore(visit, number, fields.text("why").to_owned(), Some(error.into())).await,
+        Err(error) => refuse(visit, &fields, asked, error),
     }
 }

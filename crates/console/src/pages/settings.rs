@@ -11,11 +11,11 @@ use axum::routing::get;
 use gatepost_manage::ClientError;
 use gatepost_manage::resource::{Amended, SettingsDocument, SettingsProblem, SettingsRequest};
 
-use crate::change::mark;
-use crate::exposure::Exposure;
+use crate::change::Preview;
+use crate::confirming::{CONFIRMED, is_seen};
 use crate::layout::{Answer, Page, show_as};
-use crate::lines::{Line, Lines};
-use crate::problem::Problem;
+use crate::lines::Lines;
+use crate::problem::{HAS_CHANGED, Problem};
 use crate::text::size;
 use crate::visit::{Console, Sent, Visit};
 
@@ -42,7 +42,7 @@ struct Settings {
     problem: Option<String>,
     problems: Vec<Place>,
     meanwhile: Option<Meanwhile>,
-    preview: Option<Preview>,
+    looked: Option<Looked>,
 }
 
 /// A mistake, with the line that it is in.
@@ -62,14 +62,9 @@ struct Meanwhile {
 }
 
 /// What the text would do.
-struct Preview {
-    lines: Lines,
-    exposure: Exposure,
-    warnings: Vec<Place>,
-    /// Stands for what is shown; none: nothing was asked but to look.
-    mark: String,
+struct Looked {
+    preview: Preview,
     is_changed: bool,
-    must_confirm: bool,
 }
 
 /// What was typed.
@@ -99,7 +94,7 @@ fn settings(visit: Visit, typed: Typed) -> Settings {
         problem: None,
         problems: Vec::new(),
         meanwhile: None,
-        preview: None,
+        looked: None,
     }
 }
 
@@ -119,11 +114,13 @@ async fn save(Sent { visit, fields }: Sent) -> Answer {
         Ok(looked) => looked,
         Err(error) => return refused(visit, typed, error).await,
     };
-    let preview = preview(&typed.text, &looked);
-    let is_confirmed = fields.get("mark") == Some(preview.mark.as_str());
-    if fields.text("action") != "save" || (preview.must_confirm && !is_confirmed) {
-        let status = StatusCode::OK;
-        return show_as(status, &Settings { preview: Some(preview), ..settings(visit, typed) });
+    let preview = Preview::of_document(&looked, Vec::new());
+    let is_wanted = fields.has(CONFIRMED) || fields.text("action") == "save";
+    if !is_wanted || (preview.is_felt() && !is_seen(&fields, &preview)) {
+        let looked = Some(Looked { preview, is_changed: looked.is_changed });
+        let problem = fields.has(CONFIRMED).then(|| HAS_CHANGED.to_owned());
+        let status = if problem.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+        return show_as(status, &Settings { looked, problem, ..settings(visit, typed) });
     }
     request.what_if = false;
     match visit.client.put_settings(&request).await {
@@ -139,18 +136,6 @@ async fn save(Sent { visit, fields }: Sent) -> Answer {
 async fn with_line_ends_of(visit: &Visit, text: &str) -> Result<String, Problem> {
     let in_force = visit.client.settings().await?.text;
     Ok(if in_force.contains("\r\n") { text.replace('\n', "\r\n") } else { text.to_owned() })
-}
-
-fn preview(text: &str, looked: &Amended) -> Preview {
-    let exposure = Exposure::of(&looked.exposure, looked.exposure_total);
-    Preview {
-        lines: Lines::of(&looked.difference),
-        warnings: places(text, &looked.warnings),
-        mark: mark(&looked.difference, &looked.exposure, looked.exposure_total),
-        is_changed: looked.is_changed,
-        must_confirm: !exposure.is_empty(),
-        exposure,
-    }
 }
 
 fn places(text: &str, problems: &[SettingsProblem]) -> Vec<Place> {

@@ -208,6 +208,11 @@ impl Control {
         matches!(self.form, "secret" | "credential")
     }
 
+    /// Whether there is a password already, which stays where no other is typed: as the property says that stands for it.
+    pub fn has_one(&self) -> bool {
+        self.is_secret() && !matches!(self.was.as_str(), "" | "None")
+    }
+
     /// Whether a password was typed.
     pub fn has_password(&self) -> bool {
         !self.password.is_empty()
@@ -216,6 +221,19 @@ impl Control {
     /// Whether it says what this property or parameter is.
     pub fn is_about(&self, name: &str) -> bool {
         self.name == name || self.field.property == name
+    }
+
+    /// Whether what is wrong with it is the password beside the name, as it says itself.
+    pub fn is_problem_of_password(&self) -> bool {
+        self.form == "credential" && self.problem.as_ref().is_some_and(|problem| problem.contains("password"))
+    }
+
+    /// Where on the page that stands which is wrong, and what people call it.
+    pub fn place_of_problem(&self) -> (String, &'static str) {
+        match self.is_problem_of_password() {
+            true => (format!("p-{}", self.name), "Password"),
+            false => (format!("f-{}", self.name), self.label),
+        }
     }
 
     /// Whether nothing is chosen, which a choice then has to offer.

@@ -8,7 +8,8 @@ use gatepost_manage::resource::CommandRequest;
 use serde_json::{Map, Value, json};
 
 use super::trouble::Trouble;
-use super::{Area, show_one};
+use super::{Area, said, show_one};
+use crate::change::Change;
 use crate::fields::Fields;
 use crate::layout::Answer;
 use crate::problem::Problem;
@@ -56,19 +57,19 @@ impl Members {
 /// Adds and removes members.
 pub async fn change(area: &'static Area, identity: String, Sent { visit, fields }: Sent) -> Answer {
     let (change, count, done) = changed(&fields);
-    let command = format!("Set-{}", area.noun);
+    let none = || Problem::refused(StatusCode::NOT_FOUND, format!("a {} has no members", area.one));
+    let entry = area.command("Set").ok_or_else(none)?;
     if !(1..=ADDED_MAX).contains(&count) {
-        if let Some(entry) = command::find(&command) {
-            visit.need(entry.role)?;
-        }
+        visit.need(entry.role)?;
         let error = format!("Nothing was changed: give one address or more on the lines, and {ADDED_MAX} at most.");
         let trouble = Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, error);
         return show_one(area, visit, identity, None, Some(trouble)).await;
     }
-    match visit.run(&command, json!({ "Identity": identity, "Members": change })).await {
-        Ok(_) => {
-            let said = format!("{} {done}.", counted(count as u64, "member was", "members were"));
-            Ok(visit.done(&area.path_of(&identity), &said))
+    let change = Change::of(entry.signature.name, json!({ "Identity": identity, "Members": change }));
+    match change.make(&visit).await {
+        Ok(answer) => {
+            let done = format!("{} {done}.", counted(count as u64, "member was", "members were"));
+            Ok(visit.done(&area.path_of(&identity), &said(&done, &answer)))
         }
         Err(error) => {
             let trouble = Trouble::of(None, &mut [], error)?;

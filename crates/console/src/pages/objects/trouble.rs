@@ -10,6 +10,7 @@ use gatepost_manage::resource::{Refused, SettingsProblem};
 
 use super::control::Control;
 use crate::problem::Problem;
+use crate::wording::{ended, in_words, is_of_the_document};
 
 /// What stands above a form that comes back.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub struct Trouble {
     pub status: StatusCode,
     /// What is wrong, where no field is the place for it.
     pub said: Vec<String>,
-    /// The fields that something is wrong with: by the parameter's name, and what people call them.
-    pub fields: Vec<(&'static str, &'static str)>,
+    /// The fields that something is wrong with: where they stand on the page, and what people call them.
+    pub fields: Vec<(String, &'static str)>,
 }
 
 impl Trouble {
@@ -38,9 +39,11 @@ impl Trouble {
             fields: Vec::new(),
         };
         for Mistake { about, message, remedy } in mistakes(*refused, status, controls) {
-            let named = || controls.iter().position(|control| is_named(&message, control.name));
+            let named = controls.iter().position(|control| is_named(&message, control));
             let by_key = about.and_then(|about| controls.iter().position(|control| control.is_about(&about)));
-            let place = by_key.or_else(named);
+            // What is lacking stands nowhere: the line that the server points at is that of something else.
+            let is_beside = by_key.is_some_and(|place| named.is_some() && !is_named(&message, &controls[place]));
+            let place = if is_beside { named } else { by_key.or(named) };
             let mut said = in_words(form, &message, place.map(|place| controls[place].name));
             if let Some(remedy) = remedy.filter(|remedy| !is_of_the_document(remedy)) {
                 said = format!("{} {}", said.trim_end_matches('.').to_owned() + ".", in_words(form, &remedy, None));
@@ -50,7 +53,7 @@ impl Trouble {
                     let control = &mut controls[place];
                     let before = control.problem.take().map(|before| ended(before) + " ").unwrap_or_default();
                     control.problem = Some(before + &said);
-                    let field = (control.name, control.label);
+                    let field = control.place_of_problem();
                     if !trouble.fields.contains(&field) {
                         trouble.fields.push(field);
                     }
@@ -63,7 +66,7 @@ impl Trouble {
 
     /// What stands at a field already.
     pub fn at(status: StatusCode, control: &Control) -> Trouble {
-        Trouble { status, said: Vec::new(), fields: vec![(control.name, control.label)] }
+        Trouble { status, said: Vec::new(), fields: vec![control.place_of_problem()] }
     }
 
     /// One sentence of the console's own.
@@ -93,106 +96,9 @@ fn mistakes(refused: Refused, status: u16, controls: &[Control]) -> Vec<Mistake>
     vec![Mistake { about: name, message: refused.error, remedy: None }]
 }
 
-/// Whether a text speaks of a parameter: exactly as it is spelt, since `name` and `port` are words of their own.
-fn is_named(text: &str, name: &str) -> bool {
-    text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == name)
-}
-
-/// Whether a remedy is what to write into the settings document, which nobody has in front of them here.
-fn is_of_the_document(remedy: &str) -> bool {
-    remedy.contains(" = ") || remedy.contains("[[")
-}
-
-/// A warning in the words of the dialog, without what to write into the settings document.
-pub fn warning_in_words(form: Option<&Form>, warning: &str) -> String {
-    let ends: Vec<usize> = warning.match_indices(": ").map(|(end, _)| end).collect();
-    let behind = |place: usize| &warning[ends[place] + 2..ends.get(place + 1).copied().unwrap_or(warning.len())];
-    let place = (0..ends.len()).find(|place| is_of_the_document(behind(*place)));
-    // A line of the document alone shows what is meant by the words before it.
-    let place = place.map(|place| if is_line_of_the_document(behind(place)) { place.saturating_sub(1) } else { place });
-    let end = place.map_or(warning.len(), |place| ends[place]);
-    ended(in_words(form, &warning[..end], None))
-}
-
-/// Whether a text is no more than a line of the settings document.
-fn is_line_of_the_document(text: &str) -> bool {
-    let is_key = |key: &str| key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-    text.starts_with("[[") || text.split_once(" = ").is_some_and(|(key, _)| is_key(key))
-}
-
-/// A sentence with its end.
-fn ended(said: String) -> String {
-    if said.ends_with(['.', '!', '?']) { said } else { said + "." }
-}
-
-/// A text with what people call things in the place of parameters. What stands at its field need not name it.
-fn in_words(form: Option<&Form>, text: &str, at: Option<&str>) -> String {
-    let mut text = text.to_owned();
-    if let Some(at) = at {
-        // `New-SendConnector needs the parameter Name: ...`, `the parameter Port: ...`, `` `Port`: ... ``, `Port: ...`.
-        let ends = [format!("the parameter {at}: "), format!("`{at}`: "), format!("{at}: ")];
-        let end = ends.iter().find_map(|end| text.find(end.as_str()).map(|start| (start, start + end.len())));
-        if let Some((start, end)) = end.filter(|(start, _)| *start == 0 || text[..*start].ends_with("needs ")) {
-            let lacks = start > 0;
-            text = text.split_off(end);
-            if lacks {
-                text = format!("This is needed. {text}");
-            }
-        }
-    }
-    let mut words = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(start) = rest.find(|letter: char| letter.is_ascii_alphanumeric()) {
-        let end =
-            rest[start..].find(|letter: char| !letter.is_ascii_alphanumeric()).map_or(rest.len(), |end| start + end);
-        let word = &rest[start..end];
-        let label = form.filter(|_| word.contains(char::is_uppercase)).and_then(|form| form.label_of(word));
-        // One word that is also a word of its own stays as it is, unless it is marked as a parameter.
-        let is_marked = rest[..start].ends_with('`') && rest[end..].starts_with('`');
-        let is_certain = is_marked || word.chars().skip(1).any(char::is_uppercase);
-        words.push_str(&rest[..start]);
-        match label.filter(|_| is_certain) {
-            Some(label) if is_marked => words.push_str(label),
-            Some(label) => {
-                // `-Port` is how the shell says it.
-                let is_of_shell =
-                    words.strip_suffix('-').is_some_and(|before| !before.ends_with(char::is_alphanumeric));
-                if is_of_shell {
-                    words.pop();
-                }
-                words.push('\u{201c}');
-                words.push_str(label);
-                words.push('\u{201d}');
-            }
-            None => words.push_str(word),
-        }
-        rest = &rest[end..];
-    }
-    words.push_str(rest);
-    capitalized(&quoted(&words))
-}
-
-/// Backquotes as quotes.
-fn quoted(text: &str) -> String {
-    let mut is_open = false;
-    let quote = |letter: char| {
-        if letter != '`' {
-            return letter;
-        }
-        is_open = !is_open;
-        if is_open { '\u{201c}' } else { '\u{201d}' }
-    };
-    text.chars().map(quote).collect()
-}
-
-/// A sentence with its capital, unless it begins with a value, as an address: that stands as it was typed.
-fn capitalized(text: &str) -> String {
-    let first = text.split(' ').next().unwrap_or_default().trim_end_matches([',', ';', ':', '.']);
-    if !first.chars().all(|letter| letter.is_alphabetic() || ['-', '\''].contains(&letter)) {
-        return text.to_owned();
-    }
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+/// Whether a text speaks of a field: exactly as it is spelt, since `name` and `port` are words of their own.
+fn is_named(text: &str, control: &Control) -> bool {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| control.is_about(word))
 }
 
 #[cfg(test)]
@@ -226,27 +132,18 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_says_what_is_odd_and_not_what_to_write_into_the_document() {
-        let form = command::form_of("SendConnector");
-        for (warning, expected) in [
+    fn what_is_wrong_with_a_password_stands_at_the_password() {
+        for (error, place) in [
             (
-                "no send connector leads to a.example: declare [[send_connector]] with AddressSpaces = [\"a.example\"]",
-                "No send connector leads to a.example.",
+                "AuthenticationCredential: the user name is missing: give it",
+                ("f-AuthenticationCredential", "Log on as"),
             ),
-            (
-                "`BasicAuth` says it in clear: write RequireTLS, or nothing",
-                "\u{201c}BasicAuth\u{201d} says it in clear: write \u{201c}Require TLS\u{201d}, or nothing.",
-            ),
-            ("a mailbox: it stays.", "A mailbox: it stays."),
-            (
-                "`members`: a group with no members is nobody's address: mail to it is refused: write who gets its mail: \
-                 members = [\"bob@contoso.com\"]",
-                "\u{201c}members\u{201d}: a group with no members is nobody's address: mail to it is refused.",
-            ),
-            ("nobody@contoso.com is nobody", "nobody@contoso.com is nobody."),
-            ("write less. -RequireTLS takes it", "Write less. \u{201c}Require TLS\u{201d} takes it."),
+            ("AuthenticationCredential: the password is missing: give it", ("p-AuthenticationCredential", "Password")),
         ] {
-            assert_eq!(warning_in_words(form, warning), expected);
+            let refused = Box::new(Refused::new(error));
+            let error = ClientError::Refused { status: 400, refused };
+            let trouble = Trouble::of(command::form_of("SendConnector"), &mut controls(), error).expect("a refusal");
+            assert_eq!(trouble.fields, [(place.0.to_owned(), place.1)]);
         }
     }
 
@@ -280,6 +177,27 @@ mod tests {
             422,
             &[],
             &[("Port", "\u{201c}Port\u{201d} is odd. \u{201c}Port\u{201d} is taken")],
+        );
+        // What is lacking is told at its own field, whatever line the server points at.
+        check(
+            of_settings(vec![problem(
+                Some("Name"),
+                "no mail would ever take this connector: it has no AddressSpaces, and no other names it as FallbackConnector",
+                "write which domains it leads to: AddressSpaces = [\"SMTP:*;1\"] for all",
+            )]),
+            422,
+            &[],
+            &[(
+                "AddressSpaces",
+                "No mail would ever take this connector: it has no \u{201c}Address spaces\u{201d}, and no other names it as \
+                 \u{201c}Send connector that stands in\u{201d}",
+            )],
+        );
+        check(
+            Refused::new("FallbackConnector: the send connector 'Nope' couldn't be found."),
+            404,
+            &[],
+            &[("FallbackConnector", "The send connector 'Nope' couldn't be found.")],
         );
         check(
             Refused::new("New-SendConnector needs the parameter Name: What it is called."),

@@ -5,7 +5,6 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::response::Response;
 use gatepost_manage::ClientError;
 use gatepost_policy::role::Role;
 use serde_json::{Value, json};
@@ -16,16 +15,15 @@ use super::property::{
 };
 use super::ranges::{FIELDS as FIELDS_OF_RANGES, RANGES_MAX, Ranges};
 use super::{AREA, instant_ms, place, text};
-use crate::change::{Change, Preview};
+use crate::change::Change;
+pub use crate::confirming::{Asked, Back, CONFIRMED, confirm};
+use crate::confirming::{BACK, Outcome, make_once_seen};
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show_as};
 use crate::problem::Problem;
-use crate::rights::{RightShown, externally_secured};
+use crate::rights::externally_secured;
 use crate::text::moment;
-use crate::visit::{PROOF_FIELD, Sent, Visit};
-
-/// The field by which somebody applies what they were shown.
-pub const CONFIRMED: &str = "confirmed";
+use crate::visit::{Sent, Visit};
 
 /// The record of the connector of this name.
 ///
@@ -264,7 +262,7 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
         let problem = Ranges::default().problem().unwrap_or_default();
         told.problem = told.problem.or(Some((StatusCode::UNPROCESSABLE_ENTITY, problem)));
     }
-    if fields.has("back") || is_edited || told.problem.is_some() {
+    if fields.has(BACK) || is_edited || told.problem.is_some() {
         return form(visit, &record, tab, Some(&fields), told);
     }
     let mut parameters = changes(tab.properties(), &record, &fields);
@@ -280,105 +278,18 @@ pub async fn apply(Path(name): Path<String>, Sent { visit, fields }: Sent) -> An
     parameters.insert("Identity".to_owned(), own_name.as_str().into());
     let change = Change::of("Set-ReceiveConnector", parameters.into());
     let rights = if trusts && !was_trusting { externally_secured() } else { Vec::new() };
-    let preview = match change.look(&visit).await {
-        Ok(preview) => preview,
-        Err(error) => return form(visit, &record, tab, Some(&fields), Told::of(&error)),
+    let asked = Asked {
+        is_always: !rights.is_empty(),
+        rights,
+        ..Asked::of(AREA, format!("Apply to {own_name}"), place(&own_name), "Apply", Back::Form)
     };
-    let needs_a_look = !preview.exposure.is_empty() || !rights.is_empty();
-    if needs_a_look && fields.get(CONFIRMED) != Some(&preview.mark) {
-        let title = format!("Apply to {own_name}");
-        let asked = Asked { rights, ..Asked::of(AREA, title, place(&own_name), "Apply", Back::Form) };
-        return confirm(visit, &fields, preview, asked);
-    }
-    match change.make(&visit).await {
-        Ok(_) => Ok(visit.done(&format!("{}?tab={}", place(&new_name), tab.key), "The changes are in force.")),
+    match make_once_seen(&visit, &fields, &change, asked).await {
+        Ok(Outcome::Made(_)) => {
+            Ok(visit.done(&format!("{}?tab={}", place(&new_name), tab.key), "The changes are in force."))
+        }
+        Ok(Outcome::Shown(page)) => page,
         Err(error) => form(visit, &record, tab, Some(&fields), Told::of(&error)),
     }
-}
-
-/// What somebody is asked before a change is made.
-pub struct Asked {
-    /// The navigation's entry that it belongs to.
-    pub area: &'static str,
-    /// What is to be said besides.
-    pub said: Vec<String>,
-    /// The heading.
-    pub title: String,
-    /// Where the form goes.
-    pub action: String,
-    /// What the button says.
-    pub apply: &'static str,
-    /// Whether it takes something away that does not come back by itself.
-    pub is_grave: bool,
-    /// How to leave it.
-    pub back: Back,
-    /// Rights that are to be looked at one by one.
-    pub rights: Vec<RightShown>,
-    /// Another way to do it: the field that chooses it, and what its button says.
-    pub offer: Option<(&'static str, &'static str)>,
-}
-
-impl Asked {
-    /// A question about a change that can be taken back.
-    pub fn of(area: &'static str, title: String, action: String, apply: &'static str, back: Back) -> Asked {
-        Asked { area, said: Vec::new(), title, action, apply, is_grave: false, back, rights: Vec::new(), offer: None }
-    }
-}
-
-/// How a change is left unmade.
-pub enum Back {
-    /// To the form, with all that was typed.
-    Form,
-    /// To another page.
-    Link(String),
-}
-
-#[derive(Template)]
-#[template(path = "confirm.html")]
-struct Confirm {
-    page: Page,
-    preview: Preview,
-    asked: Asked,
-    carried: Vec<(String, String)>,
-    was_seen: bool,
-}
-
-/// Shows what a change would do, and asks.
-///
-/// # Errors
-/// Only a bug of ours.
-pub fn confirm(visit: Visit, fields: &Fields, preview: Preview, asked: Asked) -> Answer {
-    let own = [PROOF_FIELD, CONFIRMED, "back"];
-    let carried = fields.pairs().filter(|(name, _)| !own.contains(name));
-    let page = Confirm {
-        carried: carried.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        was_seen: fields.has(CONFIRMED),
-        page: Page::new(visit, asked.area, asked.title.clone()),
-        preview,
-        asked,
-    };
-    show_as(StatusCode::OK, &page)
-}
-
-/// Makes a change whose preview was confirmed, and asks where it was not. `always` asks even where nobody gains or loses anything.
-///
-/// # Errors
-/// What the server says.
-pub async fn confirmed(
-    visit: Visit,
-    fields: &Fields,
-    change: &Change,
-    asked: Asked,
-    always: bool,
-    done: impl FnOnce(&Visit) -> Response,
-) -> Answer {
-    let preview = change.look(&visit).await?;
-    let needs_a_look = always || !preview.exposure.is_empty();
-    if needs_a_look && fields.get(CONFIRMED) != Some(&preview.mark) {
-        return confirm(visit, fields, preview, asked);
-    }
-    change.make(&visit).await?;
-    Ok(done(&visit))
 }
 
 /// `POST /receive-connectors/{name}/enabled`.
@@ -392,7 +303,10 @@ pub async fn enable(Path(name): Path<String>, Sent { visit, fields }: Sent) -> A
     let (title, action) = (format!("{verb} {name}"), format!("{}/enabled", place(&name)));
     let asked = Asked::of(AREA, title, action, verb, Back::Link(place(&name)));
     let said = if wanted { "The connector is enabled." } else { "The connector is disabled." };
-    confirmed(visit, &fields, &change, asked, false, |visit| visit.done(&place(&name), said)).await
+    match make_once_seen(&visit, &fields, &change, asked).await? {
+        Outcome::Made(_) => Ok(visit.done(&place(&name), said)),
+        Outcome::Shown(page) => page,
+    }
 }
 
 /// `POST /receive-connectors/{name}/removal`.
@@ -402,9 +316,12 @@ pub async fn remove(Path(name): Path<String>, Sent { visit, fields }: Sent) -> A
     let name = text(&record["Name"]);
     let change = Change::of("Remove-ReceiveConnector", json!({ "Identity": name }));
     let (title, action) = (format!("Remove {name}"), format!("{}/removal", place(&name)));
-    let asked = Asked { is_grave: true, ..Asked::of(AREA, title, action, "Remove", Back::Link(place(&name))) };
-    let said = format!("The receive connector {name} is removed.");
-    confirmed(visit, &fields, &change, asked, true, |visit| visit.done(AREA, &said)).await
+    let asked =
+        Asked { is_grave: true, is_always: true, ..Asked::of(AREA, title, action, "Remove", Back::Link(place(&name))) };
+    match make_once_seen(&visit, &fields, &change, asked).await? {
+        Outcome::Made(_) => Ok(visit.done(AREA, &format!("The receive connector {name} is removed."))),
+        Outcome::Shown(page) => page,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Objects made and changed by their dialogs alone, with real effect: a send connector that logs on to a provider, an accepted
 //! domain, a mailbox, a group with its members.
 
+use std::time::Duration;
+
 use gatepost_testkit::provider::{PASSWORD, Provider, USER};
+use gatepost_testkit::wait;
 
 use super::{Console, request};
 use crate::site::{CONTOSO, HOST_3, OPEN_TO_TESTS, message};
@@ -42,7 +45,7 @@ fn a_send_connector_made_in_the_browser_logs_on_to_its_smart_host_and_delivers()
     }
     browser.fill("Name (needed)", "Provider");
     browser.choose("Intended use", "Internet: to everybody");
-    browser.choose("Route mail", "Through the smart hosts below");
+    browser.choose("Route mail", "Through smart hosts");
     browser.fill("Smart hosts", "no smart host");
     browser.fill("Address spaces", "*");
     browser.choose("Smart host authentication", "User name and password, in clear where TLS is not offered");
@@ -95,6 +98,24 @@ fn a_send_connector_made_in_the_browser_logs_on_to_its_smart_host_and_delivers()
     );
     assert_eq!(made.trim(), format!("SMTP:example.org;1 5 {USER} {host}"));
     assert!(!console.site.installation.settings().contains(PASSWORD));
+
+    // What waits for it, and where its password stays, is said before it goes, and after.
+    console.site.shell("Set-SendConnector Provider -SmartHosts '[127.0.0.1]:1'");
+    let mut client = console.site.client(HOST_3);
+    assert_eq!(client.submit("<app@contoso.com>", &["z@example.org"], &message("waits", "Text.")).code(), 250);
+    let queue = "Get-Queue | Where-Object { $_.NextHopConnector -eq 'Provider' } | ForEach-Object { $_.MessageCount }";
+    let is_queued = || console.site.shell(queue).lines().any(|count| count.trim() == "1");
+    assert!(wait::within(Duration::from_secs(60), || is_queued().then_some(())).is_some(), "it waits nowhere");
+    browser.follow("Send connectors");
+    browser.wait_for_text("[127.0.0.1]:1");
+    browser.follow("Provider");
+    browser.follow("Remove");
+    browser.wait_for_text("1 message waits for it.");
+    assert!(browser.page_text().contains("Its password stays in "), "{}", browser.page_text());
+    browser.press("Remove the send connector");
+    browser.wait_for_text("1 message waited for it.");
+    assert!(browser.text("[role=status]").contains("Its password stays in "), "{}", browser.page_text());
+    assert!(console.site.shell("Get-Queue Unreachable | Format-List MessageCount").contains('1'));
     let acts = console.site.installation.output(&["acts"]);
     assert!(acts.contains("New-SendConnector") && !acts.contains(PASSWORD), "{acts}");
     console.expect_complaints_of_a_mistake_alone();

@@ -80,6 +80,42 @@ fn a_right_without_the_group_is_said_to_be_of_no_use_and_the_group_is_offered() 
     let groups = console.site.shell("(Get-ReceiveConnector 'CRM Application').PermissionGroups.ToString()");
     assert!(groups.contains("AnonymousUsers"), "{groups}");
 
+    // An entry is changed in one step, and what becomes of it is said before: without scripts, too.
+    let revisions = || console.site.shell("(Get-ConfigurationRevision).Count");
+    let before = revisions();
+    browser.allow_scripts(false);
+    console.open("/receive-connectors/CRM%20Application?tab=rights");
+    browser.follow("Edit");
+    browser.wait_for("#entry input[name=edit]");
+    assert_eq!(browser.value("Account"), "NT AUTHORITY\\ANONYMOUS LOGON");
+    assert!(browser.is_ticked("ms-Exch-SMTP-Accept-Any-Recipient"));
+    browser.fill("Senders", "scan@contoso.com");
+    browser.fill("Owner", "anna@contoso.com");
+    browser.press("Show what it changes");
+    browser.wait_for("button[name=confirmed]");
+    let (text, line) = (browser.page_text(), browser.text("pre.line"));
+    assert!(text.contains("narrower") && text.contains("scan@contoso.com"), "{text}");
+    for part in ["Start-Transaction", "Remove-ADPermission", "Add-ADPermission", "Complete-Transaction"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    browser.press("Back");
+    browser.wait_for("#entry input[name=edit]");
+    assert_eq!(browser.value("Senders").trim(), "scan@contoso.com");
+    browser.press("Show what it changes");
+    browser.wait_for("button[name=confirmed]");
+    assert_eq!(revisions(), before, "looking at it changes nothing");
+    browser.click("button[name=confirmed]");
+    browser.wait_for_text("The entry is changed.");
+    browser.allow_scripts(true);
+    let count = |text: String| text.trim().parse::<u32>().expect("a number");
+    assert_eq!(count(revisions()), count(before) + 1, "one revision");
+    let entries = console.site.shell(
+        "Get-ADPermission 'CRM Application' | Where-Object { $_.EntryOwner } | ForEach-Object { \"$($_.ExtendedRights) $($_.Senders) $($_.EntryOwner)\" }",
+    );
+    assert_eq!(entries.trim(), "ms-Exch-SMTP-Accept-Any-Recipient scan@contoso.com anna@contoso.com");
+    let groups = console.site.shell("(Get-ReceiveConnector 'CRM Application').PermissionGroups.ToString()");
+    assert!(groups.contains("AnonymousUsers"), "the group is as it was: {groups}");
+
     // What is removed is said before it goes.
     browser.press("Remove all");
     browser.wait_for("button[name=confirmed]");
