@@ -186,6 +186,11 @@ impl Office<'_> {
         let (name, address) = (&self.actor.name, self.actor.address());
         let proven = self.access.accounts.prove(name, &password, code.as_deref(), address).await;
         proven.map(drop).map_err(|error| match error {
+            Denied::Wrong if code.is_some() => {
+                let error = "the current password or the code is wrong: nothing has changed. Each code is good once: if you have used this \
+                             one a moment ago, wait for the next";
+                refuse(StatusCode::FORBIDDEN, error)
+            }
             Denied::Wrong => {
                 refuse(StatusCode::FORBIDDEN, "the current password or the code is wrong: nothing has changed")
             }

@@ -6,6 +6,7 @@ use axum::extract::{ConnectInfo, Extension, Path};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use gatepost_manage::ClientError;
 use gatepost_manage::access::Visitor;
 use gatepost_manage::resource::{AdministratorRequest, AdministratorShown, CurrentSecrets, NewAdministratorRequest};
 use gatepost_policy::role::Role;
@@ -17,6 +18,7 @@ use crate::picture::Picture;
 use crate::problem::{Problem, refusal};
 use crate::text::{ago, moment, now_ms};
 use crate::visit::{Console, Sent, Visit};
+use crate::wording::{ended, in_words};
 
 /// Where everybody changes what is their own.
 const ACCOUNT: &str = "/account";
@@ -97,7 +99,9 @@ async fn show_list(visit: Visit, typed: &Fields, problem: Option<(StatusCode, St
 fn password(fields: &Fields) -> Result<String, (StatusCode, String)> {
     match fields.raw("password") == fields.raw("again") {
         true => Ok(fields.raw("password").to_owned()),
-        false => Err((StatusCode::UNPROCESSABLE_ENTITY, "the two passwords differ".to_owned())),
+        false => {
+            Err((StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ: type the same one twice.".to_owned()))
+        }
     }
 }
 
@@ -111,7 +115,7 @@ async fn add(Sent { visit, fields }: Sent) -> Answer {
     match visit.client.add_administrator(&request).await {
         Ok(made) => Ok(visit.done("/administrators", &format!("{} may administer now.", made.name))),
         Err(error) => {
-            let problem = refusal(error)?;
+            let problem = said_of(error)?;
             show_list(visit, &fields, Some(problem)).await
         }
     }
@@ -133,12 +137,14 @@ struct One {
 /// What an authenticator app takes, until its first code has come.
 struct Codes {
     uri: String,
+    /// The secret in it, in groups that people can copy by hand.
+    secret: String,
     picture: Option<Picture>,
 }
 
 impl Codes {
     fn of(uri: String) -> Codes {
-        Codes { picture: Picture::of(&uri), uri }
+        Codes { picture: Picture::of(&uri), secret: in_groups(&uri), uri }
     }
 
     /// What the form of a first code carries on, for another try.
@@ -146,6 +152,14 @@ impl Codes {
         let uri = fields.get("uri").filter(|uri| uri.starts_with("otpauth://totp/"))?;
         Some(Codes::of(uri.to_owned()))
     }
+}
+
+/// The secret of an address for an app: apps take it with blanks or without.
+fn in_groups(uri: &str) -> String {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    let secret = Fields::read(query.as_bytes()).text("secret").to_owned();
+    let letters: Vec<char> = secret.chars().collect();
+    letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether codes are asked for, in words.
@@ -188,6 +202,12 @@ async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)
     show_as(status, &one)
 }
 
+/// The status and the sentence of a refusal.
+fn said_of(error: ClientError) -> Result<(StatusCode, String), Problem> {
+    let (status, said) = refusal(error)?;
+    Ok((status, ended(in_words(None, &said, None))))
+}
+
 /// What one of the buttons asks for, and what is said when it is done.
 fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (StatusCode, String)> {
     // Asked for where it is one's own account.
@@ -215,7 +235,7 @@ fn request(fields: &Fields) -> Result<(AdministratorRequest, &'static str), (Sta
         _ => {
             return Err((
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "choose what is to be done by one of the buttons".to_owned(),
+                "Choose what is to be done by one of the buttons.".to_owned(),
             ));
         }
     })
@@ -247,7 +267,7 @@ async fn set(
             Ok(changed(visit, visitor, made, &path, done))
         }
         Err(error) => {
-            let problem = refusal(error)?;
+            let problem = said_of(error)?;
             show_one(visit, &name, Some(problem), Codes::carried(&fields)).await
         }
     }
@@ -257,7 +277,7 @@ async fn remove(Path(name): Path<String>, Sent { visit, .. }: Sent) -> Answer {
     match visit.client.remove_administrator(&name).await {
         Ok(gone) => Ok(visit.done("/administrators", &format!("{} may no longer administer.", gone.removed))),
         Err(error) => {
-            let problem = refusal(error)?;
+            let problem = said_of(error)?;
             show_one(visit, &name, Some(problem), None).await
         }
     }
@@ -309,8 +329,20 @@ async fn set_own(
         Ok(AdministratorShown { totp_uri: Some(uri), .. }) => show_own(visit, None, Some(Codes::of(uri))).await,
         Ok(made) => Ok(changed(visit, visitor, made, ACCOUNT, done)),
         Err(error) => {
-            let problem = refusal(error)?;
+            let problem = said_of(error)?;
             show_own(visit, Some(problem), Codes::carried(&fields)).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_out_of_its_address_for_people_who_type() {
+        let uri = "otpauth://totp/mail.contoso.com:carol?secret=GEZDGNBVGY3TQOJQGE&issuer=mail.contoso.com";
+        assert_eq!(in_groups(uri), "GEZD GNBV GY3T QOJQ GE");
+        assert_eq!(in_groups("otpauth://totp/x"), "");
     }
 }

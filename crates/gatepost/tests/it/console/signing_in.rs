@@ -125,6 +125,7 @@ fn codes_are_in_force_when_the_app_has_shown_one_and_no_press_of_a_button_locks_
     console.open("/account");
     assert!(browser.page_text().contains("Off: the password alone is enough."));
     let make = || {
+        console.open("/account");
         fill_beside(browser, "totp-new", "current", PASSWORD);
         press_and_wait_for(browser, "Make a secret for an app", "input[name=uri]");
         let uri = browser.attribute("input[name=uri]", "value").expect("an address");
@@ -132,9 +133,12 @@ fn codes_are_in_force_when_the_app_has_shown_one_and_no_press_of_a_button_locks_
         secret.to_owned()
     };
     let first = make();
-    assert!(browser.has("svg.qr") && browser.page_text().contains("Off: the password alone is enough."));
+    assert!(browser.has("svg.qr") && browser.page_text().contains("Nothing has changed yet."));
+    // For typing by hand it stands in groups.
+    let typed = browser.text("dl.facts code").replace(' ', "");
+    assert_eq!(typed, first);
     let second = make();
-    assert_ne!(first, second, "a second press makes another");
+    assert_ne!(first, second, "another is made");
     for wrong in ["000000", &code_of(&first, 0)] {
         browser.fill("Code that the app shows now", wrong);
         press_and_wait_for(browser, "Ask for codes from now on", "[role=alert]");
@@ -151,7 +155,8 @@ fn codes_are_in_force_when_the_app_has_shown_one_and_no_press_of_a_button_locks_
     fill_beside(browser, "totp-off", "current", PASSWORD);
     fill_beside(browser, "totp-off", "code", "000000");
     browser.press_and_confirm("Ask for none");
-    browser.wait_for_text("the current password or the code is wrong");
+    browser.wait_for_text("The current password or the code is wrong");
+    assert!(browser.page_text().contains("Each code is good once"), "{}", browser.page_text());
     fill_beside(browser, "totp-off", "current", PASSWORD);
     fill_beside(browser, "totp-off", "code", &code_of(&second, 1));
     browser.press_and_confirm("Ask for none");
