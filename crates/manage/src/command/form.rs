@@ -23,12 +23,15 @@ pub struct Form {
     pub besides: &'static [(&'static str, &'static str)],
     /// Properties that are told to people otherwise than by their value alone, and how: of a whole record, which may leave out what is
     /// as usual.
-    pub told: &'static [(&'static str, fn(&Json) -> String)],
+    pub told: &'static [(&'static str, Told)],
     /// What deserves to be seen in a list: a property, what it is then, and a word for it.
     pub badges: &'static [(&'static str, bool, &'static str)],
     /// Whether a new object is shown with all that it changes before it is made, even where it opens nothing.
     pub is_confirmed: bool,
 }
+
+/// Makes of a record what people are told of one of its properties.
+pub type Told = fn(&Json) -> String;
 
 /// Fields under one heading: a tab of the properties.
 #[derive(Debug)]

@@ -20,14 +20,14 @@ pub const TERMS: [&str; 8] =
     ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires", "EntryOwner", "Ticket", "Comment"];
 /// What people call them, and what holds without one.
 const SAID: [(&str, &str); 8] = [
-    ("senders", "any"),
-    ("recipients", "any"),
-    ("hours", "all"),
-    ("messages per hour", "any number"),
-    ("until", "for good"),
-    ("owner", "nobody"),
-    ("ticket", "none"),
-    ("comment", "none"),
+    ("Senders", "any"),
+    ("Recipients", "any"),
+    ("Hours", "all"),
+    ("Messages per hour", "any number"),
+    ("Until", "for good"),
+    ("Owner", "nobody"),
+    ("Ticket", "none"),
+    ("Comment", "none"),
 ];
 /// The first so many of them bind an entry; the others say whose it is.
 const BINDING: usize = 5;
@@ -161,12 +161,12 @@ impl EntryShown {
             }
         };
         if !is_same_user {
-            note("account", self.user.clone(), text(&wanted["User"]), "");
+            note("Account", self.user.clone(), text(&wanted["User"]), "");
         }
         let kind = |is_denied: bool| if is_denied { "denies" } else { "allows" }.to_owned();
-        note("it", kind(self.is_denied), kind(is_denied), "");
+        note("It", kind(self.is_denied), kind(is_denied), "");
         let given = (&own["ExtendedRights"], &wanted["ExtendedRights"]);
-        note("rights", in_line(&rights(given.0)), in_line(&rights(given.1)), verdict_of_lists(given.0, given.1));
+        note("Rights", in_line(&rights(given.0)), in_line(&rights(given.1)), verdict_of_lists(given.0, given.1));
         for (place, (term, (what, without))) in TERMS.into_iter().zip(SAID).enumerate() {
             let (before, after) = (&self.raw[place], &wanted[term]);
             let said = |value: &Value| if value.is_null() { without.to_owned() } else { in_words(place, value) };
@@ -323,7 +323,7 @@ mod tests {
                 (1, "", "{}"),
             ]
         );
-        assert_eq!(entries[1].terms, [("senders", "a@x.example".to_owned()), ("ticket", "CHG-1".to_owned())]);
+        assert_eq!(entries[1].terms, [("Senders", "a@x.example".to_owned()), ("Ticket", "CHG-1".to_owned())]);
     }
 
     #[test]
@@ -384,32 +384,32 @@ mod tests {
         let two = json!(["a@x.example", "b@x.example"]);
         for (before, after, expected) in [
             (json!({}), json!({}), vec![]),
-            (json!({}), json!({"Senders": two}), vec![("senders", "any", "narrower")]),
-            (json!({"Senders": two}), json!({}), vec![("senders", "a@x.example, b@x.example", "wider")]),
+            (json!({}), json!({"Senders": two}), vec![("Senders", "any", "narrower")]),
+            (json!({"Senders": two}), json!({}), vec![("Senders", "a@x.example, b@x.example", "wider")]),
             (
                 json!({"Senders": two}),
                 json!({"Senders": ["B@x.example"]}),
-                vec![("senders", "a@x.example, b@x.example", "narrower")],
+                vec![("Senders", "a@x.example, b@x.example", "narrower")],
             ),
             (
                 json!({"Senders": two}),
                 json!({"Senders": ["c@x.example"]}),
-                vec![("senders", "a@x.example, b@x.example", "")],
+                vec![("Senders", "a@x.example, b@x.example", "")],
             ),
             (
                 json!({"MessagesPerHour": 10, "Comment": "old"}),
                 json!({"MessagesPerHour": 20, "Comment": "new"}),
-                vec![("messages per hour", "10", "wider"), ("comment", "old", "")],
+                vec![("Messages per hour", "10", "wider"), ("Comment", "old", "")],
             ),
             (
                 json!({"Expires": "2027-01-31T00:00:00Z"}),
                 json!({"Expires": "2026-01-31T00:00:00Z"}),
-                vec![("until", "", "narrower")],
+                vec![("Until", "", "narrower")],
             ),
-            (json!({}), json!({"ExtendedRights": ["x", "y"]}), vec![("rights", "x", "wider")]),
+            (json!({}), json!({"ExtendedRights": ["x", "y"]}), vec![("Rights", "x", "wider")]),
             // Who is denied less may more: no word for that.
-            (json!({"Deny": true}), json!({"Deny": true, "Senders": two}), vec![("senders", "any", "")]),
-            (json!({}), json!({"Deny": true, "Senders": two}), vec![("it", "allows", ""), ("senders", "any", "")]),
+            (json!({"Deny": true}), json!({"Deny": true, "Senders": two}), vec![("Senders", "any", "")]),
+            (json!({}), json!({"Deny": true, "Senders": two}), vec![("It", "allows", ""), ("Senders", "any", "")]),
         ] {
             let entry = entry(before.clone());
             let mut wanted = json!({"User": "a", "ExtendedRights": ["x"]});
@@ -417,7 +417,7 @@ mod tests {
             let told = entry.becomes(&wanted);
             let told: Vec<(&str, &str, &str)> = told
                 .iter()
-                .map(|term| (term.what, if term.what == "until" { "" } else { term.before.as_str() }, term.verdict))
+                .map(|term| (term.what, if term.what == "Until" { "" } else { term.before.as_str() }, term.verdict))
                 .collect();
             assert_eq!(told, expected, "{before} {after}");
         }
