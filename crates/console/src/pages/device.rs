@@ -3,6 +3,8 @@
 
 mod waiting;
 mod proposal;
+mod excess;
+mod hearing;
 mod described;
 
 use askama::Template;

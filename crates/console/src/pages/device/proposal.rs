@@ -1,55 +1,23 @@
 //! What a device needs: the least that lets its mail pass, by what the server says of its messages.
 
-use gatepost_manage::ClientError;
-use gatepost_manage::asked::ExplanationQuery;
-use gatepost_manage::explained::{Explained, ExplainedConnector, ExplainedRight};
-use gatepost_manage::resource::{ExposedRow, ExposureQuery, Listener};
+use gatepost_manage::resource::ExposureQuery;
 use gatepost_policy::permission::{Right, Trustee};
-use gatepost_policy::receive_connector::RemoteRange;
 use serde_json::{Value, json};
 
 use super::described::{Device, Reach, is_same};
+use super::excess::{LIMITS, SEND_TO, WRITE_AS, beyond, beyond_under_conditions};
+use super::hearing::{Known, heard, is_of_family};
 use crate::change::{Call, Change};
 use crate::listening::{opened, port_of};
-use crate::pages::receive_connectors::properties::record;
 use crate::pages::receive_connectors::property::ANONYMOUS_USERS;
 use crate::pages::receive_connectors::rights::calls_without_entries_of;
-use crate::pages::receive_connectors::{instant_ms, text, texts};
+use crate::pages::receive_connectors::{text, texts};
 use crate::problem::Problem;
 use crate::text::now_ms;
 use crate::visit::Visit;
 
-/// More places to connect to are not asked about.
-const LOCALS_MAX: usize = 16;
-/// More messages of one device are not asked about.
-const QUESTIONS_MAX: usize = 8;
-/// Somebody who is surely none of ours. Nothing is sent there.
-const OUTSIDE: &str = "somebody@gatepost-asks-whether.net";
-/// How words about senders begin.
-const WRITE_AS: &str = "write as";
-/// How words about recipients begin.
-const SEND_TO: &str = "send to";
-/// The terms that limit an entry.
-const LIMITS: [&str; 5] = ["Senders", "Recipients", "Hours", "MessagesPerHour", "Expires"];
-/// More patterns than these are counted, not told.
-const PATTERNS_MAX: usize = 3;
 /// The rows of an audit that are looked at for one device.
 const ROWS_MAX: usize = 100;
-
-/// A connector that hears the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
-    name: String,
-    /// The range by which it does.
-    range: String,
-    bindings: Vec<String>,
-    ranges: Vec<String>,
-    /// What its entries deny the device.
-    denied: Vec<String>,
-    /// Whom it takes the device for, where that is not an anonymous peer.
-    taken_for: Option<String>,
-    groups: Vec<String>,
-}
 
 /// What is proposed.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +47,64 @@ impl Proposal {
             can_narrow: false,
         }
     }
+}
+
+/// What is to be done, by what the server says of the device's messages. `narrows`: what it may do beyond is to be taken from it.
+///
+/// # Errors
+/// What the server says.
+pub async fn proposal(visit: &Visit, device: &Device, narrows: bool) -> Result<Proposal, Problem> {
+    let listeners = visit.client.status().await?.listeners;
+    let heard = heard(visit, device, &listeners).await?;
+    let query =
+        ExposureQuery { address: Some(device.address.clone()), limit: Some(ROWS_MAX), ..ExposureQuery::default() };
+    let exposures = visit.client.exposure(&query).await?.exposures;
+    let mut beyond = beyond(device, &exposures);
+    let own = heard.connectors.iter().find(|connector| is_same(&connector.range, &device.address));
+    let rows = match own.or(heard.connectors.first()) {
+        Some(connector) => visit.run("Get-ADPermission", json!({ "Identity": connector.name })).await?.output,
+        None => Vec::new(),
+    };
+    // What it may do whatever it sends says more than the same under conditions.
+    let limited = beyond_under_conditions(device, &exposures, &rows, now_ms()).into_iter().filter(|words| {
+        let is_alike = |verb: &&str| words.starts_with(verb);
+        let verb = [SEND_TO, WRITE_AS].into_iter().find(is_alike);
+        verb.is_none_or(|verb| !beyond.iter().any(|known| known.starts_with(verb)))
+    });
+    let limited: Vec<String> = limited.collect();
+    beyond.extend(limited);
+    if own.is_none() {
+        // As whom everybody may write there is no matter of this device.
+        beyond.retain(|words| !words.starts_with(WRITE_AS));
+    }
+    // A wider connector's rights are others', too, and stay as they are: the device gets one of its own.
+    let can_narrow = !beyond.is_empty()
+        && own.is_none_or(|own| own.hears_alone(device) && own.taken_for.is_none() && own.denied.is_empty());
+    let is_narrowed = narrows && can_narrow;
+    if let Some(connector) = heard.connectors.first().filter(|_| heard.passes && !is_narrowed) {
+        return Ok(Proposal { beyond, can_narrow, ..Proposal::nothing(connector.name.clone()) });
+    }
+    let alike =
+        visit.run("Get-ReceiveConnectorStatistics", json!({ "Search": device.what, "ResultSize": 1000 })).await?;
+    let names: Vec<String> = alike.output.iter().map(|record| text(&record["Name"])).collect();
+    let mut plan = least(device, &heard.connectors, &names, &[]);
+    if plan.is_new {
+        let bindings = plan.change.0.iter().flat_map(|call| call.parameters.get("Bindings")).flat_map(texts);
+        plan.said.extend(opened(&bindings.collect::<Vec<_>>(), &listeners));
+        plan.said.extend(heard.elsewhere);
+        return Ok(plan);
+    }
+    if let Some(own) = own.filter(|_| is_narrowed) {
+        let mut calls = cleared(own, &rows);
+        calls.extend(plan.change.0);
+        let said = vec![format!(
+            "Everything that {} allows strangers is taken away, and what the device needs is given instead.",
+            own.name
+        )];
+        return Ok(Proposal { change: Change(calls), said, ..plan });
+    }
+    let extended = least(device, &heard.connectors, &names, &held(&rows));
+    Ok(Proposal { refused: heard.reason, beyond, can_narrow, ..extended })
 }
 
 /// The least that lets the device's mail pass. `heard` are the connectors that hear it, by what the server says, `names` those that are
@@ -160,105 +186,6 @@ fn cleared(own: &Known, rows: &[Value]) -> Vec<Call> {
     calls
 }
 
-/// The rows of the audit that are about the device: without logging in, at its port.
-fn of_device<'a>(device: &Device, rows: &'a [ExposedRow]) -> impl Iterator<Item = &'a ExposedRow> {
-    let port = device.port;
-    let is_unauthenticated = |row: &&ExposedRow| matches!(row.who.as_str(), "anonymous" | "externally secured");
-    rows.iter()
-        .filter(is_unauthenticated)
-        .filter(move |row| row.listeners.iter().any(|listener| listener.port() == port))
-}
-
-/// What the device may do under conditions that are wider than what was asked for: by the `entries` of the connector that hears it, as far
-/// as the rows of the audit say that they count.
-fn beyond_under_conditions(device: &Device, rows: &[ExposedRow], entries: &[Value], now_ms: u64) -> Vec<String> {
-    let anonymous = Trustee::AnonymousLogon.to_string();
-    let counts = |right: &String| of_device(device, rows).any(|row| row.conditional_rights.contains(right));
-    let is_limited = |entry: &&Value| {
-        entry["User"] == anonymous.as_str()
-            && entry["Deny"] != true
-            && LIMITS.iter().any(|name| !entry[*name].is_null())
-            && instant_ms(&entry["Expires"]).is_none_or(|expires_ms| expires_ms > now_ms)
-    };
-    let mut told: Vec<String> = Vec::new();
-    for entry in entries.iter().filter(is_limited) {
-        let rights: Vec<String> = texts(&entry["ExtendedRights"]).into_iter().filter(counts).collect();
-        let gives = |right: Right| rights.iter().any(|held| held == right.exchange_name());
-        let recipients = match &device.reach {
-            Reach::Own => Some(&[][..]),
-            Reach::These(recipients) => Some(&recipients[..]),
-            Reach::Anywhere => None,
-        };
-        let gives_senders = gives(Right::AcceptAnySender) || gives(Right::AcceptAuthoritativeDomainSender);
-        let senders = Some(&device.senders[..]).filter(|_| !device.sends_as_anyone());
-        for (verb, term, asked) in [
-            (SEND_TO, "Recipients", recipients.filter(|_| gives(Right::AcceptAnyRecipient))),
-            (WRITE_AS, "Senders", senders.filter(|_| gives_senders)),
-        ] {
-            let words = asked.and_then(|asked| wider(&entry[term], asked));
-            let words = words.map(|words| format!("{verb} {words} under conditions"));
-            told.extend(words.filter(|words| !told.contains(words)));
-        }
-    }
-    told
-}
-
-/// Whom a term of an entry takes in besides those that were asked for.
-fn wider(term: &Value, asked: &[String]) -> Option<String> {
-    if term.is_null() {
-        return Some("anyone".to_owned());
-    }
-    // A domain alone stands for every address in it.
-    let whole = |pattern: &String| {
-        let is_domain = !pattern.contains('@') && pattern != "<>";
-        if is_domain { format!("*@{pattern}").to_lowercase() } else { pattern.to_lowercase() }
-    };
-    let is_asked = |pattern: &String| {
-        let pattern = whole(pattern);
-        asked.iter().map(whole).any(|asked| {
-            let domain =
-                asked.strip_prefix('*').filter(|domain| domain.starts_with('@') && !domain.contains(['*', '?']));
-            asked == pattern || asked == "*@*" || domain.is_some_and(|domain| pattern.ends_with(domain))
-        })
-    };
-    let besides: Vec<String> = texts(term).into_iter().filter(|pattern| !is_asked(pattern)).collect();
-    match besides.len() {
-        0 => None,
-        1..=PATTERNS_MAX => Some(besides.join(" and ")),
-        more => Some(format!("{} and {} more", besides[..PATTERNS_MAX].join(" and "), more - PATTERNS_MAX)),
-    }
-}
-
-/// What the device may do, whatever it sends, beyond what was asked for: by the rows of the audit that hold its address.
-fn beyond(device: &Device, rows: &[ExposedRow]) -> Vec<String> {
-    let mut beyond: Vec<&str> = Vec::new();
-    let sends_as_anyone = device.sends_as_anyone();
-    for row in of_device(device, rows) {
-        let holds = |right: Right| {
-            let is_it = |held: &String| held == right.exchange_name();
-            row.rights.iter().any(is_it) && !row.conditional_rights.iter().any(is_it)
-        };
-        let words = [
-            (holds(Right::AcceptAnyRecipient) && device.reach != Reach::Anywhere, "send to anyone"),
-            (holds(Right::AcceptAnySender) && !sends_as_anyone, "write as anybody elsewhere"),
-            (
-                holds(Right::AcceptAuthoritativeDomainSender) && !sends_as_anyone,
-                "write as any address of our own domains",
-            ),
-            (row.internal, "count as internal"),
-            (row.bypasses_anti_spam, "pass the filters unseen"),
-        ];
-        beyond.extend(words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words));
-    }
-    let mut told: Vec<String> = Vec::new();
-    for words in beyond {
-        if !told.iter().any(|known| known == words) {
-            told.push(words.to_owned());
-        }
-    }
-    told
-}
-
 /// The entries that a device needs, each as narrow as its rights can be.
 fn entries(device: &Device, connector: &str, held: &[String]) -> Vec<Call> {
     let anonymous = Trustee::AnonymousLogon.to_string();
@@ -292,224 +219,6 @@ fn entries(device: &Device, connector: &str, held: &[String]) -> Vec<Call> {
     calls.into_iter().flatten().collect()
 }
 
-fn is_of_family(binding: &str, address: &str) -> bool {
-    binding.starts_with('[') == address.contains(':')
-}
-
-/// A name that is not taken.
-fn free_name(what: &str, names: &[String]) -> String {
-    let is_taken = |name: &str| names.iter().any(|taken| taken.to_lowercase() == name.to_lowercase());
-    let numbered = (2..).map(|number| format!("{what} {number}"));
-    std::iter::once(what.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
-}
-
-/// Messages of the device as a server can be asked about them, one for each sender and recipient that it was given, from the first and the
-/// last of its addresses. Where one more than [`QUESTIONS_MAX`] comes, there are too many.
-fn questions(device: &Device, local: &str) -> Vec<ExplanationQuery> {
-    let few = |patterns: &[String]| -> Vec<String> {
-        patterns.iter().take(QUESTIONS_MAX + 1).map(|pattern| example(pattern)).collect()
-    };
-    let senders = few(&device.senders);
-    let recipients = match &device.reach {
-        // Nobody has to be known for that, and no right to relay be there.
-        Reach::Own => vec!["<Postmaster>".to_owned()],
-        Reach::These(patterns) => few(patterns),
-        Reach::Anywhere => vec![OUTSIDE.to_owned()],
-    };
-    let mut peers = RemoteRange::parse(&device.address, 0..0).map_or(Vec::new(), |range| vec![range.first, range.last]);
-    peers.dedup();
-    let mut questions = Vec::new();
-    for peer in &peers {
-        for sender in &senders {
-            questions.extend(recipients.iter().map(|recipient| ExplanationQuery {
-                peer: peer.to_string(),
-                local: Some(local.to_owned()),
-                sender: sender.clone(),
-                recipient: recipient.clone(),
-                ..ExplanationQuery::default()
-            }));
-        }
-    }
-    questions.truncate(QUESTIONS_MAX + 1);
-    questions
-}
-
-/// An address that the pattern takes in.
-fn example(pattern: &str) -> String {
-    let text = pattern.replace('*', "device");
-    if text.contains('@') || text == "<>" { text } else { format!("device@{text}") }
-}
-
-/// The connector that decides about the device, by its own range or else by a wider one. Parts of a range may be heard by others.
-fn hearer<'a>(device: &Device, explained: &'a Explained) -> Option<&'a ExplainedConnector> {
-    let of_fate = |fate: &'static str| explained.connectors.iter().filter(move |connector| connector.fate == fate);
-    let is_own = |connector: &&ExplainedConnector| {
-        connector.range.as_deref().is_some_and(|range| is_same(range, &device.address))
-    };
-    of_fate("won").chain(of_fate("less_specific")).find(is_own).or_else(|| of_fate("won").next())
-}
-
-impl Known {
-    /// Whether it hears the device and nobody else.
-    fn hears_alone(&self, device: &Device) -> bool {
-        matches!(&self.ranges[..], [only] if is_same(only, &device.address))
-    }
-
-    /// The connector of this record, which is the one that was found in what is explained.
-    fn of(record: &Value, found: &ExplainedConnector, explained: &Explained) -> Known {
-        let anonymous = Trustee::AnonymousLogon.to_string();
-        let holder = explained.principals.last().filter(|_| found.fate == "won");
-        let is_denied =
-            |right: &&ExplainedRight| !right.held && right.denied_by.iter().any(|entry| entry.effect == "counts");
-        let rights = holder.iter().flat_map(|holder| &holder.rights);
-        Known {
-            name: text(&record["Name"]),
-            range: found.range.clone().unwrap_or_default(),
-            bindings: texts(&record["Bindings"]),
-            ranges: texts(&record["RemoteIPRanges"]),
-            denied: rights.filter(is_denied).map(|right| right.right.clone()).collect(),
-            taken_for: holder.map(|holder| holder.principal.clone()).filter(|principal| *principal != anonymous),
-            groups: texts(&record["PermissionGroups"]),
-        }
-    }
-}
-
-/// What the server says to a question; none where it cannot be asked: nobody listens there, or an address is none.
-async fn explanation(visit: &Visit, question: &ExplanationQuery) -> Result<Option<Explained>, Problem> {
-    match visit.client.explanation(question).await {
-        Ok(explained) => Ok(Some(explained)),
-        Err(ClientError::Refused { status: 400, .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Where the device may connect to: everywhere that the server listens at its port, in its family, and each address that a connector which
-/// knows it is bound to, though the same socket may hear that; else any to its port.
-fn locals(device: &Device, listeners: &[Listener], knowing: &[Value]) -> Vec<String> {
-    let bindings = knowing.iter().filter(|record| record["Enabled"] == true);
-    let bindings = bindings.flat_map(|record| texts(&record["Bindings"]));
-    let addresses = listeners.iter().map(|listener| listener.address.to_string()).chain(bindings);
-    let is_one = |binding: &String| port_of(binding) == Some(device.port) && is_of_family(binding, &device.address);
-    let mut locals: Vec<String> = addresses.filter(is_one).collect();
-    locals.sort_unstable();
-    locals.dedup();
-    locals.truncate(LOCALS_MAX);
-    if locals.is_empty() { vec![device.port.to_string()] } else { locals }
-}
-
-/// What the server says of the device's messages as things stand.
-#[derive(Default)]
-struct Heard {
-    /// The connectors that hear it.
-    connectors: Vec<Known>,
-    /// Whether all that was asked is accepted, by connectors that decide about all of its addresses.
-    passes: bool,
-    /// Why its own connector refuses it.
-    reason: Option<String>,
-    /// What hears this very address, but at other ports, as sentences.
-    elsewhere: Vec<String>,
-}
-
-/// What is said of a connector that hears this very address at other ports alone.
-fn elsewhere(device: &Device, record: &Value) -> Option<String> {
-    let bindings = texts(&record["Bindings"]);
-    let is_own = texts(&record["RemoteIPRanges"]).iter().any(|range| is_same(range, &device.address));
-    let is_here = bindings.iter().any(|binding| port_of(binding) == Some(device.port));
-    let is_told = record["Enabled"] == true && is_own && !is_here;
-    is_told.then(|| format!("{} hears this address already, at {}.", text(&record["Name"]), bindings.join(", ")))
-}
-
-async fn heard(visit: &Visit, device: &Device, listeners: &[Listener]) -> Result<Heard, Problem> {
-    let mut heard = Heard { passes: true, ..Heard::default() };
-    let first = device.first_address();
-    let knowing = json!({ "Search": first, "ResultSize": "unlimited" });
-    let knowing = visit.run("Get-ReceiveConnectorStatistics", knowing).await?.output;
-    heard.elsewhere = knowing.iter().filter_map(|record| elsewhere(device, record)).collect();
-    for local in locals(device, listeners, &knowing) {
-        let questions = questions(device, &local);
-        heard.passes &= questions.len() <= QUESTIONS_MAX;
-        for (place, question) in questions.iter().enumerate().take(QUESTIONS_MAX) {
-            // What is refused once is not asked again; who hears it is asked everywhere.
-            if place > 0 && !heard.passes {
-                break;
-            }
-            let explained = explanation(visit, question).await?;
-            let found = explained.as_ref().and_then(|explained| Some((explained, hearer(device, explained)?)));
-            let Some((explained, connector)) = found else {
-                heard.passes = false;
-                continue;
-            };
-            let is_own = is_same(connector.range.as_deref().unwrap_or_default(), &device.address);
-            let decides = connector.fate == "won" && (is_own || device.is_one_address());
-            heard.passes &= explained.accepted && decides;
-            heard.reason = heard.reason.or_else(|| explained.reason.clone().filter(|_| is_own && decides));
-            if !heard.connectors.iter().any(|known| known.name == connector.name) {
-                let record = record(visit, &connector.name).await?;
-                heard.connectors.push(Known::of(&record, connector, explained));
-            }
-        }
-    }
-    Ok(heard)
-}
-
-/// What is to be done, by what the server says of the device's messages. `narrows`: what it may do beyond is to be taken from it.
-///
-/// # Errors
-/// What the server says.
-pub async fn proposal(visit: &Visit, device: &Device, narrows: bool) -> Result<Proposal, Problem> {
-    let listeners = visit.client.status().await?.listeners;
-    let heard = heard(visit, device, &listeners).await?;
-    let query =
-        ExposureQuery { address: Some(device.address.clone()), limit: Some(ROWS_MAX), ..ExposureQuery::default() };
-    let exposures = visit.client.exposure(&query).await?.exposures;
-    let mut beyond = beyond(device, &exposures);
-    let own = heard.connectors.iter().find(|connector| is_same(&connector.range, &device.address));
-    let rows = match own.or(heard.connectors.first()) {
-        Some(connector) => visit.run("Get-ADPermission", json!({ "Identity": connector.name })).await?.output,
-        None => Vec::new(),
-    };
-    // What it may do whatever it sends says more than the same under conditions.
-    let limited = beyond_under_conditions(device, &exposures, &rows, now_ms()).into_iter().filter(|words| {
-        let is_alike = |verb: &&str| words.starts_with(verb);
-        let verb = [SEND_TO, WRITE_AS].into_iter().find(is_alike);
-        verb.is_none_or(|verb| !beyond.iter().any(|known| known.starts_with(verb)))
-    });
-    let limited: Vec<String> = limited.collect();
-    beyond.extend(limited);
-    if own.is_none() {
-        // As whom everybody may write there is no matter of this device.
-        beyond.retain(|words| !words.starts_with(WRITE_AS));
-    }
-    // A wider connector's rights are others', too, and stay as they are: the device gets one of its own.
-    let can_narrow = !beyond.is_empty()
-        && own.is_none_or(|own| own.hears_alone(device) && own.taken_for.is_none() && own.denied.is_empty());
-    let is_narrowed = narrows && can_narrow;
-    if let Some(connector) = heard.connectors.first().filter(|_| heard.passes && !is_narrowed) {
-        return Ok(Proposal { beyond, can_narrow, ..Proposal::nothing(connector.name.clone()) });
-    }
-    let alike =
-        visit.run("Get-ReceiveConnectorStatistics", json!({ "Search": device.what, "ResultSize": 1000 })).await?;
-    let names: Vec<String> = alike.output.iter().map(|record| text(&record["Name"])).collect();
-    let mut plan = least(device, &heard.connectors, &names, &[]);
-    if plan.is_new {
-        let bindings = plan.change.0.iter().flat_map(|call| call.parameters.get("Bindings")).flat_map(texts);
-        plan.said.extend(opened(&bindings.collect::<Vec<_>>(), &listeners));
-        plan.said.extend(heard.elsewhere);
-        return Ok(plan);
-    }
-    if let Some(own) = own.filter(|_| is_narrowed) {
-        let mut calls = cleared(own, &rows);
-        calls.extend(plan.change.0);
-        let said = vec![format!(
-            "Everything that {} allows strangers is taken away, and what the device needs is given instead.",
-            own.name
-        )];
-        return Ok(Proposal { change: Change(calls), said, ..plan });
-    }
-    let extended = least(device, &heard.connectors, &names, &held(&rows));
-    Ok(Proposal { refused: heard.reason, beyond, can_narrow, ..extended })
-}
-
 /// What anonymous peers hold, whatever they send, until nobody says otherwise.
 fn held(rows: &[Value]) -> Vec<String> {
     let anonymous = Trustee::AnonymousLogon.to_string();
@@ -519,6 +228,13 @@ fn held(rows: &[Value]) -> Vec<String> {
     let denied = rows.iter().filter(|row| row["User"] == anonymous.as_str() && row["Deny"] == true);
     let denied: Vec<String> = denied.flat_map(|row| texts(&row["ExtendedRights"])).collect();
     plain.flat_map(|row| texts(&row["ExtendedRights"])).filter(|right| !denied.contains(right)).collect()
+}
+
+/// A name that is not taken.
+fn free_name(what: &str, names: &[String]) -> String {
+    let is_taken = |name: &str| names.iter().any(|taken| taken.to_lowercase() == name.to_lowercase());
+    let numbered = (2..).map(|number| format!("{what} {number}"));
+    std::iter::once(what.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -613,56 +329,6 @@ mod tests {
     }
 
     #[test]
-    fn the_connector_that_hears_the_device_is_the_one_that_the_server_names() {
-        let explained = |connectors: Value| {
-            let answer = json!({
-                "accepted": false, "local": "0.0.0.0:25", "connectors": connectors, "inside_tls": false, "principals": [],
-                "dialogue": [], "reason": null, "next_hop_asked": null, "missing_right": null, "changes": [],
-                "assumption": "",
-            });
-            serde_json::from_value::<Explained>(answer).expect("an explanation")
-        };
-        let one = |name: &str, fate: &str, range: Option<&str>| json!({"name": name, "line": 1, "fate": fate, "range": range});
-        let everybody = one("Default", "won", Some("0.0.0.0-255.255.255.255"));
-        let device = device("recipients=own");
-        // A range that has expired, an enabled connector at another address of this machine, one that another shadows.
-        for fate in ["expired", "other_binding", "wildcard_only", "disabled"] {
-            let explained = explained(json!([one("Floor", fate, Some("192.168.2.55")), everybody]));
-            assert_eq!(hearer(&device, &explained).expect(fate).name, "Default", "{fate}");
-        }
-        let own = explained(json!([everybody, one("Floor", "won", Some("192.168.2.55/32"))]));
-        assert_eq!(hearer(&device, &own).expect("own").name, "Floor");
-        // A range is its connector's, although somebody else has its first address.
-        let range = Device { address: "192.168.2.0/24".to_owned(), ..device };
-        let parted = [one("First", "won", Some("192.168.2.0")), one("Floor", "less_specific", Some("192.168.2.0/24"))];
-        assert_eq!(hearer(&range, &explained(json!(parted))).expect("its own").name, "Floor");
-        assert_eq!(hearer(&range, &explained(json!([]))).map(|found| &found.name), None);
-    }
-
-    #[test]
-    fn a_question_is_asked_for_each_sender_and_recipient_at_both_ends() {
-        let device = device("recipients=these&domains=partner.example%0A*.other.example&senders=*%40contoso.com");
-        let asked = |device: &Device| {
-            let questions = questions(device, "25").into_iter();
-            questions.map(|asked| [asked.peer, asked.sender, asked.recipient].join(" ")).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            asked(&device)[..2],
-            [
-                "192.168.2.55 scan@contoso.com device@partner.example",
-                "192.168.2.55 scan@contoso.com device@device.other.example"
-            ]
-        );
-        let range = Device {
-            address: "192.168.2.0/24".to_owned(),
-            senders: vec!["<>".to_owned()],
-            reach: Reach::Own,
-            ..device
-        };
-        assert_eq!(asked(&range), ["192.168.2.0 <> <Postmaster>", "192.168.2.255 <> <Postmaster>"]);
-    }
-
-    #[test]
     fn what_holds_under_conditions_is_not_held() {
         let rows = [
             json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": false, "ExtendedRights": ["a"]}),
@@ -672,120 +338,6 @@ mod tests {
             json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": false, "ExtendedRights": ["c"]}),
         ];
         assert_eq!(held(&rows), ["a"]);
-    }
-
-    fn row(who: &str, port: u16, rights: &[&str], conditional: &[&str]) -> ExposedRow {
-        let row = json!({
-            "who": who, "level": "open", "sources": "", "ranges": [], "ranges_total": 0, "public": false,
-            "listeners": [format!("0.0.0.0:{port}")], "connectors": [], "connectors_total": 0, "senders": "any",
-            "internal": rights.contains(&"internal"), "bypasses_anti_spam": false, "message_bytes_max": null,
-            "tls_required": false, "rights": rights, "conditional_rights": conditional, "from_ms": null, "until_ms": null,
-        });
-        serde_json::from_value(row).expect("whole")
-    }
-
-    #[test]
-    fn what_a_device_may_do_beyond_what_it_needs_is_told() {
-        const RELAY: &str = "ms-Exch-SMTP-Accept-Any-Recipient";
-        const SENDER: &str = "ms-Exch-SMTP-Accept-Any-Sender";
-        for (form, rows, said) in [
-            (
-                "recipients=own",
-                vec![row("anonymous", 25, &[RELAY, SENDER], &[])],
-                "send to anyone, write as anybody elsewhere",
-            ),
-            ("recipients=anywhere", vec![row("anonymous", 25, &[RELAY], &[])], ""),
-            ("recipients=anywhere&senders=*", vec![row("anonymous", 25, &[SENDER], &[])], ""),
-            // Under conditions it is told elsewhere; logged in it is another; at another port it is not asked about.
-            ("recipients=own", vec![row("anonymous", 25, &[RELAY], &[RELAY])], ""),
-            ("recipients=own", vec![row("any user", 25, &[RELAY], &[])], ""),
-            ("recipients=own", vec![row("anonymous", 587, &[RELAY], &[])], ""),
-            (
-                "recipients=own",
-                vec![row("externally secured", 25, &["internal"], &[]), row("anonymous", 25, &["internal"], &[])],
-                "count as internal",
-            ),
-        ] {
-            assert_eq!(beyond(&device(form), &rows).join(", "), said, "{form}");
-        }
-    }
-
-    #[test]
-    fn what_a_device_may_do_more_under_conditions_is_told() {
-        const RELAY: &str = "ms-Exch-SMTP-Accept-Any-Recipient";
-        const SENDER: &str = "ms-Exch-SMTP-Accept-Any-Sender";
-        let counted = [row("anonymous", 25, &[RELAY, SENDER], &[RELAY, SENDER])];
-        let entry = |senders: Value, recipients: Value, expires: Value| {
-            json!({"User": "NT AUTHORITY\\ANONYMOUS LOGON", "Deny": false, "ExtendedRights": [RELAY, SENDER],
-                "Senders": senders, "Recipients": recipients, "Expires": expires})
-        };
-        let scanner = json!(["scan@contoso.com"]);
-        let partner = "recipients=these&domains=partner.example";
-        for (form, entry, said) in [
-            (partner, entry(scanner.clone(), Value::Null, Value::Null), "send to anyone under conditions"),
-            ("recipients=anywhere", entry(scanner.clone(), Value::Null, Value::Null), ""),
-            (
-                partner,
-                entry(
-                    scanner.clone(),
-                    json!(["*@partner.example", "x@Partner.example", "partner.example"]),
-                    Value::Null,
-                ),
-                "",
-            ),
-            (
-                partner,
-                entry(scanner.clone(), json!(["*@a.example"]), Value::Null),
-                "send to *@a.example under conditions",
-            ),
-            (
-                partner,
-                entry(json!(["*@contoso.com"]), json!(["*@partner.example"]), Value::Null),
-                "write as *@contoso.com under conditions",
-            ),
-            // What has ended, and what holds without a condition, is not told here.
-            (partner, entry(scanner, Value::Null, json!("1970-01-01T00:00:00Z")), ""),
-            (partner, entry(Value::Null, Value::Null, Value::Null), ""),
-        ] {
-            let told = beyond_under_conditions(&device(form), &counted, &[entry], 1_000);
-            assert_eq!(told.join(", "), said, "{form}");
-        }
-        let own = entry(json!(["scan@contoso.com"]), json!(["*@a.example", "*@b.example"]), Value::Null);
-        let own_domains = device("recipients=own");
-        assert_eq!(
-            beyond_under_conditions(&own_domains, &counted, std::slice::from_ref(&own), 0),
-            ["send to *@a.example and *@b.example under conditions"]
-        );
-        // What the audit does not know of does not count.
-        assert!(beyond_under_conditions(&own_domains, &[], &[own], 0).is_empty());
-    }
-
-    #[test]
-    fn a_device_may_connect_wherever_somebody_listens_or_is_bound() {
-        let listener = |address: &str| Listener { address: address.parse().expect("an address"), implicit_tls: false };
-        let listeners = [listener("0.0.0.0:25"), listener("[::]:25"), listener("0.0.0.0:587")];
-        let record = |binding: &str, enabled: bool| json!({"Enabled": enabled, "Bindings": [binding]});
-        let knowing = [record("10.0.0.5:25", true), record("10.0.0.6:25", false), record("0.0.0.0:25", true)];
-        assert_eq!(locals(&device("recipients=own"), &listeners, &knowing), ["0.0.0.0:25", "10.0.0.5:25"]);
-        let other = Device { port: 26, ..device("recipients=own") };
-        assert_eq!(locals(&other, &listeners, &knowing), ["26"]);
-    }
-
-    #[test]
-    fn a_connector_that_hears_the_device_at_another_port_is_told() {
-        let record = |enabled: bool, binding: &str, range: &str| json!({"Name": "Floor", "Enabled": enabled, "Bindings": [binding], "RemoteIPRanges": [range]});
-        let device = device("recipients=own");
-        assert_eq!(
-            elsewhere(&device, &record(true, "0.0.0.0:2525", "192.168.2.55")).as_deref(),
-            Some("Floor hears this address already, at 0.0.0.0:2525.")
-        );
-        for record in [
-            record(true, "0.0.0.0:25", "192.168.2.55"),
-            record(false, "0.0.0.0:2525", "192.168.2.55"),
-            record(true, "0.0.0.0:2525", "192.168.2.0/24"),
-        ] {
-            assert_eq!(elsewhere(&device, &record), None, "{record}");
-        }
     }
 
     #[test]
