@@ -5,7 +5,7 @@
 //! | `GET /exposure?relay=&public=&address=&limit=&offset=&findings_offset=` | `Exposed` | 400 |
 //! | `GET /exposure/map?network=` | `ExposureMap` | 400 |
 //! | `GET /exposure/host` | `HostAddressesShown` | |
-//! | `GET /exposure/report?format=` | `ExposureReport` or a page, signed, with its digest (RFC 9530), which the record of acts keeps | 400, 507 |
+//! | `GET /exposure/report?format=` | `ExposureReport` or a page, signed, with its digest (RFC 9530), which the record of acts keeps; asked for again within a minute, the same | 400, 507 |
 //! | `GET /exposure/report/key` | `ReportKey` | 507 |
 //!
 //! Takes the audit that is kept of the settings in force, hands on pages of it.
@@ -31,6 +31,7 @@ use crate::gate::Noted;
 use crate::history::Author;
 use crate::host;
 use crate::kept_audit::KeptAudit;
+use crate::kept_report::{Reports, Wanted, Written};
 use crate::refusal::{Answer, Refusal, refuse};
 use crate::relay_report::{self, Subject};
 use crate::resource::{
@@ -46,13 +47,22 @@ const LIMIT_MAX: usize = 1_000;
 
 /// The routes.
 pub fn routes<S: Clone + Send + Sync + 'static>(amender: Amender) -> Router<S> {
+    let reporting = Reporting { amender: amender.clone(), reports: Arc::default() };
+    let reports = Router::new().route("/exposure/report", get(report)).with_state(reporting);
     Router::new()
         .route("/exposure", get(exposure))
         .route("/exposure/map", get(map))
         .route("/exposure/host", get(host_addresses))
-        .route("/exposure/report", get(report))
         .route("/exposure/report/key", get(report_key))
         .with_state(amender)
+        .merge(reports)
+}
+
+/// What reports are made from, and those that were made.
+#[derive(Clone)]
+struct Reporting {
+    amender: Amender,
+    reports: Arc<Reports>,
 }
 
 /// The audit of what is in force, with its document and revision.
@@ -125,7 +135,7 @@ fn without_key(error: &SigningKeyError) -> Refusal {
 }
 
 async fn report(
-    State(amender): State<Amender>,
+    State(Reporting { amender, reports }): State<Reporting>,
     actor: Actor,
     query: Result<Query<ReportQuery>, QueryRejection>,
 ) -> Result<(Extension<Noted>, Response), Refusal> {
@@ -133,16 +143,23 @@ async fn report(
     let (kept, document, revision) = kept(&amender).await?;
     let Author { who, from } = Author::from(&actor);
     let made_by = format!("{who} ({from})");
+    let now_ms = now_ms();
+    let audited = kept.clone();
+    let data_dir = document.settings.server.data_dir.clone();
+    let key = tokio::task::spawn_blocking(move || SigningKey::of(&data_dir)).await.map_err(|_| failed())?;
+    let key = key.map_err(|error| without_key(&error))?;
+    let signed_by = key.public().fingerprint();
     let write = move || {
-        let key = SigningKey::of(&document.settings.server.data_dir).map_err(|error| without_key(&error))?;
-        let subject = Subject { kept: &kept, document: &document, revision, made_by, made_ms: now_ms() };
+        let subject = Subject { kept: &audited, document: &document, revision, made_by, made_ms: now_ms };
         relay_report::file(subject, format, &key)
             .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     };
-    let report = tokio::task::spawn_blocking(write).await.map_err(|_| failed())??.into_bytes();
+    let write = async { tokio::task::spawn_blocking(write).await.map_err(|_| failed())? };
+    let wanted = Wanted { who: &who, format, audit: &kept, revision, signed_by: &signed_by, now_ms };
+    let Written { file: report, is_again } = reports.of(&wanted, write).await?;
     let digest = digest(&SHA256, &report);
     let target = format!("sha256:{}", hexadecimal(digest.as_ref()));
-    let noted = Noted { target: Some(target), revision: Some(revision), ..Noted::default() };
+    let noted = Noted { target: Some(target), revision: Some(revision), is_nothing: is_again, ..Noted::default() };
     let (kind, ending) = match format {
         ReportFormat::Json => ("application/json", "json"),
         ReportFormat::Html => ("text/html; charset=utf-8", "html"),

@@ -18,6 +18,7 @@ mod feed;
 mod explanation_api;
 mod settings_api;
 mod exposure_api;
+mod kept_report;
 mod relay_report;
 mod recorded;
 mod gate;

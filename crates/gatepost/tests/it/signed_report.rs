@@ -82,6 +82,11 @@ fn a_report_is_what_the_server_signed_or_it_is_not() {
     assert_eq!(report["assertions"][0]["comment"], "no <stranger> relays");
     assert_eq!(report["signature"]["algorithm"], "ed25519");
 
+    // Whoever asks again within a minute gets the same file.
+    installation.output(&["audit", "--report", "again.json"]);
+    let [first, again] = ["relay-report.json", "again.json"].map(|file| fs::read(folder.join(file)).expect("read"));
+    assert!(first == again, "it was written anew");
+
     // Another key is another server.
     fs::remove_file(folder.join("data/report-key.pem")).expect("removed");
     installation.output(&["audit", "--report", "other.html"]);
@@ -89,7 +94,8 @@ fn a_report_is_what_the_server_signed_or_it_is_not() {
     assert_eq!(other.status.code(), Some(6), "{}", text_of(&other));
     assert!(text_of(&other).contains("another key has signed it"), "{}", text_of(&other));
     let acts = installation.json(&["acts"]);
-    assert!(acts.to_string().contains("Export-ExposureReport"), "{acts}");
+    let exports = acts.to_string().matches("Export-ExposureReport").count();
+    assert_eq!(exports, 3, "each report once: {acts}");
 }
 
 #[test]
