@@ -1,6 +1,8 @@
 //! A list of remote ranges that is put together in a form: an address, a range, a subnet or an address with its mask is added,
 //! a red x takes one away.
 
+use std::net::SocketAddr;
+
 use gatepost_policy::receive_connector::RemoteRange;
 
 use crate::fields::Fields;
@@ -9,8 +11,11 @@ use crate::fields::Fields;
 pub const RANGES_MAX: usize = 300;
 /// Everything that is told before anybody says otherwise (fact sheet section 9.2).
 pub const EVERY_IPV4: &str = "0.0.0.0-255.255.255.255";
-/// What is said where the first address takes its place.
+/// The same of IPv6, where a connector listens for it.
+pub const EVERY_IPV6: &str = "::/0";
+/// What is said where the first address takes the place of everybody.
 pub const NO_LONGER_ALL: &str = "All IPv4 addresses were taken out, since you name some of them: whoever is not named is not heard by this connector. Add 0.0.0.0-255.255.255.255 again if everybody is to be heard.";
+const NO_LONGER_ALL_OF_BOTH: &str = "All addresses were taken out, since you name some of them: whoever is not named is not heard by this connector. Add 0.0.0.0-255.255.255.255 and ::/0 again if everybody is to be heard.";
 
 /// Every field of a form that is about them.
 pub const FIELDS: &[&str] = &[
@@ -35,6 +40,26 @@ impl Ranges {
     /// These.
     pub fn of(ranges: Vec<String>) -> Ranges {
         Ranges(ranges)
+    }
+
+    /// Everybody who can come to these bindings.
+    pub fn everybody(bindings: &[String]) -> Ranges {
+        let bound: Vec<SocketAddr> = bindings.iter().filter_map(|binding| binding.parse().ok()).collect();
+        let of_ipv4 = bound.is_empty() || bound.iter().any(SocketAddr::is_ipv4);
+        let of_ipv6 = bound.iter().any(SocketAddr::is_ipv6);
+        let families = [(of_ipv4, EVERY_IPV4), (of_ipv6, EVERY_IPV6)];
+        Ranges(families.into_iter().filter(|(is_bound, _)| *is_bound).map(|(_, all)| all.to_owned()).collect())
+    }
+
+    /// Whether nobody is named, but everybody of one family or of both.
+    pub fn is_everybody(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|range| is_whole(range))
+    }
+
+    /// Those that can come to a binding.
+    pub fn of_family_of(&self, binding: &SocketAddr) -> Vec<&str> {
+        let parsed = self.0.iter().filter_map(|range| Some((range, RemoteRange::parse(range, 0..0).ok()?)));
+        parsed.filter(|(_, range)| range.first.is_ipv4() == binding.is_ipv4()).map(|(text, _)| text.as_str()).collect()
     }
 
     /// They, one each line.
@@ -71,7 +96,7 @@ impl Ranges {
         if let Some(gone) = fields.get("remove") {
             self.0.retain(|range| range != gone);
         }
-        let heard_all = self.0 == [EVERY_IPV4];
+        let everybody = if self.is_everybody() { self.0.clone() } else { Vec::new() };
         let mut wrong = Vec::new();
         for text in typed(fields) {
             match RemoteRange::parse(&text, 0..0) {
@@ -86,11 +111,12 @@ impl Ranges {
                 Ok(_) => self.0.push(text),
             }
         }
-        let is_narrowed = heard_all && self.0.len() > 1;
+        let is_narrowed = !everybody.is_empty() && !self.is_everybody();
         if is_narrowed {
-            self.0.remove(0);
+            self.0.retain(|range| !everybody.contains(range));
         }
-        if wrong.is_empty() { Ok(is_narrowed.then_some(NO_LONGER_ALL)) } else { Err(wrong.join("\n")) }
+        let said = if everybody == [EVERY_IPV4] { NO_LONGER_ALL } else { NO_LONGER_ALL_OF_BOTH };
+        if wrong.is_empty() { Ok(is_narrowed.then_some(said)) } else { Err(wrong.join("\n")) }
     }
 
     /// Ranges are what they hold, not how they are written.
@@ -98,6 +124,12 @@ impl Ranges {
         let known = self.0.iter().filter_map(|known| RemoteRange::parse(known, 0..0).ok());
         known.into_iter().any(|known| (known.first, known.last) == (range.first, range.last))
     }
+}
+
+/// Whether a range is all of a family.
+fn is_whole(range: &str) -> bool {
+    let bounds = |text: &str| RemoteRange::parse(text, 0..0).map(|range| (range.first, range.last)).ok();
+    bounds(range).is_some_and(|range| [EVERY_IPV4, EVERY_IPV6].iter().any(|whole| bounds(whole) == Some(range)))
 }
 
 /// What was typed, as one writes ranges.
@@ -157,12 +189,34 @@ mod tests {
                 false,
             ),
             ("range=0.0.0.0-255.255.255.255", "0.0.0.0-255.255.255.255", false),
+            // The other family is nobody by name.
+            ("range=0.0.0.0-255.255.255.255&new_subnet=%3A%3A%2F0", "0.0.0.0-255.255.255.255 ::/0", false),
+            ("range=0.0.0.0-255.255.255.255&range=%3A%3A%2F0&new_address=10.0.0.1", "10.0.0.1", true),
+            ("range=0.0.0.0-255.255.255.255&range=%3A%3A%2F0&remove=%3A%3A%2F0", "0.0.0.0-255.255.255.255", false),
         ] {
             let fields = Fields::read(form.as_bytes());
             let mut ranges = Ranges::read(&fields);
             let said = ranges.take_in(&fields).expect(form);
             assert_eq!((ranges.list().join(" ").as_str(), said.is_some()), (expected, is_said), "{form}");
         }
+    }
+
+    #[test]
+    fn everybody_is_all_of_the_families_that_are_listened_for() {
+        for (bindings, expected) in [
+            (&["0.0.0.0:25"][..], "0.0.0.0-255.255.255.255"),
+            (&["0.0.0.0:587", "[::]:587"], "0.0.0.0-255.255.255.255 ::/0"),
+            (&["[fd00::1]:25"], "::/0"),
+            (&[], "0.0.0.0-255.255.255.255"),
+        ] {
+            let bindings: Vec<String> = bindings.iter().map(|binding| (*binding).to_owned()).collect();
+            let everybody = Ranges::everybody(&bindings);
+            assert_eq!(everybody.list().join(" "), expected);
+            assert!(everybody.is_everybody());
+        }
+        let ranges = Ranges::of(["10.0.0.1", "fd00::/8"].map(str::to_owned).to_vec());
+        assert!(!ranges.is_everybody() && !Ranges::default().is_everybody());
+        assert_eq!(ranges.of_family_of(&"[::]:25".parse().expect("a binding")), ["fd00::/8"]);
     }
 
     #[test]

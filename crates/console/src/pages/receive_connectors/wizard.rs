@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use askama::Template;
 use axum::http::StatusCode;
 use gatepost_manage::command;
+use gatepost_manage::resource::Listener;
 use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
@@ -32,6 +33,8 @@ const USAGES: [(&str, &str); 5] = [
     ("Client", "For users who log on: at port 587 of all addresses."),
 ];
 
+/// More ranges are not named where a listener is told of.
+const HEARD_MAX: usize = 3;
 /// More addresses of this machine are not offered.
 const HOST_ADDRESSES_MAX: usize = 50;
 
@@ -184,6 +187,32 @@ impl Filled {
         vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")]
     }
 
+    /// Until somebody is named, whoever can come there is heard: a listener that hears nobody is of no use.
+    fn presume_ranges(&mut self) {
+        if self.copy.is_empty() && self.ranges.is_everybody() {
+            self.ranges = Ranges::everybody(&self.all_bindings());
+        }
+    }
+
+    /// What is worth a word about where it listens: what is opened, and who is heard there, or nobody.
+    fn openings(&self, listeners: &[Listener]) -> Vec<String> {
+        let every_ipv4 = Ranges::of(vec![EVERY_IPV4.to_owned()]);
+        let ranges = if steps(&self.usage).contains(&Step::Remote) { &self.ranges } else { &every_ipv4 };
+        let line = |binding: &String| {
+            let address: SocketAddr = binding.parse().ok()?;
+            let mut words = listening::opened(std::slice::from_ref(binding), listeners);
+            let heard = ranges.of_family_of(&address);
+            let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            match heard.len() {
+                0 => words.push(format!("At {binding} it hears nobody: no {family} range is given.")),
+                1..=HEARD_MAX if !words.is_empty() => words.push(format!("There it hears {}.", heard.join(", "))),
+                _ => {}
+            }
+            (!words.is_empty()).then(|| words.join(" "))
+        };
+        self.all_bindings().iter().filter_map(line).collect()
+    }
+
     /// What is wrong with a step.
     fn problem(&self, step: Step) -> Option<String> {
         match step {
@@ -256,11 +285,29 @@ fn copied(record: &Value, rows: &[Value], call: Call) -> Vec<Call> {
     std::iter::once(call).chain(entries).collect()
 }
 
+/// A step in the list of all.
+struct StepShown {
+    name: &'static str,
+    is_this: bool,
+    /// What is preset in its place, where it is left out.
+    preset: Option<String>,
+}
+
+impl StepShown {
+    fn of(one: Step, this: Step, asked: &[Step], filled: &Filled) -> StepShown {
+        let preset = (!asked.contains(&one)).then(|| match one {
+            Step::Local => listens_at(filled),
+            _ => "all IPv4 addresses".to_owned(),
+        });
+        StepShown { name: one.name(), is_this: one == this, preset }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "receive_connector_new.html")]
 struct Wizard {
     page: Page,
-    steps: Vec<(&'static str, bool)>,
+    steps: Vec<StepShown>,
     step: &'static str,
     step_name: &'static str,
     is_first: bool,
@@ -316,7 +363,13 @@ pub async fn go(Sent { visit, fields }: Sent) -> Answer {
             }
             match step {
                 Step::Completion => finish(visit, filled, &fields).await,
-                _ => show_with(visit, filled, asked[(at + 1).min(asked.len() - 1)], None, said).await,
+                _ => {
+                    let next = asked[(at + 1).min(asked.len() - 1)];
+                    if next == Step::Remote {
+                        filled.presume_ranges();
+                    }
+                    show_with(visit, filled, next, None, said).await
+                }
             }
         }
         _ => show_with(visit, filled, step, None, said).await,
@@ -381,7 +434,7 @@ async fn show_with(
     }
     if step == Step::Completion {
         let listeners = visit.client.status().await?.listeners;
-        opened = listening::opened(&filled.all_bindings(), &listeners);
+        opened = filled.openings(&listeners);
         match change(&visit, &filled).await?.look(&visit).await {
             Ok(looked) => preview = Some(looked),
             Err(error) => problem = Some(refusal(&error).1),
@@ -390,7 +443,7 @@ async fn show_with(
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = Wizard {
         page: Page::new(visit, AREA, "New receive connector"),
-        steps: asked.iter().map(|one| (one.name(), *one == step)).collect(),
+        steps: Step::ALL.iter().map(|one| StepShown::of(*one, step, &asked, &filled)).collect(),
         step: step.key(),
         step_name: step.name(),
         is_first: step == Step::Introduction,
@@ -407,17 +460,25 @@ async fn show_with(
     show_as(status, &page)
 }
 
+/// Where a connector of a usage listens that says so.
+fn listens_at(filled: &Filled) -> String {
+    let port = if filled.usage == "Client" { 587 } else { 25 };
+    format!("all addresses, port {port}")
+}
+
 fn summary(filled: &Filled) -> Vec<(&'static str, String)> {
     let asked = steps(&filled.usage);
     let mut summary = vec![("Name", filled.name.clone()), ("Intended use", filled.usage.clone())];
     if !filled.copy.is_empty() {
         summary.push(("As", filled.copy.clone()));
     }
-    summary.push(match asked.contains(&Step::Local) {
-        true => ("Listens at", filled.bindings().unwrap_or_default().join(", ")),
-        false if filled.usage == "Client" => ("Listens at", "all addresses, port 587".to_owned()),
-        false => ("Listens at", "all addresses, port 25".to_owned()),
-    });
+    summary.push((
+        "Listens at",
+        match asked.contains(&Step::Local) {
+            true => filled.bindings().unwrap_or_default().join(", "),
+            false => listens_at(filled),
+        },
+    ));
     if !filled.fqdn.is_empty() {
         summary.push(("FQDN", filled.fqdn.clone()));
     }
@@ -446,6 +507,50 @@ mod tests {
             ("Client", &["introduction", "remote", "completion"]),
         ] {
             assert_eq!(steps(usage).iter().map(|step| step.key()).collect::<Vec<_>>(), expected, "{usage}");
+        }
+    }
+
+    #[test]
+    fn until_somebody_is_named_everybody_is_heard_who_can_come_there() {
+        const BOTH: &str = "0.0.0.0-255.255.255.255 ::/0";
+        for (form, expected) in [
+            ("usage=Client&range=0.0.0.0-255.255.255.255", BOTH),
+            ("usage=Internal&range=0.0.0.0-255.255.255.255", BOTH),
+            ("usage=Custom&local=all&port=25&range=0.0.0.0-255.255.255.255", BOTH),
+            ("usage=Custom&local=ipv4&port=25&range=0.0.0.0-255.255.255.255&range=%3A%3A%2F0", EVERY_IPV4),
+            ("usage=Custom&local=one&address=fd00%3A%3A1&port=25&range=0.0.0.0-255.255.255.255", "::/0"),
+            ("usage=Client&range=10.0.0.0%2F8", "10.0.0.0/8"),
+            ("usage=Client&range=0.0.0.0-255.255.255.255&copy=Other", EVERY_IPV4),
+            ("usage=Client", ""),
+        ] {
+            let mut filled = filled(form);
+            filled.presume_ranges();
+            assert_eq!(filled.ranges.list().join(" "), expected, "{form}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_told_with_those_whom_it_hears() {
+        let listener = |address: &str| Listener { address: address.parse().expect("an address"), implicit_tls: false };
+        let known = [listener("0.0.0.0:25"), listener("[::]:25")];
+        for (form, expected) in [
+            (
+                "usage=Client&range=10.0.0.0%2F8",
+                &[
+                    "port 587 on all IPv4 addresses of this server: nothing listens there yet. There it hears 10.0.0.0/8.",
+                    "nothing listens there yet. At [::]:587 it hears nobody: no IPv6 range is given.",
+                ][..],
+            ),
+            ("usage=Internal&range=10.0.0.0%2F8", &["At [::]:25 it hears nobody: no IPv6 range is given."]),
+            ("usage=Internal&range=10.0.0.0%2F8&range=%3A%3A%2F0", &[]),
+            // What the usage presets is heard, whatever a step says that is not asked.
+            ("usage=Internet&local=all&port=25&range=fd00%3A%3A%2F8", &["At [::]:25 it hears nobody"]),
+        ] {
+            let told = filled(form).openings(&known);
+            assert_eq!(told.len(), expected.len(), "{form}: {told:?}");
+            for (line, part) in told.iter().zip(expected) {
+                assert!(line.contains(part), "{form}: {line}");
+            }
         }
     }
 
