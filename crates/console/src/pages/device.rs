@@ -6,6 +6,7 @@ mod proposal;
 mod excess;
 mod hearing;
 mod described;
+mod mistake;
 
 use askama::Template;
 use axum::Router;
@@ -14,9 +15,10 @@ use axum::routing::get;
 use gatepost_policy::role::Role;
 
 use self::described::Device;
+use self::mistake::Mistake;
 use self::proposal::proposal;
 use super::receive_connectors::place;
-use super::receive_connectors::properties::{Asked, Back, CONFIRMED, confirm, refusal};
+use super::receive_connectors::properties::{Asked, Back, CONFIRMED, confirm};
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show_as};
 use crate::listening::usual_port;
@@ -40,7 +42,7 @@ struct Form {
     page: Page,
     typed: Fields,
     may_change: bool,
-    problem: Option<String>,
+    mistakes: Vec<Mistake>,
     /// Who came by a link has not chosen the day until which it holds.
     proposed_days: Option<u64>,
     port: String,
@@ -51,6 +53,13 @@ struct Form {
 impl Form {
     fn recipients(&self) -> &str {
         self.typed.get("recipients").unwrap_or("own")
+    }
+
+    /// What is wrong with a field.
+    fn wrong(&self, field: &str) -> Option<String> {
+        let said = self.mistakes.iter().filter(|mistake| mistake.field == Some(field));
+        let said: Vec<&str> = said.map(|mistake| mistake.said.as_str()).collect();
+        (!said.is_empty()).then(|| said.join(" "))
     }
 }
 
@@ -65,19 +74,18 @@ async fn ask(visit: Visit) -> Answer {
             usual_port(&listeners).to_string()
         }
     };
-    form(visit, typed, None, port)
+    form(visit, typed, StatusCode::OK, Vec::new(), port)
 }
 
-fn again(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>) -> Answer {
+fn again(visit: Visit, typed: Fields, (status, mistakes): (StatusCode, Vec<Mistake>)) -> Answer {
     let port = typed.text("port").to_owned();
     // A domain that was ticked stands with those that were typed.
     let domains = typed.list("domains").join("\n");
     let typed = Fields::read(typed.with("domains", &domains).as_bytes());
-    form(visit, typed, problem, port)
+    form(visit, typed, status, mistakes, port)
 }
 
-fn form(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>, port: String) -> Answer {
-    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+fn form(visit: Visit, typed: Fields, status: StatusCode, mistakes: Vec<Mistake>, port: String) -> Answer {
     let may_change = visit.may_send("/device");
     let proposed_days = visit.query.has("until").then_some(PROPOSED_DAYS);
     let domains_offered = match proposed_days {
@@ -85,7 +93,7 @@ fn form(visit: Visit, typed: Fields, problem: Option<(StatusCode, String)>, port
         None => Vec::new(),
     };
     let page = Page::new(visit, AREA, "Let a device relay");
-    show_as(status, &Form { page, typed, may_change, problem, proposed_days, port, domains_offered })
+    show_as(status, &Form { page, typed, may_change, mistakes, proposed_days, port, domains_offered })
 }
 
 /// The domains of addresses, as patterns of their own.
@@ -114,11 +122,11 @@ struct Enough {
 async fn propose(Sent { visit, fields }: Sent) -> Answer {
     visit.need(Role::TransportAdmin)?;
     if fields.has("back") {
-        return again(visit, fields.without(&["narrow"]), None);
+        return again(visit, fields.without(&["narrow"]), (StatusCode::OK, Vec::new()));
     }
     let device = match Device::read(&fields) {
         Ok(device) => device,
-        Err(problem) => return again(visit, fields, Some((StatusCode::UNPROCESSABLE_ENTITY, problem))),
+        Err(mistakes) => return again(visit, fields, (StatusCode::UNPROCESSABLE_ENTITY, mistakes)),
     };
     let proposal = proposal(&visit, &device, fields.has("narrow")).await?;
     let waiting = format!(
@@ -132,7 +140,7 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
             "{} allows the device all this already, and refuses it for another reason: {reason}.",
             proposal.connector
         );
-        return again(visit, fields, Some((StatusCode::UNPROCESSABLE_ENTITY, problem)));
+        return again(visit, fields, (StatusCode::UNPROCESSABLE_ENTITY, vec![Mistake::of_all(problem)]));
     }
     if proposal.change.0.is_empty() {
         if proposal.beyond.is_empty() {
@@ -155,7 +163,7 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
     }
     let preview = match proposal.change.look(&visit).await {
         Ok(preview) => preview,
-        Err(error) => return again(visit, fields, Some(refusal(&error))),
+        Err(error) => return again(visit, fields, Mistake::of(&error)),
     };
     if fields.get(CONFIRMED) != Some(&preview.mark) {
         let mut said = proposal.said;
@@ -176,7 +184,7 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
     }
     match proposal.change.make(&visit).await {
         Ok(_) => Ok(visit.done(&waiting, "It is in force.")),
-        Err(error) => again(visit, fields, Some(refusal(&error))),
+        Err(error) => again(visit, fields, Mistake::of(&error)),
     }
 }
 

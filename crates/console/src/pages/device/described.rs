@@ -4,6 +4,7 @@ use gatepost_policy::public_address;
 use gatepost_policy::receive_connector::RemoteRange;
 use serde_json::Value;
 
+use super::mistake::Mistake;
 use crate::fields::Fields;
 use crate::text::end_of_day;
 
@@ -35,27 +36,32 @@ impl Device {
     /// What a form says.
     ///
     /// # Errors
-    /// What is missing or wrong, and what to write instead.
-    pub fn read(fields: &Fields) -> Result<Device, String> {
+    /// All that is missing or wrong, and what to write instead.
+    pub fn read(fields: &Fields) -> Result<Device, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |field, said: String| mistakes.push(Mistake::at(field, said));
         let address = fields.text("address").to_owned();
-        let range = RemoteRange::parse(&address, 0..0).map_err(|error| {
-            format!("Address: {error}. Write the device's address, as 192.168.2.55, or a range: 192.168.2.0/24.")
-        })?;
-        if public_address::public().overlaps(range.first, range.last) {
-            return Err(format!(
-                "Address: {address} is public, or holds addresses that are. A public address is to log on, and is never given a right to relay."
-            ));
+        match RemoteRange::parse(&address, 0..0) {
+            Ok(range) if public_address::public().overlaps(range.first, range.last) => wrong(
+                "address",
+                format!(
+                    "{address} is public, or holds addresses that are. A public address is to log on, and is never given a right to relay."
+                ),
+            ),
+            Ok(_) => {}
+            Err(error) => wrong(
+                "address",
+                format!("{error}. Write the device's address, as 192.168.2.55, or a range: 192.168.2.0/24."),
+            ),
         }
         let what = fields.text("what").to_owned();
         if what.is_empty() || what.chars().count() > 60 {
-            return Err("What it is: say it in 1 to 60 characters, as Scanner, third floor.".to_owned());
+            wrong("what", "Say it in 1 to 60 characters, as Scanner, third floor.".to_owned());
         }
         let senders: Vec<String> = fields.list("senders").iter().map(|sender| pattern(sender)).collect();
         if senders.is_empty() {
-            return Err(
-                "Senders: write the address that the device sends from; *@contoso.com stands for all of a domain."
-                    .to_owned(),
-            );
+            let said = "Write the address that the device sends from; *@contoso.com stands for all of a domain.";
+            wrong("senders", said.to_owned());
         }
         let reach = match fields.text("recipients") {
             "these" => Reach::These(fields.list("domains").iter().map(|domain| pattern(domain)).collect()),
@@ -63,10 +69,13 @@ impl Device {
             _ => Reach::Own,
         };
         if matches!(&reach, Reach::These(domains) if domains.is_empty()) {
-            return Err("Recipients: write the domains or addresses that it sends to.".to_owned());
+            wrong("domains", "Write the domains or addresses that it sends to.".to_owned());
         }
         let port = fields.get("port").unwrap_or("25").parse().ok().filter(|port| *port > 0);
-        let port = port.ok_or("Port: write a number from 1 to 65535; devices use 25.")?;
+        if port.is_none() {
+            wrong("port", "Write a number from 1 to 65535; devices use 25.".to_owned());
+        }
+        let (Some(port), true) = (port, mistakes.is_empty()) else { return Err(mistakes) };
         let owned = |name: &str| fields.get(name).map(str::to_owned);
         let (owner, ticket, until) = (owned("owner"), owned("ticket"), owned("until"));
         Ok(Device { address, what, owner, ticket, until, senders, reach, port })
@@ -120,14 +129,16 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         for (form, said) in [
-            ("address=printer&what=x&senders=a", "Address"),
-            ("address=10.0.0.1&senders=a", "What it is"),
-            ("address=10.0.0.1&what=x", "Senders"),
-            ("address=10.0.0.1&what=x&senders=a%40b.example&recipients=these", "Recipients"),
-            ("address=10.0.0.1&what=x&senders=a%40b.example&port=0", "Port"),
+            ("address=printer&what=x&senders=a", "address"),
+            ("address=10.0.0.1&senders=a", "what"),
+            ("address=10.0.0.1&what=x", "senders"),
+            ("address=10.0.0.1&what=x&senders=a%40b.example&recipients=these", "domains"),
+            ("address=10.0.0.1&what=x&senders=a%40b.example&port=0", "port"),
+            ("recipients=these&port=x", "address what senders domains port"),
         ] {
-            let problem = Device::read(&Fields::read(form.as_bytes())).expect_err(form);
-            assert!(problem.starts_with(said), "{form}: {problem}");
+            let mistakes = Device::read(&Fields::read(form.as_bytes())).expect_err(form);
+            let fields: Vec<&str> = mistakes.iter().filter_map(|mistake| mistake.field).collect();
+            assert_eq!(fields.join(" "), said, "{form}");
         }
     }
 
@@ -137,8 +148,8 @@ mod tests {
             Device::read(&Fields::read(format!("address={address}&what=x&senders=a%40b.example").as_bytes()))
         };
         for address in ["8.8.8.8", "0.0.0.0/0", "10.255.255.255-11.0.0.0", "::ffff:8.8.8.8", "2a00::/16"] {
-            let problem = read(address).expect_err(address);
-            assert!(problem.contains("is to log on"), "{address}: {problem}");
+            let mistakes = read(address).expect_err(address);
+            assert!(mistakes[0].said.contains("is to log on"), "{address}: {mistakes:?}");
         }
         for address in ["127.0.0.2", "10.0.0.0/8", "192.168.2.1-192.168.2.99", "fd00::1"] {
             read(address).expect(address);
