@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use gatepost_manage::ClientError;
-use gatepost_manage::resource::{MessageDetail, Recipient, RecipientState};
+use gatepost_manage::resource::{MessageDetail, QueuesQuery, Recipient, RecipientState};
 use gatepost_policy::role::Role;
 
 use super::messages::{Actions, change, source};
@@ -16,6 +16,9 @@ use crate::layout::{Answer, Page, show_as};
 use crate::problem::refusal;
 use crate::text::{now_ms, size};
 use crate::visit::{Console, Sent, Visit};
+
+/// A message in more queues is told the names of the others alone.
+const QUEUES_ASKED_MAX: usize = 8;
 
 /// The routes.
 pub fn routes() -> Router<Console> {
@@ -35,7 +38,8 @@ struct Shown {
     source: String,
     received: Moment,
     expires: Moment,
-    queues: Vec<String>,
+    /// Each with its next hop, as far as that is known.
+    queues: Vec<(String, String)>,
     recipients: Vec<Row>,
     actions: Actions,
 }
@@ -91,7 +95,7 @@ async fn show_message(visit: Visit, id: u64, problem: Option<(StatusCode, String
         source: source(at.peer.map(|peer| peer.ip().to_canonical().to_string()), &at.connector),
         received: Moment::past(at.arrival_ms, now_ms),
         expires: Moment::coming(at.expires_ms, now_ms),
-        queues: at.queues.iter().map(|queue| queue.rsplit('\\').next().unwrap_or(queue).to_owned()).collect(),
+        queues: queues(&visit, &at.queues).await,
         recipients: at.recipients.iter().map(|recipient| Row::of(recipient, now_ms)).collect(),
         actions: Actions::of(&visit).await,
         page: Page::new(visit, "/queues", format!("Message {id}")),
@@ -99,6 +103,23 @@ async fn show_message(visit: Visit, id: u64, problem: Option<(StatusCode, String
         message,
     };
     show_as(problem.map_or(StatusCode::OK, |(status, _)| status), &shown)
+}
+
+/// What names each queue in a link, and where its messages go: as the queue viewer calls it.
+async fn queues(visit: &Visit, identities: &[String]) -> Vec<(String, String)> {
+    let mut queues = Vec::with_capacity(identities.len());
+    for (place, identity) in identities.iter().enumerate() {
+        let name = identity.rsplit('\\').next().unwrap_or(identity).to_owned();
+        let filter = format!("Identity -eq '{}'", identity.replace('\'', "''"));
+        let asked = QueuesQuery { filter: Some(filter), limit: Some(1), ..QueuesQuery::default() };
+        let known = match place < QUEUES_ASKED_MAX {
+            true => visit.client.queues(&asked).await.ok().and_then(|listing| listing.queues.into_iter().next()),
+            false => None,
+        };
+        let next_hop = known.map(|queue| queue.next_hop).filter(|next_hop| !next_hop.is_empty());
+        queues.push((name.clone(), next_hop.unwrap_or(name)));
+    }
+    queues
 }
 
 async fn act(Path(id): Path<u64>, Sent { visit, fields }: Sent) -> Answer {
