@@ -1,7 +1,7 @@
 //! Who gains and who loses what by a change, as pages show it before anybody applies it.
 
-use gatepost_manage::exposure_text::{listeners_text, sources_text, when, whom};
-use gatepost_manage::resource::ExposureChange;
+use gatepost_manage::exposure_text::{listeners_text, sources_text, terms_of, when, whom};
+use gatepost_manage::resource::{AlteredRights, ExposureChange};
 
 /// More rows than this are counted, not shown.
 const ROWS_MAX: usize = 40;
@@ -24,23 +24,29 @@ pub struct Row {
     pub listeners: String,
     /// Who they are.
     pub whom: String,
-    /// The rights that are new.
-    pub gained: Vec<String>,
+    /// The rights that are new, each with its terms; none: it holds whatever comes.
+    pub gained: Vec<(String, Option<String>)>,
     /// The rights that are gone.
-    pub lost: Vec<String>,
+    pub lost: Vec<(String, Option<String>)>,
+    /// The rights that are held under other terms.
+    pub altered: Vec<AlteredRights>,
 }
 
 impl Exposure {
     /// What an answer tells: the first of `total` changes.
     pub fn of(changes: &[ExposureChange], total: u64) -> Exposure {
         let row = |shown: &ExposureChange| {
-            let change = shown.to_change();
+            let with_terms = |rights: &[String]| {
+                let terms = |right: &String| terms_of(&shown.limited, right).map(str::to_owned);
+                rights.iter().map(|right| (right.clone(), terms(right))).collect()
+            };
             Row {
-                sources: sources_text(&change.sources) + &when(&change),
-                listeners: listeners_text(&change.listeners),
-                whom: whom(&change.whom),
-                gained: shown.gained.clone(),
-                lost: shown.lost.clone(),
+                sources: sources_text(&shown.source_set()) + &when(shown),
+                listeners: listeners_text(&shown.listeners),
+                whom: whom(shown),
+                gained: with_terms(&shown.gained),
+                lost: with_terms(&shown.lost),
+                altered: shown.altered.clone(),
             }
         };
         let rows: Vec<Row> = changes.iter().take(ROWS_MAX).map(row).collect();
@@ -51,11 +57,16 @@ impl Exposure {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// Whether somebody holds rights under other terms than before.
+    pub fn alters(&self) -> bool {
+        self.rows.iter().any(|row| !row.altered.is_empty())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use gatepost_manage::resource::AddressRange;
+    use gatepost_manage::resource::{AddressRange, LimitedRights};
 
     use super::*;
 
@@ -65,8 +76,13 @@ mod tests {
         let change = ExposureChange {
             whom: "unauthenticated".to_owned(),
             user: None,
-            gained: vec!["ms-Exch-SMTP-Submit".to_owned()],
+            gained: vec!["ms-Exch-SMTP-Submit".to_owned(), "ms-Exch-SMTP-Accept-Any-Sender".to_owned()],
             lost: Vec::new(),
+            limited: vec![LimitedRights {
+                rights: vec!["ms-Exch-SMTP-Accept-Any-Sender".to_owned()],
+                terms: "only from scan@contoso.com".to_owned(),
+            }],
+            altered: Vec::new(),
             listeners: vec!["0.0.0.0:25".parse().expect("a listener")],
             sources: vec![AddressRange { first: address, last: address }],
             from_ms: None,
@@ -78,6 +94,9 @@ mod tests {
             (row.sources.as_str(), row.listeners.as_str(), row.whom.as_str()),
             ("192.168.2.55", "0.0.0.0:25", "without logging in")
         );
+        let terms: Vec<Option<&str>> = row.gained.iter().map(|(_, terms)| terms.as_deref()).collect();
+        assert_eq!(terms, [None, Some("only from scan@contoso.com")]);
+        assert!(!exposure.alters());
         let many = vec![change; ROWS_MAX + 2];
         let exposure = Exposure::of(&many, many.len() as u64);
         assert_eq!((exposure.rows.len(), exposure.more), (ROWS_MAX, 2));

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gatepost_policy::Settings;
 use gatepost_policy::address_set::AddressSet;
-use gatepost_policy::audit::{Audit, Exposure, HostAddresses};
+use gatepost_policy::audit::{Audit, Capability, Exposure, HostAddresses};
 use gatepost_policy::note::Note;
-use gatepost_policy::permission::Right;
 use gatepost_policy::relay::Reach;
 use gatepost_tracking::RevisionId;
 
@@ -107,10 +106,9 @@ impl KeptAudit {
     }
 }
 
-/// Whether the right to reach anyone hangs on a condition, or ends some day.
+/// Whether sending to anyone hangs on a condition, or ends some day.
 pub fn relays_under_conditions(exposure: &Exposure) -> bool {
-    let capability = exposure.standing.capability.as_ref();
-    capability.is_some_and(|capability| capability.unsure.contains(Right::AcceptAnyRecipient))
+    exposure.standing.capability.as_ref().is_some_and(Capability::relays_under_terms)
 }
 
 /// When the next of all notes expires.

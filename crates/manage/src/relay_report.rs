@@ -12,11 +12,17 @@ use gatepost_policy::permission::Access;
 
 use crate::document::Document;
 use crate::explanation::size;
-use crate::exposure_text::{listeners_text, more_words, reach_words, sender_words, severity_look, sources_text};
+use crate::exposure_text::{
+    listeners_text, more_terms, more_words, reach_terms, reach_words, sender_terms, sender_words, severity_look,
+    sources_text,
+};
 use crate::kept_audit::KeptAudit;
 use crate::resource::{ExposedFinding, ExposedRow, ExposureReport, ReportFormat, ReportedAssertion};
 use crate::signing::{Form, PublicKey, SigningKey};
 use crate::surface;
+
+/// The form of a report, by which a program knows what it says: 2 since terms stand beside the rights.
+const FORM: u32 = 2;
 
 /// Of what, and for whom.
 pub struct Subject<'a> {
@@ -56,6 +62,7 @@ fn report(subject: Subject<'_>, key: &PublicKey) -> ExposureReport {
     let Subject { kept, document, revision, made_by, made_ms } = subject;
     let settings = &document.settings;
     ExposureReport {
+        form: FORM,
         server: settings.server.name.as_str().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         made_by,
@@ -103,8 +110,11 @@ struct Row<'a> {
     listeners: String,
     look: &'static str,
     may: &'static str,
+    reach_terms: &'a str,
     senders: &'static str,
+    sender_terms: Vec<String>,
     also: String,
+    more_terms: Vec<String>,
 }
 
 impl<'a> Sheet<'a> {
@@ -131,8 +141,11 @@ impl<'a> Row<'a> {
             listeners: listeners_text(&shown.listeners),
             look,
             may,
+            reach_terms: reach_terms(shown),
             senders: sender_words(shown),
+            sender_terms: sender_terms(shown),
             also: more_words(shown, instant, size),
+            more_terms: more_terms(shown),
             shown,
         }
     }

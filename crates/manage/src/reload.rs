@@ -327,6 +327,7 @@ pub(crate) fn log_exposure(changes: &[ExposureChange], total: u64) {
         changes = total,
         gains = count(|change| !change.gained.is_empty()),
         losses = count(|change| !change.lost.is_empty()),
+        other_terms = count(|change| !change.altered.is_empty()),
         first = first(changes),
         "exposure changed: addresses gain or lose rights"
     );
@@ -347,9 +348,10 @@ impl ReloadError {
 /// The first change, for a line of the log: who gains what where, or loses it.
 fn first(changes: &[ExposureChange]) -> String {
     let Some(change) = changes.first() else { return String::new() };
-    let (verb, rights) = match change.gained.is_empty() {
-        false => ("gains", &change.gained),
-        true => ("loses", &change.lost),
+    let (verb, rights) = match (&change.gained[..], &change.lost[..], change.altered.first()) {
+        ([], [], Some(altered)) => ("holds under other terms", &altered.rights),
+        ([], ..) => ("loses", &change.lost),
+        _ => ("gains", &change.gained),
     };
     let whom = change.user.as_deref().unwrap_or(&change.whom);
     let sources = change.sources.first().map_or(String::new(), |range| describe_range(range.first, range.last));

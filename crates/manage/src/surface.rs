@@ -14,6 +14,7 @@ use crate::exposure_text::sources_text;
 use crate::kept_audit::{KeptAudit, Level};
 use crate::resource::{
     AddressRange, Exposed, ExposedFinding, ExposedRange, ExposedRow, ExposureMap, ExposurePart, ExposureQuery,
+    LimitedRights,
 };
 
 /// Parts of a map.
@@ -87,7 +88,7 @@ pub fn page(
     }
 }
 
-/// One exposure, with at most so many ranges and connectors.
+/// One exposure, with at most so many ranges, connectors and patterns of its terms.
 pub fn row(exposure: &Exposure, named_max: usize) -> ExposedRow {
     let capability = exposure.standing.capability.as_ref();
     let names = |rights: Rights| rights.iter().map(|right| right.exchange_name().to_owned()).collect::<Vec<_>>();
@@ -118,6 +119,7 @@ pub fn row(exposure: &Exposure, named_max: usize) -> ExposedRow {
         tls_required: capability.is_some_and(|capability| capability.needs_tls),
         rights: capability.map(|capability| names(capability.rights)).unwrap_or_default(),
         conditional_rights: capability.map(|capability| names(capability.unsure)).unwrap_or_default(),
+        limited: capability.map(|capability| LimitedRights::list(&capability.limited, named_max)).unwrap_or_default(),
         from_ms: exposure.from_ms,
         until_ms: exposure.until_ms,
     }

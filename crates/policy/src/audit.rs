@@ -14,10 +14,11 @@ mod passage;
 mod upkeep;
 mod exposure;
 mod standing;
+mod terms;
 mod report;
 mod host;
 
-pub use difference::{Change, Whom, difference};
+pub use difference::{Altered, Change, Whom, difference};
 pub use exposure::Exposure;
 pub(crate) use exposure::{Survey, addresses};
 pub use finding::RELAY_ADDRESSES_MAX;
@@ -26,6 +27,7 @@ pub(crate) use passage::strangers_may_submit;
 pub use report::{ACCEPTED_RISK, Finding, Severity};
 pub use standing::{Capability, Standing, Who, standings};
 pub(crate) use standing::{authentication_is_possible, entry_granting, is_internal, principals};
+pub use terms::{Limited, Term, Terms};
 
 /// What the answer rests on.
 pub const ASSUMPTION: &str = "addresses are those that this machine's kernel saw: behind NAT, a proxy or a container \

@@ -166,7 +166,7 @@ pub fn stage(right: Right, trustee: &Trustee) -> Stage {
 }
 
 /// The entries that speak of `principal` and hold at `now_ms`, each with its place.
-fn entries_of<'a>(
+pub(crate) fn entries_of<'a>(
     connector: &'a ReceiveConnector,
     principal: &'a Principal,
     now_ms: u64,

@@ -7,7 +7,8 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use gatepost_manage::exposure_text::{
-    level_words, listeners_text, more_words, reach_words, sender_words, sentence, severity_look, standing,
+    HAS, level_words, listeners_text, more_terms, more_words, reach_terms, reach_words, sender_terms, sender_words,
+    sentences, severity_look, standing,
 };
 use gatepost_manage::resource::{
     Exposed, ExposedFinding, ExposedRange, ExposedRow, ExposureMap, ExposurePart, ExposureQuery, MapQuery,
@@ -48,6 +49,7 @@ struct ExposurePage {
     asked: Fields,
     problem: Option<String>,
     exposed: Exposed,
+    warnings: String,
     look: &'static str,
     word: &'static str,
     /// What signs reports, or why nothing does.
@@ -68,8 +70,11 @@ struct Row {
     listeners: String,
     look: &'static str,
     may: &'static str,
+    reach_terms: String,
     senders: &'static str,
+    sender_terms: Vec<String>,
     also: String,
+    more_terms: Vec<String>,
     connectors: Vec<(String, String)>,
     connectors_more: u64,
 }
@@ -94,7 +99,10 @@ struct Part {
     x: usize,
     y: usize,
     level: String,
-    mark: String,
+    /// The number of the part, where anybody is heard.
+    number: String,
+    /// How bad it is, for those who do not see colours.
+    mark: &'static str,
     /// Where a closer look is; none where nobody is heard.
     query: Option<String>,
     label: String,
@@ -117,8 +125,11 @@ fn row(shown: &ExposedRow) -> Row {
         listeners: listeners_text(&shown.listeners),
         look,
         may,
+        reach_terms: reach_terms(shown).to_owned(),
         senders: sender_words(shown),
+        sender_terms: sender_terms(shown),
         also: more_words(shown, moment, size),
+        more_terms: more_terms(shown),
         connectors_more: shown.connectors_total.saturating_sub(connectors.len() as u64),
         connectors,
     }
@@ -175,30 +186,36 @@ impl Part {
             false => asked.with("network", &part.network),
         });
         let (_, may) = level_words(level, part.public);
-        // The number of the part, and how bad it is for those who do not see colours.
+        let number = if level == "none" { String::new() } else { place.to_string() };
         let mark = match level {
-            "none" => String::new(),
-            "open" if part.public => format!("{place}!"),
-            "open" => format!("{place}I"),
-            "relay" => format!("{place}R"),
-            "submit" => format!("{place}D"),
-            _ => place.to_string(),
+            "open" if part.public => "!",
+            "open" => "I",
+            "relay" => "R",
+            "submit" => "D",
+            _ => "",
         };
         // What is read aloud begins with what is seen.
         let label = match is_address {
-            true => format!("{mark}, {}: {may}", part.network),
+            true => format!("{number}{mark}, {}: {may}", part.network),
             false => {
-                format!("{mark}, {}: {may}, {}", part.network, counted(part.addresses, "address", "addresses"))
+                let addresses = counted(part.addresses, "address", "addresses");
+                format!("{number}{mark}, {}: {may}, {addresses}", part.network)
             }
         };
         Part {
             x: place % LINE * PART,
             y: place / LINE * PART,
             level: if level == "open" && !part.public { "inside" } else { level }.to_owned(),
+            number,
             mark,
             query,
             label,
         }
+    }
+
+    /// How low its number stands: with a mark below it, above the middle.
+    fn middle(&self) -> usize {
+        if self.mark.is_empty() { 20 } else { 14 }
     }
 }
 
@@ -273,6 +290,7 @@ async fn exposure(visit: Visit) -> Answer {
         revisions: offered(&revisions),
         problem,
         difference,
+        warnings: counted(exposed.warnings, "warning", "warnings"),
         look,
         word,
         key,
@@ -295,12 +313,7 @@ async fn difference(visit: &Visit, number: &str) -> Result<Difference, Problem> 
     let wrong = |_| Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, "a revision is named by its number");
     let against = number.parse().map_err(wrong)?;
     let compared = visit.client.revision_difference(against, None).await?;
-    let lines = compared.changes.iter().take(CHANGES_MAX).flat_map(|change| {
-        let change = change.to_change();
-        let parts = [("has gained", change.gained), ("has lost", change.lost)];
-        let parts = parts.into_iter().filter(|(_, rights)| !rights.is_empty());
-        parts.map(|(verb, rights)| sentence(&change, verb, rights)).collect::<Vec<_>>()
-    });
+    let lines = compared.changes.iter().take(CHANGES_MAX).flat_map(|change| sentences(change, HAS));
     // The server hands out the first of them, and how many there are.
     let more = compared.changes_total.saturating_sub(CHANGES_MAX as u64);
     Ok(Difference { against, lines: lines.collect(), more })
@@ -344,14 +357,14 @@ mod tests {
             public: network == "17.0.0.0/8",
         };
         let shown = Part::of(17, &part("17.0.0.0/8", Some("open")), &asked);
-        assert_eq!((shown.x, shown.y, shown.mark.as_str()), (PART, PART, "17!"));
+        assert_eq!((shown.x, shown.y, shown.number.as_str(), shown.mark), (PART, PART, "17", "!"));
         assert_eq!(shown.query.as_deref(), Some("relay=on&page=3&network=17.0.0.0%2F8"));
         assert_eq!(shown.label, "17!, 17.0.0.0/8: anyone, without logging in, 3 addresses");
         let address = Part::of(0, &part("10.0.0.5", Some("submit")), &asked);
         assert_eq!(address.query.as_deref(), Some("relay=on&address=10.0.0.5"));
         assert!(Part::of(0, &part("11.0.0.0/8", None), &asked).query.is_none());
         let inside = Part::of(10, &part("10.0.0.0/8", Some("open")), &asked);
-        assert_eq!((inside.mark.as_str(), inside.level.as_str()), ("10I", "inside"));
+        assert_eq!((inside.number.as_str(), inside.mark, inside.level.as_str()), ("10", "I", "inside"));
         let names: Vec<String> = around("10.1.2.0/24", &asked).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16"]);
     }

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use gatepost_manage::document::Document;
-use gatepost_manage::exposure_text::{listeners_text, sources_text};
+use gatepost_manage::exposure_text::{all_terms, listeners_text, sources_text};
 use gatepost_manage::host;
-use gatepost_manage::resource::AddressRange;
-use gatepost_policy::audit::{self, Audit, Capability, Exposure, Finding, Severity, Who};
+use gatepost_manage::resource::{AddressRange, LimitedRights};
+use gatepost_policy::audit::{self, Audit, Exposure, Finding, Severity, Who};
 use gatepost_policy::note::instant;
 use gatepost_policy::permission::{Principal, Right};
 use gatepost_policy::relay::Reach;
@@ -24,6 +24,7 @@ use crate::terminal::{Table, count, harmless, size, stdout_has_colour};
 const ROWS_SHOWN_MAX: usize = 40;
 const FINDINGS_SHOWN_MAX: usize = 50;
 const CONNECTORS_SHOWN_MAX: usize = 3;
+const PATTERNS_SHOWN_MAX: usize = 3;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -86,6 +87,8 @@ struct May {
     rights: Vec<&'static str>,
     /// Those of the rights that hang on a condition, or end some day.
     unsure: Vec<&'static str>,
+    /// Under which terms those are held.
+    limited: Vec<LimitedRights>,
 }
 
 #[derive(Serialize)]
@@ -165,31 +168,11 @@ fn also(exposure: &Exposure) -> String {
         if capability.needs_tls {
             words.push("TLS only".to_owned());
         }
-        words.extend(not_always(capability));
+        words.extend(all_terms(&LimitedRights::list(&capability.limited, PATTERNS_SHOWN_MAX)));
     }
     words.extend(exposure.from_ms.map(|from_ms| format!("from {} on", instant(from_ms))));
     words.extend(exposure.until_ms.map(|until_ms| format!("until {}", instant(until_ms))));
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
-}
-
-/// What hangs on a condition or a date.
-fn not_always(capability: &Capability) -> Option<String> {
-    let mut words: Vec<&str> = Vec::new();
-    for right in capability.unsure.iter() {
-        let word = match right {
-            Right::Submit => "sending at all",
-            Right::AcceptAnyRecipient => "relaying",
-            Right::AcceptAnySender | Right::AcceptAuthoritativeDomainSender => "other senders",
-            Right::AcceptAuthenticationFlag => "internal",
-            Right::BypassAntiSpam => "no anti-spam",
-            Right::BypassMessageSizeLimit => "any size",
-            _ => "other rights",
-        };
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    (!words.is_empty()).then(|| format!("under conditions: {}", words.join(" and ")))
 }
 
 fn names(exposure: &Exposure) -> String {
@@ -293,6 +276,7 @@ fn row(exposure: &Exposure) -> Row {
             tls_required: capability.needs_tls,
             rights: capability.rights.iter().map(Right::exchange_name).collect(),
             unsure: capability.unsure.iter().map(Right::exchange_name).collect(),
+            limited: LimitedRights::list(&capability.limited, usize::MAX),
         }),
     }
 }

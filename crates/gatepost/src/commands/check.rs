@@ -88,15 +88,16 @@ pub fn check(out: &mut dyn Write, config: &Path, arguments: &CheckArguments) -> 
     check_files(&mut document, &mut report);
     report.warnings = document.settings.warnings.iter().map(SettingsProblem::from).collect();
     report.receive_connectors = connectors(&document);
-    let changes = match &arguments.against {
+    let changes: Option<Vec<ExposureChange>> = match &arguments.against {
         Some(other) => {
             report.against = Some(other.display().to_string());
-            Some(audit::difference(&Document::read(other)?.settings, &document.settings, now_ms()))
+            let changes = audit::difference(&Document::read(other)?.settings, &document.settings, now_ms());
+            Some(changes.iter().map(ExposureChange::from).collect())
         }
         None => None,
     };
     if arguments.json {
-        report.changes = changes.as_deref().map(difference::rows);
+        report.changes = changes;
         write_json(out, &report)?;
         return if report.files.is_empty() { Ok(()) } else { Err(Failure::Settings(String::new())) };
     }

@@ -10,7 +10,8 @@ use gatepost_mail::{Domain, ForwardPath, Reading, ReversePath};
 use gatepost_manage::document::Document;
 use gatepost_manage::explained::{ASSUMPTION, Explained, Lines, auth_text, certificate_text, origins, tls_text};
 use gatepost_manage::explanation::{advice, command, reason, reply};
-use gatepost_manage::exposure_text::{listeners_text, sentence};
+use gatepost_manage::exposure_text::{WILL, listeners_text, sentences};
+use gatepost_manage::resource::ExposureChange;
 use gatepost_policy::certificate::PeerCertificate;
 use gatepost_policy::explain::{self, Asked, Candidate, Explanation, Fate, Fix, Question};
 use gatepost_policy::note::instant;
@@ -273,11 +274,8 @@ fn write_opens(out: &mut dyn Write, fix: &Fix) -> Result<(), Failure> {
         writeln!(out, "  opens nothing else")?;
     }
     for change in fix.opens.iter().take(CHANGES_SHOWN_MAX) {
-        for (verb, rights) in [("will gain", change.gained), ("will lose", change.lost)] {
-            if !rights.is_empty() {
-                let line = sentence(change, verb, rights);
-                writeln!(out, "  {}", harmless(&line))?;
-            }
+        for line in sentences(&ExposureChange::from(change), WILL) {
+            writeln!(out, "  {}", harmless(&line))?;
         }
     }
     if let Some(more) = fix.opens.len().checked_sub(CHANGES_SHOWN_MAX).filter(|more| *more > 0) {

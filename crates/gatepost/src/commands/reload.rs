@@ -53,7 +53,7 @@ fn write_reloaded(out: &mut dyn Write, reloaded: &Reloaded) -> Result<(), Failur
     }
     if reloaded.changes_total > 0 {
         writeln!(out)?;
-        difference::write_changes(out, "what was in force", &difference::told(&reloaded.changes))?;
+        difference::write_changes(out, "what was in force", &reloaded.changes)?;
     } else {
         writeln!(out, "no address gains or loses a right")?;
     }

@@ -84,7 +84,7 @@ fn write_difference(out: &mut dyn Write, compared: &RevisionDifference) -> Resul
     writeln!(out, "--- revision {}\n+++ revision {}", compared.old, compared.new)?;
     write_lines(out, &compared.difference)?;
     writeln!(out)?;
-    difference::write_changes(out, &format!("revision {}", compared.old), &difference::told(&compared.changes))
+    difference::write_changes(out, &format!("revision {}", compared.old), &compared.changes)
 }
 
 /// Documents hold what somebody typed.
@@ -104,7 +104,7 @@ fn write_restored(out: &mut dyn Write, number: u64, amended: &Amended) -> Result
     }
     write_lines(out, &amended.difference)?;
     writeln!(out)?;
-    difference::write_changes(out, "what was in force", &difference::told(&amended.exposure))?;
+    difference::write_changes(out, "what was in force", &amended.exposure)?;
     match amended.revision {
         Some(made) => writeln!(out, "Revision {number} is in force again, as revision {made}.")?,
         None => writeln!(out, "Nothing was changed: --what-if only shows what would change.")?,

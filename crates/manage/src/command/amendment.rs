@@ -8,7 +8,7 @@ use super::CommandError;
 use super::invocation::{Answer, Invocation};
 use crate::amend::AmendError;
 use crate::edit::Edit;
-use crate::exposure_text::sentences;
+use crate::exposure_text::{WOULD, sentences};
 use crate::object::Shape;
 use crate::resource::{Amended, ExposureChange, SettingsProblem};
 
@@ -116,7 +116,7 @@ fn what_if(title: &str, amended: &Amended) -> String {
 
 /// Who would gain or lose what, in one line.
 pub fn told(change: &ExposureChange) -> String {
-    sentences(&change.to_change()).join("; ")
+    sentences(change, WOULD).join("; ")
 }
 
 fn in_words_of(shape: &'static Shape, error: CommandError) -> CommandError {

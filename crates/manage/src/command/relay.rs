@@ -21,11 +21,12 @@ use crate::asked::{Asked, ExplanationQuery, Unread};
 use crate::clock::now_ms;
 use crate::document::Document;
 use crate::explanation;
-use crate::exposure_text::sentences;
+use crate::exposure_text::{WOULD, all_terms, sentences};
 use crate::host;
 use crate::kept_audit::KeptAudit;
 use crate::object::PropertyKind::{Bool, Choice, Int, List, Size, Text, Time};
 use crate::object::{Property, Record, Shape, Usual, property};
+use crate::resource::{ExposureChange, LimitedRights};
 
 /// The commands of this noun.
 pub static ENTRIES: &[Entry] = &[
@@ -157,7 +158,8 @@ fn tested(settings: &Settings, text: &str, query: &ExplanationQuery) -> Result<R
     let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
     let mut changes = explained.fixes.iter().map(|fix| (explanation::advice(&question, line, &fix.change), fix));
     let smallest = changes.next();
-    let opens: Vec<String> = smallest.iter().flat_map(|(_, fix)| fix.opens.iter()).flat_map(sentences).collect();
+    let opens = smallest.iter().flat_map(|(_, fix)| &fix.opens).map(ExposureChange::from);
+    let opens: Vec<String> = opens.flat_map(|change| sentences(&change, WOULD)).collect();
     let is_accepted = explained.is_accepted();
     let names = |rights: Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>();
     Ok(Record::of(&RELAY_TEST)
@@ -212,6 +214,7 @@ const SURFACE_PROPERTIES: &[Property] = &[
     property("TlsRequired", "tls_required", Bool, Usual::Bool(false)),
     property("Rights", "rights", List(&Text), Usual::Texts(&[])),
     property("ConditionalRights", "conditional_rights", List(&Text), Usual::Texts(&[])),
+    property("Terms", "terms", List(&Text), Usual::Texts(&[])),
     property("Connectors", "connectors", List(&Text), Usual::Texts(&[])),
     property("Begins", "begins", Time, Usual::Null),
     property("Ends", "ends", Time, Usual::Null),
@@ -282,6 +285,7 @@ async fn test_surface(invocation: &Invocation<'_>) -> Result<Answer, CommandErro
 fn surface(exposure: &Exposure) -> Record {
     let capability = exposure.standing.capability.as_ref();
     let names = |rights: Rights| rights.iter().map(Right::exchange_name).collect::<Vec<_>>();
+    let limited = capability.map(|capability| LimitedRights::list(&capability.limited, usize::MAX)).unwrap_or_default();
     let ranges = exposure.sources.ranges();
     let ranges = ranges.map(|(first, last)| gatepost_policy::address_set::describe_range(first, last));
     let senders = |scope, who: &Who| match (scope, who) {
@@ -309,6 +313,7 @@ fn surface(exposure: &Exposure) -> Record {
         .with("TlsRequired", capability.is_some_and(|capability| capability.needs_tls))
         .with("Rights", capability.map(|capability| names(capability.rights)).unwrap_or_default())
         .with("ConditionalRights", capability.map(|capability| names(capability.unsure)).unwrap_or_default())
+        .with("Terms", all_terms(&limited))
         .with("Connectors", exposure.connectors.iter().map(|name| name.to_string()).collect::<Vec<_>>())
         .with("Begins", exposure.from_ms.map(instant))
         .with("Ends", exposure.until_ms.map(instant))

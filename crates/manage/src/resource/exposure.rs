@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use gatepost_policy::audit::Limited;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,10 +92,33 @@ pub struct ExposedRow {
     pub rights: Vec<String>,
     /// Those of the rights that hang on a condition, or end some day.
     pub conditional_rights: Vec<String>,
+    /// Under which terms those are held.
+    #[serde(default)]
+    pub limited: Vec<LimitedRights>,
     /// From when on, where that is not now.
     pub from_ms: Option<u64>,
     /// Until when, where that is not for good.
     pub until_ms: Option<u64>,
+}
+
+/// Rights that are held under terms only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct LimitedRights {
+    /// The rights, by Exchange's names.
+    pub rights: Vec<String>,
+    /// The terms, in words: `only from scanner@contoso.com to *@partner.example, until 2027-01-01T00:00:00Z`.
+    pub terms: String,
+}
+
+impl LimitedRights {
+    /// Each of what policy says; of lists the first `named_max` are named.
+    pub fn list(limited: &[Limited], named_max: usize) -> Vec<LimitedRights> {
+        let one = |limited: &Limited| LimitedRights {
+            rights: limited.rights.iter().map(|right| right.exchange_name().to_owned()).collect(),
+            terms: limited.terms.told(named_max),
+        };
+        limited.iter().map(one).collect()
+    }
 }
 
 /// Something that deserves a look.
@@ -166,6 +190,9 @@ pub struct ExposedRange {
 /// `GET /exposure/report`: everything, to be kept.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExposureReport {
+    /// Which form it has: 2 says under which terms rights are held, 1 did not.
+    #[serde(default = "first_form")]
+    pub form: u32,
     /// The server's name.
     pub server: String,
     /// The version of the program.
@@ -195,6 +222,10 @@ pub struct ExposureReport {
     /// The last line of the file, which signs all lines before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<ReportSignature>,
+}
+
+fn first_form() -> u32 {
+    1
 }
 
 /// One `[[assert]]` of the settings.

@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use gatepost_mail::Domain;
 use gatepost_policy::address_set::AddressSet;
-use gatepost_policy::audit::{Change, Whom};
-use gatepost_policy::permission::{Right, Rights};
+use gatepost_policy::audit::{Altered, Change, Whom};
+use gatepost_policy::permission::Rights;
 use gatepost_policy::settings::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::LimitedRights;
 
 /// `POST /api/v1/reload`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +68,8 @@ pub struct SettingsRequest {
     pub why: Option<String>,
 }
 
+/// How many patterns of one list stand in the terms of a change.
+const NAMED_MAX: usize = 20;
 /// How many changes of exposure one answer holds at most.
 pub const CHANGES_MAX: usize = 1000;
 
@@ -112,14 +115,20 @@ pub struct RevisionDifference {
 /// Some addresses that gain or lose rights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExposureChange {
-    /// `unauthenticated`, `user` or `other_users`.
+    /// `unauthenticated`, `user`, `other_users`, `server` or `partner`.
     pub whom: String,
-    /// Which user.
+    /// Which user, server or partner.
     pub user: Option<String>,
     /// Rights that are new, by Exchange's names.
     pub gained: Vec<String>,
     /// Rights that are gone.
     pub lost: Vec<String>,
+    /// The terms of those that are held, or were, under terms only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limited: Vec<LimitedRights>,
+    /// Rights that were held and still are, under other terms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub altered: Vec<AlteredRights>,
     /// Where.
     pub listeners: Vec<SocketAddr>,
     /// From where.
@@ -130,6 +139,17 @@ pub struct ExposureChange {
     /// Until when, where that is not for good, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
+}
+
+/// Rights that are held under other terms than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AlteredRights {
+    /// The rights, by Exchange's names.
+    pub rights: Vec<String>,
+    /// The terms that they were held under, in words; `always` without.
+    pub before: String,
+    /// The terms that they are held under.
+    pub after: String,
 }
 
 /// Addresses from the first to the last.
@@ -163,6 +183,8 @@ impl From<&Change> for ExposureChange {
             user,
             gained: names(change.gained),
             lost: names(change.lost),
+            limited: LimitedRights::list(&change.limited, NAMED_MAX),
+            altered: change.altered.iter().map(AlteredRights::from).collect(),
             listeners: change.listeners.clone(),
             sources: AddressRange::list(&change.sources),
             from_ms: change.from_ms,
@@ -171,25 +193,20 @@ impl From<&Change> for ExposureChange {
     }
 }
 
-impl ExposureChange {
-    /// The change that is told of; a right that this program does not know is left out.
-    pub fn to_change(&self) -> Change {
-        let rights = |names: &[String]| names.iter().filter_map(|name| Right::parse(name)).collect();
-        Change {
-            whom: match &self.user {
-                Some(name) if self.whom == "server" => Whom::Server(name.as_str().into()),
-                Some(name) if self.whom == "partner" => Domain::parse(name).map_or(Whom::OtherUsers, Whom::Partner),
-                Some(user) => Whom::User(user.as_str().into()),
-                None if self.whom == "unauthenticated" => Whom::Unauthenticated,
-                None => Whom::OtherUsers,
-            },
-            gained: rights(&self.gained),
-            lost: rights(&self.lost),
-            listeners: self.listeners.clone(),
-            sources: AddressSet::of(self.sources.iter().map(|range| (range.first, range.last))),
-            from_ms: self.from_ms,
-            until_ms: self.until_ms,
+impl From<&Altered> for AlteredRights {
+    fn from(altered: &Altered) -> AlteredRights {
+        AlteredRights {
+            rights: altered.rights.iter().map(|right| right.exchange_name().to_owned()).collect(),
+            before: altered.before.told(NAMED_MAX),
+            after: altered.after.told(NAMED_MAX),
         }
+    }
+}
+
+impl ExposureChange {
+    /// From where.
+    pub fn source_set(&self) -> AddressSet {
+        AddressSet::of(self.sources.iter().map(|range| (range.first, range.last)))
     }
 }
 

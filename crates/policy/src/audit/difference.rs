@@ -1,8 +1,8 @@
 //! What a change of settings opens and closes.
 //!
 //! Takes two settings, hands on which addresses gain or lose which right, on which listener, before and after
-//! authentication, and from when to when, as the fewest ranges. Conditions do not matter: what an entry allows under one
-//! counts as allowed, in both settings.
+//! authentication, and from when to when, as the fewest ranges. What an entry allows under a condition counts as allowed, in
+//! both settings; the terms stand beside the right, and a right that is held under other terms than before is told.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +14,7 @@ use gatepost_mail::Domain;
 
 use super::exposure::{Row, join_families};
 use super::standing::{Standing, Who, standings};
+use super::terms::{Limited, Terms};
 use crate::access_entry::{Principal, Rights};
 use crate::address_set::{AddressSet, AscendingRanges};
 use crate::receive_connector::{Claim, ReceiveConnector, Term, key, number};
@@ -28,6 +29,10 @@ pub struct Change {
     pub gained: Rights,
     /// Rights that are gone.
     pub lost: Rights,
+    /// The terms of those of them that are held, or were, under terms only. An end is no term here: `until_ms` tells it.
+    pub limited: Arc<[Limited]>,
+    /// Rights that were held and still are, under other terms.
+    pub altered: Arc<[Altered]>,
     /// When that begins, in milliseconds since 1970 UTC; `None`: now.
     pub from_ms: Option<u64>,
     /// The instant from which on it is so no longer, since ranges or entries have expired; `None`: it stays so.
@@ -36,6 +41,17 @@ pub struct Change {
     pub listeners: Vec<SocketAddr>,
     /// From where.
     pub sources: AddressSet,
+}
+
+/// Rights that are held under other terms than before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Altered {
+    /// The rights.
+    pub rights: Rights,
+    /// Under which they were held.
+    pub before: Terms,
+    /// Under which they are.
+    pub after: Terms,
 }
 
 /// For whom rights change.
@@ -79,10 +95,12 @@ fn changes(old: &Settings, new: &Settings, now_ms: u64, extent: &Extent) -> Vec<
     }
     let mut changes: Vec<Change> = join_families(merged)
         .into_iter()
-        .map(|(Delta { whom, gained, lost, from_ms, until_ms }, sources, row)| Change {
+        .map(|(Delta { whom, gained, lost, limited, altered, from_ms, until_ms }, sources, row)| Change {
             whom,
             gained,
             lost,
+            limited,
+            altered,
             from_ms,
             until_ms,
             listeners: row.listeners,
@@ -91,7 +109,8 @@ fn changes(old: &Settings, new: &Settings, now_ms: u64, extent: &Extent) -> Vec<
         .collect();
     changes.sort_by_cached_key(|change| {
         let first = change.sources.ranges().next();
-        (change.whom.clone(), change.gained.is_empty(), change.listeners.clone(), first, change.from_ms)
+        let kind = (change.gained.is_empty(), change.lost.is_empty());
+        (change.whom.clone(), kind, change.listeners.clone(), first, change.from_ms)
     });
     changes
 }
@@ -179,8 +198,64 @@ struct Delta {
     whom: Whom,
     gained: Rights,
     lost: Rights,
+    limited: Arc<[Limited]>,
+    altered: Arc<[Altered]>,
     from_ms: Option<u64>,
     until_ms: Option<u64>,
+}
+
+impl Delta {
+    /// What changes for somebody from one holding to another, if anything does.
+    fn between(whom: Whom, before: &Held, after: &Held, from_ms: Option<u64>) -> Option<Delta> {
+        if before == after {
+            return None;
+        }
+        let (gained, lost) = (after.rights & !before.rights, before.rights & !after.rights);
+        let of = |held: &Held, rights: Rights| -> Vec<Limited> {
+            let limited =
+                held.limited.iter().map(|limited| Limited { rights: limited.rights & rights, ..limited.clone() });
+            limited.filter(|limited| !limited.rights.is_empty()).collect()
+        };
+        let limited = [of(after, gained), of(before, lost)].concat();
+        let mut altered: Vec<Altered> = Vec::new();
+        for right in (before.rights & after.rights).iter() {
+            let [before, after] = [before, after].map(|held| Limited::terms_of(&held.limited, right));
+            if before == after {
+                continue;
+            }
+            let [before, after] = [before, after].map(|terms| terms.cloned().unwrap_or_default());
+            match altered.iter_mut().find(|known| (&known.before, &known.after) == (&before, &after)) {
+                Some(known) => known.rights.insert(right),
+                None => altered.push(Altered { rights: right.into(), before, after }),
+            }
+        }
+        let is_same = gained.is_empty() && lost.is_empty() && altered.is_empty();
+        let (limited, altered) = (limited.into(), altered.into());
+        (!is_same).then_some(Delta { whom, gained, lost, limited, altered, from_ms, until_ms: None })
+    }
+
+    /// The same at another time.
+    fn is_same_but_when(&self, other: &Delta) -> bool {
+        (&self.whom, self.gained, self.lost, &self.limited, &self.altered)
+            == (&other.whom, other.gained, other.lost, &other.limited, &other.altered)
+    }
+}
+
+/// What somebody holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Held {
+    rights: Rights,
+    limited: Vec<Limited>,
+}
+
+impl Held {
+    fn of(standing: Option<&Standing>) -> Held {
+        let capability = standing.and_then(|standing| standing.capability.as_ref());
+        capability.map_or_else(Held::default, |capability| Held {
+            rights: capability.rights,
+            limited: Limited::without_ends(&capability.limited),
+        })
+    }
 }
 
 /// One of the two settings.
@@ -219,17 +294,13 @@ impl<'a> Side<'a> {
         self.standings.entry((place, at_ms)).or_insert_with(made).clone()
     }
 
-    fn rights_of(&self, standings: &[Standing], user: &Arc<str>) -> Rights {
+    fn held_by(&self, standings: &[Standing], user: &Arc<str>) -> Held {
         if !self.users.contains(user) {
-            return Rights::NONE;
+            return Held::default();
         }
         let principal = Principal::User(user.clone());
-        rights(standings.iter().find(|standing| standing.who.covers(&principal)))
+        Held::of(standings.iter().find(|standing| standing.who.covers(&principal)))
     }
-}
-
-fn rights(standing: Option<&Standing>) -> Rights {
-    standing.and_then(|standing| standing.capability.as_ref()).map_or(Rights::NONE, |capability| capability.rights)
 }
 
 /// A pair of claims is compared once, however many runs of addresses they share.
@@ -263,10 +334,7 @@ impl Comparison<'_> {
             let mut begun = self.compare_at(&before, &after, from_ms);
             for mut delta in open {
                 // What goes on has begun before.
-                let is_same = |other: &&mut Delta| {
-                    (&other.whom, other.gained, other.lost) == (&delta.whom, delta.gained, delta.lost)
-                };
-                if let Some(same) = begun.iter_mut().find(is_same) {
+                if let Some(same) = begun.iter_mut().find(|other| other.is_same_but_when(&delta)) {
                     same.from_ms = delta.from_ms;
                 } else {
                     delta.until_ms = from_ms;
@@ -283,18 +351,16 @@ impl Comparison<'_> {
         if before == after && self.old.users == self.new.users {
             return Vec::new();
         }
-        let delta = |whom, before: Rights, after: Rights| {
-            let (gained, lost) = (after & !before, before & !after);
-            (before != after).then_some(Delta { whom, gained, lost, from_ms, until_ms: None })
-        };
-        let open = |standings: &[Standing]| rights(standings.iter().find(|standing| standing.who.is_unauthenticated()));
+        let delta = |whom, before: Held, after: Held| Delta::between(whom, &before, &after, from_ms);
+        let open =
+            |standings: &[Standing]| Held::of(standings.iter().find(|standing| standing.who.is_unauthenticated()));
         let mut deltas = vec![delta(Whom::Unauthenticated, open(before), open(after))];
         let mut apart: BTreeSet<&Arc<str>> = self.old.users.symmetric_difference(&self.new.users).copied().collect();
         apart.extend(before.iter().chain(after).flat_map(|standing| match &standing.who {
             Who::Users(names) | Who::UsersBut(names) => &names[..],
             Who::Unauthenticated(_) | Who::Servers(_) | Who::Partners(_) => &[],
         }));
-        let of = |user: &Arc<str>| (self.old.rights_of(before, user), self.new.rights_of(after, user));
+        let of = |user: &Arc<str>| (self.old.held_by(before, user), self.new.held_by(after, user));
         for user in &apart {
             let (before, after) = of(user);
             deltas.push(delta(Whom::User((*user).clone()), before, after));
@@ -310,8 +376,8 @@ impl Comparison<'_> {
     }
 }
 
-/// Every server and every partner of either side, with its rights on both.
-fn by_certificate(before: &[Standing], after: &[Standing]) -> Vec<(Whom, Rights, Rights)> {
+/// Every server and every partner of either side, with what it holds on both.
+fn by_certificate(before: &[Standing], after: &[Standing]) -> Vec<(Whom, Held, Held)> {
     let mut whom: BTreeSet<Whom> = BTreeSet::new();
     for standing in before.iter().chain(after) {
         match &standing.who {
@@ -321,14 +387,14 @@ fn by_certificate(before: &[Standing], after: &[Standing]) -> Vec<(Whom, Rights,
         }
     }
     let of = |standings: &[Standing], whom: &Whom| {
-        rights(standings.iter().find(|standing| match (&standing.who, whom) {
+        Held::of(standings.iter().find(|standing| match (&standing.who, whom) {
             (Who::Servers(names), Whom::Server(name)) => names.contains(name),
             (Who::Partners(domains), Whom::Partner(domain)) => domains.contains(domain),
             _ => false,
         }))
     };
-    let rights = |whom: Whom| (of(before, &whom), of(after, &whom), whom);
-    whom.into_iter().map(rights).map(|(before, after, whom)| (whom, before, after)).collect()
+    let held = |whom: Whom| (of(before, &whom), of(after, &whom), whom);
+    whom.into_iter().map(held).map(|(before, after, whom)| (whom, before, after)).collect()
 }
 
 /// A run of addresses and who claims it, if anybody does, in each of the two settings.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use gatepost_mail::{AuthAs, Domain};
 
+use super::terms::{Limited, Terms};
 use crate::access_entry::{Access, AccessEntry, Principal, Right, Rights, Trustee};
 use crate::authentication::{auth_offered, starttls_offered, tls_required};
 use crate::limits::message_bytes_max;
@@ -81,6 +82,8 @@ pub struct Capability {
     pub rights: Rights,
     /// Those of them that hang on a condition, or end some day.
     pub unsure: Rights,
+    /// The terms of those.
+    pub limited: Arc<[Limited]>,
     /// Whom it may write to.
     pub reach: Reach,
     /// Whom it may write as.
@@ -93,6 +96,19 @@ pub struct Capability {
     pub message_bytes_max: u64,
     /// Whether only inside TLS.
     pub needs_tls: bool,
+}
+
+impl Capability {
+    /// Under which terms a right is held; none: whatever comes, or not at all.
+    pub fn terms_of(&self, right: Right) -> Option<&Terms> {
+        Limited::terms_of(&self.limited, right)
+    }
+
+    /// Whether it may send to any recipient, but only under terms.
+    pub fn relays_under_terms(&self) -> bool {
+        let is_unsure = |right| self.unsure.contains(right);
+        self.reach == Reach::AnyRecipient && (is_unsure(Right::AcceptAnyRecipient) || is_unsure(Right::Submit))
+    }
 }
 
 /// One kind of principal on a connector, and what it may do; nothing where it may not even submit.
@@ -211,9 +227,11 @@ fn capability(
 ) -> Option<Capability> {
     let rights = granted_at_worst(connector, principal, now_ms);
     may_submit(rights, principal).ok()?;
+    let unsure = rights & !granted_for_sure(connector, principal, now_ms);
     Some(Capability {
         rights,
-        unsure: rights & !granted_for_sure(connector, principal, now_ms),
+        unsure,
+        limited: Limited::of(connector, principal, unsure, now_ms),
         reach: reach(rights),
         senders: scope(rights, principal),
         is_internal: is_internal(rights, principal),

@@ -25,3 +25,4 @@ mod documents;
 mod document;
 mod safeguards;
 mod proofs;
+mod terms;

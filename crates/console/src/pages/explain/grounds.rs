@@ -288,7 +288,7 @@ pub struct Attempt<'a> {
 
 /// A change of exposure in words.
 pub fn sentences(change: &ExposureChange) -> Vec<String> {
-    exposure_text::sentences(&change.to_change())
+    exposure_text::sentences(change, exposure_text::WOULD)
 }
 
 fn recipient(known: &ExplainedRecipient) -> String {

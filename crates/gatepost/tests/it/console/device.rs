@@ -35,7 +35,9 @@ fn a_device_gets_what_it_needs_and_is_seen_to_arrive() {
     for part in ["New-ReceiveConnector", "Add-ADPermission", "127.0.0.2", "*@customer.example", "anna@contoso.com"] {
         assert!(line.contains(part), "{part}: {line}");
     }
-    assert!(browser.page_text().contains("ms-Exch-SMTP-Accept-Any-Recipient"), "{}", browser.page_text());
+    let terms = "only from scanner@contoso.com to *@customer.example";
+    let text = browser.page_text();
+    assert!(text.contains("ms-Exch-SMTP-Accept-Any-Recipient") && text.contains(terms), "{text}");
     browser.click("button[name=confirmed]");
 
     // It waits for the device, and shows why a message was refused, and that one came through, without being asked again.
@@ -148,4 +150,19 @@ fn a_device_that_may_do_more_than_it_needs_is_narrowed() {
     browser.fill("Senders", "scanner@contoso.com");
     browser.press("Show what it takes");
     browser.wait_for_text("Nothing had to be changed");
+
+    // What is wrong stands at its field, in the page's words, one line for each.
+    console.open("/device");
+    browser.fill("IP address", "127.0.0.2");
+    browser.fill("What it is", "Scanner");
+    browser.fill("Senders", "scanner@contoso.com");
+    browser.tick("These domains or addresses besides");
+    browser.fill("Domains or addresses", "customer.example");
+    browser.fill("Owner", "not an address");
+    browser.press("Show what it takes");
+    browser.wait_for("#owner[aria-invalid=true]");
+    let refused = browser.text("[role=alert]");
+    assert!(refused.contains("Owner: ") && !refused.contains("EntryOwner"), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+    assert_eq!(browser.value("Domains or addresses").trim(), "customer.example");
 }

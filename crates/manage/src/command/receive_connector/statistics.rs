@@ -8,7 +8,6 @@ use std::sync::Arc;
 use gatepost_policy::Settings;
 use gatepost_policy::audit::{Standing, standings};
 use gatepost_policy::note::instant;
-use gatepost_policy::permission::Right;
 use gatepost_policy::receive_connector::{ReceiveConnector, RemoteRange};
 use gatepost_policy::relay::Reach;
 use gatepost_shell::command::{Changes, Kind, Signature};
@@ -165,8 +164,7 @@ fn record(settings: &Settings, connector: &ReceiveConnector, now_ms: u64) -> Rec
 /// Who they are, where they may send to any recipient, or to some that are not ours.
 fn relayed_for(standing: &Standing) -> Option<String> {
     let capability = standing.capability.as_ref().filter(|capability| capability.reach == Reach::AnyRecipient)?;
-    let is_bound = capability.unsure.contains(Right::AcceptAnyRecipient) || capability.unsure.contains(Right::Submit);
-    Some(format!("{}{}", standing.who, if is_bound { ", under conditions" } else { "" }))
+    Some(format!("{}{}", standing.who, if capability.relays_under_terms() { ", under conditions" } else { "" }))
 }
 
 #[cfg(test)]
