@@ -168,11 +168,14 @@ fn also(exposure: &Exposure) -> String {
         if capability.needs_tls {
             words.push("TLS only".to_owned());
         }
-        words.extend(all_terms(&LimitedRights::list(&capability.limited, PATTERNS_SHOWN_MAX)));
     }
     words.extend(exposure.from_ms.map(|from_ms| format!("from {} on", instant(from_ms))));
     words.extend(exposure.until_ms.map(|until_ms| format!("until {}", instant(until_ms))));
-    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+    let limited = exposure.standing.capability.as_ref().map(|capability| &capability.limited[..]).unwrap_or_default();
+    let terms = all_terms(&LimitedRights::list(limited, PATTERNS_SHOWN_MAX));
+    // Terms have commas of their own.
+    let words: Vec<String> = (!words.is_empty()).then(|| words.join(", ")).into_iter().chain(terms).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join("; ") }
 }
 
 fn names(exposure: &Exposure) -> String {

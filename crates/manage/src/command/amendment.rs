@@ -76,10 +76,14 @@ pub fn told_of(
     amended: Amended,
     shape: &'static Shape,
 ) -> Answer {
-    warnings.extend(amended.warnings.iter().map(|warning| {
+    for warning in &amended.warnings {
         let warning = translated(shape, warning);
-        format!("{}: {}", warning.message, warning.remedy)
-    }));
+        let told = format!("{}: {}", warning.message, warning.remedy);
+        // What a step of a transaction has said, its end need not say.
+        if !warnings.contains(&told) {
+            warnings.push(told);
+        }
+    }
     let what_if = is_what_if.then(|| what_if(title, &amended));
     Answer {
         warnings,

@@ -108,7 +108,7 @@ pub(super) fn way_out(collector: &mut Collector<'_>, receive: &[Arc<ReceiveConne
         collector.warning(
             connector.span.clone(),
             format!(
-                "{} takes mail for every domain, and no send connector leads there: it waits until it expires",
+                "{} takes mail for other domains, and no send connector leads there: it waits until it expires",
                 connector.name
             ),
             "declare [[send_connector]] with address_spaces = [\"SMTP:*;1\"]",
