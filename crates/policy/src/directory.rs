@@ -22,6 +22,8 @@ pub use reach::{End, RECIPIENTS_MAX};
 
 /// Longest folder name of a mailbox, in bytes: a file name has at most 255, and tools like to append to it.
 pub const FOLDER_BYTES_MAX: usize = 240;
+/// The folder of the built-in mailbox; that of every other holds an `@`.
+const BUILT_IN_FOLDER: &str = "postmaster";
 
 /// One `[[mailbox]]`, `[[contact]]` or `[[distribution_group]]`, or the built-in mailbox of postmaster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +42,11 @@ pub struct KnownRecipient {
     pub send_on_behalf: Vec<Trustee>,
     /// What it is.
     pub kind: RecipientKind,
-    /// Where its address stands in the settings document, in bytes; empty for the built-in one.
-    pub span: Range<usize>,
 }
 
 impl KnownRecipient {
     /// A recipient with nothing but an address.
-    pub fn new(address: Mailbox, kind: RecipientKind, span: Range<usize>) -> KnownRecipient {
+    pub fn new(address: Mailbox, kind: RecipientKind) -> KnownRecipient {
         KnownRecipient {
             address,
             display_name: None,
@@ -55,8 +55,12 @@ impl KnownRecipient {
             send_as: Vec::new(),
             send_on_behalf: Vec::new(),
             kind,
-            span,
         }
+    }
+
+    /// Whether nobody declared it: the mailbox that postmaster has where it is nobody else's.
+    pub fn is_built_in(&self) -> bool {
+        self.mailbox().is_some_and(|mailbox| &*mailbox.folder == BUILT_IN_FOLDER)
     }
 
     /// All its addresses, the primary one first.
@@ -138,6 +142,11 @@ impl<'a> Found<'a> {
         self.place
     }
 
+    /// Where its address stands in the settings document, in bytes; empty where it stands nowhere.
+    pub fn span(&self) -> Range<usize> {
+        self.directory.spans.get(self.place as usize).cloned().unwrap_or_default()
+    }
+
     /// How many recipients mail to it has at its end: 1 for a mailbox or a contact, for a group those of all its members,
     /// each counted once. At most [`RECIPIENTS_MAX`] in settings that were accepted; not counted further than one more.
     pub fn end_count(&self) -> usize {
@@ -171,7 +180,8 @@ impl<'a> Found<'a> {
 pub struct Directory {
     /// As declared; behind them the built-in postmaster, if there is no other.
     recipients: Vec<Arc<KnownRecipient>>,
-    declared: usize,
+    /// Where the declared ones stand. Apart from them: a line more in the document makes no other recipients.
+    spans: Vec<Range<usize>>,
     /// For each of `recipients`.
     reach: Vec<Reach>,
     /// Places of recipients, by each of their addresses.
@@ -195,19 +205,19 @@ struct Address {
 }
 
 impl Directory {
-    /// Builds the table. Mail to postmaster at `server` or at an authoritative domain goes to the mailbox of `postmaster` if
+    /// Builds the table of recipients with the places of their addresses. Mail to postmaster at `server` or at an authoritative domain goes to the mailbox of `postmaster` if
     /// there is one, else to a mailbox of its own in the folder `postmaster`. Of two recipients with the same address the
     /// first counts; the settings reader refuses the second.
     pub fn new(
-        recipients: Vec<KnownRecipient>,
+        declared: impl IntoIterator<Item = (Arc<KnownRecipient>, Range<usize>)>,
         server: Domain,
         postmaster: Option<&Mailbox>,
         domains: &AcceptedDomains,
     ) -> Directory {
-        let recipients: Vec<_> = recipients.into_iter().map(Arc::new).collect();
+        let (recipients, spans) = declared.into_iter().unzip();
         let mut directory = Directory {
-            declared: recipients.len(),
             recipients,
+            spans,
             reach: Vec::new(),
             places: HashTable::new(),
             hasher: RandomState::default(),
@@ -223,10 +233,10 @@ impl Directory {
             Some(Address { place, .. }) => *place,
             None => {
                 let address = Mailbox::new("postmaster", directory.server.clone()).expect("a legal local part");
-                let mailbox = Arc::new(LocalMailbox { address: address.clone(), folder: "postmaster".into() });
-                let built_in = KnownRecipient::new(address, RecipientKind::Mailbox(mailbox), 0..0);
+                let mailbox = Arc::new(LocalMailbox { address: address.clone(), folder: BUILT_IN_FOLDER.into() });
+                let built_in = KnownRecipient::new(address, RecipientKind::Mailbox(mailbox));
                 directory.recipients.push(Arc::new(built_in));
-                directory.declared as u32
+                directory.spans.len() as u32
             }
         };
         directory.reach = reach::of_all(&directory, domains);
@@ -236,8 +246,8 @@ impl Directory {
     /// The same with one recipient more.
     pub fn with(&self, recipient: KnownRecipient, domains: &AcceptedDomains) -> Directory {
         let postmaster = self.postmaster().address.clone();
-        let declared = self.recipients().iter().map(|recipient| (**recipient).clone());
-        Directory::new(declared.chain([recipient]).collect(), self.server.clone(), Some(&postmaster), domains)
+        let declared = self.declared().chain([(Arc::new(recipient), 0..0)]);
+        Directory::new(declared, self.server.clone(), Some(&postmaster), domains)
     }
 
     /// The same with one recipient changed: the declared one that has this address, if there is one.
@@ -248,8 +258,9 @@ impl Directory {
         domains: &AcceptedDomains,
     ) -> Option<Directory> {
         let postmaster = self.postmaster().address.clone();
-        let mut declared: Vec<_> = self.recipients().iter().map(|recipient| (**recipient).clone()).collect();
-        change(declared.get_mut(self.place_of(address)?.place as usize)?);
+        let mut declared: Vec<_> = self.declared().collect();
+        let (recipient, _) = declared.get_mut(self.place_of(address)?.place as usize)?;
+        change(Arc::make_mut(recipient));
         Some(Directory::new(declared, self.server.clone(), Some(&postmaster), domains))
     }
 
@@ -289,7 +300,16 @@ impl Directory {
 
     /// The declared recipients: mailboxes, contacts, groups, each in the order of the document.
     pub fn recipients(&self) -> &[Arc<KnownRecipient>] {
-        &self.recipients[..self.declared]
+        &self.recipients[..self.spans.len()]
+    }
+
+    /// Where the address of each of them stands in the settings document, in bytes.
+    pub fn spans(&self) -> &[Range<usize>] {
+        &self.spans
+    }
+
+    fn declared(&self) -> impl Iterator<Item = (Arc<KnownRecipient>, Range<usize>)> {
+        self.recipients.iter().cloned().zip(self.spans.iter().cloned())
     }
 
     /// The recipients that have more than [`RECIPIENTS_MAX`] at their end.
@@ -300,7 +320,7 @@ impl Directory {
 
     /// The declared recipients with what lies behind them, in the same order.
     pub fn iter(&self) -> impl Iterator<Item = Found<'_>> {
-        (0..self.declared as u32).map(|place| self.found(place, FoundBy::Address))
+        (0..self.spans.len() as u32).map(|place| self.found(place, FoundBy::Address))
     }
 
     /// The declared recipients that lead to an address elsewhere which is sought, in the same order. Every member of every

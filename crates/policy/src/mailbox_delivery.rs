@@ -44,6 +44,12 @@ impl MailboxDelivery {
         differing().map_or(&self.default, |(_, delivery)| delivery).as_ref()
     }
 
+    /// Whether `accepted` says itself where its mailboxes are.
+    pub fn differs_for(&self, accepted: &AcceptedDomain) -> bool {
+        let differing = self.differing.get(accepted.domain.as_str());
+        differing.into_iter().flatten().any(|(with_subdomains, _)| *with_subdomains == accepted.with_subdomains)
+    }
+
     /// The ways to all mailbox servers.
     pub fn servers(&self) -> impl Iterator<Item = &Arc<SendConnector>> {
         let differing = self.differing.values().flatten().filter_map(|(_, delivery)| delivery.as_ref());

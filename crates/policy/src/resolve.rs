@@ -97,7 +97,7 @@ impl Gathered {
 /// Whether the mailbox keeps the address by which it was named: its own in any case of letters, or that of the built-in
 /// postmaster, who has many.
 fn is_called_so(found: Found<'_>) -> bool {
-    let is_built_in = found.by == FoundBy::Postmaster && found.recipient.span.is_empty();
+    let is_built_in = found.by == FoundBy::Postmaster && found.recipient.is_built_in();
     found.by == FoundBy::Address || is_built_in
 }
 

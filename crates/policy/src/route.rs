@@ -123,7 +123,7 @@ fn mailbox_server<'a>(
     recipient: &KnownRecipient,
     mailbox: &LocalMailbox,
 ) -> Option<&'a Arc<SendConnector>> {
-    if settings.mailbox_delivery.is_here() || recipient.span.is_empty() {
+    if settings.mailbox_delivery.is_here() || recipient.is_built_in() {
         return None;
     }
     settings.mailbox_delivery.server(settings.domains.find(mailbox.address.domain()))

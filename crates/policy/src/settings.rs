@@ -56,10 +56,11 @@ mod usage;
 mod values;
 mod reader;
 mod syntax;
+mod known;
 mod default_document;
 mod problem;
 
-pub use again::{Kept, parse_again};
+pub use again::{Kept, KeptList, parse_again};
 pub use document::parse;
 pub use problem::{Problem, Related, Severity, render};
 pub use queues::QueueSettings;

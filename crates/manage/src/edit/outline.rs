@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use gatepost_policy::settings::Kept;
+use gatepost_policy::settings::{Kept, KeptList};
 use toml::de::{DeTable, DeValue};
 use toml_parser::Source;
 use toml_parser::parser::{Event, EventKind, parse_document};
@@ -80,7 +80,7 @@ impl Outline {
         newline(self.sections.first().map_or("", |section| &section.text))
     }
 
-    /// The receive connectors that stand here as they stood in `before`.
+    /// The elements of long lists that stand here as they stood in `before`.
     pub fn kept_since(&self, before: &Outline) -> Vec<Kept> {
         let starts = |outline: &Outline| {
             let ends = outline.sections.iter().scan(0, |end, section| {
@@ -92,14 +92,17 @@ impl Outline {
         };
         let known: HashMap<*const u8, usize> =
             before.sections.iter().zip(starts(before)).map(|(section, start)| (section.text.as_ptr(), start)).collect();
-        let is_connector = |section: &&Section| matches!(&*section.places, [place] if place.is_element && &*place.table == "receive_connector");
-        let kept = self.sections.iter().zip(starts(self)).filter(|(section, _)| is_connector(section));
-        kept.filter_map(|(section, start)| {
+        let list = |section: &Section| match &*section.places {
+            [place] if place.is_element => KeptList::of(&place.table),
+            _ => None,
+        };
+        let sections = self.sections.iter().zip(starts(self));
+        let kept = sections.filter_map(|(section, start)| {
             // Texts are never changed, so what lies at the same place is the same.
             let old = *known.get(&section.text.as_ptr())?;
-            Some(Kept { old: old..old + section.text.len(), start })
-        })
-        .collect()
+            Some(Kept { list: list(section)?, old: old..old + section.text.len(), start })
+        });
+        kept.collect()
     }
 
     /// The section that holds an element of this name, or the single table.

@@ -161,7 +161,7 @@ fn group(found: &Found<'_>, door: &Door<'_>, is_outside: impl Fn(&Mailbox) -> bo
 
 fn tell(found: &Found<'_>, door: &Door<'_>, severity: Severity, [message, remedy]: [String; 2], report: &mut Report) {
     let code = "way_out_open_to_strangers";
-    let finding: &mut Finding = report.add(severity, code, found.recipient.span.start, message, remedy);
+    let finding: &mut Finding = report.add(severity, code, found.span().start, message, remedy);
     finding.connector = Some(door.connector.name.clone());
 }
 

@@ -516,7 +516,7 @@ impl Trial<'_> {
             return None;
         }
         let mailbox = RecipientKind::Mailbox(Arc::new(LocalMailbox::new(address.clone())?));
-        let declared = KnownRecipient::new(address.clone(), mailbox, 0..0);
+        let declared = KnownRecipient::new(address.clone(), mailbox);
         let mut changed = self.settings.clone();
         changed.directory = changed.directory.with(declared, &changed.domains);
         self.if_it_passes(Change::AddMailbox(address), &changed)

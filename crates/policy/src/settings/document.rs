@@ -10,9 +10,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::access_entries::Accounts;
+use super::known::Known;
 use super::problem::{Problem, Severity};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
+use super::route_keys::References;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, QueueSettings,
     RevisionSettings, ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates,
@@ -27,7 +29,7 @@ use crate::directory::Directory;
 use crate::mailbox_delivery::MailboxDelivery;
 use crate::notify::ReportSettings;
 use crate::protocol_log::ProtocolLogs;
-use crate::receive_connector::{ReceiveConnector, Selector};
+use crate::receive_connector::Selector;
 use crate::remote_domain::RemoteDomains;
 use crate::retry::Schedule;
 use crate::send_connector::AddressSpaces;
@@ -65,7 +67,7 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
             (DeTable::parse_recoverable(&recovered).0, false)
         }
     };
-    let mut settings = read(&mut collector, root.get_ref(), whole, defaults, &mut |_| None);
+    let mut settings = read(&mut collector, root.get_ref(), whole, defaults, &mut Known::default());
     let (problems, failed) = collector.finish();
     if failed {
         return Err(problems);
@@ -74,14 +76,14 @@ pub fn parse(text: &str, defaults: &Defaults) -> Result<Settings, Vec<Problem>> 
     Ok(settings)
 }
 
-/// `whole` says whether all of the document was TOML; if not, nothing is reported as undeclared. `known` gives the receive
-/// connector whose header begins there, where it needs not be read.
+/// `whole` says whether all of the document was TOML; if not, nothing is reported as undeclared. `known` has
+/// what needs not be read.
 pub(super) fn read<'t>(
     collector: &mut Collector<'t>,
     root: &DeTable<'t>,
     whole: bool,
     defaults: &Defaults,
-    known: &mut dyn FnMut(usize) -> Option<Arc<ReceiveConnector>>,
+    known: &mut Known,
 ) -> Settings {
     let mut fields = Fields::new(collector, "", root, 0..0);
     let server_table = fields.table("server");
@@ -136,7 +138,7 @@ pub(super) fn read<'t>(
     let differing = mailbox_delivery::read_differing(collector, &domain_tables, common);
     let declared = domain_tables.len();
     let (accepted_domains, catch_all_spans): (Vec<AcceptedDomain>, Vec<Range<usize>>) =
-        domain_tables.into_iter().filter_map(|(table, span)| read_accepted_domain(collector, table, span)).unzip();
+        domain_tables.into_iter().filter_map(|table| read_accepted_domain(collector, table, known)).unzip();
     let domains_sound = sound && accepted_domains.len() == declared;
     // Where one of them could not be read the document is refused, and nobody asks which is which.
     let differing =
@@ -146,8 +148,10 @@ pub(super) fn read<'t>(
     check::accepted_domains(collector, &accepted_domains);
 
     let declared = user_tables.len();
-    let users: Vec<Arc<User>> =
-        user_tables.into_iter().filter_map(|(table, span)| read_user(collector, table, span)).map(Arc::new).collect();
+    let user = |(table, span): Table<'_, 't>| {
+        known.users.take((table, &span)).or_else(|| read_user(collector, table, span).map(Arc::new))
+    };
+    let users: Vec<Arc<User>> = user_tables.into_iter().filter_map(user).collect();
     let users_sound = sound && users.len() == declared;
     check::users(collector, &users, domains_sound.then_some(&domains));
     let names: HashMap<String, Arc<str>> =
@@ -160,21 +164,32 @@ pub(super) fn read<'t>(
         domains: domains_sound.then_some(&domains),
         accounts: Accounts { users: users_sound.then_some(&names), groups: &groups },
     };
+    let [mailboxes, contacts, groups] = recipient_tables;
+    let recipient_tables =
+        [(mailboxes, &mut known.mailboxes), (contacts, &mut known.contacts), (groups, &mut known.groups)];
     let (declared, recipients_sound) = recipients::read(collector, recipient_tables, &surroundings);
     recipients::check(collector, &declared, domains_sound.then_some(&domains));
     let receive_connectors: Vec<_> = receive_tables
         .into_iter()
         .map(|(table, span)| {
-            known(span.start)
-                .unwrap_or_else(|| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
+            let known = known.receive_connectors.take((table, &span));
+            known.unwrap_or_else(|| Arc::new(receive_connectors::read(collector, table, span, &surroundings)))
         })
         .collect();
     check::receive_connectors(collector, &receive_connectors);
     check::doors(collector, &doors, &receive_connectors);
     let (send_connectors, references): (Vec<_>, Vec<_>) = send_tables
         .into_iter()
-        .map(|(table, span)| send_connectors::read(collector, table, span, &server.name))
-        .map(|(connector, references)| (Arc::new(connector), references))
+        .map(|(table, span)| match known.send_connectors.take((table, &span)) {
+            Some(connector) => {
+                let references = References::of(&connector);
+                (connector, references)
+            }
+            None => {
+                let (connector, references) = send_connectors::read(collector, table, span, &server.name);
+                (Arc::new(connector), references)
+            }
+        })
         .unzip();
     check::send_connectors(collector, &send_connectors);
     if sound_connectors {
@@ -188,11 +203,12 @@ pub(super) fn read<'t>(
         check::way_out(collector, &receive_connectors, &send_connectors);
     }
 
-    let (declared, ways): (Vec<_>, Vec<_>) = declared.into_iter().map(recipients::Declared::into_parts).unzip();
+    let (declared, places): (Vec<_>, Vec<_>) = declared.into_iter().map(recipients::Declared::into_parts).unzip();
     let postmaster_address = postmaster.as_ref().map(|(address, _)| address);
+    let declared = declared.into_iter().zip(places.iter().map(|places| places.address.clone()));
     let directory = Directory::new(declared, server.name.clone(), postmaster_address, &domains);
     if domains_sound && recipients_sound {
-        recipients::check_ways(collector, &ways, &directory, &domains);
+        recipients::check_ways(collector, &places, &directory, &domains);
         recipients::check_sizes(collector, &directory);
         recipients::check_catch_all(collector, &accepted_domains, &catch_all_spans, &directory);
     }
@@ -208,7 +224,7 @@ pub(super) fn read<'t>(
     }
     if let Some(span) = mailbox_delivery_span
         && mailbox_delivery.server(None).is_some()
-        && directory.postmaster().span.is_empty()
+        && directory.postmaster().is_built_in()
     {
         collector.warning(
             span,
@@ -511,9 +527,13 @@ fn read_back_pressure<'t>(collector: &mut Collector<'t>, table: Option<Table<'_,
 
 fn read_accepted_domain<'t>(
     collector: &mut Collector<'t>,
-    table: &DeTable<'t>,
-    span: Range<usize>,
+    (table, span): Table<'_, 't>,
+    known: &mut Known,
 ) -> Option<(AcceptedDomain, Range<usize>)> {
+    if let Some(accepted) = known.accepted_domains.take((table, &span)) {
+        let span = accepted.span.clone();
+        return Some((accepted, span));
+    }
     let mut fields = Fields::new(collector, "[[accepted_domain]]", table, span);
     let name = fields.required("name", "write name = \"contoso.com\"", values::domain_with_subdomains);
     // What came with Exchange 2016 is what `*.` has always said.

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::access_entries::trustee;
 use super::check::unique;
+use super::known::{self, Elements};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
 use super::{address_key, values};
@@ -38,27 +39,48 @@ const PLANNED: &[&str] = &[
 
 /// A recipient with the places of what it names.
 pub(super) struct Declared {
-    pub recipient: KnownRecipient,
+    pub recipient: Arc<KnownRecipient>,
+    places: Places,
+}
+
+/// Where a recipient stands. What was read before is known by its address alone: where there is more to say, all of the
+/// document is read.
+pub(super) struct Places {
+    pub address: Range<usize>,
     /// In the order of its aliases.
     aliases: Vec<Range<usize>>,
     /// In the order of a group's members; that of a contact's external address.
     targets: Vec<Range<usize>>,
 }
 
-type Tables<'d, 't> = Vec<(&'d DeTable<'t>, Range<usize>)>;
+impl Places {
+    /// Those of aliases, and of members or of an external address; for more than are known, that of the address.
+    fn of<'a>(&'a self, known: &'a [Range<usize>]) -> impl Iterator<Item = &'a Range<usize>> {
+        known.iter().chain(std::iter::repeat(&self.address))
+    }
+}
+
+/// The tables of one kind of recipients, and what is known of them.
+pub(super) type Tables<'d, 't, 'k> = (Vec<(&'d DeTable<'t>, Range<usize>)>, &'k mut Elements<known::Recipient>);
 
 /// Reads all recipients: mailboxes, contacts, groups. The second value says whether each could be read whole.
 pub(super) fn read<'t>(
     collector: &mut Collector<'t>,
-    [mailboxes, contacts, groups]: [Tables<'_, 't>; 3],
+    [mailboxes, contacts, groups]: [Tables<'_, 't, '_>; 3],
     surroundings: &Surroundings<'_>,
 ) -> (Vec<Declared>, bool) {
-    let tables = mailboxes.len() + contacts.len() + groups.len();
+    let tables = mailboxes.0.len() + contacts.0.len() + groups.0.len();
     let mut declared = Vec::with_capacity(tables);
     let mut sound = true;
-    for (header, tables) in [("[[mailbox]]", mailboxes), ("[[contact]]", contacts), ("[[distribution_group]]", groups)]
+    for (header, (tables, known)) in
+        [("[[mailbox]]", mailboxes), ("[[contact]]", contacts), ("[[distribution_group]]", groups)]
     {
         for (table, span) in tables {
+            if let Some((recipient, address)) = known.take((table, &span)) {
+                let places = Places { address, aliases: Vec::new(), targets: Vec::new() };
+                declared.push(Declared { recipient, places });
+                continue;
+            }
             let mut fields = Fields::new(collector, header, table, span);
             let read = read_one(&mut fields, header, surroundings);
             sound &= read.is_some() && !KEYS.iter().any(|key| fields.is_bad(key));
@@ -135,9 +157,10 @@ fn read_one(
         require_sender_authentication,
         send_as,
         send_on_behalf,
-        ..KnownRecipient::new(address?, kind?, span)
+        ..KnownRecipient::new(address?, kind?)
     };
-    Some(Declared { recipient, aliases: alias_spans, targets })
+    let places = Places { address: span, aliases: alias_spans, targets };
+    Some(Declared { recipient: Arc::new(recipient), places })
 }
 
 fn mailbox_of(fields: &mut Fields<'_, '_, '_>, address: &Mailbox) -> Option<RecipientKind> {
@@ -206,7 +229,8 @@ pub(super) fn check(collector: &mut Collector<'_>, declared: &[Declared], domain
 
 /// Each address as it is compared, with its place; the primary one first.
 fn addresses(declared: &Declared) -> impl Iterator<Item = (String, Range<usize>)> {
-    let spans = std::iter::once(&declared.recipient.span).chain(&declared.aliases);
+    let places = &declared.places;
+    let spans = std::iter::once(&places.address).chain(places.of(&places.aliases));
     declared.recipient.addresses().map(address_key).zip(spans.cloned())
 }
 
@@ -214,11 +238,11 @@ fn addresses(declared: &Declared) -> impl Iterator<Item = (String, Range<usize>)
 /// groups that are open to the world around somebody who is not.
 pub(super) fn check_ways(
     collector: &mut Collector<'_>,
-    places: &[Vec<Range<usize>>],
+    places: &[Places],
     directory: &Directory,
     domains: &AcceptedDomains,
 ) {
-    for (found, spans) in directory.iter().zip(places) {
+    for (found, places) in directory.iter().zip(places) {
         let recipient = &found.recipient;
         let (key, targets) = match &recipient.kind {
             RecipientKind::Mailbox(_) => continue,
@@ -228,7 +252,7 @@ pub(super) fn check_ways(
             RecipientKind::Group { members } => ("members", &members[..]),
         };
         let mut is_whole = true;
-        for (target, span) in targets.iter().zip(spans) {
+        for (target, span) in targets.iter().zip(places.of(&places.targets)) {
             let is_known = directory.find(target).is_some() || directory.is_postmaster(target, domains);
             if !is_known && domains.is_authoritative(target.domain()) {
                 is_whole = false;
@@ -241,7 +265,7 @@ pub(super) fn check_ways(
         }
         if !found.leads_somewhere() && is_whole {
             collector.error(
-                recipient.span.clone(),
+                places.address.clone(),
                 format!("{} leads only to itself: its mail would go round and vanish", recipient.address),
                 format!("write an address in its `{key}` that leads to a mailbox or out"),
             );
@@ -250,7 +274,7 @@ pub(super) fn check_ways(
             && !recipient.require_sender_authentication
         {
             collector.warning(
-                recipient.span.clone(),
+                places.address.clone(),
                 format!(
                     "senders outside may write to {}, but not to {} behind it: they are refused",
                     recipient.address, closed.address
@@ -268,7 +292,7 @@ pub(super) fn check_ways(
 pub(super) fn check_sizes(collector: &mut Collector<'_>, directory: &Directory) {
     for found in directory.too_large() {
         collector.error(
-            found.recipient.span.clone(),
+            found.span(),
             format!("{} has more than {RECIPIENTS_MAX} recipients with all its members", found.recipient.address),
             "divide it into several groups",
         );
@@ -295,8 +319,8 @@ pub(super) fn check_catch_all(
 }
 
 impl Declared {
-    /// The recipient, and the places of what mail to it leads to.
-    pub(super) fn into_parts(self) -> (KnownRecipient, Vec<Range<usize>>) {
-        (self.recipient, self.targets)
+    /// The recipient, and where it stands.
+    pub(super) fn into_parts(self) -> (Arc<KnownRecipient>, Places) {
+        (self.recipient, self.places)
     }
 }

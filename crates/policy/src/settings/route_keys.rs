@@ -33,6 +33,20 @@ pub(super) struct References {
     pub(super) spaces_are_bad: bool,
 }
 
+impl References {
+    /// Those of a connector that was read before and has none standing in for it. What is wrong about them is told where the
+    /// connector's name stands.
+    pub(super) fn of(connector: &SendConnector) -> References {
+        let named = |name: &Arc<str>| (name.clone(), connector.span.clone());
+        References {
+            receive_connectors: connector.sources.receive_connectors.iter().map(named).collect(),
+            linked: connector.linked_receive_connector.as_ref().map(named),
+            fallback: connector.fallback_connector.as_ref().map(named),
+            spaces_are_bad: false,
+        }
+    }
+}
+
 pub(super) fn read(fields: &mut Fields<'_, '_, '_>) -> RouteKeys {
     let receive_connectors = fields.list("source_receive_connectors", |value, _| connector_name(value));
     let receive_connectors = receive_connectors.unwrap_or_default();
