@@ -55,6 +55,14 @@ pub struct AcceptedDomain {
     pub span: Range<usize>,
 }
 
+/// Whether both lists say the same, wherever they stand in the settings document.
+pub fn are_alike(one: &[AcceptedDomain], other: &[AcceptedDomain]) -> bool {
+    let is_like = |(one, other): (&AcceptedDomain, &AcceptedDomain)| {
+        *one == AcceptedDomain { span: one.span.clone(), ..other.clone() }
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_like)
+}
+
 /// As it was declared: `contoso.com` or `*.contoso.com`.
 impl fmt::Display for AcceptedDomain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

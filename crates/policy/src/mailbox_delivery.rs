@@ -44,6 +44,22 @@ impl MailboxDelivery {
         differing().map_or(&self.default, |(_, delivery)| delivery).as_ref()
     }
 
+    /// Whether both say the same, wherever that stands in the settings document.
+    pub fn is_like(&self, other: &MailboxDelivery) -> bool {
+        let delivery_is_like = |one: &Delivery, other: &Delivery| match (one, other) {
+            (Some(one), Some(other)) => one.is_like(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let all_are_alike = |one: &[(bool, Delivery)], other: &[(bool, Delivery)]| {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len() && pairs.all(|(one, other)| one.0 == other.0 && delivery_is_like(&one.1, &other.1))
+        };
+        let mut differing = self.differing.iter();
+        delivery_is_like(&self.default, &other.default)
+            && self.differing.len() == other.differing.len()
+            && differing.all(|(name, one)| other.differing.get(name).is_some_and(|other| all_are_alike(one, other)))
+    }
+
     /// Whether `accepted` says itself where its mailboxes are.
     pub fn differs_for(&self, accepted: &AcceptedDomain) -> bool {
         let differing = self.differing.get(accepted.domain.as_str());

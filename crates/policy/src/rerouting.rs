@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use gatepost_mail::Domain;
 
-use crate::accepted_domain::DomainKind;
+use crate::accepted_domain::{self, DomainKind};
 use crate::route::{NextHop, way_out};
-use crate::send_connector::{MailSource, SendConnector, Space};
+use crate::send_connector::{self, MailSource, SendConnector, Space};
 use crate::settings::Settings;
 
 /// More is counted, not told.
@@ -117,7 +117,9 @@ pub fn told(before: &Settings, after: &Settings) -> Vec<String> {
 /// What goes another way under `after` than it did under `before`, in the order of the address spaces' names.
 pub fn difference(before: &Settings, after: &Settings) -> Vec<Rerouted> {
     // Nearly every change is about something else.
-    if before.send_connectors == after.send_connectors && before.accepted_domains == after.accepted_domains {
+    if send_connector::are_alike(&before.send_connectors, &after.send_connectors)
+        && accepted_domain::are_alike(&before.accepted_domains, &after.accepted_domains)
+    {
         return Vec::new();
     }
     let mut spaces: BTreeMap<String, (Space, Domain)> = BTreeMap::new();
@@ -198,8 +200,11 @@ fn of_sources(before: &Settings, after: &Settings) -> Vec<Rerouted> {
         connector.enabled && (!connector.sources.are_all() || connector.linked_receive_connector.is_some())
     };
     // Accepted domains change what `--` stands for.
-    let is_list_same = before.accepted_domains == after.accepted_domains;
-    let is_same = |name: &str| is_list_same && before.send_connector(name) == after.send_connector(name);
+    let is_list_same = accepted_domain::are_alike(&before.accepted_domains, &after.accepted_domains);
+    let is_same = |name: &str| match (before.send_connector(name), after.send_connector(name)) {
+        (Some(before), Some(after)) => is_list_same && before.is_like(after),
+        _ => false,
+    };
     let mut parts = Vec::new();
     // Two connectors, or two revisions of one, may be for the same mail.
     let mut known = HashSet::new();

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use gatepost_mail::{Domain, Mailbox, Reply};
 
-use crate::accepted_domain::DomainKind;
+use crate::accepted_domain::{self, DomainKind};
 use crate::directory::{KnownRecipient, LocalMailbox};
 use crate::refusal::Refusal;
 use crate::retry::Overrides;
-use crate::send_connector::Sources;
+use crate::send_connector::{self, Sources};
 pub use crate::send_connector::{Candidate, Host, MailSource, SendConnector, SmartHost};
 use crate::settings::Settings;
 
@@ -127,6 +127,16 @@ fn mailbox_server<'a>(
         return None;
     }
     settings.mailbox_delivery.server(settings.domains.find(mailbox.address.domain()))
+}
+
+/// Whether both settings send every recipient the same way, as far as can be told without asking about each. What stands
+/// elsewhere in the document, and says the same, does.
+pub fn are_alike(one: &Settings, other: &Settings) -> bool {
+    send_connector::are_alike(&one.send_connectors, &other.send_connectors)
+        && accepted_domain::are_alike(&one.accepted_domains, &other.accepted_domains)
+        && one.directory.recipients() == other.directory.recipients()
+        && one.mailbox_delivery.is_like(&other.mailbox_delivery)
+        && one.server == other.server
 }
 
 /// Where a small message for a recipient of `domain` goes that is not known here: whom to ask about it.

@@ -401,6 +401,23 @@ pub struct SendConnector {
     pub span: Range<usize>,
 }
 
+/// Whether both lists say the same, wherever they stand in the settings document.
+pub fn are_alike(one: &[Arc<SendConnector>], other: &[Arc<SendConnector>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_like(other))
+}
+
+impl SendConnector {
+    /// Whether both say the same, wherever they stand in the settings document.
+    pub fn is_like(&self, other: &SendConnector) -> bool {
+        let nowhere = |connector: &SendConnector| {
+            let entries = connector.entries.iter().map(|entry| SendEntry { span: 0..0, ..entry.clone() }).collect();
+            SendConnector { span: 0..0, entries, ..connector.clone() }
+        };
+        // Most are the very same.
+        std::ptr::eq(self, other) || self == other || nowhere(self) == nowhere(other)
+    }
+}
+
 /// How well an address space fits a domain; greater is more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Specificity {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gatepost_policy::Settings;
+use gatepost_policy::route;
 use gatepost_tracking::RevisionId;
 use gatepost_tracking::passport::event::{self, Event};
 use tokio::sync::Mutex;
@@ -102,7 +103,7 @@ pub async fn apply(
 
     running.queues.set_limits(queue_limits(&settings));
     let generation = old.generation + 1;
-    let are_routes_alike = routes_alike(&old.settings, &settings);
+    let are_routes_alike = route::are_alike(&old.settings, &settings);
     let limits = tracking_limits(&settings);
     let kept = transcript::Kept::new(&settings.server.data_dir, &settings.protocol_logs);
     let fresh = Revision::new(generation, now_ms(), settings, credentials, tls);
@@ -139,13 +140,4 @@ pub async fn apply(
     running.alarms.reloaded();
     tracing::info!(revision = number, "new settings are in force");
     Ok(Applied { revision: number, opened, closed })
-}
-
-/// Whether both settings send every recipient the same way.
-fn routes_alike(old: &Settings, new: &Settings) -> bool {
-    old.send_connectors == new.send_connectors
-        && old.accepted_domains == new.accepted_domains
-        && old.directory.recipients() == new.directory.recipients()
-        && old.mailbox_delivery == new.mailbox_delivery
-        && old.server == new.server
 }

@@ -611,3 +611,25 @@ proptest! {
         prop_assert_eq!(legs[0].connectors.len(), drawn.len());
     }
 }
+
+#[test]
+fn a_line_more_in_the_document_leads_no_mail_elsewhere() {
+    let document = format!(
+        "{DOCUMENT}[mailbox_delivery]\nprotocol = \"LMTP\"\nhosts = [\"/run/lmtp\"]\n\
+         [[send_connector.permission]]\nuser = \"NT AUTHORITY\\\\ANONYMOUS LOGON\"\nextended_rights = [\"ms-Exch-Send-Headers-Routing\"]\n"
+    );
+    let before = settings(&document);
+    for (what, after, are_alike) in [
+        ("a comment", format!("# More.\n{document}"), true),
+        ("a connector that brings mail", document.replace("[[mailbox]]\naddress = \"Bob", "[[receive_connector]]\nname = \"R\"\nbindings = [\"127.0.0.1:25\"]\nremote_ip_ranges = [\"10.0.0.1\"]\n[[mailbox]]\naddress = \"Bob"), true),
+        ("a host", document.replace("10.0.0.3", "10.0.0.5"), false),
+        ("an order", document.replace("SMTP:*;10", "SMTP:*;11"), false),
+        ("a domain", document.replace("\"shared.example\"", "\"shared.test\"").replace("here@shared.example", "here@shared.test"), false),
+        ("a mailbox", document.replace("Bob@", "Ann@"), false),
+        ("a mailbox server", document.replace("/run/lmtp", "/run/other"), false),
+        ("a right", document.replace("Send-Headers-Routing", "Send-Headers-Forest"), false),
+    ] {
+        assert_eq!(route::are_alike(&before, &settings(&after)), are_alike, "{what}");
+        assert_eq!(route::are_alike(&settings(&after), &before), are_alike, "{what}");
+    }
+}
