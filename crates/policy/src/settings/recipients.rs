@@ -114,11 +114,14 @@ fn read_one(
             let members = fields.list("members", |value, _| values::mailbox(value));
             match &members {
                 None => fields.lacks("members", "write who gets its mail: members = [\"bob@contoso.com\"]"),
-                Some(members) if members.is_empty() && !fields.is_bad("members") => fields.warning_at(
-                    "members",
-                    "`members`: a group with no members is nobody's address: mail to it is refused",
-                    "write who gets its mail: members = [\"bob@contoso.com\"]",
-                ),
+                Some(members) if members.is_empty() && !fields.is_bad("members") => {
+                    let group = address.as_ref().map_or_else(|| "this group".to_owned(), ToString::to_string);
+                    fields.warning_at(
+                        "members",
+                        format!("`members`: {group} has no members, so it is nobody's address: mail to it is refused"),
+                        "write who gets its mail: members = [\"bob@contoso.com\"]",
+                    );
+                }
                 Some(_) => {}
             }
             let members = members.unwrap_or_default();

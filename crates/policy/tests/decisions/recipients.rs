@@ -370,7 +370,7 @@ fn every_mistake_in_a_recipient_is_named_with_its_place() {
         (
             // A warning: it is taken, and nobody's address.
             recipient("distribution_group", "g@contoso.com", "members = []"),
-            "`members`: a group with no members is nobody's address: mail to it is refused",
+            "`members`: g@contoso.com has no members, so it is nobody's address: mail to it is refused",
         ),
         (
             recipient("distribution_group", "g@contoso.com", "members = [\"bob@contoso.com\", \"bbo@contoso.com\"]"),
