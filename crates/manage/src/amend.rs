@@ -15,41 +15,37 @@
 //! | 4. in force | the same; nobody was told yet |
 //! | 5. the new file is in its place | the change |
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use axum::http::StatusCode;
 use gatepost_policy::Settings;
 use gatepost_policy::audit;
-use gatepost_policy::rerouting;
-use gatepost_policy::role::Role;
-use gatepost_policy::settings::Problem;
 use gatepost_transport::reload::ApplyError;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::access::{Act, Actor, Source, permit};
+use crate::access::{Actor, Source};
 use crate::clock::now_ms;
-use crate::credentials::Secrets;
-use crate::data_folder::{self, DataFolderError};
-use crate::document::{Document, LoadError, host_name, read_text};
-use crate::edit::{self, Edit, EditError, Outline, Target};
-use crate::history::{Author, Note, Origin};
-use crate::line_difference::{LineDifference, NOT_SHOWN};
-use crate::reload::{InForce, ReloadError, Reloader, log_exposure, log_warning};
-use crate::replace::{Replacement, folder_of, read_only, replace_file};
-use crate::resource::{
-    Amended, CHANGES_MAX, ExposureChange, Refused, RevisionDifference, SettingsProblem, SettingsRequest,
-};
+use crate::document::{Document, host_name};
+use crate::edit::{Edit, Outline};
+use crate::history::{Author, Origin};
+use crate::line_difference::LineDifference;
+use crate::reload::{InForce, ReloadError, Reloader};
+use crate::replace::read_only;
+use crate::resource::{Amended, CHANGES_MAX, ExposureChange, RevisionDifference, SettingsRequest};
 use crate::smart_host_passwords;
 use crate::system_user::system_user;
-use crate::transaction::{Draft, Gathering, OpenTransaction, TransactionError, TransactionId, Transactions};
+use crate::transaction::{Draft, Gathering, OpenTransaction, TransactionId, Transactions};
 
-/// Documents that could not be put in force are kept beside the settings file up to this number.
-const NOT_APPLIED_MAX: usize = 10;
-/// Whatever the command was: `[management]` says who may administer.
-const ACCESS_CHANGE: Act<'static> = Act { name: "changing [management]", role: Role::SecurityOfficer };
+mod change;
+mod check;
+mod blocking;
+mod error;
+
+pub use error::{AmendError, Faulty};
+
+use blocking::blocking;
+use change::Change;
+use check::{Before, Checked, Read, check, check_text, with_hashes_of, with_passwords_of};
 
 /// Changes the settings of a running server.
 #[derive(Clone)]
@@ -80,93 +76,6 @@ pub struct Purpose<'a> {
     pub what: &'a str,
 }
 
-/// Why settings were not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum AmendError {
-    /// The edit does not fit the document.
-    #[error(transparent)]
-    Edit(#[from] EditError),
-    /// The document would have problems.
-    #[error("the settings would have problems: {}", told(.0))]
-    Problems(Box<Faulty>),
-    /// The change is about who may administer, and the one who makes it may not say that.
-    #[error("{0}")]
-    Forbidden(String),
-    /// The file cannot be replaced.
-    #[error(
-        "the settings file {path} is read-only (container?): {why}; change it where it comes from and run `gatepost reload`, or let the server write its folder",
-        path = .path.display()
-    )]
-    ReadOnly {
-        /// The file.
-        path: PathBuf,
-        /// How that is known.
-        why: String,
-    },
-    /// Somebody edited the file, and it was not reloaded.
-    #[error(
-        "{path} was changed by hand since it was put in force, and nothing of that is lost: run `gatepost reload` to put it in force, then make this change again{}",
-        kept_as(.kept.as_deref()),
-        path = .path.display()
-    )]
-    ChangedByHand {
-        /// The file.
-        path: PathBuf,
-        /// Where the document with this change is kept; none if there were too many, or the disk did not take it.
-        kept: Option<PathBuf>,
-    },
-    /// The caller looked at an older revision.
-    #[error(
-        "revision {newest} is in force, by {by}, and this change was made for revision {base}: look again, then make it again"
-    )]
-    NotNewest {
-        /// What the caller looked at.
-        base: u64,
-        /// What is in force.
-        newest: u64,
-        /// Whose it is.
-        by: String,
-    },
-    /// No such transaction, or no room.
-    #[error(transparent)]
-    Transaction(#[from] TransactionError),
-    /// No such revision, or it is damaged.
-    #[error("there is no revision {0}: `gatepost revisions` lists those that are kept")]
-    NoRevision(u64),
-    /// The server cannot put it in force.
-    #[error(transparent)]
-    Apply(#[from] ReloadError),
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    DataFolder(#[from] DataFolderError),
-    /// The disk did not take it.
-    #[error("the disk does not take the change, so nothing was changed: {0}")]
-    Disk(std::io::Error),
-    /// A panic; our bug.
-    #[error("that failed unexpectedly; the log has the cause")]
-    Panicked,
-}
-
-/// A document that is not put in force, with its problems.
-pub type Faulty = crate::document::Faulty;
-
-fn told(faulty: &Faulty) -> String {
-    let errors = errors(faulty);
-    let shown: Vec<_> =
-        errors.clone().take(3).map(|problem| format!("{}; {}", problem.message, problem.remedy)).collect();
-    let more = errors.count() - shown.len();
-    shown.join(". ") + &if more > 0 { format!(". And {more} more") } else { String::new() }
-}
-
-/// What stands in the way; what is merely odd about the document has nothing to do with the change.
-fn errors(faulty: &Faulty) -> impl Iterator<Item = &Problem> + Clone {
-    faulty.problems.iter().filter(|problem| problem.severity == gatepost_policy::settings::Severity::Error)
-}
-
-fn kept_as(kept: Option<&Path>) -> String {
-    kept.map_or(String::new(), |kept| format!(" (the document with it is kept as {})", kept.display()))
-}
-
 impl From<&Actor> for Author {
     fn from(actor: &Actor) -> Author {
         let who = match &actor.source {
@@ -181,56 +90,6 @@ impl From<&Actor> for Author {
         };
         Author { who, from }
     }
-}
-
-impl From<LoadError> for AmendError {
-    fn from(error: LoadError) -> AmendError {
-        match error {
-            LoadError::Problems(faulty) => AmendError::Problems(faulty),
-            error => AmendError::Apply(ReloadError::Load(error)),
-        }
-    }
-}
-
-impl AmendError {
-    /// The same as an HTTP status.
-    pub fn status(&self) -> StatusCode {
-        match self {
-            AmendError::Edit(EditError::Unknown(_)) | AmendError::NoRevision(_) => StatusCode::NOT_FOUND,
-            AmendError::Transaction(TransactionError::Unknown(_)) => StatusCode::NOT_FOUND,
-            AmendError::Transaction(TransactionError::TooMany) => StatusCode::TOO_MANY_REQUESTS,
-            AmendError::Edit(EditError::Nameless { .. }) => StatusCode::BAD_REQUEST,
-            AmendError::Problems(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            AmendError::Forbidden(_) => StatusCode::FORBIDDEN,
-            AmendError::NotNewest { .. } => StatusCode::PRECONDITION_FAILED,
-            AmendError::Edit(EditError::Exists { .. } | EditError::Shape { .. })
-            | AmendError::ReadOnly { .. }
-            | AmendError::ChangedByHand { .. }
-            | AmendError::Apply(_) => StatusCode::CONFLICT,
-            AmendError::Disk(_) | AmendError::DataFolder(_) => StatusCode::INSUFFICIENT_STORAGE,
-            AmendError::Transaction(TransactionError::NoRandomness) | AmendError::Panicked => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        }
-    }
-
-    /// The same for the API's caller.
-    pub fn to_refused(&self) -> Refused {
-        let mut refused = Refused::new(self.to_string());
-        if let AmendError::Problems(faulty) = self {
-            refused.problems = errors(faulty).map(|problem| SettingsProblem::of(problem, &faulty.text)).collect();
-            refused.rendered = Some(faulty.render(false));
-        }
-        refused
-    }
-}
-
-/// A change that may be put in force.
-struct Checked {
-    outline: Outline,
-    document: Arc<Document>,
-    amended: Amended,
-    changed: bool,
 }
 
 impl Amender {
@@ -610,127 +469,6 @@ impl Draft {
     }
 }
 
-/// A change on its way.
-struct Change {
-    reloader: Arc<Reloader>,
-    in_force: OwnedMutexGuard<InForce>,
-    checked: Checked,
-    author: Author,
-    why: Option<String>,
-    what: String,
-    origin: Origin,
-}
-
-impl Change {
-    async fn put_in_force(self) -> Result<Amended, AmendError> {
-        let Change { reloader, mut in_force, checked, author, why, what, origin } = self;
-        let Checked { outline, document, mut amended, .. } = checked;
-        let (written, before) = (document.clone(), in_force.document.clone());
-        let (history, noted_author, noted_why, noted_what) =
-            (reloader.clone(), author.clone(), why.clone(), what.clone());
-        let written = blocking(move || {
-            let data_dir = &written.settings.server.data_dir;
-            let lock = data_folder::lock(data_dir)?;
-            let path = &written.path;
-            if read_text(path).ok().as_deref() != Some(before.text.as_str()) {
-                return Err(AmendError::ChangedByHand {
-                    path: path.clone(),
-                    kept: keep_not_applied(path, &written.text),
-                });
-            }
-            let secrets = Secrets::read(data_dir).map_err(LoadError::from)?;
-            let replacement = Replacement::prepare(path, written.text.as_bytes(), 0o640).map_err(AmendError::Disk)?;
-            let mut history = history.history();
-            history.note_if_other(&before);
-            let note = Note {
-                at_ms: now_ms(),
-                author: &noted_author,
-                why: noted_why.as_deref(),
-                what: Some(&noted_what),
-                origin,
-                host_name: &host_name(),
-            };
-            let revision =
-                history.append(&note, (&*written).into(), Some((&*before).into())).map_err(AmendError::Disk)?;
-            drop(history);
-            Ok((lock, secrets, replacement, revision))
-        })
-        .await;
-        let (lock, secrets, replacement, revision) = written.inspect_err(|error| {
-            tracing::error!(%error, who = author.who, from = author.from, "settings not changed");
-        })?;
-        let old = in_force.document.clone();
-        let old_revision = in_force.revision;
-        let written_settings = document.settings.clone();
-        let applied = reloader.put_in_force(&mut in_force, document, &secrets, revision, &author.who).await;
-        let applied = match applied {
-            Ok(applied) => applied,
-            Err(error) => {
-                reloader.withdraw(revision);
-                tracing::error!(%error, who = author.who, from = author.from, "settings not changed");
-                return Err(error.into());
-            }
-        };
-        if let Err(error) = blocking(move || replacement.commit().map_err(AmendError::Disk)).await {
-            tracing::error!(%error, who = author.who, from = author.from, "settings not changed: the file could not be replaced");
-            let back = reloader.put_in_force(&mut in_force, old, &secrets, old_revision, &author.who).await;
-            if let Err(error) = back {
-                tracing::error!(%error, "the settings that were in force before cannot be put in force again");
-            }
-            reloader.withdraw(revision);
-            return Err(error);
-        }
-        drop(lock);
-        forget_users(&reloader, &old.settings, &written_settings).await;
-        in_force.outline = Some(outline);
-        tracing::info!(
-            revision,
-            who = author.who,
-            from = author.from,
-            what,
-            why = why.as_deref().unwrap_or_default(),
-            "settings changed"
-        );
-        amended.warnings.iter().for_each(|warning| log_warning(reloader.config(), warning));
-        log_exposure(&amended.exposure, amended.exposure_total);
-        amended.revision = Some(revision);
-        amended.opened = applied.opened;
-        amended.closed = applied.closed;
-        Ok(amended)
-    }
-}
-
-/// Forgets the passwords of users who are in the settings no longer: another user of that name, also of an earlier revision,
-/// begins without one. Whoever changes settings waits for that, and nobody holds the data folder meanwhile.
-async fn forget_users(reloader: &Reloader, before: &Settings, written: &Settings) {
-    let names = |settings: &Settings| -> HashSet<String> {
-        settings.users.iter().map(|user| user.name.to_lowercase()).collect()
-    };
-    let still_there = names(written);
-    let mut gone = names(before);
-    gone.retain(|name| !still_there.contains(name));
-    let secrets = reloader.accounts().secrets();
-    if gone.is_empty() || !secrets.users().any(|(name, _)| gone.contains(&name.to_lowercase())) {
-        return;
-    }
-    let forgotten = reloader.accounts().change(move |secrets| {
-        gone.iter().for_each(|name| {
-            secrets.remove(name);
-        });
-        Ok::<_, std::convert::Infallible>(())
-    });
-    if let Err(error) = forgotten.await {
-        tracing::error!(%error, "passwords of users that were removed cannot be forgotten");
-    }
-}
-
-/// Runs what reads the disk or takes long away from those who serve mail.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, AmendError> + Send + 'static,
-) -> Result<T, AmendError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| AmendError::Panicked)?
-}
-
 fn check_base(in_force: &InForce, base: Option<u64>, by: impl FnOnce() -> String) -> Result<(), AmendError> {
     match base.filter(|base| *base != in_force.revision) {
         Some(base) => Err(AmendError::NotNewest { base, newest: in_force.revision, by: by() }),
@@ -747,166 +485,4 @@ async fn outline_of(in_force: &mut InForce) -> Result<Outline, AmendError> {
     let outline = blocking(move || Ok(Outline::of(&document.text))).await?;
     in_force.outline = Some(outline.clone());
     Ok(outline)
-}
-
-/// What a change begins with.
-struct Before {
-    /// Its sections, where they may be those of what comes out.
-    outline: Option<Outline>,
-    document: Arc<Document>,
-}
-
-/// How far a document is checked.
-#[derive(Clone, Copy)]
-enum Read {
-    /// To be put in force.
-    Whole,
-    /// To be changed further.
-    Draft,
-    /// The same, by the same call: nobody is told what this step alone would open.
-    Step,
-}
-
-/// Step 1 for edits.
-async fn check(before: Before, edits: Vec<Edit>, actor: &Actor, read: Read) -> Result<Checked, AmendError> {
-    let mut outline = before.outline.clone().unwrap_or_default();
-    let outline = blocking(move || {
-        edits.iter().try_for_each(|edit| edit::apply(&mut outline, edit))?;
-        Ok(outline)
-    })
-    .await?;
-    check_text(outline, before, actor, read).await
-}
-
-/// Step 1 for a whole document.
-async fn check_text(outline: Outline, before: Before, actor: &Actor, read: Read) -> Result<Checked, AmendError> {
-    let may_administer_access = permit(actor, ACCESS_CHANGE);
-    blocking(move || {
-        let Before { outline: old_outline, document: before } = before;
-        let text = outline.text();
-        if text == before.text {
-            return Ok(Checked { outline, document: before, amended: Amended::default(), changed: false });
-        }
-        let kept = old_outline.map_or(Vec::new(), |old| outline.kept_since(&old));
-        let document = match read {
-            Read::Whole => before.parse_again(text, &kept)?,
-            Read::Draft | Read::Step => before.draft_again(text, &kept)?,
-        };
-        if document.settings.management != before.settings.management {
-            may_administer_access.map_err(AmendError::Forbidden)?;
-        }
-        let (changes, difference) = match read {
-            Read::Step => Default::default(),
-            Read::Whole | Read::Draft => {
-                let changes = audit::difference(&before.settings, &document.settings, now_ms());
-                (changes, LineDifference::between(&before.text, &document.text))
-            }
-        };
-        let is_known =
-            |warning: &&Problem| before.settings.warnings.iter().all(|known| known.message != warning.message);
-        let warnings = document.settings.warnings.iter().filter(is_known).map(SettingsProblem::from).collect();
-        let amended = Amended {
-            is_changed: true,
-            exposure: changes.iter().take(CHANGES_MAX).map(ExposureChange::from).collect(),
-            exposure_total: changes.len() as u64,
-            // Of a step of several nobody reads it.
-            rerouted: match read {
-                Read::Step => Vec::new(),
-                Read::Whole | Read::Draft => rerouting::told(&before.settings, &document.settings),
-            },
-            warnings,
-            difference: difference.to_text(&before.text),
-            ..Amended::default()
-        };
-        Ok(Checked { outline, document: Arc::new(document), amended, changed: true })
-    })
-    .await
-}
-
-/// A document of earlier times with the passwords of today.
-fn with_passwords_of(settings: &Settings, text: &str) -> Result<Outline, AmendError> {
-    let mut outline = Outline::of(text);
-    let places = outline.sections().iter().flat_map(|section| section.places.iter());
-    let users: Vec<String> = places
-        .filter(|place| &*place.table == "user")
-        .filter_map(|place| place.name.as_deref().map(str::to_owned))
-        .collect();
-    for user in users {
-        let known = settings.users.iter().find(|known| known.name.to_lowercase() == user);
-        let target = Target::named("user", user);
-        let key = "password".into();
-        let edit = match known.and_then(|known| known.password.as_ref()) {
-            Some(hash) => Edit::Set { target, key, value: hash.as_str().into() },
-            None => Edit::Unset { target, key },
-        };
-        edit::apply(&mut outline, &edit)?;
-    }
-    smart_host_passwords::of_today(settings, text).iter().try_for_each(|edit| edit::apply(&mut outline, edit))?;
-    Ok(outline)
-}
-
-/// A document in which hashes are left out, with those of the settings in force.
-fn with_hashes_of(settings: &Settings, text: &str) -> Result<Outline, AmendError> {
-    let mut outline = Outline::of(text);
-    let with_gaps = outline.sections().iter().filter(|section| section.text.contains(NOT_SHOWN));
-    let users: Vec<String> = with_gaps
-        .flat_map(|section| section.places.iter())
-        .filter(|place| &*place.table == "user")
-        .filter_map(|place| place.name.as_deref().map(str::to_owned))
-        .collect();
-    for name in users {
-        let known = settings.users.iter().find(|known| known.name.to_lowercase() == name);
-        // Whoever is not known keeps the gap, and the check of the document says that it is no hash.
-        if let Some(hash) = known.and_then(|known| known.password.as_ref()) {
-            let target = Target::named("user", name);
-            edit::apply(&mut outline, &Edit::Set { target, key: "password".into(), value: hash.as_str().into() })?;
-        }
-    }
-    Ok(outline)
-}
-
-/// Keeps a document that a person's change is in the way of beside the settings file. Gives where.
-fn keep_not_applied(path: &Path, text: &str) -> Option<PathBuf> {
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let prefix = format!("{}.not-applied-", path.file_name()?.to_str()?);
-    let beside = std::fs::read_dir(folder_of(&path)).ok()?.flatten();
-    let kept = beside.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)));
-    if kept.count() >= NOT_APPLIED_MAX {
-        return None;
-    }
-    let now = jiff::Timestamp::from_millisecond(now_ms().try_into().ok()?).ok()?;
-    let kept = path.with_file_name(format!("{prefix}{}", now.strftime("%Y%m%dT%H%M%S%3fZ")));
-    // Never wider open than the settings file.
-    let mode = std::fs::metadata(&path)
-        .map_or(0o600, |found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o660);
-    replace_file(&kept, text.as_bytes(), mode).ok()?;
-    Some(kept)
-}
-
-#[cfg(test)]
-mod tests {
-    use gatepost_policy::settings;
-
-    use super::*;
-    use crate::document::defaults;
-
-    #[test]
-    fn a_document_that_leaves_hashes_out_keeps_those_in_force() {
-        const HASH: &str =
-            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
-        let with = |password: &str, more: &str| {
-            format!(
-                "[server]\nname = \"mail.contoso.com\"\n\n[[user]] # \"alice\"\nname = \"Alice\"\npassword = \"{password}\" # hers\n\
-                 addresses = [\"alice@contoso.com\"]\n\n[[accepted_domain]]\nname = \"contoso.com\"\n{more}"
-            )
-        };
-        let in_force = settings::parse(&with(HASH, ""), &defaults()).expect("settings");
-        let edited = with(NOT_SHOWN, "# more\n");
-        let outline = with_hashes_of(&in_force, &edited).expect("an outline");
-        assert_eq!(outline.text(), with(HASH, "# more\n"));
-        // Whoever is not known has no hash to keep, and a text that is no document stays as it is, for its check.
-        for text in [edited.replace("Alice", "Mallory"), "password = (not shown)\n[".to_owned()] {
-            assert_eq!(with_hashes_of(&in_force, &text).expect("an outline").text(), text);
-        }
-    }
 }
