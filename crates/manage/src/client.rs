@@ -332,15 +332,6 @@ fn path_of(folder: &str, name: &str) -> String {
     path
 }
 
-fn push_query(path: &mut String, pairs: &[(&str, Option<&str>)]) {
-    for (i, (key, value)) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))).enumerate() {
-        path.push(if i == 0 { '?' } else { '&' });
-        path.push_str(key);
-        path.push('=');
-        percent_encode(value, path);
-    }
-}
-
 /// Everything but unreserved characters as `%XX` (RFC 3986 section 2).
 fn percent_encode(text: &str, into: &mut String) {
     for byte in text.bytes() {

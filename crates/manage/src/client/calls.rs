@@ -5,18 +5,19 @@ use gatepost_tracking::DecisionId;
 use hyper::Method;
 use hyper::body::Bytes;
 
-use super::{Client, ClientError, path_of, path_with, push_query};
+use super::{Client, ClientError, path_of, path_with};
 use crate::asked::ExplanationQuery;
 use crate::decision::DecisionDetail;
 use crate::explained::Explained;
 use crate::recomputed::DecisionExplained;
 use crate::resource::{
     Acts, ActsQuery, AdministratorRequest, AdministratorShown, Administrators, Amended, CommandAnswer, CommandRequest,
-    Exposed, ExposureMap, ExposureQuery, Gone, HostAddressesShown, MapQuery, MessageDetail, MessagesChanged,
-    MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery, QueuesChanged,
-    QueuesListing, QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed, ReportKey, ReportQuery, RestoreRequest,
-    Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun, SessionRequest,
-    SessionShown, SettingsDocument, SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens, TransactionRequest,
+    DifferenceQuery, Exposed, ExposureMap, ExposureQuery, Gone, HostAddressesShown, MapQuery, MessageDetail,
+    MessagesChanged, MessagesRequest, NewAdministratorRequest, NewToken, NewTokenRequest, QueueListing, QueueQuery,
+    QueuesChanged, QueuesListing, QueuesQuery, QueuesRequest, Reloaded, RemoveQuery, Removed, ReportKey, ReportQuery,
+    RestoreRequest, Retried, RetryRequest, RevisionDifference, RevisionText, Revisions, RevisionsQuery, SessionBegun,
+    SessionRequest, SessionShown, SettingsDocument, SettingsQuery, SettingsRequest, SetupRequest, Status, Tokens,
+    TransactionRequest,
 };
 use crate::trace::{EraseRequest, ErasedAddress, TraceQuery, Traced};
 use crate::transcript::TranscriptQuery;
@@ -59,19 +60,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn queue(&self, query: &QueueQuery) -> Result<QueueListing, ClientError> {
-        let mut path = String::from("/queue");
-        let numbers = [query.limit, query.offset].map(|number| number.map(|number| number.to_string()));
-        let pairs = [
-            ("next_hop", query.next_hop.as_deref()),
-            ("sender", query.sender.as_deref()),
-            ("recipient", query.recipient.as_deref()),
-            ("filter", query.filter.as_deref()),
-            ("sort", query.sort.as_deref()),
-            ("limit", numbers[0].as_deref()),
-            ("offset", numbers[1].as_deref()),
-        ];
-        push_query(&mut path, &pairs);
-        self.get(&path).await
+        self.get(&path_with("/queue", query)).await
     }
 
     /// What happened.
@@ -95,16 +84,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn queues(&self, query: &QueuesQuery) -> Result<QueuesListing, ClientError> {
-        let mut path = String::from("/queues");
-        let numbers = [query.limit, query.offset].map(|number| number.map(|number| number.to_string()));
-        let pairs = [
-            ("filter", query.filter.as_deref()),
-            ("sort", query.sort.as_deref()),
-            ("limit", numbers[0].as_deref()),
-            ("offset", numbers[1].as_deref()),
-        ];
-        push_query(&mut path, &pairs);
-        self.get(&path).await
+        self.get(&path_with("/queues", query)).await
     }
 
     /// Suspends, resumes, retries or resubmits queues.
@@ -343,11 +323,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn revisions(&self, query: RevisionsQuery) -> Result<Revisions, ClientError> {
-        let mut path = String::from("/revisions");
-        let (limit, before) =
-            (query.limit.map(|limit| limit.to_string()), query.before.map(|before| before.to_string()));
-        push_query(&mut path, &[("limit", limit.as_deref()), ("before", before.as_deref())]);
-        self.get(&path).await
+        self.get(&path_with("/revisions", &query)).await
     }
 
     /// One revision with its document.
@@ -388,9 +364,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn revision_difference(&self, old: u64, new: Option<u64>) -> Result<RevisionDifference, ClientError> {
-        let mut path = format!("/revisions/{old}/difference");
-        push_query(&mut path, &[("new", new.map(|new| new.to_string()).as_deref())]);
-        self.get(&path).await
+        self.get(&path_with(&format!("/revisions/{old}/difference"), &DifferenceQuery { new })).await
     }
 
     /// Puts an earlier revision in force again.
