@@ -1,4 +1,4 @@
-//! `bench management`: what administrators wait for with 10,000 receive connectors.
+//! `bench management`: what administrators wait for with 10,000 receive connectors, and with 20,000 recipients.
 //!
 //! Each figure is one run of the command line from its start to its end, as somebody at a terminal sees it: the program begins,
 //! finds the server, asks, prints. Processor time is told for both ends. Postfix takes no part.
@@ -20,10 +20,12 @@ use super::meter::Meter;
 use super::options::Contender;
 use super::report::{Bar, Figures, Report, Round, Row, median};
 
+mod recipients;
+
 pub(super) const BENCH: Bench = Bench {
     name: "management",
-    summary: "10,000 receive connectors: listing them, finding one, changing one, by the shell",
-    takes: &["--connectors"],
+    summary: "10,000 receive connectors, 20,000 recipients: listing, finding, changing, scripts, by the shell",
+    takes: &["--connectors", "--recipients"],
     run,
 };
 
@@ -34,8 +36,22 @@ const RANGES_EACH: u64 = 10;
 const RUNS: usize = 7;
 const START: Duration = Duration::from_secs(120);
 
+/// Both, unless one of them is asked for.
 fn run(stage: &Stage) -> io::Result<Vec<Report>> {
-    let Some(binary) = &stage.binary else { return Ok(Vec::new()) };
+    let options = &stage.options;
+    let wants = |this: Option<u64>, other: Option<u64>| this.is_some() || other.is_none();
+    let mut reports = Vec::new();
+    if wants(options.connectors, options.recipients) {
+        reports.extend(run_connectors(stage)?);
+    }
+    if wants(options.recipients, options.connectors) {
+        reports.extend(recipients::run(stage)?);
+    }
+    Ok(reports)
+}
+
+fn run_connectors(stage: &Stage) -> io::Result<Option<Report>> {
+    let Some(binary) = &stage.binary else { return Ok(None) };
     let usual = if stage.options.is_quick { CONNECTORS_QUICK } else { CONNECTORS };
     let connectors = stage.options.connectors.unwrap_or(usual);
     let mut rounds = Vec::new();
@@ -55,19 +71,19 @@ fn run(stage: &Stage) -> io::Result<Vec<Report>> {
         Row::new("list_after_set_ms", "the first Get-ReceiveConnector after a change, ms", 0).bar(Bar::AtMost(300.0)),
         Row::new("nothing_ms", "a shell that asks nothing, ms", 0),
     ];
-    Ok(vec![Report {
-        command: stage.command("management"),
+    Ok(Some(Report {
+        command: stage.command(&format!("management --connectors {connectors}")),
         load: vec![format!("{connectors} receive connectors with {} ranges", connectors * RANGES_EACH)],
         rows,
         rounds,
         notes: vec![format!(
             "Each is `gatepost shell -c '...'` from start to end, the fastest of {RUNS}; processor time is the middle of them."
         )],
-    }])
+    }))
 }
 
 fn measure(stage: &Stage, binary: &Path, connectors: u64) -> io::Result<Figures> {
-    let mut server = Server::start(&stage.ground, binary, connectors)?;
+    let mut server = Server::start(&stage.ground, binary, |data, address| settings(data, address, connectors))?;
     let name = format!("Relay {:05}", connectors / 2);
     let list = server.time("Get-ReceiveConnector | Out-Null", stage.options.limit)?;
     let one = server.time(&format!("Get-ReceiveConnector '{name}' | Out-Null"), stage.options.limit)?;
@@ -123,11 +139,15 @@ struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    fn start(ground: &'a Ground, binary: &'a Path, connectors: u64) -> io::Result<Server<'a>> {
+    fn start(
+        ground: &'a Ground,
+        binary: &'a Path,
+        settings: impl FnOnce(&Path, SocketAddr) -> String,
+    ) -> io::Result<Server<'a>> {
         let folder = ground.subfolder("gatepost-management-")?;
         let (data, document) = (folder.path().join("data"), folder.path().join("gatepost.toml"));
         let log = folder.path().join("log");
-        fs::write(&document, settings(&data, free_address()?, connectors))?;
+        fs::write(&document, settings(&data, free_address()?))?;
         let meter = ground.meter("management");
         let mut process = ground.spawn(
             meter

@@ -28,6 +28,7 @@ Options of those that name them:
   --no-resumption   each TLS handshake is a whole one
   --connections N   idle connections
   --connectors N    receive connectors
+  --recipients N    recipients
   --without-passports  Gatepost records no passports: the difference is what they cost
   --tools smtp      smtp-source and smtp-sink instead of our own generator and sink
 
@@ -40,6 +41,7 @@ const SIZE_BYTES: RangeInclusive<u64> = 300..=64 * 1024 * 1024;
 const PER_CONNECTION: RangeInclusive<u64> = 1..=1_000_000;
 const CONNECTIONS: RangeInclusive<u64> = 1..=100_000;
 const CONNECTORS: RangeInclusive<u64> = 1..=50_000;
+const RECIPIENTS: RangeInclusive<u64> = 200..=100_000;
 const ROUNDS: RangeInclusive<u64> = 1..=50;
 const LIMIT_SECONDS: RangeInclusive<u64> = 1..=24 * 3600;
 
@@ -96,6 +98,7 @@ pub(super) struct Options {
     pub resumes: bool,
     pub connections: Option<u64>,
     pub connectors: Option<u64>,
+    pub recipients: Option<u64>,
     pub tools: Tools,
     pub is_without_passports: bool,
 }
@@ -126,6 +129,7 @@ pub(super) fn parse(words: &[&str], takes: &[&str]) -> Result<Option<Options>, S
         resumes: true,
         connections: None,
         connectors: None,
+        recipients: None,
         tools: Tools::Own,
         is_without_passports: false,
     };
@@ -171,6 +175,7 @@ pub(super) fn parse(words: &[&str], takes: &[&str]) -> Result<Option<Options>, S
             "--no-resumption" => options.resumes = false,
             "--connections" => options.connections = Some(number(word, value()?, CONNECTIONS)?),
             "--connectors" => options.connectors = Some(number(word, value()?, CONNECTORS)?),
+            "--recipients" => options.recipients = Some(number(word, value()?, RECIPIENTS)?),
             "--tools" => {
                 options.tools = match value()? {
                     "own" => Tools::Own,
