@@ -189,16 +189,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_page_asks_for_by_itself_is_marked() {
-        for (fields, expected) in [
-            (&[SIGNED_IN][..], "Somebody"),
-            (&[SIGNED_IN, ("accept", "text/event-stream")], "OpenPage"),
-            (&[SIGNED_IN, ("hx-request", "true"), ("gatepost-unasked", "1")], "OpenPage"),
-            (&[SIGNED_IN, ("hx-request", "true")], "Somebody"),
+        for (path, fields, expected) in [
+            ("/settings", &[SIGNED_IN][..], "Somebody"),
+            ("/settings", &[SIGNED_IN, ("accept", "text/event-stream")], "OpenPage"),
+            ("/settings", &[SIGNED_IN, ("hx-request", "true"), ("gatepost-unasked", "1")], "OpenPage"),
+            ("/settings", &[SIGNED_IN, ("hx-request", "true")], "Somebody"),
+            // Without scripts.
+            ("/settings?unasked=1", &[SIGNED_IN], "OpenPage"),
         ] {
             assert_eq!(
-                ask("View", "GET", "/settings", fields).await,
+                ask("View", "GET", path, fields).await,
                 (StatusCode::OK, expected.to_owned()),
-                "{fields:?}"
+                "{path} {fields:?}"
             );
         }
     }

@@ -28,6 +28,8 @@ pub const PROOF_FIELD: &str = "proof";
 
 /// The field of requests that a page makes by itself, because something has happened: the script sets it.
 const UNASKED_FIELD: &str = "gatepost-unasked";
+/// The same in the query of a page that is fetched again without a script.
+pub const UNASKED_QUERY: &str = "unasked";
 
 /// What pages are made from.
 #[derive(Clone)]
@@ -57,10 +59,10 @@ impl Console {
     }
 
     /// Calls in a session.
-    fn client(&self, visitor: Visitor, headers: &HeaderMap, secret: &str) -> Option<Client> {
-        let mut headers = headers.clone();
+    fn client(&self, visitor: Visitor, parts: &Parts, secret: &str) -> Option<Client> {
+        let mut headers = parts.headers.clone();
         headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {secret}")).ok()?);
-        let api = match asked_by(&headers) {
+        let api = match asked_by(parts) {
             AskedBy::Somebody => &self.api,
             AskedBy::OpenPage => &self.api_of_open_pages,
         };
@@ -69,13 +71,18 @@ impl Console {
 }
 
 /// Who has asked for this. A page that lies open listens to events (HTML section 9.2: browsers ask for their type so), and
-/// fetches parts anew when it hears of something.
-fn asked_by(headers: &HeaderMap) -> AskedBy {
-    let listens = headers.get(header::ACCEPT).is_some_and(|kinds| kinds == "text/event-stream");
-    match listens || headers.contains_key(UNASKED_FIELD) {
+/// fetches parts anew when it hears of something; without scripts it fetches itself anew after a while.
+fn asked_by(parts: &Parts) -> AskedBy {
+    let listens = parts.headers.get(header::ACCEPT).is_some_and(|kinds| kinds == "text/event-stream");
+    let is_unasked = parts.headers.contains_key(UNASKED_FIELD) || query_of(parts).has(UNASKED_QUERY);
+    match listens || is_unasked {
         true => AskedBy::OpenPage,
         false => AskedBy::Somebody,
     }
+}
+
+fn query_of(parts: &Parts) -> Fields {
+    Fields::read(parts.uri.query().unwrap_or_default().as_bytes())
 }
 
 /// Somebody who is signed in, looking at a page. A handler that takes one is only reached by them; others are sent to sign in.
@@ -180,7 +187,7 @@ impl FromRequestParts<Console> for Visit {
         };
         let sign_in = || Problem::SignIn { wanted: wanted.clone(), is_part };
         let secret = cookie::session(&parts.headers, visitor).ok_or_else(sign_in)?;
-        let client = console.client(visitor, &parts.headers, secret).ok_or_else(sign_in)?;
+        let client = console.client(visitor, parts, secret).ok_or_else(sign_in)?;
         let session = client.session().await.map_err(|error| match Problem::from(error) {
             Problem::Refused { status: StatusCode::UNAUTHORIZED, .. } => sign_in(),
             other => other,
@@ -192,7 +199,7 @@ impl FromRequestParts<Console> for Visit {
             server: session.server.into(),
             proof: proof_of(secret).into(),
             theme: Theme::of(&parts.headers),
-            query: Fields::read(parts.uri.query().unwrap_or_default().as_bytes()),
+            query: query_of(parts),
             uri: parts.uri.clone(),
             is_part,
             forms: console.forms.clone(),

@@ -10,7 +10,7 @@ use super::AREA;
 use crate::layout::{Answer, Page, show_as};
 use crate::pages::receive_connectors::place;
 use crate::text::{moment, now_ms};
-use crate::visit::Visit;
+use crate::visit::{UNASKED_QUERY, Visit};
 
 /// What a page for waiting shows at most.
 const ARRIVALS: usize = 20;
@@ -80,7 +80,7 @@ pub async fn wait(visit: Visit) -> Answer {
     let is_part = visit.is_part;
     let title = format!("The device at {address}");
     let page = Waiting {
-        query: visit.query.without(&["done", "seal"]).to_query(),
+        query: visit.query.without(&["done", "seal", UNASKED_QUERY]).to_query(),
         page: Page::new(visit, AREA, title),
         address,
         connector_place: place(&connector),
