@@ -15,9 +15,12 @@ pub struct Gathered {
     /// The block that is being filled, and its hashes.
     block: u32,
     hashes: Vec<u32>,
+    /// Of each block that is full those of its terms, sorted; and where each block's end.
     pairs: Vec<u64>,
-    /// Of each whole that has not ended here.
+    ends: Vec<usize>,
+    /// Of each whole that has not ended here; and which terms these are, which is one as a rule.
     open: HashMap<u64, Vec<u64>>,
+    open_hashes: Vec<u32>,
 }
 
 impl Gathered {
@@ -31,6 +34,9 @@ impl Gathered {
         match part {
             Some(PartOf { whole, is_end: true, .. }) => _ = self.open.remove(&whole),
             Some(PartOf { whole, while_open: Some(hash), .. }) => {
+                if !self.open_hashes.contains(&hash) {
+                    self.open_hashes.push(hash);
+                }
                 let (pairs, pair) = (self.open.entry(whole).or_default(), pair(hash, block));
                 if pairs.last() != Some(&pair) {
                     pairs.push(pair);
@@ -44,16 +50,26 @@ impl Gathered {
         self.hashes.sort_unstable();
         self.hashes.dedup();
         self.pairs.extend(self.hashes.drain(..).map(|hash| pair(hash, self.block)));
+        self.ends.push(self.pairs.len());
     }
 
-    /// The blocks that may hold a term, ascending.
+    /// The blocks that may hold a term, ascending. Asked for each message that is joined, while nothing can be appended: so it passes
+    /// by all that a search in sorted pairs need not look at.
     pub fn candidates(&self, hash: u32) -> Vec<u32> {
-        let open = self.open.values().flatten();
-        let with_it = self.pairs.iter().chain(open).filter(|pair| (**pair >> 32) as u32 == hash);
-        let mut blocks: Vec<u32> = with_it.map(|pair| *pair as u32).collect();
+        let (mut blocks, mut from) = (Vec::new(), 0);
+        for end in &self.ends {
+            let of_block = &self.pairs[from..*end];
+            let at = of_block.partition_point(|pair| hash_of(*pair) < hash);
+            blocks.extend(of_block.get(at).filter(|pair| hash_of(**pair) == hash).map(|pair| *pair as u32));
+            from = *end;
+        }
         blocks.extend(self.hashes.contains(&hash).then_some(self.block));
-        blocks.sort_unstable();
-        blocks.dedup();
+        if self.open_hashes.contains(&hash) {
+            let open = self.open.values().flatten().filter(|pair| hash_of(**pair) == hash);
+            blocks.extend(open.map(|pair| *pair as u32));
+            blocks.sort_unstable();
+            blocks.dedup();
+        }
         blocks
     }
 
@@ -66,4 +82,8 @@ impl Gathered {
         pairs.dedup();
         pairs
     }
+}
+
+fn hash_of(pair: u64) -> u32 {
+    (pair >> 32) as u32
 }
