@@ -189,6 +189,7 @@ impl Made {
                 "properties": {
                     "resource": resource,
                     "warnings": { "type": "array", "items": { "type": "string" } },
+                    "notes": { "type": "array", "items": { "type": "string" }, "description": "What becomes of what waits in queues or lies on the disk." },
                     "revision": { "type": "integer", "minimum": 0 },
                     "exposure": { "type": "array", "items": self.answered.subschema_for::<ExposureChange>() }
                 },

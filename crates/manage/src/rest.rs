@@ -41,6 +41,9 @@ struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<Map<String, Value>>,
     warnings: Vec<String>,
+    /// What becomes of what waits in queues or lies on the disk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     exposure: Vec<ExposureChange>,
@@ -298,6 +301,7 @@ async fn changed(
         _ => None,
     };
     let status = if verb == "New" { StatusCode::CREATED } else { StatusCode::OK };
-    let body = Changed { resource, warnings: answer.warnings, revision: answer.revision, exposure: answer.exposure };
+    let (warnings, notes, exposure) = (answer.warnings, answer.notes, answer.exposure);
+    let body = Changed { resource, warnings, notes, revision: answer.revision, exposure };
     tagged(&tag, status, Json(body))
 }
