@@ -21,6 +21,7 @@ mod forms;
 mod exposure;
 mod shell_line;
 mod wording;
+mod mistake;
 mod problem;
 mod search;
 mod fields;

@@ -6,7 +6,6 @@ mod proposal;
 mod excess;
 mod hearing;
 mod described;
-mod mistake;
 
 use askama::Template;
 use axum::Router;
@@ -15,21 +14,33 @@ use axum::routing::get;
 use gatepost_policy::role::Role;
 
 use self::described::Device;
-use self::mistake::Mistake;
 use self::proposal::proposal;
 use super::receive_connectors::place;
-use super::receive_connectors::properties::{Asked, Back, CONFIRMED, confirm};
+use crate::confirming::{Asked, BACK, Back, carried, confirm, is_seen};
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show_as};
 use crate::listening::usual_port;
+use crate::mistake::{self, Mistake};
 use crate::text::now_ms;
-use crate::visit::{Console, PROOF_FIELD, Sent, Visit};
+use crate::visit::{Console, Sent, Visit};
 
 const AREA: &str = "/device";
 /// The ports at which users log on: with STARTTLS, and with TLS from the first byte.
 const SUBMISSION_PORTS: [u16; 2] = [587, 465];
 /// How long an entry counts that an explanation proposes.
 pub const PROPOSED_DAYS: u64 = 90;
+
+/// The fields of the page.
+const FIELDS: &mistake::Fields = &[
+    ("address", "IP address", &["RemoteIPRanges", "remote_ip_ranges"]),
+    ("what", "What it is", &["Name", "Comment", "name", "comment"]),
+    ("port", "Port that it connects to", &["Bindings", "bindings"]),
+    ("senders", "Senders", &["Senders", "senders"]),
+    ("domains", "Recipients", &["Recipients", "recipients"]),
+    ("owner", "Owner", &["EntryOwner", "owner"]),
+    ("ticket", "Ticket", &["Ticket", "ticket"]),
+    ("until", "Until", &["Expires", "expires"]),
+];
 
 /// The routes.
 pub fn routes() -> Router<Console> {
@@ -57,9 +68,7 @@ impl Form {
 
     /// What is wrong with a field.
     fn wrong(&self, field: &str) -> Option<String> {
-        let said = self.mistakes.iter().filter(|mistake| mistake.field == Some(field));
-        let said: Vec<&str> = said.map(|mistake| mistake.said.as_str()).collect();
-        (!said.is_empty()).then(|| said.join(" "))
+        mistake::wrong(&self.mistakes, field)
     }
 }
 
@@ -121,7 +130,7 @@ struct Enough {
 /// `POST /device`.
 async fn propose(Sent { visit, fields }: Sent) -> Answer {
     visit.need(Role::TransportAdmin)?;
-    if fields.has("back") {
+    if fields.has(BACK) {
         return again(visit, fields.without(&["narrow"]), (StatusCode::OK, Vec::new()));
     }
     let device = match Device::read(&fields) {
@@ -146,12 +155,10 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
         if proposal.beyond.is_empty() {
             return Ok(visit.done(&waiting, "Nothing had to be changed: this device may do all that already."));
         }
-        let own = [PROOF_FIELD, CONFIRMED, "back"];
-        let carried = fields.pairs().filter(|(name, _)| !own.contains(name));
         return show_as(
             StatusCode::OK,
             &Enough {
-                carried: carried.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                carried: carried(&fields),
                 page: Page::new(visit, AREA, format!("Let {} relay", device.what)),
                 connector_place: place(&proposal.connector),
                 connector: proposal.connector,
@@ -163,9 +170,9 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
     }
     let preview = match proposal.change.look(&visit).await {
         Ok(preview) => preview,
-        Err(error) => return again(visit, fields, Mistake::of(&error)),
+        Err(error) => return again(visit, fields, Mistake::of(&error, FIELDS)),
     };
-    if fields.get(CONFIRMED) != Some(&preview.mark) {
+    if !is_seen(&fields, &preview) {
         let mut said = proposal.said;
         if !proposal.beyond.is_empty() && !proposal.is_new && !fields.has("narrow") {
             said.push(format!("Besides, this device may already {}.", proposal.beyond.join(", ")));
@@ -184,7 +191,7 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
     }
     match proposal.change.make(&visit).await {
         Ok(_) => Ok(visit.done(&waiting, "It is in force.")),
-        Err(error) => again(visit, fields, Mistake::of(&error)),
+        Err(error) => again(visit, fields, Mistake::of(&error, FIELDS)),
     }
 }
 

@@ -4,8 +4,8 @@ use gatepost_policy::public_address;
 use gatepost_policy::receive_connector::RemoteRange;
 use serde_json::Value;
 
-use super::mistake::Mistake;
 use crate::fields::Fields;
+use crate::mistake::Mistake;
 use crate::text::end_of_day;
 
 /// Whom it writes to.

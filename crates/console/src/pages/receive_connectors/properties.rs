@@ -16,10 +16,10 @@ use super::property::{
 use super::ranges::{FIELDS as FIELDS_OF_RANGES, RANGES_MAX, Ranges};
 use super::{AREA, instant_ms, place, text};
 use crate::change::Change;
-pub use crate::confirming::{Asked, Back, CONFIRMED, confirm};
-use crate::confirming::{BACK, Outcome, make_once_seen};
+use crate::confirming::{Asked, BACK, Back, Outcome, make_once_seen};
 use crate::fields::{Fields, path_part};
 use crate::layout::{Answer, Page, show_as};
+use crate::mistake::refusal;
 use crate::problem::Problem;
 use crate::rights::externally_secured;
 use crate::text::moment;
@@ -238,16 +238,6 @@ fn form(visit: Visit, record: &Value, tab: &'static Tab, typed: Option<&Fields>,
         head,
     };
     show_as(status, &page)
-}
-
-/// What the server says no with.
-pub fn refusal(error: &ClientError) -> (StatusCode, String) {
-    let status = match error {
-        ClientError::Refused { status: 403, .. } => StatusCode::FORBIDDEN,
-        ClientError::Refused { status, .. } if *status < 500 => StatusCode::UNPROCESSABLE_ENTITY,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    (status, error.to_string())
 }
 
 /// `POST /receive-connectors/{name}`: what a tab was filled in with.

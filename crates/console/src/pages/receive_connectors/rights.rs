@@ -12,13 +12,14 @@ use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
 use super::entry::{ENTRIES_MAX, Edited, EntryShown, TERMS, entries, first};
-use super::properties::{Head, record, refusal};
+use super::properties::{Head, record};
 use super::property::{ANONYMOUS_USERS, RIGHTS, tab};
 use super::{AREA, place, text, texts};
 use crate::change::{Call, Change};
 use crate::confirming::{Asked, BACK, Back, Outcome, make_once_seen};
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
+use crate::mistake::{self, Mistake};
 use crate::problem::Problem;
 use crate::rights::{RightShown, all};
 use crate::text::end_of_day;
@@ -31,6 +32,19 @@ const EDITED: &str = "edit";
 /// What is said where that entry is there no more.
 const EDITED_ELSEWHERE: &str =
     "Nothing was changed: the entry is not there any more as you opened it. Look at it above, and begin again.";
+/// The fields of the form.
+const FIELDS: &mistake::Fields = &[
+    ("User", "Account", &["User", "user"]),
+    ("ExtendedRights", "Rights", &["ExtendedRights", "extended_rights"]),
+    ("Senders", "Senders", &["Senders", "senders"]),
+    ("Recipients", "Recipients", &["Recipients", "recipients"]),
+    ("Hours", "Hours", &["Hours", "hours"]),
+    ("MessagesPerHour", "Messages per hour", &["MessagesPerHour", "messages_per_hour"]),
+    ("Expires", "Until", &["Expires", "expires"]),
+    ("EntryOwner", "Owner", &["EntryOwner", "owner"]),
+    ("Ticket", "Ticket", &["Ticket", "ticket"]),
+    ("Comment", "Comment", &["Comment", "comment"]),
+];
 /// Rights that administrators give; the others are for servers among themselves.
 const COMMON: usize = 11;
 
@@ -45,7 +59,7 @@ struct RightsPage {
     common: Vec<RightChoice>,
     others: Vec<RightChoice>,
     typed: Fields,
-    problem: Option<String>,
+    mistakes: Vec<Mistake>,
     relays_for_anonymous: bool,
     /// Whether those who do not log on may not send at all.
     lacks_group: bool,
@@ -59,6 +73,11 @@ struct RightChoice {
 }
 
 impl RightsPage {
+    /// What is wrong with a field.
+    fn wrong(&self, field: &str) -> Option<String> {
+        mistake::wrong(&self.mistakes, field)
+    }
+
     /// Whether one of the rights is ticked that are folded away.
     fn tells_others(&self) -> bool {
         self.others.iter().any(|choice| choice.is_ticked)
@@ -70,10 +89,10 @@ impl RightsPage {
 /// # Errors
 /// What the server says.
 pub async fn page(visit: Visit, record: &Value, typed: &Fields, error: Option<&ClientError>) -> Answer {
-    show(visit, record, typed, error.map(refusal)).await
+    show(visit, record, typed, error.map(|error| Mistake::of(error, FIELDS))).await
 }
 
-async fn show(visit: Visit, record: &Value, typed: &Fields, problem: Option<(StatusCode, String)>) -> Answer {
+async fn show(visit: Visit, record: &Value, typed: &Fields, wrong: Option<(StatusCode, Vec<Mistake>)>) -> Answer {
     let name = text(&record["Name"]);
     let answer = visit.run("Get-ADPermission", json!({ "Identity": name })).await?;
     let entries = entries(&answer.output);
@@ -85,9 +104,8 @@ async fn show(visit: Visit, record: &Value, typed: &Fields, problem: Option<(Sta
         None => typed.clone(),
     };
     let is_gone = begun.is_some() && meant.is_none();
-    let gone = || (StatusCode::CONFLICT, EDITED_ELSEWHERE.to_owned());
-    let problem = problem.or_else(|| is_gone.then(gone));
-    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+    let gone = || (StatusCode::CONFLICT, vec![Mistake::of_all(EDITED_ELSEWHERE)]);
+    let (status, mistakes) = wrong.or_else(|| is_gone.then(gone)).unwrap_or_default();
     let edited = meant.map(Edited::of);
     let choice = |right: RightShown| RightChoice {
         is_ticked: typed.all("ExtendedRights").any(|ticked| ticked == right.name),
@@ -111,7 +129,7 @@ async fn show(visit: Visit, record: &Value, typed: &Fields, problem: Option<(Sta
         others,
         typed,
         edited,
-        problem,
+        mistakes,
         page: Page::new(visit, AREA, name),
     };
     show_as(status, &page)

@@ -13,14 +13,16 @@ use gatepost_manage::resource::Listener;
 use gatepost_policy::role::Role;
 use serde_json::{Value, json};
 
-use super::properties::{CONFIRMED, record, refusal};
+use super::properties::record;
 use super::property::{TABS, Tab};
 use super::ranges::{EVERY_IPV4, RANGES_MAX, Ranges};
 use super::{AREA, place, rights, text, texts};
 use crate::change::{Call, Change, Preview};
+use crate::confirming::is_seen;
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
 use crate::listening;
+use crate::mistake::refusal;
 use crate::problem::Problem;
 use crate::visit::{Sent, Visit};
 
@@ -389,11 +391,11 @@ async fn change(visit: &Visit, filled: &Filled) -> Result<Change, Problem> {
 
 async fn finish(visit: Visit, filled: Filled, fields: &Fields) -> Answer {
     let change = change(&visit, &filled).await?;
-    let is_seen = match change.look(&visit).await {
-        Ok(preview) => fields.get(CONFIRMED) == Some(&preview.mark),
+    let is_shown = match change.look(&visit).await {
+        Ok(preview) => is_seen(fields, &preview),
         Err(_) => false,
     };
-    if !is_seen {
+    if !is_shown {
         let problem = "Something has changed since you looked: this is what the connector would open now.".to_owned();
         return show(visit, filled, Step::Completion, Some(problem)).await;
     }
