@@ -81,3 +81,39 @@ fn a_check_against_another_file_tells_who_gains_and_who_loses() {
     let itself = installation.run(&["check", "--against", "gatepost.toml"]);
     assert!(text_of(&itself).contains("no address gains or loses a right"), "{}", text_of(&itself));
 }
+
+/// A relay for one host; `keys` are those of the entry that makes it one.
+fn relay(keys: &str) -> String {
+    format!(
+        "[server]\nname = \"mail.contoso.com\"\ndata_dir = \"data\"\n[[accepted_domain]]\nname = \"contoso.com\"\n\
+         [[send_connector]]\nname = \"Internet\"\naddress_spaces = [\"SMTP:*;1\"]\n\
+         [[receive_connector]]\nname = \"Scanner\"\nbindings = [\"0.0.0.0:25\"]\nremote_ip_ranges = [\"192.168.3.7\"]\n\
+         permission_groups = \"AnonymousUsers\"\n  [[receive_connector.permission]]\n  \
+         user = 'NT AUTHORITY\\ANONYMOUS LOGON'\n  extended_rights = [\"ms-Exch-SMTP-Accept-Any-Recipient\"]\n{keys}"
+    )
+}
+
+#[test]
+fn the_terms_of_a_right_are_told_beside_it_and_so_are_other_terms() {
+    let bound = "  senders = [\"scanner@contoso.com\"]\n  recipients = [\"*@partner.example\"]\n  expires = 2100-01-01T00:00:00Z\n";
+    let installation = Installation::new(PROGRAM, &relay(bound));
+    let terms = "only from scanner@contoso.com to *@partner.example";
+    let audited = text_of(&installation.run(&["audit"]));
+    assert!(audited.contains(&format!("; relaying {terms}, until 2100-01-01T00:00:00Z  ")), "{audited}");
+    let report = installation.json(&["audit"]);
+    let limited = &report["exposures"][0]["may"]["limited"];
+    assert_eq!(limited[0]["rights"], serde_json::json!(["ms-Exch-SMTP-Accept-Any-Recipient"]), "{report}");
+    assert_eq!(limited[0]["terms"], format!("{terms}, until 2100-01-01T00:00:00Z"), "{report}");
+
+    // Bound or let loose: nobody gains or loses the right, and it is told.
+    let against = |before: &str| {
+        std::fs::write(installation.folder().join("before.toml"), before).expect("write the other settings");
+        text_of(&installation.run(&["check", "--against", "before.toml"]))
+    };
+    let unbound = "  expires = 2100-01-01T00:00:00Z\n";
+    let narrowed = against(&relay(unbound));
+    let told = format!("ms-Exch-SMTP-Accept-Any-Recipient {terms}; before that always");
+    assert!(narrowed.contains("holds") && narrowed.contains(&told), "{narrowed}");
+    let itself = against(&relay(bound));
+    assert!(itself.contains("no address gains or loses a right"), "{itself}");
+}
