@@ -164,7 +164,7 @@ pub fn show(template: &impl Template) -> Answer {
 pub fn show_as(status: StatusCode, template: &impl Template) -> Answer {
     let page = template.render().map_err(|error| {
         tracing::error!(%error, "a page could not be made, which is a bug of ours");
-        Problem::refused(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made; the log says why")
+        Problem::refused(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; the log says why.")
     })?;
     Ok((status, Html(cards::labelled(page))).into_response())
 }

@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use gatepost_manage::ClientError;
 use gatepost_manage::resource::Refused;
 
+use crate::wording::quoted;
+
 /// The fields of a page: what each is called, and the parameters and keys that its value becomes.
 pub type Fields = [(&'static str, &'static str, &'static [&'static str])];
 
@@ -104,19 +106,6 @@ fn located(fields: &Fields, about: Option<&str>, text: &str) -> Mistake {
     }
     let field = fields.iter().find(|(_, _, names)| about.is_some_and(|about| names.contains(&about)));
     Mistake { field: field.map(|(field, ..)| *field), said: quoted(text) }
-}
-
-/// Backquotes as quotes.
-fn quoted(text: &str) -> String {
-    let mut is_open = false;
-    let quote = |letter: char| {
-        if letter != '`' {
-            return letter;
-        }
-        is_open = !is_open;
-        if is_open { '\u{201c}' } else { '\u{201d}' }
-    };
-    text.chars().map(quote).collect()
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub async fn not_found(visit: Visit, method: Method) -> Answer {
         let query = visit.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         return Ok(Redirect::to(&format!("{shorter}{query}")).into_response());
     }
-    Err(Problem::refused(StatusCode::NOT_FOUND, "no page has this address: choose one in the navigation"))
+    Err(Problem::refused(StatusCode::NOT_FOUND, "No page has this address: choose one in the navigation."))
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ async fn set_up(
         show_as(status, &FirstVisit { assets: &assets::VERSION, theme, token, name, problem: Some(problem) })
     };
     if password != fields.raw("again") {
-        return answer(StatusCode::UNPROCESSABLE_ENTITY, "the two passwords differ".to_owned());
+        return answer(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ.".to_owned());
     }
     let client = console.client_of_stranger(visitor, &headers);
     let request = SetupRequest { token: token.to_owned(), name: name.to_owned(), password: password.to_owned() };

@@ -80,7 +80,7 @@ pub fn in_words(form: Option<&Form>, text: &str, at: Option<&str>) -> String {
 }
 
 /// Backquotes as quotes.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut is_open = false;
     let quote = |letter: char| {
         if letter != '`' {

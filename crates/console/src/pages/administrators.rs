@@ -186,7 +186,7 @@ async fn one(visit: Visit, Path(name): Path<String>) -> Answer {
 async fn show_one(visit: Visit, name: &str, problem: Option<(StatusCode, String)>, made: Option<Codes>) -> Answer {
     let found = visit.client.administrators().await?.administrators;
     let found = found.into_iter().find(|shown| shown.name.to_lowercase() == name.to_lowercase());
-    let none = || Problem::refused(StatusCode::NOT_FOUND, format!("nobody called {name} administers"));
+    let none = || Problem::refused(StatusCode::NOT_FOUND, format!("Nobody called {name} administers."));
     let administrator = found.ok_or_else(none)?;
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let one = One {
@@ -322,7 +322,7 @@ async fn set_own(
     // Roles are nobody's own business.
     let (request, done) = match request(&fields) {
         Ok((request, done)) if request.roles.is_none() => (request, done),
-        Ok(_) => return Err(Problem::refused(StatusCode::FORBIDDEN, "roles are changed under Administrators")),
+        Ok(_) => return Err(Problem::refused(StatusCode::FORBIDDEN, "Roles are changed under Administrators.")),
         Err(problem) => return show_own(visit, Some(problem), None).await,
     };
     match visit.client.set_administrator(&visit.name, &request).await {

@@ -310,7 +310,7 @@ fn offered(revisions: &Revisions) -> Vec<(u64, String)> {
 }
 
 async fn difference(visit: &Visit, number: &str) -> Result<Difference, Problem> {
-    let wrong = |_| Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, "a revision is named by its number");
+    let wrong = |_| Problem::refused(StatusCode::UNPROCESSABLE_ENTITY, "A revision is named by its number.");
     let against = number.parse().map_err(wrong)?;
     let compared = visit.client.revision_difference(against, None).await?;
     let lines = compared.changes.iter().take(CHANGES_MAX).flat_map(|change| sentences(change, HAS));

@@ -173,7 +173,7 @@ fn show_chapter(visit: Visit, name: &str) -> Answer {
     let Some(chapter) = CHAPTERS.iter().find(|chapter| chapter.name == name) else {
         return Err(Problem::refused(
             StatusCode::NOT_FOUND,
-            "the guide has no such chapter: its contents are at /guide",
+            "The guide has no such chapter: its contents are at /guide.",
         ));
     };
     show(&Shown { page: Page::new(visit, "/guide", chapter.title.clone()), chapter, chapters: &CHAPTERS[1..] })

@@ -187,7 +187,8 @@ impl Area {
     /// The command that lists them, with what it yields.
     fn listing(&self) -> Result<(&'static Entry, &'static Shape), Problem> {
         let entry = self.command("Get").filter(|entry| entry.output.is_some());
-        let none = || Problem::refused(StatusCode::NOT_FOUND, format!("this server has no commands for {}s", self.one));
+        let none =
+            || Problem::refused(StatusCode::NOT_FOUND, format!("This server has no commands for {}s.", self.one));
         entry.and_then(|entry| Some((entry, entry.output?))).ok_or_else(none)
     }
 
@@ -227,7 +228,7 @@ impl Area {
     async fn find(&self, visit: &Visit, identity: &str) -> Result<Map<String, Value>, Problem> {
         let (entry, _) = self.listing()?;
         let answer = visit.run(entry.signature.name, json!({ "Identity": identity })).await?;
-        let none = || Problem::refused(StatusCode::NOT_FOUND, format!("there is no {} {identity}", self.one));
+        let none = || Problem::refused(StatusCode::NOT_FOUND, format!("There is no {} {identity}.", self.one));
         match answer.output.into_iter().next() {
             Some(Value::Object(record)) => Ok(record),
             _ => Err(none()),

@@ -181,11 +181,11 @@ async fn act(Sent { visit, fields }: Sent) -> Answer {
         "resume" => (QueueAction::Resume, "Resumed"),
         "retry" => (QueueAction::Retry, "Trying again:"),
         "resubmit" => (QueueAction::Resubmit, "Routing anew:"),
-        _ => return refuse(visit, "choose what is to be done by one of the buttons").await,
+        _ => return refuse(visit, "Choose what is to be done by one of the buttons.").await,
     };
     let queues: Vec<String> = fields.all("queue").map(str::to_owned).collect();
     if queues.is_empty() {
-        return refuse(visit, "tick the queues that are meant").await;
+        return refuse(visit, "Tick the queues that are meant.").await;
     }
     match visit.client.change_queues(&QueuesRequest { action, queues, filter: None }).await {
         Ok(changed) => {

@@ -101,7 +101,7 @@ async fn add(Sent { visit, fields }: Sent) -> Answer {
         None => None,
         Some(Ok(days @ 1..)) => Some(u64::from(days)),
         Some(_) => {
-            let problem = "the number of days is a whole number from 1 on: leave it empty for a token without an end";
+            let problem = "The number of days is a whole number from 1 on: leave it empty for a token without an end.";
             let problem = Some((StatusCode::UNPROCESSABLE_ENTITY, problem.to_owned()));
             return show_list(visit, &fields, problem, None).await;
         }

@@ -72,7 +72,7 @@ pub async fn ask_new(area: &'static Area, visit: Visit) -> Answer {
 }
 
 fn none(area: &Area) -> Problem {
-    Problem::refused(StatusCode::NOT_FOUND, format!("no command makes a {}", area.one))
+    Problem::refused(StatusCode::NOT_FOUND, format!("No command makes a {}.", area.one))
 }
 
 fn show_new(

@@ -57,7 +57,7 @@ impl Members {
 /// Adds and removes members.
 pub async fn change(area: &'static Area, identity: String, Sent { visit, fields }: Sent) -> Answer {
     let (change, count, done) = changed(&fields);
-    let none = || Problem::refused(StatusCode::NOT_FOUND, format!("a {} has no members", area.one));
+    let none = || Problem::refused(StatusCode::NOT_FOUND, format!("A {} has no members.", area.one));
     let entry = area.command("Set").ok_or_else(none)?;
     if !(1..=ADDED_MAX).contains(&count) {
         visit.need(entry.role)?;

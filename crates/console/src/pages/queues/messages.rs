@@ -199,11 +199,11 @@ async fn act(Sent { visit, fields }: Sent) -> Answer {
     for id in fields.all("id") {
         match id.parse() {
             Ok(id) => ids.push(id),
-            Err(_) => return refuse(visit, "a message is ticked that is none").await,
+            Err(_) => return refuse(visit, "A message is ticked that is none.").await,
         }
     }
     if ids.is_empty() {
-        return refuse(visit, "tick the messages that are meant").await;
+        return refuse(visit, "Tick the messages that are meant.").await;
     }
     match change(&visit, &fields, ids).await {
         Ok(Ok(said)) => Ok(visit.done(&back("/queues/messages", &visit.query), &said)),

@@ -33,7 +33,7 @@ pub async fn record(visit: &Visit, name: &str) -> Result<Value, Problem> {
     let mut answer = visit.run("Get-ReceiveConnector", json!({ "Identity": name })).await?;
     match (answer.output.pop(), answer.output.is_empty()) {
         (Some(record), true) => Ok(record),
-        _ => Err(Problem::refused(StatusCode::NOT_FOUND, format!("there is no receive connector “{name}”"))),
+        _ => Err(Problem::refused(StatusCode::NOT_FOUND, format!("There is no receive connector “{name}”."))),
     }
 }
 
