@@ -161,7 +161,8 @@ impl Amender {
             self.check_writable()?;
         }
         let edits = plan(&in_force.document.settings)?;
-        let before = Before { outline: Some(outline_of(&mut in_force).await?), document: in_force.document.clone() };
+        let outline = Some(outline_of(&mut in_force).await?);
+        let before = Before { outline, document: in_force.document.clone(), revision: in_force.revision };
         let checked = check(before, edits, actor, Read::Whole).await?;
         match mode {
             Mode::Apply => Ok(self.put_in_force(in_force, checked, actor, purpose, Origin::Amended).await?),
@@ -177,14 +178,19 @@ impl Amender {
         base: Option<u64>,
         plan: impl FnOnce(&Settings) -> Result<Vec<Edit>, E> + Send,
     ) -> Result<Amended, E> {
-        if let Some(base) = base.filter(|base| *base != draft.base) {
-            let by = self.author_of(draft.base);
-            return Err(AmendError::NotNewest { base, newest: draft.base, by }.into());
-        }
+        self.check_draft(draft, base)?;
         let edits = plan(&draft.document.settings)?;
-        let before = Before { outline: Some(draft.outline.clone()), document: draft.document.clone() };
+        let (outline, document) = (Some(draft.outline.clone()), draft.document.clone());
+        let before = Before { outline, document, revision: draft.base };
         let read = if draft.is_of_one_call { Read::Step } else { Read::Draft };
         Ok(draft.take(check(before, edits, actor, read).await?, what))
+    }
+
+    fn check_draft(&self, draft: &Draft, base: Option<u64>) -> Result<(), AmendError> {
+        match base.filter(|base| *base != draft.base) {
+            Some(base) => Err(AmendError::NotNewest { base, newest: draft.base, by: self.author_of(draft.base) }),
+            None => Ok(()),
+        }
     }
 
     /// Begins to gather changes that are to become one revision.
@@ -198,12 +204,14 @@ impl Amender {
         Ok(self.transactions.lock().await.begin(draft, Instant::now())?)
     }
 
-    /// The same for the commands of one call: it takes no place among the open ones.
+    /// The same for the commands of one call: it takes no place among the open ones. `base` is the revision that the caller
+    /// looked at, where that matters.
     ///
     /// # Errors
-    /// [`AmendError::Panicked`].
-    pub async fn gather(&self, actor: &Actor, why: Option<&str>) -> Result<Gathering, AmendError> {
+    /// [`AmendError::NotNewest`], [`AmendError::Panicked`].
+    pub async fn gather(&self, actor: &Actor, why: Option<&str>, base: Option<u64>) -> Result<Gathering, AmendError> {
         let draft = self.draft(actor, why).await?;
+        self.check_draft(&draft, base)?;
         Ok(Gathering::of(Draft { is_of_one_call: true, ..draft }))
     }
 
@@ -256,7 +264,8 @@ impl Amender {
         if *mode == Mode::Apply {
             self.check_writable()?;
         }
-        let before = Before { outline: in_force.outline.clone(), document: in_force.document.clone() };
+        let (outline, document) = (in_force.outline.clone(), in_force.document.clone());
+        let before = Before { outline, document, revision: draft.base };
         let what = draft.deed();
         let checked = check_text(draft.outline, before, actor, Read::Whole).await?;
         match mode {
@@ -317,7 +326,7 @@ impl Amender {
         }
         let settings = in_force.document.settings.clone();
         let outline = blocking(move || with_passwords_of(&settings, &text)).await?;
-        let before = Before { outline: None, document: in_force.document.clone() };
+        let before = Before { outline: None, document: in_force.document.clone(), revision: in_force.revision };
         let checked = check_text(outline, before, actor, Read::Whole).await?;
         match mode {
             Mode::Apply => {
@@ -361,7 +370,7 @@ impl Amender {
         }
         let (settings, text) = (in_force.document.settings.clone(), request.text.clone());
         let outline = blocking(move || with_hashes_of(&settings, &text)).await?;
-        let before = Before { outline: None, document: in_force.document.clone() };
+        let before = Before { outline: None, document: in_force.document.clone(), revision: in_force.revision };
         let checked = check_text(outline, before, actor, Read::Whole).await?;
         if checked.document.settings.server.data_dir != in_force.document.settings.server.data_dir {
             return Err(ReloadError::from(ApplyError::DataDir).into());
@@ -453,7 +462,7 @@ impl Amender {
 async fn restore_draft(actor: &Actor, draft: &mut Draft, number: u64, text: String) -> Result<Amended, AmendError> {
     let settings = draft.document.settings.clone();
     let outline = blocking(move || with_passwords_of(&settings, &text)).await?;
-    let before = Before { outline: None, document: draft.document.clone() };
+    let before = Before { outline: None, document: draft.document.clone(), revision: draft.base };
     Ok(draft.take(check_text(outline, before, actor, Read::Draft).await?, &format!("restore of {number}")))
 }
 

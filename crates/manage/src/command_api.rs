@@ -6,7 +6,7 @@
 //! | call | answer | refusals |
 //! |---|---|---|
 //! | `GET /commands` | `Vec<CommandDescription>` | |
-//! | `POST /commands/{name}` with `CommandRequest` | `CommandAnswer` | 400, 403, 404, 409, 422, 500 |
+//! | `POST /commands/{name}` with `CommandRequest` | `CommandAnswer` | 400, 403, 404, 409, 412, 422, 500 |
 
 use std::sync::Arc;
 
@@ -205,23 +205,9 @@ pub async fn perform(
     actor: &Actor,
     request: CommandRequest,
 ) -> Result<Answer, Refusal> {
-    perform_on(served, entry, actor, request, None).await
-}
-
-/// The same for somebody who has looked at revision `base` of the settings: refused if a change of theirs finds another.
-///
-/// # Errors
-/// As [`perform`].
-pub async fn perform_on(
-    served: &Served,
-    entry: &'static Entry,
-    actor: &Actor,
-    request: CommandRequest,
-    base: Option<u64>,
-) -> Result<Answer, Refusal> {
     check(entry, actor)?;
     let within = request.transaction.as_deref().map(|id| Within::Transaction(TransactionId::named(id)));
-    call(served, entry, actor, request, (within, base)).await.map_err(refusal_of)
+    call(served, entry, actor, request, within).await.map_err(refusal_of)
 }
 
 /// The same as part of what is gathered there; a transaction that the request names counts for nothing.
@@ -236,7 +222,7 @@ pub async fn perform_within(
     within: Within,
 ) -> Result<Answer, Refusal> {
     check(entry, actor)?;
-    call(served, entry, actor, request, (Some(within), None)).await.map_err(refusal_of)
+    call(served, entry, actor, request, Some(within)).await.map_err(refusal_of)
 }
 
 /// The command of this name.
@@ -332,7 +318,7 @@ async fn call(
     entry: &'static Entry,
     actor: &Actor,
     request: CommandRequest,
-    (transaction, base): (Option<Within>, Option<u64>),
+    transaction: Option<Within>,
 ) -> Result<Answer, CommandError> {
     let what = what(entry, &request);
     let arguments = Arguments::read(entry.signature, request.parameters)?;
@@ -356,7 +342,7 @@ async fn call(
         transaction,
         what,
         reason: request.reason,
-        base,
+        base: request.base,
         page,
     };
     Ok((entry.run)(&invocation).await?.paged(page))
@@ -371,6 +357,8 @@ fn written(answer: Answer, is_lean: bool) -> Response {
         warnings: &'a [String],
         #[serde(skip_serializing_if = "Option::is_none")]
         what_if: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         revision: Option<u64>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -387,6 +375,7 @@ fn written(answer: Answer, is_lean: bool) -> Response {
     let beside = Beside {
         warnings: &answer.warnings,
         what_if: answer.what_if.as_deref(),
+        base: answer.base,
         revision: answer.revision,
         exposure: &answer.exposure,
         exposure_total: Some(answer.exposure_total).filter(|total| *total > 0),

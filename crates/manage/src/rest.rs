@@ -254,7 +254,7 @@ async fn act(
         Ok(base) => base,
         Err(refusal) => return (Extension(noted), Err(refusal)),
     };
-    match command_api::perform_on(&served, entry, &actor, request, base).await {
+    match command_api::perform(&served, entry, &actor, CommandRequest { base, ..request }).await {
         Err(refusal) => (Extension(noted), Err(refusal)),
         Ok(answer) => {
             let noted = Noted { revision: answer.revision, ..noted };

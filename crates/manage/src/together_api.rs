@@ -52,6 +52,7 @@ struct Wanted {
     actor: Actor,
     what_if: bool,
     reason: Option<String>,
+    base: Option<u64>,
     commands: Vec<CommandCall>,
 }
 
@@ -64,12 +65,12 @@ async fn run(
     let wanted = request.map_err(unreadable).and_then(|Json(request)| {
         let id = TransactionId::random();
         let id = id.map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        let TransactionRequest { commands, what_if, reason } = request;
+        let TransactionRequest { commands, what_if, reason, base } = request;
         if commands.is_empty() || commands.len() > COMMANDS_MAX {
             let error = format!("`commands` are from 1 to {COMMANDS_MAX}; these are {}", commands.len());
             return Err(refuse(StatusCode::BAD_REQUEST, error));
         }
-        Ok(Wanted { id, actor, what_if, reason, commands })
+        Ok(Wanted { id, actor, what_if, reason, base, commands })
     });
     let wanted = match wanted {
         Ok(wanted) => wanted,
@@ -107,7 +108,7 @@ struct Played {
 impl Together {
     async fn play(&self, wanted: &Wanted) -> Result<Played, Stopped> {
         let _room = self.room.acquire().await;
-        let gathering = self.served.amender().gather(&wanted.actor, wanted.reason.as_deref()).await;
+        let gathering = self.served.amender().gather(&wanted.actor, wanted.reason.as_deref(), wanted.base).await;
         let gathering = gathering.map_err(|error| Stopped { at: None, refusal: amend_refusal(error) })?;
         let mut warnings = Vec::new();
         let mut known = HashSet::new();

@@ -3,6 +3,7 @@
 //! Takes the settings in force or a draft with edits or another text; hands on what may be put in force, and what it opens
 //! and closes. Changes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use gatepost_policy::Settings;
@@ -37,6 +38,8 @@ pub struct Before {
     /// Its sections, where they may be those of what comes out.
     pub outline: Option<Outline>,
     pub document: Arc<Document>,
+    /// The number of the settings in force; a draft's is that which it began with.
+    pub revision: u64,
 }
 
 /// How far a document is checked.
@@ -65,10 +68,15 @@ pub async fn check(before: Before, edits: Vec<Edit>, actor: &Actor, read: Read) 
 pub async fn check_text(outline: Outline, before: Before, actor: &Actor, read: Read) -> Result<Checked, AmendError> {
     let may_administer_access = permit(actor, ACCESS_CHANGE);
     blocking(move || {
-        let Before { outline: old_outline, document: before } = before;
+        let Before { outline: old_outline, document: before, revision } = before;
         let text = outline.text();
         if text == before.text {
-            return Ok(Checked { outline, document: before, amended: Amended::default(), changed: false });
+            return Ok(Checked {
+                outline,
+                document: before,
+                amended: Amended { base: Some(revision), ..Amended::default() },
+                changed: false,
+            });
         }
         let kept = old_outline.map_or(Vec::new(), |old| outline.kept_since(&old));
         let document = match read {
@@ -85,10 +93,11 @@ pub async fn check_text(outline: Outline, before: Before, actor: &Actor, read: R
                 (changes, LineDifference::between(&before.text, &document.text))
             }
         };
-        let is_known =
-            |warning: &&Problem| before.settings.warnings.iter().all(|known| known.message != warning.message);
-        let warnings = document.settings.warnings.iter().filter(is_known).map(SettingsProblem::from).collect();
+        let known: HashSet<&str> = before.settings.warnings.iter().map(|known| known.message.as_str()).collect();
+        let is_new = |warning: &&Problem| !known.contains(warning.message.as_str());
+        let warnings = document.settings.warnings.iter().filter(is_new).map(SettingsProblem::from).collect();
         let amended = Amended {
+            base: Some(revision),
             is_changed: true,
             exposure: changes.iter().take(CHANGES_MAX).map(ExposureChange::from).collect(),
             exposure_total: changes.len() as u64,

@@ -88,6 +88,7 @@ pub fn told_of(
     Answer {
         warnings,
         what_if,
+        base: amended.base.filter(|_| is_what_if),
         revision: amended.revision,
         exposure: amended.exposure,
         exposure_total: amended.exposure_total,

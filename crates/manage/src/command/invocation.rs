@@ -144,6 +144,8 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// What would have changed, where that was the question.
     pub what_if: Option<String>,
+    /// The revision of the settings that was looked at, where that was the question.
+    pub base: Option<u64>,
     /// The revision of the settings that it made.
     pub revision: Option<u64>,
     /// Which addresses gain or lose which right by it; the first of them.
@@ -198,6 +200,7 @@ impl From<Answer> for CommandAnswer {
             output: answer.lines.into_iter().map(Into::into).collect(),
             warnings: answer.warnings,
             what_if: answer.what_if,
+            base: answer.base,
             revision: answer.revision,
             exposure: answer.exposure,
             exposure_total: answer.exposure_total,

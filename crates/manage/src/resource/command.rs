@@ -22,6 +22,9 @@ pub struct CommandRequest {
     /// Why, for the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The revision that the caller has looked at: a change of settings is refused with 412 where another is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
     /// Leaves out of records what is as usual: for those who know their shapes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub lean: bool,
@@ -50,6 +53,9 @@ pub struct TransactionRequest {
     /// Why, for the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The revision that the caller has looked at: refused with 412 where another is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
 }
 
 /// One of several commands.
@@ -74,6 +80,10 @@ pub struct CommandAnswer {
     /// What would have changed, where that was the question.
     #[serde(default)]
     pub what_if: Option<String>,
+    /// The revision of the settings that was looked at, where it was only asked what would change: the `base` for whoever then
+    /// makes the change.
+    #[serde(default)]
+    pub base: Option<u64>,
     /// The revision of the settings that it made.
     #[serde(default)]
     pub revision: Option<u64>,

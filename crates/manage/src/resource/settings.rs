@@ -78,6 +78,9 @@ pub const CHANGES_MAX: usize = 1000;
 pub struct Amended {
     /// The number of the revision that it made; none where nothing was put in force.
     pub revision: Option<u64>,
+    /// The revision that it was made of, or looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
     /// Whether the document says anything else than before.
     pub is_changed: bool,
     /// Which addresses gain or lose which right; the first [`CHANGES_MAX`].
