@@ -18,6 +18,9 @@ use crate::shell_line::command_line;
 use crate::visit::Visit;
 use crate::wording::warning_in_words;
 
+/// How often a change is looked at that others are faster than.
+const LOOKS_MAX: usize = 4;
+
 /// One command with its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -64,6 +67,8 @@ pub struct Preview {
     pub lines: Vec<String>,
     /// Stands for all that is shown: the same change that opens the same has the same.
     pub mark: String,
+    /// The revision of the settings that it was looked at on.
+    pub base: Option<u64>,
 }
 
 impl Preview {
@@ -108,6 +113,38 @@ fn mark(shown: impl Hash, exposure: &[ExposureChange], total: u64) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+/// Makes a change on the revision on which `shown` is what it does, as long as there is one.
+async fn as_shown<L, M>(
+    shown: &Preview,
+    look: impl Fn() -> L,
+    make: impl Fn(Option<u64>) -> M,
+) -> Result<CommandAnswer, ClientError>
+where
+    L: Future<Output = Result<Preview, ClientError>>,
+    M: Future<Output = Result<CommandAnswer, ClientError>>,
+{
+    let mut base = shown.base;
+    let mut looks = 1;
+    loop {
+        match make(base).await {
+            Err(late) if is_late(&late) && looks < LOOKS_MAX => {
+                let now = look().await?;
+                if now.mark != shown.mark {
+                    return Err(late);
+                }
+                base = now.base;
+                looks += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether somebody else changed the settings since they were looked at (RFC 9110 section 15.5.13).
+pub fn is_late(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { status: 412, .. })
+}
+
 impl Change {
     /// The change that one command makes.
     pub fn of(name: &'static str, parameters: Value) -> Change {
@@ -132,7 +169,7 @@ impl Change {
     /// # Errors
     /// Why it cannot be done.
     pub async fn look(&self, visit: &Visit) -> Result<Preview, ClientError> {
-        let answer = self.run(visit, true).await?;
+        let answer = self.run(visit, true, None).await?;
         let lines = self.lines();
         // How many messages wait is another number each moment, so what is noted is no part of it.
         let shown = (&lines, &answer.rerouted, &answer.warnings);
@@ -144,15 +181,25 @@ impl Change {
             exposure: Exposure::of(&answer.exposure, answer.exposure_total),
             document: None,
             lines,
+            base: answer.base,
         })
     }
 
-    /// Does it.
+    /// Does it, whatever it does.
     ///
     /// # Errors
     /// Why it was not done; then nothing is changed.
     pub async fn make(&self, visit: &Visit) -> Result<CommandAnswer, ClientError> {
-        self.run(visit, false).await
+        self.run(visit, false, None).await
+    }
+
+    /// Does what was shown. Where somebody else changed the settings since it was looked at, it is looked at once more: it goes
+    /// on where it would do the same still.
+    ///
+    /// # Errors
+    /// Why it was not done; then nothing is changed.
+    pub async fn make_as_shown(&self, visit: &Visit, shown: &Preview) -> Result<CommandAnswer, ClientError> {
+        as_shown(shown, || self.look(visit), |base| self.run(visit, false, base)).await
     }
 
     /// The dialog in whose words it is told.
@@ -161,20 +208,18 @@ impl Change {
     }
 
     /// Several commands are one request: nothing stays open where the browser hangs up in between.
-    async fn run(&self, visit: &Visit, what_if: bool) -> Result<CommandAnswer, ClientError> {
+    async fn run(&self, visit: &Visit, what_if: bool, base: Option<u64>) -> Result<CommandAnswer, ClientError> {
         let answered = match &self.0[..] {
             [call] => {
                 let parameters = call.parameters.clone();
-                visit
-                    .client
-                    .command(call.name, &CommandRequest { parameters, what_if, ..CommandRequest::default() })
-                    .await
+                let request = CommandRequest { parameters, what_if, base, ..CommandRequest::default() };
+                visit.client.command(call.name, &request).await
             }
             calls => {
                 let command =
                     |call: &Call| CommandCall { command: call.name.to_owned(), parameters: call.parameters.clone() };
                 let commands = calls.iter().map(command).collect();
-                visit.client.commands(&TransactionRequest { commands, what_if, reason: None }).await
+                visit.client.commands(&TransactionRequest { commands, what_if, reason: None, base }).await
             }
         };
         let mut answer = answered?;
@@ -186,6 +231,9 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use gatepost_manage::resource::Refused;
     use serde_json::json;
 
     use super::*;
@@ -201,6 +249,58 @@ mod tests {
         assert_ne!(mark("a", &change, 1), mark("a", &change, 2));
         assert_ne!(mark("a", &change, 1), mark("a", &[], 0));
         assert_ne!(mark("a", &[], 0), mark("b", &[], 0));
+    }
+
+    /// A server whose settings somebody else changes after each of these looks, and what the change would do by then.
+    struct Busy {
+        /// By each revision.
+        marks: Vec<&'static str>,
+        newest: Cell<usize>,
+        /// Revisions that were asked to change.
+        asked: RefCell<Vec<Option<u64>>>,
+    }
+
+    impl Busy {
+        fn look(&self) -> Preview {
+            let seen = self.newest.get();
+            self.newest.set((seen + 1).min(self.marks.len() - 1));
+            Preview { mark: self.marks[seen].to_owned(), base: Some(seen as u64), ..Preview::default() }
+        }
+
+        fn make(&self, base: Option<u64>) -> Result<CommandAnswer, ClientError> {
+            self.asked.borrow_mut().push(base);
+            let newest = self.newest.get() as u64;
+            match base == Some(newest) {
+                true => Ok(CommandAnswer { revision: Some(newest + 1), ..CommandAnswer::default() }),
+                false => Err(ClientError::Refused { status: 412, refused: Box::new(Refused::new("late".to_owned())) }),
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_administrators_the_second_changes_what_they_were_shown_or_nothing() {
+        for (marks, made, asked) in [
+            // Nobody else is there.
+            (&["a"][..], Some(1), &[0][..]),
+            // A colleague changes something that has nothing to do with it, once and twice.
+            (&["a", "a"], Some(2), &[0, 1]),
+            (&["a", "a", "a"], Some(3), &[0, 1, 2]),
+            // By the colleague's change it would open something else.
+            (&["a", "b"], None, &[0]),
+            (&["a", "a", "b"], None, &[0, 1]),
+            // Others are always faster.
+            (&["a", "a", "a", "a", "a", "a"], None, &[0, 1, 2, 3]),
+        ] {
+            let (newest, asked_for) = (Cell::new(0), RefCell::default());
+            let server = Busy { marks: marks.to_vec(), newest, asked: asked_for };
+            let shown = server.look();
+            let done = as_shown(&shown, async || Ok(server.look()), async |base| server.make(base));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let done = runtime.block_on(done);
+            assert_eq!(done.ok().and_then(|answer| answer.revision), made, "{marks:?}");
+            let asked: Vec<_> = asked.iter().copied().map(Some).collect();
+            assert_eq!(*server.asked.borrow(), asked, "{marks:?}");
+        }
     }
 
     #[test]

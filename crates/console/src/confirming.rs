@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use gatepost_manage::ClientError;
 use gatepost_manage::resource::CommandAnswer;
 
-use crate::change::{Change, Preview};
+use crate::change::{Change, Preview, is_late};
 use crate::fields::Fields;
 use crate::layout::{Answer, Page, show_as};
 use crate::problem::HAS_CHANGED;
@@ -126,9 +126,12 @@ pub async fn make_once_seen(
     change: &Change,
     asked: Asked,
 ) -> Result<Outcome, ClientError> {
-    let preview = change.look(visit).await?;
+    let mut preview = change.look(visit).await?;
     if is_seen(fields, &preview) || !(asked.is_always || preview.is_felt()) {
-        return Ok(Outcome::Made(change.make(visit).await?));
+        match change.make_as_shown(visit, &preview).await {
+            Err(late) if is_late(&late) => preview = change.look(visit).await?,
+            made => return made.map(Outcome::Made),
+        }
     }
     Ok(Outcome::Shown(confirm(visit.clone(), fields, preview, asked)))
 }

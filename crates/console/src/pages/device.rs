@@ -189,7 +189,7 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
         };
         return confirm(visit, &fields, preview, asked);
     }
-    match proposal.change.make(&visit).await {
+    match proposal.change.make_as_shown(&visit, &preview).await {
         Ok(_) => Ok(visit.done(&waiting, "It is in force.")),
         Err(error) => again(visit, fields, Mistake::of(&error, FIELDS)),
     }

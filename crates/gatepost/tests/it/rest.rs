@@ -186,6 +186,46 @@ fn of_many_who_have_seen_the_same_revision_one_changes_it() {
 }
 
 #[test]
+fn whoever_looked_before_a_colleagues_change_looks_again_before_theirs() {
+    let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
+    let door = site.port("second");
+    let (ann, ben) = (token(&site, &["TransportAdmin"]), token(&site, &["TransportAdmin"]));
+    let post = |bearer: &str, path: &str, body: Value| {
+        let answered = ask(door, "POST", path, &[("Authorization", bearer)], Some(&body));
+        (answered.status, answered.json())
+    };
+    let one = |comment: &str| json!({"Identity": "Tests", "Comment": comment});
+    let set = |bearer: &str, comment: &str, more: Value| {
+        let mut body = json!({"parameters": one(comment)});
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        post(bearer, "/commands/Set-ReceiveConnector", body)
+    };
+    let together = |comment: &str, more: Value| {
+        let mut body = json!({"commands": [{"command": "Set-ReceiveConnector", "parameters": one(comment)}]});
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        post(&ben, "/transactions", body)
+    };
+    let base_of = |(status, looked): (u16, Value)| {
+        assert_eq!((status, &looked["revision"]), (200, &Value::Null), "{looked}");
+        looked["base"].as_u64().unwrap_or_else(|| panic!("no base: {looked}"))
+    };
+    let seen = base_of(set(&ben, "Ben's", json!({"what_if": true})));
+    assert_eq!(seen, base_of(together("Ben's", json!({"what_if": true}))));
+    let (status, done) = set(&ann, "Ann's", json!({"base": seen}));
+    assert_eq!((status, &done["revision"], &done["base"]), (200, &json!(seen + 1), &Value::Null), "{done}");
+    for (status, late) in [set(&ben, "Ben's", json!({"base": seen})), together("Ben's", json!({"base": seen}))] {
+        assert_eq!(status, 412, "{late}");
+        let told = late["detail"].as_str().unwrap_or_default();
+        assert!(told.contains(&format!("revision {} is in force", seen + 1)), "{late}");
+    }
+    assert!(site.installation.settings().contains("Ann's"), "nothing of Ann's is lost");
+    let seen = base_of(together("Ben's", json!({"what_if": true})));
+    assert_eq!(together("Ben's", json!({"base": seen})).0, 200);
+    let (status, done) = set(&ann, "both's", json!({"base": seen + 1}));
+    assert_eq!((status, &done["revision"]), (200, &json!(seen + 2)), "{done}");
+}
+
+#[test]
 fn a_request_that_comes_twice_under_one_key_is_done_once() {
     let site = Site::start(&[CONTOSO, OPEN_TO_TESTS, DOOR]);
     let door = site.port("second");

@@ -391,15 +391,12 @@ async fn change(visit: &Visit, filled: &Filled) -> Result<Change, Problem> {
 
 async fn finish(visit: Visit, filled: Filled, fields: &Fields) -> Answer {
     let change = change(&visit, &filled).await?;
-    let is_shown = match change.look(&visit).await {
-        Ok(preview) => is_seen(fields, &preview),
-        Err(_) => false,
-    };
-    if !is_shown {
+    let looked = change.look(&visit).await.ok();
+    let Some(preview) = looked.filter(|preview| is_seen(fields, preview)) else {
         let problem = "Something has changed since you looked: this is what the connector would open now.".to_owned();
         return show(visit, filled, Step::Completion, Some(problem)).await;
-    }
-    match change.make(&visit).await {
+    };
+    match change.make_as_shown(&visit, &preview).await {
         Ok(_) => {
             let said = match filled.usage.as_str() {
                 "Custom" if filled.copy.is_empty() => {
