@@ -198,8 +198,29 @@ impl Mailbox {
     /// this to the receiving host; Exchange ignores case, and so do we.
     pub fn local_part_key(&self) -> String {
         let mut key = String::with_capacity(self.local_part.len());
-        key.extend(self.local_part_key_chars());
+        self.push_local_part_key(&mut key);
         key
+    }
+
+    /// Two addresses are the same mailbox where these texts are equal: [`Mailbox::local_part_key`] at the domain.
+    pub fn key(&self) -> String {
+        let domain = self.domain.as_str();
+        let mut key = String::with_capacity(self.local_part.len() + 1 + domain.len());
+        self.push_local_part_key(&mut key);
+        key.push('@');
+        key.push_str(domain);
+        key
+    }
+
+    /// `key` is empty.
+    fn push_local_part_key(&self, key: &mut String) {
+        match self.plain_local_part() {
+            Some(plain) => {
+                key.push_str(plain);
+                key.make_ascii_lowercase();
+            }
+            None => key.extend(self.local_part_key_chars()),
+        }
     }
 
     /// The characters of [`Mailbox::local_part_key`], for those who compare without keeping it.
@@ -577,7 +598,9 @@ mod tests {
             };
             let (one, other) = (mailbox(&one, quoted[0]), mailbox(&other, quoted[1]));
             let (key, other_key) = (one.local_part_key(), other.local_part_key());
+            prop_assert_eq!(&key, &one.local_part_key_chars().collect::<String>());
             prop_assert_eq!(one.is_same_mailbox(&other), key == other_key);
+            prop_assert_eq!(one.is_same_mailbox(&other), one.key() == other.key());
             prop_assert_eq!(one.has_local_part_key(&other_key), key == other_key);
             if let Some(plain) = one.plain_local_part() {
                 prop_assert_eq!(plain.to_ascii_lowercase(), key);

@@ -107,7 +107,7 @@ pub struct LocalMailbox {
 impl LocalMailbox {
     /// A mailbox, unless its folder name would be longer than [`FOLDER_BYTES_MAX`].
     pub fn new(address: Mailbox) -> Option<LocalMailbox> {
-        let folder = folder_name(&format!("{}@{}", address.local_part_key(), address.domain()));
+        let folder = folder_name(&address.key());
         (folder.len() <= FOLDER_BYTES_MAX).then(|| LocalMailbox { address, folder: folder.into() })
     }
 }
@@ -187,6 +187,8 @@ pub struct Directory {
     /// Places of recipients, by each of their addresses.
     places: HashTable<Address>,
     hasher: RandomState,
+    /// Whether an address may be declared twice.
+    may_have_twins: bool,
     postmaster: u32,
     server: Domain,
 }
@@ -221,9 +223,12 @@ impl Directory {
             reach: Vec::new(),
             places: HashTable::new(),
             hasher: RandomState::default(),
+            may_have_twins: false,
             postmaster: 0,
             server,
         };
+        // As many as there are primary ones, at least.
+        directory.places.reserve(directory.recipients.len(), |slot| slot.hash);
         for place in 0..directory.recipients.len() {
             directory.insert(place as u32);
         }
@@ -312,6 +317,11 @@ impl Directory {
         self.recipients.iter().cloned().zip(self.spans.iter().cloned())
     }
 
+    /// Whether two declared recipients may have the same address. Where it is false none have.
+    pub fn may_have_twins(&self) -> bool {
+        self.may_have_twins
+    }
+
     /// The recipients that have more than [`RECIPIENTS_MAX`] at their end.
     pub fn too_large(&self) -> impl Iterator<Item = Found<'_>> {
         let is_possible = self.ends_in_all() > RECIPIENTS_MAX;
@@ -338,14 +348,17 @@ impl Directory {
         let recipient = self.recipients[place as usize].clone();
         // Mail to a group that nobody is in would vanish: its addresses are nobody's until somebody is.
         if matches!(&recipient.kind, RecipientKind::Group { members } if members.is_empty()) {
+            self.may_have_twins = true;
             return;
         }
         for (number, address) in (0..).zip(recipient.addresses()) {
-            if self.place_of(address).is_none() {
-                let key = format!("{}@{}", address.local_part_key(), address.domain()).into_boxed_str();
-                let hash = hash_of(&self.hasher, address);
-                self.places.insert_unique(hash, Address { hash, key, place, number }, |slot| slot.hash);
+            let hash = hash_of(&self.hasher, address);
+            if self.places.find(hash, |slot| is_key_of(&slot.key, address)).is_some() {
+                self.may_have_twins = true;
+                continue;
             }
+            let key = address.key().into_boxed_str();
+            self.places.insert_unique(hash, Address { hash, key, place, number }, |slot| slot.hash);
         }
     }
 

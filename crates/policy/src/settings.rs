@@ -337,7 +337,7 @@ impl Settings {
             || name.rsplit_once('\\').and_then(|(_, account)| self.user_names.get(account.to_lowercase().as_str()));
         let place = place.or_else(|| account().copied()).or_else(|| {
             let address = Mailbox::parse(name).ok()?;
-            *self.user_addresses.get(address_key(&address).as_str())?
+            *self.user_addresses.get(address.key().as_str())?
         });
         place.map(|place| &self.users[place])
     }
@@ -376,9 +376,4 @@ impl Settings {
         let domain = self.domains.default_domain().unwrap_or(&self.server.name).clone();
         Mailbox::new("postmaster", domain).expect("postmaster is a legal local part")
     }
-}
-
-/// Two addresses are the same mailbox where these texts are equal.
-fn address_key(address: &Mailbox) -> String {
-    format!("{}@{}", address.local_part_key(), address.domain())
 }

@@ -17,9 +17,9 @@ use super::receive_connectors::Surroundings;
 use super::route_keys::References;
 use super::{
     DOCUMENT_BYTES_MAX, Defaults, DnsFaultTolerance, DnsProtocolOption, DnsSettings, PasswordHash, QueueSettings,
-    RevisionSettings, ServerSettings, Settings, TrackingSettings, TransportSettings, User, address_key, certificates,
-    management, monitoring, protocol_logs, queues, receive_connectors, recipients, remote_domains, reports, retry_keys,
-    route_keys, send_connectors, syntax, values,
+    RevisionSettings, ServerSettings, Settings, TrackingSettings, TransportSettings, User, certificates, management,
+    monitoring, protocol_logs, queues, receive_connectors, recipients, remote_domains, reports, retry_keys, route_keys,
+    send_connectors, syntax, values,
 };
 use super::{assertions, check, mailbox_delivery};
 use crate::accepted_domain::{self, AcceptedDomain, AcceptedDomains, DomainKind};
@@ -168,7 +168,11 @@ pub(super) fn read<'t>(
     let recipient_tables =
         [(mailboxes, &mut known.mailboxes), (contacts, &mut known.contacts), (groups, &mut known.groups)];
     let (declared, recipients_sound) = recipients::read(collector, recipient_tables, &surroundings);
-    recipients::check(collector, &declared, domains_sound.then_some(&domains));
+    let (declared, places): (Vec<_>, Vec<_>) = declared.into_iter().map(recipients::Declared::into_parts).unzip();
+    let stand = places.iter().map(|places| places.address.clone());
+    let postmaster_address = postmaster.as_ref().map(|(address, _)| address);
+    let directory = Directory::new(declared.into_iter().zip(stand), server.name.clone(), postmaster_address, &domains);
+    recipients::check(collector, &directory, &places, domains_sound.then_some(&domains));
     let receive_connectors: Vec<_> = receive_tables
         .into_iter()
         .map(|(table, span)| {
@@ -203,10 +207,6 @@ pub(super) fn read<'t>(
         check::way_out(collector, &receive_connectors, &send_connectors);
     }
 
-    let (declared, places): (Vec<_>, Vec<_>) = declared.into_iter().map(recipients::Declared::into_parts).unzip();
-    let postmaster_address = postmaster.as_ref().map(|(address, _)| address);
-    let declared = declared.into_iter().zip(places.iter().map(|places| places.address.clone()));
-    let directory = Directory::new(declared, server.name.clone(), postmaster_address, &domains);
     if domains_sound && recipients_sound {
         recipients::check_ways(collector, &places, &directory, &domains);
         recipients::check_sizes(collector, &directory);
@@ -278,7 +278,7 @@ fn user_tables_of(users: &[Arc<User>]) -> (ByText<usize>, ByText<Option<usize>>)
     let mut addresses: ByText<Option<usize>> = HashMap::new();
     for (place, user) in users.iter().enumerate() {
         for address in &user.addresses {
-            let owner = addresses.entry(address_key(address).into()).or_insert(Some(place));
+            let owner = addresses.entry(address.key().into()).or_insert(Some(place));
             *owner = owner.filter(|owner| *owner == place);
         }
     }

@@ -12,7 +12,7 @@ use super::check::unique;
 use super::known::{self, Elements};
 use super::reader::{Collector, Fields, Wrong, shown};
 use super::receive_connectors::Surroundings;
-use super::{address_key, values};
+use super::values;
 use crate::accepted_domain::{AcceptedDomain, AcceptedDomains, DomainKind};
 use crate::access_entry::Trustee;
 use crate::directory::{Directory, FOLDER_BYTES_MAX, KnownRecipient, LocalMailbox, RECIPIENTS_MAX, RecipientKind};
@@ -39,7 +39,7 @@ const PLANNED: &[&str] = &[
 
 /// A recipient with the places of what it names.
 pub(super) struct Declared {
-    pub recipient: Arc<KnownRecipient>,
+    recipient: Arc<KnownRecipient>,
     places: Places,
 }
 
@@ -207,21 +207,32 @@ fn user(value: &DeValue<'_>, surroundings: &Surroundings<'_>) -> Result<Trustee,
 }
 
 /// What can be said of the recipients by themselves; `domains` is `None` where not all of them could be read.
-pub(super) fn check(collector: &mut Collector<'_>, declared: &[Declared], domains: Option<&AcceptedDomains>) {
-    unique(collector, "recipients with the address", declared.iter().flat_map(addresses));
+pub(super) fn check(
+    collector: &mut Collector<'_>,
+    directory: &Directory,
+    places: &[Places],
+    domains: Option<&AcceptedDomains>,
+) {
+    let declared = || directory.recipients().iter().zip(places);
+    // Which they are takes a while, and nearly always there are none.
+    if directory.may_have_twins() {
+        let addresses = declared().flat_map(|(recipient, places)| addresses(recipient, places));
+        let keys = addresses.map(|(address, span)| (address.key(), span.clone()));
+        unique(collector, "recipients with the address", keys);
+    }
     let Some(domains) = domains else { return };
-    for declared in declared {
-        for (address, (_, span)) in declared.recipient.addresses().zip(addresses(declared)) {
+    for (recipient, places) in declared() {
+        for (address, span) in addresses(recipient, places) {
             let domain = address.domain();
             match domains.find(domain).map(|accepted| accepted.kind) {
                 Some(DomainKind::Authoritative | DomainKind::InternalRelay) => {}
                 Some(DomainKind::ExternalRelay) => collector.error(
-                    span,
+                    span.clone(),
                     format!("{domain} is an ExternalRelay domain: all its mail is passed on"),
                     "make the domain Authoritative or InternalRelay, or remove the recipient",
                 ),
                 None => collector.error(
-                    span,
+                    span.clone(),
                     format!("{domain} is no accepted domain, so nothing would reach {address}"),
                     format!("declare [[accepted_domain]] with name = \"{domain}\""),
                 ),
@@ -230,11 +241,12 @@ pub(super) fn check(collector: &mut Collector<'_>, declared: &[Declared], domain
     }
 }
 
-/// Each address as it is compared, with its place; the primary one first.
-fn addresses(declared: &Declared) -> impl Iterator<Item = (String, Range<usize>)> {
-    let places = &declared.places;
-    let spans = std::iter::once(&places.address).chain(places.of(&places.aliases));
-    declared.recipient.addresses().map(address_key).zip(spans.cloned())
+/// Each address with its place; the primary one first.
+fn addresses<'a>(
+    recipient: &'a KnownRecipient,
+    places: &'a Places,
+) -> impl Iterator<Item = (&'a Mailbox, &'a Range<usize>)> {
+    recipient.addresses().zip(std::iter::once(&places.address).chain(places.of(&places.aliases)))
 }
 
 /// What can be said only of all of them together: members that nobody has, groups that lead nowhere or to too many, and

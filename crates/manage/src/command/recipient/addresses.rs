@@ -19,7 +19,7 @@ pub struct Addresses {
 
 /// Two addresses are the same where these are.
 pub fn key(address: &Mailbox) -> String {
-    format!("{}@{}", address.local_part_key(), address.domain())
+    address.key()
 }
 
 impl Addresses {
