@@ -9,6 +9,7 @@ mod files;
 mod environment;
 mod paint;
 mod host_names;
+mod peer;
 mod submission;
 mod letter;
 mod cancel;

@@ -171,6 +171,12 @@ pub trait Context: Emit {
     /// A variable, without `$`; automatic ones, too. `None`: there is none.
     fn variable(&self, scope: VariableScope, name: &str) -> Option<Value>;
 
+    /// An environment variable as the script sees it, with what it set itself.
+    fn environment(&self, name: &str) -> Option<String>;
+
+    /// Sets an environment variable for the script, or removes it.
+    fn set_environment(&mut self, name: &str, value: Option<String>);
+
     /// Sets one.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::value::{Foreign, Value};
 
 pub use list::ListPage;
 pub use table::{Align, TableColumn, TablePage};
-pub use view::default_columns;
+pub use view::{LINE, default_columns};
 pub(crate) use view::{list_rows, row};
 
 /// Columns where the width of the screen is not known: wide enough for tables in files.

@@ -10,6 +10,7 @@ pub mod stock;
 pub mod format;
 pub mod member;
 pub mod path;
+pub mod zip;
 pub mod parse;
 pub mod context;
 pub mod command;

@@ -11,7 +11,9 @@ mod list;
 mod letters;
 mod moment;
 mod xml;
+pub mod archive;
 pub mod mail;
+mod stream;
 mod tool;
 mod console;
 mod culture;
@@ -25,7 +27,7 @@ use std::rc::Rc;
 
 use crate::context::{BlockScope, Context};
 use crate::convert;
-use crate::fault::{Category, Fault, Severity};
+use crate::fault::{Category, Fault, Held, Severity};
 use crate::source::Source;
 use crate::syntax::ScriptBlock;
 use crate::value::{Object, Value};
@@ -58,7 +60,7 @@ pub fn property(context: &mut dyn Context, value: &Value, name: &str) -> Result<
         Value::Span(span) => moment::span_property(*span, &lower),
         Value::Fault(known) => fault::property(known, &lower),
         Value::Type(known) => kind::property(known, &lower),
-        Value::Foreign(foreign) => match tool::property(context, value, &lower) {
+        Value::Foreign(foreign) => match of_the_world(context, value, &lower) {
             Some(found) => Some(found?),
             None => match foreign.property(name) {
                 Some(found) => Some(found),
@@ -68,9 +70,16 @@ pub fn property(context: &mut dyn Context, value: &Value, name: &str) -> Result<
                 },
             },
         },
+        // `[switch]` parameters are truth values here, too.
+        Value::Bool(_) if lower == "ispresent" => Some(value.clone()),
         Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Char(_) | Value::Block(_) => None,
     };
     Ok(own.or_else(|| of_all(value, &lower)))
+}
+
+/// A property that depends on what lies outside.
+fn of_the_world(context: &mut dyn Context, value: &Value, lower: &str) -> Option<Result<Value, Fault>> {
+    tool::property(context, value, lower).or_else(|| stream::property(context, value, lower))
 }
 
 /// The property of each element that has it; `None` where none has.
@@ -167,6 +176,7 @@ pub fn set_property(context: &mut dyn Context, value: &Value, name: &str, new: V
             }
         },
         other if tool::set_property(other, &name.to_ascii_lowercase(), &new) => Ok(()),
+        other if stream::set_property(other, &name.to_ascii_lowercase(), &new) => Ok(()),
         other => xml::set_property(other, name, &new).unwrap_or_else(|| {
             refused(format!("The property '{name}' cannot be set on a value of type [{}].", convert::type_name(other)))
         }),
@@ -199,11 +209,14 @@ pub fn call(context: &mut dyn Context, value: &Value, name: &str, arguments: &[V
         Value::Type(known) => kind::call(known, &lower, &arguments),
         Value::Foreign(foreign) => match tool::call(context, value, &lower, &arguments) {
             Some(done) => Some(done),
-            None => match xml::call(context, value, &lower, &arguments) {
+            None => match stream::call(context, value, &lower, &arguments)
+                .or_else(|| xml::call(context, value, &lower, &arguments))
+            {
                 Some(done) => Some(done),
                 None => foreign.call(name, arguments.values).map(|done| done.map(Some)),
             },
         },
+        Value::Bool(is) if lower == "tobool" => Some(Ok(Some(Value::Bool(*is)))),
         Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Char(_) | Value::Fault(_) | Value::Null => None,
     };
     if let Some(done) = own {
@@ -248,7 +261,11 @@ fn wrapped(fault: Fault, arguments: &Arguments<'_>) -> Fault {
         arguments.values.len(),
         fault.message
     );
-    Fault { message, exception: "System.Management.Automation.MethodInvocationException", ..fault }
+    // Scripts catch what was raised within by its own type, and read of it as InnerException.
+    let within = Held::new(Rc::new(fault.clone()));
+    let mut outer = Fault { message, exception: fault::METHOD_INVOCATION, ..fault };
+    outer.made.get_or_insert_default().inner = Some(within);
+    outer
 }
 
 /// The methods that every value has.

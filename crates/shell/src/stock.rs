@@ -7,14 +7,16 @@ mod transcript;
 mod invoke;
 mod secret;
 mod surroundings;
+mod reach;
 mod session;
 mod refused;
 mod mail;
 mod help;
 mod location;
 mod path;
-mod item;
+mod archive;
 mod content;
+mod item;
 mod clixml;
 mod json;
 mod string_data;
@@ -32,6 +34,8 @@ mod file;
 mod parameter;
 
 use crate::context::StockCommand;
+
+pub(crate) use path::path_info;
 
 /// All of them.
 pub fn commands() -> &'static [StockCommand] {
@@ -108,12 +112,15 @@ static COMMANDS: &[StockCommand] = &[
     path::RESOLVE_PATH,
     path::CONVERT_PATH,
     item::GET_ITEM,
+    item::SET_ITEM,
     item::GET_CHILD_ITEM,
     item::NEW_ITEM,
     item::REMOVE_ITEM,
     item::COPY_ITEM,
     item::MOVE_ITEM,
     item::RENAME_ITEM,
+    archive::COMPRESS,
+    archive::EXPAND,
     location::GET_LOCATION,
     location::SET_LOCATION,
     location::PUSH_LOCATION,
@@ -138,6 +145,7 @@ static COMMANDS: &[StockCommand] = &[
     session::IMPORT_SESSION,
     session::REMOVE_SESSION,
     session::SET_STRICT_MODE,
+    session::SET_DEBUG,
     session::SET_EXECUTION_POLICY,
     session::GET_EXECUTION_POLICY,
     session::SET_AD_SERVER_SETTINGS,
@@ -148,10 +156,13 @@ static COMMANDS: &[StockCommand] = &[
     secret::TO_SECURE_STRING,
     surroundings::GET_HOST,
     surroundings::GET_CULTURE,
+    surroundings::GET_TIME_ZONE,
     surroundings::HOST_NAME,
     surroundings::WHO_AM_I,
     surroundings::GET_HISTORY,
     surroundings::RESOLVE_DNS,
+    reach::TEST_CONNECTION,
+    reach::TEST_NET_CONNECTION,
     refused::TEST_MAILFLOW,
     refused::QUEUE_DIGEST,
     refused::TRANSPORT_PIPELINE,
@@ -159,12 +170,9 @@ static COMMANDS: &[StockCommand] = &[
     refused::MAILBOX_DATABASE,
     refused::CLIENT_ACCESS,
     refused::TRANSPORT_RULE,
-    refused::TEST_CONNECTION,
-    refused::TEST_NET_CONNECTION,
     refused::GET_PROCESS,
     refused::START_PROCESS,
     refused::STOP_PROCESS,
-    refused::GET_SERVICE,
     refused::RESTART_SERVICE,
     refused::START_SERVICE,
     refused::STOP_SERVICE,
@@ -188,8 +196,6 @@ static COMMANDS: &[StockCommand] = &[
     refused::SET_ACL,
     refused::ENTER_SESSION,
     refused::CONNECT_ONLINE,
-    refused::COMPRESS,
-    refused::EXPAND,
     refused::OUT_PRINTER,
     refused::FROM_SECURE_STRING,
 ];
@@ -238,6 +244,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("rvpa", "Resolve-Path"),
     ("cvpa", "Convert-Path"),
     ("gi", "Get-Item"),
+    ("si", "Set-Item"),
     ("gci", "Get-ChildItem"),
     ("dir", "Get-ChildItem"),
     ("ls", "Get-ChildItem"),
@@ -287,7 +294,6 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("ghy", "Get-History"),
     ("gps", "Get-Process"),
     ("ps", "Get-Process"),
-    ("gsv", "Get-Service"),
     ("gwmi", "Get-WmiObject"),
     ("gcim", "Get-CimInstance"),
     ("iwr", "Invoke-WebRequest"),

@@ -118,6 +118,25 @@ pub struct Enclosure {
     pub bytes: Vec<u8>,
 }
 
+/// A connection that a script opened itself. Who waits is woken by Ctrl-C.
+pub trait Peer {
+    /// What came, at most as much as the buffer holds; 0: the other side has closed. Waits at most so long.
+    ///
+    /// # Errors
+    /// What the system says; `TimedOut` when nothing came in time.
+    fn receive(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize>;
+    /// Sends all of it.
+    ///
+    /// # Errors
+    /// What the system says; `TimedOut` when it was not taken in time.
+    fn send(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<()>;
+    /// Whether something has come that was not received yet. Does not wait.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn has_come(&mut self) -> io::Result<bool>;
+}
+
 /// What lies outside. Paths come as scripts write them, backslashes included: the world knows what they mean.
 pub trait World {
     /// Writes text, line ends included; colours where the terminal has them.
@@ -213,4 +232,14 @@ pub trait World {
     /// # Errors
     /// Why it was not taken, in a sentence for whoever wrote the script.
     fn submit(&mut self, letter: &Letter) -> Result<(), String>;
+    /// Connects to a port of a host, by name or address.
+    ///
+    /// # Errors
+    /// What the system says; `TimedOut` when nobody answered in time.
+    fn connect(&mut self, host: &str, port: u16, timeout: Duration) -> io::Result<Box<dyn Peer>>;
+    /// Asks a host for an echo (ICMP), and hands on how long it took to come.
+    ///
+    /// # Errors
+    /// `TimedOut` when none came, `PermissionDenied` where the system lets this user send none.
+    fn echo(&mut self, address: IpAddr, timeout: Duration) -> io::Result<Duration>;
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatepost_shell::world::{Colour, Entry, Letter, Progress, Stream, World};
+use gatepost_shell::world::{Colour, Entry, Letter, Peer, Progress, Stream, World};
 use gatepost_smtp::NONCE_BYTES;
 use jiff::{Timestamp, Zoned};
 
@@ -16,6 +16,7 @@ use super::files::Files;
 use super::host_names;
 use super::letter;
 use super::paint::{harmless, painted};
+use super::peer;
 use super::submission;
 use crate::clock::now_ms;
 
@@ -297,5 +298,17 @@ impl World for Console {
             piece.copy_from_slice(&bits[..piece.len()]);
         }
         submission::submit(letter, &written, nonce, &self.cancel)
+    }
+
+    fn connect(&mut self, host: &str, port: u16, timeout: Duration) -> io::Result<Box<dyn Peer>> {
+        // As above.
+        let _ = self.flush();
+        Ok(Box::new(peer::connect(host, port, timeout, &self.cancel)?))
+    }
+
+    fn echo(&mut self, address: IpAddr, timeout: Duration) -> io::Result<Duration> {
+        // As above.
+        let _ = self.flush();
+        peer::echo(address, timeout, &self.cancel)
     }
 }

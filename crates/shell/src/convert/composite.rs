@@ -66,6 +66,9 @@ pub fn fill(format: &str, values: &[Value]) -> Result<String, Fault> {
 /// # Errors
 /// When the value's type does not know the format.
 pub fn value_text(value: &Value, form: &str) -> Result<String, Fault> {
+    if let (Value::Time(moment), "") = (value, form) {
+        return Ok(super::time::cell(moment));
+    }
     if form.is_empty() {
         return Ok(super::text(value));
     }

@@ -51,7 +51,7 @@ pub fn weekday(moment: &Zoned) -> &'static str {
     DAYS[usize::from(moment.weekday().to_sunday_zero_offset().unsigned_abs()) % 7]
 }
 
-/// A time in a .NET format, standard (`s`) or made up (`yyyyMMdd_HHmmss`).
+/// A time in a .NET format, standard (`s`, those of a culture as in the United States) or made up (`yyyyMMdd_HHmmss`).
 ///
 /// # Errors
 /// When a format of one letter is not known.
@@ -59,22 +59,22 @@ pub fn format(moment: &Zoned, form: &str) -> Result<String, Fault> {
     let universal = || moment.with_time_zone(TimeZone::UTC);
     let mut signs = form.chars();
     Ok(match (signs.next(), signs.next()) {
-        (None, _) => text(moment),
+        (None, _) => cell(moment),
         (Some(one), None) => match one {
-            'd' => shaped(moment, "MM/dd/yyyy"),
-            'D' => shaped(moment, "dddd, dd MMMM yyyy"),
-            't' => shaped(moment, "HH:mm"),
-            'T' => shaped(moment, "HH:mm:ss"),
-            'f' => shaped(moment, "dddd, dd MMMM yyyy HH:mm"),
-            'F' => shaped(moment, "dddd, dd MMMM yyyy HH:mm:ss"),
-            'g' => shaped(moment, "MM/dd/yyyy HH:mm"),
-            'G' => text(moment),
-            'm' | 'M' => shaped(moment, "MMMM dd"),
-            'y' | 'Y' => shaped(moment, "yyyy MMMM"),
+            'd' => shaped(moment, "M/d/yyyy"),
+            'D' => shaped(moment, "dddd, MMMM d, yyyy"),
+            't' => shaped(moment, "h:mm tt"),
+            'T' => shaped(moment, "h:mm:ss tt"),
+            'f' => shaped(moment, "dddd, MMMM d, yyyy h:mm tt"),
+            'F' => long(moment),
+            'g' => shaped(moment, "M/d/yyyy h:mm tt"),
+            'G' => cell(moment),
+            'm' | 'M' => shaped(moment, "MMMM d"),
+            'y' | 'Y' => shaped(moment, "MMMM yyyy"),
             'r' | 'R' => shaped(&universal(), "ddd, dd MMM yyyy HH:mm:ss 'GMT'"),
             's' => shaped(moment, "yyyy-MM-ddTHH:mm:ss"),
             'u' => shaped(moment, "yyyy-MM-dd HH:mm:ss'Z'"),
-            'U' => shaped(&universal(), "dddd, dd MMMM yyyy HH:mm:ss"),
+            'U' => long(&universal()),
             'o' | 'O' => shaped(moment, "yyyy-MM-ddTHH:mm:ss.fffffffK"),
             _ => {
                 return Err(Fault::new(
@@ -369,9 +369,9 @@ pub fn parse_exact(text: &str, form: &str, reference: &Zoned) -> Option<Zoned> {
     let form = match form {
         "s" => "yyyy-MM-ddTHH:mm:ss",
         "o" | "O" => "yyyy-MM-ddTHH:mm:ss.fffffffK",
-        "d" => "MM/dd/yyyy",
-        "g" => "MM/dd/yyyy HH:mm",
-        "G" => "MM/dd/yyyy HH:mm:ss",
+        "d" => "M/d/yyyy",
+        "g" => "M/d/yyyy h:mm tt",
+        "G" => "M/d/yyyy h:mm:ss tt",
         other => other,
     };
     let (mut hour, mut minute, mut second, mut nanosecond) = (None, 0, 0, 0);
@@ -592,7 +592,7 @@ mod tests {
             ("yyyyMMdd_HHmmss", "20261122_090714"),
             ("yyyy-MM-dd", "2026-11-22"),
             ("d", "11/22/2026"),
-            ("G", "11/22/2026 09:07:14"),
+            ("G", "11/22/2026 9:07:14 AM"),
             ("dddd, d MMMM yy h:mm tt", "Sunday, 22 November 26 9:07 AM"),
             ("ddd MMM", "Sun Nov"),
             ("s", "2026-11-22T09:07:14"),

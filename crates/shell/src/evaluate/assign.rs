@@ -204,6 +204,8 @@ impl Interpreter {
                 scope
                     .own(&name.name)
                     .map(|variable| variable.value)
+                    // A function asks so by what name its script was called.
+                    .or_else(|| name.name.eq_ignore_ascii_case("MyInvocation").then(|| self.invocation(&scope)))
                     .or_else(|| self.automatic(&name.name))
                     .unwrap_or_default()
             }

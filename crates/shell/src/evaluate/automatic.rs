@@ -11,6 +11,7 @@ use super::scope::Scope;
 use crate::convert;
 use crate::fault::{Category, Fault};
 use crate::source::Source;
+use crate::stock;
 use crate::syntax::{ScriptBlock, TypeName};
 use crate::value::{CUSTOM, Object, Value, View};
 use crate::world::{Colour, Stream};
@@ -28,6 +29,8 @@ static RAW_UI: View = View {
     identity: "",
 };
 static CMDLET: View = View { type_name: "System.Management.Automation.PSScriptCmdlet", table: &[], identity: "" };
+/// A script or function; as text it is its name.
+static COMMAND: View = View { type_name: "System.Management.Automation.CommandInfo", table: &[], identity: "Name" };
 static INVOCATION: View = View { type_name: "System.Management.Automation.InvocationInfo", table: &[], identity: "" };
 static EXECUTION: View = View { type_name: "System.Management.Automation.EngineIntrinsics", table: &[], identity: "" };
 static INVOKE: View =
@@ -137,10 +140,10 @@ impl Interpreter {
             "false" => Some(Value::Bool(false)),
             "psitem" => self.frame.scope.find("_"),
             "lastexitcode" => self.exit_code.map(|code| Value::Int(i64::from(code))),
-            "pwd" => Some(Value::text(self.world.current_folder())),
+            "pwd" => Some(stock::path_info(&self.world.current_folder())),
             "psscriptroot" => Some(Value::text(self.script_path().map(|path| folder_of(&path)).unwrap_or_default())),
             "pscommandpath" => Some(Value::text(self.script_path().unwrap_or_default())),
-            "myinvocation" => Some(self.invocation()),
+            "myinvocation" => Some(self.invocation(&self.frame.scope)),
             _ => None,
         }
     }
@@ -170,9 +173,9 @@ impl Interpreter {
         }
     }
 
-    /// `$MyInvocation`.
-    fn invocation(&self) -> Value {
-        let called = self.frame.scope.outwards().find_map(|scope| scope.called.borrow().clone());
+    /// `$MyInvocation` as it is in a scope.
+    pub(crate) fn invocation(&self, scope: &Rc<Scope>) -> Value {
+        let called = scope.outwards().find_map(|scope| scope.called.borrow().clone());
         let (name, source, is_script) = called.unwrap_or_else(|| ("".into(), Source::new("", ""), false));
         let path = self.script_path().unwrap_or_default();
         let short = match is_script {
@@ -195,7 +198,7 @@ impl Interpreter {
         object(
             &INVOCATION,
             vec![
-                ("MyCommand", object(&CUSTOM, command)),
+                ("MyCommand", object(&COMMAND, command)),
                 ("InvocationName", Value::text(&name)),
                 ("ScriptName", Value::text(&path)),
                 ("PSScriptRoot", Value::text(folder_of(&path))),
@@ -217,7 +220,7 @@ impl Interpreter {
     pub(crate) fn automatic_member(&mut self, value: &Value, name: &str) -> Done<Option<Value>> {
         let Value::Object(object) = value else { return Ok(None) };
         Ok(match std::ptr::eq(object.view, &CMDLET) && name.eq_ignore_ascii_case("MyInvocation") {
-            true => Some(self.invocation()),
+            true => Some(self.invocation(&self.frame.scope)),
             false => None,
         })
     }

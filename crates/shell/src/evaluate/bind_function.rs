@@ -243,6 +243,7 @@ impl Interpreter {
         }
         let declared = self.declared(block)?;
         let by_property = |at: usize| work.from_input.contains(&(at, true));
+        let mut last_bound = None;
         for &(at, is_property) in &work.from_input {
             let one = &declared[at];
             let mut value = None;
@@ -279,8 +280,10 @@ impl Interpreter {
                         explicit.borrow_mut().set(Value::text(&one.declaration.name), value.clone());
                     }
                     work.scope.set(&one.declaration.name, value);
+                    last_bound = Some(at);
                 }
-                None if one.is_mandatory => {
+                // The object itself was taken already: it need not have such a property.
+                None if one.is_mandatory && last_bound != Some(at) => {
                     let mut fault = Fault::new(
                         Category::InvalidArgument,
                         "The input object cannot be bound to any parameters for the command either because the command does not take pipeline input or the input and its properties do not match any of the parameters that take pipeline input.",

@@ -1,7 +1,7 @@
 //! Errors as people see them, and which `catch` takes one.
 
 use crate::fault::{Fault, Severity};
-use crate::member::fault::category_line;
+use crate::member::fault::{METHOD_INVOCATION, category_line, inner};
 use crate::syntax::Catch;
 
 /// Characters of a script's line that are shown under an error.
@@ -39,8 +39,15 @@ pub(crate) fn catching<'a>(catches: &'a [Catch], fault: &Fault) -> Option<&'a Ca
     }
     catches
         .iter()
-        .find(|catch| catch.types.iter().any(|type_name| is_exception(fault.exception, &type_name.name)))
+        .find(|catch| catch.types.iter().any(|type_name| is_of(fault, &type_name.name)))
         .or_else(|| catches.iter().find(|catch| catch.types.is_empty()))
+}
+
+/// Whether an error is of a type: of that of its exception or, where a method failed, of that of what it raised.
+fn is_of(fault: &Fault, wanted: &str) -> bool {
+    is_exception(fault.exception, wanted)
+        || fault.exception == METHOD_INVOCATION
+            && inner(fault).is_some_and(|inner| is_exception(inner.exception, wanted))
 }
 
 /// Whether an exception is of a type, or of one that is derived from it. Names may lack their beginning.

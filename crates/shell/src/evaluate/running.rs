@@ -289,6 +289,14 @@ impl Context for Running<'_> {
         self.interpreter.aliases.insert(key(name), (name.into(), target.into()));
     }
 
+    fn environment(&self, name: &str) -> Option<String> {
+        self.interpreter.environment(name)
+    }
+
+    fn set_environment(&mut self, name: &str, value: Option<String>) {
+        self.interpreter.environment.insert(super::scope::key(name), value);
+    }
+
     fn remove_function(&mut self, name: &str) -> bool {
         self.interpreter.frame.scope.outwards().any(|scope| scope.remove_function(name))
     }

@@ -3,12 +3,15 @@
 use crate::context::Context;
 use crate::convert::{self, time};
 use crate::fault::Fault;
-use crate::value::{CUSTOM, Value};
+use crate::value::{CUSTOM, Value, View};
 
 use super::column::{self, Column};
 use super::list::ListPage;
 use super::table::TablePage;
 use super::{Page, cell};
+
+/// What Select-String finds: an object that looks like the line.
+pub static LINE: View = View { type_name: "Microsoft.PowerShell.Commands.MatchInfo", table: &[], identity: "Text" };
 
 /// Objects of a script's own making with more properties are shown as lists.
 const TABLE_PROPERTIES_MAX: usize = 4;
@@ -18,6 +21,8 @@ pub(super) fn line(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => String::new(),
         Value::Time(moment) => format!("\n{}\n\n", time::long(moment)),
+        // A line that was found is shown as it is.
+        Value::Object(object) if std::ptr::eq(object.view, &LINE) => convert::text(value) + "\n",
         Value::Object(_) | Value::Table(_) | Value::Span(_) => return None,
         Value::Foreign(foreign) if !foreign.properties().is_empty() => return None,
         Value::Foreign(foreign) => match foreign.elements() {

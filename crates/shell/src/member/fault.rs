@@ -6,6 +6,9 @@ use crate::convert;
 use crate::fault::{Category, Fault, Held, Made, Severity};
 use crate::value::{Foreign, Object, Value, View};
 
+/// What the original raises when a method fails: the error itself is within.
+pub const METHOD_INVOCATION: &str = "System.Management.Automation.MethodInvocationException";
+
 /// Its properties.
 pub(super) const PROPERTIES: &[&str] = &[
     "Exception",
@@ -64,7 +67,7 @@ fn target(fault: &Fault) -> Option<Value> {
 }
 
 /// The error that led to this one.
-fn inner(fault: &Fault) -> Option<Rc<Fault>> {
+pub fn inner(fault: &Fault) -> Option<Rc<Fault>> {
     made_by(fault).and_then(|made| made.inner.as_ref()?.get())
 }
 

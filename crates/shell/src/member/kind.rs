@@ -41,7 +41,10 @@ fn find(name: &str) -> Option<&'static str> {
     };
     // Inner types are written with a plus sign; generic ones may carry the number of their arguments.
     let known = TYPES.iter().find(|Known(full, others)| is_same(full) || others.iter().any(|other| is_same(other)));
+    // After `using namespace` a type goes by the last part of its name.
+    let is_last = |full: &str| full.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
     known
+        .or_else(|| TYPES.iter().find(|Known(full, _)| is_last(full)))
         .map(|Known(full, _)| *full)
         .or_else(|| ENUMERATIONS.iter().map(|(full, _)| *full).find(|full| is_same(full)))
         .or_else(|| EXCEPTIONS.iter().copied().find(|full| is_same(full)))
@@ -163,7 +166,10 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
     }
     let full = canonical(&wanted.name);
     if let Some(names) = names_of(&full) {
-        return enumeration(value, &full, names);
+        let found = enumeration(value, &full, names)?;
+        return Ok(moment::DayOfWeek::named(&convert::text(&found))
+            .filter(|_| full == moment::DayOfWeek::TYPE)
+            .unwrap_or(found));
     }
     let refused = |why: &str| Err(convert::cannot_convert(value, &full, Some(why)));
     Ok(match full.as_str() {
@@ -316,6 +322,9 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
             None => return refused("No such encoding."),
         },
         "System.Text.StringBuilder" => Value::foreign(Builder::new(convert::text(value))),
+        "System.IO.StreamReader" | "System.IO.StreamWriter" if !matches!(value, Value::Foreign(_)) => {
+            make(context, wanted, std::slice::from_ref(value))?
+        }
         "System.Management.Automation.Host.ChoiceDescription" => choice(&convert::text(value), ""),
         other => {
             if let Some(exception) = EXCEPTIONS.iter().find(|known| **known == other) {
@@ -479,6 +488,12 @@ pub fn make(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> R
     let arguments = Arguments { method: ".ctor", values };
     let full = canonical(&wanted.name);
     let sole = || values.first().cloned().unwrap_or_default();
+    if wanted.array_depth > 0 {
+        return array_of(context, wanted, values);
+    }
+    if let Some(made) = super::stream::make(context, &full, &arguments) {
+        return made;
+    }
     if let Some(made) = super::mail::make(context, &full, &arguments) {
         return made;
     }
@@ -605,6 +620,20 @@ pub fn make(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> R
             _ => return Err(unknown(wanted)),
         },
     })
+}
+
+/// `New-Object byte[] 1024`: so many of what stands for nothing; or the values that were given.
+fn array_of(context: &mut dyn Context, wanted: &TypeName, values: &[Value]) -> Result<Value, Fault> {
+    let [Value::Int(count)] = values else {
+        return cast(context, wanted, &values.first().cloned().unwrap_or_else(|| Value::array(Vec::new())));
+    };
+    let count = usize::try_from(*count).map_err(|_| super::arguments::out_of_range("the length is less than zero"))?;
+    let element = TypeName { array_depth: wanted.array_depth - 1, ..wanted.clone() };
+    let nothing = cast(context, &element, &Value::Null)
+        .ok()
+        .filter(|nothing| matches!(nothing, Value::Int(_) | Value::Float(_) | Value::Bool(_)));
+    context.charge(count.saturating_mul(size_of::<Value>()))?;
+    Ok(Value::array(vec![nothing.unwrap_or_default(); count]))
 }
 
 fn cannot_make(full: &str) -> Fault {

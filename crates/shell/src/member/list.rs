@@ -30,6 +30,17 @@ pub(super) const METHODS: &[&str] = &[
     "GetEnumerator",
     "Where",
     "ForEach",
+    "Exists",
+    "Find",
+    "FindAll",
+    "FindIndex",
+    "RemoveAll",
+    "TrueForAll",
+    "Enqueue",
+    "Dequeue",
+    "Push",
+    "Pop",
+    "Peek",
     "Get",
     "Set",
     "GetValue",
@@ -166,6 +177,36 @@ pub(super) fn call(
             }
             Ok(None)
         }),
+        "exists" | "find" | "findall" | "findindex" | "removeall" | "trueforall" => {
+            searched(context, list, lower, arguments)
+        }
+        "enqueue" => growing(list).and_then(|()| {
+            context.charge(size_of::<Value>())?;
+            list.values.borrow_mut().push(arguments.need(1)?[0].clone());
+            Ok(None)
+        }),
+        // A stack is walked from its top.
+        "push" => growing(list).and_then(|()| {
+            context.charge(size_of::<Value>())?;
+            list.values.borrow_mut().insert(0, arguments.need(1)?[0].clone());
+            Ok(None)
+        }),
+        "dequeue" | "pop" | "peek" => growing(list).and_then(|()| {
+            let mut values = list.values.borrow_mut();
+            match values.first().cloned() {
+                Some(first) => {
+                    if lower != "peek" {
+                        values.remove(0);
+                    }
+                    Ok(Some(first))
+                }
+                None => {
+                    let mut fault = super::arguments::invalid("The collection is empty.");
+                    fault.exception = "System.InvalidOperationException";
+                    Err(fault)
+                }
+            }
+        }),
         "where" => filter(context, list, arguments),
         "foreach" => each(context, list, arguments),
         _ => return None,
@@ -201,6 +242,50 @@ fn add(context: &mut dyn Context, list: &List, arguments: &Arguments<'_>) -> Res
     };
     list.values.borrow_mut().push(one);
     Ok(yields)
+}
+
+/// The methods of `List` that ask a block of each value: it has the value as `$_` and as its first argument.
+fn searched(
+    context: &mut dyn Context,
+    list: &List,
+    lower: &str,
+    arguments: &Arguments<'_>,
+) -> Result<Option<Value>, Fault> {
+    let Some(Value::Block(block)) = arguments.values.first() else {
+        return Err(super::arguments::invalid(format!(
+            "{} wants a script block, as .{}({{ $args[0].Enabled }})",
+            arguments.method, arguments.method
+        )));
+    };
+    let values = list.values.borrow().clone();
+    let mut held = Vec::with_capacity(values.len());
+    for value in &values {
+        let yields = context.call_block(block, BlockScope::Own, Some(value.clone()), std::slice::from_ref(value))?;
+        held.push(convert::truth(&convert::gathered(yields)));
+        // Of those that ask for the first one the rest is not asked.
+        if *held.last().unwrap_or(&false) && matches!(lower, "exists" | "find" | "findindex") {
+            break;
+        }
+    }
+    let first = held.iter().position(|holds| *holds);
+    Ok(Some(match lower {
+        "exists" => Value::Bool(first.is_some()),
+        "find" => first.map(|at| values[at].clone()).unwrap_or_default(),
+        "findindex" => Value::Int(first.map_or(-1, |at| at as i64)),
+        "trueforall" => Value::Bool(held.iter().all(|holds| *holds)),
+        "findall" => {
+            let found = values.into_iter().zip(&held).filter(|(_, holds)| **holds).map(|(value, _)| value);
+            Value::list(found.collect(), ListKind::Growing)
+        }
+        _ => {
+            growing(list)?;
+            let kept: Vec<Value> =
+                values.into_iter().zip(&held).filter(|(_, holds)| !**holds).map(|(value, _)| value).collect();
+            let removed = held.len() - kept.len();
+            *list.values.borrow_mut() = kept;
+            Value::Int(removed as i64)
+        }
+    }))
 }
 
 /// `.Where({ }, mode, count)`.

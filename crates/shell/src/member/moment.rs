@@ -1,11 +1,13 @@
 //! Members of times and of lengths of time.
 
+use std::cmp::Ordering;
+
 use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 
 use crate::convert::{self, time};
 use crate::fault::Fault;
-use crate::value::{TimeSpan, Value};
+use crate::value::{Foreign, TimeSpan, Value};
 
 use super::arguments::Arguments;
 
@@ -80,7 +82,7 @@ pub(super) fn property(moment: &Zoned, lower: &str) -> Option<Value> {
         "second" => number(moment.second().into()),
         "millisecond" => number(moment.millisecond().into()),
         "dayofyear" => number(moment.day_of_year().into()),
-        "dayofweek" => Some(Value::text(time::weekday(moment))),
+        "dayofweek" => DayOfWeek::named(time::weekday(moment)),
         "ticks" => number(time::ticks(moment)),
         "date" => Some(Value::Time(moment.start_of_day().unwrap_or_else(|_| moment.clone()))),
         "timeofday" => Some(Value::Span(time::time_of_day(moment))),
@@ -125,8 +127,11 @@ fn answer(moment: &Zoned, lower: &str, arguments: &Arguments<'_>) -> Option<Resu
                 .and_then(|span| after(moment, TimeSpan { ticks: span.ticks.saturating_neg() }))
                 .map(Value::Time),
         },
+        "tounixtimeseconds" => Ok(Value::Int(moment.timestamp().as_second())),
+        "tounixtimemilliseconds" => Ok(Value::Int(moment.timestamp().as_millisecond())),
         "touniversaltime" => Ok(Value::Time(moment.with_time_zone(TimeZone::UTC))),
         "tolocaltime" => Ok(Value::Time(moment.clone())),
+        "tostring" if arguments.values.is_empty() => text("G"),
         "toshortdatestring" => text("d"),
         "tolongdatestring" => text("D"),
         "toshorttimestring" => text("t"),
@@ -210,4 +215,48 @@ pub(super) fn span(value: &Value) -> Result<TimeSpan, Fault> {
     found.ok_or_else(|| {
         convert::cannot_convert(value, "System.TimeSpan", Some("String was not recognized as a valid TimeSpan."))
     })
+}
+
+/// `[System.DayOfWeek]`: a name and a number, Sunday 0.
+#[derive(Debug)]
+pub(super) struct DayOfWeek(usize);
+
+impl DayOfWeek {
+    /// Its type.
+    pub(super) const TYPE: &str = "System.DayOfWeek";
+
+    const NAMES: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+    /// The day of this name, as a value.
+    pub(super) fn named(name: &str) -> Option<Value> {
+        let at = DayOfWeek::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
+        at.map(|at| Value::foreign(DayOfWeek(at)))
+    }
+}
+
+impl Foreign for DayOfWeek {
+    fn type_name(&self) -> &str {
+        DayOfWeek::TYPE
+    }
+
+    fn text(&self) -> String {
+        DayOfWeek::NAMES[self.0].to_owned()
+    }
+
+    fn property(&self, name: &str) -> Option<Value> {
+        name.eq_ignore_ascii_case("value__").then(|| Value::Int(self.0 as i64))
+    }
+
+    fn compare(&self, other: &Value) -> Option<Ordering> {
+        let other = match other {
+            Value::Text(name) => DayOfWeek::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name.trim()))?,
+            Value::Int(number) => usize::try_from(*number).ok()?,
+            other => other.downcast::<DayOfWeek>()?.0,
+        };
+        Some(self.0.cmp(&other))
+    }
+
+    fn number(&self) -> Option<f64> {
+        Some(self.0 as f64)
+    }
 }

@@ -156,7 +156,8 @@ impl Foreign for Properties {
             Value::Int(at) => self.list.get(usize::try_from(*at).ok()?).cloned(),
             name => {
                 let name = convert::text(name);
-                self.named(|known| known.eq_ignore_ascii_case(&name)).into_iter().next()
+                // Scripts ask so whether there is one.
+                Some(self.named(|known| known.eq_ignore_ascii_case(&name)).into_iter().next().unwrap_or_default())
             }
         }
     }
@@ -199,6 +200,10 @@ pub(super) fn call(
         return Some(yields.map(|yields| (!yields.is_empty()).then(|| convert::gathered(yields))));
     }
     Some(match lower {
+        "copy" if std::ptr::eq(object.view, &PSOBJECT) => Ok(Some(match object.get("BaseObject") {
+            Some(Value::Object(of)) => Value::Object(Rc::new(Object::new(of.view, of.properties.borrow().clone()))),
+            other => other.unwrap_or_default(),
+        })),
         "psobject.copy" | "copy" | "clone" => {
             let copy = Object::new(object.view, object.properties.borrow().clone());
             Ok(Some(Value::Object(Rc::new(copy))))

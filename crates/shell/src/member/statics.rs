@@ -18,6 +18,7 @@ use super::arguments::{Arguments, invalid};
 use super::console::Console;
 use super::culture::Culture;
 use super::kind;
+use super::moment::DayOfWeek;
 use super::tool::{Guid, Reference, Secret, Stopwatch, TextEncoding};
 use super::version::Version;
 
@@ -36,6 +37,7 @@ pub fn static_property(context: &mut dyn Context, of: &TypeName, name: &str) -> 
     let lower = name.to_ascii_lowercase();
     if let Some(names) = kind::names_of(&full) {
         return match names.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+            Some(known) if full == DayOfWeek::TYPE => Ok(DayOfWeek::named(known).unwrap_or_default()),
             Some(known) => Ok(Value::text(known)),
             None => Err(no_member(of, name, names.iter().copied())),
         };
@@ -88,6 +90,7 @@ pub fn static_property(context: &mut dyn Context, of: &TypeName, name: &str) -> 
         ("System.Threading.Thread", "currentthread") => Value::foreign(Culture("en-US".to_owned())),
         ("System.Net.ServicePointManager", "securityprotocol") => Value::text("Tls12, Tls13"),
         ("System.Net.ServicePointManager", _) => Value::Null,
+        ("System.Console", "out" | "error" | "in") => Value::foreign(Console),
         ("System.Console", "outputencoding" | "inputencoding") => Value::foreign(TextEncoding(Encoding::Utf8)),
         ("System.Console", "windowwidth" | "bufferwidth") => Value::Int(context.world().width() as i64),
         ("System.Console", _) => match super::property(context, &Value::foreign(Console), name)? {
@@ -134,7 +137,7 @@ fn date(context: &mut dyn Context, of: &TypeName, name: &str, lower: &str) -> Re
 }
 
 fn environment(context: &mut dyn Context, of: &TypeName, name: &str, lower: &str) -> Result<Value, Fault> {
-    let variable = |context: &mut dyn Context, name: &str| context.world().environment(name).map(Value::text);
+    let variable = |context: &mut dyn Context, name: &str| context.environment(name).map(Value::text);
     Ok(match lower {
         "newline" => Value::text("\n"),
         "machinename" => variable(context, "COMPUTERNAME").unwrap_or_default(),
@@ -230,7 +233,10 @@ pub fn call_static(
         "System.DateTime" | "System.DateTimeOffset" => moment(context, of, &lower, &arguments),
         "System.TimeSpan" => span(&lower, &arguments),
         "System.Math" => mathematics::call(&lower, &arguments),
-        "System.Environment" => environment_call(context, &lower, &arguments),
+        "System.Environment" => match environment_call(context, &lower, &arguments) {
+            Some(Ok(Value::Null)) if lower.starts_with("set") => return Ok(None),
+            answer => answer,
+        },
         "System.Net.IPAddress" => match lower.as_str() {
             "isloopback" => Some(
                 arguments
@@ -248,6 +254,10 @@ pub fn call_static(
         "System.Net.Dns" => names(context, &lower, &arguments),
         "System.Net.WebUtility" => conversion::web(&lower, &arguments),
         "System.IO.Path" | "System.IO.File" | "System.IO.Directory" => files::call(context, &full, &lower, &arguments),
+        "System.IO.Compression.ZipFile" => match super::archive::call_static(context, &lower, &arguments) {
+            Some(Ok(_)) => return Ok(None),
+            answer => answer,
+        },
         "System.Text.RegularExpressions.Regex" => super::regex::call_static(context, &lower, &arguments),
         "System.Guid" if lower == "newguid" => Some(Ok(Value::foreign(Guid::random(context)))),
         "System.Convert" => conversion::call(context, &lower, &arguments),
@@ -285,9 +295,8 @@ pub fn call_static(
         "System.Reflection.Assembly" => return Ok(None),
         "System.Globalization.CultureInfo" => Some(arguments.text(0).map(|name| Value::foreign(Culture(name)))),
         "System.Security.Principal.WindowsIdentity" if lower == "getcurrent" => {
-            let user = context.world().environment("USERNAME").unwrap_or_default();
-            let domain =
-                context.world().environment("USERDOMAIN").or_else(|| context.world().environment("COMPUTERNAME"));
+            let user = context.environment("USERNAME").unwrap_or_default();
+            let domain = context.environment("USERDOMAIN").or_else(|| context.environment("COMPUTERNAME"));
             let name = format!("{}\\{user}", domain.unwrap_or_default());
             Some(Ok(Value::Object(Rc::new(Object::new(&CUSTOM, vec![("Name".into(), Value::text(name))])))))
         }
@@ -464,6 +473,12 @@ fn moment(context: &mut dyn Context, of: &TypeName, lower: &str, arguments: &Arg
             let zone = if lower == "fromfiletime" { now.time_zone().clone() } else { TimeZone::UTC };
             Ok(Value::Time(utc.with_time_zone(zone)))
         }),
+        "fromunixtimeseconds" | "fromunixtimemilliseconds" => arguments.int(0).and_then(|count| {
+            let unit = if lower.ends_with("milliseconds") { 1 } else { 1000 };
+            let stamp =
+                jiff::Timestamp::from_millisecond(count.saturating_mul(unit)).map_err(|_| time::out_of_range())?;
+            Ok(Value::Time(stamp.to_zoned(TimeZone::UTC)))
+        }),
         "specifykind" => arguments.need(2).and_then(|values| {
             let Value::Time(moment) = kind::cast(context, of, &values[0])? else { return Err(unrecognized()) };
             let zone = if convert::text(&values[1]).eq_ignore_ascii_case("Utc") {
@@ -499,11 +514,17 @@ fn span(lower: &str, arguments: &Arguments<'_>) -> Answer {
 fn environment_call(context: &mut dyn Context, lower: &str, arguments: &Arguments<'_>) -> Answer {
     Some(match lower {
         "getenvironmentvariable" => {
-            arguments.text(0).map(|name| context.world().environment(&name).map(Value::text).unwrap_or_default())
+            arguments.text(0).map(|name| context.environment(&name).map(Value::text).unwrap_or_default())
         }
+        "setenvironmentvariable" => arguments.text(0).and_then(|name| {
+            // Nothing, as the original: to set it to nothing is to remove it.
+            let value = Some(arguments.text(1)?).filter(|value| !value.is_empty());
+            context.set_environment(&name, value);
+            Ok(Value::Null)
+        }),
         "getfolderpath" => arguments.text(0).map(|name| {
             let variable = if name.eq_ignore_ascii_case("ApplicationData") { "APPDATA" } else { "USERPROFILE" };
-            let found = context.world().environment(variable).or_else(|| context.world().environment("HOME"));
+            let found = context.environment(variable).or_else(|| context.environment("HOME"));
             found.map(Value::text).unwrap_or_default()
         }),
         "expandenvironmentvariables" => arguments.text(0).map(|text| {
@@ -511,8 +532,7 @@ fn environment_call(context: &mut dyn Context, lower: &str, arguments: &Argument
             let mut rest = text.as_str();
             while let Some((before, after)) = rest.split_once('%') {
                 out += before;
-                match after.split_once('%').and_then(|(name, after)| Some((context.world().environment(name)?, after)))
-                {
+                match after.split_once('%').and_then(|(name, after)| Some((context.environment(name)?, after))) {
                     Some((value, after)) => {
                         out += &value;
                         rest = after;
@@ -545,7 +565,7 @@ fn names(context: &mut dyn Context, lower: &str, arguments: &Arguments<'_>) -> A
         Ok(Value::Object(Rc::new(Object::new(&CUSTOM, properties))))
     };
     Some(match lower {
-        "gethostname" => Ok(context.world().environment("COMPUTERNAME").map(Value::text).unwrap_or_default()),
+        "gethostname" => Ok(context.environment("COMPUTERNAME").map(Value::text).unwrap_or_default()),
         "gethostaddresses" => arguments.text(0).and_then(|host| resolve(context, &host)).map(Value::array),
         "gethostentry" | "gethostbyname" | "resolve" => arguments.text(0).and_then(&mut entry),
         "gethostbyaddress" => arguments.text(0).and_then(&mut entry),

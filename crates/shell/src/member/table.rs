@@ -80,6 +80,22 @@ pub(super) fn call(
             table.borrow_mut().set(values[0].clone(), values[1].clone());
             None
         }),
+        "insert" if table.borrow().is_ordered => arguments.need(3).and_then(|values| {
+            let at = arguments.size(0)?;
+            let mut entries = table.borrow().entries().to_vec();
+            if table.borrow().has(&values[1]) {
+                return Err(present(&values[1]));
+            }
+            if at > entries.len() {
+                return Err(out_of_range("index"));
+            }
+            context.charge(2 * size_of::<Value>())?;
+            entries.insert(at, (values[1].clone(), values[2].clone()));
+            let mut table = table.borrow_mut();
+            table.clear();
+            entries.into_iter().for_each(|(key, value)| table.set(key, value));
+            Ok(None)
+        }),
         "tryadd" => arguments.need(2).map(|values| {
             let is_new = !table.borrow().has(&values[0]);
             if is_new {

@@ -1,14 +1,16 @@
 //! Files of text, line by line.
 
 use crate::command::{Call, Changes, Kind, Parameter, Signature};
-use crate::context::{Context, Stage, StockCommand};
+use crate::context::{Context, KnownKind, Stage, StockCommand, VariableScope};
 use crate::convert::{self, pattern};
 use crate::fault::{Category, Fault, Severity};
+use crate::format::LINE;
 use crate::member;
 use crate::path;
-use crate::value::{Object, Value, View};
+use crate::value::{Object, Value};
 
 use super::file;
+use super::item::drive;
 use super::parameter::{ANY, SIGNATURE, TEXTS, VALUES, also, at, input, named, needed, piped, switch};
 
 const PATH: Parameter = also(&["FilePath"], piped(at(0, "Path", VALUES, "The files; wildcards stand for several.")));
@@ -62,6 +64,22 @@ impl Stage for Get {
         }
         let (first, last, at_once) = (count("TotalCount")?, count("Tail")?, count("ReadCount")?);
         for path in file::paths(context, call)? {
+            if let Some((drive, name)) = drive(&path) {
+                let value = match drive.as_str() {
+                    "env" => context.environment(name).map(Value::text),
+                    "variable" => context.variable(VariableScope::Nearest, name),
+                    "function" => match context.known_command(name).map(|known| known.kind) {
+                        Some(KnownKind::Function(body)) => Some(Value::Block(body)),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                match value {
+                    Some(value) => context.value(value)?,
+                    None => context.error(continuing(path::missing(&path)))?,
+                }
+                continue;
+            }
             let text = match file::read(context, call, &path) {
                 Ok(text) => text,
                 Err(fault) => {
@@ -190,8 +208,6 @@ impl Stage for Clear {
     }
 }
 
-static MATCH_INFO: View = View { type_name: "Microsoft.PowerShell.Commands.MatchInfo", table: &[], identity: "Text" };
-
 /// Select-String.
 pub(super) const SELECT_STRING: StockCommand = StockCommand {
     signature: &Signature {
@@ -263,7 +279,7 @@ impl SelectString {
             ("Pattern".into(), call.argument("Pattern").cloned().unwrap_or_default()),
             ("Matches".into(), Value::array(matches)),
         ];
-        context.value(Value::Object(std::rc::Rc::new(Object::new(&MATCH_INFO, properties)))).map(|()| true)
+        context.value(Value::Object(std::rc::Rc::new(Object::new(&LINE, properties)))).map(|()| true)
     }
 }
 

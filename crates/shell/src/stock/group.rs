@@ -332,17 +332,21 @@ fn measured(
             };
         }
     }
+    // Numbers are compared as numbers, also where text holds them, as in what Import-Csv yields.
+    let as_number = |value: &Value| match value {
+        Value::Text(text) if !text.trim().is_empty() => convert::number(value),
+        _ => None,
+    };
+    let numbers: Option<Vec<Value>> = values.iter().map(as_number).collect();
+    let compared = numbers.as_deref().unwrap_or(values);
     let extreme = |is_wanted: bool, wins: Ordering| {
         let mut found: Option<&Value> = None;
-        for value in values.iter().filter(|_| is_wanted) {
+        for value in compared.iter().filter(|_| is_wanted) {
             if found.is_none_or(|found| order_of(value, found, false) == wins) {
                 found = Some(value);
             }
         }
-        // Numbers come out as numbers, also where text held them.
-        found.map(|found| {
-            convert::number(found).filter(|_| matches!(found, Value::Text(_))).unwrap_or_else(|| found.clone())
-        })
+        found.cloned()
     };
     let of_sum = match whole {
         Some(whole) => Value::Int(whole),

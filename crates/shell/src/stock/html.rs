@@ -81,8 +81,11 @@ impl Stage for Html {
                 columns.iter().map(|column| format!("<th>{}</th>", escaped(&column.title()))).collect();
             lines.push(format!("<tr>{titles}</tr>"));
         }
-        for value in &values {
+        for (place, value) in values.iter().enumerate() {
             context.check()?;
+            if is_list && place > 0 {
+                lines.push("<tr><td><hr></td></tr>".to_owned());
+            }
             let mut row = String::new();
             for column in &columns {
                 let text = escaped(&convert::property_text(&column.value(context, value)?.unwrap_or_default()));
@@ -92,9 +95,7 @@ impl Stage for Html {
                     row += &format!("<td>{text}</td>");
                 }
             }
-            if is_list {
-                lines.push("<tr><td><hr></td></tr>".to_owned());
-            } else {
+            if !is_list {
                 context.charge(row.len())?;
                 lines.push(format!("<tr>{row}</tr>"));
             }

@@ -60,7 +60,7 @@ struct InvokeCommand;
 
 impl Stage for InvokeCommand {
     fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
-        let own = context.world().environment("COMPUTERNAME").unwrap_or_default();
+        let own = context.environment("COMPUTERNAME").unwrap_or_default();
         for name in call.argument("ComputerName").map(convert::elements).unwrap_or_default() {
             let name = convert::text(&name);
             let short = name.split('.').next().unwrap_or(&name);

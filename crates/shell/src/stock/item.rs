@@ -57,12 +57,25 @@ fn info(context: &mut dyn Context, full: &str, entry: &Entry) -> Value {
         ("PSPath".into(), text(full)),
     ];
     if entry.is_folder {
-        properties.push(("Parent".into(), text(path::parent(full))));
+        properties.push(("Parent".into(), above(full)));
     } else {
         properties.push(("DirectoryName".into(), text(path::parent(full))));
-        properties.push(("Directory".into(), text(path::parent(full))));
+        properties.push(("Directory".into(), above(full)));
     }
     Value::Object(Rc::new(Object::new(if entry.is_folder { &FOLDER } else { &FILE }, properties)))
+}
+
+/// The folder in which something lies: text where text is wanted, with a name and a whole path.
+fn above(full: &str) -> Value {
+    let folder = path::parent(full);
+    let text = |text: &str| Value::text(text);
+    let properties = vec![
+        ("Name".into(), text(path::leaf(folder))),
+        ("FullName".into(), text(folder)),
+        ("Exists".into(), Value::Bool(true)),
+        ("Parent".into(), text(path::parent(folder))),
+    ];
+    Value::Object(Rc::new(Object::new(&FOLDER, properties)))
 }
 
 pub(super) fn full(context: &mut dyn Context, path: &str) -> String {
@@ -110,7 +123,7 @@ impl Stage for GetItem {
         for path in file::paths(context, call)? {
             if let Some((drive, name)) = drive(&path) {
                 let value = match drive.as_str() {
-                    "env" => context.world().environment(name).map(Value::text),
+                    "env" => context.environment(name).map(Value::text),
                     "variable" => context.variable(VariableScope::Nearest, name),
                     _ => None,
                 };
@@ -130,6 +143,43 @@ impl Stage for GetItem {
                     context.value(one)?;
                 }
                 Err(fault) => context.error(fault)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Set-Item.
+pub(super) const SET_ITEM: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "Set-Item",
+        synopsis: "Sets a variable or an environment variable: env:NAME, variable:name.",
+        parameters: &[PATHS, at(1, "Value", ANY, "Its value."), LITERAL, FORCE],
+        ..SIGNATURE
+    },
+    make: || Box::new(SetItem),
+};
+
+struct SetItem;
+
+impl Stage for SetItem {
+    fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
+        let value = call.argument("Value").cloned().unwrap_or_default();
+        for path in file::paths(context, call)? {
+            match drive(&path) {
+                Some((drive, name)) if drive == "env" => {
+                    let text = convert::text(&value);
+                    context.set_environment(name, (!text.is_empty()).then_some(text));
+                }
+                Some((drive, name)) if drive == "variable" => {
+                    context.set_variable(VariableScope::Nearest, name, value.clone())?;
+                }
+                _ => {
+                    return Err(Fault::new(
+                        Category::InvalidOperation,
+                        format!("Set-Item sets env:NAME and variable:name here; '{path}' is written by Set-Content."),
+                    ));
+                }
             }
         }
         Ok(())
@@ -343,6 +393,7 @@ impl Stage for RemoveItem {
                 match drive.as_str() {
                     "variable" => drop(context.remove_variable(name)),
                     "function" => drop(context.remove_function(name)),
+                    "env" if context.environment(name).is_some() => context.set_environment(name, None),
                     _ => context.error(continuing(path::missing(&path)))?,
                 }
                 continue;

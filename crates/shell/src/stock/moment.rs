@@ -70,7 +70,15 @@ impl Stage for GetDate {
             .build()
             .map_err(|error| Fault::new(Category::InvalidArgument, format!("There is no such time: {error}.")))?;
         if let Some(form) = call.argument("Format").map(convert::text) {
-            return context.value(Value::text(time::format(&changed, &form)?));
+            // Four names beside the formats of .NET, for the names of files.
+            let (moment, form) = match form.to_ascii_lowercase().as_str() {
+                "filedate" => (changed, "yyyyMMdd"),
+                "filedatetime" => (changed, "yyyyMMddTHHmmssffff"),
+                "filedateuniversal" => (changed.with_time_zone(jiff::tz::TimeZone::UTC), "yyyyMMdd'Z'"),
+                "filedatetimeuniversal" => (changed.with_time_zone(jiff::tz::TimeZone::UTC), "yyyyMMddTHHmmssffff'Z'"),
+                _ => (changed, form.as_str()),
+            };
+            return context.value(Value::text(time::format(&moment, form)?));
         }
         if let Some(form) = call.argument("UFormat").map(convert::text) {
             return context.value(Value::text(unix(&changed, &form)?));

@@ -65,7 +65,7 @@ impl Stage for TestPath {
             if let Some((drive, name)) = drive(&path) {
                 let is_there = match drive.as_str() {
                     "variable" => context.variable(VariableScope::Nearest, name).is_some(),
-                    "env" => context.world().environment(name).is_some(),
+                    "env" => context.environment(name).is_some(),
                     "function" | "alias" => context.known_command(name).is_some(),
                     _ => false,
                 };
@@ -206,7 +206,8 @@ struct Resolve {
     is_text: bool,
 }
 
-pub(super) fn path_info(path: &str) -> Value {
+/// A folder as `Get-Location` hands it on: text where text is wanted, with a `Path`.
+pub(crate) fn path_info(path: &str) -> Value {
     Value::Object(Rc::new(Object::new(
         &PATH_INFO,
         vec![("Path".into(), Value::text(path)), ("ProviderPath".into(), Value::text(path))],

@@ -45,19 +45,16 @@ const fn of(name: &'static str, aliases: &'static [&'static str], synopsis: &'st
 }
 
 const MACHINE: &str = "it reaches the Windows machine.";
-const SERVICES: &str =
-    "it reaches the services of the Windows machine. Gatepost's own state is told by Get-TransportService.";
+const SERVICES: &str = "it reaches the services of the Windows machine. Whether Gatepost runs is told by Get-Service, whether it takes mail by Get-ServerComponentState; systemctl starts and stops it.";
 const LOGS: &str = "it reaches the event log of the Windows machine. Gatepost's log goes to the system's journal; Get-MessageTrackingLog searches messages.";
 const DOMAIN: &str =
     "it reaches the directory of a Windows domain. Gatepost's own recipients are told by Get-Recipient.";
-const NETWORK: &str = "it opens connections of its own. Test-SmtpConnectivity and Test-Relay try connectors.";
 const WEB: &str = "it opens connections of its own; use curl, and read its result by Get-Content.";
 const PROGRAMS: &str = "it starts programs; start them outside of the shell.";
 const JOBS: &str = "it runs scripts beside this one; run them one after another.";
 const RIGHTS: &str = "it reaches access lists of Windows files. Get-ADPermission tells of those of connectors.";
 const REMOTE: &str = "it opens a session on another machine.";
 const CLOUD: &str = "it reaches the cloud service.";
-const PACKING: &str = "it packs files; use a tool of the system.";
 
 const FLOW: &str = "it sends a message between databases. Test-SmtpConnectivity tries the connectors; a message of Send-MailMessage is followed by Get-MessageTrackingLog or Search-Trace.";
 const DIGEST: &str =
@@ -118,12 +115,9 @@ static S_TRANSPORT_RULE: Signature = of(
     RULES,
 );
 
-static S_TEST_CONNECTION: Signature = of("Test-Connection", &[], NETWORK);
-static S_TEST_NET: Signature = of("Test-NetConnection", &["tnc"], NETWORK);
 static S_GET_PROCESS: Signature = of("Get-Process", &[], MACHINE);
 static S_START_PROCESS: Signature = of("Start-Process", &[], PROGRAMS);
 static S_STOP_PROCESS: Signature = of("Stop-Process", &[], MACHINE);
-static S_GET_SERVICE: Signature = of("Get-Service", &[], SERVICES);
 static S_RESTART_SERVICE: Signature = of("Restart-Service", &[], SERVICES);
 static S_START_SERVICE: Signature = of("Start-Service", &[], SERVICES);
 static S_STOP_SERVICE: Signature = of("Stop-Service", &["Set-Service"], SERVICES);
@@ -167,8 +161,6 @@ static S_SET_ACL: Signature = of("Set-Acl", &[], RIGHTS);
 static S_ENTER: Signature = of("Enter-PSSession", &["Exit-PSSession"], REMOTE);
 static S_ONLINE: Signature =
     of("Connect-ExchangeOnline", &["Connect-MsolService", "Connect-AzureAD", "Connect-MgGraph"], CLOUD);
-static S_COMPRESS: Signature = of("Compress-Archive", &[], PACKING);
-static S_EXPAND: Signature = of("Expand-Archive", &[], PACKING);
 static S_PRINTER: Signature = of("Out-Printer", &[], MACHINE);
 static S_FROM_SECURE: Signature = of(
     "ConvertFrom-SecureString",
@@ -183,12 +175,9 @@ pub(super) const MAILBOX_STATISTICS: StockCommand = refused(&S_MAILBOX_STATISTIC
 pub(super) const MAILBOX_DATABASE: StockCommand = refused(&S_DATABASE);
 pub(super) const CLIENT_ACCESS: StockCommand = refused(&S_CLIENT_ACCESS);
 pub(super) const TRANSPORT_RULE: StockCommand = refused(&S_TRANSPORT_RULE);
-pub(super) const TEST_CONNECTION: StockCommand = refused(&S_TEST_CONNECTION);
-pub(super) const TEST_NET_CONNECTION: StockCommand = refused(&S_TEST_NET);
 pub(super) const GET_PROCESS: StockCommand = refused(&S_GET_PROCESS);
 pub(super) const START_PROCESS: StockCommand = refused(&S_START_PROCESS);
 pub(super) const STOP_PROCESS: StockCommand = refused(&S_STOP_PROCESS);
-pub(super) const GET_SERVICE: StockCommand = refused(&S_GET_SERVICE);
 pub(super) const RESTART_SERVICE: StockCommand = refused(&S_RESTART_SERVICE);
 pub(super) const START_SERVICE: StockCommand = refused(&S_START_SERVICE);
 pub(super) const STOP_SERVICE: StockCommand = refused(&S_STOP_SERVICE);
@@ -210,7 +199,5 @@ pub(super) const GET_ACL: StockCommand = refused(&S_ACL);
 pub(super) const SET_ACL: StockCommand = refused(&S_SET_ACL);
 pub(super) const ENTER_SESSION: StockCommand = refused(&S_ENTER);
 pub(super) const CONNECT_ONLINE: StockCommand = refused(&S_ONLINE);
-pub(super) const COMPRESS: StockCommand = refused(&S_COMPRESS);
-pub(super) const EXPAND: StockCommand = refused(&S_EXPAND);
 pub(super) const OUT_PRINTER: StockCommand = refused(&S_PRINTER);
 pub(super) const FROM_SECURE_STRING: StockCommand = refused(&S_FROM_SECURE);

@@ -232,7 +232,7 @@ static SESSION: View = View {
 };
 
 fn session(context: &mut dyn Context, _call: &Call<'_>) -> Result<Value, Fault> {
-    let computer = context.world().environment("COMPUTERNAME").unwrap_or_default();
+    let computer = context.environment("COMPUTERNAME").unwrap_or_default();
     Ok(object(
         &SESSION,
         vec![
@@ -309,6 +309,26 @@ pub(super) const REMOVE_SESSION: StockCommand = StockCommand {
 pub(super) const SET_STRICT_MODE: StockCommand = StockCommand {
     signature: &Signature {
         name: "Set-StrictMode",
+        synopsis: "Taken, and of no consequence.",
+        parameters: &[IGNORED],
+        ..SIGNATURE
+    },
+    make: || Box::new(Taken),
+};
+
+/// What prepares a PowerShell session for things that are not here: types with members added, files with a mark of the web.
+pub(super) const SET_DEBUG: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "Set-PSDebug",
+        aliases: &[
+            "Unblock-File",
+            "Update-TypeData",
+            "Remove-TypeData",
+            "Update-FormatData",
+            "Export-ModuleMember",
+            "Disconnect-PSSession",
+            "Set-PSRepository",
+        ],
         synopsis: "Taken, and of no consequence.",
         parameters: &[IGNORED],
         ..SIGNATURE

@@ -6,7 +6,7 @@ use crate::convert::{self};
 use crate::fault::{Category, Fault, Severity};
 use crate::member;
 use crate::syntax::TypeName;
-use crate::value::{Value, View};
+use crate::value::{TimeSpan, Value, View};
 
 use super::parameter::{SIGNATURE, at, needed, piped};
 use super::refused::IGNORED;
@@ -39,6 +39,34 @@ pub(super) const GET_CULTURE: StockCommand = StockCommand {
     },
 };
 
+static ZONE: View = View { type_name: "System.TimeZoneInfo", table: &[], identity: "Id" };
+
+/// Get-TimeZone.
+pub(super) const GET_TIME_ZONE: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "Get-TimeZone",
+        synopsis: "Tells the time zone of this machine.",
+        parameters: &[IGNORED],
+        ..SIGNATURE
+    },
+    make: || {
+        Box::new(Yields(|context, _| {
+            let now = context.world().now();
+            let name = now.time_zone().iana_name().unwrap_or("UTC").to_owned();
+            let offset = TimeSpan { ticks: i64::from(now.offset().seconds()) * 10_000_000 };
+            Ok(object(
+                &ZONE,
+                vec![
+                    ("Id", Value::text(&name)),
+                    ("DisplayName", Value::text(&name)),
+                    ("StandardName", Value::text(&name)),
+                    ("BaseUtcOffset", Value::Span(offset)),
+                ],
+            ))
+        }))
+    },
+};
+
 /// `hostname`: what scripts call as a program of the system.
 pub(super) const HOST_NAME: StockCommand = StockCommand {
     signature: &Signature {
@@ -48,9 +76,7 @@ pub(super) const HOST_NAME: StockCommand = StockCommand {
         parameters: &[],
         ..SIGNATURE
     },
-    make: || {
-        Box::new(Yields(|context, _| Ok(Value::text(context.world().environment("COMPUTERNAME").unwrap_or_default()))))
-    },
+    make: || Box::new(Yields(|context, _| Ok(Value::text(context.environment("COMPUTERNAME").unwrap_or_default())))),
 };
 
 /// `whoami`, as well.
@@ -64,7 +90,7 @@ pub(super) const WHO_AM_I: StockCommand = StockCommand {
     },
     make: || {
         Box::new(Yields(|context, _| {
-            let mut variable = |name: &str| context.world().environment(name);
+            let variable = |name: &str| context.environment(name);
             let user = variable("USERNAME").unwrap_or_default();
             let machine = variable("COMPUTERNAME").unwrap_or_default();
             let domain = variable("USERDOMAIN").unwrap_or(machine);

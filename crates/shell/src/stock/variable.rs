@@ -183,12 +183,29 @@ pub(super) const REMOVE: StockCommand = StockCommand {
 
 struct Remove;
 
+/// What the original lets nobody remove: scripts begin and end with `Remove-Variable *`.
+const CONSTANTS: [&str; 12] = [
+    "Error",
+    "ExecutionContext",
+    "false",
+    "HOME",
+    "Host",
+    "PID",
+    "PSHOME",
+    "PSVersionTable",
+    "ShellId",
+    "true",
+    "args",
+    "PSDefaultParameterValues",
+];
+
 impl Stage for Remove {
     fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
         for name in names(call) {
             if wildcard::is_pattern(&name) {
                 for (known, _) in context.variables() {
-                    if wildcard::matches(&name, &known, false) {
+                    let is_constant = CONSTANTS.iter().any(|constant| constant.eq_ignore_ascii_case(&known));
+                    if wildcard::matches(&name, &known, false) && !is_constant {
                         context.remove_variable(&known);
                     }
                 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::command::{Call, Kind, Parameter, Signature};
 use crate::context::{Context, Stage, StockCommand, VariableScope};
-use crate::convert;
+use crate::convert::{self, time};
 use crate::fault::{Category, Fault, Severity};
 use crate::member;
 use crate::value::Value;
@@ -78,7 +78,13 @@ impl Stage for Host {
     fn process(&mut self, context: &mut dyn Context, call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
         let separator = call.argument("Separator").map_or_else(|| " ".to_owned(), convert::text);
         let parts = convert::elements(call.argument("Object").unwrap_or(&Value::Null));
-        let texts: Vec<String> = parts.iter().map(|part| convert::joined(part, &separator)).collect();
+        let texts: Vec<String> = parts
+            .iter()
+            .map(|part| match part {
+                Value::Time(moment) => time::cell(moment),
+                other => convert::joined(other, &separator),
+            })
+            .collect();
         let mut text = texts.join(&separator);
         if !call.is_set("NoNewline") {
             text.push('\n');
@@ -263,6 +269,9 @@ impl Stage for Error {
                 }
                 _ => Category::NotSpecified,
             };
+        }
+        if let Some(id) = call.argument("ErrorId").map(convert::text).filter(|id| !id.is_empty()) {
+            fault.made.get_or_insert_default().id = Some(id.as_str().into());
         }
         if let Some(target) = call.argument("TargetObject") {
             fault.target = Some(convert::text(target));

@@ -11,7 +11,7 @@ use gatepost_shell::command::{Call, Changes, Commands, Emit, FromPipeline, Kind,
 use gatepost_shell::convert;
 use gatepost_shell::fault::{Category, Fault, Severity};
 use gatepost_shell::value::{ListKind, Object, Value, View};
-use gatepost_shell::world::{Colour, Entry, Letter, Progress, Stream, World};
+use gatepost_shell::world::{Colour, Entry, Letter, Peer, Progress, Stream, World};
 use jiff::{Timestamp, Zoned};
 
 /// A world in memory. Relative paths lie in `/work`; backslashes are slashes.
@@ -158,6 +158,18 @@ impl World for MadeWorld {
     fn name_of(&mut self, address: IpAddr) -> io::Result<String> {
         if address.is_loopback() { Ok("localhost".to_owned()) } else { Err(missing()) }
     }
+    fn connect(&mut self, host: &str, _: u16, _: Duration) -> io::Result<Box<dyn Peer>> {
+        match host {
+            "mx.example" => {
+                Ok(Box::new(MadePeer { said: b"220 mx.example ready\r\n".to_vec(), written: self.written.clone() }))
+            }
+            "slow.example" => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            _ => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+        }
+    }
+    fn echo(&mut self, address: IpAddr, _: Duration) -> io::Result<Duration> {
+        if address.is_loopback() { Ok(Duration::from_millis(3)) } else { Err(io::Error::from(io::ErrorKind::TimedOut)) }
+    }
     fn submit(&mut self, letter: &Letter) -> Result<(), String> {
         if letter.server == "down.example" {
             return Err("Unable to connect to the remote server".to_owned());
@@ -171,6 +183,30 @@ impl World for MadeWorld {
             letter.server, letter.port, letter.uses_tls, letter.sender, letter.subject, letter.body, letter.is_html
         ));
         Ok(())
+    }
+}
+
+/// A server that greets, and answers each line with `250` and that line.
+struct MadePeer {
+    said: Vec<u8>,
+    written: Rc<RefCell<String>>,
+}
+
+impl Peer for MadePeer {
+    fn receive(&mut self, buffer: &mut [u8], _: Duration) -> io::Result<usize> {
+        let count = self.said.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.said[..count]);
+        self.said.drain(..count);
+        Ok(count)
+    }
+    fn send(&mut self, bytes: &[u8], _: Duration) -> io::Result<()> {
+        let text = String::from_utf8_lossy(bytes);
+        self.written.borrow_mut().push_str(&format!("sent {text:?}\n"));
+        self.said.extend(format!("250 {text}").into_bytes());
+        Ok(())
+    }
+    fn has_come(&mut self) -> io::Result<bool> {
+        Ok(!self.said.is_empty())
     }
 }
 

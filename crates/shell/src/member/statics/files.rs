@@ -5,6 +5,7 @@ use crate::convert;
 use crate::convert::encoding::{self, Encoding};
 use crate::fault::{Category, Fault};
 use crate::member::arguments::{Arguments, invalid};
+use crate::member::stream;
 use crate::member::tool::{TextEncoding, bytes, bytes_value};
 use crate::path;
 use crate::value::Value;
@@ -26,7 +27,7 @@ pub(super) fn call(
 fn of_path(context: &mut dyn Context, lower: &str, arguments: &Arguments<'_>) -> Option<Result<Value, Fault>> {
     let random = |context: &mut dyn Context| format!("{:011x}.tmp", context.world().random() & 0xFFF_FFFF_FFFF);
     let temporary = |context: &mut dyn Context| {
-        let folder = context.world().environment("TEMP").or_else(|| context.world().environment("TMPDIR"));
+        let folder = context.environment("TEMP").or_else(|| context.environment("TMPDIR"));
         folder.unwrap_or_else(|| "/tmp".to_owned())
     };
     Some(match lower {
@@ -91,6 +92,8 @@ fn of_file(context: &mut dyn Context, lower: &str, arguments: &Arguments<'_>) ->
             context.charge(bytes.len() * size_of::<Value>())?;
             Ok(bytes_value(&bytes))
         }),
+        "opentext" => stream::file_reader(context, &path),
+        "createtext" | "appendtext" => stream::file_writer(context, &path, lower == "appendtext", Encoding::Utf8),
         "writealltext" | "appendalltext" => {
             arguments.text(1).and_then(|text| save(context, &path, &text, chosen(2), lower == "appendalltext"))
         }
