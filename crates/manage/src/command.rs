@@ -14,6 +14,7 @@ mod configuration;
 mod ad_permission;
 mod exchange_certificate;
 mod server_component;
+mod service;
 mod smtp_connectivity;
 mod trace_search;
 mod transport_config;
@@ -100,6 +101,7 @@ static NOUNS: &[&[Entry]] = &[
     exchange_server::ENTRIES,
     exchange_certificate::ENTRIES,
     server_component::ENTRIES,
+    service::ENTRIES,
     smtp_connectivity::ENTRIES,
     transport_config::ENTRIES,
     transport_service::ENTRIES,

@@ -164,7 +164,9 @@ impl Commands for Remote {
     }
 
     fn convert(&self, type_name: &str, value: &Value) -> Option<Result<Value, Fault>> {
-        let name = type_name.rsplit(['.', '+']).next().unwrap_or(type_name).to_ascii_lowercase();
+        // `Unlimited[Microsoft.Exchange.Data.ByteQuantifiedSize]`: what stands in brackets says no more.
+        let plain = type_name.split('[').next().unwrap_or(type_name);
+        let name = plain.rsplit(['.', '+']).next().unwrap_or(plain).to_ascii_lowercase();
         let text = text_of::text(value);
         let converted = match name.as_str() {
             "iprange" => range::value(&text),
@@ -174,6 +176,9 @@ impl Commands for Remote {
             "enhancedtimespan" => span::value(&text),
             name if name.starts_with("unlimited") => unlimited::value(&text),
             name if name.starts_with("multivaluedproperty") => return Some(Ok(value.clone())),
+            // Types of parameters: commands read their text.
+            "fqdn" | "smtpdomain" | "smtpaddress" | "smarthost" | "addressspace" => Ok(Value::text(text.as_str())),
+            name if name.ends_with("idparameter") => Ok(Value::text(text.as_str())),
             _ => return None,
         };
         let fault = |why: String| {

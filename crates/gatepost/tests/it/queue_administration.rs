@@ -244,7 +244,7 @@ fn the_shell_lists_holds_back_exports_and_removes_what_is_queued() {
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     let found = shell(installation, "Get-Message -Filter \"Subject -like 'fir*'\"");
     let [message] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!((&message["FromAddress"], &message["Recipients"]), (&json!("<a@x.net>"), &json!(["z@gmail.com"])));
+    assert_eq!((&message["FromAddress"], &message["Recipients"]), (&json!("a@x.net"), &json!(["z@gmail.com"])));
     let identity = message["Identity"].as_str().expect("text").to_owned();
     assert!(identity.ends_with(&format!("\\{id}")), "{identity}");
 

@@ -1,11 +1,11 @@
 //! This server, as scripts look for servers before they loop over them: Get-ExchangeServer.
 
 use gatepost_policy::role::Role;
-use gatepost_shell::command::{Changes, Signature};
+use gatepost_shell::command::{Changes, Kind, Signature};
 use gatepost_shell::convert::wildcard;
 use gatepost_shell::value::View;
 
-use super::parameter::{DOMAIN_CONTROLLER, identity};
+use super::parameter::{DOMAIN_CONTROLLER, identity, named};
 use super::{Answer, CommandError, Entry, Invocation, server};
 use crate::object::PropertyKind::{Bool, Flags, Identity, Text};
 use crate::object::{Record, Shape, Usual, property};
@@ -24,7 +24,12 @@ static VIEW: View = View {
     identity: "Name",
 };
 
-const ROLES: &[&str] = &["HubTransport", "FrontendTransport"];
+/// Exchange of today has one role that takes mail and keeps it, and calls it by the first word; scripts of its first years ask
+/// for the others.
+const ROLES: &[&str] = &["Mailbox", "HubTransport", "FrontendTransport"];
+
+/// The version of Exchange whose commands are spoken here: scripts go other ways for servers before 15.
+const SPOKEN_VERSION: &str = "Version 15.2";
 
 static SHAPE: Shape = Shape {
     name: "ExchangeServer",
@@ -35,7 +40,7 @@ static SHAPE: Shape = Shape {
         property("ServerRole", "server_role", Flags(ROLES), Usual::Texts(ROLES)),
         property("IsHubTransportServer", "is_hub_transport_server", Bool, Usual::Bool(true)),
         property("IsFrontendTransportServer", "is_frontend_transport_server", Bool, Usual::Bool(true)),
-        property("IsMailboxServer", "is_mailbox_server", Bool, Usual::Bool(false)),
+        property("IsMailboxServer", "is_mailbox_server", Bool, Usual::Bool(true)),
         property("IsEdgeServer", "is_edge_server", Bool, Usual::Bool(false)),
         property("AdminDisplayVersion", "admin_display_version", Text, Usual::Null),
         property("Identity", "identity", Identity, Usual::Null),
@@ -46,7 +51,11 @@ static GET: Signature = Signature {
     name: "Get-ExchangeServer",
     aliases: &[],
     synopsis: "Shows this server, as scripts expect that loop over servers: each server knows itself alone.",
-    parameters: &[identity("Which: the short or the whole name, or a name with wildcards."), DOMAIN_CONTROLLER],
+    parameters: &[
+        identity("Which: the short or the whole name, or a name with wildcards."),
+        named("Status", Kind::Switch, "Taken, and of no consequence: all is shown."),
+        DOMAIN_CONTROLLER,
+    ],
     changes: Changes::Nothing,
     examples: &[
         ("Get-ExchangeServer", "Shows its name, what it does, its version."),
@@ -83,7 +92,7 @@ fn get(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let record = Record::of(&SHAPE)
         .with("Name", short.as_str())
         .with("Fqdn", own.as_str())
-        .with("AdminDisplayVersion", format!("Gatepost {}", env!("CARGO_PKG_VERSION")))
+        .with("AdminDisplayVersion", format!("{SPOKEN_VERSION} (Gatepost {})", env!("CARGO_PKG_VERSION")))
         .with("Identity", short.as_str());
     Ok(Answer::of(vec![record]))
 }

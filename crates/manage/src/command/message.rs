@@ -265,7 +265,7 @@ fn record(server: &str, message: &Message, with_recipients: bool) -> Record {
     Record::of(&SHAPE)
         .with("Subject", message.subject.as_deref())
         .with("InternetMessageId", message.internet_message_id.as_deref())
-        .with("FromAddress", message.reverse_path.as_str())
+        .with("FromAddress", plain(&message.reverse_path))
         .with("Status", message.status.as_str())
         .with("Size", message.size_bytes)
         .with("MessageSourceName", source)
@@ -456,4 +456,12 @@ async fn export(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
             .with("Size", content.len())
             .with("Base64", STANDARD.encode(&content)),
     ]))
+}
+
+/// A reverse-path as Exchange shows it: without its brackets, unless there is nothing in them.
+fn plain(reverse_path: &str) -> &str {
+    match reverse_path.strip_prefix('<').and_then(|path| path.strip_suffix('>')) {
+        Some("") | None => reverse_path,
+        Some(address) => address,
+    }
 }
