@@ -179,9 +179,10 @@ impl Interpreter {
                     "The expression after '&' in a pipeline element produced an object that was not valid. It must result in a command name, a script block, or a file's path; it is $null.",
                 ));
             }
-            // What Get-Command found.
+            // What Get-Command found, or a file of Get-ChildItem.
             Value::Object(object) if object.get("Name").is_some() => {
-                convert::text(&object.get("Name").unwrap_or_default())
+                let name = object.get("FullName").or_else(|| object.get("Name"));
+                convert::text(&name.unwrap_or_default())
             }
             other => convert::text(other),
         };

@@ -187,7 +187,24 @@ impl Interpreter {
             ExpressionKind::BareNumber(text, _) => Value::text(text),
             _ => self.expression(inner)?,
         };
+        if let (ExpressionKind::Variable(name), true) = (&inner.kind, is_reference(type_name))
+            && name.scope.is_none()
+        {
+            return Ok(self.reference(&name.name, value));
+        }
         self.cast(type_name, &value)
+    }
+
+    /// `[ref]$x`: who changes it changes the variable, while that is there.
+    fn reference(&self, name: &str, value: Value) -> Value {
+        let owner = self.frame.scope.outwards().find(|scope| scope.own(name).is_some());
+        let owner = Rc::downgrade(&owner.unwrap_or_else(|| Rc::clone(&self.frame.scope)));
+        let name: Box<str> = name.into();
+        Value::foreign(Reference::linked(value, move |new| {
+            if let Some(owner) = owner.upgrade() {
+                owner.set(&name, new);
+            }
+        }))
     }
 
     /// `[Type]value`.
@@ -504,4 +521,10 @@ impl Interpreter {
         };
         done.map_err(|fault| self.flow_of(fault))
     }
+}
+
+/// Whether a type is that of references.
+fn is_reference(type_name: &TypeName) -> bool {
+    const NAMES: [&str; 3] = ["ref", "PSReference", "System.Management.Automation.PSReference"];
+    type_name.array_depth == 0 && NAMES.iter().any(|name| name.eq_ignore_ascii_case(&type_name.name))
 }

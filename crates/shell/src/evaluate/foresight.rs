@@ -151,6 +151,12 @@ impl Walk {
             StatementKind::Function { name, body } => {
                 let name = name.rsplit(':').next().unwrap_or(name);
                 self.made.insert(key(name));
+                let aliases = body.attributes.iter().filter(|one| one.name.eq_ignore_ascii_case("Alias"));
+                for alias in aliases.flat_map(|one| &one.positional) {
+                    if let ExpressionKind::Text(alias) = &alias.kind {
+                        self.made.insert(key(alias));
+                    }
+                }
                 self.script(body);
             }
             StatementKind::Try { body, catches, finally } => {

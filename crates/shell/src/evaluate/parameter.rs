@@ -8,7 +8,7 @@ use super::interpreter::Interpreter;
 use super::scope::Scope;
 use crate::context::BlockScope;
 use crate::convert::{self, pattern};
-use crate::fault::{Category, Fault};
+use crate::fault::{Category, Fault, Severity};
 use crate::syntax::{Attribute, Expression, ExpressionKind, ParameterDeclaration, ScriptBlock};
 use crate::value::{Table, Value};
 
@@ -235,7 +235,13 @@ impl Interpreter {
                 }
                 "validatescript" => {
                     let Some(Value::Block(block)) = arguments.first() else { continue };
-                    let found = self.collect(|it, out| it.call_block(block, BlockScope::Own, Some(value.clone()), &[], out))?;
+                    let found =
+                        self.collect(|it, out| it.call_block(block, BlockScope::Own, Some(value.clone()), &[], out));
+                    let found = match found {
+                        // What the script throws is what it has to say about the value.
+                        Err(Flow::Fault(fault)) if fault.severity != Severity::Final => return Ok(Some(fault.message)),
+                        found => found?,
+                    };
                     if convert::truth(&convert::gathered(found)) {
                         continue;
                     }

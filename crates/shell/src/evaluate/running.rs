@@ -329,6 +329,11 @@ impl Interpreter {
         match self.frame.streams[number].clone() {
             Target::Nothing => return Ok(()),
             Target::Output(merged) => {
+                // A record, as text its message alone: the screen puts the word before it.
+                let text = ["WARNING: ", "VERBOSE: ", "DEBUG: "]
+                    .iter()
+                    .find_map(|word| text.strip_prefix(word))
+                    .unwrap_or(text);
                 merged.borrow_mut().push(Value::text(text.trim_end_matches(['\r', '\n'])));
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use super::flow::{Done, Flow};
 use super::interpreter::Interpreter;
 use super::report;
 use super::running::Action;
+use super::scope::key;
 use super::sink::Sink;
 use crate::convert::{self, wildcard};
 use crate::fault::{Category, Fault, Severity};
@@ -178,6 +179,12 @@ impl Interpreter {
                     None => (Rc::clone(&self.frame.scope), name.as_str()),
                 };
                 scope.set_function(name, Rc::clone(body));
+                for alias in body.attributes.iter().filter(|one| one.name.eq_ignore_ascii_case("Alias")) {
+                    for alias in &alias.positional {
+                        let alias = convert::text(&self.expression(alias)?);
+                        self.aliases.insert(key(&alias), (alias.as_str().into(), name.into()));
+                    }
+                }
                 Ok(())
             }
             StatementKind::Try { body, catches, finally } => self.try_statement(body, catches, finally.as_ref(), out),

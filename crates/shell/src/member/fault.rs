@@ -9,6 +9,9 @@ use crate::value::{Foreign, Object, Value, View};
 /// What the original raises when a method fails: the error itself is within.
 pub const METHOD_INVOCATION: &str = "System.Management.Automation.MethodInvocationException";
 
+/// What Write-Error raises.
+pub const WRITE_ERROR: &str = "Microsoft.PowerShell.Commands.WriteErrorException";
+
 /// Its properties.
 pub(super) const PROPERTIES: &[&str] = &[
     "Exception",
@@ -124,7 +127,11 @@ pub fn error_id(fault: &Fault) -> String {
         (None, Category::Parser) => "ParserError".to_owned(),
         (None, _) => short_exception(fault).trim_end_matches("Exception").to_owned(),
     };
-    if fault.command.is_empty() { name } else { format!("{name},{}", fault.command) }
+    // What a script writes itself goes by the name that it gives.
+    let is_written = fault.exception == WRITE_ERROR;
+    let name =
+        if is_written && made_by(fault).is_none_or(|made| made.id.is_none()) { WRITE_ERROR.to_owned() } else { name };
+    if fault.command.is_empty() || is_written { name } else { format!("{name},{}", fault.command) }
 }
 
 /// The name that the original has for an error's category.

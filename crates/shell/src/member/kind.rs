@@ -271,7 +271,10 @@ pub fn cast(context: &mut dyn Context, wanted: &TypeName, value: &Value) -> Resu
             Value::Block(_) => value.clone(),
             _ => return refused("A script block is written { }; [scriptblock]::Create('text') makes one of text."),
         },
-        "System.Management.Automation.PSReference" => Value::foreign(Reference::new(value.clone())),
+        "System.Management.Automation.PSReference" => match value.downcast::<Reference>() {
+            Some(_) => value.clone(),
+            None => Value::foreign(Reference::new(value.clone())),
+        },
         "System.Net.IPAddress" => match value.downcast::<Address>() {
             Some(_) => value.clone(),
             None => address::made(value)?,

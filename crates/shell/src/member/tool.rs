@@ -15,24 +15,42 @@ use super::arguments::{Arguments, invalid, out_of_range};
 use super::console::{self, Console};
 use super::culture::Culture;
 
-/// A place for a value that a method writes to: `[ref]$x`. Whoever made it reads it afterwards.
-#[derive(Debug, Default)]
-pub struct Reference(RefCell<Value>);
+/// A place for a value that a method or a function writes to: `[ref]$x`.
+#[derive(Default)]
+pub struct Reference {
+    value: RefCell<Value>,
+    /// What a new value is told to: the variable.
+    link: Option<Box<dyn Fn(Value)>>,
+}
+
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reference")
+    }
+}
 
 impl Reference {
     /// A place that holds this.
     pub fn new(value: Value) -> Reference {
-        Reference(RefCell::new(value))
+        Reference { value: RefCell::new(value), link: None }
+    }
+
+    /// A place that holds this, and tells of what is put there.
+    pub fn linked(value: Value, link: impl Fn(Value) + 'static) -> Reference {
+        Reference { value: RefCell::new(value), link: Some(Box::new(link)) }
     }
 
     /// What it holds.
     pub fn get(&self) -> Value {
-        self.0.borrow().clone()
+        self.value.borrow().clone()
     }
 
     /// Puts another value there.
     pub fn set(&self, value: Value) {
-        *self.0.borrow_mut() = value;
+        if let Some(link) = &self.link {
+            link(value.clone());
+        }
+        *self.value.borrow_mut() = value;
     }
 }
 
@@ -42,7 +60,7 @@ impl Foreign for Reference {
     }
 
     fn text(&self) -> String {
-        convert::text(&self.0.borrow())
+        convert::text(&self.value.borrow())
     }
 
     fn property(&self, name: &str) -> Option<Value> {

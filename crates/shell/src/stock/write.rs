@@ -253,7 +253,7 @@ impl Stage for Error {
             None => {
                 let mut fault =
                     Fault::new(Category::NotSpecified, given.map(|text| convert::text(&text)).unwrap_or_default());
-                fault.exception = "Microsoft.PowerShell.Commands.WriteErrorException";
+                fault.exception = member::fault::WRITE_ERROR;
                 fault
             }
         };
@@ -353,6 +353,25 @@ impl Stage for ReadHost {
         } else {
             Value::foreign(member::Secret(Rc::from(answer.as_str())))
         })
+    }
+}
+
+/// Pause.
+pub(super) const PAUSE: StockCommand = StockCommand {
+    signature: &Signature {
+        name: "Pause",
+        synopsis: "Waits for somebody who presses Enter.",
+        parameters: &[],
+        ..SIGNATURE
+    },
+    make: || Box::new(Pause),
+};
+
+struct Pause;
+
+impl Stage for Pause {
+    fn process(&mut self, context: &mut dyn Context, _call: &Call<'_>, _input: Option<&Value>) -> Result<(), Fault> {
+        member::read(context, "Press Enter to continue...: ").map(|_| ())
     }
 }
 
