@@ -11,10 +11,13 @@
 //! | `N.new` | a sealed segment that was not finished; goes |
 //! | `N.damaged` | not even its header can be read: set apart, counted |
 
+mod piece;
 mod log;
 mod sealed;
 mod gathered;
 mod postings;
+mod records;
+mod files;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -24,8 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use files::{Kind, files, path, set_apart};
 use gathered::Gathered;
-use log::{BLOCK_BYTES, Log, View};
+use log::{BLOCK_BYTES, Log};
+use piece::Source;
+pub use piece::{Piece, Snapshot};
+pub use records::Records;
+use records::push_record;
 use sealed::{Sealed, Sealing};
 
 use crate::frame;
@@ -493,142 +501,6 @@ impl State {
         let is_old = self.limits.age_max_ms.is_some_and(|age_ms| now_ms.saturating_sub(last_ms) > age_ms);
         is_old || self.bytes() > self.limits.bytes_max
     }
-}
-
-/// What a folder held at one moment.
-#[derive(Debug)]
-pub struct Snapshot {
-    /// Its segments, newest first.
-    pub pieces: Vec<Piece>,
-    /// Blocks that were met and cannot be read.
-    pub damaged: u64,
-}
-
-/// One segment of a snapshot.
-#[derive(Debug)]
-pub struct Piece {
-    /// Its number; newer segments have greater ones.
-    pub number: u64,
-    source: Source,
-}
-
-#[derive(Debug)]
-enum Source {
-    Sealed(Arc<Sealed>),
-    Log { view: View, candidates: Vec<(u32, Vec<u32>)> },
-}
-
-impl Piece {
-    fn sealed(sealed: Arc<Sealed>) -> Piece {
-        Piece { number: sealed.number, source: Source::Sealed(sealed) }
-    }
-
-    /// The version of descriptions whose terms it is found by.
-    pub fn version(&self) -> u32 {
-        match &self.source {
-            Source::Sealed(sealed) => sealed.version,
-            // It was described by this run.
-            Source::Log { .. } => u32::MAX,
-        }
-    }
-
-    /// Its blocks, oldest first.
-    pub fn blocks(&self) -> &[Block] {
-        match &self.source {
-            Source::Sealed(sealed) => &sealed.blocks,
-            Source::Log { view, .. } => &view.blocks,
-        }
-    }
-
-    /// The numbers of the blocks that may hold a term, ascending; `None`: all may. Of a log, only the terms that the snapshot was
-    /// taken for are known.
-    ///
-    /// # Errors
-    /// What the disk says; a segment that was removed meanwhile has no blocks.
-    pub fn candidates(&self, hash: u32) -> io::Result<Option<Vec<u32>>> {
-        match &self.source {
-            Source::Sealed(sealed) => gone_is(Some(Vec::new()), sealed.candidates(hash)),
-            Source::Log { candidates, .. } => {
-                Ok(candidates.iter().find(|(known, _)| *known == hash).map(|(_, blocks)| blocks.clone()))
-            }
-        }
-    }
-
-    /// The records of a block, oldest first, for [`Records`]; `None` if it is damaged.
-    ///
-    /// # Errors
-    /// What the disk says; a segment that was removed meanwhile has no records.
-    pub fn read_block(&self, number: u32) -> io::Result<Option<Vec<u8>>> {
-        match &self.source {
-            Source::Sealed(sealed) => gone_is(Some(Vec::new()), sealed.read_block(number)),
-            Source::Log { view, .. } => view.read_block(number).map(Some),
-        }
-    }
-}
-
-fn gone_is<T>(nothing: T, read: io::Result<T>) -> io::Result<T> {
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(nothing),
-        read => read,
-    }
-}
-
-/// The records of a block that was read.
-#[derive(Clone, Copy, Debug)]
-pub struct Records<'a>(pub &'a [u8]);
-
-impl<'a> Iterator for Records<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk::<4>()?;
-        let (record, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        self.0 = rest;
-        Some(record)
-    }
-}
-
-fn push_record(record: &[u8], into: &mut Vec<u8>) {
-    into.extend_from_slice(&(record.len() as u32).to_le_bytes());
-    into.extend_from_slice(record);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Log,
-    Sealed,
-    Unfinished,
-    Damaged,
-}
-
-const KINDS: [(Kind, &str); 4] =
-    [(Kind::Log, "open"), (Kind::Sealed, "trace"), (Kind::Unfinished, "new"), (Kind::Damaged, "damaged")];
-
-fn path(folder: &Path, number: u64, kind: Kind) -> PathBuf {
-    let (_, extension) = KINDS.into_iter().find(|(known, _)| *known == kind).expect("each kind has an extension");
-    folder.join(format!("{number:016x}.{extension}"))
-}
-
-/// The files of a folder by number. Files of other names are none of ours.
-fn files(folder: &Path) -> io::Result<Vec<(u64, Kind)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let Some((digits, extension)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
-        let kind = KINDS.into_iter().find(|(_, known)| *known == extension);
-        if let (16, Ok(number), Some((kind, _))) = (digits.len(), u64::from_str_radix(digits, 16), kind) {
-            files.push((number, kind));
-        }
-    }
-    files.sort_unstable_by_key(|(number, _)| *number);
-    Ok(files)
-}
-
-fn set_apart(folder: &Path, number: u64, kind: Kind, damaged: &AtomicU64) -> io::Result<()> {
-    damaged.fetch_add(1, Ordering::Relaxed);
-    let apart = path(folder, number, Kind::Damaged);
-    tracing::warn!(file = %apart.display(), "a file of passports cannot be read and is set apart");
-    fs::rename(path(folder, number, kind), apart)
 }
 
 fn first_ms(blocks: &[Block]) -> Option<u64> {

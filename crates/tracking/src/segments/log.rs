@@ -10,8 +10,10 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::files::{self, Kind};
 use super::gathered::Gathered;
 use super::postings::checksum;
+use super::records::push_record;
 use super::sealed::Sealing;
 use super::{Block, Describe, Described};
 use crate::decision::DecisionId;
@@ -251,7 +253,7 @@ impl View {
         let mut bytes = vec![0; end.saturating_sub(block.at) as usize];
         self.file.read_exact_at(&mut bytes, block.at)?;
         for record in Frames::of(&bytes, self.salt).filter_map(|frame| frame.record()) {
-            super::push_record(record, &mut records);
+            push_record(record, &mut records);
         }
         Ok(records)
     }
@@ -259,5 +261,5 @@ impl View {
 
 /// Where the log of a number lies.
 pub fn path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:016x}.open"))
+    files::path(folder, number, Kind::Log)
 }

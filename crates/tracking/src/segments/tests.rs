@@ -6,6 +6,7 @@ use std::io::Write;
 
 use proptest::prelude::*;
 
+use super::files::KINDS;
 use super::*;
 
 const LIMITS: Limits = Limits { bytes_max: 1 << 30, age_max_ms: None };
