@@ -11,6 +11,7 @@
 
 mod table;
 mod delivery_queue;
+mod waiting;
 mod rate;
 mod lanes;
 mod entry;

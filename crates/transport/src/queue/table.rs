@@ -10,8 +10,9 @@ use gatepost_mail::MessageId;
 use gatepost_policy::route::SendConnector;
 use tokio::sync::{Notify, mpsc};
 
-use super::delivery_queue::{DeliveryQueue, Later, Limits, Wait, Waiting};
+use super::delivery_queue::{DeliveryQueue, Limits, Wait};
 use super::entry::{Entry, QueueKey};
+use super::waiting::{Later, Waiting};
 use crate::clock::{Steady, now_ms};
 
 /// All queues, and the alarms of those that wait for a time. Times that come in and go out are the wall clock's; inside
