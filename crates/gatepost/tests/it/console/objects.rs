@@ -166,6 +166,22 @@ fn domains_mailboxes_and_groups_are_made_in_the_browser_and_take_mail() {
     browser.wait_for_text("1 member was removed.");
     let members = console.site.shell("(Get-DistributionGroupMember Alerts).PrimarySmtpAddress");
     assert_eq!(members.trim(), "bob.miller@fabrikam.com");
+
+    // What waits for a mailbox is said before it goes.
+    let submit = |subject: &str| {
+        let mut client = console.site.client(HOST_3);
+        let taken = client.submit("<app@contoso.com>", &["bob.miller@fabrikam.com"], &message(subject, "Text."));
+        assert_eq!(taken.code(), 250, "{taken}");
+    };
+    submit("delivered");
+    console.site.wait_for_mail("bob.miller@fabrikam.com", 1);
+    console.site.shell("Suspend-Queue 'local delivery' -Confirm:$false");
+    submit("waits");
+    let is_told = || {
+        console.open("/recipients/mailboxes/of/bob.miller%40fabrikam.com/remove");
+        browser.page_text().contains("1 message waits for it.")
+    };
+    assert!(wait::within(Duration::from_secs(60), || is_told().then_some(())).is_some(), "{}", browser.page_text());
     console.expect_complaints_of_a_mistake_alone();
 }
 
