@@ -123,6 +123,8 @@ struct Enough {
     connector_place: String,
     beyond: Vec<String>,
     can_narrow: bool,
+    /// Entries that can be changed for all that hold them.
+    edits: Vec<(String, String)>,
     carried: Vec<(String, String)>,
     waiting: String,
 }
@@ -164,6 +166,7 @@ async fn propose(Sent { visit, fields }: Sent) -> Answer {
                 connector: proposal.connector,
                 beyond: proposal.beyond,
                 can_narrow: proposal.can_narrow,
+                edits: proposal.edits,
                 waiting,
             },
         );

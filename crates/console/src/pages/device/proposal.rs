@@ -10,7 +10,7 @@ use super::hearing::{Known, heard, is_of_family};
 use crate::change::{Call, Change};
 use crate::listening::{opened, port_of};
 use crate::pages::receive_connectors::property::ANONYMOUS_USERS;
-use crate::pages::receive_connectors::rights::calls_without_entries_of;
+use crate::pages::receive_connectors::rights::{calls_without_entries_of, edits_of};
 use crate::pages::receive_connectors::{text, texts};
 use crate::problem::Problem;
 use crate::text::now_ms;
@@ -32,6 +32,8 @@ pub struct Proposal {
     pub beyond: Vec<String>,
     /// Whether that can be taken from it without taking it from others.
     pub can_narrow: bool,
+    /// The entries that others hold these rights by, too: what each gives, and where it is changed.
+    pub edits: Vec<(String, String)>,
 }
 
 impl Proposal {
@@ -45,6 +47,7 @@ impl Proposal {
             refused: None,
             beyond: Vec::new(),
             can_narrow: false,
+            edits: Vec::new(),
         }
     }
 }
@@ -82,7 +85,8 @@ pub async fn proposal(visit: &Visit, device: &Device, narrows: bool) -> Result<P
         && own.is_none_or(|own| own.hears_alone(device) && own.taken_for.is_none() && own.denied.is_empty());
     let is_narrowed = narrows && can_narrow;
     if let Some(connector) = heard.connectors.first().filter(|_| heard.passes && !is_narrowed) {
-        return Ok(Proposal { beyond, can_narrow, ..Proposal::nothing(connector.name.clone()) });
+        let edits = edits_of(&rows, &own.unwrap_or(connector).name, &Trustee::AnonymousLogon.to_string());
+        return Ok(Proposal { beyond, can_narrow, edits, ..Proposal::nothing(connector.name.clone()) });
     }
     let alike =
         visit.run("Get-ReceiveConnectorStatistics", json!({ "Search": device.what, "ResultSize": 1000 })).await?;

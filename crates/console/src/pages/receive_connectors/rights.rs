@@ -163,6 +163,16 @@ pub fn calls_without_entries_of(rows: &[Value], connector: &str, user: &str) -> 
     theirs.map(|entry| entry.removal(&connector.into(), &all)).collect()
 }
 
+/// The entries that give an account rights on a connector and are no group's: which rights, and where the form is that changes them.
+pub fn edits_of(rows: &[Value], connector: &str, user: &str) -> Vec<(String, String)> {
+    let theirs = entries(rows).into_iter().filter(|entry| entry.is_own() && !entry.is_denied && entry.user == user);
+    let edit = |entry: EntryShown| {
+        let rights: Vec<&str> = entry.rights.iter().map(|right| right.name.as_str()).collect();
+        (rights.join(", "), format!("{}&{EDITED}={}#entry", here(connector), entry.key))
+    };
+    theirs.map(edit).collect()
+}
+
 /// The parameters of Add-ADPermission that a form means, which adds an entry or changes `edited`.
 fn added(name: &str, fields: &Fields, edited: Option<&EntryShown>) -> Value {
     let rights: Vec<&str> = fields.all("ExtendedRights").collect();
@@ -330,6 +340,20 @@ mod tests {
             with_anonymous_users("Relay", &record).line(),
             "Set-ReceiveConnector \"Relay\" -PermissionGroups ExchangeUsers,AnonymousUsers"
         );
+    }
+
+    #[test]
+    fn the_form_of_an_entry_is_found_by_what_it_says() {
+        let rows = [
+            row("A", "x", json!("AnonymousUsers"), Value::Null, Value::Null),
+            row("A", "x", Value::Null, Value::Null, Value::Null),
+            row("A", "y", Value::Null, Value::Null, Value::Null),
+            row("B", "y", Value::Null, Value::Null, Value::Null),
+        ];
+        let edits = edits_of(&rows, "Third floor", "A");
+        assert_eq!(edits.iter().map(|(rights, _)| rights.as_str()).collect::<Vec<_>>(), ["x, y"]);
+        let key = &entries(&rows)[1].key;
+        assert_eq!(edits[0].1, format!("/receive-connectors/Third%20floor?tab=rights&edit={key}#entry"));
     }
 
     #[test]
