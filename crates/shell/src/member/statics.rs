@@ -314,7 +314,7 @@ pub fn call_static(
                 return done.map(Some);
             }
             if !kind::is_known(of) {
-                return Err(kind::unknown(of));
+                return from_number(context, of, &lower, &arguments).unwrap_or_else(|| Err(kind::unknown(of)));
             }
             Err(Fault::new(
                 Category::InvalidOperation,
@@ -323,6 +323,26 @@ pub fn call_static(
                 ),
             ))
         }
+    }
+}
+
+/// `[...ByteQuantifiedSize]::FromMB(5)`, `[...EnhancedTimeSpan]::FromMinutes(5)`: a number and its unit, as a type of the
+/// commands. `None`: it is none.
+fn from_number(
+    context: &mut dyn Context,
+    of: &TypeName,
+    lower: &str,
+    arguments: &Arguments<'_>,
+) -> Option<Result<Option<Value>, Fault>> {
+    let unit = lower.strip_prefix("from")?;
+    let written = match unit {
+        "bytes" => arguments.int(0).map(|count| count.to_string()),
+        "kb" | "mb" | "gb" | "tb" => arguments.int(0).map(|count| format!("{count}{unit}")),
+        _ => span(lower, arguments)?.map(|span| convert::text(&span)),
+    };
+    match written {
+        Ok(written) => context.commands().convert(&of.to_string(), &Value::text(written)).map(|done| done.map(Some)),
+        Err(fault) => Some(Err(fault)),
     }
 }
 

@@ -79,10 +79,17 @@ impl Parser<'_> {
     }
 
     fn statement_in_block(&mut self, closer: Option<(Span, char)>) -> Parsed<Option<Statement>> {
+        self.pasted_prompt();
+        if self.peek().is_none_or(is_newline) {
+            return Ok(None);
+        }
         if let Some(stray @ (')' | '}' | ']')) = self.peek() {
+            if closer.is_some_and(|(_, closer)| closer == stray) {
+                // It stood behind a prompt.
+                return Ok(None);
+            }
             return Err(self.stray(stray, closer));
         }
-        self.pasted_prompt();
         if self.is_keyword("trap") {
             self.trap()?;
             return Ok(None);
@@ -120,8 +127,20 @@ impl Parser<'_> {
         ParseError::last(self.here(), message)
     }
 
-    /// Passes over a prompt that was copied along with a command line: `PS C:\>`, `[PS] C:\Windows\system32>`.
+    /// Passes over a prompt that was copied along with a command line: `PS C:\>`, `[PS] C:\Windows\system32>`, `PS>`, and `>>`
+    /// before the lines that follow. No statement begins so.
     pub(super) fn pasted_prompt(&mut self) {
+        for short in ["PS>", ">>"] {
+            if self
+                .rest()
+                .strip_prefix(short)
+                .is_some_and(|behind| behind.is_empty() || behind.starts_with([' ', '\t']))
+            {
+                self.at += short.len();
+                self.space();
+                return;
+            }
+        }
         let Some(behind) = self.rest().strip_prefix("[PS] ").or_else(|| self.rest().strip_prefix("PS ")) else {
             return;
         };
