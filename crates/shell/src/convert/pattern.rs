@@ -219,7 +219,15 @@ fn class(signs: &[char], start: usize, out: &mut String) -> usize {
 
 /// `-replace`: each match replaced by `replacement`, in which `$1`, `${name}`, `$&` and `$$` have a meaning.
 pub fn replace(regex: &Regex, text: &str, replacement: &str) -> String {
-    replace_with(regex, text, |captures| expand(captures, replacement, text))
+    replace_with(regex, text, |captures| expand(regex, captures, replacement, text))
+}
+
+/// The groups of an expression in the order in which .NET counts them: those without a name first.
+pub fn groups(regex: &Regex) -> Vec<(usize, Option<&str>)> {
+    let (mut plain, mut named): (Vec<_>, Vec<_>) =
+        regex.capture_names().enumerate().partition(|(_, name)| name.is_none());
+    plain.append(&mut named);
+    plain
 }
 
 /// The same with a function that says what each match becomes.
@@ -228,11 +236,11 @@ pub fn replace_with(regex: &Regex, text: &str, mut becomes: impl FnMut(&Captures
 }
 
 /// A replacement with its references filled in.
-pub fn expand(captures: &Captures<'_>, replacement: &str, text: &str) -> String {
+pub fn expand(regex: &Regex, captures: &Captures<'_>, replacement: &str, text: &str) -> String {
+    let order = groups(regex);
     let group = |name: &str| -> Option<String> {
         let found = match name.parse::<usize>() {
-            Ok(number) if number < captures.len() => Some(captures.get(number)),
-            Ok(_) => None,
+            Ok(number) => order.get(number).map(|(at, _)| captures.get(*at)),
             Err(_) => captures.name(name).map(Some),
         };
         found.map(|found| found.map_or_else(String::new, |found| found.as_str().to_owned()))

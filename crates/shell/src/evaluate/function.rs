@@ -115,6 +115,9 @@ impl Interpreter {
             Step::End => {
                 if has_input {
                     work.scope.set("input", Value::array(std::mem::take(&mut work.inputs)));
+                } else if work.scope.own("input").is_none() {
+                    // Nothing came: functions count it to see whether they stand in a pipeline.
+                    work.scope.set("input", Value::array(Vec::new()));
                 }
                 self.body(&block, &block.end, out)
             }

@@ -53,8 +53,8 @@ pub(crate) fn found(captures: Option<&Captures<'_>>, regex: &Regex, text: &str) 
     };
     let whole = captures.and_then(|captures| captures.get(0));
     let mut groups = Vec::new();
-    for (number, name) in regex.capture_names().enumerate() {
-        let at = captures.and_then(|captures| captures.get(number));
+    for (number, (place, name)) in pattern::groups(regex).into_iter().enumerate() {
+        let at = captures.and_then(|captures| captures.get(place));
         let one = Value::Object(Rc::new(Object::new(&GROUP, group(at))));
         groups.push((Value::Int(number as i64), one.clone()));
         if let Some(name) = name {
@@ -106,7 +106,7 @@ pub(super) fn call(
                             }
                         }
                     }
-                    with => pattern::expand(captures, &convert::text(with), &text),
+                    with => pattern::expand(regex, captures, &convert::text(with), &text),
                 };
                 length += becomes.len();
                 if wrong.is_none()
@@ -125,10 +125,10 @@ pub(super) fn call(
                 .map(|()| Value::array(parts.into_iter().map(Value::text).collect()))
         }
         "getgroupnames" => Ok(Value::array(
-            regex
-                .capture_names()
+            pattern::groups(regex)
+                .into_iter()
                 .enumerate()
-                .map(|(number, name)| name.map_or_else(|| Value::text(number.to_string()), Value::text))
+                .map(|(number, (_, name))| name.map_or_else(|| Value::text(number.to_string()), Value::text))
                 .collect(),
         )),
         _ => return None,
