@@ -20,6 +20,10 @@ use crate::cli::{Cli, Command};
 use crate::commands::here;
 use crate::failure::Failure;
 
+/// A message is many small texts that one thread makes and another drops; see docs/decisions/0008-profiles.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let target = cli
