@@ -84,6 +84,7 @@ impl Preview {
             document: Some(Lines::of(&looked.difference)),
             lines,
             mark: mark((&looked.difference, &looked.rerouted), &looked.exposure, looked.exposure_total),
+            base: looked.base,
             ..Preview::default()
         }
     }

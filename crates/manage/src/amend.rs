@@ -297,7 +297,8 @@ impl Amender {
     }
 
     /// Puts the document of an earlier revision in force again, as a new revision. Passwords stay as they are now, also
-    /// those whose hashes stand in the document. It has to pass all checks of today.
+    /// those whose hashes stand in the document. It has to pass all checks of today. `base` is the revision that the caller
+    /// looked at, where that matters.
     ///
     /// # Errors
     /// [`AmendError`]; nothing has changed then.
@@ -307,6 +308,7 @@ impl Amender {
         why: Option<&str>,
         mode: &Mode,
         number: u64,
+        base: Option<u64>,
     ) -> Result<Amended, AmendError> {
         let reloader = self.reloader.clone();
         let text = blocking(move || Ok(reloader.history().text(number))).await?.map_err(AmendError::Disk)?;
@@ -314,13 +316,19 @@ impl Amender {
         match mode {
             Mode::In(id) => {
                 let mut transactions = self.transactions.lock().await;
-                return restore_draft(actor, transactions.touch(id, &actor.into(), Instant::now())?, number, text)
-                    .await;
+                let draft = transactions.touch(id, &actor.into(), Instant::now())?;
+                self.check_draft(draft, base)?;
+                return restore_draft(actor, draft, number, text).await;
             }
-            Mode::Among(gathering) => return restore_draft(actor, &mut *gathering.0.lock().await, number, text).await,
+            Mode::Among(gathering) => {
+                let mut draft = gathering.0.lock().await;
+                self.check_draft(&draft, base)?;
+                return restore_draft(actor, &mut draft, number, text).await;
+            }
             Mode::Apply | Mode::WhatIf => {}
         }
         let in_force = self.reloader.hold().await;
+        check_base(&in_force, base, || self.author_of(in_force.revision))?;
         if *mode == Mode::Apply {
             self.check_writable()?;
         }

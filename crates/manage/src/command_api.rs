@@ -292,8 +292,9 @@ pub fn noted(entry: &Entry, request: Option<&CommandRequest>) -> Noted {
     }
 }
 
-/// A command and what it is about, for the history: never more of its parameters, one of which may be a secret.
-fn what(entry: &Entry, request: &CommandRequest) -> String {
+/// A command and what it is about, for the history and for what it notes: never more of its parameters, one of which may be
+/// a secret.
+pub fn what(entry: &Entry, request: &CommandRequest) -> String {
     let named = |name: &str| {
         let mut parameters = request.parameters.iter();
         parameters.find(|(known, _)| known.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())

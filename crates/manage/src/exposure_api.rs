@@ -144,18 +144,19 @@ async fn report(
     let Author { who, from } = Author::from(&actor);
     let made_by = format!("{who} ({from})");
     let now_ms = now_ms();
-    let audited = kept.clone();
+    let (audited, by) = (kept.clone(), made_by.clone());
     let data_dir = document.settings.server.data_dir.clone();
     let key = tokio::task::spawn_blocking(move || SigningKey::of(&data_dir)).await.map_err(|_| failed())?;
     let key = key.map_err(|error| without_key(&error))?;
     let signed_by = key.public().fingerprint();
     let write = move || {
-        let subject = Subject { kept: &audited, document: &document, revision, made_by, made_ms: now_ms };
+        let subject = Subject { kept: &audited, document: &document, revision, made_by: by, made_ms: now_ms };
         relay_report::file(subject, format, &key)
             .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     };
     let write = async { tokio::task::spawn_blocking(write).await.map_err(|_| failed())? };
-    let wanted = Wanted { who: &who, format, audit: &kept, revision, signed_by: &signed_by, now_ms };
+    // The file says from where it was taken: whoever takes it from elsewhere gets another, which is recorded, too.
+    let wanted = Wanted { who: &made_by, format, audit: &kept, revision, signed_by: &signed_by, now_ms };
     let Written { file: report, is_again } = reports.of(&wanted, write).await?;
     let digest = digest(&SHA256, &report);
     let target = format!("sha256:{}", hexadecimal(digest.as_ref()));

@@ -4,7 +4,7 @@
 //! are, and each costs an audit that may have to be made, a signature and a line in the record: nobody is to push the lines of others out
 //! of it by asking.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::body::Bytes;
 use tokio::sync::Mutex;
@@ -31,7 +31,8 @@ pub struct Written {
 struct Kept {
     who: String,
     format: ReportFormat,
-    audit: Arc<KeptAudit>,
+    /// Only to be compared: settings that are in force no more are not held in memory by what was once said of them.
+    audit: Weak<KeptAudit>,
     revision: u64,
     signed_by: String,
     made_ms: u64,
@@ -40,7 +41,7 @@ struct Kept {
 
 /// What somebody asks for.
 pub struct Wanted<'a> {
-    /// Who they are.
+    /// Who they are, and from where they ask.
     pub who: &'a str,
     /// In which form.
     pub format: ReportFormat,
@@ -57,7 +58,7 @@ pub struct Wanted<'a> {
 impl Kept {
     fn is(&self, wanted: &Wanted<'_>) -> bool {
         let is_recent = (self.made_ms..self.made_ms.saturating_add(KEPT_MS)).contains(&wanted.now_ms);
-        let is_of_it = Arc::ptr_eq(&self.audit, wanted.audit) && self.revision == wanted.revision;
+        let is_of_it = std::ptr::eq(self.audit.as_ptr(), Arc::as_ptr(wanted.audit)) && self.revision == wanted.revision;
         is_recent
             && is_of_it
             && (self.who.as_str(), self.format, self.signed_by.as_str())
@@ -84,7 +85,7 @@ impl Reports {
             return Ok(Written { file: known.file.clone(), is_again: true });
         }
         let file = Bytes::from(write.await?);
-        kept.retain(|kept| wanted.now_ms.saturating_sub(kept.made_ms) < KEPT_MS);
+        kept.retain(|kept| kept.audit.strong_count() > 0 && wanted.now_ms.saturating_sub(kept.made_ms) < KEPT_MS);
         let fits = |kept: &[Kept]| {
             let bytes: usize = kept.iter().map(|kept| kept.file.len()).sum();
             kept.len() < KEPT_MAX && bytes + file.len() <= KEPT_BYTES_MAX
@@ -96,7 +97,7 @@ impl Reports {
         kept.push(Kept {
             who: who.to_owned(),
             format,
-            audit: audit.clone(),
+            audit: Arc::downgrade(audit),
             revision,
             signed_by: signed_by.to_owned(),
             made_ms: now_ms,
@@ -145,6 +146,8 @@ mod tests {
             (wanted("alice", json, &other, 1, 2_000), false),
             (wanted("alice", json, &audit, 2, 2_000), false),
             (wanted("bob", json, &audit, 1, 2_001), true),
+            // Their session from elsewhere: another report, which says so.
+            (wanted("bob (10.0.0.9)", json, &audit, 1, 2_001), false),
             (Wanted { signed_by: "5678", ..wanted("bob", json, &audit, 1, 2_001) }, false),
             (wanted("alice", json, &audit, 1, 1_000 + KEPT_MS), false),
             // A clock that was set back makes no report last.
@@ -162,5 +165,12 @@ mod tests {
             let Ok(_) = reports.of(&wanted, async { Ok::<_, Infallible>(String::new()) }).await;
         }
         assert_eq!(reports.0.lock().await.len(), KEPT_MAX);
+        // Of settings that are gone no audit is held, and no report is kept beside the next one.
+        let gone = Arc::downgrade(&audit);
+        drop(audit);
+        assert!(gone.upgrade().is_none());
+        let wanted = wanted("alice", json, &other, 1, 3_000);
+        let Ok(_) = reports.of(&wanted, async { Ok::<_, Infallible>(String::new()) }).await;
+        assert_eq!(reports.0.lock().await.len(), 1);
     }
 }

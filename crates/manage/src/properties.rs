@@ -162,7 +162,11 @@ impl Properties for MessageRow<'_> {
             }
             "Queue" => Value::Texts(message.queues.iter().map(ToString::to_string).collect()),
             "Status" => text(Some(message_status(message.status))),
-            "FromAddress" => text(Some(message.reverse_path.trim_start_matches('<').trim_end_matches('>'))),
+            "FromAddress" => match plain(&message.reverse_path) {
+                // Found by what is shown of it, and by an empty text.
+                "<>" => Value::Texts(vec!["<>".to_owned(), String::new()]),
+                address => Value::Text(address.to_owned()),
+            },
             "Recipients" => Value::Texts(pending().map(|recipient| recipient.address.clone()).collect()),
             "Size" => Value::Number(message.size_bytes as f64),
             "DateReceived" => Value::Time(message.arrival_ms),
@@ -191,5 +195,61 @@ pub fn source_name(message: &QueuedMessage) -> String {
     match message.peer {
         Some(_) => format!("SMTP:{}", message.connector),
         None => "DSN".to_owned(),
+    }
+}
+
+/// A reverse-path as Exchange shows it: without its brackets, unless there is nothing in them.
+pub fn plain(reverse_path: &str) -> &str {
+    match reverse_path.strip_prefix('<').and_then(|path| path.strip_suffix('>')) {
+        Some("") | None => reverse_path,
+        Some(address) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_mail::{MessageId, Priority};
+
+    use super::*;
+    use crate::filter::Filter;
+
+    fn from(reverse_path: &str) -> QueuedMessage {
+        QueuedMessage {
+            status: MessageStatus::Ready,
+            priority: Priority::Normal,
+            expires_ms: 0,
+            queues: Vec::new(),
+            poison: false,
+            crashes: 0,
+            redirect: None,
+            subject: None,
+            internet_message_id: None,
+            id: MessageId(1),
+            arrival_ms: 0,
+            size_bytes: 0,
+            reverse_path: reverse_path.to_owned(),
+            connector: String::new(),
+            peer: None,
+            principal: String::new(),
+            recipients: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_sender_is_found_by_what_is_shown_of_it() {
+        for (reverse_path, filter, expected) in [
+            ("<>", "FromAddress -eq '<>'", true),
+            ("<>", "FromAddress -eq ''", true),
+            ("<>", "FromAddress -ne '<>'", false),
+            ("<a@x.net>", "FromAddress -eq 'a@x.net'", true),
+            ("<a@x.net>", "FromAddress -eq '<>'", false),
+            ("<a@x.net>", "FromAddress -eq ''", false),
+        ] {
+            let message = from(reverse_path);
+            let row = MessageRow(&message);
+            let filter = Filter::parse::<MessageRow<'_>>(filter).expect("a filter");
+            assert_eq!(filter.matches(&row), expected, "{reverse_path}");
+        }
+        assert_eq!(["<>", "<a@x.net>"].map(plain), ["<>", "a@x.net"]);
     }
 }

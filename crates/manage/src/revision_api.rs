@@ -5,7 +5,7 @@
 //! | `GET /revisions?limit=&before=` | `Revisions`, newest first | 400 |
 //! | `GET /revisions/{number}` | `RevisionText` | 404, 500 |
 //! | `GET /revisions/{old}/difference?new=` | `RevisionDifference` | 404, 422 |
-//! | `POST /revisions/{number}/restore` with `RestoreRequest` | `Amended` | 404, 409, 422, 507 |
+//! | `POST /revisions/{number}/restore` with `RestoreRequest` | `Amended` | 404, 409, 412, 422, 507 |
 
 use std::sync::Arc;
 
@@ -89,6 +89,7 @@ async fn restore(
 ) -> Answer<Amended> {
     let Json(request) = request.map_err(unreadable)?;
     let mode = if request.what_if { Mode::WhatIf } else { Mode::Apply };
-    let restored = to_the_end(async move { amender.restore(&actor, request.why.as_deref(), &mode, number).await });
+    let RestoreRequest { why, base, .. } = request;
+    let restored = to_the_end(async move { amender.restore(&actor, why.as_deref(), &mode, number, base).await });
     restored.await?.map(Json).map_err(|error| refusal(&error))
 }

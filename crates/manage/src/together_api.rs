@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::Actor;
 use crate::amend::Mode;
-use crate::command::{self, Within, amendment, receive_connector};
+use crate::command::{self, Answer, Within, amendment, receive_connector};
 use crate::command_api::{self, REQUEST_BYTES_MAX, Served, amend_refusal};
 use crate::gate::Noted;
 use crate::refusal::{Refusal, refuse, unreadable};
@@ -103,6 +103,7 @@ struct Stopped {
 struct Played {
     gathering: Gathering,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Together {
@@ -110,19 +111,20 @@ impl Together {
         let _room = self.room.acquire().await;
         let gathering = self.served.amender().gather(&wanted.actor, wanted.reason.as_deref(), wanted.base).await;
         let gathering = gathering.map_err(|error| Stopped { at: None, refusal: amend_refusal(error) })?;
-        let mut warnings = Vec::new();
+        let (mut warnings, mut notes) = (Vec::new(), Vec::new());
         let mut known = HashSet::new();
         for (at, call) in wanted.commands.iter().enumerate() {
             let told = self.step(wanted, call, &gathering).await;
             let told = told.map_err(|refusal| wanted.stopped(at, refusal))?;
             // What is odd after one step is odd after the next, too.
-            warnings.extend(told.into_iter().filter(|warning| known.insert(warning.clone())));
+            warnings.extend(told.warnings.into_iter().filter(|warning| known.insert(warning.clone())));
+            notes.extend(told.notes);
         }
-        Ok(Played { gathering, warnings })
+        Ok(Played { gathering, warnings, notes })
     }
 
-    /// Plays one command on the draft; hands on its warnings.
-    async fn step(&self, wanted: &Wanted, call: &CommandCall, gathering: &Gathering) -> Result<Vec<String>, Refusal> {
+    /// Plays one command on the draft; hands on what it says.
+    async fn step(&self, wanted: &Wanted, call: &CommandCall, gathering: &Gathering) -> Result<Answer, Refusal> {
         let entry = command_api::found(&call.command)?;
         let no_change = || {
             let error = format!("{} changes no settings, so it cannot be one of several", entry.signature.name);
@@ -140,12 +142,17 @@ impl Together {
             reason: wanted.reason.clone(),
             ..CommandRequest::default()
         };
+        // Among several "3 messages wait for it" does not say for what.
+        let about = (wanted.commands.len() > 1).then(|| command_api::what(entry, &request));
         let within = Within::Call(gathering.clone());
-        let answer = command_api::perform_within(&self.served, entry, &wanted.actor, request, within).await?;
+        let mut answer = command_api::perform_within(&self.served, entry, &wanted.actor, request, within).await?;
         if gathering.asked().await == asked {
             return Err(no_change());
         }
-        Ok(answer.warnings)
+        if let Some(about) = about {
+            answer.notes.iter_mut().for_each(|note| *note = format!("{about}: {note}"));
+        }
+        Ok(answer)
     }
 
     async fn complete(&self, wanted: &Wanted, played: &Played) -> Result<CommandAnswer, Refusal> {
@@ -159,7 +166,7 @@ impl Together {
         };
         let warnings = played.warnings.clone();
         let told = amendment::told_of(&title, wanted.what_if, warnings, amended, &receive_connector::SHAPE);
-        Ok(told.into())
+        Ok(told.with_notes(played.notes.clone()).into())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here looks at a disk. What is read is believed in nothing: names that lead out of the folder, contents that grow
 //! beyond a limit, and checksums that do not fit are errors.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 
 use flate2::Compression;
@@ -43,11 +44,14 @@ pub struct File {
 /// An archive of these files.
 ///
 /// # Errors
-/// When they are too many or too large.
+/// When they are too many or too large, or two have one name.
 pub fn pack(files: &[File]) -> Result<Vec<u8>, String> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     if files.len() > ENTRIES_MAX {
         return Err(format!("An archive holds at most {ENTRIES_MAX} files."));
+    }
+    if let Some(name) = twice(files) {
+        return Err(format!("Two files would be called {name} in the archive: unpacked, one would replace the other."));
     }
     for file in files {
         let offset = small(archive.len())?;
@@ -94,6 +98,12 @@ pub fn pack(files: &[File]) -> Result<Vec<u8>, String> {
     archive.extend(start.to_le_bytes());
     archive.extend([0; 2]);
     Ok(archive)
+}
+
+/// A name that two files have; folders may be named again.
+pub fn twice(files: &[File]) -> Option<&str> {
+    let mut names = HashSet::new();
+    files.iter().map(|file| file.name.as_str()).find(|name| !name.ends_with('/') && !names.insert(*name))
 }
 
 /// The files of an archive.
@@ -222,6 +232,13 @@ mod tests {
         assert!(archive.len() < 1000);
         assert_eq!(unpack(&archive), Ok(files.to_vec()));
         assert_eq!(unpack(&pack(&[]).expect("nothing")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn two_files_of_one_name_are_not_packed() {
+        let files = [file("logs/", b""), file("a.txt", b"one"), file("logs/", b""), file("a.txt", b"two")];
+        assert!(pack(&files).is_err_and(|why| why.contains("a.txt")));
+        assert!(pack(&files[..3]).is_ok());
     }
 
     #[test]

@@ -178,13 +178,15 @@ fn list(running: &Running, filter: &QueueFilter) -> QueueListing {
     let waiting = next_hop.as_ref().map(|part| waiting_for(running, part));
     let end = offset.saturating_add(*limit);
     let looks_closer = sender.is_some() || recipient.is_some() || picks.matches.is_some() || picks.order.is_some();
+    let wanted = |id: MessageId| waiting.as_ref().is_none_or(|waiting| waiting.contains(&id));
     // Where each waits is only looked up for all of them where each is looked at.
-    let places = looks_closer.then(|| Places::gather(running, |_| true));
+    let places = looks_closer.then(|| Places::gather(running, wanted));
+    let all: Box<dyn Iterator<Item = MessageId> + '_> = match &waiting {
+        Some(waiting) => Box::new(waiting.iter().copied().collect::<BTreeSet<_>>().into_iter()),
+        None => Box::new(live(running)),
+    };
     let (mut total, mut first, mut ids) = (0, Vec::new(), BTreeSet::new());
-    for id in live(running) {
-        if waiting.as_ref().is_some_and(|waiting| !waiting.contains(&id)) {
-            continue;
-        }
+    for id in all {
         let Some(places) = &places else {
             total += 1;
             if total > *offset as u64 && total <= end as u64 {

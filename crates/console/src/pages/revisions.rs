@@ -11,7 +11,7 @@ use gatepost_manage::history::Revision;
 use gatepost_manage::resource::{Amended, RestoreRequest, RevisionsQuery};
 use serde_json::json;
 
-use crate::change::{Call, Preview};
+use crate::change::{Call, Preview, is_late};
 use crate::confirming::{self, Asked, Back, confirm, is_seen};
 use crate::exposure::Exposure;
 use crate::fields::Fields;
@@ -139,10 +139,14 @@ async fn one(visit: Visit, Path(number): Path<u64>) -> Answer {
 }
 
 async fn ask(visit: Visit, Path(number): Path<u64>) -> Answer {
-    let (fields, asked) = (Fields::default(), asked(number, String::new()));
+    look_and_ask(visit, &Fields::default(), number, asked(number, String::new())).await
+}
+
+/// Shows what it would do by now.
+async fn look_and_ask(visit: Visit, fields: &Fields, number: u64, asked: Asked) -> Answer {
     match look(&visit, number).await {
-        Ok(looked) => confirm(visit, &fields, preview(number, &looked), asked),
-        Err(error) => refuse(visit, &fields, asked, error),
+        Ok(looked) => confirm(visit, fields, preview(number, &looked), asked),
+        Err(error) => refuse(visit, fields, asked, error),
     }
 }
 
@@ -173,28 +177,28 @@ fn refuse(visit: Visit, fields: &Fields, asked: Asked, error: ClientError) -> An
 }
 
 async fn look(visit: &Visit, number: u64) -> Result<Amended, ClientError> {
-    visit.client.restore(number, &RestoreRequest { what_if: true, why: None }).await
+    visit.client.restore(number, &RestoreRequest { what_if: true, ..RestoreRequest::default() }).await
 }
 
-/// Puts a revision in force again, unless that would do by now what nobody was shown.
+/// Puts a revision in force again, unless that would do by now what nobody was shown: what somebody else changes after the
+/// last look is refused by its base, and shown, too.
 async fn restore(Path(number): Path<u64>, Sent { visit, fields }: Sent) -> Answer {
     let why = fields.get("why").map(str::to_owned);
     let asked = asked(number, fields.text("why").to_owned());
-    let restored = match look(&visit, number).await {
-        Ok(looked) => {
-            let preview = preview(number, &looked);
-            if !is_seen(&fields, &preview) {
-                return confirm(visit, &fields, preview, asked);
-            }
-            visit.client.restore(number, &RestoreRequest { what_if: false, why }).await
-        }
-        Err(error) => Err(error),
+    let preview = match look(&visit, number).await {
+        Ok(looked) => preview(number, &looked),
+        Err(error) => return refuse(visit, &fields, asked, error),
     };
-    match restored {
+    if !is_seen(&fields, &preview) {
+        return confirm(visit, &fields, preview, asked);
+    }
+    let request = RestoreRequest { what_if: false, why, base: preview.base };
+    match visit.client.restore(number, &request).await {
         Ok(Amended { revision: Some(revision), .. }) => {
             Ok(visit.done("/revisions", &format!("Revision {number} is in force again, as revision {revision}.")))
         }
         Ok(_) => Ok(visit.done("/revisions", "It says what was in force already: nothing has changed.")),
+        Err(late) if is_late(&late) => look_and_ask(visit, &fields, number, asked).await,
         Err(error) => refuse(visit, &fields, asked, error),
     }
 }

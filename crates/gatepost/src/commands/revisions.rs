@@ -32,7 +32,7 @@ pub fn revisions(out: &mut dyn Write, target: &Target, arguments: &RevisionsArgu
             if *json { write_json(out, &difference) } else { write_difference(out, &difference) }
         }
         Some(RevisionsCommand::Restore { number, what_if, why, json }) => {
-            let request = RestoreRequest { what_if: *what_if, why: why.clone() };
+            let request = RestoreRequest { what_if: *what_if, why: why.clone(), base: None };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             match runtime.block_on(client.restore(*number, &request)) {
                 Ok(amended) if *json => write_json(out, &amended),

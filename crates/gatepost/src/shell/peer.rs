@@ -5,6 +5,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gatepost_shell::world;
@@ -26,33 +28,59 @@ pub struct Peer {
 /// Connects to the first of a host's addresses that answers.
 ///
 /// # Errors
-/// What the system says of the last one; `TimedOut` when the time is over.
+/// What the system says of the last one; `TimedOut` when the time is over; `Interrupted` by Ctrl-C.
 pub fn connect(host: &str, port: u16, timeout: Duration, cancel: &Arc<Cancel>) -> io::Result<Peer> {
     let until = Instant::now() + timeout;
-    let addresses: Vec<SocketAddr> = (host.trim().trim_matches(['[', ']']), port).to_socket_addrs()?.collect();
+    let host = host.trim().trim_matches(['[', ']']).to_owned();
+    let (tell, told) = mpsc::sync_channel(1);
+    // The system neither looks up a name nor connects so that Ctrl-C ends it: that waits apart. Where nobody wants the answer
+    // any more, it ends by itself.
+    let pressed = cancel.clone();
+    thread::Builder::new().name("connect".to_owned()).spawn(move || {
+        let reached = (host.as_str(), port)
+            .to_socket_addrs()
+            .and_then(|addresses| first_of(&addresses.collect::<Vec<_>>(), until, &pressed));
+        // Whoever asked may have gone.
+        let _ = tell.send(reached);
+    })?;
+    let socket = loop {
+        match told.recv_timeout(TICK) {
+            Ok(reached) => break reached?,
+            Err(RecvTimeoutError::Timeout) => check(cancel, until)?,
+            Err(RecvTimeoutError::Disconnected) => return Err(ErrorKind::AddrNotAvailable.into()),
+        }
+    };
+    socket.set_read_timeout(Some(TICK))?;
+    socket.set_write_timeout(Some(TICK))?;
+    Ok(Peer { socket, cancel: cancel.clone() })
+}
+
+/// Connects to the first that answers. Each has its share of the time that is left: one that is silent takes it from nobody.
+fn first_of(addresses: &[SocketAddr], until: Instant, cancel: &Cancel) -> io::Result<TcpStream> {
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        let left = until.saturating_duration_since(Instant::now()).max(TIMEOUT_MIN);
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(socket) => {
-                socket.set_read_timeout(Some(TICK))?;
-                socket.set_write_timeout(Some(TICK))?;
-                return Ok(Peer { socket, cancel: cancel.clone() });
-            }
+    for (place, address) in addresses.iter().enumerate() {
+        if cancel.is_set() {
+            return Err(interrupted());
+        }
+        let share = until.saturating_duration_since(Instant::now()) / (addresses.len() - place) as u32;
+        match TcpStream::connect_timeout(address, share.max(TIMEOUT_MIN)) {
+            Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-impl Peer {
-    /// An error when Ctrl-C was pressed or the time is over.
-    fn check(&self, until: Instant) -> io::Result<()> {
-        if self.cancel.is_set() {
-            return Err(io::Error::new(ErrorKind::Interrupted, "Ctrl-C"));
-        }
-        if Instant::now() < until { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
+fn interrupted() -> io::Error {
+    io::Error::new(ErrorKind::Interrupted, "Ctrl-C")
+}
+
+/// An error when Ctrl-C was pressed or the time is over.
+fn check(cancel: &Cancel, until: Instant) -> io::Result<()> {
+    if cancel.is_set() {
+        return Err(interrupted());
     }
+    if Instant::now() < until { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
 }
 
 impl world::Peer for Peer {
@@ -60,7 +88,7 @@ impl world::Peer for Peer {
         let until = Instant::now() + timeout;
         loop {
             match self.socket.read(buffer) {
-                Err(error) if is_wait(&error) => self.check(until)?,
+                Err(error) if is_wait(&error) => check(&self.cancel, until)?,
                 done => return done,
             }
         }
@@ -73,7 +101,7 @@ impl world::Peer for Peer {
             match self.socket.write(&bytes[sent..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => sent += count,
-                Err(error) if is_wait(&error) => self.check(until)?,
+                Err(error) if is_wait(&error) => check(&self.cancel, until)?,
                 Err(error) => return Err(error),
             }
         }
@@ -137,7 +165,7 @@ pub fn echo(address: IpAddr, timeout: Duration, cancel: &Cancel) -> io::Result<D
             Err(error) => return Err(error),
         }
         if cancel.is_set() {
-            return Err(io::Error::new(ErrorKind::Interrupted, "Ctrl-C"));
+            return Err(interrupted());
         }
         if began.elapsed() >= timeout {
             return Err(ErrorKind::TimedOut.into());
@@ -185,6 +213,42 @@ mod tests {
         assert!(!is_answer(&within[..24], 0, Some([0x12, 0x34])));
         assert!(!is_answer(&[], 0, None));
         assert_eq!(checksum(&[8, 0, 0, 0, 0, 1, 0, 1]), 0xF7FD);
+    }
+
+    /// Somebody who listens and answers nobody: who is not let in stands in a queue of one, and those behind are not heard.
+    fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        silent.listen(0).expect("listens");
+        let address = silent.local_addr().expect("bound").as_socket().expect("of IPv4");
+        let queue = (0..8).map_while(|_| TcpStream::connect_timeout(&address, TICK).ok()).collect();
+        (silent, queue, address)
+    }
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_the_next() {
+        let (_silent, _queue, mute) = silent();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let answering = listener.local_addr().expect("bound");
+        let until = Instant::now() + Duration::from_secs(3);
+        let reached = first_of(&[mute, answering], until, &Cancel::default()).expect("the second answers");
+        assert_eq!(reached.peer_addr().expect("connected"), answering);
+        assert!(Instant::now() < until);
+    }
+
+    #[test]
+    fn who_waits_for_a_connection_hears_ctrl_c() {
+        let (_silent, _queue, mute) = silent();
+        let cancel = Arc::new(Cancel::default());
+        let (began, pressed) = (Instant::now(), cancel.clone());
+        let press = thread::spawn(move || {
+            thread::sleep(TICK);
+            pressed.set();
+        });
+        let waited = connect("127.0.0.1", mute.port(), Duration::from_secs(30), &cancel);
+        assert_eq!(waited.err().expect("nobody answers").kind(), ErrorKind::Interrupted);
+        assert!(began.elapsed() < Duration::from_secs(10));
+        press.join().expect("pressed");
     }
 
     #[test]

@@ -223,6 +223,20 @@ fn whoever_looked_before_a_colleagues_change_looks_again_before_theirs() {
     assert_eq!(together("Ben's", json!({"base": seen})).0, 200);
     let (status, done) = set(&ann, "both's", json!({"base": seen + 1}));
     assert_eq!((status, &done["revision"]), (200, &json!(seen + 2)), "{done}");
+
+    // Nor does an earlier revision take the place of what nobody has looked at.
+    let restore = |more: Value| post(&ben, "/revisions/1/restore", more);
+    let seen = base_of(restore(json!({"what_if": true})));
+    assert_eq!(set(&ann, "Ann's again", json!({"base": seen})).0, 200);
+    let command = json!({"parameters": {"Revision": 1}, "base": seen});
+    let by_command = post(&ben, "/commands/Restore-ConfigurationRevision", command);
+    for (status, late) in [restore(json!({"base": seen})), by_command] {
+        assert_eq!(status, 412, "{late}");
+    }
+    assert!(site.installation.settings().contains("Ann's again"), "nothing of Ann's is lost");
+    let seen = base_of(restore(json!({"what_if": true})));
+    let (status, done) = restore(json!({"base": seen}));
+    assert_eq!((status, &done["revision"]), (200, &json!(seen + 1)), "{done}");
 }
 
 #[test]

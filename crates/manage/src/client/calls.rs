@@ -370,7 +370,8 @@ impl Client {
     /// Puts an earlier revision in force again.
     ///
     /// # Errors
-    /// [`ClientError`]; refused with the problems that the document has today.
+    /// [`ClientError`]; refused with the problems that the document has today, with 412 where another revision is in force than
+    /// was looked at.
     pub async fn restore(&self, number: u64, request: &RestoreRequest) -> Result<Amended, ClientError> {
         self.call(Method::POST, &format!("/revisions/{number}/restore"), Some(request)).await
     }

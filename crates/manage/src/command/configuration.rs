@@ -214,7 +214,7 @@ async fn restore(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
     let number = invocation.arguments.number("Revision").ok_or_else(no_revision)?;
     let why = invocation.arguments.text("Reason").or(invocation.reason.as_deref());
     let mode = invocation.mode()?;
-    let amended = invocation.amender.restore(invocation.actor, why, &mode, number).await?;
+    let amended = invocation.amender.restore(invocation.actor, why, &mode, number, invocation.base).await?;
     let title = format!("Restoring revision {number} of the settings");
     Ok(answer(invocation, &title, Vec::new(), amended, &receive_connector::SHAPE))
 }

@@ -16,6 +16,7 @@ use super::queue::{
 use super::{Answer, CommandError, Entry, Invocation, server};
 use crate::object::PropertyKind::{Any, Bool, Choice, Identity, Int, List, Size, Text, Time};
 use crate::object::{Record, Shape, Usual, property};
+use crate::properties::plain;
 use crate::queues;
 use crate::resource::{
     Message, MessageAction, MessagesRequest, QUEUE_LIMIT_MAX, QueueAction, QueueQuery, QueuesRequest, Recipient,
@@ -456,12 +457,4 @@ async fn export(invocation: &Invocation<'_>) -> Result<Answer, CommandError> {
             .with("Size", content.len())
             .with("Base64", STANDARD.encode(&content)),
     ]))
-}
-
-/// A reverse-path as Exchange shows it: without its brackets, unless there is nothing in them.
-fn plain(reverse_path: &str) -> &str {
-    match reverse_path.strip_prefix('<').and_then(|path| path.strip_suffix('>')) {
-        Some("") | None => reverse_path,
-        Some(address) => address,
-    }
 }

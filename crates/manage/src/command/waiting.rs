@@ -20,8 +20,10 @@ pub fn for_connector(invocation: &Invocation<'_>, connector: &SendConnector) -> 
     said(messages, wait).map(|waiting| format!("{waiting} for it. Each {ways}; {told}."))
 }
 
-/// What is said of what waits for a recipient here that is removed.
+/// What is said of what waits for a recipient here that is removed. Nothing waits for a contact or a group: whom those stand for
+/// has taken their place before mail comes into a queue.
 pub async fn for_recipient(invocation: &Invocation<'_>, recipient: &KnownRecipient) -> Option<String> {
+    recipient.mailbox()?;
     let queues = invocation.control.queues();
     let here = queues.iter().find(|queue| queue.delivery_type == DeliveryType::SmtpDeliveryToMailbox)?;
     if here.messages == 0 {

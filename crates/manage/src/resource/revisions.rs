@@ -51,4 +51,7 @@ pub struct RestoreRequest {
     /// Why.
     #[serde(default)]
     pub why: Option<String>,
+    /// The revision that the caller has looked at: refused with 412 where another is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
 }

@@ -198,10 +198,16 @@ impl From<&Change> for ExposureChange {
 
 impl From<&Altered> for AlteredRights {
     fn from(altered: &Altered) -> AlteredRights {
+        let told = |named_max| (altered.before.told(named_max), altered.after.told(named_max));
+        let (before, after) = match told(NAMED_MAX) {
+            // What differs is behind the first ones: two equal sentences would say nothing.
+            (before, after) if before == after => told(usize::MAX),
+            told => told,
+        };
         AlteredRights {
             rights: altered.rights.iter().map(|right| right.exchange_name().to_owned()).collect(),
-            before: altered.before.told(NAMED_MAX),
-            after: altered.after.told(NAMED_MAX),
+            before,
+            after,
         }
     }
 }
@@ -275,5 +281,27 @@ impl From<&Problem> for SettingsProblem {
                 message: related.message.clone(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepost_policy::audit::{Term, Terms};
+
+    use super::*;
+
+    #[test]
+    fn terms_that_differ_behind_the_named_ones_are_told_in_full() {
+        let from = |last: &str| {
+            let named = (0..NAMED_MAX + 5).map(|number| format!("a{number:02}@x.example"));
+            let senders = named.chain([last.to_owned()]).map(String::into_boxed_str).collect();
+            Terms { given: vec![Term { senders, ..Term::default() }], taken: Vec::new() }
+        };
+        let altered = |before, after| AlteredRights::from(&Altered { rights: Rights::NONE, before, after });
+        let behind = altered(from("b@x.example"), from("*@x.example"));
+        assert!(behind.before.ends_with(" or b@x.example"), "{}", behind.before);
+        assert!(behind.after.ends_with(" or *@x.example"), "{}", behind.after);
+        let always = altered(from("b@x.example"), Terms::default());
+        assert!(always.before.ends_with(" or 6 more"), "{}", always.before);
     }
 }

@@ -15,6 +15,21 @@ use crate::value::Value;
 /// Folders within folders that are packed.
 const DEPTH_MAX: usize = 100;
 
+/// What shall be packed.
+#[derive(Debug)]
+pub struct Packing {
+    /// The files, in the order in which they were found.
+    pub files: Vec<File>,
+    /// Bytes that there is still room for.
+    left: usize,
+}
+
+impl Default for Packing {
+    fn default() -> Packing {
+        Packing { files: Vec::new(), left: zip::BYTES_MAX }
+    }
+}
+
 fn wrong(message: String) -> Fault {
     let mut fault = Fault::new(Category::InvalidArgument, message);
     fault.exception = "System.IO.IOException";
@@ -25,25 +40,25 @@ fn wrong(message: String) -> Fault {
 ///
 /// # Errors
 /// When something cannot be read, or it is too much.
-pub fn add(context: &mut dyn Context, files: &mut Vec<File>, path: &str, name: &str) -> Result<(), Fault> {
-    add_below(context, files, path, name, DEPTH_MAX)
+pub fn add(context: &mut dyn Context, packing: &mut Packing, path: &str, name: &str) -> Result<(), Fault> {
+    add_below(context, packing, path, name, DEPTH_MAX)
 }
 
 /// Adds what lies in a folder, without the folder itself.
 ///
 /// # Errors
 /// When something cannot be read, or it is too much.
-pub fn add_inside(context: &mut dyn Context, files: &mut Vec<File>, folder: &str) -> Result<(), Fault> {
+pub fn add_inside(context: &mut dyn Context, packing: &mut Packing, folder: &str) -> Result<(), Fault> {
     let entries = context.world().folder(folder).map_err(|error| path::failed(folder, &error))?;
     for entry in entries {
-        add(context, files, &path::join(folder, &entry.name), &entry.name)?;
+        add(context, packing, &path::join(folder, &entry.name), &entry.name)?;
     }
     Ok(())
 }
 
 fn add_below(
     context: &mut dyn Context,
-    files: &mut Vec<File>,
+    packing: &mut Packing,
     path: &str,
     name: &str,
     deeper: usize,
@@ -54,24 +69,23 @@ fn add_below(
         Ok(None) => return Err(path::missing(path)),
         Err(error) => return Err(path::failed(path, &error)),
     };
-    if files.len() >= zip::ENTRIES_MAX || deeper == 0 {
+    if packing.files.len() >= zip::ENTRIES_MAX || deeper == 0 {
         return Err(wrong(format!("'{path}' holds more than an archive can.")));
     }
     let zone = context.world().now().time_zone().clone();
     let modified = entry.modified.unwrap_or_default().to_zoned(zone).datetime();
     if !entry.is_folder {
-        let before: usize = files.iter().map(|file| file.bytes.len()).sum();
-        let left = zip::BYTES_MAX.saturating_sub(before);
-        let bytes = context.world().read_file(path, left).map_err(|error| path::failed(path, &error))?;
+        let bytes = context.world().read_file(path, packing.left).map_err(|error| path::failed(path, &error))?;
         context.charge(bytes.len())?;
-        files.push(File { name: name.to_owned(), bytes, modified });
+        packing.left = packing.left.saturating_sub(bytes.len());
+        packing.files.push(File { name: name.to_owned(), bytes, modified });
         return Ok(());
     }
-    files.push(File { name: format!("{name}/"), bytes: Vec::new(), modified });
+    packing.files.push(File { name: format!("{name}/"), bytes: Vec::new(), modified });
     let entries = context.world().folder(path).map_err(|error| path::failed(path, &error))?;
     for entry in entries {
         let within = format!("{name}/{}", entry.name);
-        add_below(context, files, &path::join(path, &entry.name), &within, deeper - 1)?;
+        add_below(context, packing, &path::join(path, &entry.name), &within, deeper - 1)?;
     }
     Ok(())
 }
@@ -79,7 +93,7 @@ fn add_below(
 /// Writes an archive of these files.
 ///
 /// # Errors
-/// When it is too large or cannot be written.
+/// When it is too large, holds two files of one name, or cannot be written.
 pub fn write(context: &mut dyn Context, target: &str, files: &[File]) -> Result<(), Fault> {
     let archive = zip::pack(files).map_err(wrong)?;
     context.charge(archive.len())?;
@@ -101,9 +115,12 @@ pub fn read(context: &mut dyn Context, source: &str) -> Result<Vec<File>, Fault>
 /// Unpacks an archive into a folder, which is made where it is not there.
 ///
 /// # Errors
-/// When a file is there already and may not be replaced; when something cannot be read or written.
+/// When a file is there already, or comes twice, and may not be replaced; when something cannot be read or written.
 pub fn unpack(context: &mut dyn Context, source: &str, folder: &str, may_replace: bool) -> Result<(), Fault> {
     let files = read(context, source)?;
+    if let Some(name) = zip::twice(&files).filter(|_| !may_replace) {
+        return Err(wrong(format!("{source}: The archive holds two files that are called {name}.")));
+    }
     for file in &files {
         let target = path::join(folder, &file.name);
         let is_folder = file.name.ends_with('/');
@@ -146,12 +163,12 @@ pub(super) fn call_static(
             if matches!(context.world().entry(&target), Ok(Some(_))) {
                 return Err(wrong(format!("The file '{target}' already exists.")));
             }
-            let mut files = Vec::new();
+            let mut packing = Packing::default();
             match arguments.values.get(3) {
-                Some(Value::Bool(true)) => add(context, &mut files, &folder, path::leaf(&folder))?,
-                _ => add_inside(context, &mut files, &folder)?,
+                Some(Value::Bool(true)) => add(context, &mut packing, &folder, path::leaf(&folder))?,
+                _ => add_inside(context, &mut packing, &folder)?,
             }
-            write(context, &target, &files).map(|()| Value::Null)
+            write(context, &target, &packing.files).map(|()| Value::Null)
         }),
         "extracttodirectory" => both().and_then(|(source, folder)| {
             let may_replace = matches!(arguments.values.last(), Some(Value::Bool(true)));

@@ -65,6 +65,8 @@ fn limit(milliseconds: i64) -> Duration {
 impl Connection {
     fn connect(&self, context: &mut dyn Context, host: &str, port: u16, timeout: Duration) -> Result<(), Fault> {
         self.wanted.replace(None);
+        // Who tries again is told of this attempt.
+        self.failure.replace(None);
         // What was written before is to be seen while the other side takes its time.
         context.show(None)?;
         let done = context.world().connect(host, port, timeout);
@@ -122,8 +124,21 @@ impl Connection {
     }
 
     fn has_come(&self) -> bool {
-        !self.pending.borrow().is_empty()
-            || self.peer.borrow_mut().as_mut().is_some_and(|peer| peer.has_come().unwrap_or(false))
+        !self.pending.borrow().is_empty() || self.has_more()
+    }
+
+    /// Whether something came that was not taken in yet.
+    fn has_more(&self) -> bool {
+        self.peer.borrow_mut().as_mut().is_some_and(|peer| peer.has_come().unwrap_or(false))
+    }
+
+    /// How many bytes can be read without waiting. Scripts ask until there are enough: each time, what came meanwhile is taken in.
+    fn available(&self, context: &mut dyn Context) -> Result<usize, Fault> {
+        let is_room = self.pending.borrow().len() <= LINE_BYTES_MAX;
+        if is_room && self.has_more() {
+            self.receive(context)?;
+        }
+        Ok(self.pending.borrow().len())
     }
 
     fn close(&self) {
@@ -307,7 +322,10 @@ pub(super) fn property(context: &mut dyn Context, value: &Value, lower: &str) ->
             Ok(_) => Value::Bool(connection.peer.borrow().is_some()),
             Err(fault) => return Some(Err(fault)),
         },
-        (Stream::Client(connection), "available") => Value::Int(connection.pending.borrow().len() as i64),
+        (Stream::Client(connection), "available") => match connection.available(context) {
+            Ok(count) => Value::Int(count as i64),
+            Err(fault) => return Some(Err(fault)),
+        },
         // What scripts ask the socket beneath is answered by the client.
         (Stream::Client(_) | Stream::Network(_), "client" | "socket") => value.clone(),
         (Stream::Client(connection), "receivetimeout") | (Stream::Network(connection), "readtimeout") => {

@@ -1,12 +1,13 @@
 //! Compress-Archive and Expand-Archive.
 
+use std::collections::HashSet;
+
 use crate::command::{Call, Changes, Kind, Signature};
 use crate::context::{Context, Stage, StockCommand};
 use crate::fault::{Category, Fault, Severity};
-use crate::member::archive;
+use crate::member::archive::{self, Packing};
 use crate::path;
 use crate::value::Value;
-use crate::zip::File;
 
 use super::file;
 use super::item::{LITERAL, PATHS};
@@ -32,10 +33,10 @@ pub(super) const COMPRESS: StockCommand = StockCommand {
         changes: Changes::Unasked,
         ..SIGNATURE
     },
-    make: || Box::new(Compress(Vec::new())),
+    make: || Box::new(Compress(Packing::default())),
 };
 
-struct Compress(Vec<File>);
+struct Compress(Packing);
 
 fn target(call: &Call<'_>) -> Result<String, Fault> {
     let name = call.argument("DestinationPath").map(file::path_text).filter(|name| !name.is_empty());
@@ -72,8 +73,9 @@ impl Stage for Compress {
             return Ok(());
         }
         let mut files = if is_there && call.is_set("Update") { archive::read(context, &target)? } else { Vec::new() };
-        files.retain(|old| self.0.iter().all(|new| new.name != old.name));
-        files.append(&mut self.0);
+        let new: HashSet<&str> = self.0.files.iter().map(|file| file.name.as_str()).collect();
+        files.retain(|old| !new.contains(old.name.as_str()));
+        files.append(&mut self.0.files);
         archive::write(context, &target, &files)
     }
 }

@@ -14,6 +14,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use memchr::memchr2_iter;
@@ -32,6 +33,10 @@ use crate::stored;
 pub const LIMIT_MAX: usize = 1_000;
 /// Parts of one message that are joined; an administrator's patience ends before.
 const PARTS_MAX: usize = 4_096;
+/// So many numbers of blocks are looked up before it is said which term leads; what is known of the newest segments tells enough.
+const NAMED_MAX: usize = 1 << 20;
+/// And at most this part of the time of a search is spent on it.
+const COUNTING_PART: u32 = 2;
 /// So many of the oldest blocks are looked at for the oldest message whose beginning is kept.
 const OLDEST_BLOCKS: usize = 8;
 
@@ -115,7 +120,8 @@ impl Search {
         let mut found = Found::default();
         for (place, segments) in self.segments.iter().enumerate() {
             let (Some(segments), Some(leads)) = (segments, leads_of(place, query)) else { continue };
-            let looking = Looking { place, segments, query, leads, below, limit, until, follows: Follows::Nothing };
+            let (follows, named) = (Follows::Nothing, Vec::new());
+            let looking = Looking { place, segments, query, leads, below, limit, until, follows, named };
             let here = looking.look()?;
             found.has_more |= here.has_more;
             found.unread_ms = found.unread_ms.max(here.unread_ms);
@@ -187,6 +193,8 @@ struct Looking<'a> {
     limit: usize,
     until: Instant,
     follows: Follows,
+    /// Of the newest segments, what the index says of each lead: it was asked when the leads were compared.
+    named: Vec<Vec<Option<Vec<u32>>>>,
 }
 
 impl Looking<'_> {
@@ -218,7 +226,7 @@ impl Looking<'_> {
                     continue;
                 }
                 let piece = &snapshot.pieces[at];
-                let here = self.blocks(piece)?.into_iter();
+                let here = self.blocks(at, piece)?.into_iter();
                 blocks.extend(here.map(|block| (piece.blocks()[block as usize].last_ms, Reverse(at), block)));
             }
             let Some((block_ms, Reverse(at), block)) = blocks.pop() else { break };
@@ -243,31 +251,48 @@ impl Looking<'_> {
         if self.leads.len() < 2 {
             return Ok(());
         }
-        let mut fewest = (usize::MAX, 0);
-        for (place, lead) in self.leads.iter().enumerate() {
-            let mut blocks = 0;
-            for piece in &snapshot.pieces {
-                blocks += candidates(piece, lead)?.map_or(piece.blocks().len(), |blocks| blocks.len());
+        let now = Instant::now();
+        let until = now + self.until.saturating_duration_since(now) / COUNTING_PART;
+        let (mut counts, mut kept) = (vec![0; self.leads.len()], 0);
+        for piece in &snapshot.pieces {
+            // However short the time is, the newest is looked at.
+            if !self.named.is_empty() && (kept >= NAMED_MAX || Instant::now() >= until) {
+                break;
             }
-            fewest = fewest.min((blocks, place));
+            let named = self.named_by_each(piece)?;
+            for (count, blocks) in counts.iter_mut().zip(&named) {
+                *count += blocks.as_ref().map_or(piece.blocks().len(), Vec::len);
+            }
+            kept += named.iter().flatten().map(Vec::len).sum::<usize>();
+            self.named.push(named);
         }
-        self.leads.swap(0, fewest.1);
+        // Of equals the first.
+        let fewest = counts.iter().enumerate().min_by_key(|(_, count)| **count).map_or(0, |(place, _)| place);
+        self.leads.swap(0, fewest);
+        for named in &mut self.named {
+            named.swap(0, fewest);
+        }
         Ok(())
     }
 
-    /// The blocks of a segment that have to be read.
-    fn blocks(&self, piece: &Piece) -> io::Result<Vec<u32>> {
-        let all = || (0..piece.blocks().len() as u32).collect::<Vec<u32>>();
-        let mut wanted = match self.leads.first() {
-            None => all(),
-            Some(first) => candidates(piece, first)?.unwrap_or_else(all),
-        };
-        for other in self.leads.get(1..).unwrap_or_default() {
+    /// The blocks of a segment that each lead names; `None`: all.
+    fn named_by_each(&self, piece: &Piece) -> io::Result<Vec<Option<Vec<u32>>>> {
+        self.leads.iter().map(|lead| candidates(piece, lead)).collect()
+    }
+
+    /// The blocks of a segment that have to be read. Each segment is asked about once: what was kept of it is handed out.
+    fn blocks(&mut self, at: usize, piece: &Piece) -> io::Result<Vec<u32>> {
+        let mut named = match self.named.get_mut(at) {
+            Some(kept) => mem::take(kept),
+            None => self.named_by_each(piece)?,
+        }
+        .into_iter();
+        let mut wanted =
+            named.next().flatten().unwrap_or_else(|| (0..piece.blocks().len() as u32).collect::<Vec<u32>>());
+        for with_other in named.flatten() {
             // What is in parts has the other terms elsewhere.
-            if let Some(with_other) = candidates(piece, other)? {
-                let has_parts = |block: u32| piece.blocks().get(block as usize).is_some_and(|block| block.has_parts);
-                wanted.retain(|block| with_other.binary_search(block).is_ok() || has_parts(*block));
-            }
+            let has_parts = |block: u32| piece.blocks().get(block as usize).is_some_and(|block| block.has_parts);
+            wanted.retain(|block| with_other.binary_search(block).is_ok() || has_parts(*block));
         }
         let Query { since_ms, until_ms, .. } = *self.query;
         let follows = matches!(self.follows, Follows::Everything);

@@ -431,6 +431,34 @@ fn a_rare_outcome_is_found_without_reading_what_came_out_otherwise() {
     }
 }
 
+#[test]
+fn a_search_of_two_terms_without_patience_finds_the_same_page_by_page() {
+    let world = World::new();
+    let message = |queue_id: u64| {
+        let seed = if queue_id.is_multiple_of(50) { 2 } else { 1 };
+        let facts = Facts { time_ms: queue_id * 1_000, ..*facts(queue_id, seed) };
+        Record::Message(Part { queue_id, facts: Some(Box::new(facts)), is_last: true, ..Part::default() })
+    };
+    for ids in [1..1_000, 1_000..2_000, 2_000..3_000] {
+        world.seal();
+        world.record(&ids.map(message).collect::<Vec<_>>(), LIMITS.passports, 5);
+    }
+    let query = Query { words: vec!["scan".into()], connector: Some("Relay".into()), ..Query::default() };
+    let rare: Vec<u64> = (1..3_000_u64).rev().filter(|id| id.is_multiple_of(50)).map(|id| id * 1_000).collect();
+    let times: Vec<u64> = world.find(&query, 100).iter().map(Entry::time_ms).collect();
+    assert_eq!(times, rare);
+    let (mut times, mut next, mut pages) = (Vec::new(), None, 0);
+    while pages == 0 || next.is_some() {
+        let page = world.search().find(&query, next, 100, Duration::ZERO).expect("readable");
+        times.extend(page.entries.iter().map(Entry::time_ms));
+        next = page.next;
+        pages += 1;
+        assert!(pages < 1_000, "it goes on");
+    }
+    assert_eq!(times, rare);
+    assert!(pages > 1);
+}
+
 fn failed(time_ms: u64, connector: &str, address: &str) -> Record {
     Record::Outbound(Box::new(Outbound {
         time_ms,

@@ -11,7 +11,7 @@ use gatepost_policy::route::{SendConnector, UNREACHABLE};
 use tokio::sync::Notify;
 
 use super::entry::{Entry, QueueKey};
-use super::waiting::Waiting;
+use super::waiting::{Looked, Stand, Waiting};
 use crate::clock::{Steady, now_ms};
 
 /// One more connection is opened for each so many waiting entries (fact sheet section 4.6).
@@ -321,6 +321,7 @@ impl DeliveryQueue {
         if waiting.suspended {
             return Vec::new();
         }
+        waiting.stir();
         let taken: Vec<Entry> = waiting.ready.take_all().collect();
         taken.iter().for_each(|entry| waiting.take_off(entry));
         taken
@@ -328,7 +329,9 @@ impl DeliveryQueue {
 
     /// Moves the waiting entries that are too old to the front; wherever they stood, they are next.
     pub fn bring_forward(&self, is_old: impl Fn(&Entry) -> bool) {
-        self.lock().ready.bring_forward(is_old);
+        let mut waiting = self.lock();
+        waiting.stir();
+        waiting.ready.bring_forward(is_old);
     }
 
     /// Takes an entry at the front if it is too old, even from a queue that is blocked.
@@ -420,26 +423,23 @@ impl DeliveryQueue {
     }
 
     /// Calls `look` with each waiting entry, the connections that it has missed, and the time at which it is due (`None`:
-    /// now, or when it is released). A few at a time, as [`DeliveryQueue::oldest_ms`] does: what moves at the same time may be missed,
-    /// or come twice.
+    /// now, or when it is released). A few at a time, so that nobody waits for long meanwhile: what moves at the same time
+    /// may come twice. Nothing that still waits is passed over: whoever acts by queue acts on what comes here.
     pub fn for_each(&self, mut look: impl FnMut(&Entry, u32, Option<u64>)) {
-        let mut seen = 0;
+        let mut looked = Looked::default();
         loop {
             let waiting = self.lock();
             let blocked_until_ms = waiting.blocked_until_ms.map(|until_ms| self.clock.to_wall(until_ms));
-            for entry in some_of(&waiting.held, seen) {
-                look(entry, entry.missed, None);
-            }
-            for (entry, missed) in waiting.ready.iter_from(seen).take(LOOKED_AT_ONCE) {
-                look(entry, missed, blocked_until_ms);
-            }
-            for Reverse(later) in some_of(waiting.later.as_slice(), seen) {
-                // Nobody is tried while the whole queue waits.
-                let missed = later.entry.missed;
-                look(&later.entry, missed, Some(self.clock.to_wall(later.due_ms)).max(blocked_until_ms));
-            }
-            seen += LOOKED_AT_ONCE;
-            if seen >= waiting.ready.len().max(waiting.later.len()).max(waiting.held.len()) {
+            let is_all = looked.go_on(&waiting, LOOKED_AT_ONCE, |entry, missed, stand| {
+                let due_ms = match stand {
+                    Stand::Held => None,
+                    Stand::Ready => blocked_until_ms,
+                    // Nobody is tried while the whole queue waits.
+                    Stand::Later(due_ms) => Some(self.clock.to_wall(due_ms)).max(blocked_until_ms),
+                };
+                look(entry, missed, due_ms);
+            });
+            if is_all {
                 return;
             }
         }
@@ -448,6 +448,7 @@ impl DeliveryQueue {
     /// Takes every waiting entry of these messages, with its due time; they are in flight then.
     pub(super) fn take_messages(&self, ids: &HashSet<MessageId>) -> Vec<(Entry, Option<u64>)> {
         let mut waiting = self.lock();
+        waiting.stir();
         let mut taken = Vec::new();
         let mut keep = |entry: &Entry, due_ms: Option<u64>| {
             let is_wanted = ids.contains(&entry.id);
@@ -469,6 +470,7 @@ impl DeliveryQueue {
     /// The same for everything that waits and is not held back.
     pub(super) fn take_waiting(&self) -> Vec<(Entry, Option<u64>)> {
         let mut waiting = self.lock();
+        waiting.stir();
         let held = std::mem::take(&mut waiting.held);
         let taken = waiting.take_all();
         waiting.held = held;

@@ -15,10 +15,13 @@ use super::entry::Entry;
 /// So many entries of higher priorities go while an entry of a lower one waits; then that one goes.
 const PASSED_OVER_MAX: u32 = 20;
 
+/// Lines: one for each priority.
+pub(super) const LANES: usize = 3;
+
 /// Entries that are due, one line for each priority.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: [VecDeque<Entry>; 3],
+    lanes: [VecDeque<Entry>; LANES],
     /// How often each line was passed over since one of its entries went.
     passed_over: [u32; 3],
     /// Connections that could not be opened, ever.
@@ -106,6 +109,13 @@ impl Lanes {
             lane.range(here..)
         });
         lanes.map(|entry| (entry, self.missed.wrapping_sub(entry.missed)))
+    }
+
+    /// One line from its end on, but for the last `seen` of it: whoever goes in front meanwhile hides nobody.
+    pub fn lane_from_back(&self, lane: usize, seen: usize) -> impl Iterator<Item = (&Entry, u32)> {
+        let line = &self.lanes[lane];
+        let still_to_come = line.range(..line.len().saturating_sub(seen)).rev();
+        still_to_come.map(|entry| (entry, self.missed.wrapping_sub(entry.missed)))
     }
 
     /// Takes those out that are wanted.

@@ -132,7 +132,7 @@ impl Queues {
             self.wake_up(&mut waiting);
             match due_ms {
                 None => waiting.ready.push_back(entry),
-                Some(due_ms) => waiting.later.push(Reverse(Later { due_ms: self.clock.of_wall(due_ms), entry })),
+                Some(due_ms) => waiting.push_later(Later { due_ms: self.clock.of_wall(due_ms), entry }),
             }
             self.call_for_work(&queue, &mut waiting);
             return Ok(());
@@ -271,8 +271,11 @@ impl Queues {
             return Err(entry);
         }
         match due_ms {
-            None => waiting.ready.push_front(entry),
-            Some(due_ms) => waiting.later.push(Reverse(Later { due_ms: self.clock.of_wall(due_ms), entry })),
+            None => {
+                waiting.stir();
+                waiting.ready.push_front(entry);
+            }
+            Some(due_ms) => waiting.push_later(Later { due_ms: self.clock.of_wall(due_ms), entry }),
         }
         self.call_for_work(queue, &mut waiting);
         Ok(())
@@ -288,6 +291,7 @@ impl Queues {
         if waiting.retired {
             return Err(entry);
         }
+        waiting.stir();
         waiting.held.push(entry);
         if queue.bounds_priorities() {
             self.call_for_work(queue, &mut waiting);
@@ -533,6 +537,7 @@ impl Queues {
         let mut hurried = 0;
         for queue in self.all().iter().filter(|queue| is_meant(queue)) {
             let mut waiting = queue.lock();
+            waiting.stir();
             let later = std::mem::take(&mut waiting.later);
             let (mut now, still_later): (Vec<_>, Vec<_>) =
                 later.into_iter().partition(|Reverse(later)| wanted(&later.entry));
